@@ -1,0 +1,46 @@
+import { z } from 'zod';
+import { parseUsd } from '#libs/money/nano.js';
+
+const limit = z.number().int().min(1, 'must be at least 1; leave it out for no limit');
+
+/** Limits of one lane: an upstream account × a rate-limit group. What is left out is not limited; a 429 still freezes the lane. */
+const laneSchema = z.strictObject({
+  rpm: limit.optional(),
+  tpm: limit.optional(),
+  rpd: limit.optional(),
+  tpd: limit.optional(),
+  ipm: limit.optional(),
+  /** Models that share these limits; the lane's own name counts as one. */
+  models: z.array(z.string().min(1)).default([]),
+});
+export type LaneSettings = z.infer<typeof laneSchema>;
+
+/** Dollars, as a decimal string or a plain number; nano-dollars as a bigint after parsing. */
+const usd = z.union([z.number(), z.string()]).transform((value, context) => {
+  try {
+    return parseUsd(String(value));
+  } catch (error) {
+    context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not an amount' });
+    return z.NEVER;
+  }
+});
+const usdPerMillion = usd.transform((nano) => Number((nano + 999_999n) / 1_000_000n));
+
+/** Parsed to whole nano-dollars per token, rounded up. */
+const priceSchema = z.strictObject({
+  input_usd_per_million: usdPerMillion,
+  cached_input_usd_per_million: usdPerMillion.optional(),
+  output_usd_per_million: usdPerMillion,
+  max_output_tokens: limit.optional(),
+});
+export type PriceSettings = z.infer<typeof priceSchema>;
+
+const laneName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'a lane is named with letters, digits, dots, dashes and underscores');
+
+export const configFileSchema = z.strictObject({
+  lanes: z.record(laneName, laneSchema).default({}),
+  prices: z.record(z.string().min(1), priceSchema).default({}),
+  operator: z.strictObject({ budget_usd_per_day: usd.optional() }).default({}),
+  upstreams: z.array(z.unknown()).max(0, 'further upstreams are not served yet: leave the list empty').default([]),
+});
+export type ConfigFile = z.infer<typeof configFileSchema>;

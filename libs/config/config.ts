@@ -1,0 +1,158 @@
+import { hkdfSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { parse as parseYaml } from 'yaml';
+import { z } from 'zod';
+import { configFileSchema, type ConfigFile } from './config-file.js';
+
+export const SERVICES = ['ingress', 'moderation', 'forwarding', 'accounting'] as const;
+export type Service = (typeof SERVICES)[number];
+
+const port = z.coerce.number().int().min(0).max(65_535);
+const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
+
+/** Every environment variable that Daypass reads. `npm start` and compose set the required ones. */
+const environmentSchema = z.object({
+  OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays'),
+  OPENAI_BASE_URL: z.url().default('https://api.openai.com/v1'),
+  REDIS_URL: z.url('is required, e.g. redis://127.0.0.1:6379'),
+  DATABASE_URL: z.url('is required, e.g. postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
+  DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
+  DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  DAYPASS_CONFIG: z.string().optional(),
+  DAYPASS_HOST: z.string().default('0.0.0.0'),
+  DAYPASS_PORT: port.default(8080),
+  DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1'),
+  DAYPASS_ADMIN_PORT: port.default(8081),
+  DAYPASS_OPS_PORT: port.optional(),
+  DAYPASS_OPS_PORT_BASE: port.default(9101),
+  DAYPASS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
+  DAYPASS_MAX_BODY_BYTES: positive(2_097_152, 104_857_600),
+  DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576),
+  DAYPASS_REQUEST_TIMEOUT_MS: positive(30_000, 600_000),
+  DAYPASS_MAX_WAIT_MS: positive(30_000, 600_000),
+  DAYPASS_UPSTREAM_TIMEOUT_MS: positive(600_000, 3_600_000),
+  DAYPASS_MODERATION_TIMEOUT_MS: positive(10_000, 120_000),
+  DAYPASS_MODERATION_MODEL: z.string().default('omni-moderation-2024-09-26'),
+  DAYPASS_DEFAULT_OUTPUT_TOKENS: positive(4_096, 1_000_000),
+  DAYPASS_MIN_OUTPUT_TOKENS: positive(16, 1_000_000),
+  DAYPASS_MAX_CALLS: positive(2_000, 100_000),
+  DAYPASS_CONCURRENCY: positive(256, 10_000),
+  DAYPASS_JOURNAL_MAX_ENTRIES: positive(1_000_000, 100_000_000),
+  DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000),
+});
+
+export interface DaypassConfig {
+  service: Service;
+  openai: { apiKey: string; baseUrl: string };
+  redisUrl: string;
+  databaseUrl: string;
+  adminToken: string;
+  /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
+  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer };
+  visitors: { host: string; port: number };
+  admin: { host: string; port: number };
+  ops: { host: string; port: number };
+  logLevel: string;
+  limits: {
+    bodyBytes: number;
+    headerBytes: number;
+    requestTimeoutMs: number;
+    maxWaitMs: number;
+    upstreamTimeoutMs: number;
+    moderationTimeoutMs: number;
+    defaultOutputTokens: number;
+    minOutputTokens: number;
+    /** Calls that one ingress process holds open at once. */
+    calls: number;
+    /** Jobs that one worker process runs at once, per queue. */
+    concurrency: number;
+    journalEntries: number;
+    shutdownDeadlineMs: number;
+  };
+  moderationModel: string;
+  file: ConfigFile;
+}
+
+/** Every fault of the environment and of the file that DAYPASS_CONFIG names, a line each. */
+export class ConfigError extends Error {
+  constructor(readonly faults: readonly string[]) {
+    super(`Daypass cannot start, ${faults.length === 1 ? 'a setting is' : `${faults.length} settings are`} wrong:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    this.name = 'ConfigError';
+  }
+}
+
+/**
+ * Reads the whole configuration of one service, once. The one place that knows the environment.
+ * @throws ConfigError naming every fault at once
+ */
+export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): DaypassConfig {
+  const faults: string[] = [];
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = environmentSchema.safeParse(given);
+  if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, given)));
+  if (service === 'accounting') {
+    for (const name of ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN']) if (!given[name]) faults.push(`${name} is required by the accounting service`);
+  }
+  const file = readConfigFile(given.DAYPASS_CONFIG, faults);
+  if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
+
+  const env = parsed.data;
+  return {
+    service,
+    openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+    redisUrl: env.REDIS_URL,
+    databaseUrl: env.DATABASE_URL ?? '',
+    adminToken: env.DAYPASS_ADMIN_TOKEN ?? '',
+    secrets: {
+      tokenPepper: derive(env.DAYPASS_SECRET, 'token-pepper'),
+      contentKey: derive(env.DAYPASS_SECRET, 'content-key'),
+      safetyPepper: derive(env.DAYPASS_SECRET, 'safety-pepper'),
+    },
+    visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
+    admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },
+    ops: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_OPS_PORT ?? env.DAYPASS_OPS_PORT_BASE + SERVICES.indexOf(service) },
+    logLevel: env.DAYPASS_LOG_LEVEL,
+    limits: {
+      bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
+      headerBytes: env.DAYPASS_MAX_HEADER_BYTES,
+      requestTimeoutMs: env.DAYPASS_REQUEST_TIMEOUT_MS,
+      maxWaitMs: env.DAYPASS_MAX_WAIT_MS,
+      upstreamTimeoutMs: env.DAYPASS_UPSTREAM_TIMEOUT_MS,
+      moderationTimeoutMs: env.DAYPASS_MODERATION_TIMEOUT_MS,
+      defaultOutputTokens: env.DAYPASS_DEFAULT_OUTPUT_TOKENS,
+      minOutputTokens: env.DAYPASS_MIN_OUTPUT_TOKENS,
+      calls: env.DAYPASS_MAX_CALLS,
+      concurrency: env.DAYPASS_CONCURRENCY,
+      journalEntries: env.DAYPASS_JOURNAL_MAX_ENTRIES,
+      shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
+    },
+    moderationModel: env.DAYPASS_MODERATION_MODEL,
+    file,
+  };
+}
+
+function describe(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
+  const name = issue.path.join('.');
+  // A value may be a secret, so only the names and what is wrong are told.
+  return given[name] === undefined && issue.code === 'invalid_type' ? `${name} is required` : `${name}: ${issue.message}`;
+}
+
+function readConfigFile(path: string | undefined, faults: string[]): ConfigFile {
+  if (path === undefined) return configFileSchema.parse({});
+  let content: unknown;
+  try {
+    // YAML is a superset of JSON, so one parser reads both.
+    content = parseYaml(readFileSync(path, 'utf8')) ?? {};
+  } catch (error) {
+    faults.push(`DAYPASS_CONFIG (${path}): ${error instanceof Error ? error.message : String(error)}`);
+    return configFileSchema.parse({});
+  }
+  const parsed = configFileSchema.safeParse(content);
+  if (parsed.success) return parsed.data;
+  faults.push(...parsed.error.issues.map((issue) => `DAYPASS_CONFIG (${path}), ${issue.path.join('.') || 'top level'}: ${issue.message}`));
+  return configFileSchema.parse({});
+}
+
+function derive(secret: string, purpose: string): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, 'daypass', purpose, 32));
+}

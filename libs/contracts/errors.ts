@@ -1,0 +1,101 @@
+/**
+ * The one catalogue of what a visitor can be told (DESIGN.md section 5). Only the HTTP edge reads `status`.
+ * `retry` becomes `x-should-retry`, which both official SDKs obey before anything else.
+ */
+export const ERRORS = {
+  invalid_request: { status: 400, type: 'invalid_request_error', retry: false },
+  invalid_json: { status: 400, type: 'invalid_request_error', retry: false },
+  moderation_blocked: { status: 400, type: 'invalid_request_error', retry: false },
+  unpriceable_request: { status: 400, type: 'invalid_request_error', retry: false },
+  invalid_api_key: { status: 401, type: 'invalid_request_error', retry: false },
+  key_suspended: { status: 403, type: 'permission_error', retry: false },
+  model_not_found: { status: 404, type: 'invalid_request_error', retry: false },
+  unknown_url: { status: 404, type: 'invalid_request_error', retry: false },
+  method_not_allowed: { status: 405, type: 'invalid_request_error', retry: false },
+  request_timeout: { status: 408, type: 'invalid_request_error', retry: false },
+  request_too_large: { status: 413, type: 'invalid_request_error', retry: false },
+  unsupported_content_type: { status: 415, type: 'invalid_request_error', retry: false },
+  insufficient_quota: { status: 429, type: 'insufficient_quota', retry: false },
+  rate_limit_exceeded: { status: 429, type: 'rate_limit_error', retry: true },
+  queue_full: { status: 429, type: 'rate_limit_error', retry: true },
+  headers_too_large: { status: 431, type: 'invalid_request_error', retry: false },
+  internal_error: { status: 500, type: 'server_error', retry: false },
+  upstream_error: { status: 502, type: 'upstream_error', retry: true },
+  upstream_outcome_unknown: { status: 502, type: 'upstream_error', retry: false },
+  moderation_unavailable: { status: 503, type: 'server_error', retry: true },
+  upstream_unavailable: { status: 503, type: 'server_error', retry: false },
+  recovering: { status: 503, type: 'server_error', retry: true },
+  overloaded: { status: 503, type: 'server_error', retry: true },
+} as const;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface ErrorBody {
+  error: {
+    message: string;
+    type: string;
+    param: string | null;
+    code: string | null;
+    /** What an SDK user can read beyond OpenAI's own four fields, e.g. the budget level or the flagged categories. */
+    daypass?: Record<string, unknown>;
+  };
+}
+
+export interface DaypassErrorOptions {
+  param?: string | undefined;
+  details?: Record<string, unknown> | undefined;
+  /** Milliseconds until a retry can succeed; becomes `retry-after` and `retry-after-ms`. */
+  retryAfterMs?: number | undefined;
+  /** Overrides the catalogue where one occurrence can never succeed, or the upstream said so. */
+  retry?: boolean | undefined;
+}
+
+/** An error out of the catalogue, on its way to the HTTP edge. */
+export class DaypassError extends Error {
+  readonly param: string | undefined;
+  readonly details: Record<string, unknown> | undefined;
+  readonly retryAfterMs: number | undefined;
+  readonly retry: boolean;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    options: DaypassErrorOptions = {},
+  ) {
+    super(message);
+    this.name = 'DaypassError';
+    this.param = options.param;
+    this.details = options.details;
+    this.retryAfterMs = options.retryAfterMs;
+    this.retry = options.retry ?? ERRORS[code].retry;
+  }
+
+  get status(): number {
+    return ERRORS[this.code].status;
+  }
+
+  body(): ErrorBody {
+    return {
+      error: {
+        message: this.message,
+        type: ERRORS[this.code].type,
+        param: this.param ?? null,
+        code: this.code,
+        ...(this.details ? { daypass: this.details } : {}),
+      },
+    };
+  }
+
+  /** `x-should-retry`, and when the wait is known `retry-after` (whole seconds, rounded up) and `retry-after-ms`. */
+  headers(): Record<string, string> {
+    return {
+      'x-should-retry': String(this.retry),
+      ...(this.retryAfterMs === undefined
+        ? {}
+        : {
+            'retry-after': String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))),
+            'retry-after-ms': String(Math.max(1, Math.ceil(this.retryAfterMs))),
+          }),
+    };
+  }
+}

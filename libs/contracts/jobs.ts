@@ -1,0 +1,71 @@
+import { z } from 'zod';
+
+/** Prices of one model at the tier the call was bounded for: whole nano-dollars per token. */
+export const ratesSchema = z.object({
+  input: z.number().int().nonnegative(),
+  cachedInput: z.number().int().nonnegative(),
+  cacheWrite: z.number().int().nonnegative(),
+  output: z.number().int().nonnegative(),
+});
+export type Rates = z.infer<typeof ratesSchema>;
+
+/** A model's rates; beyond `aboveTokens` input tokens the `long` rates hold for the whole request. */
+export const modelPriceSchema = ratesSchema.extend({
+  long: ratesSchema.extend({ aboveTokens: z.number().int().positive() }).optional(),
+});
+export type ModelPrice = z.infer<typeof modelPriceSchema>;
+
+const callPolicySchema = z.object({
+  input: z.enum(['gate', 'observe', 'off']),
+  output: z.enum(['gate', 'observe', 'off']),
+  thresholds: z.partialRecord(z.string(), z.number()),
+  onUnavailable: z.enum(['closed', 'open']),
+});
+
+/** How the input's check ended; shown in `x-daypass-moderation`. `unchecked`: policy `open` with moderation down. */
+export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe']);
+export type VerdictWord = z.infer<typeof verdictWordSchema>;
+
+/**
+ * One call on its way through the queues. It holds ids and numbers only: the body waits encrypted under its own key.
+ * `deadlineMs` is on Redis' clock, so that a service with a wrong clock cannot shorten or stretch it.
+ */
+export const ticketSchema = z.object({
+  requestId: z.string(),
+  keyId: z.string(),
+  campaignId: z.string(),
+  /** The ingress process whose reply stream waits for the answer. */
+  replyTo: z.string(),
+  model: z.string(),
+  lane: z.string(),
+  stream: z.boolean(),
+  /** Whether the visitor asked for the usage chunk of a stream; upstream is always asked. */
+  includeUsage: z.boolean(),
+  choices: z.number().int().positive(),
+  /** Counted input tokens without safety margin; what an aborted call is billed for. */
+  inputTokens: z.number().int().nonnegative(),
+  /** Output cap of one choice, after clamping. */
+  capTokens: z.number().int().positive(),
+  price: modelPriceSchema,
+  policy: callPolicySchema,
+  inputVerdict: verdictWordSchema,
+  /** Redis time at which the hold was taken, in milliseconds. */
+  acceptedMs: z.number(),
+  deadlineMs: z.number(),
+});
+export type Ticket = z.infer<typeof ticketSchema>;
+
+/** One tick's calls of one ingress, judged together because the endpoint takes batches. */
+export const MODERATION_BATCH_MAX = 32;
+export const moderationJobSchema = z.object({ calls: z.array(ticketSchema).min(1).max(MODERATION_BATCH_MAX) });
+export type ModerationJob = z.infer<typeof moderationJobSchema>;
+
+export const forwardingJobSchema = ticketSchema;
+export type ForwardingJob = Ticket;
+
+/** Queues share one Redis slot with the money, hence the braces. */
+export const QUEUE_PREFIX = '{dp}:queue';
+export const MODERATION_QUEUE = 'moderation';
+export const laneQueue = (lane: string): string => `lane-${lane}`;
+export const FORWARD_JOB = 'forward';
+export const MODERATE_JOB = 'moderate';

@@ -1,0 +1,30 @@
+import { z } from 'zod';
+import { verdictWordSchema } from './jobs.js';
+
+/** What every answer's headers are made of. */
+export const replyMetaSchema = z.object({
+  moderation: z.object({ input: verdictWordSchema, output: verdictWordSchema }),
+  queueMs: z.number().nonnegative(),
+  /** Decimal nano-dollars; absent while the cost is not known. */
+  costNano: z.string().optional(),
+});
+export type ReplyMeta = z.infer<typeof replyMetaSchema>;
+
+/**
+ * What workers say to the ingress process that holds the visitor's connection, one entry each on its reply stream,
+ * encrypted. `answer` is whole and final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
+ */
+export const replySchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('answer'),
+    status: z.number().int(),
+    contentType: z.string(),
+    headers: z.record(z.string(), z.string()).default({}),
+    body: z.string(),
+    meta: replyMetaSchema,
+  }),
+  z.object({ type: z.literal('open'), meta: replyMetaSchema }),
+  z.object({ type: z.literal('frames'), text: z.string() }),
+  z.object({ type: z.literal('end') }),
+]);
+export type Reply = z.infer<typeof replySchema>;

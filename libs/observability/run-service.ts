@@ -1,0 +1,39 @@
+import type { INestApplicationContext } from '@nestjs/common';
+import type { Logger } from './logger.js';
+import type { OpsServer } from './ops-server.js';
+
+export interface RunningService {
+  app: INestApplicationContext;
+  ops: OpsServer;
+  logger: Logger;
+  shutdownDeadlineMs: number;
+}
+
+/**
+ * Ends a service on SIGTERM or SIGINT: not ready first, then Nest's shutdown hooks (running calls end, workers close),
+ * and a hard stop at the deadline, because `worker.close()` has no time limit of its own (FACTS).
+ */
+export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningService): void {
+  let stopping = false;
+  const stop = (signal: string): void => {
+    if (stopping) return;
+    stopping = true;
+    ops.drain();
+    const hardStop = setTimeout(() => {
+      logger.error({ shutdownDeadlineMs }, 'shutdown deadline passed; leases will end what is left');
+      process.exit(1);
+    }, shutdownDeadlineMs);
+    hardStop.unref();
+    logger.info({ signal }, 'shutting down');
+    app
+      .close()
+      .then(() => ops.close())
+      .then(() => process.exit(0))
+      .catch((error: unknown) => {
+        logger.error({ err: error }, 'shutdown failed');
+        process.exit(1);
+      });
+  };
+  process.on('SIGTERM', () => stop('SIGTERM'));
+  process.on('SIGINT', () => stop('SIGINT'));
+}

@@ -1,0 +1,82 @@
+import type { Redis } from 'ioredis';
+import { redisKeys } from './keys.js';
+import { defineScript, type Script } from './scripts.js';
+
+export interface CampaignProjection {
+  id: string;
+  version: number;
+  budgetNano: bigint;
+  slug: string;
+  status: 'active' | 'closed';
+  models: readonly string[];
+  policy: unknown;
+}
+
+export interface KeyProjection {
+  id: string;
+  version: number;
+  budgetNano: bigint;
+  campaignId: string;
+  label: string;
+  status: 'active' | 'suspended' | 'revoked';
+  /** Milliseconds since the epoch; 0 never expires. */
+  expiresMs: number;
+  limits: { rpm: number; tpm: number; concurrent: number };
+  models: readonly string[] | null;
+  policy: unknown;
+  tokenHash: string;
+  /** After a rotation: the hash that must no longer open the door. */
+  formerTokenHash?: string | undefined;
+}
+
+export interface ProjectionAnswer {
+  /** `below`: the new budget does not cover what is spent and held; nothing was changed. `stale`: a newer version is there. */
+  code: 'projected' | 'stale' | 'below';
+  /** Spent and held together, nano-dollars. */
+  usedNano: bigint;
+}
+
+/** Writes what accounting decided about campaigns and keys to where the ingress reads it. */
+export class AccountStore {
+  private readonly script: Script;
+
+  constructor(redis: Redis) {
+    this.script = defineScript(redis, 'project-account');
+  }
+
+  async projectCampaign(campaign: CampaignProjection): Promise<ProjectionAnswer> {
+    const definition = ['slug', campaign.slug, 'status', campaign.status, 'models', JSON.stringify(campaign.models), 'policy', JSON.stringify(campaign.policy)];
+    return this.project([redisKeys.campaign(campaign.id)], campaign, definition);
+  }
+
+  async projectKey(key: KeyProjection): Promise<ProjectionAnswer> {
+    const keys = [redisKeys.key(key.id), redisKeys.token(key.tokenHash)];
+    if (key.formerTokenHash !== undefined) keys.push(redisKeys.token(key.formerTokenHash));
+    const definition = [
+      'campaign',
+      key.campaignId,
+      'label',
+      key.label,
+      'status',
+      key.status,
+      'expires_ms',
+      key.expiresMs,
+      'rpm',
+      key.limits.rpm,
+      'tpm',
+      key.limits.tpm,
+      'concurrent',
+      key.limits.concurrent,
+      'models',
+      JSON.stringify(key.models),
+      'policy',
+      JSON.stringify(key.policy),
+    ];
+    return this.project(keys, key, definition);
+  }
+
+  private async project(keys: string[], account: { id: string; version: number; budgetNano: bigint }, definition: (string | number)[]): Promise<ProjectionAnswer> {
+    const [code, used] = (await this.script(keys, [account.version, account.budgetNano.toString(), account.id, ...definition])) as [string, string];
+    return { code: code as ProjectionAnswer['code'], usedNano: BigInt(used) };
+  }
+}

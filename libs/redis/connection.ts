@@ -1,0 +1,53 @@
+import { Redis, type RedisOptions } from 'ioredis';
+
+const RETRY_MAX_MS = 2_000;
+const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), RETRY_MAX_MS);
+
+/**
+ * The connection that money moves over. Nothing is re-sent behind our back: ioredis repeats unanswered commands after a
+ * reconnect by default, which applied one increment twice (FACTS); our scripts are idempotent and repeated by their callers.
+ */
+export function moneyConnection(url: string): Redis {
+  return new Redis(url, { autoResendUnfulfilledCommands: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 5_000, retryStrategy });
+}
+
+/** A connection that blocks in reads, of its own so that nothing waits behind it. */
+export function blockingConnection(url: string): Redis {
+  return new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+}
+
+/** What BullMQ's workers and queues take (they insist on unlimited retries for blocking reads). */
+export function queueConnectionOptions(url: string): RedisOptions {
+  const parsed = new URL(url);
+  return {
+    host: parsed.hostname,
+    port: Number(parsed.port || 6379),
+    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
+    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
+    ...(parsed.pathname.length > 1 ? { db: Number(parsed.pathname.slice(1)) } : {}),
+    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+    maxRetriesPerRequest: null,
+    retryStrategy,
+  };
+}
+
+/** Resolves once the connection is ready. @throws when Redis does not answer within the time */
+export async function whenReady(redis: Redis, timeoutMs = 10_000): Promise<void> {
+  if (redis.status === 'ready') return;
+  await new Promise<void>((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`Redis did not answer within ${timeoutMs} ms`)), timeoutMs);
+    redis.once('ready', () => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}
+
+/** An evicting or read-only Redis could forget a hold: refuse to run on one. @throws with what to change */
+export async function assertKeepsData(redis: Redis): Promise<void> {
+  const info = await redis.info();
+  const policy = /^maxmemory_policy:(.*)$/m.exec(info)?.[1]?.trim();
+  if (policy !== 'noeviction') throw new Error(`Redis evicts data (maxmemory-policy ${policy ?? 'unknown'}): set maxmemory-policy to noeviction`);
+  const role = /^role:(.*)$/m.exec(info)?.[1]?.trim();
+  if (role !== 'master') throw new Error(`Redis is read-only (role ${role ?? 'unknown'}): connect to the primary`);
+}

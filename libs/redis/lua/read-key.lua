@@ -1,0 +1,20 @@
+--[[
+  Finds the key behind a virtual key's hash, with its campaign. Reads only.
+
+  KEYS: 1 epoch  2 token → key id
+  ARGV: 1 prefix of key hashes  2 prefix of campaign hashes
+  Output:
+    { 'recovering' }                                     - Redis holds no projection yet
+    { 'unknown' }                                        - no such key
+    { 'ok', key id, flat key hash, flat campaign hash, now in milliseconds }
+]]
+--@include common
+if redis.call('EXISTS', KEYS[1]) == 0 then return { 'recovering' } end
+local id = redis.call('GET', KEYS[2])
+if not id then return { 'unknown' } end
+local key = redis.call('HGETALL', ARGV[1] .. id)
+if #key == 0 then return { 'unknown' } end
+local campaign_id = redis.call('HGET', ARGV[1] .. id, 'campaign')
+local campaign = redis.call('HGETALL', ARGV[2] .. (campaign_id or ''))
+if #campaign == 0 then return { 'unknown' } end
+return { 'ok', id, key, campaign, int(now_milliseconds()) }

@@ -1,0 +1,79 @@
+--[[
+  A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
+  State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
+  A bucket is one second; 61 are kept, so that every span of 60 s lies wholly inside what is counted.
+]]
+local BUCKET_MS = 1000
+local BUCKETS = 61
+
+local function window_advance(key, now_ms)
+  local current = math.floor(now_ms / BUCKET_MS)
+  local state = redis.call('HMGET', key, 'h', 'n', 't')
+  local head = tonumber(state[1])
+  local oldest = current - BUCKETS + 1
+  if not head or oldest - head > BUCKETS or head > current + 1 then
+    redis.call('HDEL', key, 'h', 'n', 't')
+    if head then
+      local frozen = redis.call('HGET', key, 'frozen_until_ms')
+      redis.call('DEL', key)
+      if frozen then redis.call('HSET', key, 'frozen_until_ms', frozen) end
+    end
+    redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
+    return { current = current, head = oldest, requests = 0, tokens = 0 }
+  end
+  local requests, tokens = tonumber(state[2]), tonumber(state[3])
+  if head < oldest then
+    local fields = {}
+    for i = head, oldest - 1 do
+      fields[#fields + 1] = 'n' .. i
+      fields[#fields + 1] = 't' .. i
+    end
+    local values = redis.call('HMGET', key, unpack(fields))
+    for i = 1, #values, 2 do
+      requests = requests - (tonumber(values[i]) or 0)
+      tokens = tokens - (tonumber(values[i + 1]) or 0)
+    end
+    redis.call('HDEL', key, unpack(fields))
+    redis.call('HSET', key, 'h', oldest, 'n', requests, 't', tokens)
+    head = oldest
+  end
+  return { current = current, head = head, requests = requests, tokens = tokens }
+end
+
+-- Milliseconds until `requests` and `tokens` fit under the limits (0: unlimited); 0 when they fit now.
+local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
+  local over_requests = rpm > 0 and window.requests + requests - rpm or 0
+  local over_tokens = tpm > 0 and window.tokens + tokens - tpm or 0
+  if over_requests <= 0 and over_tokens <= 0 then return 0 end
+  local fields = {}
+  for i = window.head, window.current do
+    fields[#fields + 1] = 'n' .. i
+    fields[#fields + 1] = 't' .. i
+  end
+  local values = redis.call('HMGET', key, unpack(fields))
+  local bucket = window.head
+  for i = 1, #values, 2 do
+    over_requests = over_requests - (tonumber(values[i]) or 0)
+    over_tokens = over_tokens - (tonumber(values[i + 1]) or 0)
+    if over_requests <= 0 and over_tokens <= 0 then break end
+    bucket = bucket + 1
+  end
+  return (bucket + BUCKETS) * BUCKET_MS - now_ms
+end
+
+local function window_add(key, window, requests, tokens)
+  redis.call('HINCRBY', key, 'n', requests)
+  redis.call('HINCRBY', key, 't', tokens)
+  redis.call('HINCRBY', key, 'n' .. window.current, requests)
+  redis.call('HINCRBY', key, 't' .. window.current, tokens)
+  redis.call('PEXPIRE', key, 2 * BUCKETS * BUCKET_MS)
+end
+
+-- Replaces a reservation made in `bucket` by what was really used, while the bucket still counts.
+local function window_correct(key, bucket, delta)
+  local head = tonumber(redis.call('HGET', key, 'h'))
+  if delta ~= 0 and head and bucket and bucket >= head then
+    redis.call('HINCRBY', key, 't', delta)
+    redis.call('HINCRBY', key, 't' .. bucket, delta)
+  end
+end

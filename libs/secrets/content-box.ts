@@ -1,0 +1,25 @@
+import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
+
+const IV_BYTES = 12;
+const TAG_BYTES = 16;
+
+/** Seals content for its short time in Redis: AES-256-GCM, bound to the call's id so that no sealed text can be moved to another call. */
+export class ContentBox {
+  constructor(private readonly key: Buffer) {}
+
+  seal(text: string, requestId: string): Buffer {
+    const iv = randomBytes(IV_BYTES);
+    const cipher = createCipheriv('aes-256-gcm', this.key, iv);
+    cipher.setAAD(Buffer.from(requestId));
+    const sealed = cipher.update(text, 'utf8');
+    return Buffer.concat([iv, sealed, cipher.final(), cipher.getAuthTag()]);
+  }
+
+  /** @throws when the content was altered, or belongs to another call */
+  open(sealed: Buffer, requestId: string): string {
+    const decipher = createDecipheriv('aes-256-gcm', this.key, sealed.subarray(0, IV_BYTES));
+    decipher.setAAD(Buffer.from(requestId));
+    decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
+    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8');
+  }
+}
