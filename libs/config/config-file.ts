@@ -38,9 +38,21 @@ export type PriceSettings = z.infer<typeof priceSchema>;
 const laneName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'a lane is named with letters, digits, dots, dashes and underscores');
 
 export const configFileSchema = z.strictObject({
-  lanes: z.record(laneName, laneSchema).default({}),
+  lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),
   prices: z.record(z.string().min(1), priceSchema).default({}),
   operator: z.strictObject({ budget_usd_per_day: usd.optional() }).default({}),
   upstreams: z.array(z.unknown()).max(0, 'further upstreams are not served yet: leave the list empty').default([]),
 });
 export type ConfigFile = z.infer<typeof configFileSchema>;
+
+/** A model in two lanes would be paced by whichever was read last. */
+function refuseSharedModels(lanes: Record<string, LaneSettings>, context: z.RefinementCtx): void {
+  const laneOf = new Map(Object.keys(lanes).map((lane) => [lane, lane]));
+  for (const [lane, { models }] of Object.entries(lanes)) {
+    for (const model of models) {
+      const other = laneOf.get(model);
+      if (other !== undefined && other !== lane) context.addIssue({ code: 'custom', path: [lane, 'models'], message: `${model} is in the lane ${other} too` });
+      laneOf.set(model, lane);
+    }
+  }
+}

@@ -8,14 +8,16 @@ export const SERVICES = ['ingress', 'moderation', 'forwarding', 'accounting'] as
 export type Service = (typeof SERVICES)[number];
 
 const port = z.coerce.number().int().min(0).max(65_535);
+/** `localhost:6379` parses as a URL too, with `localhost:` for its protocol; so the protocol is asked for. */
+const url = (protocol: RegExp, error: string) => z.url({ protocol, error });
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
 /** Every environment variable that Daypass reads. `npm start` and compose set the required ones. */
 const environmentSchema = z.object({
   OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays'),
-  OPENAI_BASE_URL: z.url().default('https://api.openai.com/v1'),
-  REDIS_URL: z.url('is required, e.g. redis://127.0.0.1:6379'),
-  DATABASE_URL: z.url('is required, e.g. postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
+  OPENAI_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').default('https://api.openai.com/v1'),
+  REDIS_URL: url(/^rediss?$/, 'must be an address such as redis://127.0.0.1:6379'),
+  DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
   DAYPASS_CONFIG: z.string().optional(),
@@ -24,7 +26,7 @@ const environmentSchema = z.object({
   DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1'),
   DAYPASS_ADMIN_PORT: port.default(8081),
   DAYPASS_OPS_PORT: port.optional(),
-  DAYPASS_OPS_PORT_BASE: port.default(9101),
+  DAYPASS_OPS_PORT_BASE: z.coerce.number().int().min(0).max(65_536 - SERVICES.length).default(9101),
   DAYPASS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   DAYPASS_MAX_BODY_BYTES: positive(2_097_152, 104_857_600),
   DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576),
@@ -87,11 +89,14 @@ export class ConfigError extends Error {
  */
 export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): DaypassConfig {
   const faults: string[] = [];
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim() !== ''));
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, given)));
   if (service === 'accounting') {
     for (const name of ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN']) if (!given[name]) faults.push(`${name} is required by the accounting service`);
+  }
+  if (parsed.success && parsed.data.DAYPASS_MIN_OUTPUT_TOKENS > parsed.data.DAYPASS_DEFAULT_OUTPUT_TOKENS) {
+    faults.push('DAYPASS_MIN_OUTPUT_TOKENS: must not be above DAYPASS_DEFAULT_OUTPUT_TOKENS');
   }
   const file = readConfigFile(given.DAYPASS_CONFIG, faults);
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
@@ -110,7 +115,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     },
     visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },
-    ops: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_OPS_PORT ?? env.DAYPASS_OPS_PORT_BASE + SERVICES.indexOf(service) },
+    ops: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_OPS_PORT ?? opsPort(env.DAYPASS_OPS_PORT_BASE, service) },
     logLevel: env.DAYPASS_LOG_LEVEL,
     limits: {
       bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
@@ -131,6 +136,11 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   };
 }
 
+/** 0 leaves every service's port to the system. */
+function opsPort(base: number, service: Service): number {
+  return base === 0 ? 0 : base + SERVICES.indexOf(service);
+}
+
 function describe(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
   const name = issue.path.join('.');
   // A value may be a secret, so only the names and what is wrong are told.
@@ -144,7 +154,9 @@ function readConfigFile(path: string | undefined, faults: string[]): ConfigFile 
     // YAML is a superset of JSON, so one parser reads both.
     content = parseYaml(readFileSync(path, 'utf8')) ?? {};
   } catch (error) {
-    faults.push(`DAYPASS_CONFIG (${path}): ${error instanceof Error ? error.message : String(error)}`);
+    // The parser's further lines quote the file, which may hold secrets.
+    const [firstLine] = (error instanceof Error ? error.message : String(error)).split('\n');
+    faults.push(`DAYPASS_CONFIG (${path}): ${firstLine}`);
     return configFileSchema.parse({});
   }
   const parsed = configFileSchema.safeParse(content);

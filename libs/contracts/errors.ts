@@ -67,7 +67,8 @@ export class DaypassError extends Error {
     this.param = options.param;
     this.details = options.details;
     this.retryAfterMs = options.retryAfterMs;
-    this.retry = options.retry ?? ERRORS[code].retry;
+    // Both official SDKs ignore a wait above 60 s and would retry far too early (FACTS).
+    this.retry = (options.retry ?? ERRORS[code].retry) && (options.retryAfterMs ?? 0) <= 60_000;
   }
 
   get status(): number {

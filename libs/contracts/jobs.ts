@@ -19,6 +19,7 @@ const callPolicySchema = z.object({
   input: z.enum(['gate', 'observe', 'off']),
   output: z.enum(['gate', 'observe', 'off']),
   thresholds: z.partialRecord(z.string(), z.number()),
+  flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
 });
 

@@ -16,7 +16,17 @@ export const campaignStatusSchema = z.enum(['active', 'closed']);
 const int = z.coerce.number().int();
 const nano = z.string().regex(/^-?\d+$/).default('0').transform(BigInt);
 const json = <T extends z.ZodType>(schema: T) =>
-  z.string().transform((text) => JSON.parse(text) as unknown).pipe(schema);
+  z
+    .string()
+    .transform((text, context): unknown => {
+      try {
+        return JSON.parse(text);
+      } catch {
+        context.addIssue({ code: 'custom', message: 'not JSON' });
+        return z.NEVER;
+      }
+    })
+    .pipe(schema);
 
 /** The Redis hash of a key: its definition as projected by accounting, and its balances as moved by the scripts. */
 export const keyStateSchema = z.object({

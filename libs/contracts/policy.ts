@@ -54,6 +54,8 @@ export interface CallPolicy {
   input: EffectiveMode;
   output: EffectiveMode;
   thresholds: Partial<Record<string, number>>;
+  /** Categories where the model's own flag counts beside the threshold: those that the key named and the campaign did not. */
+  flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
 }
 
@@ -62,12 +64,15 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
   let input = served(campaign.input);
   let output = served(campaign.output);
   const thresholds: Partial<Record<string, number>> = { ...campaign.thresholds };
+  const flagsToo: string[] = [];
   let onUnavailable = campaign.on_unavailable;
   if (key) {
     input = stricter(input, served(key.input));
     output = stricter(output, served(key.output));
     for (const [category, threshold] of Object.entries(key.thresholds)) {
       thresholds[category] = Math.min(threshold, thresholds[category] ?? 1);
+      // A threshold replaces the model's own flag, so a high one would loosen what the campaign left to the flag.
+      if (campaign.thresholds[category as keyof typeof campaign.thresholds] === undefined) flagsToo.push(category);
     }
     if (key.on_unavailable === 'closed') onUnavailable = 'closed';
   }
@@ -75,6 +80,7 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     input: wish.input ? 'gate' : input,
     output: wish.output ? 'gate' : output,
     thresholds,
+    ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,
   };
 }

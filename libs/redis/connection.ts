@@ -1,4 +1,5 @@
-import { Redis, type RedisOptions } from 'ioredis';
+import type { RedisOptions } from 'bullmq';
+import { Redis } from 'ioredis';
 
 const RETRY_MAX_MS = 2_000;
 const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), RETRY_MAX_MS);
@@ -16,8 +17,8 @@ export function blockingConnection(url: string): Redis {
   return new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
 }
 
-/** What BullMQ's workers and queues take (they insist on unlimited retries for blocking reads). */
-export function queueConnectionOptions(url: string): RedisOptions {
+/** What BullMQ's workers take (they insist on unlimited retries for blocking reads). */
+export function workerConnectionOptions(url: string): RedisOptions {
   const parsed = new URL(url);
   return {
     host: parsed.hostname,
@@ -29,6 +30,11 @@ export function queueConnectionOptions(url: string): RedisOptions {
     maxRetriesPerRequest: null,
     retryStrategy,
   };
+}
+
+/** What BullMQ's queues take: an enqueue fails at once while Redis is away, so that the visitor is told instead of waiting. */
+export function queueConnectionOptions(url: string): RedisOptions {
+  return { ...workerConnectionOptions(url), maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 5_000 };
 }
 
 /** Resolves once the connection is ready. @throws when Redis does not answer within the time */

@@ -52,7 +52,7 @@ export interface EndRequest {
   campaignId: string;
   lane: string;
   replyTo: string;
-  transition: 'post' | 'void' | 'cancel' | 'expire';
+  transition: 'post' | 'void' | 'cancel' | 'presume' | 'expire';
   costNano?: bigint;
   /** Input and output tokens that were really used; corrects what the windows reserved. */
   usedTokens?: number;

@@ -5,7 +5,8 @@
     post     held? no · dispatched → posted · presumed → posted with a correcting refund
     void     held → voided · dispatched → voided (the caller knows that the upstream did no work)
     cancel   held → voided · dispatched: left to whoever runs it (`running`)
-    expire   held → voided · dispatched → presumed, if the lease has really run out
+    presume  held → voided · dispatched → presumed (nobody saw the end: the bound is booked until a report corrects it)
+    expire   like presume, if the lease has really run out
 
   The visitor pays at most the held amount; what is beyond it is the operator's (absorbed).
 
@@ -62,7 +63,7 @@ if transition == 'post' then
   kind, state = 'post', 'posted'
   paid = math.min(cost, amount)
   absorbed = cost - paid
-elseif transition == 'expire' and state == 'dispatched' then
+elseif (transition == 'expire' or transition == 'presume') and state == 'dispatched' then
   kind, state = 'presume', 'presumed'
   paid = amount
 else

@@ -1,0 +1,153 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
+import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import { chatOutputContents, StreamTexts, type Content } from '#libs/moderation/chat-contents.js';
+import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
+import { settle, settleCut, type Settlement } from './domain/settlement.js';
+import { readFrame } from './domain/stream-frame.js';
+import { clean } from './domain/upstream-failure.js';
+import { OutputGate } from './output.gate.js';
+import { ReplyWriter } from './reply.writer.js';
+import { readBody, readFrames } from './upstream.client.js';
+
+/** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
+export class Progress {
+  readonly texts = new StreamTexts();
+  chunks = 0;
+  /** Set once something of a stream was shown, so that an error can only follow in the stream. */
+  writer: ReplyWriter | null = null;
+}
+
+/** A whole answer: its true cost, and the reply that ends the call. */
+export interface Answered {
+  settlement: Settlement;
+  reply: Reply;
+  outcome: string;
+  /** What is judged after it was shown (`observe`). */
+  observed: Content[];
+}
+
+const JSON_TYPE = 'application/json';
+const STREAM_TYPE = 'text/event-stream; charset=utf-8';
+
+/** Turns the upstream's response into what the visitor may see. */
+@Injectable()
+export class AnswerRelay {
+  constructor(
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly box: ContentBox,
+    private readonly gate: OutputGate,
+  ) {}
+
+  async whole(ticket: Ticket, response: Response, queueMs: number): Promise<Answered> {
+    const text = await readBody(response);
+    const completion = JSON.parse(text) as Record<string, unknown>;
+    const contents = chatOutputContents(completion);
+    const settlement =
+      settle(ticket, completion.usage, asText(completion.service_tier)) ?? settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))));
+    return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
+  }
+
+  async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress): Promise<Answered> {
+    const { output } = ticket.policy;
+    const shown = output === 'gate' ? null : new ReplyWriter(this.redis, this.box, ticket);
+    progress.writer = shown;
+    if (output !== 'gate') await shown?.open({ type: 'open', meta: this.meta(ticket, queueMs, output) });
+    const kept: string[] = [];
+    let first: Record<string, unknown> | null = null;
+    let usage: unknown;
+    let tier: string | undefined;
+    let done = false;
+    for await (const batch of readFrames(response)) {
+      for (const data of batch) {
+        const frame = readFrame(data, ticket.includeUsage);
+        if (frame.error) throw new UpstreamStreamError(frame.error);
+        if (frame.chunk) {
+          first ??= frame.chunk;
+          progress.texts.add(frame.chunk);
+          progress.chunks++;
+        }
+        usage = frame.usage ?? usage;
+        tier = frame.serviceTier ?? tier;
+        done ||= frame.done;
+        if (shown) shown.frames(frame.text);
+        else kept.push(frame.text);
+      }
+    }
+    if (!done) throw new Error('the stream ended before its last frame');
+    const settlement = settle(ticket, usage, tier) ?? settleCut(ticket, await generatedTokens(progress));
+    if (shown) {
+      await shown.flush();
+      const observed = output === 'observe' ? progress.texts.contents() : [];
+      return { settlement, reply: { type: 'end' }, outcome: 'ok', observed };
+    }
+    const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
+    return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () => blockedStream(first ?? {}, ticket.choices, reported));
+  }
+
+  /** Judges a whole answer where the policy says so, and makes the reply of it. */
+  private async answered(
+    ticket: Ticket,
+    queueMs: number,
+    settlement: Settlement,
+    contents: Content[],
+    contentType: string,
+    body: string,
+    blocked: () => string,
+  ): Promise<Answered> {
+    const costNano = settlement.costNano.toString();
+    const whole = (text: string, word: VerdictWord): Reply => ({
+      type: 'answer',
+      status: 200,
+      contentType,
+      headers: contentType === STREAM_TYPE ? { 'cache-control': 'no-cache' } : {},
+      body: text,
+      meta: { ...this.meta(ticket, queueMs, word), costNano },
+    });
+    if (ticket.policy.output !== 'gate') {
+      return { settlement, reply: whole(body, ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
+    }
+    const verdict = await this.gate.verdict(ticket, contents);
+    switch (verdict.word) {
+      case 'unavailable': {
+        const meta = { ...this.meta(ticket, queueMs, 'unchecked'), costNano };
+        return { settlement, reply: errorAnswer(verdict.error, meta), outcome: 'moderation_unavailable', observed: [] };
+      }
+      case 'blocked':
+        return { settlement, reply: whole(blocked(), 'blocked'), outcome: 'output_blocked', observed: [] };
+      default:
+        return { settlement, reply: whole(body, verdict.word), outcome: 'ok', observed: [] };
+    }
+  }
+
+  private meta(ticket: Ticket, queueMs: number, output: VerdictWord): ReplyMeta {
+    return { moderation: { input: ticket.inputVerdict, output }, queueMs };
+  }
+}
+
+/** An error object in the middle of a stream: the upstream stopped by itself. */
+export class UpstreamStreamError extends DaypassError {
+  constructor(error: Record<string, unknown>) {
+    super('upstream_error', clean(typeof error.message === 'string' ? error.message : 'The upstream ended the stream with an error.'), { retry: false });
+  }
+}
+
+/** Output tokens of a cut stream: the larger of what its text counts and the number of its chunks, each at least a token. */
+export async function generatedTokens(progress: Progress): Promise<number> {
+  return Math.max(progress.chunks, await countOutput(progress.texts.texts()));
+}
+
+/** The tokenizer's tables weigh 64 MB, so a worker loads them only when an upstream really left the usage out. */
+async function countOutput(texts: string[]): Promise<number> {
+  const { countTextTokens } = await import('#libs/money/tokens.js');
+  return countTextTokens(texts);
+}
+
+function asText(value: unknown): string | undefined {
+  return typeof value === 'string' ? value : undefined;
+}

@@ -1,0 +1,46 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
+import { blockingConnection } from '#libs/redis/connection.js';
+import { redisKeys } from '#libs/redis/keys.js';
+
+/** Thrown into a call whose visitor left. */
+export class VisitorLeft extends Error {
+  constructor() {
+    super('the visitor left');
+    this.name = 'VisitorLeft';
+  }
+}
+
+/** Hears which visitors left, and aborts their calls where this process runs them. */
+@Injectable()
+export class CancelListener implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly running = new Map<string, AbortController>();
+  private readonly subscriber: Redis;
+
+  constructor(@Inject(CONFIG) config: DaypassConfig, @Inject(LOGGER) logger: Logger) {
+    this.subscriber = blockingConnection(config.redisUrl);
+    this.subscriber.on('error', (error) => logger.warn({ err: error }, 'cancel connection'));
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.subscriber.on('message', (_channel, requestId) => this.running.get(requestId)?.abort(new VisitorLeft()));
+    await this.subscriber.subscribe(redisKeys.cancelChannel);
+  }
+
+  onApplicationShutdown(): void {
+    this.subscriber.disconnect();
+  }
+
+  track(requestId: string): AbortController {
+    const controller = new AbortController();
+    this.running.set(requestId, controller);
+    return controller;
+  }
+
+  forget(requestId: string): void {
+    this.running.delete(requestId);
+  }
+}

@@ -1,0 +1,25 @@
+/** OpenAI's own form of output that moderation took away: the choice is there, empty, with `content_filter` as its reason. */
+export function blockedCompletion(completion: Record<string, unknown>): Record<string, unknown> {
+  const choices = Array.isArray(completion.choices) ? (completion.choices as unknown[]) : [];
+  return {
+    ...completion,
+    choices: choices.map((choice, index) => ({
+      index: (choice as { index?: unknown } | null)?.index ?? index,
+      message: { role: 'assistant', content: null, refusal: null },
+      logprobs: null,
+      finish_reason: 'content_filter',
+    })),
+  };
+}
+
+/** The same for a stream: one closing chunk for each choice, built on the stream's first chunk for its id and model. */
+export function blockedStream(first: Record<string, unknown>, choices: number, usage: Record<string, unknown> | null): string {
+  const { id, created, model } = first;
+  const head = { id, object: 'chat.completion.chunk', created, model };
+  const chunks: unknown[] = Array.from({ length: choices }, (_, index) => ({
+    ...head,
+    choices: [{ index, delta: {}, logprobs: null, finish_reason: 'content_filter' }],
+  }));
+  if (usage) chunks.push({ ...head, choices: [], usage });
+  return `${chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('')}data: [DONE]\n\n`;
+}

@@ -1,0 +1,65 @@
+import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
+
+/** What the upstream did instead of answering, as far as its client could tell. */
+export interface UpstreamFailure {
+  /** HTTP status; undefined when there was no response. */
+  status: number | undefined;
+  /** `error.code`, `error.type` and `error.message` of OpenAI's error object, where there was one. */
+  code: string | undefined;
+  type: string | undefined;
+  param: string | undefined;
+  message: string;
+  retryAfterMs: number | undefined;
+  shouldRetry: boolean | undefined;
+  /** The socket never opened, so nothing can have been done. */
+  neverSent: boolean;
+}
+
+/**
+ * What to do about it. `defer`: not done, frozen for this long, then sent again. `refuse`: not done, hold given back.
+ * `unknown`: it may have been done, so the bound is booked. `alert`: the account's own trouble, which is the operator's.
+ */
+export type Reaction =
+  | { kind: 'defer'; freezeMs: number }
+  | { kind: 'refuse'; error: DaypassError; alert: boolean }
+  | { kind: 'pass_on'; status: number; body: ErrorBody }
+  | { kind: 'unknown'; error: DaypassError };
+
+const FREEZE_DEFAULT_MS = 1_000;
+const FREEZE_MAX_MS = 120_000;
+const ACCOUNT_CODES = /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
+const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
+
+export function reactTo(failure: UpstreamFailure): Reaction {
+  const { status, code, type } = failure;
+  if (status === undefined) {
+    if (failure.neverSent) return { kind: 'refuse', error: upstreamError('The upstream could not be reached.', true), alert: false };
+    return { kind: 'unknown', error: new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.') };
+  }
+  if (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? '')) {
+    return { kind: 'refuse', error: new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.'), alert: true };
+  }
+  if (status === 429) return { kind: 'defer', freezeMs: freezeOf(failure) };
+  if (REQUEST_STATUSES.has(status)) {
+    const message = clean(failure.message);
+    return { kind: 'pass_on', status, body: { error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null } } };
+  }
+  return { kind: 'refuse', error: upstreamError(clean(failure.message), failure.shouldRetry ?? true), alert: false };
+}
+
+/** Takes out what names the account: organisation, project, key and user ids. */
+export function clean(message: string): string {
+  return message.replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]').slice(0, 1_000);
+}
+
+function upstreamError(message: string, retry: boolean): DaypassError {
+  return new DaypassError('upstream_error', message || 'The upstream failed.', { retry });
+}
+
+/** `retry-after`, else what the message says ("try again in 174ms"), else a second; bounded, because a header may lie. */
+function freezeOf({ retryAfterMs, message }: UpstreamFailure): number {
+  const said = /try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)/i.exec(message);
+  const fromMessage = said ? Number(said[1] ?? 0) * 60_000 + Number(said[2]) * (said[3]!.toLowerCase() === 'ms' ? 1 : 1_000) : undefined;
+  const freezeMs = retryAfterMs ?? fromMessage ?? FREEZE_DEFAULT_MS;
+  return Math.min(FREEZE_MAX_MS, Math.max(1, Math.ceil(freezeMs)));
+}

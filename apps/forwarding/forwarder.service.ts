@@ -1,0 +1,196 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { HoldStore, type StartAnswer } from '#libs/redis/hold.store.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { AnswerRelay, generatedTokens, Progress, UpstreamStreamError } from './answer.relay.js';
+import { CancelListener, VisitorLeft } from './cancel.listener.js';
+import { capped } from './domain/capped.js';
+import { settleCut } from './domain/settlement.js';
+import { reactTo } from './domain/upstream-failure.js';
+import { ForwardingMetrics } from './forwarding.metrics.js';
+import { OutputGate } from './output.gate.js';
+import { Settler } from './settler.service.js';
+import { failureOf, UpstreamClient } from './upstream.client.js';
+
+/** What becomes of a job: the call is over, or it goes back to its place until the lane has room. */
+export type Next = { done: true } | { done: false; waitMs: number };
+
+const DONE: Next = { done: true };
+
+/** One call: takes its turn, goes upstream once, and is settled whatever happens. */
+@Injectable()
+export class Forwarder {
+  constructor(
+    @Inject(CONFIG) private readonly config: DaypassConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly holds: HoldStore,
+    private readonly leases: LeaseKeeper,
+    private readonly box: ContentBox,
+    private readonly lanes: LaneTable,
+    private readonly upstream: UpstreamClient,
+    private readonly relay: AnswerRelay,
+    private readonly gate: OutputGate,
+    private readonly settler: Settler,
+    private readonly cancels: CancelListener,
+    private readonly metrics: ForwardingMetrics,
+  ) {}
+
+  async forward(ticket: Ticket): Promise<Next> {
+    const { requestId, lane } = ticket;
+    const tokens = ticket.inputTokens + ticket.capTokens * ticket.choices;
+    // From here on the visitor's leaving is heard, so that it cannot fall between the dispatch and the call.
+    const controller = this.cancels.track(requestId);
+    try {
+      const [sealed, start] = await Promise.all([
+        this.redis.getBuffer(redisKeys.body(requestId)),
+        this.holds.start({ requestId, lane, tokens, ...this.lanes.limitsOf(lane) }),
+      ]);
+      if (start.code !== 'started') return await this.notStarted(ticket, start);
+      const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
+      if (!sealed) {
+        await this.settler.refuse(ticket, new DaypassError('internal_error', 'The request was lost before it could be forwarded.'), metaOf(ticket, queueMs));
+        return DONE;
+      }
+      return await this.call(ticket, start.attempt, queueMs, sealed, controller);
+    } finally {
+      this.cancels.forget(requestId);
+    }
+  }
+
+  private async notStarted(ticket: Ticket, start: Exclude<StartAnswer, { code: 'started' }>): Promise<Next> {
+    const meta = metaOf(ticket, 0);
+    switch (start.code) {
+      case 'wait':
+        this.metrics.waited(ticket.lane);
+        return { done: false, waitMs: start.waitMs };
+      case 'late':
+        await this.settler.refuse(
+          ticket,
+          new DaypassError('queue_full', "The account's rate limits are in full use, and this call's turn would come later than it may wait. Please retry.", {
+            retryAfterMs: Math.max(1_000, start.waitMs),
+          }),
+          meta,
+        );
+        return DONE;
+      case 'too_large':
+        await this.settler.refuse(
+          ticket,
+          new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", { retry: false }),
+          meta,
+        );
+        return DONE;
+      case 'ended':
+        // Voided meanwhile, or another worker's: a dispatched call is never sent a second time.
+        this.logger.info({ requestId: ticket.requestId, state: start.state }, 'call not forwarded: its hold is not waiting');
+        return DONE;
+    }
+  }
+
+  private async call(ticket: Ticket, attempt: number, queueMs: number, sealed: Buffer, controller: AbortController): Promise<Next> {
+    const { requestId, keyId, lane } = ticket;
+    const progress = new Progress();
+    const begun = performance.now();
+    const timer = setTimeout(() => controller.abort(new Error('the upstream took too long')), this.config.limits.upstreamTimeoutMs);
+    this.leases.keep(requestId);
+    this.metrics.running.inc();
+    let outcome = 'ok';
+    let next = DONE;
+    let response: Response | null = null;
+    try {
+      const body = capped(JSON.parse(this.box.open(sealed, requestId)) as Record<string, unknown>, ticket.capTokens);
+      response = await this.upstream.open(body, controller.signal);
+      const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress) : this.relay.whole(ticket, response, queueMs));
+      outcome = answered.outcome;
+      await this.settler.post(ticket, answered.settlement, answered.reply, { attempt, outcome });
+      if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);
+    } catch (error) {
+      // What is left of a failed answer must not hold the socket.
+      void response?.body?.cancel().catch(() => undefined);
+      if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, response !== null && ticket.stream, progress, attempt);
+      else [outcome, next] = await this.failed(ticket, attempt, queueMs, progress, error);
+    } finally {
+      clearTimeout(timer);
+      this.leases.release(requestId);
+      this.metrics.running.dec();
+      this.metrics.ended(lane, outcome, (performance.now() - begun) / 1000);
+      this.logger.info({ requestId, keyId, lane, model: ticket.model, attempt, outcome, ms: Math.round(performance.now() - begun) }, 'upstream call');
+    }
+    return next;
+  }
+
+  /** A stream is billed for what was generated; of an answer that was not begun nobody knows, so its bound is booked until a report corrects it. */
+  private async visitorLeft(ticket: Ticket, begun: boolean, progress: Progress, attempt: number): Promise<string> {
+    if (!begun) {
+      await this.settler.presume(ticket, 'visitor left before the answer began', null);
+      return 'visitor_left_presumed';
+    }
+    await this.settler.post(ticket, settleCut(ticket, await generatedTokens(progress)), null, { attempt, outcome: 'visitor_left' });
+    return 'visitor_left';
+  }
+
+  private async failed(ticket: Ticket, attempt: number, queueMs: number, progress: Progress, error: unknown): Promise<[string, Next]> {
+    const { requestId, lane } = ticket;
+    if (error instanceof UpstreamStreamError) {
+      const settlement = settleCut(ticket, await generatedTokens(progress));
+      await this.settler.post(ticket, settlement, await this.errorReply(error, ticket, queueMs, progress), { attempt, outcome: error.code });
+      return ['stream_error', DONE];
+    }
+    const reaction = reactTo(failureOf(error));
+    this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
+    switch (reaction.kind) {
+      case 'defer':
+        return (await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs })) ? ['deferred', { done: false, waitMs: reaction.freezeMs }] : ['ended', DONE];
+      case 'refuse':
+        if (reaction.alert) {
+          this.metrics.accountTrouble();
+          this.logger.error({ requestId, lane }, "the upstream refuses the account: check its key, its money and its rights");
+        }
+        await this.settler.refuse(ticket, reaction.error, metaOf(ticket, queueMs));
+        return [reaction.error.code, DONE];
+      case 'pass_on': {
+        const reply: Reply = {
+          type: 'answer',
+          status: reaction.status,
+          contentType: 'application/json',
+          headers: { 'x-should-retry': 'false' },
+          body: JSON.stringify(reaction.body),
+          meta: metaOf(ticket, queueMs),
+        };
+        await this.settler.void(ticket, `upstream ${reaction.status}`, reply);
+        return [`upstream_${reaction.status}`, DONE];
+      }
+      case 'unknown':
+        await this.settler.presume(ticket, reaction.error.code, await this.errorReply(reaction.error, ticket, queueMs, progress));
+        return [reaction.error.code, DONE];
+    }
+  }
+
+  /** An error as a whole answer, or as the last frame of a stream that was begun. */
+  private async errorReply(error: DaypassError, ticket: Ticket, queueMs: number, progress: Progress): Promise<Reply> {
+    if (!progress.writer) return errorAnswer(error, metaOf(ticket, queueMs));
+    progress.writer.frames(`data: ${JSON.stringify(error.body())}\n\n`);
+    await progress.writer.flush().catch(() => undefined);
+    return { type: 'end' };
+  }
+}
+
+function metaOf(ticket: Ticket, queueMs: number): ReplyMeta {
+  return { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs };
+}
+
+/** An upstream's error may quote the request, so only its kind is logged. */
+function briefly(error: unknown): { name: string; status: unknown; code: unknown } {
+  const { name, status, code } = (error ?? {}) as { name?: string; status?: unknown; code?: unknown };
+  return { name: name ?? typeof error, status, code };
+}

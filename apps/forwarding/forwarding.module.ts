@@ -1,0 +1,44 @@
+import { BullModule } from '@nestjs/bullmq';
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { laneQueue } from '#libs/contracts/jobs.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { PlatformModule } from '#libs/platform/platform.module.js';
+import { upstreamProviders } from '#libs/platform/upstream.providers.js';
+import { bullOptions } from '#libs/queues/bull.options.js';
+import { AnswerRelay } from './answer.relay.js';
+import { CancelListener } from './cancel.listener.js';
+import { Forwarder } from './forwarder.service.js';
+import { ForwardingMetrics } from './forwarding.metrics.js';
+import { createLaneProcessor } from './lane.processor.js';
+import { OutputGate } from './output.gate.js';
+import { Settler } from './settler.service.js';
+import { UpstreamClient } from './upstream.client.js';
+
+@Module({})
+export class ForwardingModule {
+  static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
+    const lanes = new LaneTable(config.file.lanes).names();
+    return {
+      module: ForwardingModule,
+      imports: [
+        PlatformModule.register(config, logger, registry),
+        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.registerQueue(...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+      ],
+      providers: [
+        ...upstreamProviders,
+        AnswerRelay,
+        CancelListener,
+        Forwarder,
+        ForwardingMetrics,
+        OutputGate,
+        Settler,
+        UpstreamClient,
+        ...lanes.map((lane) => createLaneProcessor(lane, config)),
+      ],
+    };
+  }
+}

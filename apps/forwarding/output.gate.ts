@@ -1,0 +1,51 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
+import type { Content } from '#libs/moderation/chat-contents.js';
+import { check } from '#libs/moderation/check.js';
+import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
+import { Moderator } from '#libs/moderation/moderator.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER } from '#libs/platform/platform.tokens.js';
+
+export type OutputVerdict = { word: Extract<VerdictWord, 'pass' | 'blocked' | 'unchecked'> } | { word: 'unavailable'; error: DaypassError };
+
+const UNAVAILABLE_RETRY_MS = 2_000;
+
+/** Judges what a model wrote, before it is shown (`gate`) or for the record (`observe`). */
+@Injectable()
+export class OutputGate {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly moderator: Moderator,
+    private readonly metrics: ModerationMetrics,
+  ) {}
+
+  async verdict(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
+    const finding = await check(this.moderator, contents, ticket.policy);
+    const word = finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
+    this.record(ticket, word);
+    if (word !== 'unavailable') return { word };
+    // The answer exists and is paid for, so a retry would pay again: it is the caller's to decide.
+    const error = new DaypassError('moderation_unavailable', 'The answer could not be checked right now, and an unchecked answer is not shown.', {
+      retryAfterMs: UNAVAILABLE_RETRY_MS,
+      details: { direction: 'output' },
+    });
+    return { word, error };
+  }
+
+  /** Judges an answer that was shown already. Never fails the call. */
+  async observe(ticket: Ticket, contents: readonly Content[]): Promise<void> {
+    try {
+      const finding = await check(this.moderator, contents, ticket.policy);
+      this.record(ticket, finding.outcome === 'unavailable' ? 'unchecked' : finding.judgement.flagged ? 'flagged' : 'pass');
+    } catch (error) {
+      this.logger.warn({ err: error, requestId: ticket.requestId }, 'an observed answer could not be judged');
+    }
+  }
+
+  private record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
+    this.metrics.verdict('output', decision);
+    if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'output', decision }, 'moderation');
+  }
+}

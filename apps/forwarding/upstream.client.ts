@@ -1,0 +1,92 @@
+import { Injectable } from '@nestjs/common';
+import OpenAI, { APIError } from 'openai';
+import { createParser } from 'eventsource-parser';
+import { retryAfterMs } from '#libs/moderation/moderator.js';
+import type { UpstreamFailure } from './domain/upstream-failure.js';
+
+/** Bound of what one answer may weigh. */
+const ANSWER_BYTES_MAX = 33_554_432;
+const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT']);
+
+/** The upstream's chat endpoint through the official client, once: raw bytes in, frames or a body out. */
+@Injectable()
+export class UpstreamClient {
+  constructor(private readonly client: OpenAI) {}
+
+  /** Resolves at the response's headers. @throws whatever `failureOf` reads */
+  async open(body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
+    return this.client.chat.completions
+      .create(body as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 })
+      .asResponse();
+  }
+}
+
+export async function readBody(response: Response): Promise<string> {
+  let text = '';
+  for await (const piece of decoded(response)) text += piece;
+  return text;
+}
+
+/** The `data` of each server-sent event, as it comes. */
+export async function* readFrames(response: Response): AsyncGenerator<string[]> {
+  let frames: string[] = [];
+  const parser = createParser({ onEvent: ({ data }) => frames.push(data) });
+  for await (const piece of decoded(response)) {
+    parser.feed(piece);
+    if (frames.length > 0) {
+      yield frames;
+      frames = [];
+    }
+  }
+}
+
+async function* decoded(response: Response): AsyncGenerator<string> {
+  if (!response.body) return;
+  const decoder = new TextDecoder();
+  let bytes = 0;
+  for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
+    bytes += piece.byteLength;
+    if (bytes > ANSWER_BYTES_MAX) throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    yield decoder.decode(piece, { stream: true });
+  }
+  const rest = decoder.decode();
+  if (rest !== '') yield rest;
+}
+
+/** What the client threw, in the words that decisions are made of. */
+export function failureOf(error: unknown): UpstreamFailure {
+  if (!(error instanceof APIError)) return { ...NO_RESPONSE, message: messageOf(error), neverSent: NEVER_SENT.has(causeCode(error)) };
+  const detail = (error.error ?? {}) as Record<string, unknown>;
+  const retry = (error.headers as Headers | undefined)?.get('x-should-retry');
+  return {
+    status: error.status as number | undefined,
+    code: text(error.code) ?? text(detail.code),
+    type: text(error.type) ?? text(detail.type),
+    param: text(error.param) ?? text(detail.param),
+    message: text(detail.message) ?? messageOf(error),
+    retryAfterMs: retryAfterMs(error),
+    shouldRetry: retry === 'true' ? true : retry === 'false' ? false : undefined,
+    neverSent: error.status === undefined && NEVER_SENT.has(causeCode(error)),
+  };
+}
+
+const NO_RESPONSE = { status: undefined, code: undefined, type: undefined, param: undefined, retryAfterMs: undefined, shouldRetry: undefined };
+
+/** The socket's own error code, however deep the client wrapped it. */
+function causeCode(error: unknown): string {
+  let current: unknown = error;
+  for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
+    const { code, cause } = current as { code?: unknown; cause?: unknown };
+    if (typeof code === 'string') return code;
+    current = cause;
+  }
+  return '';
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

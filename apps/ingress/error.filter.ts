@@ -1,0 +1,59 @@
+import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { IngressMetrics } from './ingress.metrics.js';
+
+/** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly metrics: IngressMetrics,
+  ) {}
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const error = this.read(exception, request);
+    this.metrics.refused(error.code);
+    if (reply.raw.headersSent) {
+      reply.raw.destroy();
+      return;
+    }
+    void reply
+      .status(error.status)
+      .headers({ 'x-request-id': request.id, ...error.headers() })
+      .send(error.body());
+  }
+
+  private read(exception: unknown, request: FastifyRequest): DaypassError {
+    if (exception instanceof DaypassError) return exception;
+    const known = fromFastify(exception);
+    if (known) return known;
+    if (exception instanceof HttpException && exception.getStatus() === 404) {
+      return new DaypassError('unknown_url', `Unknown request URL: ${request.method} ${request.url.slice(0, 200)}. Daypass serves /v1/chat/completions, /v1/models and /v1/key.`);
+    }
+    this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
+    return new DaypassError('internal_error', 'Something went wrong inside Daypass. The request id helps the operator to find out what.');
+  }
+}
+
+/** What Fastify refuses before a controller sees the request. */
+function fromFastify(exception: unknown): DaypassError | null {
+  const { code, statusCode } = (exception ?? {}) as { code?: string; statusCode?: number };
+  switch (code) {
+    case 'FST_ERR_CTP_BODY_TOO_LARGE':
+      return new DaypassError('request_too_large', 'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.');
+    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
+      return new DaypassError('unsupported_content_type', "The content type is not supported: send JSON with the header 'content-type: application/json'.");
+    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
+    case 'FST_ERR_CTP_INVALID_JSON_BODY':
+    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+      return new DaypassError('invalid_json', 'The request body is not valid JSON.');
+    default:
+      return exception instanceof SyntaxError || statusCode === 400 ? new DaypassError('invalid_json', 'The request body is not valid JSON.') : null;
+  }
+}

@@ -1,0 +1,40 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { REGISTRY } from '#libs/platform/platform.tokens.js';
+import { ReplyReader } from './reply.reader.js';
+
+@Injectable()
+export class IngressMetrics {
+  private readonly calls: Counter<'outcome'>;
+  private readonly seconds: Histogram;
+  private readonly refusals: Counter<'code'>;
+
+  constructor(@Inject(REGISTRY) registry: Registry, replies: ReplyReader) {
+    const registers = [registry];
+    this.calls = new Counter({ name: 'daypass_calls_total', help: 'Calls that held money, by how they ended', labelNames: ['outcome'], registers });
+    this.seconds = new Histogram({
+      name: 'daypass_call_seconds',
+      help: 'From the hold to the last byte of the answer',
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+      registers,
+    });
+    this.refusals = new Counter({ name: 'daypass_refusals_total', help: 'Requests answered with an error of the catalogue, by its code', labelNames: ['code'], registers });
+    new Gauge({
+      name: 'daypass_calls_running',
+      help: 'Calls of this process that wait for their answer',
+      registers,
+      collect() {
+        this.set(replies.waiting);
+      },
+    });
+  }
+
+  callEnded(outcome: string, seconds: number): void {
+    this.calls.inc({ outcome });
+    this.seconds.observe(seconds);
+  }
+
+  refused(code: string): void {
+    this.refusals.inc({ code });
+  }
+}

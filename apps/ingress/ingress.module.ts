@@ -1,0 +1,53 @@
+import { BullModule, getQueueToken } from '@nestjs/bullmq';
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Queue } from 'bullmq';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import { PriceBook } from '#libs/money/prices.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { PlatformModule } from '#libs/platform/platform.module.js';
+import { bullOptions } from '#libs/queues/bull.options.js';
+import { LaneQueues } from '#libs/queues/lane-queues.js';
+import { AnswerService } from './answer.service.js';
+import { Authenticator } from './authenticator.service.js';
+import { CallQueues } from './call.queues.js';
+import { CallService } from './call.service.js';
+import { ChatController } from './chat.controller.js';
+import { ErrorFilter } from './error.filter.js';
+import { IngressMetrics } from './ingress.metrics.js';
+import { PRICE_BOOK } from './ingress.tokens.js';
+import { KeyController } from './key.controller.js';
+import { ModelsController } from './models.controller.js';
+import { ReplyReader } from './reply.reader.js';
+
+@Module({})
+export class IngressModule {
+  static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
+    const lanes = new LaneTable(config.file.lanes).names();
+    return {
+      module: IngressModule,
+      imports: [
+        PlatformModule.register(config, logger, registry),
+        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+      ],
+      controllers: [ChatController, ModelsController, KeyController],
+      providers: [
+        { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
+        {
+          provide: CallQueues,
+          inject: [getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
+          useFactory: (moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(new Map(lanes.map((lane, index) => [lane, queues[index]!])))),
+        },
+        AnswerService,
+        Authenticator,
+        CallService,
+        ErrorFilter,
+        IngressMetrics,
+        ReplyReader,
+      ],
+    };
+  }
+}

@@ -1,0 +1,30 @@
+import { Controller, Get, Req } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import { formatUsd } from '#libs/money/nano.js';
+import { Authenticator } from './authenticator.service.js';
+
+@Controller('/v1/key')
+export class KeyController {
+  constructor(private readonly authenticator: Authenticator) {}
+
+  /** The holder's own view of its key. */
+  @Get()
+  async show(@Req() request: FastifyRequest): Promise<unknown> {
+    const { key, campaign } = await this.authenticator.visitor(request.headers.authorization);
+    return {
+      data: {
+        id: key.id,
+        label: key.label,
+        campaign: campaign.slug,
+        status: key.status,
+        expires_at: key.expires_ms > 0 ? new Date(key.expires_ms).toISOString() : null,
+        budget_usd: formatUsd(key.budget),
+        spent_usd: formatUsd(key.spent),
+        held_usd: formatUsd(key.held),
+        available_usd: formatUsd(key.budget - key.spent - key.held),
+        limits: { rpm: key.rpm, tpm: key.tpm, concurrent: key.concurrent },
+        strikes: key.strikes,
+      },
+    };
+  }
+}

@@ -1,0 +1,35 @@
+import 'reflect-metadata';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Redis } from 'ioredis';
+import { countTextTokens } from '#libs/money/tokens.js';
+import { bootstrap } from '#libs/observability/bootstrap.js';
+import { NestLogger } from '#libs/observability/logger.js';
+import { createRegistry, OpsServer } from '#libs/observability/ops-server.js';
+import { stopOnSignal } from '#libs/observability/run-service.js';
+import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { ErrorFilter } from './error.filter.js';
+import { createHttpAdapter } from './http.adapter.js';
+import { IngressModule } from './ingress.module.js';
+
+void bootstrap('ingress', async (config, logger) => {
+  const registry = createRegistry('ingress');
+  const app = await NestFactory.create<NestFastifyApplication>(IngressModule.register(config, logger, registry), createHttpAdapter(config), {
+    logger: new NestLogger(logger),
+  });
+  app.useGlobalFilters(app.get(ErrorFilter));
+  // The tokenizer loads its tables at the first use; the first visitor should not wait for that.
+  await countTextTokens(['warm']);
+  const redis = app.get<Redis>(MONEY_REDIS);
+  const ops = new OpsServer({
+    ...config.ops,
+    registry,
+    ready: async () => {
+      if ((await redis.exists(redisKeys.epoch)) === 0) throw new Error('the balances are not projected yet: is accounting running?');
+    },
+  });
+  stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
+  await ops.listen();
+  await app.listen(config.visitors.port, config.visitors.host);
+});

@@ -1,0 +1,104 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { replySchema, type Reply } from '#libs/contracts/reply.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { blockingConnection } from '#libs/redis/connection.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+
+/** Called for each reply in order; `availableNano` comes with the last. */
+export type ReplyListener = (reply: Reply, availableNano: string | undefined) => void;
+
+const BLOCK_MS = 5_000;
+const READ_MAX = 500;
+const TRIM_EVERY_MS = 1_000;
+
+/** One blocking read for the answers to every call of this process: its reply stream. */
+@Injectable()
+export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** New at every start: replies to calls of a former life find nobody, and their stream expires. */
+  readonly processId = randomUUID();
+  private readonly listeners = new Map<string, ReplyListener>();
+  private readonly stream = redisKeys.reply(this.processId);
+  private readonly blocking: Redis;
+  private lastId = '0-0';
+  private trimmedAt = 0;
+  private running = false;
+
+  constructor(
+    @Inject(CONFIG) config: DaypassConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly box: ContentBox,
+  ) {
+    this.blocking = blockingConnection(config.redisUrl);
+    this.blocking.on('error', (error) => this.logger.warn({ err: error }, 'reply connection'));
+  }
+
+  onApplicationBootstrap(): void {
+    this.running = true;
+    void this.read();
+  }
+
+  onApplicationShutdown(): void {
+    this.running = false;
+    this.blocking.disconnect();
+  }
+
+  listen(requestId: string, listener: ReplyListener): void {
+    this.listeners.set(requestId, listener);
+  }
+
+  forget(requestId: string): void {
+    this.listeners.delete(requestId);
+  }
+
+  get waiting(): number {
+    return this.listeners.size;
+  }
+
+  private async read(): Promise<void> {
+    while (this.running) {
+      try {
+        const answer = (await this.blocking.xreadBuffer('COUNT', READ_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', this.stream, this.lastId)) as
+          | [Buffer, [Buffer, Buffer[]][]][]
+          | null;
+        for (const [id, fields] of answer?.[0]?.[1] ?? []) {
+          this.lastId = id.toString();
+          this.deliver(fields);
+        }
+        this.trim();
+      } catch (error) {
+        if (!this.running) return;
+        this.logger.warn({ err: error }, 'replies could not be read');
+        await sleep(200);
+      }
+    }
+  }
+
+  private deliver(fields: Buffer[]): void {
+    const entry: Record<string, Buffer> = {};
+    for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
+    const requestId = entry.id?.toString() ?? '';
+    const listener = this.listeners.get(requestId);
+    if (!listener || !entry.payload) return;
+    try {
+      const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
+      listener(reply, entry.available?.toString());
+    } catch (error) {
+      this.logger.error({ err: error, requestId }, 'a reply could not be read');
+    }
+  }
+
+  /** What was read is not needed again; the stream stays as short as what is on its way. */
+  private trim(): void {
+    const now = Date.now();
+    if (now - this.trimmedAt < TRIM_EVERY_MS || this.lastId === '0-0') return;
+    this.trimmedAt = now;
+    void this.redis.xtrim(this.stream, 'MINID', this.lastId).catch(() => undefined);
+  }
+}

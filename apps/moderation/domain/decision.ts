@@ -1,0 +1,29 @@
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { VerdictWord } from '#libs/contracts/jobs.js';
+import type { CallPolicy } from '#libs/contracts/policy.js';
+
+/** What was found about a call's input. */
+export type Finding = { outcome: 'judged'; judgement: { flagged: boolean; categories: string[] } } | { outcome: 'unavailable'; reason: string };
+
+export type Decision = { pass: true; word: VerdictWord } | { pass: false; error: DaypassError; strike: boolean };
+
+const UNAVAILABLE_RETRY_MS = 2_000;
+
+/** What becomes of a call whose input was judged under `gate`. */
+export function decide(finding: Finding, policy: CallPolicy): Decision {
+  if (finding.outcome === 'unavailable') {
+    if (policy.onUnavailable === 'open') return { pass: true, word: 'unchecked' };
+    const error = new DaypassError('moderation_unavailable', 'The input could not be checked right now, and unchecked input is not forwarded. Please retry.', {
+      retryAfterMs: UNAVAILABLE_RETRY_MS,
+      details: { direction: 'input' },
+    });
+    return { pass: false, error, strike: false };
+  }
+  if (!finding.judgement.flagged) return { pass: true, word: 'pass' };
+  const { categories } = finding.judgement;
+  const error = new DaypassError('moderation_blocked', `The input was refused by moderation (${categories.join(', ')}). Nothing was forwarded and nothing was charged.`, {
+    param: 'messages',
+    details: { direction: 'input', categories },
+  });
+  return { pass: false, error, strike: true };
+}

@@ -1,0 +1,75 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
+import { chatInputContents } from '#libs/moderation/chat-contents.js';
+import { check } from '#libs/moderation/check.js';
+import { Moderator } from '#libs/moderation/moderator.js';
+import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { LaneQueues } from '#libs/queues/lane-queues.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { decide } from './domain/decision.js';
+
+/** Judges the input of calls and passes each on, or refuses it and gives its hold back. */
+@Injectable()
+export class InputModerator {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly holds: HoldStore,
+    private readonly box: ContentBox,
+    private readonly moderator: Moderator,
+    private readonly lanes: LaneQueues,
+    private readonly metrics: ModerationMetrics,
+  ) {}
+
+  async judge(calls: readonly Ticket[]): Promise<void> {
+    const bodies = await this.redis.mgetBuffer(calls.map((call) => redisKeys.body(call.requestId)));
+    // All settle before one failure is thrown: the retry of the job repeats only what the holds do not know yet.
+    const ends = await Promise.allSettled(calls.map((call, index) => this.judgeOne(call, bodies[index] ?? null)));
+    const failed = ends.find((end) => end.status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  private async judgeOne(ticket: Ticket, sealed: Buffer | null): Promise<void> {
+    // The visitor left, so the hold was voided and the body with it.
+    if (!sealed) return;
+    const contents = chatInputContents(JSON.parse(this.box.open(sealed, ticket.requestId)) as Record<string, unknown>);
+    if (ticket.policy.input === 'observe') {
+      await this.lanes.enqueue(ticket);
+      const finding = await check(this.moderator, contents, ticket.policy);
+      this.record(ticket, finding.outcome === 'unavailable' ? 'unchecked' : finding.judgement.flagged ? 'flagged' : 'pass');
+      return;
+    }
+    const finding = await check(this.moderator, contents, ticket.policy);
+    const decision = decide(finding, ticket.policy);
+    if (decision.pass) {
+      this.record(ticket, decision.word);
+      await this.lanes.enqueue({ ...ticket, inputVerdict: decision.word });
+      return;
+    }
+    this.record(ticket, decision.strike ? 'blocked' : 'unavailable');
+    const reply = errorAnswer(decision.error, { moderation: { input: decision.strike ? 'blocked' : 'unchecked', output: 'off' }, queueMs: 0 });
+    const { requestId, keyId, campaignId, lane, replyTo } = ticket;
+    await this.holds.end({
+      requestId,
+      keyId,
+      campaignId,
+      lane,
+      replyTo,
+      transition: 'void',
+      strike: decision.strike,
+      detail: { reason: decision.error.code, ...decision.error.details },
+      reply: this.box.seal(JSON.stringify(reply), requestId),
+    });
+  }
+
+  private record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
+    this.metrics.verdict('input', decision);
+    if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'input', decision }, 'moderation');
+  }
+}

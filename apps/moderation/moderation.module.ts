@@ -1,0 +1,39 @@
+import { BullModule, getQueueToken } from '@nestjs/bullmq';
+import { Module, type DynamicModule } from '@nestjs/common';
+import type { Queue } from 'bullmq';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { PlatformModule } from '#libs/platform/platform.module.js';
+import { upstreamProviders } from '#libs/platform/upstream.providers.js';
+import { bullOptions } from '#libs/queues/bull.options.js';
+import { LaneQueues } from '#libs/queues/lane-queues.js';
+import { InputModerator } from './input.moderator.js';
+import { createModerationProcessor } from './moderation.processor.js';
+
+@Module({})
+export class ModerationModule {
+  static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
+    const lanes = new LaneTable(config.file.lanes).names();
+    return {
+      module: ModerationModule,
+      imports: [
+        PlatformModule.register(config, logger, registry),
+        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+      ],
+      providers: [
+        ...upstreamProviders,
+        {
+          provide: LaneQueues,
+          inject: lanes.map((lane) => getQueueToken(laneQueue(lane))),
+          useFactory: (...queues: Queue[]) => new LaneQueues(new Map(lanes.map((lane, index) => [lane, queues[index]!]))),
+        },
+        InputModerator,
+        createModerationProcessor(config),
+      ],
+    };
+  }
+}

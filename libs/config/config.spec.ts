@@ -1,0 +1,219 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { ConfigError, loadConfig, SERVICES, type Service } from './config.js';
+
+const good = {
+  OPENAI_API_KEY: 'sk-test',
+  REDIS_URL: 'redis://127.0.0.1:6379',
+  DATABASE_URL: 'postgres://daypass:pw@127.0.0.1:5432/daypass',
+  DAYPASS_SECRET: 's'.repeat(32),
+  DAYPASS_ADMIN_TOKEN: 'admin-token-of-some-length',
+};
+
+function faultsOf(environment: NodeJS.ProcessEnv, service: Service = 'ingress'): readonly string[] {
+  try {
+    loadConfig(service, environment);
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
+  return [];
+}
+
+let folder: string;
+let files = 0;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'daypass-config-'));
+});
+afterAll(() => rmSync(folder, { recursive: true }));
+
+function file(content: string, extension = 'yaml'): string {
+  const path = join(folder, `${files++}.${extension}`);
+  writeFileSync(path, content);
+  return path;
+}
+const fileFaults = (content: unknown) => faultsOf({ ...good, DAYPASS_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)) });
+
+describe('the environment', () => {
+  it('needs nothing but the account, the stores and the secret', () => {
+    const config = loadConfig('accounting', good);
+    expect(config).toMatchObject({
+      openai: { apiKey: 'sk-test', baseUrl: 'https://api.openai.com/v1' },
+      visitors: { host: '0.0.0.0', port: 8080 },
+      admin: { host: '127.0.0.1', port: 8081 },
+      limits: { bodyBytes: 2_097_152, maxWaitMs: 30_000 },
+      moderationModel: 'omni-moderation-2024-09-26',
+      file: { lanes: {}, prices: {}, operator: {}, upstreams: [] },
+    });
+  });
+
+  it('gives each service an operations port of its own', () => {
+    expect(SERVICES.map((service) => loadConfig(service, good).ops.port)).toEqual([9101, 9102, 9103, 9104]);
+  });
+
+  it('moves all four with DAYPASS_OPS_PORT_BASE, and one with DAYPASS_OPS_PORT, which wins', () => {
+    expect(SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '19101' }).ops.port)).toEqual([19101, 19102, 19103, 19104]);
+    expect(loadConfig('forwarding', { ...good, DAYPASS_OPS_PORT_BASE: '19101', DAYPASS_OPS_PORT: '7000' }).ops.port).toBe(7000);
+  });
+
+  it('takes 0 for a port that the system picks, for one service as for all four', () => {
+    expect(loadConfig('moderation', { ...good, DAYPASS_OPS_PORT: '0' }).ops.port).toBe(0);
+    expect(SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '0' }).ops.port)).toEqual([0, 0, 0, 0]);
+  });
+
+  it('reads an empty variable as one that is not set, as compose files write it', () => {
+    expect(loadConfig('ingress', { ...good, DAYPASS_PORT: ' ', DAYPASS_CONFIG: '', DATABASE_URL: '' }).visitors.port).toBe(8080);
+    expect(faultsOf({ ...good, OPENAI_API_KEY: '' })).toEqual(['OPENAI_API_KEY is required']);
+  });
+
+  it('wants the database and the admin token of accounting only', () => {
+    const { DATABASE_URL: _url, DAYPASS_ADMIN_TOKEN: _token, ...rest } = good;
+    expect(faultsOf(rest, 'ingress')).toEqual([]);
+    expect(faultsOf(rest, 'accounting')).toEqual(['DATABASE_URL is required by the accounting service', 'DAYPASS_ADMIN_TOKEN is required by the accounting service']);
+  });
+
+  it('names every fault at once, those of the file too', () => {
+    const faults = faultsOf({ DAYPASS_PORT: '99999', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_SECRET: 'short', DAYPASS_CONFIG: file('lanes: { "bad name": {} }\nprice: {}') }, 'accounting');
+    for (const name of ['OPENAI_API_KEY', 'REDIS_URL', 'DAYPASS_PORT', 'DAYPASS_LOG_LEVEL', 'DAYPASS_SECRET', 'DATABASE_URL', 'DAYPASS_ADMIN_TOKEN', 'lanes', '"price"']) {
+      expect(faults.filter((fault) => fault.includes(name))).toHaveLength(1);
+    }
+  });
+
+  it('is refused in one error whose message has a line for each fault', () => {
+    const error = new ConfigError(['A is required', 'B is wrong']);
+    expect(error.message).toBe('Daypass cannot start, 2 settings are wrong:\n  - A is required\n  - B is wrong');
+    expect(new ConfigError(['A is required']).message).toContain('a setting is wrong');
+  });
+
+  it('never repeats a value, for any of them may be a secret', () => {
+    const secret = 'hunter2-hunter2';
+    const environment = Object.fromEntries(
+      ['OPENAI_BASE_URL', 'REDIS_URL', 'DATABASE_URL', 'DAYPASS_SECRET', 'DAYPASS_PORT', 'DAYPASS_OPS_PORT', 'DAYPASS_LOG_LEVEL', 'DAYPASS_MAX_BODY_BYTES', 'DAYPASS_CONCURRENCY'].map((name) => [name, secret]),
+    );
+    const faults = faultsOf({ ...good, ...environment, DAYPASS_ADMIN_TOKEN: 'hunter2' });
+    expect(faults).toHaveLength(10);
+    expect(faults.join('\n')).not.toContain('hunter2');
+  });
+
+  it.each([
+    ['REDIS_URL', 'localhost:6379'],
+    ['REDIS_URL', 'http://localhost:6379'],
+    ['DATABASE_URL', 'redis://localhost'],
+    ['DATABASE_URL', 'localhost:5432'],
+    ['OPENAI_BASE_URL', 'api.openai.com:443'],
+    ['OPENAI_BASE_URL', 'ftp://api.openai.com'],
+    ['DAYPASS_PORT', '-1'],
+    ['DAYPASS_PORT', '80.5'],
+    ['DAYPASS_OPS_PORT_BASE', '65533'],
+    ['DAYPASS_MAX_CALLS', '0'],
+    ['DAYPASS_MAX_WAIT_MS', 'forever'],
+    ['DAYPASS_JOURNAL_MAX_ENTRIES', '100000001'],
+  ])('is refused with %s=%s', (name, value) => {
+    const faults = faultsOf({ ...good, [name]: value }, 'accounting');
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain(name);
+  });
+
+  it.each([
+    ['REDIS_URL', 'rediss://user:p%40ss@redis.internal:6380/2'],
+    ['DATABASE_URL', 'postgresql://u@db/daypass?sslmode=require'],
+    ['OPENAI_BASE_URL', 'http://127.0.0.1:4010/v1'],
+  ])('takes %s=%s', (name, value) => {
+    expect(faultsOf({ ...good, [name]: value }, 'accounting')).toEqual([]);
+  });
+
+  it('refuses a least output cap above the default one: no request without a cap could ever be clamped', () => {
+    expect(faultsOf({ ...good, DAYPASS_MIN_OUTPUT_TOKENS: '5000' })).toEqual([expect.stringContaining('DAYPASS_MIN_OUTPUT_TOKENS')]);
+  });
+
+  it('derives keys of 32 bytes from the secret: another one for each purpose, the same after each start', () => {
+    const { tokenPepper, contentKey, safetyPepper } = loadConfig('ingress', good).secrets;
+    const all = [tokenPepper, contentKey, safetyPepper].map((key) => key.toString('hex'));
+    expect(new Set(all).size).toBe(3);
+    expect(all.every((key) => key.length === 64)).toBe(true);
+    expect(loadConfig('forwarding', good).secrets.contentKey.equals(contentKey)).toBe(true);
+    expect(loadConfig('ingress', { ...good, DAYPASS_SECRET: 't'.repeat(32) }).secrets.contentKey.equals(contentKey)).toBe(false);
+  });
+});
+
+describe('the configuration file', () => {
+  const settings = {
+    lanes: { mini: { rpm: 500, tpm: 200_000, models: ['gpt-5.4-mini'] }, moderation: { rpm: 500, tpm: 10_000 } },
+    prices: { 'gpt-x': { input_usd_per_million: 0.075, cached_input_usd_per_million: '0.0075', output_usd_per_million: 1, max_output_tokens: 16_384 } },
+    operator: { budget_usd_per_day: '25.50' },
+  };
+  const asYaml = `
+lanes:
+  mini: { rpm: 500, tpm: 200000, models: [gpt-5.4-mini] }
+  moderation: { rpm: 500, tpm: 10000 }
+prices:
+  gpt-x:
+    input_usd_per_million: 0.075
+    cached_input_usd_per_million: "0.0075"
+    output_usd_per_million: 1
+    max_output_tokens: 16384
+operator: { budget_usd_per_day: 25.50 }
+`;
+
+  it.each([
+    ['JSON', () => file(JSON.stringify(settings), 'json')],
+    ['YAML', () => file(asYaml)],
+  ])('is read as %s: prices to whole nano-dollars per token, the budget to nano-dollars', (_, path) => {
+    expect(loadConfig('ingress', { ...good, DAYPASS_CONFIG: path() }).file).toEqual({
+      lanes: { mini: { rpm: 500, tpm: 200_000, models: ['gpt-5.4-mini'] }, moderation: { rpm: 500, tpm: 10_000, models: [] } },
+      // One dollar per million tokens is a thousand nano-dollars per token; what does not divide is rounded up.
+      prices: { 'gpt-x': { input_usd_per_million: 75, cached_input_usd_per_million: 8, output_usd_per_million: 1_000, max_output_tokens: 16_384 } },
+      operator: { budget_usd_per_day: 25_500_000_000n },
+      upstreams: [],
+    });
+  });
+
+  it('may be empty', () => {
+    expect(loadConfig('ingress', { ...good, DAYPASS_CONFIG: file('') }).file.lanes).toEqual({});
+  });
+
+  it('that is not there stops the start and names the path', () => {
+    expect(faultsOf({ ...good, DAYPASS_CONFIG: '/nowhere/daypass.yaml' })).toEqual([expect.stringContaining('/nowhere/daypass.yaml')]);
+  });
+
+  it('that cannot be parsed is one line that says where, without a word of what it holds', () => {
+    const faults = fileFaults('upstreams:\n  - key: sk-hunter2\n   bad: [');
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toMatch(/line \d+/);
+    expect(faults[0]).not.toContain('\n');
+    expect(faults[0]).not.toContain('hunter2');
+  });
+
+  it.each([
+    ['an unknown field', { lane: {} }, '"lane"'],
+    ['an unknown field of a lane', { lanes: { mini: { rps: 5 } } }, '"rps"'],
+    ['an unknown field of a price', { prices: { m: { input_usd_per_million: 1, output_usd_per_million: 1, image_usd: 1 } } }, '"image_usd"'],
+    ['a limit of 0, which could mean all or nothing', { lanes: { mini: { rpm: 0 } } }, 'lanes.mini.rpm'],
+    ['a limit in fractions', { lanes: { mini: { tpm: 0.5 } } }, 'lanes.mini.tpm'],
+    ['a lane that no queue can be named after', { lanes: { 'a:b': {} } }, 'a:b'],
+    ['a negative price', { prices: { m: { input_usd_per_million: -1, output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
+    ['a price without output', { prices: { m: { input_usd_per_million: 1 } } }, 'prices.m.output_usd_per_million'],
+    ['a price too fine to write without an exponent', { prices: { m: { input_usd_per_million: 1e-7, output_usd_per_million: 1 } } }, 'decimal string'],
+    ['a price that is no number', { prices: { m: { input_usd_per_million: 'free', output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
+    ['a negative budget', { operator: { budget_usd_per_day: '-1' } }, 'operator.budget_usd_per_day'],
+    ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
+    ['upstreams, which nothing serves yet', { upstreams: [{ url: 'https://x' }] }, 'upstreams'],
+    ['a list at its top', [1], 'top level'],
+    ['one model in two lanes', { lanes: { a: { models: ['m'] }, b: { models: ['m'] } } }, 'lanes.b'],
+    ["a model that is another lane's name", { lanes: { a: {}, b: { models: ['a'] } } }, 'lanes.b'],
+  ])('is refused with %s', (_, content, named) => {
+    const faults = fileFaults(content);
+    expect(faults).toHaveLength(1);
+    expect(faults[0]).toContain(named);
+  });
+
+  it('may name a lane among its own models', () => {
+    expect(fileFaults({ lanes: { 'gpt-5.4': { models: ['gpt-5.4', 'gpt-5.4-mini'] } } })).toEqual([]);
+  });
+
+  it('tells every fault that it has', () => {
+    expect(fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] })).toHaveLength(4);
+  });
+});

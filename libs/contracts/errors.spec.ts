@@ -1,0 +1,77 @@
+import { describe, expect, it } from '@jest/globals';
+import { DaypassError, ERRORS, type ErrorCode } from './errors.js';
+
+describe('the error catalogue', () => {
+  // The table of DESIGN.md section 5, which is checked from outside.
+  const fixed: [number, ErrorCode, boolean][] = [
+    [401, 'invalid_api_key', false],
+    [403, 'key_suspended', false],
+    [404, 'model_not_found', false],
+    [400, 'moderation_blocked', false],
+    [400, 'unpriceable_request', false],
+    [429, 'insufficient_quota', false],
+    [429, 'rate_limit_exceeded', true],
+    [429, 'queue_full', true],
+    [503, 'moderation_unavailable', true],
+    [503, 'upstream_unavailable', false],
+    [502, 'upstream_outcome_unknown', false],
+    [503, 'recovering', true],
+    [503, 'overloaded', true],
+  ];
+
+  it.each(fixed)('answers %i for %s, retry %p', (status, code, retry) => {
+    const error = new DaypassError(code, 'why');
+    expect(error.status).toBe(status);
+    expect(error.retry).toBe(retry);
+    expect(error.headers()['x-should-retry']).toBe(String(retry));
+  });
+
+  it('answers 502 for upstream_error and lets the upstream decide about the retry', () => {
+    expect(new DaypassError('upstream_error', 'why').status).toBe(502);
+    expect(new DaypassError('upstream_error', 'why', { retry: false }).headers()['x-should-retry']).toBe('false');
+    expect(new DaypassError('upstream_error', 'why', { retry: true }).headers()['x-should-retry']).toBe('true');
+  });
+
+  it.each(Object.entries(ERRORS))('tells %s as an error status, never as a success or a redirect', (_, { status, type }) => {
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(status).toBeLessThan(600);
+    expect(type).toMatch(/^[a-z_]+$/);
+  });
+
+  it('never asks a client to repeat what can only fail again', () => {
+    for (const { status, retry } of Object.values(ERRORS)) if (status < 500 && status !== 429) expect(retry).toBe(false);
+  });
+});
+
+describe('an error on its way out', () => {
+  it('has the shape that official SDKs parse', () => {
+    expect(new DaypassError('unpriceable_request', 'no bound', { param: 'tools[0]' }).body()).toEqual({
+      error: { message: 'no bound', type: 'invalid_request_error', param: 'tools[0]', code: 'unpriceable_request' },
+    });
+  });
+
+  it('says null, not nothing, where no parameter is at fault', () => {
+    expect(new DaypassError('overloaded', 'busy').body().error).toHaveProperty('param', null);
+  });
+
+  it('carries details beside the four fields only when there are any', () => {
+    expect(new DaypassError('insufficient_quota', 'empty', { details: { level: 'key' } }).body().error.daypass).toEqual({ level: 'key' });
+    expect(new DaypassError('insufficient_quota', 'empty').body().error).not.toHaveProperty('daypass');
+  });
+
+  it('names a wait in whole seconds rounded up, and in milliseconds', () => {
+    expect(new DaypassError('rate_limit_exceeded', 'slow down', { retryAfterMs: 1_200.4 }).headers()).toEqual({
+      'x-should-retry': 'true',
+      'retry-after': '2',
+      'retry-after-ms': '1201',
+    });
+  });
+
+  it('never tells a client to come back at once', () => {
+    expect(new DaypassError('queue_full', 'full', { retryAfterMs: 0 }).headers()).toMatchObject({ 'retry-after': '1', 'retry-after-ms': '1' });
+  });
+
+  it('names no wait where none is known', () => {
+    expect(Object.keys(new DaypassError('overloaded', 'busy').headers())).toEqual(['x-should-retry']);
+  });
+});

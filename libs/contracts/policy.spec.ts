@@ -1,0 +1,101 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { effectivePolicy, MODERATION_CATEGORIES, moderationPolicySchema, type CallPolicy, type ModerationPolicy } from './policy.js';
+
+const policy = (changes: Partial<ModerationPolicy> = {}): ModerationPolicy => moderationPolicySchema.parse(changes);
+const NO_WISH = { input: false, output: false };
+
+const policies = fc.record({
+  input: fc.constantFrom('gate', 'parallel', 'observe', 'off'),
+  output: fc.constantFrom('gate', 'window', 'trail', 'observe', 'off'),
+  thresholds: fc.dictionary(fc.constantFrom(...MODERATION_CATEGORIES), fc.double({ min: 0, max: 1, noNaN: true })),
+  on_unavailable: fc.constantFrom('closed', 'open'),
+}) as fc.Arbitrary<ModerationPolicy>;
+const wishes = fc.record({ input: fc.boolean(), output: fc.boolean() });
+
+const strictness = { off: 0, observe: 1, gate: 2 };
+
+/** What a policy does with one score and the model's own flag: the meaning that "tighter" has to hold for. */
+function flags(call: CallPolicy, category: string, score: number, ownFlag: boolean): boolean {
+  const threshold = call.thresholds[category];
+  const byFlag = threshold === undefined || (call.flagsToo ?? []).includes(category);
+  return (threshold !== undefined && score >= threshold) || (byFlag && ownFlag);
+}
+
+describe('the policy of one call', () => {
+  it('checks both directions and fails closed where nobody said otherwise', () => {
+    expect(effectivePolicy(policy(), null, NO_WISH)).toEqual({ input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' });
+  });
+
+  it.each(['parallel', 'window', 'trail'] as const)('serves %s as gate, stricter than asked', (mode) => {
+    const side = mode === 'parallel' ? 'input' : 'output';
+    expect(effectivePolicy(policy({ input: 'off', output: 'off', [side]: mode }), null, NO_WISH)[side]).toBe('gate');
+  });
+
+  it('is the stricter of campaign and key on each side', () => {
+    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH)).toMatchObject({ input: 'observe', output: 'gate' });
+  });
+
+  it('takes the lower of two thresholds, and a threshold that only the key names', () => {
+    const call = effectivePolicy(policy({ thresholds: { violence: 0.6, hate: 0.2 } }), policy({ thresholds: { violence: 0.3, hate: 0.9, sexual: 0.5 } }), NO_WISH);
+    expect(call.thresholds).toEqual({ violence: 0.3, hate: 0.2, sexual: 0.5 });
+  });
+
+  it("keeps the model's own flag in force where only the key named a threshold, or a threshold of 1 would switch the category off", () => {
+    const call = effectivePolicy(policy(), policy({ thresholds: { 'sexual/minors': 1 } }), NO_WISH);
+    expect(flags(call, 'sexual/minors', 0.97, true)).toBe(true);
+  });
+
+  it('lets a caller ask for more on each side alone', () => {
+    const off = policy({ input: 'off', output: 'off' });
+    expect(effectivePolicy(off, null, { input: true, output: false })).toMatchObject({ input: 'gate', output: 'off' });
+    expect(effectivePolicy(off, null, { input: false, output: true })).toMatchObject({ input: 'off', output: 'gate' });
+  });
+
+  it('is never laxer than the campaign, whatever key and caller say', () => {
+    fc.assert(
+      fc.property(policies, fc.option(policies), wishes, fc.constantFrom(...MODERATION_CATEGORIES), fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean(), (campaign, key, wish, category, score, own) => {
+        const alone = effectivePolicy(campaign, null, NO_WISH);
+        const joined = effectivePolicy(campaign, key, wish);
+        expect(strictness[joined.input]).toBeGreaterThanOrEqual(strictness[alone.input]);
+        expect(strictness[joined.output]).toBeGreaterThanOrEqual(strictness[alone.output]);
+        if (alone.onUnavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
+        if (flags(alone, category, score, own)) expect(flags(joined, category, score, own)).toBe(true);
+      }),
+    );
+  });
+
+  it('is never laxer than the key itself', () => {
+    fc.assert(
+      fc.property(policies, policies, wishes, fc.constantFrom(...MODERATION_CATEGORIES), fc.double({ min: 0, max: 1, noNaN: true }), (campaign, key, wish, category, score) => {
+        const joined = effectivePolicy(campaign, key, wish);
+        const threshold = key.thresholds[category];
+        if (threshold !== undefined && score >= threshold) expect(flags(joined, category, score, false)).toBe(true);
+        if (key.on_unavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
+      }),
+    );
+  });
+
+  it("leaves the campaign's own policy as it was", () => {
+    const campaign = policy({ thresholds: { violence: 0.6 } });
+    effectivePolicy(campaign, policy({ thresholds: { violence: 0.1, hate: 0.1 } }), NO_WISH);
+    expect(campaign.thresholds).toEqual({ violence: 0.6 });
+  });
+});
+
+describe('a policy as an operator writes it', () => {
+  it.each([
+    ['an unknown field', { inputs: 'off' }],
+    ['an unknown mode', { input: 'maybe' }],
+    ['an unknown category', { thresholds: { violense: 0.5 } }],
+    ['a threshold above 1', { thresholds: { violence: 1.1 } }],
+    ['a negative threshold', { thresholds: { violence: -0.1 } }],
+    ['window for the input', { input: 'window' }],
+  ])('is refused with %s', (_, written) => {
+    expect(moderationPolicySchema.safeParse(written).success).toBe(false);
+  });
+
+  it('may name some categories and leave the rest', () => {
+    expect(moderationPolicySchema.parse({ thresholds: { 'sexual/minors': 0.01 } }).thresholds).toEqual({ 'sexual/minors': 0.01 });
+  });
+});

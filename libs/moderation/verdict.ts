@@ -1,0 +1,32 @@
+/** One result of the moderation endpoint; `illicit*` may be null, and images score only some categories (FACTS). */
+export interface ModerationResult {
+  flagged: boolean;
+  categories: Readonly<Record<string, boolean | null>>;
+  category_scores: Readonly<Record<string, number | null>>;
+}
+
+export interface Judgement {
+  flagged: boolean;
+  /** The categories that made it flagged, sorted. */
+  categories: string[];
+  /** The highest score of each category over everything that was judged. */
+  scores: Record<string, number>;
+}
+
+/** Decides over all results of one direction of one call. A category with a threshold is judged by it alone, the rest by the model's own flag. */
+export function judge(results: readonly ModerationResult[], thresholds: Partial<Record<string, number>>): Judgement {
+  const hit = new Set<string>();
+  const scores: Record<string, number> = {};
+  for (const result of results) {
+    for (const [category, score] of Object.entries(result.category_scores)) {
+      if (typeof score !== 'number') continue;
+      scores[category] = Math.max(score, scores[category] ?? 0);
+      const threshold = thresholds[category];
+      if (threshold !== undefined && score >= threshold) hit.add(category);
+    }
+    for (const [category, flagged] of Object.entries(result.categories)) {
+      if (flagged === true && thresholds[category] === undefined) hit.add(category);
+    }
+  }
+  return { flagged: hit.size > 0, categories: [...hit].sort(), scores };
+}

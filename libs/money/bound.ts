@@ -1,0 +1,58 @@
+import type { ModelPrice } from '#libs/contracts/jobs.js';
+import { ratesFor, TIER_PERCENT } from './cost.js';
+
+/** What of a request decides how dear it can become. */
+export interface Measure {
+  /** Counted tokens of everything the model will read as text. */
+  textTokens: number;
+  messages: number;
+  images: number;
+  /** Bound of one image's tokens. */
+  imageTokens: number;
+  /** Predicted output; rejected tokens of it are billed as output. */
+  predictionTokens: number;
+  choices: number;
+  serviceTier: string;
+}
+
+export interface Bound {
+  /** Best estimate of the input, what an aborted call is billed for. */
+  inputTokens: number;
+  /** No honest usage report says more. */
+  inputBoundTokens: number;
+  /** Nano-dollars that do not depend on the length of the output. */
+  fixedNano: bigint;
+  /** Nano-dollars of one more output token, over all choices. */
+  perTokenNano: bigint;
+}
+
+/** Each message is wrapped in three or four tokens, the answer primed by three more; names and roles cost one each. */
+const MESSAGE_TOKENS = 6;
+const PRIMING_TOKENS = 8;
+/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
+const MARGIN_PERCENT = 5;
+const MARGIN_TOKENS = 64;
+
+/** The upper bound of a call: input at the dearest rate that could apply, plus output cap × choices at the output rate. */
+export function boundOf(price: ModelPrice, measure: Measure): Bound {
+  const inputTokens = measure.textTokens + measure.messages * MESSAGE_TOKENS + PRIMING_TOKENS + measure.images * measure.imageTokens;
+  const inputBoundTokens = Math.ceil((inputTokens * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
+  const rates = ratesFor(price, inputBoundTokens);
+  const tier = BigInt(Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100));
+  const dearestInput = BigInt(Math.max(rates.input, rates.cachedInput, rates.cacheWrite));
+  const perTokenNano = (BigInt(rates.output) * BigInt(measure.choices) * tier + 99n) / 100n;
+  const input = (BigInt(inputBoundTokens) * dearestInput * tier + 99n) / 100n;
+  return { inputTokens, inputBoundTokens, fixedNano: input + perTokenNano * BigInt(measure.predictionTokens), perTokenNano };
+}
+
+/** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (measured by users, FACTS style). */
+const IMAGE_TOKENS = 4_000;
+/** gpt-4o-mini counts tiles at 33 times the tokens: 2,833 + 8 × 5,667. */
+const IMAGE_TOKENS_4O_MINI = 48_200;
+/** `detail: "original"`: up to 10,000 patches, at the largest multiplier known. */
+const IMAGE_TOKENS_ORIGINAL = 24_600;
+
+export function imageTokensOf(model: string, original: boolean): number {
+  if (model.includes('4o-mini')) return IMAGE_TOKENS_4O_MINI;
+  return original ? IMAGE_TOKENS_ORIGINAL : IMAGE_TOKENS;
+}

@@ -1,0 +1,88 @@
+import { calcPrice, type ModelPrice as ListedPrice } from '@pydantic/genai-prices';
+import * as modelCards from 'gpt-tokenizer/models';
+import type { PriceSettings } from '#libs/config/config-file.js';
+import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
+
+/** What one model costs, and how long its longest answer is. */
+export interface PricedModel {
+  price: ModelPrice;
+  /** Output tokens of one choice, at most; null when nobody documents it. */
+  maxOutputTokens: number | null;
+}
+
+/** What a listed price may contain besides tokens: fees that are charged only for hosted tools, which are refused by name. */
+const HARMLESS_FEES = new Set(['web_searches_kcount', 'storage_searches_kcount']);
+const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
+/** Audio and image prices do not touch a call whose parts of that kind are refused or priced by their tokens. */
+const OTHER_MODALITY = /_(audio|image|video)_|^(input|output)_(audio|image|video)/;
+/** These search the web by themselves, for a fee by the call that no parameter bounds. */
+const SEARCHES_BY_ITSELF = /search|deep-research/;
+
+/** Prices by model: the operator's own first, then the package's. A model without one is not served. */
+export class PriceBook {
+  private readonly found = new Map<string, PricedModel | null>();
+
+  constructor(private readonly own: Readonly<Record<string, PriceSettings>>) {}
+
+  /** null: nobody knows what this model costs, so that a call to it cannot be bounded. */
+  find(model: string): PricedModel | null {
+    const known = this.found.get(model);
+    if (known !== undefined) return known;
+    const own = this.own[model];
+    const priced = own ? ownPrice(own, model) : listedPrice(model);
+    // Models come out of keys' lists, so the map stays small; the bound guards against a list of thousands.
+    if (this.found.size < 10_000) this.found.set(model, priced);
+    return priced;
+  }
+}
+
+function ownPrice(own: PriceSettings, model: string): PricedModel {
+  return {
+    price: {
+      input: own.input_usd_per_million,
+      cachedInput: own.cached_input_usd_per_million ?? own.input_usd_per_million,
+      cacheWrite: own.input_usd_per_million,
+      output: own.output_usd_per_million,
+    },
+    maxOutputTokens: own.max_output_tokens ?? maxOutputTokens(model),
+  };
+}
+
+function listedPrice(model: string): PricedModel | null {
+  if (SEARCHES_BY_ITSELF.test(model)) return null;
+  const listed = calcPrice({ input_tokens: 0, output_tokens: 0 }, model, { providerId: 'openai' })?.model_price;
+  if (!listed) return null;
+  const unknownFee = Object.keys(listed).find((name) => !TOKEN_PRICES.has(name) && !HARMLESS_FEES.has(name) && !OTHER_MODALITY.test(name));
+  if (unknownFee !== undefined) return null;
+  const base = listedRates(listed, 'base');
+  if (!base) return null;
+  const tier = typeof listed.input_mtok === 'object' ? listed.input_mtok.tiers[0] : undefined;
+  const long = tier ? listedRates(listed, 'tier') : null;
+  return {
+    price: { ...base, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
+    maxOutputTokens: maxOutputTokens(model),
+  };
+}
+
+function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null {
+  const rate = (name: string): number | null => {
+    const value = listed[name];
+    if (value === undefined) return null;
+    const usdPerMillion = typeof value === 'number' ? value : which === 'base' ? value.base : (value.tiers[0]?.price ?? value.base);
+    return nanoPerToken(usdPerMillion);
+  };
+  const input = rate('input_mtok');
+  const output = rate('output_mtok');
+  if (input === null || output === null) return null;
+  return { input, cachedInput: rate('cache_read_mtok') ?? input, cacheWrite: rate('cache_write_mtok') ?? input, output };
+}
+
+/** Dollars per million tokens → whole nano-dollars per token, rounded up past the noise of binary fractions. */
+function nanoPerToken(usdPerMillion: number): number {
+  return Math.ceil(Number((usdPerMillion * 1_000).toFixed(6)));
+}
+
+function maxOutputTokens(model: string): number | null {
+  const cards = modelCards as unknown as Record<string, { max_output_tokens?: number | null } | undefined>;
+  return cards[model]?.max_output_tokens ?? null;
+}

@@ -1,0 +1,38 @@
+import type { LaneSettings } from '#libs/config/config-file.js';
+
+/** Limits a minute; 0 means that none is configured, so that only a 429 stops the lane. */
+export interface LaneLimits {
+  rpm: number;
+  tpm: number;
+}
+
+export const DEFAULT_LANE = 'default';
+export const MODERATION_LANE = 'moderation';
+
+/** Which lane a model's calls wait in, and what each lane carries. Lanes come from configuration; the rest share `default`. */
+export class LaneTable {
+  private readonly byModel = new Map<string, string>();
+  private readonly limitsByLane = new Map<string, LaneLimits>();
+
+  constructor(lanes: Readonly<Record<string, LaneSettings>>) {
+    this.limitsByLane.set(DEFAULT_LANE, { rpm: 0, tpm: 0 });
+    for (const [lane, settings] of Object.entries(lanes)) {
+      this.limitsByLane.set(lane, { rpm: settings.rpm ?? 0, tpm: settings.tpm ?? 0 });
+      if (lane === MODERATION_LANE) continue;
+      for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
+    }
+  }
+
+  /** The lanes that carry calls, each with a queue of its own. */
+  names(): string[] {
+    return [...this.limitsByLane.keys()].filter((lane) => lane !== MODERATION_LANE);
+  }
+
+  laneOf(model: string): string {
+    return this.byModel.get(model) ?? DEFAULT_LANE;
+  }
+
+  limitsOf(lane: string): LaneLimits {
+    return this.limitsByLane.get(lane) ?? { rpm: 0, tpm: 0 };
+  }
+}

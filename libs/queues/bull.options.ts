@@ -1,0 +1,36 @@
+import type { QueueOptions, WorkerOptions } from 'bullmq';
+import { QUEUE_PREFIX } from '#libs/contracts/jobs.js';
+import { queueConnectionOptions, workerConnectionOptions } from '#libs/redis/connection.js';
+
+/**
+ * What every queue and worker shares. Jobs hold ids and numbers only, and nothing is kept of a finished one: repeats are
+ * told apart by the hold, not by the queue. A failed job is kept a day for whoever looks into it.
+ */
+export function bullOptions(redisUrl: string): QueueOptions {
+  return {
+    connection: queueConnectionOptions(redisUrl),
+    prefix: QUEUE_PREFIX,
+    streams: { events: { maxLen: 100 } },
+    defaultJobOptions: {
+      attempts: 3,
+      backoff: { type: 'exponential', delay: 250, jitter: 0.5 },
+      removeOnComplete: true,
+      removeOnFail: { age: 86_400, count: 1_000 },
+    },
+  };
+}
+
+/**
+ * What every worker adds. `limiter` only makes `rateLimit()` work, which puts a job back to its place while a lane is full;
+ * its own count never binds, because it counts jobs in fixed windows and not tokens (FACTS).
+ */
+export function workerOptions(redisUrl: string, concurrency: number): WorkerOptions {
+  return {
+    connection: workerConnectionOptions(redisUrl),
+    prefix: QUEUE_PREFIX,
+    concurrency,
+    limiter: { max: 1_000_000_000, duration: 1_000 },
+    lockDuration: 30_000,
+    maxStalledCount: 3,
+  };
+}

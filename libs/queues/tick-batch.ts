@@ -1,0 +1,45 @@
+interface Waiting<T, R> {
+  item: T;
+  resolve: (result: R) => void;
+  reject: (error: unknown) => void;
+}
+
+/**
+ * Gathers what arrives within one turn of the event loop and hands it on in one piece: one enqueue, one upstream call or
+ * one command for many. `flush` returns one result per item, in order.
+ */
+export class TickBatch<T, R> {
+  private waiting: Waiting<T, R>[] = [];
+  private scheduled = false;
+
+  constructor(
+    private readonly most: number,
+    private readonly flush: (items: T[]) => Promise<readonly R[]>,
+  ) {}
+
+  add(item: T): Promise<R> {
+    return new Promise((resolve, reject) => {
+      this.waiting.push({ item, resolve, reject });
+      if (this.scheduled) return;
+      this.scheduled = true;
+      setImmediate(() => this.turn());
+    });
+  }
+
+  private turn(): void {
+    this.scheduled = false;
+    const all = this.waiting;
+    this.waiting = [];
+    for (let start = 0; start < all.length; start += this.most) void this.settle(all.slice(start, start + this.most));
+  }
+
+  private async settle(batch: Waiting<T, R>[]): Promise<void> {
+    try {
+      const results = await this.flush(batch.map(({ item }) => item));
+      if (results.length !== batch.length) throw new Error(`a batch of ${batch.length} got ${results.length} results`);
+      batch.forEach(({ resolve }, index) => resolve(results[index]!));
+    } catch (error) {
+      for (const { reject } of batch) reject(error);
+    }
+  }
+}

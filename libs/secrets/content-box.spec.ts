@@ -1,0 +1,46 @@
+import { randomBytes } from 'node:crypto';
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { ContentBox } from './content-box.js';
+
+const box = new ContentBox(randomBytes(32));
+
+describe('sealed content', () => {
+  it('opens to the very text that was sealed', () => {
+    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), fc.uuid(), (text, id) => expect(box.open(box.seal(text, id), id)).toBe(text)));
+  });
+
+  it('opens when it is empty, and when it is megabytes', () => {
+    for (const text of ['', 'ü'.repeat(2_000_000)]) expect(box.open(box.seal(text, 'r'), 'r')).toBe(text);
+  });
+
+  it('shows nothing of the text, and never looks the same twice', () => {
+    const sealed = box.seal('attack at dawn', 'r');
+    expect(sealed.toString('latin1')).not.toContain('attack');
+    expect(box.seal('attack at dawn', 'r').equals(sealed)).toBe(false);
+  });
+
+  it('does not open for another call', () => {
+    expect(() => box.open(box.seal('mine', 'request-1'), 'request-2')).toThrow();
+  });
+
+  it('does not open with another secret', () => {
+    expect(() => new ContentBox(randomBytes(32)).open(box.seal('mine', 'r'), 'r')).toThrow();
+  });
+
+  it('does not open with any single bit changed', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 40 }), fc.nat(), fc.nat(7), (text, at, bit) => {
+        const sealed = box.seal(text, 'r');
+        sealed[at % sealed.length]! ^= 1 << bit;
+        expect(() => box.open(sealed, 'r')).toThrow();
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('does not open when it is cut, however short it becomes', () => {
+    const sealed = box.seal('a secret of some length', 'r');
+    for (let length = 0; length < sealed.length; length++) expect(() => box.open(sealed.subarray(0, length), 'r')).toThrow();
+  });
+});

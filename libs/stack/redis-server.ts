@@ -1,0 +1,58 @@
+import { execFileSync } from 'node:child_process';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { freePort } from './free-port.js';
+import { endStale } from './stale-process.js';
+import { SupervisedProcess } from './supervised-process.js';
+
+const NAMES = ['redis-server', 'valkey-server'];
+
+export interface RedisServerOptions {
+  /** Where the append-only file lies; without one nothing is kept. */
+  dataDir?: string;
+  /** A free port when left out. */
+  port?: number;
+  onLine?: (line: string) => void;
+}
+
+export interface RedisServer {
+  url: string;
+  process: SupervisedProcess;
+  stop(): Promise<void>;
+}
+
+/** A Redis of our own on loopback. It never evicts: a lost key could be a lost hold. */
+export async function startRedisServer({ dataDir, port, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
+  const listenPort = port ?? (await freePort());
+  const args = ['--bind', '127.0.0.1', '--port', String(listenPort), '--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'];
+  if (dataDir === undefined) {
+    args.push('--appendonly', 'no');
+  } else {
+    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+    // Two Redis on one append-only file would spoil it.
+    await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
+    args.push('--appendonly', 'yes', '--appendfsync', 'everysec', '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
+  }
+  const process = await SupervisedProcess.start({
+    name: 'Redis',
+    command: [findRedis(), ...args],
+    readyText: 'Ready to accept connections',
+    readyTimeoutMs: 30_000,
+    endSignal: 'TERM',
+    endTimeoutMs: 10_000,
+    ...(onLine ? { onLine } : {}),
+  });
+  return { url: `redis://127.0.0.1:${listenPort}`, process, stop: () => process.stop() };
+}
+
+/** @throws when neither Redis nor Valkey is on the path */
+function findRedis(): string {
+  for (const name of NAMES) {
+    try {
+      return execFileSync('/bin/sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
+    } catch {
+      continue;
+    }
+  }
+  throw new Error(`found neither ${NAMES.join(' nor ')}: install Redis 7 or later, or give REDIS_URL`);
+}
