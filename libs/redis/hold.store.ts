@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { campaignStateSchema, keyStateSchema, type CampaignState, type KeyState } from '#libs/contracts/key-state.js';
+import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { redisKeys } from './keys.js';
 import { defineScript, type Script } from './scripts.js';
 
@@ -202,7 +203,7 @@ export class HoldStore {
     const args = [
       end.requestId,
       end.transition,
-      (end.costNano ?? 0n).toString(),
+      withinBounds(end.costNano ?? 0n).toString(),
       end.usedTokens ?? -1,
       JSON.stringify(end.detail),
       (end.reply ?? '') as string,
@@ -237,8 +238,14 @@ export class HoldStore {
 
 /** What makes a repeat the same call: a repeat with anything else is refused as a conflict. */
 function fingerprint(hold: HoldRequest): string {
-  const parts = [hold.keyId, hold.campaignId, hold.fixedNano, hold.perTokenNano, hold.capTokens, hold.leastCapTokens, hold.choices];
+  const parts = [hold.keyId, hold.campaignId, hold.fixedNano, hold.perTokenNano, hold.capTokens, hold.leastCapTokens, hold.inputTokens, hold.choices];
   return createHash('sha256').update(parts.join('|')).digest('base64url').slice(0, 22);
+}
+
+/** Scripts compute in doubles and the ledger in 64 bits: an absurd usage report must not write what neither can hold. */
+function withinBounds(costNano: bigint): bigint {
+  if (costNano < 0n) return 0n;
+  return costNano > MAX_AMOUNT_NANO ? MAX_AMOUNT_NANO : costNano;
 }
 
 function fields(flat: string[]): Record<string, string> {

@@ -1,16 +1,16 @@
+import { randomInt } from 'node:crypto';
 import { createServer } from 'node:net';
 
-/** A TCP port of 127.0.0.1 that nothing listens on right now. Another process may still take it first: callers that must not fail ask again. */
+const FIRST_PORT = 15_000;
+const LAST_PORT = 32_000;
+const ATTEMPTS = 50;
+
+/**
+ * A TCP port of 127.0.0.1 that nothing listens on right now, from below the range that systems take outgoing connections
+ * from: a port that the system itself offers may be a client's a moment later. @throws when 50 guesses were all taken
+ */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(0, '127.0.0.1', resolve);
-  });
-  const address = server.address();
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  if (address === null || typeof address === 'string') throw new Error('the system gave no port');
-  return address.port;
+  return freePortBase(1);
 }
 
 /** @returns whether a server can listen on this port of this host */
@@ -22,13 +22,12 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
   });
 }
 
-/** The first of `count` consecutive free ports, for settings that name a base. @throws after 20 tries */
+/** The first of `count` free ports in a row, for settings that name a base. @throws when 50 guesses were all taken */
 export async function freePortBase(count: number): Promise<number> {
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const base = await freePort();
-    if (base + count > 65_535) continue;
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const base = randomInt(FIRST_PORT, LAST_PORT - count);
     const free = await Promise.all(Array.from({ length: count }, (_, offset) => isPortFree(base + offset, '127.0.0.1')));
     if (free.every(Boolean)) return base;
   }
-  throw new Error(`found no ${count} free ports in a row`);
+  throw new Error(`found no ${count} free ports in a row between ${FIRST_PORT} and ${LAST_PORT}`);
 }

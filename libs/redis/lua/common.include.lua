@@ -4,8 +4,9 @@ local function now_milliseconds()
   return tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 end
 
--- Integers up to 2^53 without an exponent.
+-- Integers up to 2^53 without an exponent. Lua's negative zero would read "-0", which Redis does not take for an integer.
 local function int(number)
+  if number == 0 then return '0' end
   return string.format('%.0f', number)
 end
 

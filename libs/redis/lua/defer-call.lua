@@ -4,10 +4,11 @@
 
   KEYS: 1 hold  2 leases  3 lane window
   ARGV: 1 request id  2 attempt that was refused  3 freeze (ms)  4 lease (ms)
-  Output: 1 deferred · 0 not that attempt, or not dispatched
+  Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched
 ]]
 --@include common
 local hold = redis.call('HMGET', KEYS[1], 'state', 'attempt')
+if hold[1] == 'held' and hold[2] == ARGV[2] and hold[2] ~= '0' then return 1 end
 if hold[1] ~= 'dispatched' or hold[2] ~= ARGV[2] then return 0 end
 local now = now_milliseconds()
 local until_ms = now + tonumber(ARGV[3])

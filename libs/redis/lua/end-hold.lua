@@ -24,6 +24,9 @@ local state = hold[1]
 if not state then return { 'missing', '', '0', '0', '0' } end
 local transition, cost = ARGV[2], tonumber(ARGV[3])
 local amount = tonumber(hold[4])
+-- An error in mid-script keeps what was written before it, so whatever could raise one is settled before the money moves.
+local used = math.floor(tonumber(ARGV[4]) or -1)
+if not (used >= 0 and used < 9007199254740992) then used = -1 end
 local now = now_milliseconds()
 
 local function answer(outcome, paid, absorbed)
@@ -77,7 +80,6 @@ end
 redis.call('HINCRBY', KEYS[2], 'running', -1)
 if ARGV[8] == '1' then redis.call('HINCRBY', KEYS[2], 'strikes', 1) end
 
-local used = tonumber(ARGV[4])
 if state == 'voided' and hold[8] == false then used = 0 end
 if used >= 0 then
   window_correct(KEYS[6], tonumber(hold[6]), used - (tonumber(hold[7]) or 0))

@@ -52,12 +52,12 @@ end
 local day = KEYS[8] .. int(math.floor(now / 86400000))
 local levels = { { 'key', KEYS[2] }, { 'campaign', KEYS[3] } }
 if tonumber(ARGV[17]) >= 0 then
-  redis.call('HSET', day, 'budget', ARGV[17])
   levels[3] = { 'operator', day }
 end
 local key_free
 for _, level in ipairs(levels) do
   local budget, spent, held = balance(level[2])
+  if level[1] == 'operator' then budget = tonumber(ARGV[17]) end
   local free = budget - spent - held
   if level[1] == 'key' then key_free = free end
   if fixed + per_token * cap > free then

@@ -1,0 +1,64 @@
+import { describe, expect, it } from '@jest/globals';
+import { clean, reactTo, type UpstreamFailure } from './upstream-failure.js';
+
+const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
+  status: 500,
+  code: undefined,
+  type: undefined,
+  param: undefined,
+  message: 'x',
+  retryAfterMs: undefined,
+  shouldRetry: undefined,
+  neverSent: false,
+  ...over,
+});
+
+describe('the reaction to a failed upstream call', () => {
+  it.each([
+    ['by its header', failure({ status: 429, retryAfterMs: 250 }), 250],
+    ['by its message in milliseconds', failure({ status: 429, message: 'Limit 30000. Please try again in 174ms.' }), 174],
+    ['by its message in minutes', failure({ status: 429, message: 'Please try again in 1m2.5s.' }), 62_500],
+    ['for a second when it says nothing', failure({ status: 429 }), 1_000],
+    ['for two minutes at most', failure({ status: 429, retryAfterMs: 86_400_000 }), 120_000],
+    ['for a moment when the header lies below zero', failure({ status: 429, retryAfterMs: -5 }), 1],
+  ])('defers a call over the rate limit, %s', (_, given, freezeMs) => {
+    expect(reactTo(given)).toEqual({ kind: 'defer', freezeMs });
+  });
+
+  it.each([
+    failure({ status: 429, code: 'insufficient_quota' }),
+    failure({ status: 429, code: 'credit_balance_exhausted' }),
+    failure({ status: 429, code: 'project_spend_limit_exceeded' }),
+    failure({ status: 429, type: 'insufficient_quota' }),
+    failure({ status: 401, code: 'invalid_api_key', message: 'Incorrect API key provided: sk-abcdefgh' }),
+    failure({ status: 403 }),
+  ])("tells the visitor nothing of the account's own trouble, and alerts: %j", (given) => {
+    const reaction = reactTo(given);
+    expect(reaction).toMatchObject({ kind: 'refuse', alert: true, error: { code: 'upstream_unavailable', retry: false } });
+    expect(JSON.stringify(reaction)).not.toContain('sk-');
+  });
+
+  it("passes the upstream's word about the request on", () => {
+    expect(reactTo(failure({ status: 400, code: 'invalid_value', type: 'invalid_request_error', param: 'temperature', message: 'too hot for org-abc123' }))).toEqual({
+      kind: 'pass_on',
+      status: 400,
+      body: { error: { message: 'too hot for [removed]', type: 'invalid_request_error', param: 'temperature', code: 'invalid_value' } },
+    });
+  });
+
+  it('gives the hold back after a 5xx, which is not billed', () => {
+    expect(reactTo(failure({ status: 503, message: 'overloaded' }))).toMatchObject({ kind: 'refuse', alert: false, error: { code: 'upstream_error', retry: true } });
+    expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ error: { retry: false } });
+  });
+
+  it('gives the hold back when the socket never opened, and presumes when it broke', () => {
+    expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({ kind: 'refuse', error: { code: 'upstream_error' } });
+    expect(reactTo(failure({ status: undefined }))).toMatchObject({ kind: 'unknown', error: { code: 'upstream_outcome_unknown', retry: false } });
+  });
+
+  it("cleans messages of the account's ids", () => {
+    expect(clean('Rate limit for gpt-5.4-mini in organization org-A1b2C3d4 project proj_xyz789 key sk-live-123456')).toBe(
+      'Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]',
+    );
+  });
+});

@@ -1,0 +1,39 @@
+import { describe, expect, it } from '@jest/globals';
+import { chatInputContents, chatOutputContents, StreamTexts } from './chat-contents.js';
+
+const texts = (contents: ReturnType<typeof chatInputContents>): string => contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
+
+describe('what of a chat is judged', () => {
+  it.each([
+    ['a system message', { messages: [{ role: 'system', content: 'MARK' }] }],
+    ['an earlier message', { messages: [{ role: 'user', content: 'MARK' }, { role: 'user', content: 'hi' }] }],
+    ['a text part', { messages: [{ role: 'user', content: [{ type: 'text', text: 'MARK' }] }] }],
+    ['a name', { messages: [{ role: 'user', name: 'MARK', content: 'hi' }] }],
+    ["a tool call's arguments", { messages: [{ role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: 'MARK' } }] }] }],
+    ['a tool result', { messages: [{ role: 'tool', tool_call_id: 'c', content: 'MARK' }] }],
+    ['a refusal', { messages: [{ role: 'assistant', refusal: 'MARK' }] }],
+    ['an image', { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/MARK.png' } }] }] }],
+    ['a tool definition', { messages: [], tools: [{ type: 'function', function: { name: 'f', description: 'MARK' } }] }],
+    ["a schema's property name", { messages: [], response_format: { type: 'json_schema', json_schema: { schema: { properties: { MARK: {} } } } } }],
+    ['predicted output', { messages: [], prediction: { type: 'content', content: 'MARK' } }],
+    ['a field that is not known', { messages: [{ role: 'user', novelty: { deep: ['MARK'] } }] }],
+  ])('includes %s', (_, body) => expect(texts(chatInputContents(body))).toContain('MARK'));
+
+  it.each([
+    ['content', { content: 'MARK' }],
+    ['a refusal', { refusal: 'MARK' }],
+    ["a tool call's arguments", { tool_calls: [{ function: { name: 'f', arguments: '{"a":"MARK"}' } }] }],
+  ])('includes %s of any choice of an answer', (_, message) => {
+    expect(texts(chatOutputContents({ choices: [{ message: { content: 'fine' } }, { message }] }))).toContain('MARK');
+  });
+
+  it('joins the pieces of a stream, choice by choice and call by call', () => {
+    const stream = new StreamTexts();
+    stream.add({ choices: [{ index: 0, delta: { role: 'assistant', content: 'MA' } }] });
+    stream.add({ choices: [{ index: 1, delta: { content: 'other' } }] });
+    stream.add({ choices: [{ index: 0, delta: { content: 'RK' } }] });
+    stream.add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } }] });
+    stream.add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, function: { arguments: '"b"}' } }] } }] });
+    expect(stream.texts()).toEqual(['MARK', 'other', 'f', '{"a":"b"}']);
+  });
+});

@@ -1,0 +1,28 @@
+import { describe, expect, it } from '@jest/globals';
+import { piecesOf } from './moderator.js';
+import { judge } from './verdict.js';
+
+const result = (score: number, flagged = false) => ({ flagged, categories: { violence: flagged, illicit: null }, category_scores: { violence: score, illicit: null } });
+
+describe('a verdict', () => {
+  it("takes the model's own flag where the policy names no threshold", () => {
+    expect(judge([result(0.2), result(0.9, true)], {})).toEqual({ flagged: true, categories: ['violence'], scores: { violence: 0.9 } });
+  });
+
+  it('goes by the threshold alone where there is one, in both directions', () => {
+    expect(judge([result(0.5)], { violence: 0.4 }).flagged).toBe(true);
+    expect(judge([result(0.5, true)], { violence: 0.6 }).flagged).toBe(false);
+  });
+
+  it('passes when nothing was there to judge', () => expect(judge([], {}).flagged).toBe(false));
+});
+
+describe('a long text', () => {
+  it('is judged in pieces that overlap, so that nothing hides at a cut', () => {
+    for (const at of [0, 7_990, 8_000, 15_790, 20_000]) {
+      const text = `${'x'.repeat(at)}MARKED PHRASE${'y'.repeat(20_000)}`;
+      expect(piecesOf(text).some((piece) => piece.includes('MARKED PHRASE'))).toBe(true);
+    }
+    expect(piecesOf('')).toEqual([]);
+  });
+});

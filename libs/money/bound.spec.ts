@@ -1,0 +1,54 @@
+import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { boundOf } from './bound.js';
+import { costOf, TIER_PERCENT } from './cost.js';
+import { PriceBook } from './prices.js';
+
+const models = ['gpt-5.4', 'gpt-5.4-mini', 'gpt-5.4-nano', 'gpt-5.6-sol', 'gpt-6-luna', 'o4-mini', 'gpt-4o-mini'];
+const book = new PriceBook({});
+
+describe('the upper bound of a call', () => {
+  it('is never below the cost of any honest usage report', () => {
+    const call = fc.record({
+      model: fc.constantFrom(...models),
+      tier: fc.constantFrom(...Object.keys(TIER_PERCENT)),
+      textTokens: fc.integer({ min: 0, max: 1_000_000 }),
+      messages: fc.integer({ min: 1, max: 500 }),
+      images: fc.integer({ min: 0, max: 20 }),
+      predictionTokens: fc.integer({ min: 0, max: 5_000 }),
+      choices: fc.integer({ min: 1, max: 128 }),
+      cap: fc.integer({ min: 1, max: 128_000 }),
+      shares: fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
+    });
+    fc.assert(
+      fc.property(call, ({ model, tier, cap, shares, ...measure }) => {
+        const { price } = book.find(model)!;
+        const bound = boundOf(price, { ...measure, imageTokens: 4_000, serviceTier: tier });
+        const input = Math.floor(bound.inputBoundTokens * shares[0]);
+        const cached = Math.floor(input * shares[1]);
+        const usage = {
+          input,
+          cached,
+          cacheWrite: Math.floor((input - cached) * shares[2]),
+          output: Math.floor((cap + measure.predictionTokens) * measure.choices * shares[3]),
+        };
+        const held = bound.fixedNano + bound.perTokenNano * BigInt(cap);
+        expect(costOf(price, usage, TIER_PERCENT[tier])).toBeLessThanOrEqual(held);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('leaves a margin above the estimate for what an upstream adds unseen', () => {
+    const { price } = book.find('gpt-5.4-mini')!;
+    const bound = boundOf(price, { textTokens: 100, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
+    expect(bound.inputBoundTokens).toBeGreaterThan(bound.inputTokens + 50);
+  });
+
+  it('takes the long-context rates for the whole request beyond the mark', () => {
+    const { price } = book.find('gpt-5.4')!;
+    const at = (textTokens: number) => boundOf(price, { textTokens, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
+    expect(at(1_000).perTokenNano).toBe(15_000n);
+    expect(at(300_000).perTokenNano).toBe(22_500n);
+  });
+});

@@ -1,0 +1,151 @@
+import type { Redis } from 'ioredis';
+import { startRedisServer } from '#libs/stack/redis-server.js';
+import { AccountStore, type CampaignProjection, type KeyProjection } from './account.store.js';
+import { moneyConnection, whenReady } from './connection.js';
+import { HoldStore, type EndAnswer, type EndRequest, type HoldAnswer, type HoldRequest, type StartAnswer } from './hold.store.js';
+import { redisKeys } from './keys.js';
+
+export const BOUNDS = { journalEntries: 100_000, operatorDayNano: undefined as bigint | undefined };
+
+/** A real Redis with the stores that move money over it, and short words for what tests say often. */
+export class Money {
+  readonly holds: HoldStore;
+  readonly accounts: AccountStore;
+  private versions = 0;
+
+  private constructor(
+    readonly redis: Redis,
+    readonly url: string,
+    private readonly stopServer: () => Promise<void>,
+  ) {
+    this.holds = new HoldStore(redis);
+    this.accounts = new AccountStore(redis);
+  }
+
+  static async start(): Promise<Money> {
+    const server = await startRedisServer();
+    const redis = moneyConnection(server.url);
+    await whenReady(redis);
+    return new Money(redis, server.url, () => server.stop());
+  }
+
+  async stop(): Promise<void> {
+    await this.redis.quit();
+    await this.stopServer();
+  }
+
+  /** An empty Redis, open for calls. */
+  async reset(): Promise<void> {
+    await this.redis.flushall();
+    await this.redis.set(redisKeys.epoch, '1');
+  }
+
+  campaign(changes: Partial<CampaignProjection> = {}) {
+    return this.accounts.projectCampaign({ id: 'c', version: ++this.versions, budgetNano: 1_000_000n, slug: 'demo', status: 'active', models: ['m'], policy: {}, ...changes });
+  }
+
+  key(changes: Partial<KeyProjection> = {}) {
+    const id = changes.id ?? 'k';
+    return this.accounts.projectKey({
+      id,
+      version: ++this.versions,
+      budgetNano: 1_000_000n,
+      campaignId: 'c',
+      label: '',
+      status: 'active',
+      expiresMs: 0,
+      limits: { rpm: 0, tpm: 0, concurrent: 0 },
+      models: null,
+      policy: null,
+      tokenHash: `token-of-${id}`,
+      ...changes,
+    });
+  }
+
+  /** By default: 10 tokens in, 90 out at most; 100 fixed and 10 a token, so that it holds 1,000. */
+  take(requestId: string, changes: Partial<HoldRequest> = {}, bounds: Partial<typeof BOUNDS> = {}): Promise<HoldAnswer> {
+    return this.holds.take(
+      {
+        requestId,
+        keyId: 'k',
+        campaignId: 'c',
+        fixedNano: 100n,
+        perTokenNano: 10n,
+        capTokens: 90,
+        leastCapTokens: 90,
+        inputTokens: 10,
+        choices: 1,
+        maxWaitMs: 30_000,
+        detail: '{}',
+        lane: 'lane',
+        replyTo: 'door',
+        ...changes,
+      },
+      { ...BOUNDS, ...bounds },
+    );
+  }
+
+  start(requestId: string, changes: Partial<{ lane: string; tokens: number; rpm: number; tpm: number }> = {}): Promise<StartAnswer> {
+    return this.holds.start({ requestId, lane: 'lane', tokens: 100, rpm: 0, tpm: 0, ...changes });
+  }
+
+  end(requestId: string, transition: EndRequest['transition'], changes: Partial<EndRequest> = {}): Promise<EndAnswer> {
+    return this.holds.end({ requestId, keyId: 'k', campaignId: 'c', lane: 'lane', replyTo: 'door', transition, detail: {}, ...changes });
+  }
+
+  async dispatched(requestId: string, changes: Partial<HoldRequest> = {}): Promise<void> {
+    await this.take(requestId, changes);
+    await this.start(requestId);
+  }
+
+  /** As if the holder had been silent for longer than a lease. */
+  async lapse(requestId: string): Promise<void> {
+    await this.redis.zadd(redisKeys.leases, 'XX', 1, requestId);
+  }
+
+  async balance(hash: string): Promise<{ spent: number; held: number }> {
+    const [spent, held] = await this.redis.hmget(hash, 'spent', 'held');
+    return { spent: Number(spent ?? 0), held: Number(held ?? 0) };
+  }
+
+  /** Key, campaign and operator's day must always say the same, where one key is all there is. */
+  async balances(): Promise<{ spent: number; held: number }[]> {
+    return Promise.all([redisKeys.key('k'), redisKeys.campaign('c'), await this.today()].map((hash) => this.balance(hash)));
+  }
+
+  async today(): Promise<string> {
+    const [seconds] = await this.redis.time();
+    return redisKeys.operatorDayPrefix + Math.floor(Number(seconds) / 86_400);
+  }
+
+  async journal(): Promise<Record<string, string>[]> {
+    const entries = await this.redis.xrange(redisKeys.journal, '-', '+');
+    return entries.map(([, flat]) => pairs(flat));
+  }
+
+  /** What a window counts now: requests and tokens. */
+  async window(hash: string): Promise<{ requests: number; tokens: number }> {
+    const [requests, tokens] = await this.redis.hmget(hash, 'n', 't');
+    return { requests: Number(requests ?? 0), tokens: Number(tokens ?? 0) };
+  }
+
+  /** Everything that Redis holds, but for an empty window's housekeeping: what a refusal must leave as it was. */
+  async everything(): Promise<Record<string, unknown>> {
+    const all: Record<string, unknown> = {};
+    for (const key of (await this.redis.keys('*')).sort()) {
+      const type = await this.redis.type(key);
+      if (key.includes(':window:')) {
+        const window = await this.window(key);
+        if (window.requests !== 0 || window.tokens !== 0) all[key] = window;
+      } else if (type === 'hash') all[key] = await this.redis.hgetall(key);
+      else if (type === 'zset') all[key] = await this.redis.zrange(key, 0, -1, 'WITHSCORES');
+      else if (type === 'stream') all[key] = await this.redis.xrange(key, '-', '+');
+      else all[key] = await this.redis.get(key);
+    }
+    return all;
+  }
+}
+
+export function pairs(flat: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!, flat[2 * index + 1]!]));
+}

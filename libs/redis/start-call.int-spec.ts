@@ -1,0 +1,185 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { LEASE_MS } from './hold.store.js';
+import { redisKeys } from './keys.js';
+import { Money } from './money.fixture.js';
+
+let money: Money;
+beforeAll(async () => {
+  money = await Money.start();
+});
+afterAll(() => money.stop());
+beforeEach(async () => {
+  await money.reset();
+  await money.campaign();
+  await money.key();
+});
+
+const state = (requestId = 'r') => money.redis.hget(redisKeys.hold(requestId), 'state');
+const lane = () => money.window(redisKeys.laneWindow('lane'));
+const lease = async (requestId = 'r') => Number(await money.redis.zscore(redisKeys.leases, requestId));
+const redisNow = async () => {
+  const [seconds, micros] = (await money.redis.time()) as unknown as [string, string];
+  return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
+};
+const defer = (attempt: number, freezeMs = 1, requestId = 'r') => money.holds.defer({ requestId, lane: 'lane', attempt, freezeMs });
+
+describe('starting a call', () => {
+  it('records the dispatch and reserves the lane in one step', async () => {
+    await money.take('r');
+    expect(await money.start('r')).toMatchObject({ code: 'started', attempt: 1, nowMs: expect.any(Number) });
+    expect(await state()).toBe('dispatched');
+    expect(await lane()).toEqual({ requests: 1, tokens: 100 });
+  });
+
+  it('happens once: who asks again is told that it runs, and may send nothing', async () => {
+    await money.take('r');
+    await money.start('r');
+    const before = await money.everything();
+    expect(await money.start('r')).toEqual({ code: 'ended', state: 'dispatched' });
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('happens once where two workers have the same job', async () => {
+    await money.take('r');
+    const answers = await Promise.all(Array.from({ length: 20 }, () => money.start('r')));
+    expect(answers.filter(({ code }) => code === 'started')).toHaveLength(1);
+    expect(await lane()).toEqual({ requests: 1, tokens: 100 });
+  });
+
+  it('renews the lease', async () => {
+    await money.take('r');
+    await money.lapse('r');
+    await money.start('r');
+    expect(Math.abs((await lease()) - (await redisNow()) - LEASE_MS)).toBeLessThan(1_000);
+  });
+
+  it('is refused for a hold that was voided, and for one that never was', async () => {
+    await money.take('r');
+    await money.end('r', 'cancel');
+    expect(await money.start('r')).toEqual({ code: 'ended', state: 'voided' });
+    expect(await money.start('nobody')).toEqual({ code: 'ended', state: 'missing' });
+    expect(await lane()).toEqual({ requests: 0, tokens: 0 });
+  });
+
+  it('waits for a full lane, for as long as it says, and leaves the hold as it was', async () => {
+    await money.take('r1', { maxWaitMs: 120_000 });
+    await money.take('r', { maxWaitMs: 120_000 });
+    await money.start('r1', { rpm: 1 });
+    const before = await money.everything();
+    const answer = await money.start('r', { rpm: 1 });
+    expect(answer.code).toBe('wait');
+    expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(58_000);
+    expect(answer.code === 'wait' && answer.waitMs).toBeLessThanOrEqual(61_000);
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('waits for tokens as for requests', async () => {
+    await money.take('r1', { maxWaitMs: 120_000 });
+    await money.take('r', { maxWaitMs: 120_000 });
+    await money.start('r1', { tpm: 199 });
+    expect(await money.start('r', { tpm: 199 })).toMatchObject({ code: 'wait' });
+    expect(await money.start('r', { tpm: 200 })).toMatchObject({ code: 'started' });
+  });
+
+  it('is late at once where the wait would pass the deadline, not when the deadline has passed', async () => {
+    await money.take('r1');
+    await money.take('r', { maxWaitMs: 30_000 });
+    await money.start('r1', { rpm: 1 });
+    const answer = await money.start('r', { rpm: 1 });
+    expect(answer).toMatchObject({ code: 'late' });
+    expect(answer.code === 'late' && answer.waitMs).toBeGreaterThan(30_000);
+    expect(await state()).toBe('held');
+  });
+
+  it('is late with no wait when the deadline has passed, although the lane is free', async () => {
+    await money.take('r', { maxWaitMs: 1 });
+    await sleep(5);
+    expect(await money.start('r')).toEqual({ code: 'late', waitMs: 0 });
+    expect(await lane()).toEqual({ requests: 0, tokens: 0 });
+  });
+
+  it('is too large where it exceeds the whole limit of the lane, and takes exactly the limit', async () => {
+    await money.take('r');
+    expect(await money.start('r', { tpm: 99 })).toEqual({ code: 'too_large' });
+    expect(await state()).toBe('held');
+    expect(await money.start('r', { tpm: 100 })).toMatchObject({ code: 'started' });
+  });
+
+  it('counts each lane by itself', async () => {
+    await money.take('r1');
+    await money.take('r');
+    await money.start('r1', { lane: 'other', rpm: 1 });
+    expect(await money.start('r', { rpm: 1 })).toMatchObject({ code: 'started' });
+  });
+
+  it('never sends more at once than the lane allows, whoever asks', async () => {
+    for (let call = 0; call < 60; call++) await money.take(`r${call}`);
+    const answers = await Promise.all(Array.from({ length: 60 }, (_, call) => money.start(`r${call}`, { rpm: 10, tpm: 700 })));
+    expect(answers.filter(({ code }) => code === 'started')).toHaveLength(7);
+  });
+});
+
+describe('a call that the upstream refused without doing work', () => {
+  beforeEach(() => money.dispatched('r'));
+
+  it('is held again with its money, and its lane is frozen for as long as was asked', async () => {
+    await money.take('other', { maxWaitMs: 120_000 });
+    expect(await defer(1, 20_000)).toBe(true);
+    expect(await state()).toBe('held');
+    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 2_000 }));
+    const answer = await money.start('other');
+    expect(answer.code).toBe('wait');
+    expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(19_000);
+    expect(answer.code === 'wait' && answer.waitMs).toBeLessThanOrEqual(20_000);
+  });
+
+  it('starts again as the next attempt once the lane has thawed', async () => {
+    await defer(1, 20);
+    expect(await money.start('r')).toMatchObject({ code: 'wait' });
+    await sleep(25);
+    expect(await money.start('r')).toMatchObject({ code: 'started', attempt: 2 });
+  });
+
+  it('is answered the same when the worker repeats itself, and frozen no longer for it', async () => {
+    await defer(1, 1_000);
+    const before = await money.everything();
+    const frozen = await money.redis.hget(redisKeys.laneWindow('lane'), 'frozen_until_ms');
+    expect(await defer(1, 60_000)).toBe(true);
+    expect(await money.redis.hget(redisKeys.laneWindow('lane'), 'frozen_until_ms')).toBe(frozen);
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('is not given back by a worker whose attempt it no longer is', async () => {
+    await defer(1);
+    await sleep(3);
+    await money.start('r');
+    expect(await defer(1)).toBe(false);
+    expect(await state()).toBe('dispatched');
+  });
+
+  it('is not given back before it was sent, after it ended, or when it never was', async () => {
+    await money.take('fresh');
+    expect(await defer(1, 1, 'fresh')).toBe(false);
+    await money.end('r', 'post', { costNano: 1n });
+    expect(await defer(1)).toBe(false);
+    expect(await defer(1, 1, 'nobody')).toBe(false);
+    expect(await state()).toBe('posted');
+  });
+
+  it('keeps the longer of two freezes, and one that lasts longer than the window remembers', async () => {
+    await money.take('other', { maxWaitMs: 600_000 });
+    await money.start('other');
+    await defer(1, 300_000);
+    await money.holds.defer({ requestId: 'other', lane: 'lane', attempt: 1, freezeMs: 5_000 });
+    const answer = await money.start('other');
+    expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(290_000);
+    expect(await money.redis.pttl(redisKeys.laneWindow('lane'))).toBeGreaterThan(290_000);
+  });
+
+  it('renews its lease while it waits', async () => {
+    await money.lapse('r');
+    await defer(1);
+    expect(await lease()).toBeGreaterThan(await redisNow());
+  });
+});

@@ -1,0 +1,55 @@
+import { randomBytes } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** A small file in the data folder that only its owner can read. */
+export class PrivateFile {
+  readonly path: string;
+
+  constructor(
+    private readonly dataDir: string,
+    name: string,
+  ) {
+    this.path = join(dataDir, name);
+  }
+
+  read(): string | undefined {
+    try {
+      return readFileSync(this.path, 'utf8').trim() || undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  write(text: string): void {
+    mkdirSync(this.dataDir, { recursive: true, mode: 0o700 });
+    writeFileSync(this.path, `${text}\n`, { mode: 0o600 });
+  }
+}
+
+export interface Secrets {
+  secret: string;
+  adminToken: string;
+  postgresPassword: string;
+  /** Undefined where the environment gave the token. */
+  adminTokenFile: string | undefined;
+}
+
+/** The secrets of this data folder: the environment's own, else what an earlier start made, else new ones that are kept. */
+export function keepSecrets(dataDir: string, env: NodeJS.ProcessEnv): Secrets {
+  const adminToken = new PrivateFile(dataDir, 'admin-token');
+  return {
+    secret: env.DAYPASS_SECRET || kept(new PrivateFile(dataDir, 'secret')),
+    adminToken: env.DAYPASS_ADMIN_TOKEN || kept(adminToken),
+    postgresPassword: kept(new PrivateFile(dataDir, 'postgres-password')),
+    adminTokenFile: env.DAYPASS_ADMIN_TOKEN ? undefined : adminToken.path,
+  };
+}
+
+function kept(file: PrivateFile): string {
+  const existing = file.read();
+  if (existing) return existing;
+  const made = randomBytes(36).toString('base64url');
+  file.write(made);
+  return made;
+}

@@ -1,0 +1,58 @@
+import { join, resolve } from 'node:path';
+import { SERVICES, type Service } from '#libs/config/config.js';
+import { isPortFree } from './free-port.js';
+import { PROJECT_ROOT } from './project-root.js';
+
+export interface LaunchSettings {
+  dataDir: string;
+  logDir: string;
+  visitorsPort: number;
+  adminPort: number;
+  opsPorts: Record<Service, number>;
+  redisUrl: string | undefined;
+  databaseUrl: string | undefined;
+  openaiKey: string | undefined;
+  openaiBaseUrl: string | undefined;
+}
+
+/** A start that cannot succeed, told in a line or two that say what to change. */
+export class LaunchError extends Error {}
+
+/** What of the environment the launcher itself needs; everything else is passed on to the services, which check it. */
+export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
+  const dataDir = resolve(PROJECT_ROOT, env.DAYPASS_DATA_DIR || '.daypass');
+  const opsBase = portOf(env, 'DAYPASS_OPS_PORT_BASE', 9101);
+  return {
+    dataDir,
+    logDir: join(dataDir, 'logs'),
+    visitorsPort: portOf(env, 'DAYPASS_PORT', 8080),
+    adminPort: portOf(env, 'DAYPASS_ADMIN_PORT', 8081),
+    opsPorts: Object.fromEntries(SERVICES.map((name, index) => [name, opsBase + index])) as Record<Service, number>,
+    redisUrl: env.REDIS_URL || undefined,
+    databaseUrl: env.DATABASE_URL || undefined,
+    openaiKey: env.OPENAI_API_KEY || undefined,
+    openaiBaseUrl: env.OPENAI_BASE_URL || undefined,
+  };
+}
+
+/** @throws LaunchError naming every port in use and the variable that moves it */
+export async function checkPorts(settings: LaunchSettings, host: string): Promise<void> {
+  const wanted: [number, string, string][] = [
+    [settings.visitorsPort, host, 'DAYPASS_PORT'],
+    [settings.adminPort, '127.0.0.1', 'DAYPASS_ADMIN_PORT'],
+    ...SERVICES.map((name): [number, string, string] => [settings.opsPorts[name], '127.0.0.1', 'DAYPASS_OPS_PORT_BASE']),
+  ];
+  const faults: string[] = [];
+  for (const [port, onHost, variable] of wanted) {
+    if (!(await isPortFree(port, onHost))) faults.push(`port ${port} is in use: set ${variable} to another, e.g. ${variable}=${port + 1000}`);
+  }
+  if (faults.length > 0) throw new LaunchError(faults.join('\n'));
+}
+
+function portOf(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
+  const value = env[name];
+  if (!value) return fallback;
+  const port = Number(value);
+  if (!Number.isInteger(port) || port < 1 || port > 65_530) throw new LaunchError(`${name} must be a port from 1 to 65530, not "${value}"`);
+  return port;
+}
