@@ -1,0 +1,53 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { expect } from '@jest/globals';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import type { Daypass } from '#libs/testing/daypass.js';
+
+export interface CallInLedger {
+  request_id: string;
+  kinds: string[];
+  /** Nano-dollars that went upstream. */
+  paid: bigint;
+}
+
+/** Waits until every hold has ended and the journal is drained, then checks that the books balance. Returns what they say of each call. */
+export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
+  const redis = new Redis(daypass.redisUrl);
+  const client = new pg.Client({ connectionString: daypass.databaseUrl });
+  await client.connect();
+  try {
+    const until = Date.now() + 20_000;
+    while ((await redis.zcard('{dp}:leases')) > 0) {
+      if (Date.now() > until) throw new Error(`holds are stuck: ${(await redis.zrange('{dp}:leases', 0, 10)).join(', ')}`);
+      await sleep(50);
+    }
+    const verified = await daypass.admin('/admin/v1/ledger/verify');
+    expect(verified.body).toMatchObject({ ok: true, problems: [] });
+    const sums = await client.query<{ transfer_id: string }>('select transfer_id from ledger.entries group by transfer_id having sum(amount_nano) <> 0');
+    expect(sums.rows).toEqual([]);
+    for (const hash of [...(await redis.keys('{dp}:key:*')), ...(await redis.keys('{dp}:campaign:*'))]) {
+      const { held, running, budget, spent } = await redis.hgetall(hash);
+      expect({ hash, held, running: running ?? '0' }).toEqual({ hash, held: '0', running: '0' });
+      expect(BigInt(spent!)).toBeLessThanOrEqual(BigInt(budget!));
+    }
+    const { rows } = await client.query<{ request_id: string; kinds: string[]; paid: string }>(
+      `select t.request_id, array_agg(distinct t.kind order by t.kind) as kinds, coalesce(sum(e.amount_nano) filter (where e.account like 'upstream:%'), 0)::text as paid
+         from ledger.transfers t join ledger.entries e on e.transfer_id = t.id where t.request_id is not null group by t.request_id`,
+    );
+    return rows.map((row) => ({ ...row, paid: BigInt(row.paid) }));
+  } finally {
+    redis.disconnect();
+    await client.end();
+  }
+}
+
+/** The error that a promise of the official client ends with. */
+export async function errorOf(work: Promise<unknown>): Promise<InstanceType<typeof import('openai').APIError>> {
+  try {
+    await work;
+  } catch (error) {
+    return error as InstanceType<typeof import('openai').APIError>;
+  }
+  throw new Error('the call succeeded');
+}

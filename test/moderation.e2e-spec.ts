@@ -1,0 +1,129 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI from 'openai';
+import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { booksAtRest, errorOf } from './at-rest.js';
+
+const model = 'gpt-5.4-mini';
+const FLAG = 'DAYPASS-REHEARSAL-FLAG';
+const say = (content: string): OpenAI.ChatCompletionMessageParam[] => [{ role: 'user', content }];
+
+describe('moderation', () => {
+  let daypass: Daypass;
+  const clientWith = async (moderation?: object): Promise<OpenAI> => {
+    const key = await daypass.createKey({ campaign: moderation ? { moderation } : {} });
+    return new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+  };
+
+  beforeAll(async () => {
+    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '1500' } });
+  }, 60_000);
+  afterAll(() => daypass?.stop());
+  beforeEach(() => daypass.rehearsal.reset());
+
+  it.each([
+    ['whole', false],
+    ['streamed', true],
+  ])('lets a flagged prompt reach the moderation endpoint and nothing else (%s)', async (_, stream) => {
+    const client = await clientWith();
+    const error = await errorOf(client.chat.completions.create({ model, messages: say(`please ${FLAG}`), stream }));
+    expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input', categories: ['violence'] } } });
+    expect(error).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(daypass.rehearsal.moderationCalls()).toHaveLength(1);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    const calls = await booksAtRest(daypass);
+    expect(calls.filter((call) => call.paid > 0n)).toEqual([]);
+  });
+
+  it('finds the phrase in an earlier message, a tool result and a tool definition', async () => {
+    const client = await clientWith();
+    const bodies: Partial<OpenAI.ChatCompletionCreateParamsNonStreaming>[] = [
+      { messages: [{ role: 'system', content: FLAG }, ...say('hi')] },
+      { messages: [...say('hi'), { role: 'assistant', content: null, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }] }, { role: 'tool', tool_call_id: 'c', content: FLAG }] },
+      { messages: say('hi'), tools: [{ type: 'function', function: { name: 'f', description: FLAG } }] },
+    ];
+    for (const body of bodies) {
+      expect(await errorOf(client.chat.completions.create({ model, messages: [], ...body }))).toMatchObject({ code: 'moderation_blocked' });
+    }
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+  });
+
+  it('shows nothing of a flagged answer, and books what it cost', async () => {
+    const client = await clientWith();
+    daypass.rehearsal.onChat = () => ({ content: `some words and then ${FLAG} at the end` });
+    const { data, response } = await client.chat.completions.create({ model, messages: say('hi'), n: 2 }).withResponse();
+    expect(JSON.stringify(data)).not.toContain('words');
+    expect(data.choices.map((choice) => [choice.index, choice.finish_reason, choice.message.content])).toEqual([
+      [0, 'content_filter', null],
+      [1, 'content_filter', null],
+    ]);
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=blocked');
+
+    let streamed = '';
+    let finish: string | null | undefined;
+    for await (const chunk of await client.chat.completions.create({ model, messages: say('hi'), stream: true })) {
+      streamed += JSON.stringify(chunk);
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+    }
+    expect(streamed).not.toContain('words');
+    expect(finish).toBe('content_filter');
+    const calls = await booksAtRest(daypass);
+    expect(calls.filter((call) => call.paid > 0n)).toHaveLength(2);
+  });
+
+  it('shows the answer at once when the output is only observed, and judges it all the same', async () => {
+    const client = await clientWith({ input: 'observe', output: 'observe' });
+    daypass.rehearsal.onChat = () => ({ content: `before ${FLAG} after` });
+    let text = '';
+    for await (const chunk of await client.chat.completions.create({ model, messages: say(FLAG), stream: true })) text += chunk.choices[0]?.delta.content ?? '';
+    expect(text).toBe(`before ${FLAG} after`);
+    const until = Date.now() + 5_000;
+    while (daypass.rehearsal.moderationCalls().length < 2 && Date.now() < until) await sleep(20);
+    expect(daypass.rehearsal.moderationCalls()).toHaveLength(2);
+    const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
+    expect(metrics).toMatch(/daypass_moderation_verdicts_total\{direction="output",decision="flagged"[^}]*\} 1/);
+  });
+
+  it('asks nobody when it is off, unless the caller wants it', async () => {
+    const client = await clientWith({ input: 'off', output: 'off' });
+    const { response } = await client.chat.completions.create({ model, messages: say(FLAG) }).withResponse();
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=off; output=off');
+    expect(daypass.rehearsal.moderationCalls()).toHaveLength(0);
+    const asked = await errorOf(client.chat.completions.create({ model, messages: say(FLAG) }, { headers: { 'x-daypass-moderate-input': 'true' } }));
+    expect(asked).toMatchObject({ code: 'moderation_blocked' });
+    const inBody = { model, messages: say(FLAG), moderateInput: true };
+    expect(await errorOf(client.chat.completions.create(inBody))).toMatchObject({ code: 'moderation_blocked' });
+  });
+
+  it('judges by thresholds of its own where the policy has them', async () => {
+    const lax = await clientWith({ thresholds: { violence: 0.995 } });
+    await lax.chat.completions.create({ model, messages: say(FLAG) });
+    const strict = await clientWith({ thresholds: { harassment: 0.00005 } });
+    expect(await errorOf(strict.chat.completions.create({ model, messages: say('hello') }))).toMatchObject({
+      code: 'moderation_blocked',
+      error: { daypass: { categories: ['harassment'] } },
+    });
+  });
+
+  it('refuses what it could not check under a closed policy, and lets it pass under an open one', async () => {
+    daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
+    const closed = await clientWith();
+    const error = await errorOf(closed.chat.completions.create({ model, messages: say('hi') }));
+    expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    expect(error.headers?.get('x-should-retry')).toBe('true');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    const open = await clientWith({ on_unavailable: 'open' });
+    const { response } = await open.chat.completions.create({ model, messages: say('hi') }).withResponse();
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=unchecked');
+    await booksAtRest(daypass);
+  });
+
+  it('asks about many visitors in few calls', async () => {
+    const client = await clientWith();
+    await Promise.all(Array.from({ length: 40 }, (_, index) => client.chat.completions.create({ model, messages: say(`question ${index}`), max_tokens: 5 })));
+    const inputs = daypass.rehearsal.moderationCalls().flatMap((call) => (Array.isArray(call.body.input) ? call.body.input : []));
+    expect(inputs.filter((text) => String(text).startsWith('question'))).toHaveLength(40);
+    expect(daypass.rehearsal.moderationCalls().length).toBeLessThan(60);
+  });
+});

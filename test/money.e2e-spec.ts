@@ -1,0 +1,118 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import OpenAI from 'openai';
+import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { booksAtRest, errorOf } from './at-rest.js';
+
+const model = 'gpt-5.4-mini';
+const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Say hello' }];
+
+describe('money', () => {
+  let daypass: Daypass;
+  const clientOf = (key: TestKey): OpenAI => new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
+
+  beforeAll(async () => {
+    daypass = await startDaypass();
+  }, 60_000);
+  afterAll(() => daypass?.stop());
+  beforeEach(() => daypass.rehearsal.reset());
+
+  it('is settled to the nano-dollar, cached input at its own price', async () => {
+    daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 40, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 33 } } });
+    const key = await daypass.createKey();
+    const { response } = await clientOf(key).chat.completions.create({ model, messages }).withResponse();
+    // 7 × 750 + 33 × 75 + 7 × 4,500 nano-dollars
+    expect(response.headers.get('x-daypass-cost-usd')).toBe('0.000039225');
+    const calls = await booksAtRest(daypass);
+    expect(calls.find((call) => call.request_id === response.headers.get('x-request-id'))?.paid).toBe(39_225n);
+  });
+
+  it('that is not there raises RateLimitError without a retry, and says which level, what is free and what it takes', async () => {
+    const key = await daypass.createKey({ key: { budget_usd: '0.0001' } });
+    let requests = 0;
+    const client = new OpenAI({
+      apiKey: key.key,
+      baseURL: daypass.baseUrl,
+      fetch: (...args: Parameters<typeof fetch>) => {
+        requests++;
+        return fetch(...args);
+      },
+    });
+    const error = await errorOf(client.chat.completions.create({ model, messages, max_tokens: 1_000 }));
+    expect(error).toBeInstanceOf(OpenAI.RateLimitError);
+    expect(error).toMatchObject({ status: 429, code: 'insufficient_quota', type: 'insufficient_quota', error: { daypass: { level: 'key', free_usd: '0.0001', held_usd: '0.00' } } });
+    expect(error.message).toMatch(/budget of the key .* needs up to \$0\.004\d+.*\$0\.0001 is free/);
+    expect(requests).toBe(1);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+  });
+
+  it("is bounded by the campaign's budget too, whatever its keys were promised", async () => {
+    const key = await daypass.createKey({ campaign: { budget_usd: '0.0001' }, key: { budget_usd: '5.00' } });
+    expect(await errorOf(clientOf(key).chat.completions.create({ model, messages, max_tokens: 1_000 }))).toMatchObject({
+      code: 'insufficient_quota',
+      error: { daypass: { level: 'campaign' } },
+    });
+  });
+
+  it('that carries only a short answer clamps the default cap, but never a cap that was asked for', async () => {
+    const key = await daypass.createKey({ key: { budget_usd: '0.001' } });
+    const completion = await clientOf(key).chat.completions.create({ model, messages });
+    expect(completion.choices[0]?.message.content).toBeTruthy();
+    const cap = daypass.rehearsal.chatCalls()[0]?.body.max_completion_tokens as number;
+    expect(cap).toBeGreaterThanOrEqual(16);
+    expect(cap).toBeLessThan(220);
+    expect(await errorOf(clientOf(key).chat.completions.create({ model, messages, max_tokens: 4_000 }))).toMatchObject({ code: 'insufficient_quota' });
+  });
+
+  it('for 7 of 300 concurrent calls dispatches no more than 7 at once and overspends nothing', async () => {
+    // What one such call holds: learned from the refusal of a poor key.
+    const poor = await daypass.createKey({ key: { budget_usd: '0.000001' } });
+    const ask = { model, messages, max_tokens: 100 };
+    const refused = await errorOf(clientOf(poor).chat.completions.create(ask));
+    const needed = (refused.error as { daypass: { needed_usd: string } }).daypass.needed_usd;
+    const boundNano = BigInt(Math.round(Number(needed) * 1e9));
+
+    let running = 0;
+    let mostRunning = 0;
+    daypass.rehearsal.onChat = async () => {
+      mostRunning = Math.max(mostRunning, ++running);
+      await new Promise((resolve) => setTimeout(resolve, 1_500));
+      running--;
+      return { content: 'x '.repeat(100), usage: { prompt_tokens: 81, completion_tokens: 100 } };
+    };
+    const nano = boundNano * 7n + boundNano / 2n;
+    const key = await daypass.createKey({ key: { budget_usd: `0.${nano.toString().padStart(9, '0')}` } });
+    const ends = await Promise.allSettled(Array.from({ length: 300 }, () => clientOf(key).chat.completions.create(ask)));
+    const answered = ends.filter((end) => end.status === 'fulfilled').length;
+    const codes = new Set(ends.flatMap((end) => (end.status === 'rejected' ? [(end.reason as { code?: string }).code] : [])));
+    expect({ answered, mostRunning, codes: [...codes] }).toEqual({ answered: 7, mostRunning: 7, codes: ['insufficient_quota'] });
+    const calls = await booksAtRest(daypass);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(7);
+    const shown = await daypass.admin(`/admin/v1/keys/${key.id}`);
+    expect(Number(shown.body.spent_usd)).toBeLessThanOrEqual(Number(nano) / 1e9);
+    // Every upstream call has exactly one booking of a spend.
+    const spends = calls.filter((call) => call.paid > 0n && call.kinds.join() === 'hold,post');
+    expect(spends.filter((call) => call.paid === 81n * 750n + 100n * 4_500n)).toHaveLength(7);
+  });
+
+  it('is limited by requests, tokens and calls at once of the key, with an honest wait', async () => {
+    const slow = await daypass.createKey({ key: { limits: { rpm: 2 } } });
+    const client = new OpenAI({ apiKey: slow.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+    await client.chat.completions.create({ model, messages });
+    await client.chat.completions.create({ model, messages });
+    const error = await errorOf(client.chat.completions.create({ model, messages }));
+    expect(error).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect(Number(error.headers?.get('retry-after'))).toBeGreaterThan(50);
+    expect(Number(error.headers?.get('retry-after-ms'))).toBeLessThanOrEqual(61_000);
+
+    const small = await daypass.createKey({ key: { limits: { tpm: 500 } } });
+    const never = await errorOf(new OpenAI({ apiKey: small.key, baseURL: daypass.baseUrl, maxRetries: 2 }).chat.completions.create({ model, messages, max_tokens: 1_000 }));
+    expect(never).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect(never.headers?.get('x-should-retry')).toBe('false');
+
+    daypass.rehearsal.onChat = () => ({ firstTokenMs: 500 });
+    const single = await daypass.createKey({ key: { limits: { concurrent: 1 } } });
+    const one = new OpenAI({ apiKey: single.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+    const both = await Promise.allSettled([one.chat.completions.create({ model, messages }), one.chat.completions.create({ model, messages })]);
+    expect(both.map((end) => end.status).sort()).toEqual(['fulfilled', 'rejected']);
+  });
+});

@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import OpenAI from 'openai';
+import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { booksAtRest, errorOf, type CallInLedger } from './at-rest.js';
+
+const model = 'gpt-5.4-mini';
+const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Say hello' }];
+
+describe('an upstream that fails', () => {
+  let daypass: Daypass;
+  let client: OpenAI;
+  const booked = async (error: { headers?: Headers | undefined }): Promise<CallInLedger | undefined> => {
+    const calls = await booksAtRest(daypass);
+    return calls.find((call) => call.request_id === error.headers?.get('x-request-id'));
+  };
+
+  beforeAll(async () => {
+    daypass = await startDaypass({ config: { lanes: { narrow: { rpm: 3, models: ['gpt-5.4-nano'] }, small: { tpm: 1_000, models: ['gpt-5.4'] } } } });
+    const key = await daypass.createKey({ campaign: { models: [model, 'gpt-5.4-nano', 'gpt-5.4'] } });
+    client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+  }, 60_000);
+  afterAll(() => daypass?.stop());
+  beforeEach(() => daypass.rehearsal.reset());
+
+  it('with 429 is asked again after as long as it said, unseen by the visitor, and booked once', async () => {
+    let asked = 0;
+    daypass.rehearsal.onChat = () => (++asked === 1 ? { refuse: { status: 429, headers: { 'retry-after-ms': '400' }, error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' } } } : undefined);
+    const { data, response } = await client.chat.completions.create({ model, messages }).withResponse();
+    expect(data.choices[0]?.message.content).toBeTruthy();
+    const [first, second] = daypass.rehearsal.chatCalls();
+    expect(second!.startedAtMs - first!.startedAtMs).toBeGreaterThanOrEqual(395);
+    expect(await booked(response)).toMatchObject({ kinds: ['hold', 'post'] });
+  });
+
+  it('that is out of money tells the visitor nothing of it, and is not asked again', async () => {
+    daypass.rehearsal.onChat = () => ({ refuse: { status: 429, error: { message: 'You exceeded your quota, org-AbC123456', code: 'insufficient_quota' } } });
+    const error = await errorOf(client.chat.completions.create({ model, messages }));
+    expect(error).toMatchObject({ status: 503, code: 'upstream_unavailable' });
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(JSON.stringify(error.error)).not.toMatch(/org-|quota/);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'], paid: 0n });
+    const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
+    expect(metrics).toMatch(/daypass_account_trouble_total\{[^}]*\} 1/);
+  });
+
+  it('with 400 has its own message passed on, cleaned of ids', async () => {
+    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: "'temperature' is too hot for proj_secret99", param: 'temperature', code: 'invalid_value' } } });
+    const error = await errorOf(client.chat.completions.create({ model, messages, temperature: 3 }));
+    expect(error).toMatchObject({ status: 400, code: 'invalid_value', param: 'temperature', message: expect.stringContaining("too hot for [removed]") });
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
+  });
+
+  it('with 500 becomes 502 that may be retried, and the hold goes back', async () => {
+    daypass.rehearsal.onChat = () => ({ refuse: { status: 500, error: { message: 'The server had an error' } } });
+    const error = await errorOf(client.chat.completions.create({ model, messages }));
+    expect(error).toMatchObject({ status: 502, code: 'upstream_error' });
+    expect(error.headers?.get('x-should-retry')).toBe('true');
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
+  });
+
+  it('that breaks off in mid-stream is never asked again; the bound is booked', async () => {
+    daypass.rehearsal.onChat = () => ({ content: 'word '.repeat(50), cutAfterFrames: 10 });
+    const error = await errorOf(client.chat.completions.create({ model, messages, stream: true }));
+    expect(error).toMatchObject({ status: 502, code: 'upstream_outcome_unknown' });
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'presume'] });
+  });
+
+  it('that is slower than the lane allows makes calls wait their turn, and those refused at once that would wait too long', async () => {
+    const ask = (wait: string) => client.chat.completions.create({ model: 'gpt-5.4-nano', messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } });
+    await Promise.all([ask('5000'), ask('5000'), ask('5000')]);
+    const begun = Date.now();
+    const error = await errorOf(ask('3000'));
+    expect(error).toMatchObject({ status: 429, code: 'queue_full' });
+    expect(Date.now() - begun).toBeLessThan(2_000);
+    const waitMs = Number(error.headers?.get('retry-after-ms'));
+    expect(waitMs).toBeGreaterThan(30_000);
+    // The official SDKs ignore a wait above 60 s and would retry far too early.
+    expect(error.headers?.get('x-should-retry')).toBe(String(waitMs <= 60_000));
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(3);
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
+  });
+
+  it('is never sent a call that is larger than its whole limit', async () => {
+    const error = await errorOf(client.chat.completions.create({ model: 'gpt-5.4', messages, max_tokens: 2_000 }));
+    expect(error).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+  });
+});
