@@ -59,7 +59,7 @@ export class Forwarder {
       if (start.code !== 'started') return await this.notStarted(ticket, start);
       const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
       if (!sealed) {
-        await this.settler.refuse(ticket, new DaypassError('internal_error', 'The request was lost before it could be forwarded.'), metaOf(ticket, queueMs));
+        await this.unreadable(ticket, queueMs, new Error('there is no body'));
         return DONE;
       }
       return await this.call(ticket, start.attempt, queueMs, sealed, controller);
@@ -107,8 +107,10 @@ export class Forwarder {
     let outcome = 'ok';
     let next = DONE;
     let response: Response | null = null;
+    let sent = false;
     try {
       const body = capped(JSON.parse(this.box.open(sealed, requestId)) as Record<string, unknown>, ticket.capTokens);
+      sent = true;
       response = await this.upstream.open(body, controller.signal);
       const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress) : this.relay.whole(ticket, response, queueMs));
       outcome = answered.outcome;
@@ -117,7 +119,8 @@ export class Forwarder {
     } catch (error) {
       // What is left of a failed answer must not hold the socket.
       void response?.body?.cancel().catch(() => undefined);
-      if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, response !== null && ticket.stream, progress, attempt);
+      if (!sent) outcome = await this.unreadable(ticket, queueMs, error);
+      else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, response !== null && ticket.stream, progress, attempt);
       else [outcome, next] = await this.failed(ticket, attempt, queueMs, progress, error);
     } finally {
       clearTimeout(timer);
@@ -127,6 +130,14 @@ export class Forwarder {
       this.logger.info({ requestId, keyId, lane, model: ticket.model, attempt, outcome, ms: Math.round(performance.now() - begun) }, 'upstream call');
     }
     return next;
+  }
+
+  /** Nothing was sent, so nothing is owed. A body sealed under another DAYPASS_SECRET ends here. */
+  private async unreadable(ticket: Ticket, queueMs: number, error: unknown): Promise<string> {
+    this.logger.error({ requestId: ticket.requestId, err: briefly(error) }, "a call's body could not be read");
+    const lost = new DaypassError('internal_error', 'The request was lost before it could be forwarded. Nothing was charged.');
+    await this.settler.refuse(ticket, lost, metaOf(ticket, queueMs));
+    return lost.code;
   }
 
   /** A stream is billed for what was generated; of an answer that was not begun nobody knows, so its bound is booked until a report corrects it. */

@@ -119,7 +119,8 @@ export class CallService {
       void this.redis.del(redisKeys.body(requestId)).catch(() => undefined);
       throw refusalOf(hold);
     }
-    this.leases.keep(requestId);
+    // Only while the call waits: once dispatched, the worker answers for it, and its death must show.
+    this.leases.keep(requestId, 'waiting');
 
     const policy = effectivePolicy(campaign.policy, key.policy, wish);
     return {

@@ -71,12 +71,28 @@ describe('the environment', () => {
   it('wants the database and the admin token of accounting only', () => {
     const { DATABASE_URL: _url, DAYPASS_ADMIN_TOKEN: _token, ...rest } = good;
     expect(faultsOf(rest, 'ingress')).toEqual([]);
-    expect(faultsOf(rest, 'accounting')).toEqual(['DATABASE_URL is required by the accounting service', 'DAYPASS_ADMIN_TOKEN is required by the accounting service']);
+    expect(faultsOf(rest, 'accounting')).toEqual([
+      'DATABASE_URL is required by the accounting service',
+      'DAYPASS_ADMIN_TOKEN is required by the accounting service',
+    ]);
   });
 
   it('names every fault at once, those of the file too', () => {
-    const faults = faultsOf({ DAYPASS_PORT: '99999', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_SECRET: 'short', DAYPASS_CONFIG: file('lanes: { "bad name": {} }\nprice: {}') }, 'accounting');
-    for (const name of ['OPENAI_API_KEY', 'REDIS_URL', 'DAYPASS_PORT', 'DAYPASS_LOG_LEVEL', 'DAYPASS_SECRET', 'DATABASE_URL', 'DAYPASS_ADMIN_TOKEN', 'lanes', '"price"']) {
+    const faults = faultsOf(
+      { DAYPASS_PORT: '99999', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_SECRET: 'short', DAYPASS_CONFIG: file('lanes: { "bad name": {} }\nprice: {}') },
+      'accounting',
+    );
+    for (const name of [
+      'OPENAI_API_KEY',
+      'REDIS_URL',
+      'DAYPASS_PORT',
+      'DAYPASS_LOG_LEVEL',
+      'DAYPASS_SECRET',
+      'DATABASE_URL',
+      'DAYPASS_ADMIN_TOKEN',
+      'lanes',
+      '"price"',
+    ]) {
       expect(faults.filter((fault) => fault.includes(name))).toHaveLength(1);
     }
   });
@@ -90,7 +106,17 @@ describe('the environment', () => {
   it('never repeats a value, for any of them may be a secret', () => {
     const secret = 'hunter2-hunter2';
     const environment = Object.fromEntries(
-      ['OPENAI_BASE_URL', 'REDIS_URL', 'DATABASE_URL', 'DAYPASS_SECRET', 'DAYPASS_PORT', 'DAYPASS_OPS_PORT', 'DAYPASS_LOG_LEVEL', 'DAYPASS_MAX_BODY_BYTES', 'DAYPASS_CONCURRENCY'].map((name) => [name, secret]),
+      [
+        'OPENAI_BASE_URL',
+        'REDIS_URL',
+        'DATABASE_URL',
+        'DAYPASS_SECRET',
+        'DAYPASS_PORT',
+        'DAYPASS_OPS_PORT',
+        'DAYPASS_LOG_LEVEL',
+        'DAYPASS_MAX_BODY_BYTES',
+        'DAYPASS_CONCURRENCY',
+      ].map((name) => [name, secret]),
     );
     const faults = faultsOf({ ...good, ...environment, DAYPASS_ADMIN_TOKEN: 'hunter2' });
     expect(faults).toHaveLength(10);

@@ -26,7 +26,12 @@ const environmentSchema = z.object({
   DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1'),
   DAYPASS_ADMIN_PORT: port.default(8081),
   DAYPASS_OPS_PORT: port.optional(),
-  DAYPASS_OPS_PORT_BASE: z.coerce.number().int().min(0).max(65_536 - SERVICES.length).default(9101),
+  DAYPASS_OPS_PORT_BASE: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_536 - SERVICES.length)
+    .default(9101),
   DAYPASS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
   DAYPASS_MAX_BODY_BYTES: positive(2_097_152, 104_857_600),
   DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576),
@@ -78,7 +83,9 @@ export interface DaypassConfig {
 /** Every fault of the environment and of the file that DAYPASS_CONFIG names, a line each. */
 export class ConfigError extends Error {
   constructor(readonly faults: readonly string[]) {
-    super(`Daypass cannot start, ${faults.length === 1 ? 'a setting is' : `${faults.length} settings are`} wrong:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`);
+    super(
+      `Daypass cannot start, ${faults.length === 1 ? 'a setting is' : `${faults.length} settings are`} wrong:\n${faults.map((fault) => `  - ${fault}`).join('\n')}`,
+    );
     this.name = 'ConfigError';
   }
 }

@@ -14,7 +14,11 @@ export type KeyStatus = z.infer<typeof keyStatusSchema>;
 export const campaignStatusSchema = z.enum(['active', 'closed']);
 
 const int = z.coerce.number().int();
-const nano = z.string().regex(/^-?\d+$/).default('0').transform(BigInt);
+const nano = z
+  .string()
+  .regex(/^-?\d+$/)
+  .default('0')
+  .transform(BigInt);
 const json = <T extends z.ZodType>(schema: T) =>
   z
     .string()

@@ -33,11 +33,18 @@ describe('the policy of one call', () => {
   });
 
   it('is the stricter of campaign and key on each side', () => {
-    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH)).toMatchObject({ input: 'observe', output: 'gate' });
+    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH)).toMatchObject({
+      input: 'observe',
+      output: 'gate',
+    });
   });
 
   it('takes the lower of two thresholds, and a threshold that only the key names', () => {
-    const call = effectivePolicy(policy({ thresholds: { violence: 0.6, hate: 0.2 } }), policy({ thresholds: { violence: 0.3, hate: 0.9, sexual: 0.5 } }), NO_WISH);
+    const call = effectivePolicy(
+      policy({ thresholds: { violence: 0.6, hate: 0.2 } }),
+      policy({ thresholds: { violence: 0.3, hate: 0.9, sexual: 0.5 } }),
+      NO_WISH,
+    );
     expect(call.thresholds).toEqual({ violence: 0.3, hate: 0.2, sexual: 0.5 });
   });
 
@@ -54,25 +61,40 @@ describe('the policy of one call', () => {
 
   it('is never laxer than the campaign, whatever key and caller say', () => {
     fc.assert(
-      fc.property(policies, fc.option(policies), wishes, fc.constantFrom(...MODERATION_CATEGORIES), fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean(), (campaign, key, wish, category, score, own) => {
-        const alone = effectivePolicy(campaign, null, NO_WISH);
-        const joined = effectivePolicy(campaign, key, wish);
-        expect(strictness[joined.input]).toBeGreaterThanOrEqual(strictness[alone.input]);
-        expect(strictness[joined.output]).toBeGreaterThanOrEqual(strictness[alone.output]);
-        if (alone.onUnavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
-        if (flags(alone, category, score, own)) expect(flags(joined, category, score, own)).toBe(true);
-      }),
+      fc.property(
+        policies,
+        fc.option(policies),
+        wishes,
+        fc.constantFrom(...MODERATION_CATEGORIES),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.boolean(),
+        (campaign, key, wish, category, score, own) => {
+          const alone = effectivePolicy(campaign, null, NO_WISH);
+          const joined = effectivePolicy(campaign, key, wish);
+          expect(strictness[joined.input]).toBeGreaterThanOrEqual(strictness[alone.input]);
+          expect(strictness[joined.output]).toBeGreaterThanOrEqual(strictness[alone.output]);
+          if (alone.onUnavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
+          if (flags(alone, category, score, own)) expect(flags(joined, category, score, own)).toBe(true);
+        },
+      ),
     );
   });
 
   it('is never laxer than the key itself', () => {
     fc.assert(
-      fc.property(policies, policies, wishes, fc.constantFrom(...MODERATION_CATEGORIES), fc.double({ min: 0, max: 1, noNaN: true }), (campaign, key, wish, category, score) => {
-        const joined = effectivePolicy(campaign, key, wish);
-        const threshold = key.thresholds[category];
-        if (threshold !== undefined && score >= threshold) expect(flags(joined, category, score, false)).toBe(true);
-        if (key.on_unavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
-      }),
+      fc.property(
+        policies,
+        policies,
+        wishes,
+        fc.constantFrom(...MODERATION_CATEGORIES),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        (campaign, key, wish, category, score) => {
+          const joined = effectivePolicy(campaign, key, wish);
+          const threshold = key.thresholds[category];
+          if (threshold !== undefined && score >= threshold) expect(flags(joined, category, score, false)).toBe(true);
+          if (key.on_unavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
+        },
+      ),
     );
   });
 

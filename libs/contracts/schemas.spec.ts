@@ -84,10 +84,34 @@ describe('a journal entry', () => {
 });
 
 describe('the state of a key in Redis', () => {
-  const hash = { id: 'k', campaign: 'c', label: 'desk 4', status: 'active', models: '["gpt-5.4-mini"]', policy: 'null', budget: '5000000000', spent: '12', held: '3', running: '1', strikes: '2', rpm: '10' };
+  const hash = {
+    id: 'k',
+    campaign: 'c',
+    label: 'desk 4',
+    status: 'active',
+    models: '["gpt-5.4-mini"]',
+    policy: 'null',
+    budget: '5000000000',
+    spent: '12',
+    held: '3',
+    running: '1',
+    strikes: '2',
+    rpm: '10',
+  };
 
   it('reads balances as exact integers and what is not set as unlimited or zero', () => {
-    expect(keyStateSchema.parse(hash)).toMatchObject({ budget: 5_000_000_000n, spent: 12n, held: 3n, running: 1, strikes: 2, rpm: 10, tpm: 0, concurrent: 0, expires_ms: 0, policy: null });
+    expect(keyStateSchema.parse(hash)).toMatchObject({
+      budget: 5_000_000_000n,
+      spent: 12n,
+      held: 3n,
+      running: 1,
+      strikes: 2,
+      rpm: 10,
+      tpm: 0,
+      concurrent: 0,
+      expires_ms: 0,
+      policy: null,
+    });
   });
 
   it('reads models null as every model of the campaign', () => {

@@ -8,7 +8,7 @@ export type Check = { outcome: 'judged'; judgement: Judgement } | { outcome: 'un
 /** Judges contents under a call's policy; an outage is an outcome here, not an exception, because the policy decides on it. */
 export async function check(moderator: Moderator, contents: readonly Content[], policy: CallPolicy): Promise<Check> {
   try {
-    return { outcome: 'judged', judgement: judge(await moderator.judge(contents), policy.thresholds) };
+    return { outcome: 'judged', judgement: judge(await moderator.judge(contents), policy) };
   } catch (error) {
     if (error instanceof ModerationUnavailableError) return { outcome: 'unavailable', reason: error.message };
     throw error;

@@ -6,15 +6,19 @@ const result = (score: number, flagged = false) => ({ flagged, categories: { vio
 
 describe('a verdict', () => {
   it("takes the model's own flag where the policy names no threshold", () => {
-    expect(judge([result(0.2), result(0.9, true)], {})).toEqual({ flagged: true, categories: ['violence'], scores: { violence: 0.9 } });
+    expect(judge([result(0.2), result(0.9, true)], { thresholds: {} })).toEqual({ flagged: true, categories: ['violence'], scores: { violence: 0.9 } });
   });
 
   it('goes by the threshold alone where there is one, in both directions', () => {
-    expect(judge([result(0.5)], { violence: 0.4 }).flagged).toBe(true);
-    expect(judge([result(0.5, true)], { violence: 0.6 }).flagged).toBe(false);
+    expect(judge([result(0.5)], { thresholds: { violence: 0.4 } }).flagged).toBe(true);
+    expect(judge([result(0.5, true)], { thresholds: { violence: 0.6 } }).flagged).toBe(false);
   });
 
-  it('passes when nothing was there to judge', () => expect(judge([], {}).flagged).toBe(false));
+  it("counts the model's flag beside a threshold that only a key added", () => {
+    expect(judge([result(0.5, true)], { thresholds: { violence: 0.6 }, flagsToo: ['violence'] }).flagged).toBe(true);
+  });
+
+  it('passes when nothing was there to judge', () => expect(judge([], { thresholds: {} }).flagged).toBe(false));
 });
 
 describe('a long text', () => {

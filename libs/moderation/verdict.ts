@@ -1,3 +1,5 @@
+import type { CallPolicy } from '#libs/contracts/policy.js';
+
 /** One result of the moderation endpoint; `illicit*` may be null, and images score only some categories (FACTS). */
 export interface ModerationResult {
   flagged: boolean;
@@ -14,7 +16,7 @@ export interface Judgement {
 }
 
 /** Decides over all results of one direction of one call. A category with a threshold is judged by it alone, the rest by the model's own flag. */
-export function judge(results: readonly ModerationResult[], thresholds: Partial<Record<string, number>>): Judgement {
+export function judge(results: readonly ModerationResult[], { thresholds, flagsToo }: Pick<CallPolicy, 'thresholds' | 'flagsToo'>): Judgement {
   const hit = new Set<string>();
   const scores: Record<string, number> = {};
   for (const result of results) {
@@ -25,7 +27,7 @@ export function judge(results: readonly ModerationResult[], thresholds: Partial<
       if (threshold !== undefined && score >= threshold) hit.add(category);
     }
     for (const [category, flagged] of Object.entries(result.categories)) {
-      if (flagged === true && thresholds[category] === undefined) hit.add(category);
+      if (flagged === true && (thresholds[category] === undefined || flagsToo?.includes(category))) hit.add(category);
     }
   }
   return { flagged: hit.size > 0, categories: [...hit].sort(), scores };

@@ -46,7 +46,9 @@ describe('the cost of a call', () => {
 
 describe("an upstream's usage report", () => {
   it('is read with its cached and cache-write tokens', () => {
-    expect(readChatUsage({ prompt_tokens: 10, completion_tokens: 5, total_tokens: 15, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 2 } })).toEqual(usage(10, 5, 4, 2));
+    expect(
+      readChatUsage({ prompt_tokens: 10, completion_tokens: 5, total_tokens: 15, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 2 } }),
+    ).toEqual(usage(10, 5, 4, 2));
   });
 
   it('is read without details', () => {
@@ -77,9 +79,17 @@ describe("an upstream's usage report", () => {
   });
 
   it('never leads to a negative cost or to none at all, whatever it says', () => {
-    const number = fc.oneof(fc.integer({ min: -10, max: 1_000_000 }), fc.double(), fc.constantFrom(undefined, null, '5', Number.NaN, -0, Number.MAX_SAFE_INTEGER));
+    const number = fc.oneof(
+      fc.integer({ min: -10, max: 1_000_000 }),
+      fc.double(),
+      fc.constantFrom(undefined, null, '5', Number.NaN, -0, Number.MAX_SAFE_INTEGER),
+    );
     const reports = fc.record(
-      { prompt_tokens: number, completion_tokens: number, prompt_tokens_details: fc.oneof(fc.constantFrom(null, 5, 'x', []), fc.record({ cached_tokens: number, cache_write_tokens: number })) },
+      {
+        prompt_tokens: number,
+        completion_tokens: number,
+        prompt_tokens_details: fc.oneof(fc.constantFrom(null, 5, 'x', []), fc.record({ cached_tokens: number, cache_write_tokens: number })),
+      },
       { requiredKeys: [] },
     );
     fc.assert(
@@ -90,7 +100,9 @@ describe("an upstream's usage report", () => {
         expect(cost).toBeGreaterThanOrEqual(0n);
         // Cached input is the cheapest that input can be, so nothing may fall below it.
         const rates = ratesFor(by, read.input);
-        expect(cost * 100n).toBeGreaterThanOrEqual((BigInt(read.input) * BigInt(rates.cachedInput) + BigInt(read.output) * BigInt(rates.output)) * BigInt(tier));
+        expect(cost * 100n).toBeGreaterThanOrEqual(
+          (BigInt(read.input) * BigInt(rates.cachedInput) + BigInt(read.output) * BigInt(rates.output)) * BigInt(tier),
+        );
       }),
       { numRuns: 2_000 },
     );

@@ -1,17 +1,25 @@
-import { pino, type Logger } from 'pino';
+import { pino, type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 import type { LoggerService } from '@nestjs/common';
 
 export type { Logger } from 'pino';
 
 /** JSON lines on stdout. Callers log ids and numbers: never content, a key or a token. */
-export function createLogger(service: string, level: string): Logger {
-  return pino({
+export function createLogger(service: string, level: string, destination: DestinationStream = pino.destination(1)): Logger {
+  const options: LoggerOptions = {
     level,
     base: { service },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: readError },
     redact: { paths: ['authorization', '*.authorization', 'headers', '*.headers', 'body', '*.body'], censor: '[redacted]' },
-  });
+  };
+  return pino(options, destination);
+}
+
+/** Errors of clients carry what they were asked (arguments of commands, bodies of requests), so only these fields are logged. */
+function readError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  return { type: error.name, message: error.message, code: (error as NodeJS.ErrnoException).code, stack: error.stack };
 }
 
 /** What Nest itself says, through the same logger. */

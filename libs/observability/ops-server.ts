@@ -27,10 +27,17 @@ export class OpsServer {
 
   async listen(): Promise<void> {
     const server = createServer((request, response) => {
-      void this.answer(request.url ?? '').then(({ status, type, body }) => {
-        response.writeHead(status, { 'content-type': type });
-        response.end(body);
-      });
+      void this.answer((request.url ?? '').split('?')[0]!)
+        // A metric that cannot be collected must not end the process as an unhandled rejection.
+        .catch((error: unknown) => ({
+          status: 500,
+          type: 'application/json',
+          body: JSON.stringify({ error: error instanceof Error ? error.message : String(error) }),
+        }))
+        .then(({ status, type, body }) => {
+          response.writeHead(status, { 'content-type': type });
+          response.end(body);
+        });
     });
     this.server = server;
     await new Promise<void>((resolve, reject) => {
@@ -60,7 +67,11 @@ export class OpsServer {
       await within(this.options.ready(), READY_TIMEOUT_MS);
       return { status: 200, type: 'application/json', body: '{"status":"ready"}' };
     } catch (error) {
-      return { status: 503, type: 'application/json', body: JSON.stringify({ status: 'not ready', reason: error instanceof Error ? error.message : String(error) }) };
+      return {
+        status: 503,
+        type: 'application/json',
+        body: JSON.stringify({ status: 'not ready', reason: error instanceof Error ? error.message : String(error) }),
+      };
     }
   }
 }

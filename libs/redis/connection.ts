@@ -21,7 +21,8 @@ export function blockingConnection(url: string): Redis {
 export function workerConnectionOptions(url: string): RedisOptions {
   const parsed = new URL(url);
   return {
-    host: parsed.hostname,
+    // The brackets of an IPv6 address belong to the URL, not to the host.
+    host: parsed.hostname.replace(/^\[|\]$/g, ''),
     port: Number(parsed.port || 6379),
     ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
     ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),

@@ -93,13 +93,18 @@ describe('ending a hold', () => {
 
   it('that never was is missing, and writes nothing', async () => {
     const before = await money.everything();
-    expect(await money.end('nobody', 'post', { costNano: 5n, reply: Buffer.from('x'), strike: true })).toMatchObject({ outcome: 'missing', state: '', paidNano: 0n });
+    expect(await money.end('nobody', 'post', { costNano: 5n, reply: Buffer.from('x'), strike: true })).toMatchObject({
+      outcome: 'missing',
+      state: '',
+      paidNano: 0n,
+    });
     expect(await money.everything()).toEqual(before);
   });
 
   it('by expire leaves a hold whose lease still runs, as a repeat does', async () => {
     await money.dispatched('r');
-    for (let time = 0; time < 2; time++) expect(await money.end('r', 'expire', { reply: Buffer.from('x') })).toMatchObject({ outcome: 'leased', state: 'dispatched' });
+    for (let time = 0; time < 2; time++)
+      expect(await money.end('r', 'expire', { reply: Buffer.from('x') })).toMatchObject({ outcome: 'leased', state: 'dispatched' });
     expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 1_000 }));
   });
 
@@ -158,6 +163,7 @@ describe('a cost above the bound', () => {
   ])('of a presumed call, %s, is found by its report without a refund', async (costNano, absorbedNano) => {
     await reach.presumed!();
     expect(await money.end('r', 'post', { costNano })).toMatchObject({ outcome: 'corrected', state: 'posted', paidNano: 1_000n, absorbedNano });
+    expect(await money.end('r', 'post', { costNano })).toMatchObject({ outcome: 'repeated', paidNano: 1_000n, absorbedNano });
     expect(await money.balances()).toEqual(Array(3).fill({ spent: 1_000, held: 0 }));
   });
 
@@ -259,7 +265,16 @@ describe('the last word to the visitor', () => {
     const delivered = (await replies()) as unknown as [Buffer, Buffer[]][];
     expect(delivered).toHaveLength(1);
     const [, values] = delivered[0]!;
-    expect(values.map((value, index) => (index === 7 ? 'payload' : value.toString()))).toEqual(['id', 'r', 'last', '1', 'available', '999600', 'payload', 'payload']);
+    expect(values.map((value, index) => (index === 7 ? 'payload' : value.toString()))).toEqual([
+      'id',
+      'r',
+      'last',
+      '1',
+      'available',
+      '999600',
+      'payload',
+      'payload',
+    ]);
     expect(values[7]!.equals(reply)).toBe(true);
   });
 

@@ -42,10 +42,7 @@ export type HoldAnswer =
   | { code: 'tokens'; limit: number; waitMs: number; need: number };
 
 export type StartAnswer =
-  | { code: 'started'; attempt: number; nowMs: number }
-  | { code: 'wait' | 'late'; waitMs: number }
-  | { code: 'too_large' }
-  | { code: 'ended'; state: string };
+  { code: 'started'; attempt: number; nowMs: number } | { code: 'wait' | 'late'; waitMs: number } | { code: 'too_large' } | { code: 'ended'; state: string };
 
 export interface EndRequest {
   requestId: string;
@@ -227,7 +224,9 @@ export class HoldStore {
     const [seconds, micros] = (await this.redis.time()) as unknown as [string, string];
     const nowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     const ids = await this.redis.zrangebyscore(redisKeys.leases, '-inf', nowMs, 'LIMIT', 0, count);
-    const found = await Promise.all(ids.map(async (requestId) => [requestId, await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign', 'lane', 'reply_to', 'state')] as const));
+    const found = await Promise.all(
+      ids.map(async (requestId) => [requestId, await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign', 'lane', 'reply_to', 'state')] as const),
+    );
     const gone = found.filter(([, hold]) => hold[0] === null).map(([requestId]) => requestId);
     if (gone.length > 0) await this.redis.zrem(redisKeys.leases, ...gone);
     return found.flatMap(([requestId, [keyId, campaignId, lane, replyTo, state]]) =>

@@ -41,7 +41,16 @@ export class Money {
   }
 
   campaign(changes: Partial<CampaignProjection> = {}) {
-    return this.accounts.projectCampaign({ id: 'c', version: ++this.versions, budgetNano: 1_000_000n, slug: 'demo', status: 'active', models: ['m'], policy: {}, ...changes });
+    return this.accounts.projectCampaign({
+      id: 'c',
+      version: ++this.versions,
+      budgetNano: 1_000_000n,
+      slug: 'demo',
+      status: 'active',
+      models: ['m'],
+      policy: {},
+      ...changes,
+    });
   }
 
   key(changes: Partial<KeyProjection> = {}) {

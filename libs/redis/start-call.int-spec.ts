@@ -135,9 +135,9 @@ describe('a call that the upstream refused without doing work', () => {
   });
 
   it('starts again as the next attempt once the lane has thawed', async () => {
-    await defer(1, 20);
+    await defer(1, 300);
     expect(await money.start('r')).toMatchObject({ code: 'wait' });
-    await sleep(25);
+    await sleep(310);
     expect(await money.start('r')).toMatchObject({ code: 'started', attempt: 2 });
   });
 

@@ -16,10 +16,28 @@ beforeEach(async () => {
 describe('taking a hold', () => {
   it('holds the bound at key, campaign and day at once, and journals it once', async () => {
     const answer = await money.take('r', { detail: '{"model":"m"}' });
-    expect(answer).toMatchObject({ code: 'ok', capTokens: 90, amountNano: 1_000n, availableNano: 999_000n, windowRequests: 1, windowTokens: 100, repeated: false });
+    expect(answer).toMatchObject({
+      code: 'ok',
+      capTokens: 90,
+      amountNano: 1_000n,
+      availableNano: 999_000n,
+      windowRequests: 1,
+      windowTokens: 100,
+      repeated: false,
+    });
     expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 1_000 }));
     expect(await money.journal()).toEqual([
-      { kind: 'hold', request: 'r', key: 'k', campaign: 'c', amount: '1000', paid: '0', absorbed: '0', at_ms: expect.stringMatching(/^\d{13}$/), detail: '{"model":"m"}' },
+      {
+        kind: 'hold',
+        request: 'r',
+        key: 'k',
+        campaign: 'c',
+        amount: '1000',
+        paid: '0',
+        absorbed: '0',
+        at_ms: expect.stringMatching(/^\d{13}$/),
+        detail: '{"model":"m"}',
+      },
     ]);
   });
 
@@ -78,7 +96,10 @@ describe('taking a hold', () => {
   it('is exact up to the largest budget there is', async () => {
     await money.campaign({ budgetNano: 9_000_000_000_000_000n });
     await money.key({ budgetNano: 9_000_000_000_000_000n });
-    expect(await money.take('r', { fixedNano: 8_999_999_999_999_999n, perTokenNano: 1n, capTokens: 1, leastCapTokens: 1 })).toMatchObject({ code: 'ok', availableNano: 0n });
+    expect(await money.take('r', { fixedNano: 8_999_999_999_999_999n, perTokenNano: 1n, capTokens: 1, leastCapTokens: 1 })).toMatchObject({
+      code: 'ok',
+      availableNano: 0n,
+    });
     expect(await money.redis.hget(redisKeys.key('k'), 'held')).toBe('9000000000000000');
     expect(await money.take('r2', { fixedNano: 1n, perTokenNano: 0n })).toMatchObject({ code: 'insufficient', freeNano: 0n, needNano: 1n });
   });
@@ -94,13 +115,49 @@ describe('a refused hold', () => {
     ['the campaign is closed', () => money.campaign({ status: 'closed' }), {}, {}, { code: 'invalid' }],
     ['the campaign is gone', () => money.redis.del(redisKeys.campaign('c')), {}, {}, { code: 'invalid' }],
     ['the key is suspended', () => money.key({ status: 'suspended' }), {}, {}, { code: 'suspended' }],
-    ['the key has too little', () => money.key({ budgetNano: 999n }), {}, {}, { code: 'insufficient', level: 'key', freeNano: 999n, heldNano: 0n, needNano: 1_000n }],
-    ['the campaign has too little', () => money.campaign({ budgetNano: 999n }), {}, {}, { code: 'insufficient', level: 'campaign', freeNano: 999n, heldNano: 0n, needNano: 1_000n }],
-    ["the operator's day has too little", async () => undefined, {}, { operatorDayNano: 999n }, { code: 'insufficient', level: 'operator', freeNano: 999n, heldNano: 0n, needNano: 1_000n }],
+    [
+      'the key has too little',
+      () => money.key({ budgetNano: 999n }),
+      {},
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
+    [
+      'the campaign has too little',
+      () => money.campaign({ budgetNano: 999n }),
+      {},
+      {},
+      { code: 'insufficient', level: 'campaign', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
+    [
+      "the operator's day has too little",
+      async () => undefined,
+      {},
+      { operatorDayNano: 999n },
+      { code: 'insufficient', level: 'operator', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
     ["the operator's day has nothing", async () => undefined, {}, { operatorDayNano: 0n }, { code: 'insufficient', level: 'operator', freeNano: 0n }],
-    ['not even the least cap can be paid', () => money.key({ budgetNano: 259n }), { leastCapTokens: 16 }, {}, { code: 'insufficient', level: 'key', freeNano: 259n, needNano: 260n }],
-    ['not even the input can be paid', () => money.key({ budgetNano: 99n }), { leastCapTokens: 0 }, {}, { code: 'insufficient', level: 'key', freeNano: 99n, needNano: 100n }],
-    ['the call is larger than a whole minute of tokens', () => money.key({ limits: { rpm: 0, tpm: 99, concurrent: 0 } }), {}, {}, { code: 'tokens', limit: 99, waitMs: -1, need: 100 }],
+    [
+      'not even the least cap can be paid',
+      () => money.key({ budgetNano: 259n }),
+      { leastCapTokens: 16 },
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 259n, needNano: 260n },
+    ],
+    [
+      'not even the input can be paid',
+      () => money.key({ budgetNano: 99n }),
+      { leastCapTokens: 0 },
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 99n, needNano: 100n },
+    ],
+    [
+      'the call is larger than a whole minute of tokens',
+      () => money.key({ limits: { rpm: 0, tpm: 99, concurrent: 0 } }),
+      {},
+      {},
+      { code: 'tokens', limit: 99, waitMs: -1, need: 100 },
+    ],
     ['the journal is at its bound', async () => undefined, {}, { journalEntries: 0 }, { code: 'overloaded' }],
   ];
 
@@ -160,7 +217,12 @@ describe('the output cap', () => {
 
   it("is clamped to the key's tokens a minute, over all choices", async () => {
     await money.key({ limits: { rpm: 0, tpm: 75, concurrent: 0 } });
-    expect(await money.take('r', { leastCapTokens: 16, choices: 2, perTokenNano: 20n })).toMatchObject({ code: 'ok', capTokens: 32, amountNano: 740n, windowTokens: 74 });
+    expect(await money.take('r', { leastCapTokens: 16, choices: 2, perTokenNano: 20n })).toMatchObject({
+      code: 'ok',
+      capTokens: 32,
+      amountNano: 740n,
+      windowTokens: 74,
+    });
   });
 
   it('is never clamped where the caller asked for it', async () => {
@@ -262,7 +324,12 @@ describe('many at once', () => {
 describe("the operator's day", () => {
   it('is counted without a budget too, so that one set at noon knows the morning', async () => {
     await money.take('r1');
-    expect(await money.take('r2', {}, { operatorDayNano: 1_500n })).toMatchObject({ code: 'insufficient', level: 'operator', freeNano: 500n, heldNano: 1_000n });
+    expect(await money.take('r2', {}, { operatorDayNano: 1_500n })).toMatchObject({
+      code: 'insufficient',
+      level: 'operator',
+      freeNano: 500n,
+      heldNano: 1_000n,
+    });
   });
 
   it('goes away by itself', async () => {

@@ -8,12 +8,11 @@ export interface BannerFacts {
   settings: LaunchSettings;
   demo: Demo;
   adminTokenFile: string | undefined;
-  rehearsed: boolean;
   startedInMs: number;
 }
 
 /** What a newcomer needs, and nothing else: where it is, and lines to paste. */
-export function bannerOf({ settings, demo, adminTokenFile, rehearsed, startedInMs }: BannerFacts): string {
+export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: BannerFacts): string {
   const visitors = `http://localhost:${settings.visitorsPort}/v1`;
   const ops = SERVICES.map((name) => `${name} ${settings.opsPorts[name]}`).join(', ');
   const token = adminTokenFile ? `token in ${here(adminTokenFile)}` : 'token as in DAYPASS_ADMIN_TOKEN';
@@ -25,14 +24,14 @@ export function bannerOf({ settings, demo, adminTokenFile, rehearsed, startedInM
     `  Admin API   http://localhost:${settings.adminPort}/admin/docs   (${token})`,
     `  Health      http://localhost:${settings.opsPorts.ingress}/health/ready and /metrics   (${ops})`,
     `  Logs, data  ${here(settings.logDir)}, ${here(settings.dataDir)}`,
-    ...(rehearsed ? ['', '  No OPENAI_API_KEY is set: answers are rehearsed, no model reads them and nothing is spent upstream.'] : []),
+    ...(settings.rehearsed ? ['', '  No OPENAI_API_KEY is set: answers are rehearsed, no model reads them and nothing is spent upstream.'] : []),
     '',
     'Ask something with the demo key, then look at what it has left:',
     '',
     curlChat(visitors, demo.key, 'Say hello to a newcomer.'),
     '',
     `curl ${visitors}/key -H "Authorization: Bearer ${demo.key}"`,
-    ...(rehearsed ? ['', 'A message that moderation refuses:', '', curlChat(visitors, demo.key, FLAGGED_PHRASE)] : []),
+    ...(settings.rehearsed ? ['', 'A message that moderation refuses:', '', curlChat(visitors, demo.key, FLAGGED_PHRASE)] : []),
     '',
     'Ctrl-C ends all of it; the next start goes on with the same keys and balances.',
     '',

@@ -10,7 +10,7 @@ import { Rehearsal } from './rehearsal.js';
 import { LIFELIKE } from './rehearsal.pace.js';
 import { keepSecrets, type Secrets } from './secrets-file.js';
 import { Services } from './services.js';
-import { checkPorts, LaunchError, readSettings, type LaunchSettings } from './settings.js';
+import { checkPorts, readSettings, type LaunchSettings } from './settings.js';
 import { openStoreLog } from './store-log.js';
 
 /** `npm start`: stores, upstream, services, demo key, in this order; ended in reverse. */
@@ -25,15 +25,21 @@ async function launch(settings: LaunchSettings): Promise<void> {
   await ending.add(async () => unlock());
   const secrets = keepSecrets(settings.dataDir, process.env);
   const [redisUrl, databaseUrl] = await Promise.all([settings.redisUrl ?? ownRedis(settings), settings.databaseUrl ?? ownPostgres(settings, secrets)]);
-  const upstream = settings.openaiKey ? { OPENAI_API_KEY: settings.openaiKey, OPENAI_BASE_URL: settings.openaiBaseUrl } : await rehearsedUpstream(settings);
+  const upstream = {
+    OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set',
+    OPENAI_BASE_URL: settings.openaiBaseUrl ?? (settings.rehearsed ? await rehearsedUpstream() : undefined),
+  };
   await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, ...upstream });
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
-  say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, rehearsed: !settings.openaiKey, startedInMs: Date.now() - startedAt }));
+  say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, startedInMs: Date.now() - startedAt }));
 }
 
 async function ownRedis(settings: LaunchSettings): Promise<string> {
   const redis = await startRedisServer({ dataDir: join(settings.dataDir, 'redis'), onLine: openStoreLog(settings.logDir, 'redis') });
-  await ending.add(redis.stop, () => redis.process.signal('KILL'));
+  await ending.add(
+    () => redis.stop(),
+    () => redis.process.signal('KILL'),
+  );
   redis.process.onUnexpectedExit((lines) => void giveUp(`Redis ended by itself:\n${lines}`));
   return redis.url;
 }
@@ -44,19 +50,26 @@ async function ownPostgres(settings: LaunchSettings, secrets: Secrets): Promise<
     password: secrets.postgresPassword,
     onLine: openStoreLog(settings.logDir, 'postgres'),
   });
-  await ending.add(postgres.stop, () => postgres.process.signal('KILL'));
+  await ending.add(
+    () => postgres.stop(),
+    () => postgres.process.signal('KILL'),
+  );
   postgres.process.onUnexpectedExit((lines) => void giveUp(`Postgres ended by itself:\n${lines}`));
   return postgres.url;
 }
 
-async function rehearsedUpstream(settings: LaunchSettings): Promise<Record<string, string>> {
+async function rehearsedUpstream(): Promise<string> {
   const rehearsal = await Rehearsal.start({ ...LIFELIKE, keepCalls: 0 });
   await ending.add(() => rehearsal.stop());
-  return { OPENAI_API_KEY: 'sk-rehearsal', OPENAI_BASE_URL: settings.openaiBaseUrl ?? rehearsal.url };
+  return rehearsal.url;
 }
 
 async function runServices(settings: LaunchSettings, secrets: Secrets, databaseUrl: string, env: Record<string, string | undefined>): Promise<void> {
-  const { DAYPASS_OPS_PORT: _, DAYPASS_ADMIN_TOKEN: __, ...ours } = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('DAYPASS_')));
+  const {
+    DAYPASS_OPS_PORT: _,
+    DAYPASS_ADMIN_TOKEN: __,
+    ...ours
+  } = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('DAYPASS_')));
   const services = new Services({
     env: defined({ ...surroundings(process.env), ...ours, ...env, DAYPASS_SECRET: secrets.secret }),
     databaseUrl,
@@ -108,7 +121,7 @@ try {
   await launch(readSettings(process.env));
 } catch (error) {
   if (!(error instanceof Interrupted)) {
-    process.stderr.write(`${error instanceof LaunchError || !(error instanceof Error) ? String((error as Error).message) : error.message}\n`);
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     await ending.run();
     process.exit(1);
   }

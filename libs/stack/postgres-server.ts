@@ -78,7 +78,21 @@ export async function initialisePostgres(dataDir: string, password: string): Pro
     const user = unprivilegedUser(draft);
     if (user) for (const path of [draft, passwordFile]) chownSync(path, user.uid, user.gid);
     const paths = [initdb, draft, passwordFile];
-    await run(user, paths, [initdb, '-D', draft, '-U', USER, '-A', 'scram-sha-256', `--pwfile=${passwordFile}`, '-E', 'UTF8', '--locale=C', '--no-sync', '--no-instructions']);
+    await run(user, paths, [
+      initdb,
+      '-D',
+      draft,
+      '-U',
+      USER,
+      '-A',
+      'scram-sha-256',
+      `--pwfile=${passwordFile}`,
+      '-E',
+      'UTF8',
+      '--locale=C',
+      '--no-sync',
+      '--no-instructions',
+    ]);
     await run(user, paths, [postgres, '--single', '-D', draft, 'postgres'], `CREATE DATABASE ${DATABASE}\n`);
     rmSync(dataDir, { recursive: true, force: true });
     renameSync(draft, dataDir);

@@ -67,7 +67,9 @@ export function planAnswer(body: ChatBody, wish: ChatWish): ChatAnswer {
   const prompt = lastUserText(body);
   const tool = wish.content === undefined ? toolAskedFor(body, prompt) : undefined;
   const outputLimit = body.max_completion_tokens ?? body.max_tokens ?? Infinity;
-  const choices = Array.from({ length: Math.min(Math.max(body.n ?? 1, 1), CHOICES_MAX) }, (_, index) => planChoice(body, prompt, index, outputLimit, tool, wish));
+  const choices = Array.from({ length: Math.min(Math.max(body.n ?? 1, 1), CHOICES_MAX) }, (_, index) =>
+    planChoice(body, prompt, index, outputLimit, tool, wish),
+  );
   const prompt_tokens = wish.usage?.prompt_tokens ?? countPrompt(body);
   const completion_tokens = wish.usage?.completion_tokens ?? choices.reduce((sum, choice) => sum + outputTokens(choice), 0);
   return {
@@ -87,7 +89,11 @@ export function planAnswer(body: ChatBody, wish: ChatWish): ChatAnswer {
 
 function planChoice(body: ChatBody, prompt: string, index: number, outputLimit: number, tool: ToolDefinition | undefined, wish: ChatWish): ChatChoice {
   if (tool) {
-    const toolCall = { id: `call_${randomBytes(12).toString('hex')}`, name: tool.function.name, arguments: JSON.stringify(sampleOf(tool.function.parameters ?? {}, prompt)) };
+    const toolCall = {
+      id: `call_${randomBytes(12).toString('hex')}`,
+      name: tool.function.name,
+      arguments: JSON.stringify(sampleOf(tool.function.parameters ?? {}, prompt)),
+    };
     return { pieces: [], toolCall, finishReason: wish.finishReason ?? 'tool_calls' };
   }
   const pieces = wordsOf(wish.content ?? jsonAskedFor(body, prompt) ?? answerText(prompt, index));
@@ -139,9 +145,19 @@ export function* framesOf(answer: ChatAnswer, body: ChatBody): Generator<object>
   if (withUsage) yield { ...headOf(answer, 'chat.completion.chunk'), choices: [], usage: answer.usage };
 }
 
-const headOf = (answer: ChatAnswer, object: string): object => ({ id: answer.id, object, created: answer.created, model: answer.model, system_fingerprint: 'fp_rehearsal' });
+const headOf = (answer: ChatAnswer, object: string): object => ({
+  id: answer.id,
+  object,
+  created: answer.created,
+  model: answer.model,
+  system_fingerprint: 'fp_rehearsal',
+});
 
-const toolCallOf = (call: { id: string; name: string; arguments: string }): object => ({ id: call.id, type: 'function', function: { name: call.name, arguments: call.arguments } });
+const toolCallOf = (call: { id: string; name: string; arguments: string }): object => ({
+  id: call.id,
+  type: 'function',
+  function: { name: call.name, arguments: call.arguments },
+});
 
 const logprobOf = (token: string): object => ({ token, logprob: -0.1, bytes: [...Buffer.from(token)], top_logprobs: [] });
 
@@ -167,7 +183,8 @@ function countPrompt(body: ChatBody): number {
 function toolAskedFor(body: ChatBody, prompt: string): ToolDefinition | undefined {
   const tools = (body.tools ?? []).filter((tool) => tool.type === 'function');
   if (tools.length === 0 || body.tool_choice === 'none') return undefined;
-  if (typeof body.tool_choice === 'object') return tools.find((tool) => tool.function.name === (body.tool_choice as { function?: { name?: string } }).function?.name);
+  if (typeof body.tool_choice === 'object')
+    return tools.find((tool) => tool.function.name === (body.tool_choice as { function?: { name?: string } }).function?.name);
   if (body.tool_choice === 'required') return tools[0];
   if (body.messages?.at(-1)?.role !== 'user') return undefined;
   const said = prompt.toLowerCase();

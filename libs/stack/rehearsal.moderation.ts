@@ -22,7 +22,11 @@ export function moderate(body: ModerationBody): { status: number; answer: object
   const input = body.input;
   if (input === undefined || input.length === 0) return refusal("Missing required parameter: 'input'.", 'missing_required_parameter');
   if (typeof input === 'string') return verdicts(body, [resultOf(input, false)]);
-  if (input.every((item) => typeof item === 'string')) return verdicts(body, input.map((text) => resultOf(text, false)));
+  if (input.every((item) => typeof item === 'string'))
+    return verdicts(
+      body,
+      input.map((text) => resultOf(text, false)),
+    );
   const parts = input.filter((item) => typeof item !== 'string');
   const images = parts.filter((part) => part.type === 'image_url').length;
   if (images > IMAGES_MAX) return refusal(`At most ${IMAGES_MAX} image is allowed.`, 'too_many_images');
@@ -39,7 +43,8 @@ function refusal(message: string, code: string): { status: number; answer: objec
 
 function resultOf(text: string, withImage: boolean): object {
   const flagged = text.includes(FLAGGED_PHRASE);
-  const each = <T>(value: (category: string) => T): Record<string, T> => Object.fromEntries(MODERATION_CATEGORIES.map((category) => [category, value(category)]));
+  const each = <T>(value: (category: string) => T): Record<string, T> =>
+    Object.fromEntries(MODERATION_CATEGORIES.map((category) => [category, value(category)]));
   return {
     flagged,
     categories: each((category) => flagged && category === 'violence'),

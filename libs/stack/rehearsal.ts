@@ -71,8 +71,14 @@ export class Rehearsal {
     this.options = { host: '127.0.0.1', port: 0, firstTokenMs: 0, tokensPerSecond: 0, moderationLatencyMs: 0, keepCalls: 1000, ...options };
     this.mock = new LLMock({ host: this.options.host, port: this.options.port, journalMaxEntries: Math.max(1, this.options.keepCalls) });
     this.mock.onMessage(/[^]*/, (request) => ({ content: answerText(JSON.stringify(request.messages.at(-1)?.content ?? ''), 0) }));
-    this.mock.mount('/v1/chat/completions', this.served((request, response) => this.chat(request, response)));
-    this.mock.mount('/v1/moderations', this.served((request, response) => this.moderation(request, response)));
+    this.mock.mount(
+      '/v1/chat/completions',
+      this.served((request, response) => this.chat(request, response)),
+    );
+    this.mock.mount(
+      '/v1/moderations',
+      this.served((request, response) => this.moderation(request, response)),
+    );
   }
 
   static async start(options: RehearsalOptions = {}): Promise<Rehearsal> {
@@ -115,7 +121,8 @@ export class Rehearsal {
         try {
           await handle(request, response);
         } catch (error) {
-          if (!response.headersSent && !response.destroyed) refuse(response, { status: 400, error: { message: error instanceof Error ? error.message : String(error), type: 'invalid_request_error' } });
+          if (!response.headersSent && !response.destroyed)
+            refuse(response, { status: 400, error: { message: error instanceof Error ? error.message : String(error), type: 'invalid_request_error' } });
           else response.destroy();
         }
         return true;

@@ -26,7 +26,11 @@ export class Services {
       new ServiceProcess({
         name,
         // Only accounting knows Postgres and the operator's token.
-        env: { ...env, DAYPASS_OPS_PORT: String(opsPorts[name]), ...(name === 'accounting' ? { DATABASE_URL: databaseUrl, DAYPASS_ADMIN_TOKEN: adminToken } : {}) },
+        env: {
+          ...env,
+          DAYPASS_OPS_PORT: String(opsPorts[name]),
+          ...(name === 'accounting' ? { DATABASE_URL: databaseUrl, DAYPASS_ADMIN_TOKEN: adminToken } : {}),
+        },
         opsUrl: this.opsUrl(name),
         logFile: join(logDir, `${name}.log`),
         shutdownDeadlineMs: Number(env.DAYPASS_SHUTDOWN_DEADLINE_MS ?? DEFAULT_SHUTDOWN_DEADLINE_MS),

@@ -13,6 +13,8 @@ export interface LaunchSettings {
   databaseUrl: string | undefined;
   openaiKey: string | undefined;
   openaiBaseUrl: string | undefined;
+  /** No account and no other upstream is named: answers are made up. */
+  rehearsed: boolean;
 }
 
 /** A start that cannot succeed, told in a line or two that say what to change. */
@@ -32,6 +34,7 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
     databaseUrl: env.DATABASE_URL || undefined,
     openaiKey: env.OPENAI_API_KEY || undefined,
     openaiBaseUrl: env.OPENAI_BASE_URL || undefined,
+    rehearsed: !env.OPENAI_API_KEY && !env.OPENAI_BASE_URL,
   };
 }
 

@@ -30,7 +30,10 @@ export function runAs(user: Identity | undefined, paths: readonly string[]): { p
   if (!user) return { prefix: [], spawnAs: {} };
   if (paths.every(isReachable)) return { prefix: [], spawnAs: user };
   const setpriv = ['/usr/bin/setpriv', '/bin/setpriv'].find(isExecutable);
-  if (!setpriv) throw new Error(`Postgres cannot run as root, and ${paths.join(' or ')} is closed to other users: move the clone, start as another user, or give DATABASE_URL`);
+  if (!setpriv)
+    throw new Error(
+      `Postgres cannot run as root, and ${paths.join(' or ')} is closed to other users: move the clone, start as another user, or give DATABASE_URL`,
+    );
   const rights = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
   return { prefix: [setpriv, `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', ...rights], spawnAs: {} };
 }

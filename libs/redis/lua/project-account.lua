@@ -14,6 +14,12 @@ if tonumber(ARGV[2]) < budget and tonumber(ARGV[2]) < spent + held then return {
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'budget', ARGV[2], 'id', ARGV[3], unpack(ARGV, 4))
 redis.call('HSETNX', KEYS[1], 'spent', '0')
 redis.call('HSETNX', KEYS[1], 'held', '0')
-if KEYS[2] then redis.call('SET', KEYS[2], ARGV[3]) end
-if KEYS[3] then redis.call('DEL', KEYS[3]) end
+if KEYS[2] then
+  -- The token that this key had here, which is not the one before where the projection of a rotation was lost.
+  local former = redis.call('HGET', KEYS[1], 'token')
+  if former then redis.call('DEL', former) end
+  if KEYS[3] then redis.call('DEL', KEYS[3]) end
+  redis.call('SET', KEYS[2], ARGV[3])
+  redis.call('HSET', KEYS[1], 'token', KEYS[2])
+end
 return { 'projected', need }

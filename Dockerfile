@@ -1,0 +1,35 @@
+# One image for every service: the command picks it. Targets: `service` (the last, the default) and `rehearsal`.
+FROM node:24-bookworm-slim AS build
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+# Install scripts are not needed here: they fetch a Node and a Postgres for `npm start`.
+RUN npm ci --ignore-scripts
+COPY tsconfig.json tsconfig.build.json nest-cli.json ./
+COPY apps apps
+COPY libs libs
+RUN npx nest build ingress
+
+FROM node:24-bookworm-slim AS production
+WORKDIR /app
+COPY package.json package-lock.json .npmrc ./
+RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
+
+# The upstream double for `docker compose --profile rehearsal`: the same code and the development package that it stands on.
+FROM node:24-bookworm-slim AS rehearsal
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=build /app/package.json ./
+COPY --from=build /app/node_modules/@copilotkit node_modules/@copilotkit
+COPY --from=build /app/node_modules/zod node_modules/zod
+COPY --from=build /app/dist/libs dist/libs
+USER node
+CMD ["node", "dist/libs/stack/rehearsal-main.js"]
+
+FROM node:24-bookworm-slim AS service
+ENV NODE_ENV=production
+WORKDIR /app
+COPY --from=production /app/package.json ./
+COPY --from=production /app/node_modules node_modules
+COPY --from=build /app/dist dist
+USER node
+CMD ["node", "--enable-source-maps", "dist/apps/ingress/main.js"]

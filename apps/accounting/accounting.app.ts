@@ -1,0 +1,23 @@
+import { randomUUID } from 'node:crypto';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { NestLogger, type Logger } from '#libs/observability/logger.js';
+import { AccountingModule } from './accounting.module.js';
+import { serveDocs } from './admin/docs.routes.js';
+
+/** The whole service, not listening yet. */
+export async function createAccountingApp(config: DaypassConfig, logger: Logger, registry: Registry): Promise<NestFastifyApplication> {
+  const adapter = new FastifyAdapter({
+    bodyLimit: config.limits.bodyBytes,
+    requestTimeout: config.limits.requestTimeoutMs,
+    forceCloseConnections: 'idle',
+    genReqId: () => randomUUID(),
+    routerOptions: { maxParamLength: 200 },
+    http: { maxHeaderSize: config.limits.headerBytes },
+  });
+  const app = await NestFactory.create<NestFastifyApplication>(AccountingModule.register(config, logger, registry), adapter, { logger: new NestLogger(logger) });
+  serveDocs(app);
+  return app;
+}

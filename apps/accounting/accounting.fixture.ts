@@ -1,0 +1,144 @@
+import 'reflect-metadata';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Redis } from 'ioredis';
+import { DataSource } from 'typeorm';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
+import { createLogger } from '#libs/observability/logger.js';
+import { createRegistry } from '#libs/observability/ops-server.js';
+import { HoldStore, type EndRequest, type HoldAnswer } from '#libs/redis/hold.store.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { startTestStores, type TestStores } from '#libs/testing/stores.js';
+import { createAccountingApp } from './accounting.app.js';
+import { isDrainedTo, journalHead } from './journal.stream.js';
+
+const ADMIN_TOKEN = 'admin-token-for-tests';
+
+export interface AdminAnswer {
+  status: number;
+  headers: Headers;
+  // Answers are read as a client reads them: without types.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  body: any;
+}
+
+/** The accounting service on real stores, for integration tests. */
+export class AccountingFixture {
+  readonly redis: Redis;
+  readonly holds: HoldStore;
+
+  private constructor(
+    readonly stores: TestStores,
+    readonly config: DaypassConfig,
+    public app: NestFastifyApplication,
+    private url: string,
+  ) {
+    this.redis = new Redis(stores.redisUrl);
+    this.holds = new HoldStore(this.redis);
+  }
+
+  static async start(): Promise<AccountingFixture> {
+    const stores = await startTestStores();
+    const config = loadConfig('accounting', {
+      OPENAI_API_KEY: 'unused',
+      REDIS_URL: stores.redisUrl,
+      DATABASE_URL: stores.databaseUrl,
+      DAYPASS_SECRET: 'a secret that only tests know, long enough',
+      DAYPASS_ADMIN_TOKEN: ADMIN_TOKEN,
+      DAYPASS_ADMIN_PORT: '0',
+      DAYPASS_LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+    });
+    const { app, url } = await launch(config);
+    const fixture = new AccountingFixture(stores, config, app, url);
+    await fixture.until(async () => (await fixture.redis.exists(redisKeys.epoch)) === 1);
+    return fixture;
+  }
+
+  get source(): DataSource {
+    return this.app.get(DataSource);
+  }
+
+  async restart(): Promise<void> {
+    await this.app.close();
+    const { app, url } = await launch(this.config);
+    this.app = app;
+    this.url = url;
+  }
+
+  /** A second process on the same stores. */
+  another(): Promise<NestFastifyApplication> {
+    return launch(this.config).then(({ app }) => app);
+  }
+
+  async stop(): Promise<void> {
+    this.redis.disconnect();
+    await this.app.close();
+    await this.stores.stop();
+  }
+
+  async admin(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<AdminAnswer> {
+    const response = await fetch(`${this.url}${path}`, {
+      method,
+      headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: response.headers.get('content-type')?.includes('json') ? (JSON.parse(text) as unknown) : text };
+  }
+
+  async createCampaign(slug: string, terms: object = {}): Promise<AdminAnswer['body']> {
+    const { status, body } = await this.admin('POST', '/admin/v1/campaigns', { slug, name: slug, budget_usd: '10.00', models: ['gpt-5.4-mini', 'gpt-5.4-nano'], ...terms });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+    return body;
+  }
+
+  async createKey(campaign: string, terms: object = {}): Promise<AdminAnswer['body']> {
+    const { status, body } = await this.admin('POST', '/admin/v1/keys', { campaign, ...terms });
+    if (status !== 201) throw new Error(JSON.stringify(body));
+    return body;
+  }
+
+  /** Holds `amountNano` on the key, as the ingress does. */
+  async hold(key: { id: string }, requestId: string, amountNano: bigint): Promise<HoldAnswer> {
+    const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
+    const call = { requestId, keyId: key.id, campaignId: campaignId!, fixedNano: amountNano, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1 };
+    return this.holds.take({ ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' }, { journalEntries: 1e6, operatorDayNano: undefined });
+  }
+
+  async dispatch(requestId: string): Promise<void> {
+    const { code } = await this.holds.start({ requestId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0 });
+    if (code !== 'started') throw new Error(code);
+  }
+
+  async end(key: { id: string }, requestId: string, transition: EndRequest['transition'], costNano = 0n) {
+    const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
+    return this.holds.end({ requestId, keyId: key.id, campaignId: campaignId!, lane: 'lane', replyTo: 'ingress', transition, costNano, detail: {} });
+  }
+
+  /** A whole call that cost `costNano` of the `amountNano` held. */
+  async call(key: { id: string }, requestId: string, amountNano: bigint, costNano: bigint): Promise<void> {
+    const { code } = await this.hold(key, requestId, amountNano);
+    if (code !== 'ok') throw new Error(code);
+    await this.dispatch(requestId);
+    await this.end(key, requestId, 'post', costNano);
+  }
+
+  async drained(): Promise<void> {
+    const head = await journalHead(this.redis);
+    await this.until(() => isDrainedTo(this.redis, head));
+  }
+
+  async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+    const deadline = Date.now() + timeoutMs;
+    while (!(await condition())) {
+      if (Date.now() > deadline) throw new Error('it did not come about in time');
+      await sleep(20);
+    }
+  }
+}
+
+async function launch(config: DaypassConfig): Promise<{ app: NestFastifyApplication; url: string }> {
+  const app = await createAccountingApp(config, createLogger('accounting', config.logLevel), createRegistry('accounting'));
+  await app.listen(0, '127.0.0.1');
+  return { app, url: await app.getUrl() };
+}

@@ -1,0 +1,69 @@
+import { Module, type DynamicModule } from '@nestjs/common';
+import { APP_FILTER } from '@nestjs/core';
+import { TypeOrmModule } from '@nestjs/typeorm';
+import type { Registry } from 'prom-client';
+import type { DataSourceOptions } from 'typeorm';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { PlatformModule } from '#libs/platform/platform.module.js';
+import { AccountProjector } from './account.projector.js';
+import { AccountWriter } from './account.writer.js';
+import { AccountingMetrics } from './accounting.metrics.js';
+import { AdminFilter } from './admin/admin.filter.js';
+import { CampaignsController } from './admin/campaigns.controller.js';
+import { KeysController } from './admin/keys.controller.js';
+import { LedgerController } from './admin/ledger.controller.js';
+import { BalanceRepository } from './balance.repository.js';
+import { CampaignService } from './campaign.service.js';
+import { dataSourceOptions, openDataSource } from './data-source.factory.js';
+import { EpochKeeper } from './epoch.keeper.js';
+import { HoldSweeper } from './hold.sweeper.js';
+import { JournalBooker } from './journal.booker.js';
+import { JournalDrain } from './journal.drain.js';
+import { KeyReader } from './key.reader.js';
+import { KeyService } from './key.service.js';
+import { LedgerRepository } from './ledger.repository.js';
+import { LedgerVerifier } from './ledger.verifier.js';
+import { PendingProjections } from './pending.projections.js';
+import { RedisRebuild } from './redis.rebuild.js';
+import { UsageReader } from './usage.reader.js';
+
+@Module({})
+export class AccountingModule {
+  static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
+    return {
+      module: AccountingModule,
+      imports: [
+        PlatformModule.register(config, logger, registry),
+        TypeOrmModule.forRootAsync({
+          useFactory: () => ({
+            ...dataSourceOptions(config.databaseUrl, (error) => logger.warn({ err: error }, 'Postgres connection')),
+            retryAttempts: 10,
+            retryDelay: 1_000,
+          }),
+          dataSourceFactory: (options) => openDataSource(options as DataSourceOptions),
+        }),
+      ],
+      controllers: [CampaignsController, KeysController, LedgerController],
+      providers: [
+        { provide: APP_FILTER, useClass: AdminFilter },
+        AccountProjector,
+        AccountWriter,
+        AccountingMetrics,
+        BalanceRepository,
+        CampaignService,
+        EpochKeeper,
+        HoldSweeper,
+        JournalBooker,
+        JournalDrain,
+        KeyReader,
+        KeyService,
+        LedgerRepository,
+        LedgerVerifier,
+        PendingProjections,
+        RedisRebuild,
+        UsageReader,
+      ],
+    };
+  }
+}

@@ -1,0 +1,56 @@
+import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { QueryFailedError } from 'typeorm';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { AdminError } from './admin.error.js';
+
+/** The edge of the admin API: the one place where errors become answers. */
+@Catch()
+export class AdminFilter implements ExceptionFilter {
+  constructor(@Inject(LOGGER) private readonly logger: Logger) {}
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const error = this.read(exception, request);
+    const reply = http.getResponse<FastifyReply>();
+    void reply
+      .status(error.status)
+      .headers({ 'x-request-id': request.id, ...error.headers() })
+      .send(error.body());
+  }
+
+  private read(exception: unknown, request: FastifyRequest): AdminError {
+    if (exception instanceof AdminError) return exception;
+    const known = fromFastify(exception) ?? fromStores(exception);
+    if (known) {
+      if (known.status >= 500) this.logger.warn({ err: exception, requestId: request.id }, 'a store does not answer');
+      return known;
+    }
+    if (exception instanceof HttpException && exception.getStatus() === 404) {
+      return new AdminError('not_found', `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`);
+    }
+    this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
+    return new AdminError('internal_error', 'Something went wrong inside Daypass. The log of the accounting service has it under this request id.');
+  }
+}
+
+function fromFastify(exception: unknown): AdminError | null {
+  const { code, statusCode } = (exception ?? {}) as { code?: string; statusCode?: number };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AdminError('request_too_large', 'The request body is too large.');
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AdminError('unsupported_content_type', "Send JSON with the header 'content-type: application/json'.");
+  return exception instanceof SyntaxError || code?.startsWith('FST_ERR_CTP') || statusCode === 400
+    ? new AdminError('invalid_request', 'The request body is not valid JSON.')
+    : null;
+}
+
+function fromStores(exception: unknown): AdminError | null {
+  const { code = '', message = '' } = (exception ?? {}) as { code?: string; message?: string };
+  if (exception instanceof QueryFailedError && /^22/.test((exception.driverError as { code?: string }).code ?? '')) {
+    return new AdminError('invalid_request', 'A value cannot be stored: it has a character or a number that Postgres does not take.');
+  }
+  // SQLSTATE 08 (connection), 53 (resources), 57 (shutdown, timeout), and what sockets and ioredis say.
+  const away = /^(08|53|57)/.test(code) || /^E[A-Z]+$/.test(code) || /connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(message);
+  return away ? new AdminError('store_unavailable', 'Postgres or Redis does not answer at the moment. Try again shortly.') : null;
+}

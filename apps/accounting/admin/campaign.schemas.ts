@@ -1,0 +1,37 @@
+import { z } from 'zod';
+import { campaignStatusSchema } from '#libs/contracts/key-state.js';
+import { formatUsd } from '#libs/money/nano.js';
+import { campaignModeration, claim, limits, models, origins, positiveUsd, requiredText, slug, ttlSeconds, usd } from './field.schemas.js';
+
+const keyDefaults = z.strictObject({
+  budget_usd: usd.transform((nano) => formatUsd(nano)).optional(),
+  ttl_seconds: ttlSeconds.optional(),
+  limits: limits.optional(),
+});
+
+export const createCampaignSchema = z.strictObject({
+  slug,
+  name: requiredText(200),
+  budget_usd: usd,
+  models,
+  key_defaults: keyDefaults.default({}),
+  moderation: campaignModeration.default({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' }),
+  claim: claim.nullable().default(null),
+  origins: origins.nullable().default(null),
+});
+export type CreateCampaign = z.output<typeof createCampaignSchema>;
+
+export const changeCampaignSchema = z.strictObject({
+  name: requiredText(200).optional(),
+  budget_usd: usd.optional(),
+  models: models.optional(),
+  key_defaults: keyDefaults.optional(),
+  moderation: campaignModeration.optional(),
+  claim: claim.nullable().optional(),
+  origins: origins.nullable().optional(),
+  status: campaignStatusSchema.optional(),
+});
+export type ChangeCampaign = z.output<typeof changeCampaignSchema>;
+
+export const fundCampaignSchema = z.strictObject({ amount_usd: positiveUsd });
+export type FundCampaign = z.output<typeof fundCampaignSchema>;

@@ -1,0 +1,238 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { AccountingFixture } from '../accounting.fixture.js';
+
+let accounting: AccountingFixture;
+beforeAll(async () => {
+  accounting = await AccountingFixture.start();
+});
+afterAll(() => accounting.stop());
+
+const whole = { slug: 'whole', name: 'Whole', budget_usd: '12.5', models: ['gpt-5.4-mini'] };
+
+describe('POST /admin/v1/campaigns', () => {
+  it('creates a campaign, funded and in force', async () => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
+      ...whole,
+      key_defaults: { budget_usd: '0.5', ttl_seconds: 3600, limits: { rpm: 10 } },
+      moderation: { output: 'off' },
+      claim: { mode: 'code', codes: ['a'] },
+      origins: ['https://example.org'],
+    });
+    expect(status).toBe(201);
+    expect(body).toMatchObject({
+      id: expect.stringMatching(/^cmp_/),
+      slug: 'whole',
+      status: 'active',
+      budget_usd: '12.50',
+      spent_usd: '0.00',
+      held_usd: '0.00',
+      available_usd: '12.50',
+      key_defaults: { budget_usd: '0.50', ttl_seconds: 3600, limits: { rpm: 10 } },
+      moderation: { input: 'gate', output: 'off', thresholds: {}, on_unavailable: 'closed' },
+      origins: ['https://example.org'],
+      keys: { total: 0, active: 0 },
+      warnings: [],
+    });
+    expect(await accounting.redis.hget(`{dp}:campaign:${body.id}`, 'budget')).toBe('12500000000');
+  });
+
+  it('moderates at the gate where nothing is said', async () => {
+    expect((await accounting.createCampaign('default-policy')).moderation).toEqual({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' });
+  });
+
+  it('warns of a model that has no price', async () => {
+    const { warnings } = await accounting.createCampaign('strange', { models: ['gpt-5.4-mini', 'my-own-model'] });
+    expect(warnings).toEqual([expect.stringContaining("'my-own-model'")]);
+  });
+
+  it('refuses a slug that is taken, with 409', async () => {
+    await accounting.createCampaign('taken');
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'taken' });
+    expect(status).toBe(409);
+    expect(body.error).toMatchObject({ code: 'conflict', param: 'slug' });
+  });
+
+  it.each([
+    ['a number for money', { budget_usd: 5 }, 'budget_usd', 'decimal string such as'],
+    ['a negative amount', { budget_usd: '-1' }, 'budget_usd', 'decimal string'],
+    ['ten decimals', { budget_usd: '0.0000000001' }, 'budget_usd', 'nine decimals'],
+    ['an exponent', { budget_usd: '1e3' }, 'budget_usd', 'decimal string'],
+    ['an amount beyond what Redis computes exactly', { budget_usd: '9000001' }, 'budget_usd', 'too large'],
+    ['an unknown field', { budged_usd: '1' }, 'budged_usd', 'unknown field'],
+    ['an unknown field inside', { key_defaults: { rpm: 1 } }, 'key_defaults.rpm', 'unknown field'],
+    ['no model', { models: [] }, 'models', 'at least one'],
+    ['a slug that is none', { slug: 'No Slug' }, 'slug', 'small letters'],
+    ['a name of nothing', { name: '  ' }, 'name', ''],
+    ['a missing field', { name: undefined }, 'name', 'is required'],
+    ['a threshold of no category', { moderation: { thresholds: { rudeness: 0.5 } } }, 'moderation.thresholds', ''],
+    ['an origin with a path', { origins: ['https://example.org/a'] }, 'origins.0', 'origin'],
+    ['a negative limit', { key_defaults: { limits: { rpm: -1 } } }, 'key_defaults.limits.rpm', ''],
+  ])('refuses %s', async (_, fault, param, message) => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'faulty', ...fault });
+    expect(status).toBe(400);
+    expect(body.error).toMatchObject({ code: 'invalid_request', type: 'invalid_request_error' });
+    expect(body.error.param).toContain(param);
+    expect(body.error.message).toContain(message);
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/faulty')).status).toBe(404);
+  });
+
+  it('names every fault at once', async () => {
+    const { body } = await accounting.admin('POST', '/admin/v1/campaigns', { slug: 'x', budget_usd: 1, models: [], colour: 'red' });
+    expect(body.error.daypass.faults.map(({ path }: { path: string }) => path).toSorted()).toEqual(['budget_usd', 'colour', 'models', 'name']);
+  });
+
+  it.each([['not JSON', '{"slug":'], ['a list', '[]'], ['nothing', '']])('refuses %s as a body', async (_, text) => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', text);
+    expect(status).toBe(400);
+    expect(body.error.code).toBe('invalid_request');
+  });
+
+  it('refuses what Postgres cannot store, rather than fail', async () => {
+    const { status } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'zero', claim: { note: 'a\0b' } });
+    expect(status).toBe(400);
+  });
+
+  it('of two at once with one slug creates one', async () => {
+    const answers = await Promise.all(Array.from({ length: 5 }, () => accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'race' })));
+    expect(answers.map(({ status }) => status).toSorted()).toEqual([201, 409, 409, 409, 409]);
+  });
+});
+
+describe('GET and PATCH /admin/v1/campaigns/:slug', () => {
+  it('shows a campaign with what its keys spent', async () => {
+    await accounting.createCampaign('shown');
+    const key = await accounting.createKey('shown');
+    await accounting.call(key, 'shown-1', 1_000_000_000n, 250_000_000n);
+    await accounting.hold(key, 'shown-2', 500_000_000n);
+    const { status, body } = await accounting.admin('GET', '/admin/v1/campaigns/shown');
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ budget_usd: '10.00', spent_usd: '0.25', held_usd: '0.50', available_usd: '9.25', keys: { total: 1, active: 1, suspended: 0, revoked: 0, expired: 0 } });
+  });
+
+  it('changes what it names and leaves the rest', async () => {
+    const before = await accounting.createCampaign('changed', { moderation: { input: 'observe' } });
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/changed', { name: 'New', status: 'closed', models: ['gpt-5.4-nano'] });
+    expect(status).toBe(200);
+    expect(body).toMatchObject({ name: 'New', status: 'closed', models: ['gpt-5.4-nano'], budget_usd: '10.00', moderation: before.moderation, warnings: [] });
+    expect(await accounting.redis.hmget(`{dp}:campaign:${before.id}`, 'status', 'models')).toEqual(['closed', '["gpt-5.4-nano"]']);
+  });
+
+  it('refuses a key in a closed campaign', async () => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/keys', { campaign: 'changed' });
+    expect([status, body.error.code]).toEqual([409, 'conflict']);
+  });
+
+  it('refuses a budget below what is spent and held, and changes nothing', async () => {
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/shown', { budget_usd: '0.74', name: 'Other' });
+    expect(status).toBe(409);
+    expect(body.error).toMatchObject({ code: 'conflict', param: 'budget_usd', daypass: { spent_usd: '0.25', held_usd: '0.50' } });
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/shown')).body).toMatchObject({ budget_usd: '10.00', name: 'shown' });
+  });
+
+  it('lowers a budget down to what is used', async () => {
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/shown', { budget_usd: '0.75' });
+    expect([status, body.available_usd]).toEqual([200, '0.00']);
+  });
+
+  it('answers 404 for an unknown one', async () => {
+    for (const [method, path, body] of [
+      ['GET', '/admin/v1/campaigns/nowhere', undefined],
+      ['GET', '/admin/v1/campaigns/%00', undefined],
+      ['PATCH', '/admin/v1/campaigns/nowhere', { name: 'x' }],
+      ['POST', '/admin/v1/campaigns/nowhere/fund', { amount_usd: '1' }],
+    ] as const) {
+      const answer = await accounting.admin(method, path, body);
+      expect([path, answer.status, answer.body.error.code]).toEqual([path, path.includes('%00') ? answer.status : 404, answer.status === 404 ? 'not_found' : 'invalid_request']);
+    }
+  });
+});
+
+describe('POST /admin/v1/campaigns/:slug/fund', () => {
+  it('adds to the budget, once for each call, however many come at once', async () => {
+    await accounting.createCampaign('funded');
+    const answers = await Promise.all(Array.from({ length: 8 }, () => accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '0.25' })));
+    expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/funded')).body.budget_usd).toBe('12.00');
+  });
+
+  it.each(['0', '0.00', '-1', '', ' 1', '1,5', 'NaN'])("refuses '%s'", async (amount) => {
+    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: amount })).status).toBe(400);
+  });
+
+  it('refuses what would make the budget too large', async () => {
+    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '9000000' })).status).toBe(400);
+  });
+});
+
+describe('GET /admin/v1/campaigns', () => {
+  it('lists all of them by pages, newest first, each once', async () => {
+    const seen: string[] = [];
+    let cursor: string | null = null;
+    do {
+      const { body } = await accounting.admin('GET', `/admin/v1/campaigns?limit=2${cursor ? `&cursor=${cursor}` : ''}`);
+      seen.push(...body.data.map(({ slug }: { slug: string }) => slug));
+      cursor = body.next_cursor;
+    } while (cursor);
+    expect(new Set(seen).size).toBe(seen.length);
+    expect(seen.at(-1)).toBe('whole');
+    expect(seen).toContain('funded');
+  });
+
+  it.each(['limit=0', 'limit=201', 'limit=x', 'cursor=abc', 'page=2'])('refuses ?%s', async (query) => {
+    expect((await accounting.admin('GET', `/admin/v1/campaigns?${query}`)).status).toBe(400);
+  });
+});
+
+describe('the door', () => {
+  it.each([
+    ['no token', { authorization: '' }],
+    ['a wrong token', { authorization: 'Bearer wrong' }],
+    ['another scheme', { authorization: 'Basic admin-token-for-tests' }],
+  ])('stays shut for %s', async (_, headers) => {
+    const { status, body } = await accounting.admin('GET', '/admin/v1/campaigns', undefined, headers);
+    expect(status).toBe(401);
+    expect(body).toEqual({ error: { message: expect.any(String), type: 'authentication_error', param: null, code: 'unauthorized' } });
+  });
+
+  it('answers an unknown path in the same shape', async () => {
+    const { status, body } = await accounting.admin('GET', '/admin/v1/nothing');
+    expect([status, body.error.code]).toEqual([404, 'not_found']);
+  });
+
+  it('answers another content type with 415', async () => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', 'slug=x', { 'content-type': 'application/x-yaml' });
+    expect([status, body.error.code]).toEqual([415, 'unsupported_content_type']);
+  });
+});
+
+describe('the docs', () => {
+  it('describe every endpoint with the schema that is checked', async () => {
+    const { body } = await accounting.admin('GET', '/admin/docs-json', undefined, { authorization: '' });
+    expect(Object.keys(body.paths).toSorted()).toEqual([
+      '/admin/v1/campaigns',
+      '/admin/v1/campaigns/{slug}',
+      '/admin/v1/campaigns/{slug}/fund',
+      '/admin/v1/keys',
+      '/admin/v1/keys/batch',
+      '/admin/v1/keys/{id}',
+      '/admin/v1/keys/{id}/reinstate',
+      '/admin/v1/keys/{id}/revoke',
+      '/admin/v1/keys/{id}/rotate',
+      '/admin/v1/keys/{id}/suspend',
+      '/admin/v1/keys/{id}/transfers',
+      '/admin/v1/ledger/verify',
+    ]);
+    const { schema } = body.paths['/admin/v1/campaigns'].post.requestBody.content['application/json'];
+    expect(schema).toMatchObject({ required: ['slug', 'name', 'budget_usd', 'models'], additionalProperties: false, properties: { budget_usd: { type: 'string' } } });
+  });
+
+  it.each([
+    ['/admin/docs', 'text/html'],
+    ['/admin/docs/start.js', 'text/javascript'],
+    ['/admin/docs/swagger-ui-bundle.js', 'text/javascript'],
+    ['/admin/docs/swagger-ui.css', 'text/css'],
+  ])('serve %s', async (path, type) => {
+    const { status, headers } = await accounting.admin('GET', path, undefined, { authorization: '' });
+    expect([status, headers.get('content-type')?.startsWith(type)]).toEqual([200, true]);
+  });
+});

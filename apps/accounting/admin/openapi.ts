@@ -1,0 +1,66 @@
+import { applyDecorators } from '@nestjs/common';
+import { ApiBearerAuth, ApiBody, ApiOperation, ApiQuery, ApiResponse, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import type { INestApplication } from '@nestjs/common';
+import { z } from 'zod';
+
+type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
+
+/** The schema that the pipe checks is the schema that the docs show. */
+const schemaOf = (schema: z.ZodType): JsonSchema => z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
+
+const ERROR = {
+  type: 'object',
+  properties: {
+    error: {
+      type: 'object',
+      properties: {
+        message: { type: 'string' },
+        type: { type: 'string' },
+        param: { type: 'string', nullable: true },
+        code: { type: 'string' },
+        daypass: { type: 'object', description: 'Details: every faulty field, or the numbers that stand in the way' },
+      },
+    },
+  },
+};
+
+const REASONS: Record<number, string> = {
+  400: 'A field is wrong, missing or unknown; every fault is named',
+  401: 'The admin token is missing or wrong',
+  404: 'There is no such thing',
+  409: 'It contradicts what is: a taken slug, a closed campaign, a revoked key, a budget below what is used',
+  503: 'A store does not answer; `not_projected`: the change is stored and comes into force by itself',
+};
+
+interface Operation {
+  summary: string;
+  /** What it answers when all is well. */
+  status?: 200 | 201;
+  answer: string;
+  body?: z.ZodType;
+  query?: z.ZodType;
+  errors?: (400 | 404 | 409)[];
+}
+
+/** One endpoint in the docs. */
+export function Documented({ summary, status = 200, answer, body, query, errors = [] }: Operation): MethodDecorator {
+  const parameters = query ? Object.entries(schemaOf(query).properties ?? {}) : [];
+  return applyDecorators(
+    ApiBearerAuth(),
+    ApiOperation({ summary }),
+    ApiResponse({ status, description: answer }),
+    ...([...errors, 401, 503] as const).map((code) => ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR })),
+    ...(body ? [ApiBody({ schema: schemaOf(body) })] : []),
+    ...parameters.map(([name, schema]) => ApiQuery({ name, required: false, schema })),
+  );
+}
+
+export function describeApi(app: INestApplication): OpenAPIObject {
+  const info = new DocumentBuilder()
+    .setTitle('Daypass admin API')
+    .setDescription('Campaigns, keys and the ledger. Money is a decimal string of dollars; unknown fields are refused.')
+    .setVersion('1')
+    .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'DAYPASS_ADMIN_TOKEN' })
+    .build();
+  return SwaggerModule.createDocument(app, info);
+}

@@ -1,0 +1,154 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource, QueryFailedError } from 'typeorm';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
+import { PriceBook } from '#libs/money/prices.js';
+import { CONFIG } from '#libs/platform/platform.tokens.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { AccountWriter, lockCampaign } from './account.writer.js';
+import { AdminError } from './admin/admin.error.js';
+import type { ChangeCampaign, CreateCampaign } from './admin/campaign.schemas.js';
+import type { List } from './admin/list.schemas.js';
+import { newCampaignId } from './domain/account-id.js';
+import { campaignBudgetTransfers } from './domain/budget-transfer.js';
+import { pageOf, type Page } from './domain/cursor.js';
+import { showCampaign, type CampaignView, type KeyCounts } from './domain/campaign.view.js';
+import { Campaign } from './entities/campaign.entity.js';
+import { UsageReader } from './usage.reader.js';
+
+@Injectable()
+export class CampaignService {
+  private readonly prices: PriceBook;
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(CONFIG) config: DaypassConfig,
+    private readonly writer: AccountWriter,
+    private readonly usage: UsageReader,
+  ) {
+    this.prices = new PriceBook(config.file.prices);
+  }
+
+  async create(request: CreateCampaign): Promise<CampaignView> {
+    const now = new Date();
+    const campaign = Object.assign(new Campaign(), {
+      id: newCampaignId(),
+      slug: request.slug,
+      name: request.name,
+      status: 'active',
+      budgetNano: request.budget_usd,
+      models: request.models,
+      keyDefaults: request.key_defaults,
+      moderation: request.moderation,
+      claim: request.claim,
+      origins: request.origins,
+      version: 1,
+      projectedVersion: 0,
+      createdAt: now,
+      updatedAt: now,
+    });
+    const transfers = campaignBudgetTransfers({ campaignId: campaign.id, deltaNano: campaign.budgetNano, version: 0, at: now });
+    try {
+      await this.writer.create(() => Promise.resolve({ accounts: [campaign], transfers }));
+    } catch (error) {
+      if (isDuplicateSlug(error)) throw new AdminError('conflict', `slug: there is already a campaign '${request.slug}'.`, { param: 'slug' });
+      throw error;
+    }
+    return this.showWithWarnings(campaign);
+  }
+
+  async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
+    const campaign = await this.writer.change(
+      (manager) => lockCampaign(manager, slug),
+      (current) => ({
+        change: {
+          name: request.name ?? current.name,
+          models: request.models ?? current.models,
+          keyDefaults: request.key_defaults ?? current.keyDefaults,
+          moderation: request.moderation ?? current.moderation,
+          claim: request.claim === undefined ? current.claim : request.claim,
+          origins: request.origins === undefined ? current.origins : request.origins,
+          status: request.status ?? current.status,
+          budgetNano: request.budget_usd ?? current.budgetNano,
+        },
+        transfers: (version) => budgetTransfers(current, request.budget_usd ?? current.budgetNano, version),
+      }),
+    );
+    return this.showWithWarnings(campaign);
+  }
+
+  async fund(slug: string, amountNano: bigint): Promise<CampaignView> {
+    const campaign = await this.writer.change(
+      (manager) => lockCampaign(manager, slug),
+      (current) => {
+        const budgetNano = current.budgetNano + amountNano;
+        if (budgetNano > MAX_AMOUNT_NANO) {
+          throw new AdminError('invalid_request', `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`, { param: 'amount_usd' });
+        }
+        return { change: { budgetNano }, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+      },
+    );
+    return this.showOne(campaign);
+  }
+
+  async read(slug: string): Promise<CampaignView> {
+    const campaign = await this.source.manager.findOneBy(Campaign, { slug });
+    if (!campaign) throw new AdminError('not_found', `There is no campaign '${slug.slice(0, 100)}'.`);
+    return this.showOne(campaign);
+  }
+
+  async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
+    const query = this.source.manager.createQueryBuilder(Campaign, 'campaign');
+    if (cursor) query.where('(campaign.created_at, campaign.id) < (:at, :id)', cursor);
+    const rows = await query
+      .orderBy('campaign.created_at', 'DESC')
+      .addOrderBy('campaign.id', 'DESC')
+      .limit(limit + 1)
+      .getMany();
+    const views = new Map((await this.show(rows)).map((view) => [view.id, view]));
+    return pageOf(
+      rows,
+      limit,
+      ({ createdAt, id }) => ({ at: createdAt, id }),
+      ({ id }) => views.get(id)!,
+    );
+  }
+
+  private async showWithWarnings(campaign: Campaign): Promise<CampaignView> {
+    const warnings = campaign.models
+      .filter((model) => this.prices.find(model) === null)
+      .map((model) => `models: nobody knows what '${model}' costs, so calls to it are refused; set its price in DAYPASS_CONFIG`);
+    return { ...(await this.showOne(campaign)), warnings };
+  }
+
+  private async showOne(campaign: Campaign): Promise<CampaignView> {
+    return (await this.show([campaign]))[0]!;
+  }
+
+  private async show(campaigns: readonly Campaign[]): Promise<CampaignView[]> {
+    const [usages, counts] = await Promise.all([this.usage.usageOfMany(campaigns.map(({ id }) => redisKeys.campaign(id))), this.countKeys(campaigns)]);
+    return campaigns.map((campaign, index) => showCampaign(campaign, usages[index]!, counts.get(campaign.id)));
+  }
+
+  private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyCounts>> {
+    const rows = await this.source.query<(KeyCounts & { campaign_id: string })[]>(
+      `SELECT campaign_id, count(*)::int AS total,
+              count(*) FILTER (WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()))::int AS active,
+              count(*) FILTER (WHERE status = 'suspended')::int AS suspended,
+              count(*) FILTER (WHERE status = 'revoked')::int AS revoked,
+              count(*) FILTER (WHERE status = 'active' AND expires_at <= now())::int AS expired
+         FROM access.keys WHERE campaign_id = ANY ($1) GROUP BY campaign_id`,
+      [campaigns.map(({ id }) => id)],
+    );
+    return new Map(rows.map(({ campaign_id, ...counts }) => [campaign_id, counts]));
+  }
+}
+
+function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {
+  return campaignBudgetTransfers({ campaignId: current.id, deltaNano: budgetNano - current.budgetNano, version, at: new Date() });
+}
+
+function isDuplicateSlug(error: unknown): boolean {
+  return error instanceof QueryFailedError && (error.driverError as { constraint?: string }).constraint === 'campaigns_slug_key';
+}

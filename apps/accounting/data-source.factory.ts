@@ -1,0 +1,53 @@
+import { DataSource, type DataSourceOptions } from 'typeorm';
+import { Campaign } from './entities/campaign.entity.js';
+import { Key } from './entities/key.entity.js';
+import { LedgerEntry } from './entities/ledger-entry.entity.js';
+import { LedgerTransfer } from './entities/ledger-transfer.entity.js';
+import { RejectedEvent } from './entities/rejected-event.entity.js';
+import { State } from './entities/state.entity.js';
+import { Access1763856000000 } from './migrations/1763856000000-access.migration.js';
+import { Ledger1763856000001 } from './migrations/1763856000001-ledger.migration.js';
+
+const POOL_SIZE = 10;
+const STATEMENT_TIMEOUT_MS = 60_000;
+/** Any number, as long as every accounting process uses the same one. */
+const MIGRATION_LOCK = 0x64_70_01;
+
+export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unknown) => void): DataSourceOptions {
+  return {
+    type: 'postgres',
+    url: databaseUrl,
+    applicationName: 'daypass-accounting',
+    entities: [Campaign, Key, State, LedgerTransfer, LedgerEntry, RejectedEvent],
+    migrations: [Access1763856000000, Ledger1763856000001],
+    migrationsTableName: 'daypass_migrations',
+    poolSize: POOL_SIZE,
+    connectTimeoutMS: 5_000,
+    poolErrorHandler: onPoolError,
+    // Without extensions the database role needs no superuser.
+    installExtensions: false,
+    extra: { statement_timeout: STATEMENT_TIMEOUT_MS, keepAlive: true },
+  };
+}
+
+/** Connects and migrates; one process at a time, so that several may start at once. */
+export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
+  const source = await new DataSource(options).initialize();
+  const lock = source.createQueryRunner();
+  try {
+    await lock.connect();
+    await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
+    try {
+      await source.runMigrations({ transaction: 'each' });
+    } finally {
+      await lock.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
+    }
+    return source;
+  } catch (error) {
+    await lock.release();
+    await source.destroy();
+    throw error;
+  } finally {
+    if (!lock.isReleased) await lock.release();
+  }
+}

@@ -1,0 +1,41 @@
+import { campaignAccount, keyAccount, OPERATOR, type Transfer } from './transfer.js';
+
+interface BudgetChange {
+  campaignId: string;
+  /** Nano-dollars that the budget gains, or loses where negative. */
+  deltaNano: bigint;
+  /** The version that the change makes of the account; makes the transfer's id, 0 for the first budget. */
+  version: number;
+  at: Date;
+}
+
+/** The operator funds a campaign, or takes back what it does not need. Nothing to book where nothing changes. */
+export function campaignBudgetTransfers(change: BudgetChange): Transfer[] {
+  return move(change, OPERATOR, campaignAccount(change.campaignId), { up: 'fund', account: change.campaignId, keyId: null });
+}
+
+/** A campaign grants a key its budget, or gets the reduction back. */
+export function keyBudgetTransfers(change: BudgetChange & { keyId: string }): Transfer[] {
+  return move(change, campaignAccount(change.campaignId), keyAccount(change.keyId), { up: 'grant', account: change.keyId, keyId: change.keyId });
+}
+
+function move({ campaignId, deltaNano, version, at }: BudgetChange, from: string, to: string, what: { up: 'fund' | 'grant'; account: string; keyId: string | null }): Transfer[] {
+  if (deltaNano === 0n) return [];
+  const kind = deltaNano > 0n ? what.up : 'return';
+  return [
+    {
+      id: `${kind}:${what.account}:${version}`,
+      kind,
+      requestId: null,
+      keyId: what.keyId,
+      campaignId,
+      at,
+      detail: {},
+      journalId: null,
+      entries: [
+        { account: from, amountNano: -deltaNano },
+        { account: to, amountNano: deltaNano },
+      ],
+    },
+  ];
+}

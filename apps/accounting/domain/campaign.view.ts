@@ -1,0 +1,38 @@
+import { formatUsd } from '#libs/money/nano.js';
+import type { Usage } from '../balance.repository.js';
+import type { Campaign } from '../entities/campaign.entity.js';
+
+export interface KeyCounts {
+  total: number;
+  active: number;
+  suspended: number;
+  revoked: number;
+  expired: number;
+}
+
+const NO_KEYS: KeyCounts = { total: 0, active: 0, suspended: 0, revoked: 0, expired: 0 };
+
+/** A campaign as the admin API tells it. */
+export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Usage, keys: KeyCounts = NO_KEYS) {
+  return {
+    id: campaign.id,
+    slug: campaign.slug,
+    name: campaign.name,
+    status: campaign.status,
+    budget_usd: formatUsd(campaign.budgetNano),
+    spent_usd: formatUsd(spentNano),
+    held_usd: formatUsd(heldNano),
+    available_usd: formatUsd(campaign.budgetNano - spentNano - heldNano),
+    models: campaign.models,
+    key_defaults: campaign.keyDefaults,
+    moderation: campaign.moderation,
+    claim: campaign.claim,
+    origins: campaign.origins,
+    keys,
+    created_at: campaign.createdAt.toISOString(),
+    updated_at: campaign.updatedAt.toISOString(),
+  };
+}
+
+/** `warnings` only where something was written: what will not work as asked. */
+export type CampaignView = ReturnType<typeof showCampaign> & { warnings?: string[] };

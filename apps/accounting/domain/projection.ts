@@ -1,0 +1,32 @@
+import type { CampaignProjection, KeyProjection } from '#libs/redis/account.store.js';
+import type { ModerationPolicy } from '#libs/contracts/policy.js';
+import type { Campaign } from '../entities/campaign.entity.js';
+import type { Key } from '../entities/key.entity.js';
+
+export function campaignProjection(campaign: Campaign): CampaignProjection {
+  const { id, version, budgetNano, slug, status, models, moderation } = campaign;
+  return { id, version, budgetNano, slug, status, models, policy: moderation };
+}
+
+export function keyProjection(key: Key): KeyProjection {
+  const { id, version, budgetNano, campaignId, label, status, limits, models, tokenHash } = key;
+  return {
+    id,
+    version,
+    budgetNano,
+    campaignId,
+    label,
+    status,
+    limits,
+    models,
+    tokenHash,
+    expiresMs: key.expiresAt?.getTime() ?? 0,
+    policy: key.moderation === null ? null : tightened(key.moderation),
+    formerTokenHash: key.formerTokenHash ?? undefined,
+  };
+}
+
+/** The policy that tightens only what the key names: a key's policy can never loosen, so the laxest word says nothing. */
+function tightened(moderation: Partial<ModerationPolicy>): ModerationPolicy {
+  return { input: 'off', output: 'off', thresholds: {}, on_unavailable: 'open', ...moderation };
+}

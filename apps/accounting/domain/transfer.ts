@@ -1,0 +1,105 @@
+import type { JournalEvent } from '#libs/contracts/journal.js';
+
+export const OPERATOR = 'operator';
+export const INFLIGHT = 'inflight';
+export const ABSORBED = 'absorbed';
+/** One upstream account so far; each further one gets an account of its own. */
+export const UPSTREAM = 'upstream:openai';
+export const campaignAccount = (campaignId: string): string => `campaign:${campaignId}`;
+export const keyAccount = (keyId: string): string => `key:${keyId}`;
+
+export type TransferKind = 'fund' | 'grant' | 'return' | JournalEvent['kind'];
+
+/** Nano-dollars that an account gains, or loses where negative. */
+export interface Entry {
+  account: string;
+  amountNano: bigint;
+}
+
+/** A booking. Its id follows from what it books, so that booking twice is impossible; its entries sum to zero. */
+export interface Transfer {
+  id: string;
+  kind: TransferKind;
+  requestId: string | null;
+  keyId: string | null;
+  campaignId: string;
+  at: Date;
+  detail: Record<string, unknown>;
+  journalId: string | null;
+  entries: Entry[];
+}
+
+/** Postgres' bigint; an amount beyond it is nobody's money. */
+const AMOUNT_MAX = 2n ** 63n - 1n;
+
+/**
+ * The booking of one journal event.
+ * @throws RangeError or SyntaxError where the event cannot be booked: no such date, an amount beyond any account, a detail that is no JSON
+ */
+export function transferOf(event: JournalEvent, journalId: string | null): Transfer {
+  const amount = amountOf(event.amount);
+  const paid = amountOf(event.paid);
+  const absorbed = amountOf(event.absorbed);
+  return {
+    id: `${event.request}:${idSuffix(event.kind)}`,
+    kind: event.kind,
+    requestId: event.request,
+    keyId: event.key,
+    campaignId: event.campaign,
+    at: dateOf(event.at_ms),
+    detail: detailOf(event.detail),
+    journalId,
+    entries: entriesOf(event.kind, keyAccount(event.key), amount, paid, absorbed).filter(({ amountNano }) => amountNano !== 0n),
+  };
+}
+
+/** What a call ended with is one booking, whatever it was; a correction follows a presumption. */
+function idSuffix(kind: JournalEvent['kind']): string {
+  return kind === 'hold' || kind === 'correct' ? kind : 'end';
+}
+
+function entriesOf(kind: JournalEvent['kind'], key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
+  switch (kind) {
+    case 'hold':
+      return [
+        { account: key, amountNano: -amount },
+        { account: INFLIGHT, amountNano: amount },
+      ];
+    case 'void':
+      return [
+        { account: INFLIGHT, amountNano: -amount },
+        { account: key, amountNano: amount },
+      ];
+    case 'post':
+    case 'presume':
+      return [{ account: INFLIGHT, amountNano: -amount }, ...spend(key, paid, amount - paid, absorbed)];
+    case 'correct':
+      // The presumption before it posted the whole amount.
+      return spend(key, paid - amount, amount - paid, absorbed);
+  }
+}
+
+function spend(key: string, spent: bigint, back: bigint, absorbed: bigint): Entry[] {
+  return [
+    { account: UPSTREAM, amountNano: spent + absorbed },
+    { account: key, amountNano: back },
+    { account: ABSORBED, amountNano: -absorbed },
+  ];
+}
+
+function amountOf(text: string): bigint {
+  const amount = BigInt(text);
+  if (amount > AMOUNT_MAX) throw new RangeError(`${text} nano-dollars are more than an account can hold`);
+  return amount;
+}
+
+function dateOf(atMs: number): Date {
+  const date = new Date(atMs);
+  if (Number.isNaN(date.getTime())) throw new RangeError(`${atMs} ms is no point in time`);
+  return date;
+}
+
+function detailOf(text: string): Record<string, unknown> {
+  const detail: unknown = JSON.parse(text);
+  return typeof detail === 'object' && detail !== null && !Array.isArray(detail) ? (detail as Record<string, unknown>) : { value: detail };
+}

@@ -1,0 +1,61 @@
+import { Check, Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
+import type { ModerationPolicy } from '#libs/contracts/policy.js';
+import { nanoTransformer } from './nano.transformer.js';
+
+/** What a key gets where its creator says nothing. Money as a decimal string of dollars. */
+export interface KeyDefaults {
+  budget_usd?: string | undefined;
+  ttl_seconds?: number | undefined;
+  limits?: { rpm?: number | undefined; tpm?: number | undefined; concurrent?: number | undefined } | undefined;
+}
+
+@Entity({ schema: 'access', name: 'campaigns' })
+@Unique('campaigns_slug_key', ['slug'])
+@Index('campaigns_created_idx', ['createdAt', 'id'])
+@Index('campaigns_pending_idx', ['id'], { where: 'projected_version < version' })
+@Check('campaigns_budget_check', 'budget_nano >= 0')
+@Check('campaigns_status_check', `status = ANY (ARRAY['active'::text, 'closed'::text])`)
+export class Campaign {
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'campaigns_pkey' })
+  id!: string;
+
+  @Column('text')
+  slug!: string;
+
+  @Column('text')
+  name!: string;
+
+  @Column('text')
+  status!: 'active' | 'closed';
+
+  @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
+  budgetNano!: bigint;
+
+  @Column('jsonb')
+  models!: string[];
+
+  @Column('jsonb', { name: 'key_defaults' })
+  keyDefaults!: KeyDefaults;
+
+  @Column('jsonb')
+  moderation!: ModerationPolicy;
+
+  @Column('jsonb', { nullable: true })
+  claim!: Record<string, unknown> | null;
+
+  @Column('jsonb', { nullable: true })
+  origins!: string[] | null;
+
+  @Column('int')
+  version!: number;
+
+  /** The version that Redis is known to have. */
+  @Column('int', { name: 'projected_version', default: 0 })
+  projectedVersion!: number;
+
+  @Column('timestamp with time zone', { name: 'created_at', precision: 3 })
+  createdAt!: Date;
+
+  @Column('timestamp with time zone', { name: 'updated_at', precision: 3 })
+  updatedAt!: Date;
+}

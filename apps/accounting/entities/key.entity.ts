@@ -1,0 +1,73 @@
+import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
+import type { KeyLimits, KeyStatus } from '#libs/contracts/key-state.js';
+import type { ModerationPolicy } from '#libs/contracts/policy.js';
+import { Campaign } from './campaign.entity.js';
+import { nanoTransformer } from './nano.transformer.js';
+
+@Entity({ schema: 'access', name: 'keys' })
+@Unique('keys_token_hash_key', ['tokenHash'])
+@Index('keys_created_idx', ['createdAt', 'id'])
+@Index('keys_campaign_idx', ['campaignId', 'createdAt', 'id'])
+@Index('keys_pending_idx', ['id'], { where: 'projected_version < version' })
+@Check('keys_budget_check', 'budget_nano >= 0')
+@Check('keys_status_check', `status = ANY (ARRAY['active'::text, 'suspended'::text, 'revoked'::text])`)
+export class Key {
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'keys_pkey' })
+  id!: string;
+
+  @Column('text', { name: 'campaign_id' })
+  campaignId!: string;
+
+  @ManyToOne(() => Campaign, { onDelete: 'NO ACTION', onUpdate: 'NO ACTION', nullable: false })
+  @JoinColumn({ name: 'campaign_id', foreignKeyConstraintName: 'keys_campaign_id_fkey' })
+  campaign?: Campaign;
+
+  @Column('text')
+  label!: string;
+
+  @Column('text')
+  status!: KeyStatus;
+
+  /** Why a person suspended or reinstated it. */
+  @Column('text', { name: 'status_note', nullable: true })
+  statusNote!: string | null;
+
+  @Column('text', { name: 'token_hash' })
+  tokenHash!: string;
+
+  /** What the last rotation replaced; its entry in Redis is removed with every projection. */
+  @Column('text', { name: 'former_token_hash', nullable: true })
+  formerTokenHash!: string | null;
+
+  @Column('text')
+  prefix!: string;
+
+  @Column('timestamp with time zone', { name: 'expires_at', precision: 3, nullable: true })
+  expiresAt!: Date | null;
+
+  @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
+  budgetNano!: bigint;
+
+  /** null: every model of the campaign. */
+  @Column('jsonb', { nullable: true })
+  models!: string[] | null;
+
+  @Column('jsonb')
+  limits!: KeyLimits;
+
+  /** Only what the key tightens; null leaves all of it to the campaign. */
+  @Column('jsonb', { nullable: true })
+  moderation!: Partial<ModerationPolicy> | null;
+
+  @Column('int')
+  version!: number;
+
+  @Column('int', { name: 'projected_version', default: 0 })
+  projectedVersion!: number;
+
+  @Column('timestamp with time zone', { name: 'created_at', precision: 3 })
+  createdAt!: Date;
+
+  @Column('timestamp with time zone', { name: 'updated_at', precision: 3 })
+  updatedAt!: Date;
+}

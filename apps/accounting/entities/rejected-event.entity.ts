@@ -1,0 +1,17 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** A journal entry that nobody can read as a booking: kept for a person to look at, so that it never blocks the rest. */
+@Entity({ schema: 'ledger', name: 'rejected_events' })
+export class RejectedEvent {
+  @PrimaryColumn('text', { name: 'journal_id', primaryKeyConstraintName: 'rejected_events_pkey' })
+  journalId!: string;
+
+  @Column('jsonb')
+  raw!: Record<string, unknown>;
+
+  @Column('text')
+  reason!: string;
+
+  @Column('timestamp with time zone', { name: 'recorded_at', precision: 3, default: () => 'now()' })
+  recordedAt!: Date;
+}

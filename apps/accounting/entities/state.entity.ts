@@ -1,0 +1,11 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+
+/** Numbers that must outlive Redis: the epoch. */
+@Entity({ schema: 'access', name: 'state' })
+export class State {
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'state_pkey' })
+  name!: string;
+
+  @Column('int')
+  value!: number;
+}

@@ -1,0 +1,66 @@
+import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { AccountingMetrics } from './accounting.metrics.js';
+import { Periodic } from './periodic.js';
+
+const EVERY_MS = 1_000;
+const BATCH = 100;
+const BATCHES_MAX = 20;
+
+type ExpiredHold = Awaited<ReturnType<HoldStore['expired']>>[number];
+
+/** Ends the holds of calls whose holder fell silent, and answers their visitors. */
+@Injectable()
+export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly loop: Periodic;
+
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly holds: HoldStore,
+    private readonly box: ContentBox,
+    private readonly metrics: AccountingMetrics,
+  ) {
+    this.loop = new Periodic(
+      EVERY_MS,
+      () => this.sweep(),
+      (error) => logger.warn({ err: error }, 'holds were not swept'),
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  async sweep(): Promise<void> {
+    for (let batch = 0; batch < BATCHES_MAX; batch++) {
+      const expired = await this.holds.expired(BATCH);
+      await Promise.all(expired.map((hold) => this.end(hold)));
+      if (expired.length < BATCH) return;
+    }
+  }
+
+  private async end(hold: ExpiredHold): Promise<void> {
+    const error =
+      hold.state === 'dispatched'
+        ? new DaypassError('upstream_outcome_unknown', 'The call was sent upstream, but its end was not seen. What it may have cost is booked until a report corrects it.')
+        : new DaypassError('overloaded', 'The call was not sent upstream in time and cost nothing. Try again.');
+    const { outcome, state } = await this.holds.end({
+      ...hold,
+      transition: 'expire',
+      detail: { reason: 'lease expired' },
+      reply: this.box.seal(JSON.stringify(errorAnswer(error)), hold.requestId),
+    });
+    if (outcome !== 'applied') return;
+    this.metrics.holdSwept(state === 'presumed' ? 'presume' : 'void');
+    this.logger.warn({ requestId: hold.requestId, keyId: hold.keyId, state }, 'a call was given up by its holder');
+  }
+}

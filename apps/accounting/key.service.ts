@@ -1,0 +1,146 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { KeyStatus } from '#libs/contracts/key-state.js';
+import { CONFIG } from '#libs/platform/platform.tokens.js';
+import { createVirtualKey, hashVirtualKey, visiblePrefix } from '#libs/secrets/virtual-key.js';
+import { AccountProjector } from './account.projector.js';
+import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
+import { AdminError } from './admin/admin.error.js';
+import type { ChangeKey, CreateKey } from './admin/key.schemas.js';
+import { isKeyId, newKeyId } from './domain/account-id.js';
+import { keyBudgetTransfers } from './domain/budget-transfer.js';
+import { expiryAfter, mergeLimits, strangerAmong, termsOf } from './domain/key-terms.js';
+import type { KeyView, NewKeyView } from './domain/key.view.js';
+import { Campaign } from './entities/campaign.entity.js';
+import { Key } from './entities/key.entity.js';
+import { KeyReader } from './key.reader.js';
+
+/** What people do with keys. */
+@Injectable()
+export class KeyService {
+  private readonly pepper: Buffer;
+
+  constructor(
+    @Inject(CONFIG) config: DaypassConfig,
+    private readonly writer: AccountWriter,
+    private readonly projector: AccountProjector,
+    private readonly reader: KeyReader,
+  ) {
+    this.pepper = config.secrets.tokenPepper;
+  }
+
+  /** All or none; each with its virtual key, which nobody can show again. */
+  async create(request: CreateKey, count: number): Promise<NewKeyView[]> {
+    const now = new Date();
+    const tokens = Array.from({ length: count }, () => createVirtualKey());
+    const keys = await this.writer.create(async (manager) => {
+      // Locked, so that the campaign is not closed or narrowed in between.
+      const campaign = await lockCampaign(manager, request.campaign, 'pessimistic_read');
+      if (campaign.status === 'closed') throw new AdminError('conflict', `campaign: '${campaign.slug}' is closed.`, { param: 'campaign' });
+      refuseStrangers(request.models, campaign);
+      const accounts = tokens.map((token) => this.newKey(request, campaign, token, now));
+      return { accounts, transfers: accounts.flatMap((key) => budgetTransfers(key, key.budgetNano, 0)) };
+    });
+    const views = await this.reader.show(keys);
+    return views.map((view, index) => withToken(view, tokens[index]!));
+  }
+
+  async change(id: string, request: ChangeKey): Promise<KeyView> {
+    const key = await this.writer.change(
+      (manager) => find(manager, id),
+      async (current, manager) => {
+        refuseRevoked(current);
+        if (request.models) refuseStrangers(request.models, await manager.findOneByOrFail(Campaign, { id: current.campaignId }));
+        const budgetNano = request.budget_usd ?? current.budgetNano;
+        return {
+          change: {
+            label: request.label ?? current.label,
+            budgetNano,
+            expiresAt: expiryOf(request, current),
+            limits: mergeLimits(request.limits, current.limits),
+            models: request.models === undefined ? current.models : request.models,
+            moderation: request.moderation === undefined ? current.moderation : request.moderation,
+          },
+          transfers: (version) => budgetTransfers(current, budgetNano - current.budgetNano, version),
+        };
+      },
+    );
+    return this.reader.showOne(key);
+  }
+
+  async setStatus(id: string, status: KeyStatus, note: string | null): Promise<KeyView> {
+    const key = await this.writer.change(
+      (manager) => find(manager, id),
+      (current) => {
+        if (status !== 'revoked') refuseRevoked(current);
+        return { change: { status, statusNote: note ?? (current.status === status ? current.statusNote : null) } };
+      },
+    );
+    return this.reader.showOne(key);
+  }
+
+  /** A new virtual key in place of the old, which is dead at once. */
+  async rotate(id: string): Promise<NewKeyView> {
+    const token = createVirtualKey();
+    const key = await this.writer.change(
+      (manager) => find(manager, id),
+      async (current) => {
+        refuseRevoked(current);
+        // Only one former key is remembered: the rotation before this one must have reached Redis.
+        if (current.projectedVersion < current.version) await this.projector.send(current);
+        return { change: { tokenHash: hashVirtualKey(token, this.pepper), prefix: visiblePrefix(token), formerTokenHash: current.tokenHash } };
+      },
+    );
+    return withToken(await this.reader.showOne(key), token);
+  }
+
+  private newKey(request: CreateKey, campaign: Campaign, token: string, now: Date): Key {
+    return Object.assign(new Key(), {
+      id: newKeyId(),
+      campaignId: campaign.id,
+      label: request.label,
+      status: 'active',
+      statusNote: null,
+      tokenHash: hashVirtualKey(token, this.pepper),
+      formerTokenHash: null,
+      prefix: visiblePrefix(token),
+      models: request.models ?? null,
+      moderation: request.moderation ?? null,
+      ...termsOf(request, campaign, now),
+      version: 1,
+      projectedVersion: 0,
+      createdAt: now,
+      updatedAt: now,
+    });
+  }
+}
+
+function find(manager: EntityManager, id: string): Promise<Key> {
+  if (!isKeyId(id)) throw new AdminError('not_found', `There is no key '${id.slice(0, 100)}'.`);
+  return lockKey(manager, id);
+}
+
+function refuseRevoked(key: Key): void {
+  if (key.status === 'revoked') throw new AdminError('conflict', `The key '${key.id}' is revoked, which is final. Create a new one.`);
+}
+
+function refuseStrangers(models: readonly string[] | null | undefined, campaign: Campaign): void {
+  const stranger = strangerAmong(models, campaign.models);
+  if (stranger !== undefined) throw new AdminError('invalid_request', `models: '${stranger}' is not a model of the campaign '${campaign.slug}'.`, { param: 'models' });
+}
+
+function expiryOf(request: ChangeKey, current: Key): Date | null {
+  if (request.expires_at !== undefined) return request.expires_at;
+  if (request.ttl_seconds === undefined) return current.expiresAt;
+  return request.ttl_seconds === null ? null : expiryAfter(request.ttl_seconds, new Date());
+}
+
+function budgetTransfers(key: Key, deltaNano: bigint, version: number) {
+  return keyBudgetTransfers({ campaignId: key.campaignId, keyId: key.id, deltaNano, version, at: new Date() });
+}
+
+/** The secret stands right behind the id, where a person looks for it. */
+function withToken({ id, ...view }: KeyView, key: string): NewKeyView {
+  return { id, key, ...view };
+}

@@ -1,0 +1,44 @@
+import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import type { Logger } from '#libs/observability/logger.js';
+import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { AccountProjector } from './account.projector.js';
+import { AccountingMetrics } from './accounting.metrics.js';
+import { Periodic } from './periodic.js';
+
+const EVERY_MS = 1_000;
+
+/** Keeps trying what Redis did not take when it was written. */
+@Injectable()
+export class PendingProjections implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly loop: Periodic;
+  private lookedForAhead = false;
+
+  constructor(
+    @Inject(LOGGER) logger: Logger,
+    private readonly projector: AccountProjector,
+    private readonly metrics: AccountingMetrics,
+  ) {
+    this.loop = new Periodic(
+      EVERY_MS,
+      () => this.run(),
+      (error) => logger.warn({ err: error }, 'projections wait'),
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.loop.stop();
+  }
+
+  private async run(): Promise<void> {
+    this.metrics.projectionsPending(await this.projector.countPending());
+    if (!this.lookedForAhead) {
+      await this.projector.findAhead();
+      this.lookedForAhead = true;
+    }
+    if ((await this.projector.projectPending()) > 0) this.metrics.projectionsPending(await this.projector.countPending());
+  }
+}

@@ -1,0 +1,119 @@
+import { connect as dial, createServer, type Socket } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import { freePort } from '#libs/stack/free-port.js';
+import { startRedisServer } from '#libs/stack/redis-server.js';
+import { assertKeepsData, moneyConnection, whenReady } from './connection.js';
+import { Money } from './money.fixture.js';
+
+let money: Money;
+const opened: Redis[] = [];
+beforeAll(async () => {
+  money = await Money.start();
+});
+afterAll(() => money.stop());
+afterEach(() => {
+  for (const redis of opened.splice(0)) redis.disconnect();
+});
+
+function connect(url: string): Redis {
+  const redis = moneyConnection(url);
+  redis.on('error', () => undefined);
+  opened.push(redis);
+  return redis;
+}
+
+/** Stands before Redis and can lose an answer: the command runs, and its connection breaks before anyone hears. */
+async function losingProxy(url: string): Promise<{ url: string; loseNextAnswer: () => void; close: () => Promise<void> }> {
+  let lose = false;
+  const sockets = new Set<Socket>();
+  const server = createServer((visitor) => {
+    const redis = dial(Number(new URL(url).port), '127.0.0.1');
+    for (const socket of [visitor, redis]) {
+      sockets.add(socket);
+      socket.on('error', () => undefined);
+    }
+    visitor.pipe(redis);
+    redis.on('data', (answer) => {
+      if (lose) {
+        lose = false;
+        visitor.destroy();
+        redis.destroy();
+      } else visitor.write(answer);
+    });
+  });
+  const port = await freePort();
+  await new Promise<void>((resolve) => server.listen(port, '127.0.0.1', resolve));
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    loseNextAnswer: () => (lose = true),
+    close: () => {
+      for (const socket of sockets) socket.destroy();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
+
+describe('a Redis that money may be kept in', () => {
+  it('keeps everything and takes writes', async () => {
+    await expect(assertKeepsData(money.redis)).resolves.toBeUndefined();
+  });
+
+  it('is refused when it may evict, with what to change', async () => {
+    await money.redis.config('SET', 'maxmemory-policy', 'allkeys-lru');
+    await expect(assertKeepsData(money.redis)).rejects.toThrow(/allkeys-lru.*set maxmemory-policy to noeviction/);
+    await money.redis.config('SET', 'maxmemory-policy', 'noeviction');
+  });
+
+  it('is refused when it is a replica', async () => {
+    await money.redis.replicaof('127.0.0.1', await freePort());
+    await expect(assertKeepsData(money.redis)).rejects.toThrow(/read-only/);
+    await money.redis.replicaof('NO', 'ONE');
+  });
+});
+
+describe('the money connection', () => {
+  it('is waited for no longer than is said', async () => {
+    const redis = connect(`redis://127.0.0.1:${await freePort()}`);
+    await expect(whenReady(redis, 200)).rejects.toThrow('Redis did not answer within 200 ms');
+  });
+
+  it('is ready at once when it is ready already', async () => {
+    await expect(whenReady(money.redis, 1)).resolves.toBeUndefined();
+  });
+
+  it('fails a command at once while Redis is away, instead of keeping it for later', async () => {
+    const redis = connect(`redis://127.0.0.1:${await freePort()}`);
+    await expect(redis.incr('later')).rejects.toThrow();
+  });
+
+  it('never sends an unanswered command a second time, as ioredis does by default', async () => {
+    const stored = async (client: Redis, proxy: Awaited<ReturnType<typeof losingProxy>>) => {
+      client.on('error', () => undefined);
+      opened.push(client);
+      await whenReady(client);
+      await money.redis.del('times');
+      proxy.loseNextAnswer();
+      await client.incrby('times', 100).catch(() => undefined);
+      await whenReady(client);
+      await client.ping();
+      await proxy.close();
+      return money.redis.get('times');
+    };
+    const [first, second] = [await losingProxy(money.url), await losingProxy(money.url)];
+    expect(await stored(new Redis(first.url), first)).toBe('200');
+    expect(await stored(moneyConnection(second.url), second)).toBe('100');
+  });
+
+  it('comes back by itself with its scripts, when Redis has restarted with nothing', async () => {
+    const port = await freePort();
+    const first = await startRedisServer({ port });
+    const redis = connect(first.url);
+    await whenReady(redis);
+    await first.stop();
+    const second = await startRedisServer({ port });
+    await whenReady(redis);
+    expect(await redis.ping()).toBe('PONG');
+    await second.stop();
+  });
+});

@@ -1,0 +1,34 @@
+import { describe, expect, it } from '@jest/globals';
+import { queueConnectionOptions, workerConnectionOptions } from './connection.js';
+import { redisKeys } from './keys.js';
+
+describe('what BullMQ connects to', () => {
+  it.each([
+    ['redis://127.0.0.1:6380', { host: '127.0.0.1', port: 6380 }],
+    ['redis://redis', { host: 'redis', port: 6379 }],
+    ['redis://user:p%40ss@redis:6379/2', { host: 'redis', username: 'user', password: 'p@ss', db: 2 }],
+    ['redis://:secret@redis', { password: 'secret' }],
+    ['rediss://redis:6380', { host: 'redis', port: 6380, tls: {} }],
+    ['redis://[::1]:6379', { host: '::1', port: 6379 }],
+  ])('is what %s names', (url, options) => {
+    expect(workerConnectionOptions(url)).toMatchObject(options);
+    expect(queueConnectionOptions(url)).toMatchObject(options);
+  });
+
+  it('has no user, password, database or TLS that the address does not name', () => {
+    expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual(['host', 'maxRetriesPerRequest', 'port', 'retryStrategy']);
+  });
+
+  it('lets workers wait for Redis, and tells who enqueues at once that it is away', () => {
+    expect(workerConnectionOptions('redis://redis').maxRetriesPerRequest).toBeNull();
+    expect(queueConnectionOptions('redis://redis')).toMatchObject({ maxRetriesPerRequest: 0, enableOfflineQueue: false });
+  });
+});
+
+describe('key names', () => {
+  it('all lie in one slot, or no script could move money at every level at once', () => {
+    const names = Object.values(redisKeys).map((name) => (typeof name === 'string' ? name : name('x')));
+    expect(names.every((name) => name.startsWith('{dp}:'))).toBe(true);
+    expect(new Set(names).size).toBe(names.length);
+  });
+});

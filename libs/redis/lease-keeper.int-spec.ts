@@ -1,0 +1,111 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { LEASE_MS } from './hold.store.js';
+import { redisKeys } from './keys.js';
+import { LeaseKeeper } from './lease-keeper.js';
+import { Money } from './money.fixture.js';
+
+let money: Money;
+let keeper: LeaseKeeper;
+const errors: unknown[] = [];
+beforeAll(async () => {
+  money = await Money.start();
+});
+afterAll(() => money.stop());
+beforeEach(async () => {
+  await money.reset();
+  await money.campaign();
+  await money.key();
+  errors.length = 0;
+  keeper = new LeaseKeeper(money.redis, (error) => errors.push(error));
+});
+afterEach(() => {
+  keeper.stop();
+  jest.useRealTimers();
+});
+
+const lease = async (requestId: string) => {
+  const score = await money.redis.zscore(redisKeys.leases, requestId);
+  return score === null ? null : Number(score);
+};
+
+/** One turn of the keeper's clock, with everything but its interval left real. */
+async function turn(): Promise<void> {
+  jest.useFakeTimers({
+    doNotFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'clearImmediate', 'nextTick', 'queueMicrotask', 'Date', 'performance', 'hrtime'],
+  });
+  keeper.start();
+  jest.advanceTimersByTime(LEASE_MS / 3);
+  jest.useRealTimers();
+  await sleep(50);
+}
+
+describe('the leases of a process', () => {
+  it('are renewed to their full length, three times within each', async () => {
+    await money.take('r');
+    await money.lapse('r');
+    keeper.keep('r');
+    await turn();
+    const [seconds] = await money.redis.time();
+    expect((await lease('r'))! - Number(seconds) * 1_000).toBeGreaterThan(LEASE_MS - 1_000);
+    expect(await money.holds.expired(10)).toEqual([]);
+  });
+
+  it('are left to run out once it has let go', async () => {
+    await money.take('r');
+    await money.lapse('r');
+    keeper.keep('r');
+    keeper.release('r');
+    await turn();
+    expect(await lease('r')).toBe(1);
+  });
+
+  it('are left to run out once it has stopped', async () => {
+    await money.take('r');
+    await money.lapse('r');
+    keeper.keep('r');
+    keeper.start();
+    keeper.stop();
+    await sleep(20);
+    expect(await lease('r')).toBe(1);
+  });
+
+  it('are never given to a hold that has ended: it would be swept again and again', async () => {
+    await money.dispatched('r');
+    await money.end('r', 'post', { costNano: 1n });
+    keeper.keep('r');
+    keeper.keep('nobody', 'waiting');
+    await turn();
+    expect(await money.redis.zcard(redisKeys.leases)).toBe(0);
+  });
+
+  it('are renewed for thousands of calls', async () => {
+    const ids = Array.from({ length: 2_500 }, (_, index) => `r${index}`);
+    await money.redis.zadd(redisKeys.leases, ...ids.flatMap((id) => [1, id]));
+    for (const id of ids) keeper.keep(id);
+    await turn();
+    expect(await money.redis.zcount(redisKeys.leases, '-inf', 1)).toBe(0);
+  });
+
+  it('of a call that waits are renewed by its door only until a worker has dispatched it', async () => {
+    for (const id of ['held', 'sent']) await money.take(id);
+    await money.start('sent');
+    for (const id of ['held', 'sent']) {
+      await money.lapse(id);
+      keeper.keep(id, 'waiting');
+    }
+    await turn();
+    expect(await lease('held')).toBeGreaterThan(1);
+    // The worker that dispatched it is silent, and the door that still waits must not hide that from the sweep.
+    expect((await money.holds.expired(10)).map(({ requestId }) => requestId)).toEqual(['sent']);
+  });
+
+  it('report it when Redis does not answer, and go on', async () => {
+    await money.take('r');
+    keeper.keep('r');
+    await money.redis.del(redisKeys.leases);
+    await money.redis.set(redisKeys.leases, 'not a sorted set');
+    await turn();
+    expect(errors).toHaveLength(1);
+  });
+});

@@ -1,0 +1,70 @@
+import { readdirSync } from 'node:fs';
+import { builtinModules } from 'node:module';
+import { join } from 'node:path';
+import { defineConfig } from 'oxlint';
+
+/** The architecture's arrows (DESIGN in one picture: ARCHITECTURE.md), each proved to fail by test/architecture. */
+const APPS = ['ingress', 'moderation', 'forwarding', 'accounting'];
+const LIBS = readdirSync(join(import.meta.dirname, 'libs'));
+const SPECS = ['**/*.spec.ts', '**/*.int-spec.ts', '**/*.e2e-spec.ts', '**/*.fixture.ts'];
+
+interface Restriction {
+  regex: string;
+  message: string;
+  allowTypeImports?: boolean;
+}
+const others = (app: string): Restriction => ({
+  regex: `^(\\.\\./)+(${APPS.filter((other) => other !== app).join('|')})/|(^|/)apps/`,
+  message: 'Apps never import each other: they meet in libs/contracts, by queue or journal.',
+});
+const BOOKS: Restriction = { regex: '^(typeorm|pg|@nestjs/typeorm)(/|$)', message: 'Only accounting knows Postgres.' };
+const TOOLS: Restriction = { regex: '^#libs/(stack|testing)/', message: 'libs/stack and libs/testing run Daypass; no part of it imports them.' };
+// The regex engine has no look-ahead, so what domain/ may not import is spelt out: packages, Node's modules, parents, other libs.
+const IMPURE_MODULES = builtinModules.filter((name) => name !== 'crypto').join('|');
+const IMPURE_LIBS = LIBS.filter((lib) => lib !== 'contracts' && lib !== 'money').join('|');
+const PURE: Restriction = {
+  regex: `^(@[a-z]|[a-z][a-z0-9.-]*(/|$)|node:(${IMPURE_MODULES})$|\\.\\./|#libs/(${IMPURE_LIBS})/)`,
+  message: 'domain/ is pure: it imports libs/contracts, libs/money, node:crypto and its own folder.',
+  // A type is gone when it runs.
+  allowTypeImports: true,
+};
+const NO_APPS: Restriction = { regex: '(^|/)apps/', message: 'Libs never import apps.' };
+const LEAF: Restriction = { regex: '^(#libs/|\\.\\./)', message: 'libs/contracts imports no other lib.' };
+
+const restricted = (files: string[], patterns: Restriction[], excludeFiles: string[] = SPECS) => ({
+  files,
+  excludeFiles,
+  rules: { 'no-restricted-imports': ['error', { patterns }] as ['error', object] },
+});
+
+export default defineConfig({
+  plugins: ['typescript', 'import', 'node', 'promise', 'unicorn', 'oxc'],
+  categories: { correctness: 'error' },
+  env: { node: true },
+  ignorePatterns: ['dist', 'node_modules', 'coverage', '.daypass'],
+  rules: {
+    'import/no-cycle': 'error',
+    'node/no-process-env': 'error',
+    'typescript/no-floating-promises': 'error',
+    'typescript/no-misused-promises': 'error',
+    'typescript/no-explicit-any': 'error',
+    'typescript/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
+    'no-unused-vars': ['error', { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' }],
+    // A matter of taste, and wrong for strings whose characters we count.
+    'typescript/no-misused-spread': 'off',
+    'unicorn/no-useless-spread': 'off',
+    'unicorn/prefer-string-starts-ends-with': 'off',
+  },
+  overrides: [
+    restricted(['libs/**'], [NO_APPS, BOOKS, TOOLS]),
+    restricted(['libs/contracts/**'], [NO_APPS, BOOKS, TOOLS, LEAF]),
+    restricted(['libs/stack/**', 'libs/testing/**'], [NO_APPS, BOOKS]),
+    ...APPS.map((app) => restricted([`apps/${app}/**`], [others(app), TOOLS, ...(app === 'accounting' ? [] : [BOOKS])])),
+    ...APPS.map((app) => restricted([`apps/${app}/**/*.{spec,int-spec,fixture}.ts`], [others(app)], [])),
+    restricted(['apps/*/domain/**'], [PURE]),
+    {
+      files: ['libs/observability/bootstrap.ts', 'libs/stack/**', 'libs/testing/**', 'scripts/**', '**/*.mjs', 'test/**', 'bench/**', ...SPECS],
+      rules: { 'node/no-process-env': 'off' },
+    },
+  ],
+});

@@ -1,0 +1,30 @@
+// `npm start`: prepares what is missing, then hands over to the launcher under the right Node.
+import { spawn } from 'node:child_process';
+import { join } from 'node:path';
+import { Obstacle, prepare, root } from './prepare.mjs';
+
+const SAME_KEYSTROKE_MS = 300;
+let node;
+try {
+  node = prepare();
+} catch (error) {
+  if (!(error instanceof Obstacle)) throw error;
+  process.stderr.write(`${error.message}\n`);
+  process.exit(1);
+}
+
+// In a session of its own: one Ctrl-C reaches us from the terminal and again from npm, and the launcher must see it once.
+const launcher = spawn(node, ['--enable-source-maps', join(root, 'dist/libs/stack/launch.js')], {
+  stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  detached: true,
+  env: { ...process.env, DAYPASS_STARTED_AT_MS: String(Math.round(Date.now() - process.uptime() * 1000)) },
+});
+let lastSignalAt = 0;
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
+  process.on(signal, () => {
+    if (Date.now() - lastSignalAt < SAME_KEYSTROKE_MS) return;
+    lastSignalAt = Date.now();
+    launcher.kill(signal);
+  });
+}
+launcher.on('exit', (code, signal) => process.exit(signal ? 1 : code));
