@@ -17,7 +17,21 @@ export async function createAccountingApp(config: DaypassConfig, logger: Logger,
     routerOptions: { maxParamLength: 200 },
     http: { maxHeaderSize: config.limits.headerBytes },
   });
-  const app = await NestFactory.create<NestFastifyApplication>(AccountingModule.register(config, logger, registry), adapter, { logger: new NestLogger(logger) });
+  const app = await NestFactory.create<NestFastifyApplication>(AccountingModule.register(config, logger, registry), adapter, {
+    logger: new NestLogger(logger),
+    bodyParser: false,
+  });
+  takeJson(app);
   serveDocs(app);
   return app;
+}
+
+/** Clients name JSON as the content type even where they send nothing (revoke, rotate): no body is an empty one. */
+function takeJson(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  const parse = fastify.getDefaultJsonParser('error', 'error');
+  fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
+    if (text === '') done(null, undefined);
+    else void parse(request, text, done);
+  });
 }

@@ -4,10 +4,12 @@ import { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
+import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import { createLogger } from '#libs/observability/logger.js';
 import { createRegistry } from '#libs/observability/ops-server.js';
 import { HoldStore, type EndRequest, type HoldAnswer } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
 import { startTestStores, type TestStores } from '#libs/testing/stores.js';
 import { createAccountingApp } from './accounting.app.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
@@ -121,6 +123,19 @@ export class AccountingFixture {
     if (code !== 'ok') throw new Error(code);
     await this.dispatch(requestId);
     await this.end(key, requestId, 'post', costNano);
+  }
+
+  /** What visitors were told, by request id. */
+  async answers(): Promise<Map<string, Reply>> {
+    const box = new ContentBox(this.config.secrets.contentKey);
+    const entries = await this.redis.xrangeBuffer(redisKeys.reply('ingress'), '-', '+');
+    return new Map(
+      entries.flatMap(([, fields]) => {
+        const value = (name: string) => fields[fields.findIndex((field, index) => index % 2 === 0 && field.toString() === name) + 1]!;
+        const requestId = value('id').toString();
+        return [[requestId, replySchema.parse(JSON.parse(box.open(value('payload'), requestId)))] as const];
+      }),
+    );
   }
 
   async drained(): Promise<void> {

@@ -1,4 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
@@ -26,6 +28,8 @@ import { failureOf, UpstreamClient } from './upstream.client.js';
 export type Next = { done: true } | { done: false; waitMs: number };
 
 const DONE: Next = { done: true };
+const START_ATTEMPTS = 4;
+const START_PAUSE_MS = 500;
 
 /** One call: takes its turn, goes upstream once, and is settled whatever happens. */
 @Injectable()
@@ -52,10 +56,7 @@ export class Forwarder {
     // From here on the visitor's leaving is heard, so that it cannot fall between the dispatch and the call.
     const controller = this.cancels.track(requestId);
     try {
-      const [sealed, start] = await Promise.all([
-        this.redis.getBuffer(redisKeys.body(requestId)),
-        this.holds.start({ requestId, lane, tokens, ...this.lanes.limitsOf(lane) }),
-      ]);
+      const [sealed, start] = await Promise.all([this.redis.getBuffer(redisKeys.body(requestId)).catch(() => null), this.start(ticket, tokens)]);
       if (start.code !== 'started') return await this.notStarted(ticket, start);
       const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
       if (!sealed) {
@@ -65,6 +66,19 @@ export class Forwarder {
       return await this.call(ticket, start.attempt, queueMs, sealed, controller);
     } finally {
       this.cancels.forget(requestId);
+    }
+  }
+
+  /** Repeated when the answer is lost: nothing was sent yet, and the nonce tells the script that it is still the same attempt. */
+  private async start({ requestId, lane }: Ticket, tokens: number): Promise<StartAnswer> {
+    const call = { requestId, lane, tokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.holds.start(call);
+      } catch (error) {
+        if (attempt >= START_ATTEMPTS) throw error;
+        await sleep(START_PAUSE_MS * attempt);
+      }
     }
   }
 

@@ -31,29 +31,28 @@ export class ErrorFilter implements ExceptionFilter {
 
   private read(exception: unknown, request: FastifyRequest): DaypassError {
     if (exception instanceof DaypassError) return exception;
-    const known = fromFastify(exception);
+    const known = exception instanceof HttpException ? fromHttp(exception.getStatus(), request) : null;
     if (known) return known;
-    if (exception instanceof HttpException && exception.getStatus() === 404) {
-      return new DaypassError('unknown_url', `Unknown request URL: ${request.method} ${request.url.slice(0, 200)}. Daypass serves /v1/chat/completions, /v1/models and /v1/key.`);
-    }
     this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
     return new DaypassError('internal_error', 'Something went wrong inside Daypass. The request id helps the operator to find out what.');
   }
 }
 
-/** What Fastify refuses before a controller sees the request. */
-function fromFastify(exception: unknown): DaypassError | null {
-  const { code, statusCode } = (exception ?? {}) as { code?: string; statusCode?: number };
-  switch (code) {
-    case 'FST_ERR_CTP_BODY_TOO_LARGE':
-      return new DaypassError('request_too_large', 'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.');
-    case 'FST_ERR_CTP_INVALID_MEDIA_TYPE':
-      return new DaypassError('unsupported_content_type', "The content type is not supported: send JSON with the header 'content-type: application/json'.");
-    case 'FST_ERR_CTP_EMPTY_JSON_BODY':
-    case 'FST_ERR_CTP_INVALID_JSON_BODY':
-    case 'FST_ERR_CTP_INVALID_CONTENT_LENGTH':
+/** What Fastify refuses before a controller sees the request, and Nest wraps by its status. */
+function fromHttp(status: number, request: FastifyRequest): DaypassError | null {
+  switch (status) {
+    case 400:
       return new DaypassError('invalid_json', 'The request body is not valid JSON.');
+    case 404:
+      return new DaypassError(
+        'unknown_url',
+        `Unknown request URL: ${request.method} ${request.url.slice(0, 200)}. Daypass serves /v1/chat/completions, /v1/models and /v1/key.`,
+      );
+    case 413:
+      return new DaypassError('request_too_large', 'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.');
+    case 415:
+      return new DaypassError('unsupported_content_type', "The content type is not supported: send JSON with the header 'content-type: application/json'.");
     default:
-      return exception instanceof SyntaxError || statusCode === 400 ? new DaypassError('invalid_json', 'The request body is not valid JSON.') : null;
+      return null;
   }
 }

@@ -20,6 +20,8 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.requestTimeoutMs, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket),
   });
+  // Fastify reads plain text too, which nothing here understands.
+  adapter.getInstance().removeContentTypeParser('text/plain');
   // A request without a well-formed key is refused before its body is read.
   adapter.getInstance().addHook('onRequest', (request, _reply, done) => {
     done(request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null ? invalidKey() : undefined);

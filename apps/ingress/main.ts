@@ -17,6 +17,7 @@ void bootstrap('ingress', async (config, logger) => {
   const registry = createRegistry('ingress');
   const app = await NestFactory.create<NestFastifyApplication>(IngressModule.register(config, logger, registry), createHttpAdapter(config), {
     logger: new NestLogger(logger),
+    bodyParser: false,
   });
   app.useGlobalFilters(app.get(ErrorFilter));
   // The tokenizer loads its tables at the first use; the first visitor should not wait for that.

@@ -108,15 +108,24 @@ describe('ending a hold', () => {
     expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 1_000 }));
   });
 
-  it('takes its lease and its body away, and keeps the outcome for a day', async () => {
+  it('is refused for another key or campaign than the hold is of, and moves nothing', async () => {
+    await money.dispatched('r');
+    const before = await money.everything();
+    await expect(money.end('r', 'post', { costNano: 1n, keyId: 'other' })).rejects.toThrow(/another key/);
+    await expect(money.end('r', 'void', { campaignId: 'other' })).rejects.toThrow(/another key or campaign/);
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('takes its lease and its body away, and keeps the outcome for an hour, a presumed one for a day', async () => {
     await money.dispatched('r');
     await money.redis.set(redisKeys.body('r'), 'sealed');
     await money.end('r', 'post', { costNano: 1n });
     expect(await money.redis.zscore(redisKeys.leases, 'r')).toBeNull();
     expect(await money.redis.exists(redisKeys.body('r'))).toBe(0);
-    const life = await money.redis.pttl(redisKeys.hold('r'));
-    expect(life).toBeGreaterThan(23 * 3_600_000);
-    expect(life).toBeLessThanOrEqual(24 * 3_600_000);
+    await money.dispatched('p');
+    await money.end('p', 'presume');
+    const hours = async (requestId: string) => Math.round((await money.redis.pttl(redisKeys.hold(requestId))) / 3_600_000);
+    expect([await hours('r'), await hours('p')]).toEqual([1, 24]);
   });
 
   it('leaves the body of a call that goes on', async () => {

@@ -5,8 +5,9 @@ import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { redisKeys } from './keys.js';
 import { defineScript, type Script } from './scripts.js';
 
-/** An ended hold is kept this long, so that late repeats find their first outcome. */
-const ENDED_HOLD_RETENTION_MS = 24 * 3_600_000;
+/** An ended hold is kept this long, so that late repeats find their first outcome; a presumed one, so that it can be corrected. */
+const ENDED_HOLD_RETENTION_MS = 3_600_000;
+const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
 const REPLY_STREAM_MAX_ENTRIES = 50_000;
 const REPLY_STREAM_LIFE_MS = 120_000;
 
@@ -160,10 +161,10 @@ export class HoldStore {
     }
   }
 
-  /** Reserves the lane and records the dispatch. `rpm` and `tpm` 0 mean unlimited. */
-  async start(call: { requestId: string; lane: string; tokens: number; rpm: number; tpm: number }): Promise<StartAnswer> {
+  /** Reserves the lane and records the dispatch. `rpm` and `tpm` 0 mean unlimited. Repeated with the same nonce it gives the same answer. */
+  async start(call: { requestId: string; lane: string; tokens: number; rpm: number; tpm: number; nonce: string }): Promise<StartAnswer> {
     const keys = [redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane)];
-    const [code, first, second] = (await this.startScript(keys, [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS])) as [string, string, string];
+    const [code, first, second] = (await this.startScript(keys, [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce])) as [string, string, string];
     switch (code) {
       case 'started':
         return { code, attempt: Number(first), nowMs: Number(second) };
@@ -208,6 +209,7 @@ export class HoldStore {
       end.strike ? 1 : 0,
       REPLY_STREAM_MAX_ENTRIES,
       REPLY_STREAM_LIFE_MS,
+      PRESUMED_HOLD_RETENTION_MS,
     ];
     const [outcome, state, paid, absorbed, available] = (await this.endScript(keys, args)) as [string, string, string, string, string];
     return {

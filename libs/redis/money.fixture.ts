@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { startRedisServer } from '#libs/stack/redis-server.js';
 import { AccountStore, type CampaignProjection, type KeyProjection } from './account.store.js';
@@ -94,8 +95,8 @@ export class Money {
     );
   }
 
-  start(requestId: string, changes: Partial<{ lane: string; tokens: number; rpm: number; tpm: number }> = {}): Promise<StartAnswer> {
-    return this.holds.start({ requestId, lane: 'lane', tokens: 100, rpm: 0, tpm: 0, ...changes });
+  start(requestId: string, changes: Partial<{ lane: string; tokens: number; rpm: number; tpm: number; nonce: string }> = {}): Promise<StartAnswer> {
+    return this.holds.start({ requestId, lane: 'lane', tokens: 100, rpm: 0, tpm: 0, nonce: randomUUID(), ...changes });
   }
 
   end(requestId: string, transition: EndRequest['transition'], changes: Partial<EndRequest> = {}): Promise<EndAnswer> {

@@ -40,6 +40,14 @@ describe('starting a call', () => {
     expect(await money.everything()).toEqual(before);
   });
 
+  it('is answered the same way again to a worker that lost the answer, and reserves nothing twice', async () => {
+    await money.take('r');
+    await money.start('r', { nonce: 'mine' });
+    expect(await money.start('r', { nonce: 'mine' })).toMatchObject({ code: 'started', attempt: 1 });
+    expect(await money.start('r', { nonce: "another's" })).toEqual({ code: 'ended', state: 'dispatched' });
+    expect(await lane()).toEqual({ requests: 1, tokens: 100 });
+  });
+
   it('happens once where two workers have the same job', async () => {
     await money.take('r');
     const answers = await Promise.all(Array.from({ length: 20 }, () => money.start('r')));

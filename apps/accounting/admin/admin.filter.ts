@@ -23,26 +23,29 @@ export class AdminFilter implements ExceptionFilter {
 
   private read(exception: unknown, request: FastifyRequest): AdminError {
     if (exception instanceof AdminError) return exception;
-    const known = fromFastify(exception) ?? fromStores(exception);
+    if (exception instanceof HttpException) return fromHttp(exception, request);
+    const known = fromStores(exception);
     if (known) {
       if (known.status >= 500) this.logger.warn({ err: exception, requestId: request.id }, 'a store does not answer');
       return known;
-    }
-    if (exception instanceof HttpException && exception.getStatus() === 404) {
-      return new AdminError('not_found', `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`);
     }
     this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
     return new AdminError('internal_error', 'Something went wrong inside Daypass. The log of the accounting service has it under this request id.');
   }
 }
 
-function fromFastify(exception: unknown): AdminError | null {
-  const { code, statusCode } = (exception ?? {}) as { code?: string; statusCode?: number };
-  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new AdminError('request_too_large', 'The request body is too large.');
-  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new AdminError('unsupported_content_type', "Send JSON with the header 'content-type: application/json'.");
-  return exception instanceof SyntaxError || code?.startsWith('FST_ERR_CTP') || statusCode === 400
-    ? new AdminError('invalid_request', 'The request body is not valid JSON.')
-    : null;
+/** What Fastify refuses before a controller sees it; Nest hands it on as a status without its code. */
+function fromHttp(exception: HttpException, request: FastifyRequest): AdminError {
+  switch (exception.getStatus()) {
+    case 404:
+      return new AdminError('not_found', `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`);
+    case 413:
+      return new AdminError('request_too_large', 'The request body is too large.');
+    case 415:
+      return new AdminError('unsupported_content_type', "Send JSON with the header 'content-type: application/json'.");
+    default:
+      return new AdminError('invalid_request', 'The request body is not valid JSON.');
+  }
 }
 
 function fromStores(exception: unknown): AdminError | null {

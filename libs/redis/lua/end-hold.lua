@@ -12,8 +12,9 @@
 
   KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
-        6 reply payload ('' for none)  7 retention of the ended hold (ms)  8 strike (0 | 1)
+        6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
+        11 retention of a presumed hold (ms)
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
     outcome: applied · repeated · corrected · running · missing · leased · refused
 ]]
@@ -22,6 +23,8 @@
 local hold = redis.call('HMGET', KEYS[1], 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day')
 local state = hold[1]
 if not state then return { 'missing', '', '0', '0', '0' } end
+-- The caller names the accounts, the hold knows them: money must not move elsewhere.
+if KEYS[2]:sub(-#hold[2]) ~= hold[2] or KEYS[3]:sub(-#hold[3]) ~= hold[3] then return redis.error_reply('ERR the hold belongs to another key or campaign') end
 local transition, cost = ARGV[2], tonumber(ARGV[3])
 local amount = tonumber(hold[4])
 -- An error in mid-script keeps what was written before it, so whatever could raise one is settled before the money moves.
@@ -87,7 +90,7 @@ if used >= 0 then
 end
 
 redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
-redis.call('PEXPIRE', KEYS[1], ARGV[7])
+redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('DEL', KEYS[8])
 journal(kind, paid, absorbed)

@@ -1,8 +1,9 @@
 --[[
   Reserves the lane's capacity and records the dispatch, in one step: held → dispatched, before the socket opens.
+  A caller whose answer was lost asks again with its nonce, before it sent anything, and hears `started` again.
 
   KEYS: 1 hold  2 leases  3 lane window
-  ARGV: 1 request id  2 tokens to reserve  3 lane rpm (0: unlimited)  4 lane tpm (0: unlimited)  5 lease (ms)
+  ARGV: 1 request id  2 tokens to reserve  3 lane rpm (0: unlimited)  4 lane tpm (0: unlimited)  5 lease (ms)  6 nonce of the caller
   Output: { code, … }
     started    attempt, now
     wait       ms until the lane has room
@@ -12,7 +13,8 @@
 ]]
 --@include common
 --@include window
-local hold = redis.call('HMGET', KEYS[1], 'state', 'deadline_ms', 'attempt')
+local hold = redis.call('HMGET', KEYS[1], 'state', 'deadline_ms', 'attempt', 'nonce')
+if hold[1] == 'dispatched' and hold[4] == ARGV[6] then return { 'started', hold[3], int(now_milliseconds()) } end
 if hold[1] ~= 'held' then return { 'ended', hold[1] or 'missing' } end
 local now = now_milliseconds()
 local deadline = tonumber(hold[2])
@@ -29,6 +31,6 @@ end
 
 window_add(KEYS[3], window, 1, tokens)
 local attempt = (tonumber(hold[3]) or 0) + 1
-redis.call('HSET', KEYS[1], 'state', 'dispatched', 'attempt', attempt, 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
+redis.call('HSET', KEYS[1], 'state', 'dispatched', 'attempt', attempt, 'nonce', ARGV[6], 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
 redis.call('ZADD', KEYS[2], int(now + tonumber(ARGV[5])), ARGV[1])
 return { 'started', tostring(attempt), int(now) }
