@@ -3,7 +3,7 @@ import { builtinModules } from 'node:module';
 import { join } from 'node:path';
 import { defineConfig } from 'oxlint';
 
-/** The architecture's arrows (DESIGN in one picture: ARCHITECTURE.md), each proved to fail by test/architecture. */
+/** The architecture's arrows (ARCHITECTURE.md), each proved to fail by test/architecture. */
 const APPS = ['ingress', 'moderation', 'forwarding', 'accounting'];
 const LIBS = readdirSync(join(import.meta.dirname, 'libs'));
 const SPECS = ['**/*.spec.ts', '**/*.int-spec.ts', '**/*.e2e-spec.ts', '**/*.fixture.ts'];

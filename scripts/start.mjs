@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Obstacle, prepare, root } from './prepare.mjs';
 
 const SAME_KEYSTROKE_MS = 300;
+const PARENT_POLL_MS = 500;
 let node;
 try {
   node = prepare();
@@ -20,11 +21,20 @@ const launcher = spawn(node, ['--enable-source-maps', join(root, 'dist/libs/stac
   env: { ...process.env, DAYPASS_STARTED_AT_MS: String(Math.round(Date.now() - process.uptime() * 1000)) },
 });
 let lastSignalAt = 0;
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
-  process.on(signal, () => {
-    if (Date.now() - lastSignalAt < SAME_KEYSTROKE_MS) return;
-    lastSignalAt = Date.now();
-    launcher.kill(signal);
-  });
+function stop(signal) {
+  if (Date.now() - lastSignalAt < SAME_KEYSTROKE_MS) return;
+  lastSignalAt = Date.now();
+  launcher.kill(signal);
 }
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(signal));
 launcher.on('exit', (code, signal) => process.exit(signal ? 1 : code));
+
+// Where npm itself is killed nobody passes a signal on: an adopted process ends by itself.
+if (process.env.npm_lifecycle_event) {
+  const parent = process.ppid;
+  const watch = setInterval(() => {
+    if (process.ppid === parent) return;
+    clearInterval(watch);
+    stop('SIGTERM');
+  }, PARENT_POLL_MS);
+}

@@ -34,6 +34,11 @@ export class AccountProjector {
     return account instanceof Key ? this.accounts.projectKey(keyProjection(account)) : this.accounts.projectCampaign(campaignProjection(account));
   }
 
+  /** @throws when Redis does not answer */
+  async assertReachable(): Promise<void> {
+    await this.redis.ping();
+  }
+
   /** Sends committed rows and marks what arrived. @throws when Redis did not take them all; the pending loop goes on trying */
   async project(accounts: readonly Account[]): Promise<void> {
     const answers = await Promise.all(accounts.map((account) => this.send(account)));
@@ -41,7 +46,8 @@ export class AccountProjector {
       const { code, usedNano } = answers[index]!;
       // A newer version there may be a later change, or one that never was committed: repair tells them apart.
       if (code === 'stale') this.ahead.set(account.id, account);
-      if (code === 'below') this.logger.error({ account: account.id, usedNano: usedNano.toString() }, 'a budget no longer covers what is used; Redis keeps the former one');
+      if (code === 'below')
+        this.logger.error({ account: account.id, usedNano: usedNano.toString() }, 'a budget no longer covers what is used; Redis keeps the former one');
       return code === 'projected';
     });
     await this.mark(this.source.manager, arrived);
@@ -98,7 +104,12 @@ export class AccountProjector {
   async projectPending(): Promise<number> {
     let sent = 0;
     for (const entity of [Campaign, Key]) {
-      const rows = await this.source.manager.createQueryBuilder(entity, 'row').where('row.projected_version < row.version').orderBy('row.id').limit(SCAN_BATCH).getMany();
+      const rows = await this.source.manager
+        .createQueryBuilder(entity, 'row')
+        .where('row.projected_version < row.version')
+        .orderBy('row.id')
+        .limit(SCAN_BATCH)
+        .getMany();
       if (rows.length > 0) await this.project(rows);
       sent += rows.length;
     }

@@ -35,6 +35,8 @@ export class AccountWriter {
 
   /** All of them or none. `make` may refuse by throwing. @throws AdminError `not_projected` when stored but not in force yet */
   async create<T extends Account>(make: (manager: EntityManager) => Promise<{ accounts: T[]; transfers: Transfer[] }>): Promise<T[]> {
+    // A key that is stored but not in force would be told without its secret: better to store nothing.
+    await this.projector.assertReachable();
     const accounts = await this.source.transaction(async (manager) => {
       const made = await make(manager);
       await manager.insert(made.accounts[0]!.constructor, made.accounts);
@@ -69,7 +71,8 @@ export class AccountWriter {
       });
     } catch (error) {
       // Redis may have taken the reduction though it was not committed, or though its answer was lost.
-      if (reduced) await this.projector.repair(reduced).catch((failure: unknown) => this.logger.error({ err: failure }, 'a refused change will be put right shortly'));
+      if (reduced)
+        await this.projector.repair(reduced).catch((failure: unknown) => this.logger.error({ err: failure }, 'a refused change will be put right shortly'));
       throw error;
     }
     await this.bringIntoForce([changed]);
@@ -94,15 +97,23 @@ export class AccountWriter {
       await this.projector.project(accounts);
     } catch (error) {
       this.logger.warn({ err: error, accounts: accounts.length }, 'stored, but not projected yet');
-      throw new AdminError('not_projected', 'The change is stored and will come into force by itself; at the moment Redis does not take it. Do not send it again.', {
-        details: { ids: accounts.slice(0, 1_000).map(({ id }) => id) },
-      });
+      throw new AdminError(
+        'not_projected',
+        'The change is stored and will come into force by itself; at the moment Redis does not take it. Do not send it again.',
+        {
+          details: { ids: accounts.slice(0, 1_000).map(({ id }) => id) },
+        },
+      );
     }
   }
 }
 
 /** Finds and locks. @throws AdminError `not_found` */
-export async function lockCampaign(manager: EntityManager, slug: string, mode: 'pessimistic_write' | 'pessimistic_read' = 'pessimistic_write'): Promise<Campaign> {
+export async function lockCampaign(
+  manager: EntityManager,
+  slug: string,
+  mode: 'pessimistic_write' | 'pessimistic_read' = 'pessimistic_write',
+): Promise<Campaign> {
   const campaign = await manager.findOne(Campaign, { where: { slug }, lock: { mode } });
   if (!campaign) throw new AdminError('not_found', `There is no campaign '${slug.slice(0, 100)}'.`, { param: 'campaign' });
   return campaign;

@@ -85,11 +85,21 @@ export class AccountingFixture {
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, body: response.headers.get('content-type')?.includes('json') ? (JSON.parse(text) as unknown) : text };
+    return {
+      status: response.status,
+      headers: response.headers,
+      body: response.headers.get('content-type')?.includes('json') ? (JSON.parse(text) as unknown) : text,
+    };
   }
 
   async createCampaign(slug: string, terms: object = {}): Promise<AdminAnswer['body']> {
-    const { status, body } = await this.admin('POST', '/admin/v1/campaigns', { slug, name: slug, budget_usd: '10.00', models: ['gpt-5.4-mini', 'gpt-5.4-nano'], ...terms });
+    const { status, body } = await this.admin('POST', '/admin/v1/campaigns', {
+      slug,
+      name: slug,
+      budget_usd: '10.00',
+      models: ['gpt-5.4-mini', 'gpt-5.4-nano'],
+      ...terms,
+    });
     if (status !== 201) throw new Error(JSON.stringify(body));
     return body;
   }
@@ -104,11 +114,14 @@ export class AccountingFixture {
   async hold(key: { id: string }, requestId: string, amountNano: bigint): Promise<HoldAnswer> {
     const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
     const call = { requestId, keyId: key.id, campaignId: campaignId!, fixedNano: amountNano, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1 };
-    return this.holds.take({ ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' }, { journalEntries: 1e6, operatorDayNano: undefined });
+    return this.holds.take(
+      { ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' },
+      { journalEntries: 1e6, operatorDayNano: undefined },
+    );
   }
 
   async dispatch(requestId: string): Promise<void> {
-    const { code } = await this.holds.start({ requestId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0 });
+    const { code } = await this.holds.start({ requestId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0, nonce: requestId });
     if (code !== 'started') throw new Error(code);
   }
 

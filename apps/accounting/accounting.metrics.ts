@@ -20,7 +20,11 @@ export class AccountingMetrics {
   constructor(@Inject(REGISTRY) registry: Registry) {
     const registers = [registry];
     this.events = new Counter({ name: 'daypass_journal_events_total', help: 'Journal events booked, by kind', labelNames: ['kind'], registers });
-    this.rejected = new Counter({ name: 'daypass_journal_rejected_total', help: 'Journal entries that could not be booked; see ledger.rejected_events', registers });
+    this.rejected = new Counter({
+      name: 'daypass_journal_rejected_total',
+      help: 'Journal entries that could not be booked; see ledger.rejected_events',
+      registers,
+    });
     this.batchSeconds = new Histogram({
       name: 'daypass_journal_batch_seconds',
       help: 'From a batch read to a batch acknowledged',
@@ -31,7 +35,12 @@ export class AccountingMetrics {
     this.spend = new Counter({ name: 'daypass_spend_usd_total', help: 'Dollars booked to upstreams, before refunds', registers });
     this.refunded = new Counter({ name: 'daypass_refunded_usd_total', help: 'Dollars that corrections of presumed calls took back from upstreams', registers });
     this.absorbed = new Counter({ name: 'daypass_absorbed_usd_total', help: 'Dollars that the operator paid beyond what was held; should stay 0', registers });
-    this.swept = new Counter({ name: 'daypass_swept_holds_total', help: 'Holds ended because their holder fell silent', labelNames: ['transition'], registers });
+    this.swept = new Counter({
+      name: 'daypass_swept_holds_total',
+      help: 'Holds ended because their holder fell silent',
+      labelNames: ['transition'],
+      registers,
+    });
     this.pending = new Gauge({ name: 'daypass_projections_pending', help: 'Keys and campaigns whose last change Redis does not have yet', registers });
     this.rebuilds = new Counter({ name: 'daypass_rebuilds_total', help: 'Times that Redis was rebuilt from the ledger', registers });
   }

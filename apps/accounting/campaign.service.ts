@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, QueryFailedError } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { policyWarnings } from '#libs/contracts/policy.js';
 import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
@@ -84,7 +85,11 @@ export class CampaignService {
       (current) => {
         const budgetNano = current.budgetNano + amountNano;
         if (budgetNano > MAX_AMOUNT_NANO) {
-          throw new AdminError('invalid_request', `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`, { param: 'amount_usd' });
+          throw new AdminError(
+            'invalid_request',
+            `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`,
+            { param: 'amount_usd' },
+          );
         }
         return { change: { budgetNano }, transfers: (version) => budgetTransfers(current, budgetNano, version) };
       },
@@ -119,7 +124,7 @@ export class CampaignService {
     const warnings = campaign.models
       .filter((model) => this.prices.find(model) === null)
       .map((model) => `models: nobody knows what '${model}' costs, so calls to it are refused; set its price in DAYPASS_CONFIG`);
-    return { ...(await this.showOne(campaign)), warnings };
+    return { ...(await this.showOne(campaign)), warnings: [...warnings, ...policyWarnings(campaign.moderation)] };
   }
 
   private async showOne(campaign: Campaign): Promise<CampaignView> {

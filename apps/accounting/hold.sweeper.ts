@@ -51,7 +51,10 @@ export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShu
   private async end(hold: ExpiredHold): Promise<void> {
     const error =
       hold.state === 'dispatched'
-        ? new DaypassError('upstream_outcome_unknown', 'The call was sent upstream, but its end was not seen. What it may have cost is booked until a report corrects it.')
+        ? new DaypassError(
+            'upstream_outcome_unknown',
+            'The call was sent upstream, but its end was not seen. What it may have cost is booked until a report corrects it.',
+          )
         : new DaypassError('overloaded', 'The call was not sent upstream in time and cost nothing. Try again.');
     const { outcome, state } = await this.holds.end({
       ...hold,

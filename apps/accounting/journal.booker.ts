@@ -48,7 +48,8 @@ export class JournalBooker {
     });
     this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));
     this.metrics.entriesRejected(rejected.length);
-    for (const { journalId, reason } of rejected) this.logger.error({ journalId, reason }, 'a journal entry cannot be booked; it is kept in ledger.rejected_events');
+    for (const { journalId, reason } of rejected)
+      this.logger.error({ journalId, reason }, 'a journal entry cannot be booked; it is kept in ledger.rejected_events');
   }
 }
 

@@ -11,6 +11,7 @@ import { JournalStream, type JournalEntry } from './journal.stream.js';
 
 const CLAIM_EVERY_MS = 10_000;
 const BACKOFF_MAX_MS = 5_000;
+const STOP_PATIENCE_MS = 5_000;
 
 /**
  * Moves the journal into the ledger: read → one transaction → commit → acknowledge → trim. Several processes may drain
@@ -45,7 +46,10 @@ export class JournalDrain implements OnApplicationBootstrap, BeforeApplicationSh
 
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
+    // A batch under way is finished; a Redis that is away must not hold up the shutdown.
+    const impatience = setTimeout(() => this.stream.close(), STOP_PATIENCE_MS);
     await this.running;
+    clearTimeout(impatience);
     this.stream.close();
   }
 
@@ -58,6 +62,11 @@ export class JournalDrain implements OnApplicationBootstrap, BeforeApplicationSh
       } catch (error) {
         failures++;
         this.unreadOwn = true;
+        // Told above all while it grows.
+        await this.stream.length().then(
+          (entries) => this.metrics.journalLag(entries),
+          () => undefined,
+        );
         this.logger.warn({ err: error, failures }, 'the journal waits: its last batch could not be booked');
         await sleep(Math.min(50 * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS), undefined, { signal: this.stopping.signal }).catch(() => undefined);
       }

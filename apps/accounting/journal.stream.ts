@@ -39,7 +39,10 @@ export class JournalStream {
   }
 
   async claimAbandoned(): Promise<JournalEntry[]> {
-    const [, entries] = (await this.redis.xautoclaim(redisKeys.journal, JOURNAL_GROUP, this.consumer, ABANDONED_AFTER_MS, '0-0', 'COUNT', BATCH)) as [string, RawEntry[]];
+    const [, entries] = (await this.redis.xautoclaim(redisKeys.journal, JOURNAL_GROUP, this.consumer, ABANDONED_AFTER_MS, '0-0', 'COUNT', BATCH)) as [
+      string,
+      RawEntry[],
+    ];
     return entries.map(toEntry);
   }
 

@@ -127,7 +127,8 @@ function refuseRevoked(key: Key): void {
 
 function refuseStrangers(models: readonly string[] | null | undefined, campaign: Campaign): void {
   const stranger = strangerAmong(models, campaign.models);
-  if (stranger !== undefined) throw new AdminError('invalid_request', `models: '${stranger}' is not a model of the campaign '${campaign.slug}'.`, { param: 'models' });
+  if (stranger !== undefined)
+    throw new AdminError('invalid_request', `models: '${stranger}' is not a model of the campaign '${campaign.slug}'.`, { param: 'models' });
 }
 
 function expiryOf(request: ChangeKey, current: Key): Date | null {

@@ -71,7 +71,9 @@ export class RedisRebuild {
     await this.projector.eachBatch(Campaign, bring);
     await this.projector.eachBatch(Key, bring);
     await this.setOperatorDay(runner);
-    const [state] = await runner.query(`INSERT INTO access.state (name, value) VALUES ('epoch', 1) ON CONFLICT (name) DO UPDATE SET value = state.value + 1 RETURNING value`);
+    const [state] = await runner.query(
+      `INSERT INTO access.state (name, value) VALUES ('epoch', 1) ON CONFLICT (name) DO UPDATE SET value = state.value + 1 RETURNING value`,
+    );
     const epoch = (state as { value: number }).value;
     await this.redis.set(redisKeys.epoch, epoch);
     this.metrics.rebuilt();
@@ -123,5 +125,8 @@ export class RedisRebuild {
 function presumption({ requestId, keyId, campaignId, amountNano }: OpenHold) {
   const amount = amountNano.toString();
   const detail = JSON.stringify({ reason: 'redis lost' });
-  return transferOf({ kind: 'presume', request: requestId, key: keyId, campaign: campaignId, amount, paid: amount, absorbed: '0', at_ms: Date.now(), detail }, null);
+  return transferOf(
+    { kind: 'presume', request: requestId, key: keyId, campaign: campaignId, amount, paid: amount, absorbed: '0', at_ms: Date.now(), detail },
+    null,
+  );
 }

@@ -51,7 +51,7 @@ export class Forwarder {
   ) {}
 
   async forward(ticket: Ticket): Promise<Next> {
-    const { requestId, lane } = ticket;
+    const { requestId } = ticket;
     const tokens = ticket.inputTokens + ticket.capTokens * ticket.choices;
     // From here on the visitor's leaving is heard, so that it cannot fall between the dispatch and the call.
     const controller = this.cancels.track(requestId);

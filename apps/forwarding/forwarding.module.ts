@@ -21,6 +21,9 @@ import { UpstreamClient } from './upstream.client.js';
 export class ForwardingModule {
   static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
     const lanes = new LaneTable(config.file.lanes).names();
+    for (const [lane, { rpd, tpd, ipm }] of Object.entries(config.file.lanes)) {
+      if (rpd ?? tpd ?? ipm) logger.warn({ lane }, 'rpd, tpd and ipm of a lane are not paced yet; rpm and tpm are');
+    }
     return {
       module: ForwardingModule,
       imports: [

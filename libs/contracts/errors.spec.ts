@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DaypassError, ERRORS, type ErrorCode } from './errors.js';
 
 describe('the error catalogue', () => {
-  // The table of DESIGN.md section 5, which is checked from outside.
+  // What clients rely on, spelt out once more.
   const fixed: [number, ErrorCode, boolean][] = [
     [401, 'invalid_api_key', false],
     [403, 'key_suspended', false],

@@ -1,5 +1,5 @@
 /**
- * The one catalogue of what a visitor can be told (DESIGN.md section 5). Only the HTTP edge reads `status`.
+ * The one catalogue of what a visitor can be told. Only the HTTP edge reads `status`.
  * `retry` becomes `x-should-retry`, which both official SDKs obey before anything else.
  */
 export const ERRORS = {
@@ -11,7 +11,6 @@ export const ERRORS = {
   key_suspended: { status: 403, type: 'permission_error', retry: false },
   model_not_found: { status: 404, type: 'invalid_request_error', retry: false },
   unknown_url: { status: 404, type: 'invalid_request_error', retry: false },
-  method_not_allowed: { status: 405, type: 'invalid_request_error', retry: false },
   request_timeout: { status: 408, type: 'invalid_request_error', retry: false },
   request_too_large: { status: 413, type: 'invalid_request_error', retry: false },
   unsupported_content_type: { status: 415, type: 'invalid_request_error', retry: false },
@@ -67,7 +66,7 @@ export class DaypassError extends Error {
     this.param = options.param;
     this.details = options.details;
     this.retryAfterMs = options.retryAfterMs;
-    // Both official SDKs ignore a wait above 60 s and would retry far too early (FACTS).
+    // Both official SDKs ignore a wait above 60 s and would retry far too early.
     this.retry = (options.retry ?? ERRORS[code].retry) && (options.retryAfterMs ?? 0) <= 60_000;
   }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** The categories of `omni-moderation-2024-09-26` (FACTS: OpenAI's moderation guide). */
+/** The categories of `omni-moderation-2024-09-26` (OpenAI, "Moderation"). */
 export const MODERATION_CATEGORIES = [
   'harassment',
   'harassment/threatening',
@@ -17,6 +17,16 @@ export const MODERATION_CATEGORIES = [
   'violence/graphic',
 ] as const;
 
+const count = z.number().int().min(1).max(1_000_000);
+
+/** When repeated refusals have consequences. Counted and shown; acting on them comes with a later release. */
+const strikesSchema = z.strictObject({
+  cooldown_after: count.optional(),
+  cooldown_seconds: count.optional(),
+  suspend_after: count.optional(),
+  window_seconds: count.optional(),
+});
+
 /**
  * A campaign's moderation policy. `parallel`, `window` and `trail` are served as `gate` until their own release:
  * stricter than asked, never laxer.
@@ -27,9 +37,21 @@ export const moderationPolicySchema = z.strictObject({
   /** Category → score from 0 to 1 at which it counts as flagged; a category not named uses the model's own flag. */
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).default({}),
   on_unavailable: z.enum(['closed', 'open']).default('closed'),
+  strikes: strikesSchema.optional(),
 });
 
 export type ModerationPolicy = z.infer<typeof moderationPolicySchema>;
+
+/** What of a policy is not served to the letter yet, in words for whoever sets it. */
+export function policyWarnings(policy: ModerationPolicy): string[] {
+  const warnings: string[] = [];
+  for (const direction of ['input', 'output'] as const) {
+    const mode = policy[direction];
+    if (served(mode) !== mode) warnings.push(`moderation.${direction}: '${mode}' is served as 'gate', the stricter mode, until its own release`);
+  }
+  if (policy.strikes) warnings.push('moderation.strikes: strikes are counted and shown; suspending a key for them is up to you until their own release');
+  return warnings;
+}
 
 /** What a caller may ask for on one call: more than the policy, never less. */
 export interface ModerationWish {

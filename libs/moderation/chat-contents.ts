@@ -39,7 +39,7 @@ export class StreamTexts {
     for (const choice of Array.isArray(chunk.choices) ? (chunk.choices as Json[]) : []) {
       if (typeof choice !== 'object' || choice === null) continue;
       const { index, delta } = choice as Record<string, Json>;
-      this.walk(delta, String(index ?? 0));
+      this.walk(delta, typeof index === 'number' ? String(index) : '0');
     }
   }
 
@@ -59,7 +59,7 @@ export class StreamTexts {
     } else if (Array.isArray(value)) {
       value.forEach((item: Json, position) => {
         const index = typeof item === 'object' && item !== null ? (item as Record<string, Json>).index : undefined;
-        this.walk(item, `${path}.${String(index ?? position)}`);
+        this.walk(item, `${path}.${typeof index === 'number' ? index : position}`);
       });
     } else if (typeof value === 'object' && value !== null) {
       for (const [name, inner] of Object.entries(value)) if (!MARKS.has(name)) this.walk(inner, `${path}.${name}`);

@@ -27,7 +27,7 @@ export interface ModeratorOptions {
   observe: (seconds: number, outcome: 'ok' | 'error') => void;
 }
 
-/** The largest batch is undocumented; up to 32 are taken (FACTS). */
+/** The largest batch is undocumented; up to 32 are known to be taken. */
 const BATCH_TEXTS = 32;
 /** A text beyond this is judged in overlapping pieces, so that nothing can hide at a cut. */
 const PIECE_CHARACTERS = 8_000;
@@ -114,7 +114,7 @@ function asUnavailable(error: unknown): ModerationUnavailableError[] {
 
 const IMAGE_TOKENS = 1_000;
 
-/** FACTS: limits are counted from characters, not by tokenizing. */
+/** As the limits are counted: from characters, not by tokenizing (OpenAI, "Rate limits"). */
 function estimateTokens(texts: readonly string[]): number {
   return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 4), 0);
 }

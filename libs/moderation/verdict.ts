@@ -1,6 +1,6 @@
 import type { CallPolicy } from '#libs/contracts/policy.js';
 
-/** One result of the moderation endpoint; `illicit*` may be null, and images score only some categories (FACTS). */
+/** One result of the moderation endpoint; `illicit*` may be null, and images score only some categories (OpenAI, "Moderation"). */
 export interface ModerationResult {
   flagged: boolean;
   categories: Readonly<Record<string, boolean | null>>;

@@ -45,7 +45,7 @@ export function boundOf(price: ModelPrice, measure: Measure): Bound {
   return { inputTokens, inputBoundTokens, fixedNano: input + perTokenNano * BigInt(measure.predictionTokens), perTokenNano };
 }
 
-/** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (measured by users, FACTS style). */
+/** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision"; multipliers as users measured them). */
 const IMAGE_TOKENS = 4_000;
 /** gpt-4o-mini counts tiles at 33 times the tokens: 2,833 + 8 × 5,667. */
 const IMAGE_TOKENS_4O_MINI = 48_200;

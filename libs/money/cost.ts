@@ -8,7 +8,7 @@ export interface Usage {
   output: number;
 }
 
-/** What a service tier costs in hundredths of the standard price (FACTS: flex 0.5, priority 2). */
+/** What a service tier costs in hundredths of the standard price (OpenAI, "Pricing": flex 0.5, priority 2). */
 export const TIER_PERCENT: Readonly<Record<string, number>> = { default: 100, auto: 100, flex: 50, priority: 200 };
 
 /** The rates that hold for a request of this many input tokens: long context is dearer for the whole request. */

@@ -1,5 +1,6 @@
 import { ConfigError, loadConfig, type DaypassConfig, type Service } from '#libs/config/config.js';
 import { createLogger, type Logger } from './logger.js';
+import { settleHeap } from './settle-heap.js';
 
 /** Reads the configuration and runs the service; a bad setting or a failed start ends the process with a clear line. */
 export async function bootstrap(service: Service, run: (config: DaypassConfig, logger: Logger) => Promise<void>): Promise<void> {
@@ -14,6 +15,7 @@ export async function bootstrap(service: Service, run: (config: DaypassConfig, l
   const logger = createLogger(service, config.logLevel);
   try {
     await run(config, logger);
+    settleHeap();
     logger.info({ ops: config.ops.port }, 'ready');
   } catch (error) {
     logger.fatal({ err: error }, 'could not start');

@@ -11,7 +11,7 @@ export interface RunningService {
 
 /**
  * Ends a service on SIGTERM or SIGINT: not ready first, then Nest's shutdown hooks (running calls end, workers close),
- * and a hard stop at the deadline, because `worker.close()` has no time limit of its own (FACTS).
+ * and a hard stop at the deadline, because `worker.close()` has no time limit of its own.
  */
 export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningService): void {
   let stopping = false;

@@ -22,7 +22,7 @@ export function bullOptions(redisUrl: string): QueueOptions {
 
 /**
  * What every worker adds. `limiter` only makes `rateLimit()` work, which puts a job back to its place while a lane is full;
- * its own count never binds, because it counts jobs in fixed windows and not tokens (FACTS).
+ * its own count never binds, because it counts jobs in fixed windows and not tokens.
  */
 export function workerOptions(redisUrl: string, concurrency: number): WorkerOptions {
   return {
@@ -30,7 +30,9 @@ export function workerOptions(redisUrl: string, concurrency: number): WorkerOpti
     prefix: QUEUE_PREFIX,
     concurrency,
     limiter: { max: 1_000_000_000, duration: 1_000 },
-    lockDuration: 30_000,
+    // A dead worker's jobs are taken over well within a call's patience; taking one over too early is harmless, the hold decides.
+    lockDuration: 10_000,
+    stalledInterval: 4_000,
     maxStalledCount: 3,
   };
 }

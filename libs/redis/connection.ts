@@ -6,7 +6,7 @@ const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(a
 
 /**
  * The connection that money moves over. Nothing is re-sent behind our back: ioredis repeats unanswered commands after a
- * reconnect by default, which applied one increment twice (FACTS); our scripts are idempotent and repeated by their callers.
+ * reconnect by default, which applied one increment twice (measured with ioredis 5); our scripts are idempotent and repeated by their callers.
  */
 export function moneyConnection(url: string): Redis {
   return new Redis(url, { autoResendUnfulfilledCommands: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 5_000, retryStrategy });

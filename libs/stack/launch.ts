@@ -15,6 +15,8 @@ import { openStoreLog } from './store-log.js';
 
 /** `npm start`: stores, upstream, services, demo key, in this order; ended in reverse. */
 const READY_TIMEOUT_MS = 60_000;
+/** Should this process be killed, the services get this long to end before their stores do. */
+const ORPHAN_SECONDS = 5;
 const startedAt = Number(process.env.DAYPASS_STARTED_AT_MS) || Date.now();
 const ending = new Ending();
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
@@ -35,7 +37,11 @@ async function launch(settings: LaunchSettings): Promise<void> {
 }
 
 async function ownRedis(settings: LaunchSettings): Promise<string> {
-  const redis = await startRedisServer({ dataDir: join(settings.dataDir, 'redis'), onLine: openStoreLog(settings.logDir, 'redis') });
+  const redis = await startRedisServer({
+    dataDir: join(settings.dataDir, 'redis'),
+    orphanSeconds: ORPHAN_SECONDS,
+    onLine: openStoreLog(settings.logDir, 'redis'),
+  });
   await ending.add(
     () => redis.stop(),
     () => redis.process.signal('KILL'),
@@ -48,6 +54,7 @@ async function ownPostgres(settings: LaunchSettings, secrets: Secrets): Promise<
   const postgres = await startPostgresServer({
     dataDir: join(settings.dataDir, 'postgres'),
     password: secrets.postgresPassword,
+    orphanSeconds: ORPHAN_SECONDS,
     onLine: openStoreLog(settings.logDir, 'postgres'),
   });
   await ending.add(

@@ -24,6 +24,8 @@ export interface PostgresServerOptions {
   /** A free port when left out. */
   port?: number;
   throwAway?: boolean;
+  /** How long it goes on when this process is gone, for services that still need it while they end. */
+  orphanSeconds?: number;
   onLine?: (line: string) => void;
 }
 
@@ -56,6 +58,7 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
       // INT is Postgres' fast shutdown: clients are cut off, what was committed is kept.
       endSignal: 'INT',
       endTimeoutMs: 20_000,
+      orphanSeconds: options.orphanSeconds ?? 0,
       ...spawnAs,
       ...(options.onLine ? { onLine: options.onLine } : {}),
     });

@@ -12,6 +12,8 @@ export interface RedisServerOptions {
   dataDir?: string;
   /** A free port when left out. */
   port?: number;
+  /** How long it goes on when this process is gone, for services that still need it while they end. */
+  orphanSeconds?: number;
   onLine?: (line: string) => void;
 }
 
@@ -22,7 +24,7 @@ export interface RedisServer {
 }
 
 /** A Redis of our own on loopback. It never evicts: a lost key could be a lost hold. */
-export async function startRedisServer({ dataDir, port, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
+export async function startRedisServer({ dataDir, port, orphanSeconds, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
   const listenPort = port ?? (await freePort());
   const args = ['--bind', '127.0.0.1', '--port', String(listenPort), '--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'];
   if (dataDir === undefined) {
@@ -40,6 +42,7 @@ export async function startRedisServer({ dataDir, port, onLine }: RedisServerOpt
     readyTimeoutMs: 30_000,
     endSignal: 'TERM',
     endTimeoutMs: 10_000,
+    orphanSeconds: orphanSeconds ?? 0,
     ...(onLine ? { onLine } : {}),
   });
   return { url: `redis://127.0.0.1:${listenPort}`, process, stop: () => process.stop() };

@@ -6,11 +6,11 @@ import { spawn, type ChildProcess } from 'node:child_process';
  * reaches us alone, so that we choose the order in which things end.
  */
 const SUPERVISOR = `
-end_signal=$1; shift
+end_signal=$1; orphan_seconds=$2; shift 2
 exec 3<&0
 "$@" </dev/null 3<&- &
 pid=$!
-( while read -r signal <&3; do kill -"$signal" "$pid"; done; kill -"$end_signal" "$pid" ) 2>/dev/null &
+( while read -r signal <&3; do kill -"$signal" "$pid"; done; sleep "$orphan_seconds"; kill -"$end_signal" "$pid" ) 2>/dev/null &
 watcher=$!
 wait "$pid"; code=$?
 kill "$watcher" 2>/dev/null
@@ -27,6 +27,8 @@ export interface SupervisedOptions {
   endSignal: 'TERM' | 'INT';
   /** How long it may take to end before it is killed. */
   endTimeoutMs: number;
+  /** How long it goes on when we are gone, for others that still need it while they end. */
+  orphanSeconds?: number;
   uid?: number;
   gid?: number;
   env?: NodeJS.ProcessEnv;
@@ -52,7 +54,7 @@ export class SupervisedProcess {
 
   /** @throws with its last lines when it ends, or is not ready, within the time */
   static async start(options: SupervisedOptions): Promise<SupervisedProcess> {
-    const child = spawn('/bin/sh', ['-c', SUPERVISOR, options.name, options.endSignal, ...options.command], {
+    const child = spawn('/bin/sh', ['-c', SUPERVISOR, options.name, options.endSignal, String(options.orphanSeconds ?? 0), ...options.command], {
       stdio: ['pipe', 'pipe', 'pipe'],
       detached: true,
       cwd: '/',

@@ -33,6 +33,8 @@ export class AdminError extends Error {
 
   body(): ErrorBody {
     const { param, details } = this.options;
-    return { error: { message: this.message, type: ADMIN_ERRORS[this.code].type, param: param ?? null, code: this.code, ...(details ? { daypass: details } : {}) } };
+    return {
+      error: { message: this.message, type: ADMIN_ERRORS[this.code].type, param: param ?? null, code: this.code, ...(details ? { daypass: details } : {}) },
+    };
   }
 }

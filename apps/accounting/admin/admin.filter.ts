@@ -54,6 +54,9 @@ function fromStores(exception: unknown): AdminError | null {
     return new AdminError('invalid_request', 'A value cannot be stored: it has a character or a number that Postgres does not take.');
   }
   // SQLSTATE 08 (connection), 53 (resources), 57 (shutdown, timeout), and what sockets and ioredis say.
-  const away = /^(08|53|57)/.test(code) || /^E[A-Z]+$/.test(code) || /connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(message);
+  const away =
+    /^(08|53|57)/.test(code) ||
+    /^E[A-Z]+$/.test(code) ||
+    /^(LOADING|OOM|READONLY|BUSY|MASTERDOWN)|connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(message);
   return away ? new AdminError('store_unavailable', 'Postgres or Redis does not answer at the moment. Try again shortly.') : null;
 }

@@ -4,7 +4,14 @@ import { CampaignService } from '../campaign.service.js';
 import type { CampaignView } from '../domain/campaign.view.js';
 import type { Page } from '../domain/cursor.js';
 import { AdminGuard } from './admin.guard.js';
-import { changeCampaignSchema, createCampaignSchema, fundCampaignSchema, type ChangeCampaign, type CreateCampaign, type FundCampaign } from './campaign.schemas.js';
+import {
+  changeCampaignSchema,
+  createCampaignSchema,
+  fundCampaignSchema,
+  type ChangeCampaign,
+  type CreateCampaign,
+  type FundCampaign,
+} from './campaign.schemas.js';
 import { listSchema, type List } from './list.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';

@@ -29,6 +29,11 @@ export function serveDocs(app: NestFastifyApplication): void {
   fastify.get(PATH, (_, reply) => reply.type('text/html; charset=utf-8').send(PAGE));
   fastify.get(`${PATH}/start.js`, (_, reply) => reply.type('text/javascript').send(START));
   for (const [file, type] of Object.entries(ASSETS)) {
-    fastify.get(`${PATH}/${file}`, (_, reply) => reply.type(type).header('cache-control', 'max-age=86400').send(readFileSync(join(folder, file))));
+    fastify.get(`${PATH}/${file}`, (_, reply) =>
+      reply
+        .type(type)
+        .header('cache-control', 'max-age=86400')
+        .send(readFileSync(join(folder, file))),
+    );
   }
 }

@@ -20,7 +20,11 @@ export const usd = z
 
 export const positiveUsd = usd.refine((nano) => nano > 0n, 'must be more than 0');
 
-const printable = (most: number) => z.string().max(most).regex(/^\P{Cc}*$/u, 'must not have control characters');
+const printable = (most: number) =>
+  z
+    .string()
+    .max(most)
+    .regex(/^\P{Cc}*$/u, 'must not have control characters');
 
 export const text = (most: number) => printable(most).trim();
 export const requiredText = (most: number) => text(most).min(1);
@@ -48,6 +52,7 @@ export const keyModeration = z.strictObject({
   output: policy.output.unwrap().optional(),
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).optional(),
   on_unavailable: policy.on_unavailable.unwrap().optional(),
+  strikes: policy.strikes,
 });
 
 export const claim = z.record(z.string(), z.json());

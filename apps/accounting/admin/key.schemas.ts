@@ -30,7 +30,10 @@ export const changeKeySchema = z
     models: models.nullable().optional(),
     moderation: keyModeration.nullable().optional(),
   })
-  .refine((change) => change.ttl_seconds === undefined || change.expires_at === undefined, { path: ['expires_at'], message: 'give either ttl_seconds or expires_at' });
+  .refine((change) => change.ttl_seconds === undefined || change.expires_at === undefined, {
+    path: ['expires_at'],
+    message: 'give either ttl_seconds or expires_at',
+  });
 export type ChangeKey = z.output<typeof changeKeySchema>;
 
 /** Why; for the people who look at the key later. */

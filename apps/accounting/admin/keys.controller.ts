@@ -6,7 +6,17 @@ import type { TransferView } from '../domain/transfer.view.js';
 import { KeyReader } from '../key.reader.js';
 import { KeyService } from '../key.service.js';
 import { AdminGuard } from './admin.guard.js';
-import { changeKeySchema, createBatchSchema, createKeySchema, noFieldsSchema, noteSchema, type ChangeKey, type CreateBatch, type CreateKey, type Note } from './key.schemas.js';
+import {
+  changeKeySchema,
+  createBatchSchema,
+  createKeySchema,
+  noFieldsSchema,
+  noteSchema,
+  type ChangeKey,
+  type CreateBatch,
+  type CreateKey,
+  type Note,
+} from './key.schemas.js';
 import { listKeysSchema, listSchema, type List, type ListKeys } from './list.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
@@ -21,7 +31,13 @@ export class KeysController {
   ) {}
 
   @Post()
-  @Documented({ summary: 'Create a key', status: 201, answer: 'The key, with the virtual key itself this one time', body: createKeySchema, errors: [400, 404, 409] })
+  @Documented({
+    summary: 'Create a key',
+    status: 201,
+    answer: 'The key, with the virtual key itself this one time',
+    body: createKeySchema,
+    errors: [400, 404, 409],
+  })
   async create(@Body(new ZodPipe(createKeySchema)) request: CreateKey): Promise<NewKeyView> {
     return (await this.keys.create(request, 1))[0]!;
   }
@@ -73,7 +89,12 @@ export class KeysController {
 
   @Post(':id/rotate')
   @HttpCode(200)
-  @Documented({ summary: 'Replace the virtual key; the old one is dead at once', answer: 'The key, with the new virtual key this one time', body: noFieldsSchema, errors: [400, 404, 409] })
+  @Documented({
+    summary: 'Replace the virtual key; the old one is dead at once',
+    answer: 'The key, with the new virtual key this one time',
+    body: noFieldsSchema,
+    errors: [400, 404, 409],
+  })
   rotate(@Param('id') id: string, @Body(new ZodPipe(noFieldsSchema)) _: object): Promise<NewKeyView> {
     return this.keys.rotate(id);
   }

@@ -117,7 +117,8 @@ describe('GET /admin/v1/keys', () => {
     const late = await accounting.createKey('filtered', { label: 'b', ttl_seconds: 60 });
     await accounting.admin('POST', `/admin/v1/keys/${gone.id}/revoke`);
     await accounting.admin('PATCH', `/admin/v1/keys/${late.id}`, { expires_at: '2020-01-01T00:00:00Z' });
-    const ids = async (query: string) => (await accounting.admin('GET', `/admin/v1/keys?campaign=filtered&${query}`)).body.data.map(({ id }: { id: string }) => id);
+    const ids = async (query: string) =>
+      (await accounting.admin('GET', `/admin/v1/keys?campaign=filtered&${query}`)).body.data.map(({ id }: { id: string }) => id);
     expect(await ids('label=b')).toEqual([late.id, gone.id]);
     expect(await ids('status=active')).toEqual([active.id]);
     expect(await ids('status=revoked')).toEqual([gone.id]);
@@ -133,7 +134,13 @@ describe('GET /admin/v1/keys', () => {
 describe('PATCH /admin/v1/keys/:id', () => {
   it('changes what it names, in force at once', async () => {
     const key = await accounting.createKey('plain', { budget_usd: '1', limits: { rpm: 5 } });
-    const { status, body } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { label: 'new', budget_usd: '2', limits: { tpm: 10 }, models: ['gpt-5.4-mini'], ttl_seconds: 60 });
+    const { status, body } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, {
+      label: 'new',
+      budget_usd: '2',
+      limits: { tpm: 10 },
+      models: ['gpt-5.4-mini'],
+      ttl_seconds: 60,
+    });
     expect(status).toBe(200);
     expect(body).toMatchObject({ label: 'new', budget_usd: '2.00', limits: { rpm: 5, tpm: 10, concurrent: 0 }, models: ['gpt-5.4-mini'], status: 'active' });
     expect(await accounting.redis.hmget(`{dp}:key:${key.id}`, 'budget', 'label', 'rpm', 'tpm')).toEqual(['2000000000', 'new', '5', '10']);
@@ -149,13 +156,19 @@ describe('PATCH /admin/v1/keys/:id', () => {
     expect(status).toBe(409);
     expect(body.error.daypass).toEqual({ spent_usd: '0.10', held_usd: '0.30' });
     expect((await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body).toMatchObject({ budget_usd: '1.00', label: '', available_usd: '0.60' });
-    expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.4' })).body).toMatchObject({ budget_usd: '0.40', available_usd: '0.00' });
+    expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.4' })).body).toMatchObject({
+      budget_usd: '0.40',
+      available_usd: '0.00',
+    });
   });
 
   it('never lets a reduction and a call both have the same money', async () => {
     for (let round = 0; round < 10; round++) {
       const key = await accounting.createKey('plain', { budget_usd: '1' });
-      const [patch, hold] = await Promise.all([accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.2' }), accounting.hold(key, `${key.id}-race`, 900_000_000n)]);
+      const [patch, hold] = await Promise.all([
+        accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.2' }),
+        accounting.hold(key, `${key.id}-race`, 900_000_000n),
+      ]);
       expect([patch.status === 200, hold.code === 'ok'].filter(Boolean)).toHaveLength(1);
       await accounting.end(key, `${key.id}-race`, 'void');
     }

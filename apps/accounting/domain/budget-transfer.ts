@@ -19,7 +19,12 @@ export function keyBudgetTransfers(change: BudgetChange & { keyId: string }): Tr
   return move(change, campaignAccount(change.campaignId), keyAccount(change.keyId), { up: 'grant', account: change.keyId, keyId: change.keyId });
 }
 
-function move({ campaignId, deltaNano, version, at }: BudgetChange, from: string, to: string, what: { up: 'fund' | 'grant'; account: string; keyId: string | null }): Transfer[] {
+function move(
+  { campaignId, deltaNano, version, at }: BudgetChange,
+  from: string,
+  to: string,
+  what: { up: 'fund' | 'grant'; account: string; keyId: string | null },
+): Transfer[] {
   if (deltaNano === 0n) return [];
   const kind = deltaNano > 0n ? what.up : 'return';
   return [

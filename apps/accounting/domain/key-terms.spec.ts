@@ -20,7 +20,10 @@ describe('the terms of a key', () => {
   });
 
   it('are what was said, a budget of nothing included', () => {
-    expect(termsOf({ budget_usd: 0n, limits: { rpm: 0 } }, { ...campaign, keyDefaults: { budget_usd: '1', limits: { rpm: 3 } } }, now)).toMatchObject({ budgetNano: 0n, limits: { rpm: 0 } });
+    expect(termsOf({ budget_usd: 0n, limits: { rpm: 0 } }, { ...campaign, keyDefaults: { budget_usd: '1', limits: { rpm: 3 } } }, now)).toMatchObject({
+      budgetNano: 0n,
+      limits: { rpm: 0 },
+    });
   });
 });
 

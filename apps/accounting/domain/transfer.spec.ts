@@ -29,7 +29,12 @@ describe('the booking of a journal event', () => {
     ['a hold moves the amount into flight', {}, 'r:hold', { 'key:k': -1000n, inflight: 1000n }],
     ['a post pays the upstream and gives the rest back', { kind: 'post', paid: '300' }, 'r:end', { inflight: -1000n, 'upstream:openai': 300n, 'key:k': 700n }],
     ['a post of exactly the amount gives nothing back', { kind: 'post', paid: '1000' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1000n }],
-    ['what is beyond the amount is the operator\'s', { kind: 'post', paid: '1000', absorbed: '50' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1050n, absorbed: -50n }],
+    [
+      "what is beyond the amount is the operator's",
+      { kind: 'post', paid: '1000', absorbed: '50' },
+      'r:end',
+      { inflight: -1000n, 'upstream:openai': 1050n, absorbed: -50n },
+    ],
     ['a void gives all of it back', { kind: 'void' }, 'r:end', { inflight: -1000n, 'key:k': 1000n }],
     ['a presumption books the amount', { kind: 'presume', paid: '1000' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1000n }],
     ['a correction refunds what was presumed too much', { kind: 'correct', paid: '300' }, 'r:correct', { 'upstream:openai': -700n, 'key:k': 700n }],
@@ -61,10 +66,12 @@ describe('the booking of a journal event', () => {
   });
 
   const nano = fc.bigInt({ min: 0n, max: 9_000_000_000_000_000n });
-  const call = fc.record({ amount: nano, share: fc.integer({ min: 0, max: 100 }), absorbed: fc.option(nano, { nil: 0n }) }).map(({ amount, share, absorbed }) => {
-    const paid = (amount * BigInt(share)) / 100n;
-    return { amount: amount.toString(), paid: paid.toString(), absorbed: (paid === amount ? absorbed : 0n).toString() };
-  });
+  const call = fc
+    .record({ amount: nano, share: fc.integer({ min: 0, max: 100 }), absorbed: fc.option(nano, { nil: 0n }) })
+    .map(({ amount, share, absorbed }) => {
+      const paid = (amount * BigInt(share)) / 100n;
+      return { amount: amount.toString(), paid: paid.toString(), absorbed: (paid === amount ? absorbed : 0n).toString() };
+    });
 
   it('always sums to zero, without empty entries, one for each account', () => {
     fc.assert(

@@ -1,4 +1,4 @@
-/** A duration as OpenAI writes it: `120ms`, `1s`, `6m0s` (FACTS). */
+/** A duration as OpenAI writes it: `120ms`, `1s`, `6m0s`. */
 export function formatReset(ms: number): string {
   if (ms < 1000) return `${Math.max(0, Math.ceil(ms))}ms`;
   const seconds = Math.ceil(ms / 1000);

@@ -1,6 +1,6 @@
 --[[
   The upstream refused a dispatched call without doing work: dispatched → held, and the lane is frozen for as long as it asked.
-  The lane's reservation stays: a refused request counts against the limits too (FACTS).
+  The lane's reservation stays: a refused request counts against the limits too (OpenAI, "Rate limits").
 
   KEYS: 1 hold  2 leases  3 lane window
   ARGV: 1 request id  2 attempt that was refused  3 freeze (ms)  4 lease (ms)
