@@ -46,10 +46,10 @@ export class JournalDrain implements OnApplicationBootstrap, BeforeApplicationSh
 
   async beforeApplicationShutdown(): Promise<void> {
     this.stopping.abort();
-    // A batch under way is finished; a Redis that is away must not hold up the shutdown.
-    const impatience = setTimeout(() => this.stream.close(), STOP_PATIENCE_MS);
-    await this.running;
-    clearTimeout(impatience);
+    // A batch under way is finished; a Redis that is away, for which reads wait without end, must not hold up the shutdown.
+    const patience = new AbortController();
+    await Promise.race([this.running, sleep(STOP_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined)]);
+    patience.abort();
     this.stream.close();
   }
 

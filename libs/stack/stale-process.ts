@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync, rmSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const END_WAIT_MS = 10_000;
@@ -31,9 +31,15 @@ export function readPid(pidFile: string): number | undefined {
 
 /** Whether a process with this number runs now and its command line holds the text. */
 export function isNamed(pid: number, text: string): boolean {
+  return commandLine(pid).includes(text);
+}
+
+/** From /proc where there is one: small systems have no `ps`. Empty when the process has ended. */
+function commandLine(pid: number): string {
   try {
-    return execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).includes(text);
+    if (existsSync('/proc/self/cmdline')) return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
+    return execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   } catch {
-    return false;
+    return '';
   }
 }

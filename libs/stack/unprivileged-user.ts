@@ -34,7 +34,8 @@ export function runAs(user: Identity | undefined, paths: readonly string[]): { p
     throw new Error(
       `Postgres cannot run as root, and ${paths.join(' or ')} is closed to other users: move the clone, start as another user, or give DATABASE_URL`,
     );
-  const rights = ['--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
+  // Postgres asks access(2) about its own file, which forgets such rights unless told not to.
+  const rights = ['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
   return { prefix: [setpriv, `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', ...rights], spawnAs: {} };
 }
 

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyCluster, initialisePostgres, startPostgresServer } from '#libs/stack/postgres-server.js';
@@ -63,9 +63,22 @@ async function clusterTemplate(): Promise<string> {
   return template;
 }
 
-/** Postgres does not run as root: the user that it gets must be able to pass through. */
+/** Named by its owner, so that what a killed run has left is swept by the next. */
 function openFolder(prefix: string): string {
-  const folder = mkdtempSync(join(tmpdir(), prefix));
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(prefix))) {
+    const owner = Number(name.slice(prefix.length).split('-')[0]);
+    if (!isRunning(owner)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
+  }
+  const folder = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
+  // Postgres does not run as root: the user that it gets must be able to pass through.
   chmodSync(folder, 0o711);
   return folder;
+}
+
+function isRunning(pid: number): boolean {
+  try {
+    return pid > 0 && process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
 }

@@ -72,6 +72,11 @@ describe('npm start', () => {
     expect(await failedStart(otherPorts)).toMatch(/already runs on .* set DAYPASS_DATA_DIR/);
   });
 
+  it('stops on a bad setting, and names it', async () => {
+    const env = { DAYPASS_PORT: String(await freePort()), DAYPASS_ADMIN_PORT: String(await freePort()), DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)) };
+    expect(await failedStart({ ...env, DAYPASS_DATA_DIR: `${dataDir}-2`, DAYPASS_LOG_LEVEL: 'loud' })).toContain('DAYPASS_LOG_LEVEL');
+  });
+
   it('ends on Ctrl-C without leaving a process, and goes on with the same key and balance', async () => {
     const before = paste(started!.curls[1]!);
     const curls = started!.curls;
@@ -95,10 +100,20 @@ describe('npm start', () => {
 
     started = await start(ports);
     expect(paste(started.curls[1]!)).toEqual(before);
-    started.child.kill('SIGINT');
-    expect(await started.ended).toBe(0);
-    expect(existsSync(join(dataDir, 'launcher.pid'))).toBe(false);
   }, 120_000);
+
+  it('ends at once on a second Ctrl-C, though a service hangs', async () => {
+    const processes = descendants(started!.child.pid!);
+    const [ingress] = processes.filter((pid) => commandOf(pid).includes('apps/ingress'));
+    process.kill(ingress!, 'SIGSTOP');
+    started!.child.kill('SIGINT');
+    await sleep(1_000);
+    expect(isAlive(ingress!)).toBe(true);
+    started!.child.kill('SIGINT');
+    expect(await started!.ended).not.toBe(0);
+    for (let waitedMs = 0; waitedMs < 10_000 && processes.some(isAlive); waitedMs += 100) await sleep(100);
+    expect(processes.filter(isAlive)).toEqual([]);
+  });
 });
 
 function run(env: Record<string, string>): ChildProcess {
