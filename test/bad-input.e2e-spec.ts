@@ -58,11 +58,17 @@ describe('bad input', () => {
   });
 
   it('a wrong content type gets 415', async () => {
-    expect(await send('model=x', { 'content-type': 'application/x-www-form-urlencoded' })).toMatchObject({ status: 415, error: { code: 'unsupported_content_type' } });
+    expect(await send('model=x', { 'content-type': 'application/x-www-form-urlencoded' })).toMatchObject({
+      status: 415,
+      error: { code: 'unsupported_content_type' },
+    });
   });
 
   it('an unknown path gets 404 and names what is served', async () => {
-    expect(await send(undefined, {}, '/nothing', 'GET')).toMatchObject({ status: 404, error: { code: 'unknown_url', message: expect.stringContaining('/v1/chat/completions') } });
+    expect(await send(undefined, {}, '/nothing', 'GET')).toMatchObject({
+      status: 404,
+      error: { code: 'unknown_url', message: expect.stringContaining('/v1/chat/completions') },
+    });
   });
 
   it('a header of 20 kB gets 431', async () => {
@@ -70,7 +76,10 @@ describe('bad input', () => {
   });
 
   it('a wait that is no number gets 400', async () => {
-    expect(await send(valid, { 'x-daypass-max-wait-ms': 'soon' })).toMatchObject({ status: 400, error: { code: 'invalid_request', param: 'x-daypass-max-wait-ms' } });
+    expect(await send(valid, { 'x-daypass-max-wait-ms': 'soon' })).toMatchObject({
+      status: 400,
+      error: { code: 'invalid_request', param: 'x-daypass-max-wait-ms' },
+    });
   });
 
   it('a client that sends a byte a second gets 408', async () => {
@@ -80,7 +89,9 @@ describe('bad input', () => {
       const socket = connect(Number(port), hostname);
       let text = '';
       const drip = setInterval(() => socket.write('x'), 1_000);
-      socket.write(`POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key.key}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{`);
+      socket.write(
+        `POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${key.key}\r\ncontent-type: application/json\r\ncontent-length: 100\r\n\r\n{`,
+      );
       socket.on('data', (data) => (text += data.toString()));
       socket.on('error', reject);
       socket.on('close', () => {
@@ -94,7 +105,8 @@ describe('bad input', () => {
   });
 
   describe('keys', () => {
-    const withKey = async (token: string) => errorOf(new OpenAI({ apiKey: token, baseURL: daypass.baseUrl }).chat.completions.create({ model, messages: [{ role: 'user', content: 'hi' }] }));
+    const withKey = async (token: string) =>
+      errorOf(new OpenAI({ apiKey: token, baseURL: daypass.baseUrl }).chat.completions.create({ model, messages: [{ role: 'user', content: 'hi' }] }));
 
     it('unknown, malformed, mistyped, revoked or expired ones get one and the same AuthenticationError', async () => {
       const revoked = await daypass.createKey();

@@ -72,7 +72,18 @@ describe('chat completions through the official client', () => {
 
   it('looks at images, which moderation has seen before', async () => {
     const url = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
-    await client.chat.completions.create({ model, messages: [{ role: 'user', content: [{ type: 'text', text: 'What is it?' }, { type: 'image_url', image_url: { url } }] }] });
+    await client.chat.completions.create({
+      model,
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'What is it?' },
+            { type: 'image_url', image_url: { url } },
+          ],
+        },
+      ],
+    });
     expect(JSON.stringify(daypass.rehearsal.moderationCalls().map((call) => call.body.input))).toContain(url);
   });
 
@@ -163,7 +174,9 @@ describe('chat completions through the official client', () => {
   });
 
   it('shows the holder its own state', async () => {
-    const shown = (await (await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).json()) as { data: Record<string, unknown> };
+    const shown = (await (await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).json()) as {
+      data: Record<string, unknown>;
+    };
     expect(shown.data).toMatchObject({
       id: key.id,
       label: 'visitor',

@@ -28,71 +28,55 @@ describe('a service that dies', () => {
     }
   };
 
-  it(
-    'in the middle of a call (forwarding, kill -9) leaves no hold behind, sends nothing twice, and the visitor is told',
-    async () => {
-      daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
-      const call = errorOf(client.chat.completions.create({ model, messages, max_tokens: 50 }));
-      await upstreamRuns();
-      const begun = Date.now();
-      daypass.services.kill('forwarding', 'SIGKILL');
-      const error = await call;
-      expect(Date.now() - begun).toBeLessThan(SWEPT_MS);
-      expect(error).toMatchObject({ status: 502, code: 'upstream_outcome_unknown' });
-      await daypass.services.whenReady('forwarding');
-      const calls = await booksAtRest(daypass);
-      expect(calls).toMatchObject([{ kinds: ['hold', 'presume'] }]);
-      expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
-      daypass.rehearsal.reset();
-      expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
-    },
-    60_000,
-  );
+  it('in the middle of a call (forwarding, kill -9) leaves no hold behind, sends nothing twice, and the visitor is told', async () => {
+    daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
+    const call = errorOf(client.chat.completions.create({ model, messages, max_tokens: 50 }));
+    await upstreamRuns();
+    const begun = Date.now();
+    daypass.services.kill('forwarding', 'SIGKILL');
+    const error = await call;
+    expect(Date.now() - begun).toBeLessThan(SWEPT_MS);
+    expect(error).toMatchObject({ status: 502, code: 'upstream_outcome_unknown' });
+    await daypass.services.whenReady('forwarding');
+    const calls = await booksAtRest(daypass);
+    expect(calls).toMatchObject([{ kinds: ['hold', 'presume'] }]);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+    daypass.rehearsal.reset();
+    expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
+  }, 60_000);
 
-  it(
-    'while a call waits for its verdict (moderation, kill -9) is replaced, and the call is answered',
-    async () => {
-      let asked = 0;
-      daypass.rehearsal.onModeration = async () => {
-        if (++asked === 1) await sleep(60_000);
-        return undefined;
-      };
-      const call = client.chat.completions.create({ model, messages, max_tokens: 50 });
-      for (const until = Date.now() + 5_000; asked === 0 && Date.now() < until; ) await sleep(10);
-      daypass.services.kill('moderation', 'SIGKILL');
-      expect((await call).choices).toHaveLength(1);
-      await booksAtRest(daypass);
-      expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
-    },
-    60_000,
-  );
+  it('while a call waits for its verdict (moderation, kill -9) is replaced, and the call is answered', async () => {
+    let asked = 0;
+    daypass.rehearsal.onModeration = async () => {
+      if (++asked === 1) await sleep(60_000);
+      return undefined;
+    };
+    const call = client.chat.completions.create({ model, messages, max_tokens: 50 });
+    for (const until = Date.now() + 5_000; asked === 0 && Date.now() < until;) await sleep(10);
+    daypass.services.kill('moderation', 'SIGKILL');
+    expect((await call).choices).toHaveLength(1);
+    await booksAtRest(daypass);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+  }, 60_000);
 
-  it(
-    'with a visitor waiting (ingress, kill -9) leaves no hold behind',
-    async () => {
-      daypass.rehearsal.onChat = () => ({ firstTokenMs: 1_000 });
-      const call = errorOf(client.chat.completions.create({ model, messages, max_tokens: 50 }));
-      await upstreamRuns();
-      daypass.services.kill('ingress', 'SIGKILL');
-      expect(await call).toBeInstanceOf(OpenAI.APIConnectionError);
-      await daypass.services.whenReady('ingress');
-      await booksAtRest(daypass);
-      expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
-    },
-    60_000,
-  );
+  it('with a visitor waiting (ingress, kill -9) leaves no hold behind', async () => {
+    daypass.rehearsal.onChat = () => ({ firstTokenMs: 1_000 });
+    const call = errorOf(client.chat.completions.create({ model, messages, max_tokens: 50 }));
+    await upstreamRuns();
+    daypass.services.kill('ingress', 'SIGKILL');
+    expect(await call).toBeInstanceOf(OpenAI.APIConnectionError);
+    await daypass.services.whenReady('ingress');
+    await booksAtRest(daypass);
+    expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
+  }, 60_000);
 
-  it(
-    'in order (SIGTERM) ends its running call first',
-    async () => {
-      daypass.rehearsal.onChat = () => ({ firstTokenMs: 2_000, content: 'to the end' });
-      const call = client.chat.completions.create({ model, messages, max_tokens: 50 });
-      await upstreamRuns();
-      await daypass.services.stop('forwarding');
-      expect((await call).choices[0]?.message.content).toBe('to the end');
-      await daypass.services.start('forwarding');
-      await booksAtRest(daypass);
-    },
-    60_000,
-  );
+  it('in order (SIGTERM) ends its running call first', async () => {
+    daypass.rehearsal.onChat = () => ({ firstTokenMs: 2_000, content: 'to the end' });
+    const call = client.chat.completions.create({ model, messages, max_tokens: 50 });
+    await upstreamRuns();
+    await daypass.services.stop('forwarding');
+    expect((await call).choices[0]?.message.content).toBe('to the end');
+    await daypass.services.start('forwarding');
+    await booksAtRest(daypass);
+  }, 60_000);
 });

@@ -40,7 +40,13 @@ describe('moderation', () => {
     const client = await clientWith();
     const bodies: Partial<OpenAI.ChatCompletionCreateParamsNonStreaming>[] = [
       { messages: [{ role: 'system', content: FLAG }, ...say('hi')] },
-      { messages: [...say('hi'), { role: 'assistant', content: null, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }] }, { role: 'tool', tool_call_id: 'c', content: FLAG }] },
+      {
+        messages: [
+          ...say('hi'),
+          { role: 'assistant', content: null, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }] },
+          { role: 'tool', tool_call_id: 'c', content: FLAG },
+        ],
+      },
       { messages: say('hi'), tools: [{ type: 'function', function: { name: 'f', description: FLAG } }] },
     ];
     for (const body of bodies) {

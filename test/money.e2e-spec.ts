@@ -39,7 +39,12 @@ describe('money', () => {
     });
     const error = await errorOf(client.chat.completions.create({ model, messages, max_tokens: 1_000 }));
     expect(error).toBeInstanceOf(OpenAI.RateLimitError);
-    expect(error).toMatchObject({ status: 429, code: 'insufficient_quota', type: 'insufficient_quota', error: { daypass: { level: 'key', free_usd: '0.0001', held_usd: '0.00' } } });
+    expect(error).toMatchObject({
+      status: 429,
+      code: 'insufficient_quota',
+      type: 'insufficient_quota',
+      error: { daypass: { level: 'key', free_usd: '0.0001', held_usd: '0.00' } },
+    });
     expect(error.message).toMatch(/budget of the key .* needs up to \$0\.004\d+.*\$0\.0001 is free/);
     expect(requests).toBe(1);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
@@ -105,7 +110,9 @@ describe('money', () => {
     expect(Number(error.headers?.get('retry-after-ms'))).toBeLessThanOrEqual(61_000);
 
     const small = await daypass.createKey({ key: { limits: { tpm: 500 } } });
-    const never = await errorOf(new OpenAI({ apiKey: small.key, baseURL: daypass.baseUrl, maxRetries: 2 }).chat.completions.create({ model, messages, max_tokens: 1_000 }));
+    const never = await errorOf(
+      new OpenAI({ apiKey: small.key, baseURL: daypass.baseUrl, maxRetries: 2 }).chat.completions.create({ model, messages, max_tokens: 1_000 }),
+    );
     expect(never).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
     expect(never.headers?.get('x-should-retry')).toBe('false');
 

@@ -24,7 +24,10 @@ describe('an upstream that fails', () => {
 
   it('with 429 is asked again after as long as it said, unseen by the visitor, and booked once', async () => {
     let asked = 0;
-    daypass.rehearsal.onChat = () => (++asked === 1 ? { refuse: { status: 429, headers: { 'retry-after-ms': '400' }, error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' } } } : undefined);
+    daypass.rehearsal.onChat = () =>
+      ++asked === 1
+        ? { refuse: { status: 429, headers: { 'retry-after-ms': '400' }, error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' } } }
+        : undefined;
     const { data, response } = await client.chat.completions.create({ model, messages }).withResponse();
     expect(data.choices[0]?.message.content).toBeTruthy();
     const [first, second] = daypass.rehearsal.chatCalls();
@@ -45,9 +48,11 @@ describe('an upstream that fails', () => {
   });
 
   it('with 400 has its own message passed on, cleaned of ids', async () => {
-    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: "'temperature' is too hot for proj_secret99", param: 'temperature', code: 'invalid_value' } } });
+    daypass.rehearsal.onChat = () => ({
+      refuse: { status: 400, error: { message: "'temperature' is too hot for proj_secret99", param: 'temperature', code: 'invalid_value' } },
+    });
     const error = await errorOf(client.chat.completions.create({ model, messages, temperature: 3 }));
-    expect(error).toMatchObject({ status: 400, code: 'invalid_value', param: 'temperature', message: expect.stringContaining("too hot for [removed]") });
+    expect(error).toMatchObject({ status: 400, code: 'invalid_value', param: 'temperature', message: expect.stringContaining('too hot for [removed]') });
     expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
   });
 
@@ -69,7 +74,8 @@ describe('an upstream that fails', () => {
   });
 
   it('that is slower than the lane allows makes calls wait their turn, and those refused at once that would wait too long', async () => {
-    const ask = (wait: string) => client.chat.completions.create({ model: 'gpt-5.4-nano', messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } });
+    const ask = (wait: string) =>
+      client.chat.completions.create({ model: 'gpt-5.4-nano', messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } });
     await Promise.all([ask('5000'), ask('5000'), ask('5000')]);
     const begun = Date.now();
     const error = await errorOf(ask('3000'));

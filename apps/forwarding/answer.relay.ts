@@ -49,7 +49,8 @@ export class AnswerRelay {
     const completion = JSON.parse(text) as Record<string, unknown>;
     const contents = chatOutputContents(completion);
     const settlement =
-      settle(ticket, completion.usage, asText(completion.service_tier)) ?? settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))));
+      settle(ticket, completion.usage, asText(completion.service_tier)) ??
+      settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))));
     return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
   }
 
@@ -87,7 +88,9 @@ export class AnswerRelay {
       return { settlement, reply: { type: 'end' }, outcome: 'ok', observed };
     }
     const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
-    return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () => blockedStream(first ?? {}, ticket.choices, reported));
+    return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () =>
+      blockedStream(first ?? {}, ticket.choices, reported),
+    );
   }
 
   /** Judges a whole answer where the policy says so, and makes the reply of it. */

@@ -100,7 +100,9 @@ export class Forwarder {
       case 'too_large':
         await this.settler.refuse(
           ticket,
-          new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", { retry: false }),
+          new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", {
+            retry: false,
+          }),
           meta,
         );
         return DONE;
@@ -175,11 +177,13 @@ export class Forwarder {
     this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
     switch (reaction.kind) {
       case 'defer':
-        return (await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs })) ? ['deferred', { done: false, waitMs: reaction.freezeMs }] : ['ended', DONE];
+        return (await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs }))
+          ? ['deferred', { done: false, waitMs: reaction.freezeMs }]
+          : ['ended', DONE];
       case 'refuse':
         if (reaction.alert) {
           this.metrics.accountTrouble();
-          this.logger.error({ requestId, lane }, "the upstream refuses the account: check its key, its money and its rights");
+          this.logger.error({ requestId, lane }, 'the upstream refuses the account: check its key, its money and its rights');
         }
         await this.settler.refuse(ticket, reaction.error, metaOf(ticket, queueMs));
         return [reaction.error.code, DONE];

@@ -21,9 +21,18 @@ export class ForwardingMetrics {
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640],
       registers,
     });
-    this.waits = new Counter({ name: 'daypass_lane_waits_total', help: 'Times a call was put back because its lane was full', labelNames: ['lane'], registers });
+    this.waits = new Counter({
+      name: 'daypass_lane_waits_total',
+      help: 'Times a call was put back because its lane was full',
+      labelNames: ['lane'],
+      registers,
+    });
     this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
-    this.trouble = new Counter({ name: 'daypass_account_trouble_total', help: "Calls refused because of the upstream account's own key, money or rights", registers });
+    this.trouble = new Counter({
+      name: 'daypass_account_trouble_total',
+      help: "Calls refused because of the upstream account's own key, money or rights",
+      registers,
+    });
     this.running = new Gauge({ name: 'daypass_upstream_calls_running', help: 'Upstream calls of this process that run now', registers });
   }
 

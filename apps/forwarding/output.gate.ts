@@ -23,7 +23,8 @@ export class OutputGate {
 
   async verdict(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
     const finding = await check(this.moderator, contents, ticket.policy);
-    const word = finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
+    const word =
+      finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
     this.record(ticket, word);
     if (word !== 'unavailable') return { word };
     // The answer exists and is paid for, so a retry would pay again: it is the caller's to decide.

@@ -35,7 +35,10 @@ export class Settler {
     });
     if (answer && answer.absorbedNano > 0n) {
       this.metrics.boundExceeded();
-      this.logger.error({ requestId: ticket.requestId, absorbedNano: answer.absorbedNano.toString() }, 'a call cost more than its bound; the operator pays the rest');
+      this.logger.error(
+        { requestId: ticket.requestId, absorbedNano: answer.absorbedNano.toString() },
+        'a call cost more than its bound; the operator pays the rest',
+      );
     }
   }
 
@@ -54,7 +57,10 @@ export class Settler {
   }
 
   /** Repeated while Redis is away, for as long as a lease may outlive it; the script makes repeats harmless. */
-  private async end(ticket: Ticket, end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & { detail: Record<string, unknown>; reply: Reply | null }): Promise<EndAnswer | null> {
+  private async end(
+    ticket: Ticket,
+    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & { detail: Record<string, unknown>; reply: Reply | null },
+  ): Promise<EndAnswer | null> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { reply, detail, ...rest } = end;
     const request: EndRequest = {
@@ -70,7 +76,8 @@ export class Settler {
     for (let attempt = 1; ; attempt++) {
       try {
         const answer = await this.holds.end(request);
-        if (answer.outcome !== 'applied') this.logger.warn({ requestId, outcome: answer.outcome, state: answer.state, transition: end.transition }, 'a hold was ended before');
+        if (answer.outcome !== 'applied')
+          this.logger.warn({ requestId, outcome: answer.outcome, state: answer.state, transition: end.transition }, 'a hold was ended before');
         return answer;
       } catch (error) {
         if (attempt >= END_ATTEMPTS) {

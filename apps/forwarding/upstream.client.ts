@@ -6,7 +6,16 @@ import type { UpstreamFailure } from './domain/upstream-failure.js';
 
 /** Bound of what one answer may weigh. */
 const ANSWER_BYTES_MAX = 33_554_432;
-const NEVER_SENT = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'UND_ERR_CONNECT_TIMEOUT', 'EHOSTUNREACH', 'ENETUNREACH', 'CERT_HAS_EXPIRED', 'DEPTH_ZERO_SELF_SIGNED_CERT']);
+const NEVER_SENT = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
 
 /** The upstream's chat endpoint through the official client, once: raw bytes in, frames or a body out. */
 @Injectable()
@@ -15,9 +24,7 @@ export class UpstreamClient {
 
   /** Resolves at the response's headers. @throws whatever `failureOf` reads */
   async open(body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
-    return this.client.chat.completions
-      .create(body as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 })
-      .asResponse();
+    return this.client.chat.completions.create(body as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 }).asResponse();
   }
 }
 

@@ -55,7 +55,10 @@ export class AnswerService {
         this.replies.forget(requestId);
         this.calls.release(requestId);
         this.metrics.callEnded(outcome, (performance.now() - begun) / 1000);
-        this.logger.info({ requestId, keyId: ticket.keyId, model: ticket.model, stream: ticket.stream, outcome, ms: Math.round(performance.now() - begun) }, 'call');
+        this.logger.info(
+          { requestId, keyId: ticket.keyId, model: ticket.model, stream: ticket.stream, outcome, ms: Math.round(performance.now() - begun) },
+          'call',
+        );
       };
       const leave = (reason: string): void => {
         end(reason);
@@ -79,10 +82,18 @@ export class AnswerService {
         const state = await this.calls.giveUp(ticket, 'waited too long').catch(() => 'ended' as const);
         if (ended) return;
         if (state === 'voided') {
-          fail(new DaypassError('queue_full', `No turn came within ${maxWaitMs} ms: the account's rate limits are in full use. Please retry.`, { retryAfterMs: maxWaitMs }), 'queue_full');
+          fail(
+            new DaypassError('queue_full', `No turn came within ${maxWaitMs} ms: the account's rate limits are in full use. Please retry.`, {
+              retryAfterMs: maxWaitMs,
+            }),
+            'queue_full',
+          );
         } else {
           timer = setTimeout(() => {
-            fail(new DaypassError('upstream_outcome_unknown', 'The upstream did not end this call in time, so its outcome is unknown.'), 'upstream_outcome_unknown');
+            fail(
+              new DaypassError('upstream_outcome_unknown', 'The upstream did not end this call in time, so its outcome is unknown.'),
+              'upstream_outcome_unknown',
+            );
           }, this.config.limits.upstreamTimeoutMs + SETTLING_MS);
         }
       };

@@ -47,6 +47,7 @@ export class Authenticator {
 
   /** @throws DaypassError `key_suspended` */
   refuseSuspended({ key }: Visitor): void {
-    if (key.status === 'suspended') throw new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
+    if (key.status === 'suspended')
+      throw new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
   }
 }

@@ -53,22 +53,34 @@ export class CallService {
     const { key, campaign } = visitor;
     if (this.replies.waiting >= this.config.limits.calls) throw overloaded();
     if (!visitor.models.includes(request.model)) {
-      throw new DaypassError('model_not_found', `The model '${request.model}' does not exist or this key has no access to it. GET /v1/models lists what it can use.`, {
-        param: 'model',
-      });
+      throw new DaypassError(
+        'model_not_found',
+        `The model '${request.model}' does not exist or this key has no access to it. GET /v1/models lists what it can use.`,
+        {
+          param: 'model',
+        },
+      );
     }
     const priced = this.prices.find(request.model);
     if (!priced) {
-      throw new DaypassError('unpriceable_request', `The model '${request.model}' has no known price, so its cost has no bound. The operator can set one in DAYPASS_CONFIG.`, {
-        param: 'model',
-      });
+      throw new DaypassError(
+        'unpriceable_request',
+        `The model '${request.model}' has no known price, so its cost has no bound. The operator can set one in DAYPASS_CONFIG.`,
+        {
+          param: 'model',
+        },
+      );
     }
     const mostTokens = priced.maxOutputTokens ?? MAX_OUTPUT_TOKENS;
     if ((request.capTokens ?? 0) > mostTokens) {
       const param = request.body.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens';
-      throw new DaypassError('invalid_request', `'${param}' is too large: ${request.model} gives at most ${mostTokens} output tokens, and ${request.capTokens} were asked for.`, {
-        param,
-      });
+      throw new DaypassError(
+        'invalid_request',
+        `'${param}' is too large: ${request.model} gives at most ${mostTokens} output tokens, and ${request.capTokens} were asked for.`,
+        {
+          param,
+        },
+      );
     }
 
     const texts = chatInputContents(request.body).flatMap((content) => (content.kind === 'text' ? [content.text] : []));

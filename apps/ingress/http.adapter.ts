@@ -43,7 +43,13 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
         : new DaypassError('invalid_request', 'This is not a valid HTTP request.');
   const reasons: Record<number, string> = { 400: 'Bad Request', 408: 'Request Timeout', 431: 'Request Header Fields Too Large' };
   const body = JSON.stringify(refusal.body());
-  const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body), connection: 'close', 'x-request-id': newRequestId(), ...refusal.headers() };
+  const headers = {
+    'content-type': 'application/json',
+    'content-length': Buffer.byteLength(body),
+    connection: 'close',
+    'x-request-id': newRequestId(),
+    ...refusal.headers(),
+  };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);
   socket.end(`HTTP/1.1 ${refusal.status} ${reasons[refusal.status]}\r\n${lines.join('\r\n')}\r\n\r\n${body}`);
 }

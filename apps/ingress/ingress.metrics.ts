@@ -18,7 +18,12 @@ export class IngressMetrics {
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
       registers,
     });
-    this.refusals = new Counter({ name: 'daypass_refusals_total', help: 'Requests answered with an error of the catalogue, by its code', labelNames: ['code'], registers });
+    this.refusals = new Counter({
+      name: 'daypass_refusals_total',
+      help: 'Requests answered with an error of the catalogue, by its code',
+      labelNames: ['code'],
+      registers,
+    });
     new Gauge({
       name: 'daypass_calls_running',
       help: 'Calls of this process that wait for their answer',

@@ -23,7 +23,8 @@ export class ModelsController {
   @Get(':model')
   async get(@Req() request: FastifyRequest, @Param('model') model: string): Promise<ModelObject> {
     const { models } = await this.authenticator.visitor(request.headers.authorization);
-    if (!models.includes(model)) throw new DaypassError('model_not_found', `The model '${model}' does not exist or this key has no access to it.`, { param: 'model' });
+    if (!models.includes(model))
+      throw new DaypassError('model_not_found', `The model '${model}' does not exist or this key has no access to it.`, { param: 'model' });
     return describe(model);
   }
 }

@@ -12,7 +12,9 @@ export function invalidKey(): DaypassError {
 }
 
 export function recovering(): DaypassError {
-  return new DaypassError('recovering', 'Daypass is recovering its balances and will be back in a moment. Please retry.', { retryAfterMs: RECOVERING_RETRY_MS });
+  return new DaypassError('recovering', 'Daypass is recovering its balances and will be back in a moment. Please retry.', {
+    retryAfterMs: RECOVERING_RETRY_MS,
+  });
 }
 
 export function overloaded(): DaypassError {
@@ -53,16 +55,24 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' }>): DaypassE
         details: { limit: 'concurrent' },
       });
     case 'requests':
-      return new DaypassError('rate_limit_exceeded', `Rate limit reached for this key: ${answer.limit} requests a minute. Please try again in ${seconds(answer.waitMs)}.`, {
-        retryAfterMs: answer.waitMs,
-        details: { limit: 'rpm' },
-      });
+      return new DaypassError(
+        'rate_limit_exceeded',
+        `Rate limit reached for this key: ${answer.limit} requests a minute. Please try again in ${seconds(answer.waitMs)}.`,
+        {
+          retryAfterMs: answer.waitMs,
+          details: { limit: 'rpm' },
+        },
+      );
     case 'tokens':
       return answer.waitMs < 0
-        ? new DaypassError('rate_limit_exceeded', `This call may use ${answer.need} tokens, which is more than this key may use in a minute (${answer.limit}): make it smaller.`, {
-            retry: false,
-            details: { limit: 'tpm' },
-          })
+        ? new DaypassError(
+            'rate_limit_exceeded',
+            `This call may use ${answer.need} tokens, which is more than this key may use in a minute (${answer.limit}): make it smaller.`,
+            {
+              retry: false,
+              details: { limit: 'tpm' },
+            },
+          )
         : new DaypassError(
             'rate_limit_exceeded',
             `Rate limit reached for this key: ${answer.limit} tokens a minute, this call may use ${answer.need}. Please try again in ${seconds(answer.waitMs)}.`,

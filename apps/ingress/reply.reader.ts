@@ -65,8 +65,7 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     while (this.running) {
       try {
         const answer = (await this.blocking.xreadBuffer('COUNT', READ_MAX, 'BLOCK', BLOCK_MS, 'STREAMS', this.stream, this.lastId)) as
-          | [Buffer, [Buffer, Buffer[]][]][]
-          | null;
+          [Buffer, [Buffer, Buffer[]][]][] | null;
         for (const [id, fields] of answer?.[0]?.[1] ?? []) {
           this.lastId = id.toString();
           this.deliver(fields);

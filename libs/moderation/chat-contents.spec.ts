@@ -1,12 +1,21 @@
 import { describe, expect, it } from '@jest/globals';
 import { chatInputContents, chatOutputContents, StreamTexts } from './chat-contents.js';
 
-const texts = (contents: ReturnType<typeof chatInputContents>): string => contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
+const texts = (contents: ReturnType<typeof chatInputContents>): string =>
+  contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
 
 describe('what of a chat is judged', () => {
   it.each([
     ['a system message', { messages: [{ role: 'system', content: 'MARK' }] }],
-    ['an earlier message', { messages: [{ role: 'user', content: 'MARK' }, { role: 'user', content: 'hi' }] }],
+    [
+      'an earlier message',
+      {
+        messages: [
+          { role: 'user', content: 'MARK' },
+          { role: 'user', content: 'hi' },
+        ],
+      },
+    ],
     ['a text part', { messages: [{ role: 'user', content: [{ type: 'text', text: 'MARK' }] }] }],
     ['a name', { messages: [{ role: 'user', name: 'MARK', content: 'hi' }] }],
     ["a tool call's arguments", { messages: [{ role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: 'MARK' } }] }] }],

@@ -2,7 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { piecesOf } from './moderator.js';
 import { judge } from './verdict.js';
 
-const result = (score: number, flagged = false) => ({ flagged, categories: { violence: flagged, illicit: null }, category_scores: { violence: score, illicit: null } });
+const result = (score: number, flagged = false) => ({
+  flagged,
+  categories: { violence: flagged, illicit: null },
+  category_scores: { violence: score, illicit: null },
+});
 
 describe('a verdict', () => {
   it("takes the model's own flag where the policy names no threshold", () => {

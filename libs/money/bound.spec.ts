@@ -18,7 +18,12 @@ describe('the upper bound of a call', () => {
       predictionTokens: fc.integer({ min: 0, max: 5_000 }),
       choices: fc.integer({ min: 1, max: 128 }),
       cap: fc.integer({ min: 1, max: 128_000 }),
-      shares: fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true }), fc.double({ min: 0, max: 1, noNaN: true })),
+      shares: fc.tuple(
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+      ),
     });
     fc.assert(
       fc.property(call, ({ model, tier, cap, shares, ...measure }) => {
@@ -47,7 +52,8 @@ describe('the upper bound of a call', () => {
 
   it('takes the long-context rates for the whole request beyond the mark', () => {
     const { price } = book.find('gpt-5.4')!;
-    const at = (textTokens: number) => boundOf(price, { textTokens, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
+    const at = (textTokens: number) =>
+      boundOf(price, { textTokens, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
     expect(at(1_000).perTokenNano).toBe(15_000n);
     expect(at(300_000).perTokenNano).toBe(22_500n);
   });

@@ -23,6 +23,9 @@ export function parseUsd(text: string): bigint {
 export function formatUsd(nano: bigint): string {
   const sign = nano < 0n ? '-' : '';
   const absolute = nano < 0n ? -nano : nano;
-  const decimals = (absolute % NANO_PER_USD).toString().padStart(9, '0').replace(/0{1,7}$/, '');
+  const decimals = (absolute % NANO_PER_USD)
+    .toString()
+    .padStart(9, '0')
+    .replace(/0{1,7}$/, '');
   return `${sign}${absolute / NANO_PER_USD}.${decimals}`;
 }

@@ -19,7 +19,10 @@ describe('prices', () => {
 
   it("give way to the operator's own", () => {
     const { prices } = configFileSchema.parse({
-      prices: { 'gpt-5.4-mini': { input_usd_per_million: 1, output_usd_per_million: '2.5' }, mine: { input_usd_per_million: '0.0001', output_usd_per_million: 0, max_output_tokens: 10 } },
+      prices: {
+        'gpt-5.4-mini': { input_usd_per_million: 1, output_usd_per_million: '2.5' },
+        mine: { input_usd_per_million: '0.0001', output_usd_per_million: 0, max_output_tokens: 10 },
+      },
     });
     const own = new PriceBook(prices);
     expect(own.find('gpt-5.4-mini')?.price).toEqual({ input: 1_000, cachedInput: 1_000, cacheWrite: 1_000, output: 2_500 });

@@ -37,7 +37,7 @@ export async function countTextTokens(texts: readonly string[]): Promise<number>
 
 function countInline(text: string): number {
   let count = 0;
-  for (let position = 0; position < text.length; ) {
+  for (let position = 0; position < text.length;) {
     const end = pieceEnd(text, position);
     count += countTokens(text.slice(position, end), AS_TEXT);
     position = end;

@@ -13,7 +13,14 @@ export const upstreamProviders = [
   {
     provide: OpenAI,
     useFactory: (config: DaypassConfig) =>
-      new OpenAI({ apiKey: config.openai.apiKey, baseURL: config.openai.baseUrl, organization: null, project: null, maxRetries: 0, timeout: config.limits.upstreamTimeoutMs }),
+      new OpenAI({
+        apiKey: config.openai.apiKey,
+        baseURL: config.openai.baseUrl,
+        organization: null,
+        project: null,
+        maxRetries: 0,
+        timeout: config.limits.upstreamTimeoutMs,
+      }),
     inject: [CONFIG],
   },
   { provide: ModerationMetrics, useFactory: (registry: Registry) => new ModerationMetrics(registry), inject: [REGISTRY] },

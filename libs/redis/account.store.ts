@@ -75,7 +75,11 @@ export class AccountStore {
     return this.project(keys, key, definition);
   }
 
-  private async project(keys: string[], account: { id: string; version: number; budgetNano: bigint }, definition: (string | number)[]): Promise<ProjectionAnswer> {
+  private async project(
+    keys: string[],
+    account: { id: string; version: number; budgetNano: bigint },
+    definition: (string | number)[],
+  ): Promise<ProjectionAnswer> {
     const [code, used] = (await this.script(keys, [account.version, account.budgetNano.toString(), account.id, ...definition])) as [string, string];
     return { code: code as ProjectionAnswer['code'], usedNano: BigInt(used) };
   }

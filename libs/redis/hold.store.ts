@@ -164,7 +164,11 @@ export class HoldStore {
   /** Reserves the lane and records the dispatch. `rpm` and `tpm` 0 mean unlimited. Repeated with the same nonce it gives the same answer. */
   async start(call: { requestId: string; lane: string; tokens: number; rpm: number; tpm: number; nonce: string }): Promise<StartAnswer> {
     const keys = [redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane)];
-    const [code, first, second] = (await this.startScript(keys, [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce])) as [string, string, string];
+    const [code, first, second] = (await this.startScript(keys, [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce])) as [
+      string,
+      string,
+      string,
+    ];
     switch (code) {
       case 'started':
         return { code, attempt: Number(first), nowMs: Number(second) };

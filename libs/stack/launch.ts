@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { settleHeap } from '#libs/observability/settle-heap.js';
 import { bannerOf } from './banner.js';
 import { surroundings } from './child-env.js';
 import { lockDataDir } from './data-dir-lock.js';
@@ -34,6 +35,7 @@ async function launch(settings: LaunchSettings): Promise<void> {
   await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, ...upstream });
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
   say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, startedInMs: Date.now() - startedAt }));
+  settleHeap();
 }
 
 async function ownRedis(settings: LaunchSettings): Promise<string> {

@@ -10,7 +10,9 @@ describe('a frame of a stream', () => {
   });
 
   it('loses the usage that only Daypass asked for, and the frame that held nothing else', () => {
-    expect(readFrame('{"id":"x","choices":[{"delta":{"content":"a"}}],"usage":null}', false).text).toBe('data: {"id":"x","choices":[{"delta":{"content":"a"}}]}\n\n');
+    expect(readFrame('{"id":"x","choices":[{"delta":{"content":"a"}}],"usage":null}', false).text).toBe(
+      'data: {"id":"x","choices":[{"delta":{"content":"a"}}]}\n\n',
+    );
     const last = readFrame('{"id":"x","choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}', false);
     expect(last).toMatchObject({ text: '', usage: { completion_tokens: 2 } });
   });
@@ -31,7 +33,9 @@ describe('output that moderation took away', () => {
     const blocked = blockedCompletion({
       id: 'c',
       usage: { completion_tokens: 9 },
-      choices: [{ index: 0, message: { role: 'assistant', content: 'bad', tool_calls: [{}] }, logprobs: { content: [{ token: 'bad' }] }, finish_reason: 'stop' }],
+      choices: [
+        { index: 0, message: { role: 'assistant', content: 'bad', tool_calls: [{}] }, logprobs: { content: [{ token: 'bad' }] }, finish_reason: 'stop' },
+      ],
     });
     expect(blocked).toEqual({
       id: 'c',

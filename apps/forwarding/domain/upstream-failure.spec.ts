@@ -39,7 +39,9 @@ describe('the reaction to a failed upstream call', () => {
   });
 
   it("passes the upstream's word about the request on", () => {
-    expect(reactTo(failure({ status: 400, code: 'invalid_value', type: 'invalid_request_error', param: 'temperature', message: 'too hot for org-abc123' }))).toEqual({
+    expect(
+      reactTo(failure({ status: 400, code: 'invalid_value', type: 'invalid_request_error', param: 'temperature', message: 'too hot for org-abc123' })),
+    ).toEqual({
       kind: 'pass_on',
       status: 400,
       body: { error: { message: 'too hot for [removed]', type: 'invalid_request_error', param: 'temperature', code: 'invalid_value' } },
@@ -47,7 +49,11 @@ describe('the reaction to a failed upstream call', () => {
   });
 
   it('gives the hold back after a 5xx, which is not billed', () => {
-    expect(reactTo(failure({ status: 503, message: 'overloaded' }))).toMatchObject({ kind: 'refuse', alert: false, error: { code: 'upstream_error', retry: true } });
+    expect(reactTo(failure({ status: 503, message: 'overloaded' }))).toMatchObject({
+      kind: 'refuse',
+      alert: false,
+      error: { code: 'upstream_error', retry: true },
+    });
     expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ error: { retry: false } });
   });
 

@@ -34,10 +34,17 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   const { status, code, type } = failure;
   if (status === undefined) {
     if (failure.neverSent) return { kind: 'refuse', error: upstreamError('The upstream could not be reached.', true), alert: false };
-    return { kind: 'unknown', error: new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.') };
+    return {
+      kind: 'unknown',
+      error: new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.'),
+    };
   }
   if (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? '')) {
-    return { kind: 'refuse', error: new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.'), alert: true };
+    return {
+      kind: 'refuse',
+      error: new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.'),
+      alert: true,
+    };
   }
   if (status === 429) return { kind: 'defer', freezeMs: freezeOf(failure) };
   if (REQUEST_STATUSES.has(status)) {

@@ -53,7 +53,10 @@ describe('a chat request', () => {
 
   it('counts images, and knows the ones that ask for their original size', () => {
     const image = (detail?: string) => ({ type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA', ...(detail ? { detail } : {}) } });
-    expect(parseChatRequest({ ...valid, messages: [{ role: 'user', content: [image(), image('original')] }] })).toMatchObject({ images: 2, originalImages: true });
+    expect(parseChatRequest({ ...valid, messages: [{ role: 'user', content: [image(), image('original')] }] })).toMatchObject({
+      images: 2,
+      originalImages: true,
+    });
   });
 
   it.each([
@@ -65,7 +68,11 @@ describe('a chat request', () => {
     ['an unknown role', { model: 'm', messages: [{ role: 'god', content: '' }] }, 'messages[0].role'],
     ['content that is a number', { model: 'm', messages: [{ role: 'user', content: 3 }] }, 'messages[0].content'],
     ['a part that is text', { model: 'm', messages: [{ role: 'user', content: ['x'] }] }, 'messages[0].content[0]'],
-    ['an image by a file URL', { model: 'm', messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'file:///etc/passwd' } }] }] }, 'messages[0].content[0].image_url.url'],
+    [
+      'an image by a file URL',
+      { model: 'm', messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'file:///etc/passwd' } }] }] },
+      'messages[0].content[0].image_url.url',
+    ],
     ['n of 0', { ...valid, n: 0 }, 'n'],
     ['n of 1,000', { ...valid, n: 1000 }, 'n'],
     ['n of 1.5', { ...valid, n: 1.5 }, 'n'],

@@ -72,11 +72,13 @@ export function parseChatRequest(raw: unknown): ChatRequest {
 
   for (const name of Object.keys(body)) {
     if (!PRICED.has(name)) {
-      throw new DaypassError('unpriceable_request', `The parameter '${name}' has no bounded cost here, so this key cannot use it: leave it out.`, { param: name });
+      throw new DaypassError('unpriceable_request', `The parameter '${name}' has no bounded cost here, so this key cannot use it: leave it out.`, {
+        param: name,
+      });
     }
   }
   const { model } = body;
-  if (typeof model !== 'string' || model === '') throw invalid('model', "'model' is required: give the name of a model, e.g. \"gpt-5.4-mini\".");
+  if (typeof model !== 'string' || model === '') throw invalid('model', '\'model\' is required: give the name of a model, e.g. "gpt-5.4-mini".');
   const { images, originalImages, messages } = readMessages(body.messages);
   refuseUnpriced(body);
 

@@ -10,11 +10,19 @@ describe('what becomes of a judged input', () => {
 
   it('is refused with its categories, and counts as a strike, when it is flagged', () => {
     const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'] } }, policy);
-    expect(decision).toMatchObject({ pass: false, strike: true, error: { code: 'moderation_blocked', details: { direction: 'input', categories: ['violence'] } } });
+    expect(decision).toMatchObject({
+      pass: false,
+      strike: true,
+      error: { code: 'moderation_blocked', details: { direction: 'input', categories: ['violence'] } },
+    });
   });
 
   it('is refused without a strike when there is no verdict and the policy is closed', () => {
-    expect(decide({ outcome: 'unavailable', reason: 'x' }, policy)).toMatchObject({ pass: false, strike: false, error: { code: 'moderation_unavailable', retry: true } });
+    expect(decide({ outcome: 'unavailable', reason: 'x' }, policy)).toMatchObject({
+      pass: false,
+      strike: false,
+      error: { code: 'moderation_unavailable', retry: true },
+    });
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {

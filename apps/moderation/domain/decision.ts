@@ -21,9 +21,13 @@ export function decide(finding: Finding, policy: CallPolicy): Decision {
   }
   if (!finding.judgement.flagged) return { pass: true, word: 'pass' };
   const { categories } = finding.judgement;
-  const error = new DaypassError('moderation_blocked', `The input was refused by moderation (${categories.join(', ')}). Nothing was forwarded and nothing was charged.`, {
-    param: 'messages',
-    details: { direction: 'input', categories },
-  });
+  const error = new DaypassError(
+    'moderation_blocked',
+    `The input was refused by moderation (${categories.join(', ')}). Nothing was forwarded and nothing was charged.`,
+    {
+      param: 'messages',
+      details: { direction: 'input', categories },
+    },
+  );
   return { pass: false, error, strike: true };
 }
