@@ -12,10 +12,14 @@ const say = (text) => process.stdout.write(`${text}\n`);
 /** Something that a person has to do: said in a line, without a stack. */
 export class Obstacle extends Error {}
 
-/** @returns the Node that Daypass runs on */
-export function prepare() {
+/**
+ * @param withBrowser also a Chromium, which the pages are tested in
+ * @returns the Node that Daypass runs on
+ */
+export function prepare({ withBrowser = false } = {}) {
   installPackages();
-  installRedis();
+  if (!process.env.REDIS_URL || withBrowser) installProgram(REDIS);
+  if (withBrowser) installProgram(CHROMIUM);
   const node = findNode();
   build(node);
   return node;
@@ -37,34 +41,46 @@ function findNode() {
   throw new Obstacle(`Daypass needs Node 24, and this is ${process.version}: allow npm's install scripts (npm rebuild node), or install Node 24.`);
 }
 
-function installRedis() {
-  if (process.env.REDIS_URL && !process.argv.includes('--with-redis')) return;
-  if (isFound('redis-server') || isFound('valkey-server')) return;
-  const recipe = RECIPES.find(({ manager }) => isFound(manager));
-  const byHand = 'Daypass needs Redis 7 or Valkey: install it (the command redis-server must be found), or set REDIS_URL.';
-  if (!recipe) throw new Obstacle(byHand);
-  const { manager, commands } = recipe;
+const REDIS = {
+  name: 'Redis',
+  commands: ['redis-server', 'valkey-server'],
+  byHand: 'Daypass needs Redis 7 or Valkey: install it (the command redis-server must be found), or set REDIS_URL.',
+  packages: { 'apt-get': 'redis-server', dnf: 'redis', apk: 'redis', pacman: 'valkey', brew: 'redis' },
+};
+
+const CHROMIUM = {
+  name: 'Chromium',
+  commands: ['chromium', 'chromium-browser', 'google-chrome'],
+  byHand: 'The tests look at pages in Chromium: install it (the command chromium must be found).',
+  packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', pacman: 'chromium', brew: '--cask chromium' },
+};
+
+const MANAGERS = {
+  'apt-get': ['apt-get update -qq', 'apt-get install -y -qq --no-install-recommends'],
+  dnf: ['dnf install -y -q'],
+  apk: ['apk add --quiet'],
+  pacman: ['pacman -Sy --noconfirm --quiet'],
+  brew: ['brew install --quiet'],
+};
+
+function installProgram({ name, commands, byHand, packages }) {
+  if (commands.some(isFound)) return;
+  const manager = Object.keys(MANAGERS).find(isFound);
+  if (!manager) throw new Obstacle(byHand);
   const sudo = manager === 'brew' || process.getuid?.() === 0 ? '' : 'sudo -n ';
-  say(`Installing Redis with ${manager} (once) …`);
-  for (const command of commands) {
-    const [file, ...args] = `${sudo}${command}`.split(' ');
+  say(`Installing ${name} with ${manager} (once) …`);
+  const steps = MANAGERS[manager];
+  for (const step of [...steps.slice(0, -1), `${steps.at(-1)} ${packages[manager]}`]) {
+    const [file, ...args] = `${sudo}${step}`.split(' ');
     // RUNLEVEL: the package's own service is not started. We run one of our own and leave port 6379 alone.
     const { status } = spawnSync(file, args, {
       stdio: ['ignore', 'ignore', 'inherit'],
       env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
     });
-    if (status !== 0) throw new Obstacle(`\`${sudo}${command}\` failed. ${byHand}`);
+    if (status !== 0) throw new Obstacle(`\`${sudo}${step}\` failed. ${byHand}`);
   }
-  if (!isFound('redis-server') && !isFound('valkey-server')) throw new Obstacle(byHand);
+  if (!commands.some(isFound)) throw new Obstacle(byHand);
 }
-
-const RECIPES = [
-  { manager: 'apt-get', commands: ['apt-get update -qq', 'apt-get install -y -qq --no-install-recommends redis-server'] },
-  { manager: 'dnf', commands: ['dnf install -y -q redis'] },
-  { manager: 'apk', commands: ['apk add --quiet redis'] },
-  { manager: 'pacman', commands: ['pacman -Sy --noconfirm --quiet valkey'] },
-  { manager: 'brew', commands: ['brew install --quiet redis'] },
-];
 
 function isFound(command) {
   return spawnSync('/bin/sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
