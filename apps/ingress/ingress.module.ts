@@ -10,7 +10,6 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
-import { AnswerService } from './answer.service.js';
 import { Authenticator } from './authenticator.service.js';
 import { CallQueues } from './call.queues.js';
 import { CallService } from './call.service.js';
@@ -42,7 +41,6 @@ export class IngressModule {
           useFactory: (moderation: Queue, ...queues: Queue[]) =>
             new CallQueues(moderation, new LaneQueues(new Map(lanes.map((lane, index) => [lane, queues[index]!])))),
         },
-        AnswerService,
         Authenticator,
         CallService,
         ErrorFilter,

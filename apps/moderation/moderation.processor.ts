@@ -1,32 +1,23 @@
-import { Processor, WorkerHost } from '@nestjs/bullmq';
-import { Inject, type BeforeApplicationShutdown, type OnApplicationBootstrap, type Type } from '@nestjs/common';
+import { Processor } from '@nestjs/bullmq';
+import { Inject, type Type } from '@nestjs/common';
 import { UnrecoverableError, type Job } from 'bullmq';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { MODERATION_QUEUE, moderationJobSchema } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { workerOptions } from '#libs/queues/bull.options.js';
-import { watchWorker } from '#libs/queues/worker.lifecycle.js';
+import { DrainingWorker } from '#libs/queues/draining.worker.js';
 import { InputModerator } from './input.moderator.js';
 
 /** The worker's options come out of the configuration, which decorators see only when the class is made. */
-export function createModerationProcessor(config: DaypassConfig): Type<WorkerHost> {
+export function createModerationProcessor(config: DaypassConfig): Type<DrainingWorker> {
   @Processor(MODERATION_QUEUE, workerOptions(config.redisUrl, config.limits.concurrency))
-  class ModerationProcessor extends WorkerHost implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  class ModerationProcessor extends DrainingWorker {
     constructor(
       @Inject(InputModerator) private readonly inputs: InputModerator,
-      @Inject(LOGGER) private readonly logger: Logger,
+      @Inject(LOGGER) logger: Logger,
     ) {
-      super();
-    }
-
-    onApplicationBootstrap(): void {
-      watchWorker(this.worker, this.logger);
-    }
-
-    /** Running jobs end while Redis is still connected. */
-    async beforeApplicationShutdown(): Promise<void> {
-      await this.worker.close();
+      super(logger);
     }
 
     async process(job: Job): Promise<void> {

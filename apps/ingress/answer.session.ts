@@ -1,0 +1,155 @@
+import type { FastifyReply } from 'fastify';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import { formatUsd } from '#libs/money/nano.js';
+import type { Logger } from '#libs/observability/logger.js';
+import type { Visitor } from './authenticator.service.js';
+import type { AdmittedCall, CallService } from './call.service.js';
+import { limitHeaders } from './domain/limit-headers.js';
+import type { IngressMetrics } from './ingress.metrics.js';
+import type { ReplyReader } from './reply.reader.js';
+
+/** A visitor who reads slower than the model writes may leave this much unread before the call is ended. */
+const UNREAD_BYTES_MAX = 8_388_608;
+/** Redis decides about the deadline too; the margin lets its answer come first. */
+const DEADLINE_MARGIN_MS = 500;
+/** Beyond the upstream's own time limit: the worker's settling, or the sweeper's. */
+const SETTLING_MS = 30_000;
+const STREAM_TYPE = 'text/event-stream; charset=utf-8';
+
+export interface SessionParts {
+  calls: CallService;
+  replies: ReplyReader;
+  metrics: IngressMetrics;
+  logger: Logger;
+  upstreamTimeoutMs: number;
+}
+
+/** One visitor waiting for one call: it ends with the answer, an error, or the visitor's leaving, and exactly once. */
+export class AnswerSession {
+  private readonly begun = performance.now();
+  private readonly done = Promise.withResolvers<void>();
+  private timer: NodeJS.Timeout | undefined;
+  /** A stream is being shown, so that an error can only follow in the stream. */
+  private opened = false;
+  private ended = false;
+
+  constructor(
+    private readonly parts: SessionParts,
+    private readonly call: AdmittedCall,
+    private readonly visitor: Visitor,
+    private readonly reply: FastifyReply,
+    private readonly maxWaitMs: number,
+  ) {}
+
+  /** Resolves when the visitor has the whole answer, or is gone. @throws DaypassError while nothing was shown */
+  async run(): Promise<void> {
+    const { raw } = this.reply;
+    raw.on('close', this.onClose);
+    this.timer = setTimeout(() => void this.onDeadline(), this.maxWaitMs + DEADLINE_MARGIN_MS);
+    this.parts.replies.listen(this.call.ticket.requestId, (message, availableNano) => this.onReply(message, availableNano));
+    this.parts.calls.enqueue(this.call).catch((error: unknown) => {
+      if (this.end('not enqueued')) this.done.reject(error);
+    });
+    // A visitor who left while the hold was taken has sent its close event already.
+    if (raw.destroyed) this.onClose();
+    await this.done.promise;
+  }
+
+  private onReply(message: Reply, availableNano: string | undefined): void {
+    const { raw } = this.reply;
+    switch (message.type) {
+      case 'answer':
+        this.end(message.status < 400 ? 'ok' : String(message.status));
+        this.writeHead(message.status, { ...message.headers, 'content-type': message.contentType }, message.meta, availableNano);
+        raw.end(message.body);
+        this.done.resolve();
+        break;
+      case 'open':
+        this.opened = true;
+        this.writeHead(200, { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' }, message.meta, availableNano);
+        break;
+      case 'frames':
+        raw.write(message.text);
+        if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
+        break;
+      case 'end':
+        this.end('ok');
+        raw.end();
+        this.done.resolve();
+        break;
+    }
+  }
+
+  private readonly onClose = (): void => {
+    if (this.reply.raw.writableFinished || !this.end('visitor left')) return;
+    void this.abandon();
+    this.done.resolve();
+  };
+
+  /** The wait is over: a call that was not dispatched is refused, one that runs is waited for. */
+  private async onDeadline(): Promise<void> {
+    const state = await this.parts.calls.giveUp(this.call.ticket, 'waited too long').catch(() => 'ended' as const);
+    if (this.ended) return;
+    if (state === 'voided') {
+      this.fail(
+        new DaypassError('queue_full', `No turn came within ${this.maxWaitMs} ms: the account's rate limits are in full use. Please retry.`, {
+          retryAfterMs: Math.max(1_000, this.maxWaitMs),
+        }),
+      );
+      return;
+    }
+    const unknown = new DaypassError('upstream_outcome_unknown', 'The upstream did not end this call in time, so its outcome is unknown.');
+    this.timer = setTimeout(() => this.fail(unknown), this.parts.upstreamTimeoutMs + SETTLING_MS);
+  }
+
+  private fail(error: DaypassError): void {
+    if (!this.end(error.code)) return;
+    if (!this.opened) {
+      this.done.reject(error);
+      return;
+    }
+    this.reply.raw.end(`data: ${JSON.stringify(error.body())}\n\n`);
+    this.done.resolve();
+  }
+
+  /** False when it had ended before. */
+  private end(outcome: string): boolean {
+    if (this.ended) return false;
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.reply.raw.off('close', this.onClose);
+    const { requestId, keyId, model, stream } = this.call.ticket;
+    this.parts.replies.forget(requestId);
+    this.parts.calls.release(requestId);
+    const ms = Math.round(performance.now() - this.begun);
+    this.parts.metrics.callEnded(outcome, ms / 1_000);
+    this.parts.logger.info({ requestId, keyId, model, stream, outcome, ms }, 'call');
+    return true;
+  }
+
+  private async abandon(): Promise<void> {
+    const { ticket } = this.call;
+    try {
+      if ((await this.parts.calls.giveUp(ticket, 'visitor left')) === 'running') await this.parts.calls.cancelUpstream(ticket.requestId);
+    } catch (error) {
+      // The lease is no longer renewed from here, so the sweeper ends the hold.
+      this.parts.logger.warn({ err: error, requestId: ticket.requestId }, 'an abandoned call could not be given up');
+    }
+  }
+
+  private writeHead(status: number, headers: Record<string, string>, meta: ReplyMeta, availableNano: string | undefined): void {
+    const { hold, ticket } = this.call;
+    const { rpm, tpm } = this.visitor.key;
+    void this.reply.hijack();
+    this.reply.raw.writeHead(status, {
+      'x-request-id': ticket.requestId,
+      'x-daypass-moderation': `input=${meta.moderation.input}; output=${meta.moderation.output}`,
+      'x-daypass-queue-ms': String(Math.round(meta.queueMs)),
+      'x-daypass-available-usd': formatUsd(BigInt(availableNano ?? hold.availableNano)),
+      ...(meta.costNano === undefined ? {} : { 'x-daypass-cost-usd': formatUsd(BigInt(meta.costNano)) }),
+      ...limitHeaders({ rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens }),
+      ...headers,
+    });
+  }
+}
