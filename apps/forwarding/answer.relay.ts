@@ -4,9 +4,10 @@ import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
-import { chatOutputContents, StreamTexts, type Content } from '#libs/moderation/chat-contents.js';
+import { chatOutputContents, type Content } from '#libs/moderation/chat-contents.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { countOutput, type Progress } from './answer.progress.js';
 import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
 import { settle, settleCut, type Settlement } from './domain/settlement.js';
 import { readFrame } from './domain/stream-frame.js';
@@ -14,14 +15,6 @@ import { clean } from './domain/upstream-failure.js';
 import { OutputGate } from './output.gate.js';
 import { ReplyWriter } from './reply.writer.js';
 import { readBody, readFrames } from './upstream.client.js';
-
-/** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
-export class Progress {
-  readonly texts = new StreamTexts();
-  chunks = 0;
-  /** Set once something of a stream was shown, so that an error can only follow in the stream. */
-  writer: ReplyWriter | null = null;
-}
 
 /** A whole answer: its true cost, and the reply that ends the call. */
 export interface Answered {
@@ -50,7 +43,7 @@ export class AnswerRelay {
     const contents = chatOutputContents(completion);
     const settlement =
       settle(ticket, completion.usage, asText(completion.service_tier)) ??
-      settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))));
+      settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))), 0);
     return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
   }
 
@@ -70,8 +63,7 @@ export class AnswerRelay {
         if (frame.error) throw new UpstreamStreamError(frame.error);
         if (frame.chunk) {
           first ??= frame.chunk;
-          progress.texts.add(frame.chunk);
-          progress.chunks++;
+          progress.add(frame.chunk);
         }
         usage = frame.usage ?? usage;
         tier = frame.serviceTier ?? tier;
@@ -81,11 +73,19 @@ export class AnswerRelay {
       }
     }
     if (!done) throw new Error('the stream ended before its last frame');
-    const settlement = settle(ticket, usage, tier) ?? settleCut(ticket, await generatedTokens(progress));
+    const settlement = settle(ticket, usage, tier) ?? settleCut(ticket, await progress.seenTokens(), 0);
     if (shown) {
-      await shown.flush();
+      // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
+      const reached = await shown.flush().then(
+        () => true,
+        () => false,
+      );
+      if (!reached) {
+        const lost = new DaypassError('upstream_outcome_unknown', 'The rest of the answer was lost on its way to you. It was charged.');
+        return { settlement, reply: shown.ending(errorFrame(lost)), outcome: 'reply_lost', observed: [] };
+      }
       const observed = output === 'observe' ? progress.texts.contents() : [];
-      return { settlement, reply: { type: 'end' }, outcome: 'ok', observed };
+      return { settlement, reply: shown.ending(), outcome: 'ok', observed };
     }
     const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
     return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () =>
@@ -103,7 +103,8 @@ export class AnswerRelay {
     body: string,
     blocked: () => string,
   ): Promise<Answered> {
-    const costNano = settlement.costNano.toString();
+    // What the visitor pays; beyond the bound it is the operator's.
+    const costNano = (settlement.costNano < BigInt(ticket.heldNano) ? settlement.costNano : BigInt(ticket.heldNano)).toString();
     const whole = (text: string, word: VerdictWord): Reply => ({
       type: 'answer',
       status: 200,
@@ -133,22 +134,16 @@ export class AnswerRelay {
   }
 }
 
+/** How OpenAI tells an error in the middle of a stream. */
+export function errorFrame(error: DaypassError): string {
+  return `data: ${JSON.stringify(error.body())}\n\n`;
+}
+
 /** An error object in the middle of a stream: the upstream stopped by itself. */
 export class UpstreamStreamError extends DaypassError {
   constructor(error: Record<string, unknown>) {
     super('upstream_error', clean(typeof error.message === 'string' ? error.message : 'The upstream ended the stream with an error.'), { retry: false });
   }
-}
-
-/** Output tokens of a cut stream: the larger of what its text counts and the number of its chunks, each at least a token. */
-export async function generatedTokens(progress: Progress): Promise<number> {
-  return Math.max(progress.chunks, await countOutput(progress.texts.texts()));
-}
-
-/** The tokenizer's tables weigh 64 MB, so a worker loads them only when an upstream really left the usage out. */
-async function countOutput(texts: string[]): Promise<number> {
-  const { countTextTokens } = await import('#libs/money/tokens.js');
-  return countTextTokens(texts);
 }
 
 function asText(value: unknown): string | undefined {

@@ -14,7 +14,8 @@ import { HoldStore, type StartAnswer } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { AnswerRelay, generatedTokens, Progress, UpstreamStreamError } from './answer.relay.js';
+import { Progress } from './answer.progress.js';
+import { AnswerRelay, errorFrame, UpstreamStreamError } from './answer.relay.js';
 import { CancelListener, VisitorLeft } from './cancel.listener.js';
 import { capped } from './domain/capped.js';
 import { settleCut } from './domain/settlement.js';
@@ -126,6 +127,8 @@ export class Forwarder {
     let sent = false;
     try {
       const body = capped(JSON.parse(this.box.open(sealed, requestId)) as Record<string, unknown>, ticket.capTokens);
+      // Who left until here left before anything was sent.
+      controller.signal.throwIfAborted();
       sent = true;
       response = await this.upstream.open(body, controller.signal);
       const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress) : this.relay.whole(ticket, response, queueMs));
@@ -135,9 +138,9 @@ export class Forwarder {
     } catch (error) {
       // What is left of a failed answer must not hold the socket.
       void response?.body?.cancel().catch(() => undefined);
-      if (!sent) outcome = await this.unreadable(ticket, queueMs, error);
-      else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, response !== null && ticket.stream, progress, attempt);
-      else [outcome, next] = await this.failed(ticket, attempt, queueMs, progress, error);
+      if (!sent) outcome = error instanceof VisitorLeft ? await this.neverSent(ticket) : await this.unreadable(ticket, queueMs, error);
+      else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, progress, attempt);
+      else [outcome, next] = await this.failed(ticket, attempt, queueMs, progress, controller, error);
     } finally {
       clearTimeout(timer);
       this.leases.release(requestId);
@@ -156,20 +159,32 @@ export class Forwarder {
     return lost.code;
   }
 
-  /** A stream is billed for what was generated; of an answer that was not begun nobody knows, so its bound is booked until a report corrects it. */
-  private async visitorLeft(ticket: Ticket, begun: boolean, progress: Progress, attempt: number): Promise<string> {
-    if (!begun) {
-      await this.settler.presume(ticket, 'visitor left before the answer began', null);
-      return 'visitor_left_presumed';
-    }
-    await this.settler.post(ticket, settleCut(ticket, await generatedTokens(progress)), null, { attempt, outcome: 'visitor_left' });
+  private async neverSent(ticket: Ticket): Promise<string> {
+    await this.settler.void(ticket, 'visitor left', null);
     return 'visitor_left';
   }
 
-  private async failed(ticket: Ticket, attempt: number, queueMs: number, progress: Progress, error: unknown): Promise<[string, Next]> {
+  /** A stream is billed for what was generated; of a whole answer nobody knows how far it was, so its bound is booked until a report corrects it. */
+  private async visitorLeft(ticket: Ticket, progress: Progress, attempt: number): Promise<string> {
+    if (!ticket.stream) {
+      await this.settler.presume(ticket, 'visitor left before the answer', null);
+      return 'visitor_left_presumed';
+    }
+    await this.settler.post(ticket, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), null, { attempt, outcome: 'visitor_left' });
+    return 'visitor_left';
+  }
+
+  private async failed(
+    ticket: Ticket,
+    attempt: number,
+    queueMs: number,
+    progress: Progress,
+    controller: AbortController,
+    error: unknown,
+  ): Promise<[string, Next]> {
     const { requestId, lane } = ticket;
     if (error instanceof UpstreamStreamError) {
-      const settlement = settleCut(ticket, await generatedTokens(progress));
+      const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
       await this.settler.post(ticket, settlement, await this.errorReply(error, ticket, queueMs, progress), { attempt, outcome: error.code });
       return ['stream_error', DONE];
     }
@@ -177,9 +192,13 @@ export class Forwarder {
     this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
     switch (reaction.kind) {
       case 'defer':
-        return (await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs }))
-          ? ['deferred', { done: false, waitMs: reaction.freezeMs }]
-          : ['ended', DONE];
+        if (!(await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs }))) return ['ended', DONE];
+        // A visitor who left while the upstream refused must not be sent again.
+        if (controller.signal.aborted) {
+          await this.settler.void(ticket, 'visitor left', null);
+          return ['visitor_left', DONE];
+        }
+        return ['deferred', { done: false, waitMs: reaction.freezeMs }];
       case 'refuse':
         if (reaction.alert) {
           this.metrics.accountTrouble();
@@ -208,9 +227,9 @@ export class Forwarder {
   /** An error as a whole answer, or as the last frame of a stream that was begun. */
   private async errorReply(error: DaypassError, ticket: Ticket, queueMs: number, progress: Progress): Promise<Reply> {
     if (!progress.writer) return errorAnswer(error, metaOf(ticket, queueMs));
-    progress.writer.frames(`data: ${JSON.stringify(error.body())}\n\n`);
+    // Frames that are still on their way come first; an end that knows their number tells whether they came.
     await progress.writer.flush().catch(() => undefined);
-    return { type: 'end' };
+    return progress.writer.ending(errorFrame(error));
   }
 }
 

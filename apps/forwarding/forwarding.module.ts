@@ -8,6 +8,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { upstreamProviders } from '#libs/platform/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
+import { queueErrors } from '#libs/queues/queue.errors.js';
 import { AnswerRelay } from './answer.relay.js';
 import { CancelListener } from './cancel.listener.js';
 import { Forwarder } from './forwarder.service.js';
@@ -32,6 +33,7 @@ export class ForwardingModule {
         BullModule.registerQueue(...lanes.map((lane) => ({ name: laneQueue(lane) }))),
       ],
       providers: [
+        queueErrors(lanes.map(laneQueue)),
         ...upstreamProviders,
         AnswerRelay,
         CancelListener,

@@ -10,8 +10,6 @@ import { LOGGER } from '#libs/platform/platform.tokens.js';
 
 export type OutputVerdict = { word: Extract<VerdictWord, 'pass' | 'blocked' | 'unchecked'> } | { word: 'unavailable'; error: DaypassError };
 
-const UNAVAILABLE_RETRY_MS = 2_000;
-
 /** Judges what a model wrote, before it is shown (`gate`) or for the record (`observe`). */
 @Injectable()
 export class OutputGate {
@@ -23,15 +21,20 @@ export class OutputGate {
 
   async verdict(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
     const finding = await check(this.moderator, contents, ticket.policy);
+    if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the output');
     const word =
       finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
     this.record(ticket, word);
     if (word !== 'unavailable') return { word };
-    // The answer exists and is paid for, so a retry would pay again: it is the caller's to decide.
-    const error = new DaypassError('moderation_unavailable', 'The answer could not be checked right now, and an unchecked answer is not shown.', {
-      retryAfterMs: UNAVAILABLE_RETRY_MS,
-      details: { direction: 'output' },
-    });
+    // The answer exists and is paid for: a client that repeats the call by itself would pay again and again.
+    const error = new DaypassError(
+      'moderation_unavailable',
+      'The answer could not be checked right now, and an unchecked answer is not shown. It was charged.',
+      {
+        retry: false,
+        details: { direction: 'output' },
+      },
+    );
     return { word, error };
   }
 

@@ -1,21 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
+import { REPLY_STREAM_LIFE_MS, REPLY_STREAM_MAX_ENTRIES } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 
-const STREAM_MAX_ENTRIES = 50_000;
-/** A stream whose reader died must not stay. */
-const STREAM_LIFE_MS = 120_000;
+const SEND_ATTEMPTS = 12;
+const SEND_PAUSE_MAX_MS = 2_000;
 
 /**
  * Sends the parts of a stream that is shown as it comes. One write is on its way at a time; what arrives meanwhile goes
- * with the next one, so that a fast model costs few round trips.
+ * with the next one, so that a fast model costs few round trips. A write whose answer is lost is repeated under its number.
  */
 export class ReplyWriter {
   private pending: string[] = [];
   private writing: Promise<void> | null = null;
-  private failure: unknown;
+  private failure: Error | null = null;
+  private sent = 0;
 
   constructor(
     private readonly redis: Redis,
@@ -25,10 +27,11 @@ export class ReplyWriter {
 
   async open(reply: Extract<Reply, { type: 'open' }>): Promise<void> {
     await this.send(reply);
-    await this.redis.pexpire(redisKeys.reply(this.ticket.replyTo), STREAM_LIFE_MS);
   }
 
+  /** @throws when the visitor cannot be reached any more: what would follow has nobody to see it */
   frames(text: string): void {
+    if (this.failure) throw this.failure;
     if (text === '') return;
     this.pending.push(text);
     this.writing ??= this.drain();
@@ -37,7 +40,12 @@ export class ReplyWriter {
   /** Resolves when everything is written. @throws what kept a part from being written */
   async flush(): Promise<void> {
     while (this.writing) await this.writing;
-    if (this.failure) throw this.failure as Error;
+    if (this.failure) throw this.failure;
+  }
+
+  /** The entry that ends the stream; it goes with the money, in one script. */
+  ending(text?: string): Extract<Reply, { type: 'end' }> {
+    return { type: 'end', frames: this.sent, ...(text === undefined ? {} : { text }) };
   }
 
   private async drain(): Promise<void> {
@@ -45,10 +53,11 @@ export class ReplyWriter {
       while (this.pending.length > 0) {
         const text = this.pending.join('');
         this.pending = [];
-        await this.send({ type: 'frames', text });
+        await this.send({ type: 'frames', n: this.sent, text });
+        this.sent++;
       }
     } catch (error) {
-      this.failure = error;
+      this.failure = error instanceof Error ? error : new Error(String(error));
     } finally {
       this.writing = null;
     }
@@ -56,6 +65,17 @@ export class ReplyWriter {
 
   private async send(reply: Reply): Promise<void> {
     const payload = this.box.seal(JSON.stringify(reply), this.ticket.requestId);
-    await this.redis.xadd(redisKeys.reply(this.ticket.replyTo), 'MAXLEN', '~', STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload);
+    const stream = redisKeys.reply(this.ticket.replyTo);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        // A stream whose reader died must not stay.
+        const life = this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS);
+        await Promise.all([this.redis.xadd(stream, 'MAXLEN', '~', REPLY_STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload), life]);
+        return;
+      } catch (error) {
+        if (attempt >= SEND_ATTEMPTS) throw error;
+        await sleep(Math.min(SEND_PAUSE_MAX_MS, 50 * 2 ** attempt));
+      }
+    }
   }
 }

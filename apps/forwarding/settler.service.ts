@@ -47,7 +47,7 @@ export class Settler {
     await this.end(ticket, { transition: 'void', detail: { reason: error.code }, reply: errorAnswer(error, meta) });
   }
 
-  async void(ticket: Ticket, reason: string, reply: Reply): Promise<void> {
+  async void(ticket: Ticket, reason: string, reply: Reply | null): Promise<void> {
     await this.end(ticket, { transition: 'void', detail: { reason }, reply });
   }
 

@@ -71,13 +71,14 @@ export function failureOf(error: unknown): UpstreamFailure {
     type: text(error.type) ?? text(detail.type),
     param: text(error.param) ?? text(detail.param),
     message: text(detail.message) ?? messageOf(error),
+    spoken: text(detail.message) !== undefined,
     retryAfterMs: retryAfterMs(error),
     shouldRetry: retry === 'true' ? true : retry === 'false' ? false : undefined,
     neverSent: error.status === undefined && NEVER_SENT.has(causeCode(error)),
   };
 }
 
-const NO_RESPONSE = { status: undefined, code: undefined, type: undefined, param: undefined, retryAfterMs: undefined, shouldRetry: undefined };
+const NO_RESPONSE = { status: undefined, spoken: false, code: undefined, type: undefined, param: undefined, retryAfterMs: undefined, shouldRetry: undefined };
 
 /** The socket's own error code, however deep the client wrapped it. */
 function causeCode(error: unknown): string {

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
@@ -11,10 +12,15 @@ import type { ReplyReader } from './reply.reader.js';
 
 /** A visitor who reads slower than the model writes may leave this much unread before the call is ended. */
 const UNREAD_BYTES_MAX = 8_388_608;
-/** Redis decides about the deadline too; the margin lets its answer come first. */
-const DEADLINE_MARGIN_MS = 500;
+/** The deadline is for the lane's queue; the margin is for what comes before it (the verdict) and for the refusal on its way. */
+const DEADLINE_MARGIN_MS = 2_000;
 /** Beyond the upstream's own time limit: the worker's settling, or the sweeper's. */
 const SETTLING_MS = 30_000;
+/** An answer that Redis has recorded is on its way; longer than this means that it was lost. */
+const ON_ITS_WAY_MS = 5_000;
+const RETRY_MS = 1_000;
+/** What was written and is not read any more does not keep a connection for ever. */
+const IDLE_MS = 120_000;
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
 export interface SessionParts {
@@ -33,6 +39,8 @@ export class AnswerSession {
   /** A stream is being shown, so that an error can only follow in the stream. */
   private opened = false;
   private ended = false;
+  /** Frames of the stream that were shown; the next one has this number. */
+  private frames = 0;
 
   constructor(
     private readonly parts: SessionParts,
@@ -66,16 +74,28 @@ export class AnswerSession {
         this.done.resolve();
         break;
       case 'open':
+        // Sent again where the writer did not hear that it arrived.
+        if (this.opened) break;
         this.opened = true;
         this.writeHead(200, { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' }, message.meta, availableNano);
         break;
       case 'frames':
+        if (message.n < this.frames) break;
+        if (message.n > this.frames) {
+          this.lose();
+          break;
+        }
+        this.frames++;
         raw.write(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
         break;
       case 'end':
-        this.end('ok');
-        raw.end();
+        if (message.frames !== this.frames) {
+          this.lose();
+          break;
+        }
+        this.end(message.text === undefined ? 'ok' : 'stream_error');
+        raw.end(message.text ?? '');
         this.done.resolve();
         break;
     }
@@ -89,7 +109,7 @@ export class AnswerSession {
 
   /** The wait is over: a call that was not dispatched is refused, one that runs is waited for. */
   private async onDeadline(): Promise<void> {
-    const state = await this.parts.calls.giveUp(this.call.ticket, 'waited too long').catch(() => 'ended' as const);
+    const state = await this.parts.calls.giveUp(this.call.ticket, 'waited too long').catch(() => 'unreachable' as const);
     if (this.ended) return;
     if (state === 'voided') {
       this.fail(
@@ -99,8 +119,27 @@ export class AnswerSession {
       );
       return;
     }
-    const unknown = new DaypassError('upstream_outcome_unknown', 'The upstream did not end this call in time, so its outcome is unknown.');
-    this.timer = setTimeout(() => this.fail(unknown), this.parts.upstreamTimeoutMs + SETTLING_MS);
+    const unknown = new DaypassError('upstream_outcome_unknown', 'The end of this call was not seen in time, so its outcome is unknown.');
+    switch (state) {
+      case 'lost':
+        this.fail(unknown);
+        break;
+      case 'unreachable':
+        if (performance.now() - this.begun < this.maxWaitMs + this.parts.upstreamTimeoutMs) this.timer = setTimeout(() => void this.onDeadline(), RETRY_MS);
+        else this.fail(unknown);
+        break;
+      case 'ended':
+        this.timer = setTimeout(() => this.fail(unknown), ON_ITS_WAY_MS);
+        break;
+      case 'running':
+        this.timer = setTimeout(() => this.fail(unknown), this.parts.upstreamTimeoutMs + SETTLING_MS);
+    }
+  }
+
+  /** Part of the stream is missing: better an error than a text with a hole. */
+  private lose(): void {
+    void this.abandon();
+    this.fail(new DaypassError('upstream_outcome_unknown', 'Part of the answer was lost on its way to you.'));
   }
 
   private fail(error: DaypassError): void {
@@ -131,7 +170,11 @@ export class AnswerSession {
   private async abandon(): Promise<void> {
     const { ticket } = this.call;
     try {
-      if ((await this.parts.calls.giveUp(ticket, 'visitor left')) === 'running') await this.parts.calls.cancelUpstream(ticket.requestId);
+      if ((await this.parts.calls.giveUp(ticket, 'visitor left')) !== 'running') return;
+      await this.parts.calls.cancelUpstream(ticket.requestId);
+      // The upstream may have refused at this very moment, so that the call waits again.
+      await sleep(RETRY_MS);
+      await this.parts.calls.giveUp(ticket, 'visitor left');
     } catch (error) {
       // The lease is no longer renewed from here, so the sweeper ends the hold.
       this.parts.logger.warn({ err: error, requestId: ticket.requestId }, 'an abandoned call could not be given up');
@@ -142,6 +185,8 @@ export class AnswerSession {
     const { hold, ticket } = this.call;
     const { rpm, tpm } = this.visitor.key;
     void this.reply.hijack();
+    // Only what waits to be read counts: a model may be silent for longer.
+    this.reply.raw.setTimeout(IDLE_MS, () => this.reply.raw.writableLength > 0 && this.reply.raw.destroy());
     this.reply.raw.writeHead(status, {
       'x-request-id': ticket.requestId,
       'x-daypass-moderation': `input=${meta.moderation.input}; output=${meta.moderation.output}`,

@@ -1,11 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { DaypassError } from '#libs/contracts/errors.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { hashVirtualKey, isWellFormed } from '#libs/secrets/virtual-key.js';
-import { invalidKey, recovering } from './refusals.js';
+import { invalidKey, recovering, suspended } from './refusals.js';
 
 export interface Visitor {
   key: KeyState;
@@ -47,7 +46,6 @@ export class Authenticator {
 
   /** @throws DaypassError `key_suspended` */
   refuseSuspended({ key }: Visitor): void {
-    if (key.status === 'suspended')
-      throw new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
+    if (key.status === 'suspended') throw suspended();
   }
 }

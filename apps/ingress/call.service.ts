@@ -35,6 +35,9 @@ const MAX_OUTPUT_TOKENS = 128_000;
 /** Prices a call, holds its bound, and sends it on its way; gives it up when nobody waits any more. */
 @Injectable()
 export class CallService {
+  /** Calls admitted or being admitted; each is let go by `release`, or by a refusal. */
+  private open = 0;
+
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -50,8 +53,18 @@ export class CallService {
 
   /** @throws DaypassError with everything that can be wrong before a queue sees the call */
   async admit(requestId: string, visitor: Visitor, request: ChatRequest, wish: ChatRequest['wish'], maxWaitMs: number): Promise<AdmittedCall> {
+    if (this.open >= this.config.limits.calls) throw overloaded();
+    this.open++;
+    try {
+      return await this.hold(requestId, visitor, request, wish, maxWaitMs);
+    } catch (error) {
+      this.open--;
+      throw error;
+    }
+  }
+
+  private async hold(requestId: string, visitor: Visitor, request: ChatRequest, wish: ChatRequest['wish'], maxWaitMs: number): Promise<AdmittedCall> {
     const { key, campaign } = visitor;
-    if (this.replies.waiting >= this.config.limits.calls) throw overloaded();
     if (!visitor.models.includes(request.model)) {
       throw new DaypassError(
         'model_not_found',
@@ -98,8 +111,11 @@ export class CallService {
       choices: request.choices,
       serviceTier: request.serviceTier,
     });
-    const capTokens = request.capTokens ?? Math.min(this.config.limits.defaultOutputTokens, mostTokens);
     const lane = this.lanes.laneOf(request.model);
+    const { tpm } = this.lanes.limitsOf(lane);
+    // A cap of our own making must not be what makes a call too large for its lane.
+    const laneRoom = tpm > 0 ? Math.floor((tpm - bound.inputTokens) / request.choices) : Infinity;
+    const capTokens = request.capTokens ?? Math.max(this.config.limits.minOutputTokens, Math.min(this.config.limits.defaultOutputTokens, mostTokens, laneRoom));
     const body = JSON.stringify(this.forwardedBody(request, key.id));
 
     // Both commands travel together; the body of a refused call is taken back below.
@@ -150,6 +166,7 @@ export class CallService {
         inputTokens: bound.inputTokens,
         capTokens: hold.capTokens,
         price: priced.price,
+        heldNano: hold.amountNano.toString(),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
         acceptedMs: hold.nowMs,
@@ -164,19 +181,23 @@ export class CallService {
       await this.queues.enqueue(ticket);
     } catch (error) {
       this.logger.warn({ err: error, requestId: ticket.requestId }, 'the call could not be enqueued');
-      await this.giveUp(ticket, 'not enqueued');
+      // Where Redis does not take this either, the lease ends the hold.
+      await this.giveUp(ticket, 'not enqueued').catch(() => undefined);
       throw recovering();
     }
   }
 
   /**
    * Ends a call that nobody waits for: a waiting one gives its hold back at once (`voided`), a dispatched one is
-   * cancelled upstream and settled by the worker that runs it (`running`).
+   * cancelled upstream and settled by the worker that runs it (`running`). `ended`: the answer is on its way. `lost`: Redis
+   * does not know the call any more.
    */
-  async giveUp(ticket: Ticket, reason: string): Promise<'voided' | 'running' | 'ended'> {
+  async giveUp(ticket: Ticket, reason: string): Promise<'voided' | 'running' | 'ended' | 'lost'> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { outcome } = await this.holds.end({ requestId, keyId, campaignId, lane, replyTo, transition: 'cancel', detail: { reason } });
-    return outcome === 'applied' ? 'voided' : outcome === 'running' ? 'running' : 'ended';
+    if (outcome === 'applied') return 'voided';
+    if (outcome === 'missing') return 'lost';
+    return outcome === 'running' ? 'running' : 'ended';
   }
 
   async cancelUpstream(requestId: string): Promise<void> {
@@ -184,6 +205,7 @@ export class CallService {
   }
 
   release(requestId: string): void {
+    this.open--;
     this.leases.release(requestId);
   }
 

@@ -3,6 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { unknownUrl } from './refusals.js';
 import { IngressMetrics } from './ingress.metrics.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
@@ -19,6 +20,7 @@ export class ErrorFilter implements ExceptionFilter {
     const reply = http.getResponse<FastifyReply>();
     const error = this.read(exception, request);
     this.metrics.refused(error.code);
+    this.logger.info({ requestId: request.id, code: error.code, status: error.status }, 'refused');
     if (reply.raw.headersSent) {
       reply.raw.destroy();
       return;
@@ -44,10 +46,7 @@ function fromHttp(status: number, request: FastifyRequest): DaypassError | null 
     case 400:
       return new DaypassError('invalid_json', 'The request body is not valid JSON.');
     case 404:
-      return new DaypassError(
-        'unknown_url',
-        `Unknown request URL: ${request.method} ${request.url.slice(0, 200)}. Daypass serves /v1/chat/completions, /v1/models and /v1/key.`,
-      );
+      return unknownUrl(request.method, request.url);
     case 413:
       return new DaypassError('request_too_large', 'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.');
     case 415:

@@ -1,12 +1,14 @@
 import { FastifyAdapter } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { readToken } from './authenticator.service.js';
 import { newRequestId } from './call.service.js';
-import { invalidKey } from './refusals.js';
+import { invalidKey, unknownUrl, unsupportedEncoding } from './refusals.js';
 
 const TIMEOUT_CHECK_MS = 1_000;
+const MODEL_ID_MAX = 2_000;
 
 /** Fastify with every bound set: body, headers, and how long a request may take to arrive. */
 export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
@@ -16,15 +18,31 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
     genReqId: newRequestId,
-    routerOptions: { maxParamLength: 200 },
-    http: { maxHeaderSize: limits.headerBytes, headersTimeout: limits.requestTimeoutMs, connectionsCheckingInterval: TIMEOUT_CHECK_MS },
+    routerOptions: { maxParamLength: MODEL_ID_MAX },
+    http: {
+      requireHostHeader: false,
+      maxHeaderSize: limits.headerBytes,
+      headersTimeout: limits.requestTimeoutMs,
+      connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+    },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket),
+    frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      const error = unknownUrl(request.method, request.url);
+      void reply
+        .status(error.status)
+        .headers({ 'x-request-id': request.id, ...error.headers() })
+        .send(error.body());
+    },
   });
   // Fastify reads plain text too, which nothing here understands.
   adapter.getInstance().removeContentTypeParser('text/plain');
   // A request without a well-formed key is refused before its body is read.
-  adapter.getInstance().addHook('onRequest', (request, _reply, done) => {
-    done(request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null ? invalidKey() : undefined);
+  adapter.getInstance().addHook('onRequest', (request, reply, done) => {
+    void reply.header('x-request-id', request.id);
+    const encoding = request.headers['content-encoding'];
+    if (request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null) done(invalidKey());
+    else if (encoding !== undefined && encoding !== 'identity') done(unsupportedEncoding());
+    else done();
   });
   return adapter;
 }

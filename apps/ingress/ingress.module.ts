@@ -9,6 +9,7 @@ import type { Logger } from '#libs/observability/logger.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
+import { queueErrors } from '#libs/queues/queue.errors.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { Authenticator } from './authenticator.service.js';
 import { CallQueues } from './call.queues.js';
@@ -34,6 +35,7 @@ export class IngressModule {
       ],
       controllers: [ChatController, ModelsController, KeyController],
       providers: [
+        queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
         {
           provide: CallQueues,

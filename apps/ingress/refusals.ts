@@ -11,6 +11,21 @@ export function invalidKey(): DaypassError {
   return new DaypassError('invalid_api_key', 'Incorrect API key provided. Ask whoever gave you this Daypass key for a new one.');
 }
 
+export function suspended(): DaypassError {
+  return new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
+}
+
+export function unknownUrl(method: string, url: string): DaypassError {
+  return new DaypassError(
+    'unknown_url',
+    `Unknown request URL: ${method} ${url.slice(0, 200)}. Daypass serves POST /v1/chat/completions, GET /v1/models and GET /v1/key.`,
+  );
+}
+
+export function unsupportedEncoding(): DaypassError {
+  return new DaypassError('unsupported_content_type', 'Compressed requests are not supported: send the JSON as it is.');
+}
+
 export function recovering(): DaypassError {
   return new DaypassError('recovering', 'Daypass is recovering its balances and will be back in a moment. Please retry.', {
     retryAfterMs: RECOVERING_RETRY_MS,
@@ -31,7 +46,7 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' }>): DaypassE
     case 'invalid':
       return invalidKey();
     case 'suspended':
-      return new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
+      return suspended();
     case 'conflict':
       return new DaypassError('internal_error', 'This request id was used for another call. Please retry.');
     case 'insufficient':

@@ -46,6 +46,7 @@ export class InputModerator {
       return;
     }
     const finding = await check(this.moderator, contents, ticket.policy);
+    if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the input');
     const decision = decide(finding, ticket.policy);
     if (decision.pass) {
       this.record(ticket, decision.word);

@@ -9,6 +9,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { upstreamProviders } from '#libs/platform/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
+import { queueErrors } from '#libs/queues/queue.errors.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { InputModerator } from './input.moderator.js';
 import { createModerationProcessor } from './moderation.processor.js';
@@ -25,6 +26,7 @@ export class ModerationModule {
         BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
       ],
       providers: [
+        queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
         ...upstreamProviders,
         {
           provide: LaneQueues,

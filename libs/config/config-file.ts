@@ -35,7 +35,7 @@ const priceSchema = z.strictObject({
 });
 export type PriceSettings = z.infer<typeof priceSchema>;
 
-const laneName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'a lane is named with letters, digits, dots, dashes and underscores');
+const laneName = z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/);
 
 export const configFileSchema = z.strictObject({
   lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),

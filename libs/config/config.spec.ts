@@ -218,7 +218,7 @@ operator: { budget_usd_per_day: 25.50 }
     ['an unknown field of a price', { prices: { m: { input_usd_per_million: 1, output_usd_per_million: 1, image_usd: 1 } } }, '"image_usd"'],
     ['a limit of 0, which could mean all or nothing', { lanes: { mini: { rpm: 0 } } }, 'lanes.mini.rpm'],
     ['a limit in fractions', { lanes: { mini: { tpm: 0.5 } } }, 'lanes.mini.tpm'],
-    ['a lane that no queue can be named after', { lanes: { 'a:b': {} } }, 'a:b'],
+    ['a lane whose name is no name of a model', { lanes: { 'a b': {} } }, 'a b'],
     ['a negative price', { prices: { m: { input_usd_per_million: -1, output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
     ['a price without output', { prices: { m: { input_usd_per_million: 1 } } }, 'prices.m.output_usd_per_million'],
     ['a price too fine to write without an exponent', { prices: { m: { input_usd_per_million: 1e-7, output_usd_per_million: 1 } } }, 'decimal string'],

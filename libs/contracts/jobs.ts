@@ -48,6 +48,8 @@ export const ticketSchema = z.object({
   /** Output cap of one choice, after clamping. */
   capTokens: z.number().int().positive(),
   price: modelPriceSchema,
+  /** The held amount, decimal nano-dollars: the most that the visitor pays. */
+  heldNano: z.string(),
   policy: callPolicySchema,
   inputVerdict: verdictWordSchema,
   /** Redis time at which the hold was taken, in milliseconds. */
@@ -67,6 +69,7 @@ export type ForwardingJob = Ticket;
 /** Queues share one Redis slot with the money, hence the braces. */
 export const QUEUE_PREFIX = '{dp}:queue';
 export const MODERATION_QUEUE = 'moderation';
-export const laneQueue = (lane: string): string => `lane-${lane}`;
+/** A lane is named after a model or a group, and a model's name may hold what a queue's may not (`ft:…`). */
+export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;
 export const FORWARD_JOB = 'forward';
 export const MODERATE_JOB = 'moderate';

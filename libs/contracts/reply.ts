@@ -24,7 +24,9 @@ export const replySchema = z.discriminatedUnion('type', [
     meta: replyMetaSchema,
   }),
   z.object({ type: z.literal('open'), meta: replyMetaSchema }),
-  z.object({ type: z.literal('frames'), text: z.string() }),
-  z.object({ type: z.literal('end') }),
+  /** `n` counts from 0: a repeat is dropped, and a gap is noticed. */
+  z.object({ type: z.literal('frames'), n: z.number().int().nonnegative(), text: z.string() }),
+  /** `frames`: how many came before; `text`: a last frame, an error that ends the stream. */
+  z.object({ type: z.literal('end'), frames: z.number().int().nonnegative(), text: z.string().optional() }),
 ]);
 export type Reply = z.infer<typeof replySchema>;

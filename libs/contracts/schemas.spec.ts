@@ -18,6 +18,7 @@ const ticket: Ticket = {
   inputTokens: 12,
   capTokens: 64,
   price: rates,
+  heldNano: '1000',
   policy: { input: 'gate', output: 'gate', thresholds: { violence: 0.6 }, onUnavailable: 'closed' },
   inputVerdict: 'pass',
   acceptedMs: 1_763_876_480_000,
@@ -149,8 +150,8 @@ describe('a reply', () => {
   it.each([
     { type: 'answer', status: 200, contentType: 'application/json', headers: {}, body: '{}', meta },
     { type: 'open', meta },
-    { type: 'frames', text: 'data: {}\n\n' },
-    { type: 'end' },
+    { type: 'frames', n: 0, text: 'data: {}\n\n' },
+    { type: 'end', frames: 1 },
   ])('of type $type is understood', (reply) => {
     expect(replySchema.parse(reply)).toEqual(reply);
   });

@@ -25,8 +25,24 @@ describe('what of a chat is judged', () => {
     ['a tool definition', { messages: [], tools: [{ type: 'function', function: { name: 'f', description: 'MARK' } }] }],
     ["a schema's property name", { messages: [], response_format: { type: 'json_schema', json_schema: { schema: { properties: { MARK: {} } } } } }],
     ['predicted output', { messages: [], prediction: { type: 'content', content: 'MARK' } }],
+    ['a text beside an image', { messages: [{ role: 'user', content: [{ type: 'image_url', text: 'MARK', image_url: { url: 'https://x', note: 'y' } }] }] }],
+    ['content of a message that poses as an image', { messages: [{ role: 'user', type: 'image_url', content: 'MARK', image_url: { url: 'https://x' } }] }],
+    ['an id', { messages: [{ role: 'tool', tool_call_id: 'MARK', content: 'x' }] }],
+    ['a role that is no role', { messages: [{ role: 'MARK this', content: 'x' }] }],
     ['a field that is not known', { messages: [{ role: 'user', novelty: { deep: ['MARK'] } }] }],
   ])('includes %s', (_, body) => expect(texts(chatInputContents(body))).toContain('MARK'));
+
+  it('is one text for each message, however many parts it has', () => {
+    const parts = Array.from({ length: 500 }, (_, index) => ({ type: 'text', text: `part ${index}` }));
+    const contents = chatInputContents({
+      messages: [
+        { role: 'user', content: parts },
+        { role: 'user', content: 'more' },
+      ],
+    });
+    expect(contents).toHaveLength(2);
+    expect(texts(contents)).toContain('part 499');
+  });
 
   it.each([
     ['content', { content: 'MARK' }],

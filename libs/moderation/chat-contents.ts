@@ -3,22 +3,24 @@ export type Content = { kind: 'text'; text: string } | { kind: 'image'; url: str
 
 type Json = unknown;
 
-/** Names and marks that carry no text of a visitor or a model. */
-const MARKS = new Set(['role', 'type', 'id', 'tool_call_id', 'index', 'detail', 'finish_reason', 'call_id', 'format']);
+/** Fields that hold a word of the protocol; anything else found in them is text like any other. */
+const MARKS = new Set(['role', 'type', 'detail', 'finish_reason']);
+const WORD = /^[a-z_-]{1,32}$/;
 
 /**
  * Everything of a chat request that a model will read: every message and role, names, tool calls and results, tool
- * definitions, schemas, predicted output, images. Unknown fields of a message are read too, rather than missed.
+ * definitions, schemas, predicted output, images. Unknown fields are read too, rather than missed. The texts of one
+ * message are judged as one, so that a thousand crumbs do not cost a thousand verdicts.
  */
 export function chatInputContents(body: Record<string, Json>): Content[] {
   const contents: Content[] = [];
-  for (const message of Array.isArray(body.messages) ? (body.messages as Json[]) : []) collect(message, contents);
+  for (const message of Array.isArray(body.messages) ? (body.messages as Json[]) : []) contents.push(...joined(message));
   // A definition's property names are text that the model reads, so these are judged as they stand.
   for (const field of ['tools', 'functions', 'response_format'] as const) {
     const value = body[field];
     if (value !== undefined && value !== null) contents.push({ kind: 'text', text: JSON.stringify(value) });
   }
-  collect(body.prediction, contents);
+  contents.push(...joined(body.prediction));
   return contents;
 }
 
@@ -26,7 +28,7 @@ export function chatInputContents(body: Record<string, Json>): Content[] {
 export function chatOutputContents(completion: Record<string, Json>): Content[] {
   const contents: Content[] = [];
   for (const choice of Array.isArray(completion.choices) ? (completion.choices as Json[]) : []) {
-    if (typeof choice === 'object' && choice !== null) collect((choice as Record<string, Json>).message, contents);
+    if (typeof choice === 'object' && choice !== null) contents.push(...joined((choice as Record<string, Json>).message));
   }
   return contents;
 }
@@ -41,6 +43,10 @@ export class StreamTexts {
       const { index, delta } = choice as Record<string, Json>;
       this.walk(delta, typeof index === 'number' ? String(index) : '0');
     }
+  }
+
+  get isEmpty(): boolean {
+    return this.parts.size === 0;
   }
 
   texts(): string[] {
@@ -62,23 +68,38 @@ export class StreamTexts {
         this.walk(item, `${path}.${typeof index === 'number' ? index : position}`);
       });
     } else if (typeof value === 'object' && value !== null) {
-      for (const [name, inner] of Object.entries(value)) if (!MARKS.has(name)) this.walk(inner, `${path}.${name}`);
+      for (const [name, inner] of Object.entries(value)) if (!isMark(name, inner) && name !== 'index' && name !== 'id') this.walk(inner, `${path}.${name}`);
     }
   }
 }
 
-function collect(value: Json, contents: Content[]): void {
+function joined(value: Json): Content[] {
+  const texts: string[] = [];
+  const images: Content[] = [];
+  collect(value, texts, images);
+  return texts.length > 0 ? [{ kind: 'text', text: texts.join('\n') }, ...images] : images;
+}
+
+function collect(value: Json, texts: string[], images: Content[]): void {
   if (typeof value === 'string') {
-    if (value !== '') contents.push({ kind: 'text', text: value });
+    if (value !== '') texts.push(value);
   } else if (Array.isArray(value)) {
-    for (const item of value) collect(item, contents);
+    for (const item of value) collect(item, texts, images);
   } else if (typeof value === 'object' && value !== null) {
-    const record = value as Record<string, Json>;
-    const image = record.type === 'image_url' ? (record.image_url as Record<string, Json> | null | undefined) : undefined;
-    if (typeof image?.url === 'string') {
-      contents.push({ kind: 'image', url: image.url });
-      return;
+    for (const [name, inner] of Object.entries(value)) {
+      if (isMark(name, inner)) continue;
+      // Only the address of an image is not text; whatever else stands beside it is.
+      if (name === 'image_url' && typeof inner === 'object' && inner !== null && typeof (inner as Record<string, Json>).url === 'string') {
+        const { url, ...rest } = inner as Record<string, Json>;
+        images.push({ kind: 'image', url: url as string });
+        collect(rest, texts, images);
+      } else {
+        collect(inner, texts, images);
+      }
     }
-    for (const [name, inner] of Object.entries(record)) if (!MARKS.has(name)) collect(inner, contents);
   }
+}
+
+function isMark(name: string, value: Json): boolean {
+  return MARKS.has(name) && typeof value === 'string' && WORD.test(value);
 }

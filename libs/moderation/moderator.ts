@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { APIError } from 'openai';
-import type { LanePacer } from '#libs/pacing/lane-pacer.js';
+import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 import type { Content } from './chat-contents.js';
 import type { ModerationResult } from './verdict.js';
@@ -9,7 +9,7 @@ import type { ModerationResult } from './verdict.js';
 export class ModerationUnavailableError extends Error {
   constructor(
     reason: string,
-    /** The endpoint refused this very input (4xx), rather than being away. */
+    /** The endpoint will never take this very input (4xx, or larger than its whole limit), rather than being away. */
     readonly refused = false,
   ) {
     super(`moderation is unavailable: ${reason}`);
@@ -32,16 +32,27 @@ const BATCH_TEXTS = 32;
 /** A text beyond this is judged in overlapping pieces, so that nothing can hide at a cut. */
 const PIECE_CHARACTERS = 8_000;
 const OVERLAP_CHARACTERS = 200;
+/** One call takes a part of the lane only, so that a full batch of long texts does not wait for a whole empty minute. */
+const BATCH_TOKENS = 16_000;
+const LANE_SHARE = 4;
+const IN_FLIGHT_MAX = 64;
 const ATTEMPTS = 3;
 const WAITING_MAX = 20_000;
 
 /** Asks the moderation endpoint: texts of all callers within a tick share a call, images go one by one. */
 export class Moderator {
   private readonly texts: TickBatch<string, ModerationResult | ModerationUnavailableError>;
+  private readonly batchTokens: number;
   private waiting = 0;
+  private inFlight = 0;
+  private readonly queue: (() => void)[] = [];
 
   constructor(private readonly options: ModeratorOptions) {
-    this.texts = new TickBatch(BATCH_TEXTS, (texts) => this.askTexts(texts));
+    const { tpm } = options.pacer.limits;
+    this.batchTokens = tpm > 0 ? Math.min(BATCH_TOKENS, Math.ceil(tpm / LANE_SHARE)) : BATCH_TOKENS;
+    this.texts = new TickBatch(BATCH_TEXTS, async (texts) =>
+      (await Promise.all(groupsOf(texts, this.batchTokens).map((group) => this.askTexts(group)))).flat(),
+    );
   }
 
   /**
@@ -71,12 +82,24 @@ export class Moderator {
     try {
       return await this.ask(texts, texts.length, estimateTokens(texts));
     } catch (error) {
-      if (!(error instanceof ModerationUnavailableError) || !error.refused || texts.length === 1) throw error;
-      return Promise.all(texts.map(async (text) => (await this.askTexts([text]).catch(asUnavailable))[0]!));
+      if (!(error instanceof ModerationUnavailableError)) throw error;
+      if (!error.refused || texts.length === 1) return texts.map(() => error);
+      return (await Promise.all(texts.map((text) => this.askTexts([text])))).flat();
     }
   }
 
   private async ask(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number): Promise<ModerationResult[]> {
+    while (this.inFlight >= IN_FLIGHT_MAX) await new Promise<void>((resolve) => this.queue.push(resolve));
+    this.inFlight++;
+    try {
+      return await this.attempt(input, expected, tokens);
+    } finally {
+      this.inFlight--;
+      this.queue.shift()?.();
+    }
+  }
+
+  private async attempt(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number): Promise<ModerationResult[]> {
     const { client, model, pacer, timeoutMs, observe } = this.options;
     const until = Date.now() + timeoutMs;
     let reason = 'no attempt was made';
@@ -94,8 +117,9 @@ export class Moderator {
         return results;
       } catch (error) {
         observe((performance.now() - begun) / 1000, 'error');
-        reason = error instanceof Error ? error.message : String(error);
-        refused = error instanceof APIError && (error.status === 400 || error.status === 413);
+        reason = reasonOf(error);
+        refused =
+          (error instanceof APIError && (error.status === 400 || error.status === 413)) || (error instanceof LaneBusyError && error.waitMs === Infinity);
         if (error instanceof APIError && error.status === 429) await pacer.freeze(retryAfterMs(error) ?? 1_000);
         else if (!isRetryable(error)) break;
         const pauseMs = 100 * 2 ** attempt * (0.5 + Math.random());
@@ -107,9 +131,25 @@ export class Moderator {
   }
 }
 
-function asUnavailable(error: unknown): ModerationUnavailableError[] {
-  if (error instanceof ModerationUnavailableError) return [error];
-  throw error;
+/** An endpoint's message may quote what it was asked, so only its status and code are told. */
+function reasonOf(error: unknown): string {
+  if (error instanceof APIError) return `${error.status ?? 'no answer'} ${error.code ?? error.name}`;
+  return error instanceof Error ? error.message : String(error);
+}
+
+function groupsOf(texts: readonly string[], mostTokens: number): string[][] {
+  const groups: string[][] = [];
+  let room = 0;
+  for (const text of texts) {
+    const tokens = estimateTokens([text]);
+    if (tokens > room || groups.length === 0) {
+      groups.push([]);
+      room = mostTokens;
+    }
+    groups.at(-1)!.push(text);
+    room -= tokens;
+  }
+  return groups;
 }
 
 const IMAGE_TOKENS = 1_000;

@@ -20,7 +20,7 @@ export class LanePacer {
   constructor(
     redis: Redis,
     private readonly lane: string,
-    private readonly limits: LaneLimits,
+    readonly limits: LaneLimits,
   ) {
     this.reserveScript = defineScript(redis, 'reserve-lane');
     this.freezeScript = defineScript(redis, 'freeze-lane');

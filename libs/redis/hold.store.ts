@@ -8,8 +8,8 @@ import { defineScript, type Script } from './scripts.js';
 /** An ended hold is kept this long, so that late repeats find their first outcome; a presumed one, so that it can be corrected. */
 const ENDED_HOLD_RETENTION_MS = 3_600_000;
 const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
-const REPLY_STREAM_MAX_ENTRIES = 50_000;
-const REPLY_STREAM_LIFE_MS = 120_000;
+export const REPLY_STREAM_MAX_ENTRIES = 50_000;
+export const REPLY_STREAM_LIFE_MS = 120_000;
 
 /** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
 export const LEASE_MS = 15_000;

@@ -12,14 +12,21 @@ export function blockedCompletion(completion: Record<string, unknown>): Record<s
   };
 }
 
-/** The same for a stream: one closing chunk for each choice, built on the stream's first chunk for its id and model. */
+/** The same for a stream: a first and a closing chunk for each choice, built on the stream's first chunk for its id and model. */
 export function blockedStream(first: Record<string, unknown>, choices: number, usage: Record<string, unknown> | null): string {
   const { id, created, model } = first;
   const head = { id, object: 'chat.completion.chunk', created, model };
-  const chunks: unknown[] = Array.from({ length: choices }, (_, index) => ({
+  const asked = usage ? { usage: null } : {};
+  const chunk = (index: number, delta: object, finish_reason: string | null): object => ({
     ...head,
-    choices: [{ index, delta: {}, logprobs: null, finish_reason: 'content_filter' }],
-  }));
+    choices: [{ index, delta, logprobs: null, finish_reason }],
+    ...asked,
+  });
+  const indices = Array.from({ length: choices }, (_, index) => index);
+  const chunks = [
+    ...indices.map((index) => chunk(index, { role: 'assistant', content: '' }, null)),
+    ...indices.map((index) => chunk(index, {}, 'content_filter')),
+  ];
   if (usage) chunks.push({ ...head, choices: [], usage });
-  return `${chunks.map((chunk) => `data: ${JSON.stringify(chunk)}\n\n`).join('')}data: [DONE]\n\n`;
+  return `${chunks.map((each) => `data: ${JSON.stringify(each)}\n\n`).join('')}data: [DONE]\n\n`;
 }

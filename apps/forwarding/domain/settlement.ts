@@ -13,9 +13,18 @@ export function settle(ticket: Ticket, reported: unknown, serviceTier: string | 
   return usage && booked(ticket, usage, serviceTier, false);
 }
 
-/** The cost of an answer that was cut before its usage came: the input as counted, the output as far as it was generated. */
-export function settleCut(ticket: Ticket, outputTokens: number): Settlement {
-  return booked(ticket, { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output: outputTokens }, undefined, true);
+/** Reading the input is not generating; silence beyond this is taken for reasoning that nobody sees and everybody pays. */
+const PREFILL_MS = 500;
+const REASONING_TOKENS_PER_SECOND = 200;
+
+/**
+ * The cost of an answer that was cut before its usage came: the input as counted, the output as far as it was seen, and for
+ * `unseenMs` of silence before it what a model can have reasoned in that time, never more than the cap.
+ */
+export function settleCut(ticket: Ticket, seenTokens: number, unseenMs: number): Settlement {
+  const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * ticket.choices;
+  const output = Math.max(seenTokens, Math.min(seenTokens + unseen, ticket.capTokens * ticket.choices));
+  return booked(ticket, { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output }, undefined, true);
 }
 
 function booked(ticket: Ticket, usage: Usage, serviceTier: string | undefined, estimated: boolean): Settlement {

@@ -50,9 +50,12 @@ describe('output that moderation took away', () => {
       .split('\n\n')
       .map((frame) => frame.slice('data: '.length));
     expect(frames.at(-1)).toBe('[DONE]');
-    expect(frames.slice(0, 3).map((frame) => JSON.parse(frame) as unknown)).toMatchObject([
-      { choices: [{ index: 0, delta: {}, finish_reason: 'content_filter' }] },
-      { choices: [{ index: 1, delta: {}, finish_reason: 'content_filter' }] },
+    const role = { role: 'assistant', content: '' };
+    expect(frames.slice(0, -1).map((frame) => JSON.parse(frame) as unknown)).toMatchObject([
+      { choices: [{ index: 0, delta: role, finish_reason: null }], usage: null },
+      { choices: [{ index: 1, delta: role, finish_reason: null }], usage: null },
+      { choices: [{ index: 0, delta: {}, finish_reason: 'content_filter' }], usage: null },
+      { choices: [{ index: 1, delta: {}, finish_reason: 'content_filter' }], usage: null },
       { choices: [], usage: { completion_tokens: 9 } },
     ]);
     expect(frames.join('')).not.toContain('bad');

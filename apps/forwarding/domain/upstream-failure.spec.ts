@@ -7,6 +7,7 @@ const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
   type: undefined,
   param: undefined,
   message: 'x',
+  spoken: true,
   retryAfterMs: undefined,
   shouldRetry: undefined,
   neverSent: false,
@@ -55,6 +56,13 @@ describe('the reaction to a failed upstream call', () => {
       error: { code: 'upstream_error', retry: true },
     });
     expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ error: { retry: false } });
+  });
+
+  it('presumes where a proxy gave up waiting, and shows no page of one', () => {
+    expect(reactTo(failure({ status: 504 }))).toMatchObject({ kind: 'unknown' });
+    expect(reactTo(failure({ status: 503, message: '<html>internal host 10.0.0.1</html>', spoken: false }))).toMatchObject({
+      error: { message: 'The upstream failed.' },
+    });
   });
 
   it('gives the hold back when the socket never opened, and presumes when it broke', () => {

@@ -9,6 +9,8 @@ export interface UpstreamFailure {
   type: string | undefined;
   param: string | undefined;
   message: string;
+  /** The message is the provider's own (an error object), rather than a page or a library's words. */
+  spoken: boolean;
   retryAfterMs: number | undefined;
   shouldRetry: boolean | undefined;
   /** The socket never opened, so nothing can have been done. */
@@ -34,10 +36,7 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   const { status, code, type } = failure;
   if (status === undefined) {
     if (failure.neverSent) return { kind: 'refuse', error: upstreamError('The upstream could not be reached.', true), alert: false };
-    return {
-      kind: 'unknown',
-      error: new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.'),
-    };
+    return { kind: 'unknown', error: outcomeUnknown() };
   }
   if (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? '')) {
     return {
@@ -48,15 +47,23 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   }
   if (status === 429) return { kind: 'defer', freezeMs: freezeOf(failure) };
   if (REQUEST_STATUSES.has(status)) {
-    const message = clean(failure.message);
+    const message = failure.spoken ? clean(failure.message) : `The upstream refused the request with status ${status}.`;
     return { kind: 'pass_on', status, body: { error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null } } };
   }
-  return { kind: 'refuse', error: upstreamError(clean(failure.message), failure.shouldRetry ?? true), alert: false };
+  // Somebody between gave up waiting: the upstream itself may have done the work.
+  if (status === 504 || status === 524) return { kind: 'unknown', error: outcomeUnknown() };
+  // A page of a proxy may name hosts; only the provider's own words are passed on.
+  const message = failure.spoken ? clean(failure.message) : 'The upstream failed.';
+  return { kind: 'refuse', error: upstreamError(message, failure.shouldRetry ?? true), alert: false };
 }
 
 /** Takes out what names the account: organisation, project, key and user ids. */
 export function clean(message: string): string {
   return message.replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]').slice(0, 1_000);
+}
+
+function outcomeUnknown(): DaypassError {
+  return new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.');
 }
 
 function upstreamError(message: string, retry: boolean): DaypassError {

@@ -78,6 +78,17 @@ describe('a chat request', () => {
     ['n of 1.5', { ...valid, n: 1.5 }, 'n'],
     ['negative max_tokens', { ...valid, max_tokens: -1 }, 'max_tokens'],
     ['max_tokens in words', { ...valid, max_tokens: '10' }, 'max_tokens'],
+    ['a field that no message has', { ...valid, messages: [{ role: 'user', content: 'hi', image_url: { url: 'https://x' } }] }, 'messages[0].image_url'],
+    ['a type on a message', { ...valid, messages: [{ role: 'user', content: 'hi', type: 'image_url', image_url: { url: 'https://x' } }] }, 'messages[0].type'],
+    [
+      'a text beside an image',
+      { ...valid, messages: [{ role: 'user', content: [{ type: 'image_url', text: 'hidden', image_url: { url: 'https://x' } }] }] },
+      'messages[0].content[0].text',
+    ],
+    ['101 images', { ...valid, messages: [{ role: 'user', content: Array(101).fill({ type: 'image_url', image_url: { url: 'https://x' } }) }] }, 'messages'],
+    ['3,000 parts', { ...valid, messages: [{ role: 'user', content: Array(3_000).fill({ type: 'text', text: 'x' }) }] }, 'messages[0].content'],
+    ['modalities in words', { ...valid, modalities: 'audio' }, 'modalities'],
+    ['endless nesting', { ...valid, logit_bias: JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`) as unknown }, undefined],
     ['two caps', { ...valid, max_tokens: 1, max_completion_tokens: 1 }, 'max_tokens'],
     ['stream in words', { ...valid, stream: 'yes' }, 'stream'],
     ['stream_options without stream', { ...valid, stream_options: { include_usage: true } }, 'stream_options'],
@@ -94,6 +105,7 @@ describe('a chat request', () => {
     ['audio input', { ...valid, messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }] }, 'messages[0].content[0]'],
     ['a file', { ...valid, messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages[0].content[0]'],
     ['a hosted tool', { ...valid, tools: [{ type: 'web_search' }] }, 'tools[0].type'],
+    ['a service tier that is a name of the language', { ...valid, service_tier: 'constructor' }, 'service_tier'],
     ['a service tier without a price', { ...valid, service_tier: 'ultrafast' }, 'service_tier'],
   ])('is refused as unpriceable with %s, naming the parameter', (_, body, param) => {
     expect(refusal(body)).toEqual({ code: 'unpriceable_request', param });

@@ -57,7 +57,18 @@ const PRICED = new Set([
 const DAYPASS_FIELDS = ['moderateInput', 'moderateOutput'] as const;
 const ROLES = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function']);
 const CHOICES_MAX = 128;
-const MESSAGES_MAX = 10_000;
+const MESSAGES_MAX = 2_048;
+const PARTS_MAX = 2_048;
+const IMAGES_MAX = 100;
+/** What reads a request below here is recursive, and no honest one is this deep. */
+const DEPTH_MAX = 64;
+/** A field beyond these could smuggle in what is neither judged nor counted. `annotations` and `audio` come with an assistant's message that is sent back. */
+const MESSAGE_FIELDS = new Set(['role', 'content', 'name', 'tool_calls', 'tool_call_id', 'function_call', 'refusal', 'annotations', 'audio']);
+const PART_FIELDS: Readonly<Record<string, readonly string[]>> = {
+  text: ['type', 'text', 'prompt_cache_breakpoint'],
+  refusal: ['type', 'refusal'],
+  image_url: ['type', 'image_url', 'prompt_cache_breakpoint'],
+};
 /** A cap beyond this is refused even for models whose longest answer nobody documents. */
 const CAP_MAX = 10_000_000;
 
@@ -66,6 +77,7 @@ type Json = Record<string, unknown>;
 /** @throws DaypassError `invalid_request` or `unpriceable_request`, naming the parameter */
 export function parseChatRequest(raw: unknown): ChatRequest {
   if (!isRecord(raw)) throw invalid('', 'The request body must be a JSON object.');
+  if (isDeeperThan(raw, DEPTH_MAX)) throw invalid('', `The request body must not be nested deeper than ${DEPTH_MAX} levels.`);
   const body = { ...raw };
   const wish = { input: readFlag(body, 'moderateInput'), output: readFlag(body, 'moderateOutput') };
   for (const field of DAYPASS_FIELDS) delete body[field];
@@ -117,20 +129,26 @@ function readMessages(value: unknown): { messages: number; images: number; origi
     if (typeof message.role !== 'string' || !ROLES.has(message.role)) {
       throw invalid(`${at}.role`, `'${at}.role' must be one of ${[...ROLES].map((role) => `'${role}'`).join(', ')}.`);
     }
+    const stranger = Object.keys(message).find((field) => !MESSAGE_FIELDS.has(field));
+    if (stranger !== undefined) throw invalid(`${at}.${stranger}`, `Unknown field '${at}.${stranger}': a message has ${[...MESSAGE_FIELDS].join(', ')}.`);
     if (message.audio !== undefined && message.audio !== null) throw unpriceable(`${at}.audio`, 'audio');
     const { content } = message;
     if (content === undefined || content === null || typeof content === 'string') return;
     if (!Array.isArray(content)) throw invalid(`${at}.content`, `'${at}.content' must be a string or an array of content parts.`);
+    if (content.length > PARTS_MAX) throw invalid(`${at}.content`, `'${at}.content' must have at most ${PARTS_MAX} parts.`);
     content.forEach((part: unknown, position) => {
       const partAt = `${at}.content[${position}]`;
       if (!isRecord(part)) throw invalid(partAt, `'${partAt}' must be an object with a 'type'.`);
-      if (part.type === 'text' || part.type === 'refusal') return;
-      if (part.type !== 'image_url') throw unpriceable(partAt, `content of type '${String(part.type)}'`);
+      const fields = typeof part.type === 'string' && Object.hasOwn(PART_FIELDS, part.type) ? PART_FIELDS[part.type]! : undefined;
+      if (!fields) throw unpriceable(partAt, `content of type '${JSON.stringify(part.type)}'`);
+      const odd = Object.keys(part).find((field) => !fields.includes(field));
+      if (odd !== undefined) throw invalid(`${partAt}.${odd}`, `Unknown field '${partAt}.${odd}' in a part of type '${String(part.type)}'.`);
+      if (part.type !== 'image_url') return;
       const image = part.image_url;
       if (!isRecord(image) || typeof image.url !== 'string' || !/^(https?:|data:image\/)/i.test(image.url)) {
         throw invalid(`${partAt}.image_url.url`, `'${partAt}.image_url.url' must be an https or data:image/… URL.`);
       }
-      images++;
+      if (++images > IMAGES_MAX) throw invalid('messages', `A request may have at most ${IMAGES_MAX} images.`);
       originalImages ||= image.detail === 'original';
     });
   });
@@ -139,12 +157,13 @@ function readMessages(value: unknown): { messages: number; images: number; origi
 
 function refuseUnpriced(body: Json): void {
   const { modalities, tools } = body;
+  if (modalities !== undefined && modalities !== null && !Array.isArray(modalities)) throw invalid('modalities', "'modalities' must be an array.");
   if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unpriceable('modalities', 'output other than text');
   if (tools === undefined || tools === null) return;
   if (!Array.isArray(tools)) throw invalid('tools', "'tools' must be an array.");
   tools.forEach((tool: unknown, index) => {
     const type = isRecord(tool) ? tool.type : undefined;
-    if (type !== 'function' && type !== 'custom') throw unpriceable(`tools[${index}].type`, `a hosted tool ('${String(type)}')`);
+    if (type !== 'function' && type !== 'custom') throw unpriceable(`tools[${index}].type`, `a hosted tool (${JSON.stringify(type)})`);
   });
 }
 
@@ -161,7 +180,7 @@ function readServiceTier(body: Json): string {
   const tier = body.service_tier;
   if (tier === undefined || tier === null) return 'default';
   if (typeof tier !== 'string') throw invalid('service_tier', "'service_tier' must be a string.");
-  if (TIER_PERCENT[tier] === undefined) throw unpriceable('service_tier', `the service tier '${tier}'`);
+  if (!Object.hasOwn(TIER_PERCENT, tier)) throw unpriceable('service_tier', `the service tier '${tier}'`);
   return tier;
 }
 
@@ -194,6 +213,16 @@ function readInteger(body: Json, name: string, least: number, most: number): num
     throw invalid(name, `'${name}' must be a whole number from ${least} to ${most}.`);
   }
   return value;
+}
+
+/** Iterative, because a stack is what deep input is after. */
+function isDeeperThan(value: unknown, most: number): boolean {
+  let level: unknown[] = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > most) return true;
+    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : [])).filter((item) => typeof item === 'object');
+  }
+  return false;
 }
 
 function isRecord(value: unknown): value is Json {

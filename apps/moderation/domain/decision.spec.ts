@@ -18,7 +18,12 @@ describe('what becomes of a judged input', () => {
   });
 
   it('is refused without a strike when there is no verdict and the policy is closed', () => {
-    expect(decide({ outcome: 'unavailable', reason: 'x' }, policy)).toMatchObject({
+    expect(decide({ outcome: 'unavailable', refused: true }, policy)).toMatchObject({
+      pass: false,
+      strike: false,
+      error: { code: 'invalid_request', param: 'messages' },
+    });
+    expect(decide({ outcome: 'unavailable', refused: false }, policy)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'moderation_unavailable', retry: true },
@@ -26,6 +31,6 @@ describe('what becomes of a judged input', () => {
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {
-    expect(decide({ outcome: 'unavailable', reason: 'x' }, { ...policy, onUnavailable: 'open' })).toEqual({ pass: true, word: 'unchecked' });
+    expect(decide({ outcome: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toEqual({ pass: true, word: 'unchecked' });
   });
 });

@@ -3,7 +3,7 @@ import type { VerdictWord } from '#libs/contracts/jobs.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
 
 /** What was found about a call's input. */
-export type Finding = { outcome: 'judged'; judgement: { flagged: boolean; categories: string[] } } | { outcome: 'unavailable'; reason: string };
+export type Finding = { outcome: 'judged'; judgement: { flagged: boolean; categories: string[] } } | { outcome: 'unavailable'; refused: boolean };
 
 export type Decision = { pass: true; word: VerdictWord } | { pass: false; error: DaypassError; strike: boolean };
 
@@ -13,6 +13,14 @@ const UNAVAILABLE_RETRY_MS = 2_000;
 export function decide(finding: Finding, policy: CallPolicy): Decision {
   if (finding.outcome === 'unavailable') {
     if (policy.onUnavailable === 'open') return { pass: true, word: 'unchecked' };
+    if (finding.refused) {
+      const error = new DaypassError(
+        'invalid_request',
+        'The moderation endpoint does not take this input (an image that cannot be read, or a text larger than its limit), and unchecked input is not forwarded.',
+        { param: 'messages', details: { direction: 'input' } },
+      );
+      return { pass: false, error, strike: false };
+    }
     const error = new DaypassError('moderation_unavailable', 'The input could not be checked right now, and unchecked input is not forwarded. Please retry.', {
       retryAfterMs: UNAVAILABLE_RETRY_MS,
       details: { direction: 'input' },

@@ -7,7 +7,8 @@
   Output: { code, … }
     started    attempt, now
     wait       ms until the lane has room
-    late       ms of wait that the call's deadline does not allow (0: the deadline has passed)
+    late       ms of wait that the call's deadline does not allow. With room in the lane nothing is late: who no longer
+               waits has voided the hold
     too_large  - larger than the lane's whole limit
     ended      state - the hold is dispatched already or ended: nothing may be sent
 ]]
@@ -18,7 +19,6 @@ if hold[1] == 'dispatched' and hold[4] == ARGV[6] then return { 'started', hold[
 if hold[1] ~= 'held' then return { 'ended', hold[1] or 'missing' } end
 local now = now_milliseconds()
 local deadline = tonumber(hold[2])
-if now >= deadline then return { 'late', '0' } end
 
 local tokens, rpm, tpm = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if tpm > 0 and tokens > tpm then return { 'too_large' } end

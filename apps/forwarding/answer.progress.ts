@@ -1,0 +1,34 @@
+import { StreamTexts } from '#libs/moderation/chat-contents.js';
+import type { ReplyWriter } from './reply.writer.js';
+
+/** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
+export class Progress {
+  readonly texts = new StreamTexts();
+  /** Set once something of a stream was shown, so that an error can only follow in the stream. */
+  writer: ReplyWriter | null = null;
+  private chunks = 0;
+  private readonly begunMs = performance.now();
+  private silentMs: number | null = null;
+
+  add(chunk: Record<string, unknown>): void {
+    this.texts.add(chunk);
+    this.chunks++;
+    if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.begunMs;
+  }
+
+  /** Milliseconds until there was something to see, or until now: a model may have reasoned meanwhile. */
+  get unseenMs(): number {
+    return this.silentMs ?? performance.now() - this.begunMs;
+  }
+
+  /** Output tokens that were seen: the larger of what the text counts and the number of chunks, each at least a token. */
+  async seenTokens(): Promise<number> {
+    return Math.max(this.chunks, await countOutput(this.texts.texts()));
+  }
+}
+
+/** The tokenizer's tables weigh 64 MB, so a worker loads them only when an upstream really left the usage out. */
+export async function countOutput(texts: string[]): Promise<number> {
+  const { countTextTokens } = await import('#libs/money/tokens.js');
+  return countTextTokens(texts);
+}
