@@ -48,6 +48,15 @@ describe('bad input', () => {
     ['an unknown field', { ...valid, best_of: 3 }, 400, 'unpriceable_request', 'best_of'],
     ['a negative cap', { ...valid, max_tokens: -5 }, 400, 'invalid_request', 'max_tokens'],
     ["a cap above the model's", { ...valid, max_tokens: 500_000 }, 400, 'invalid_request', 'max_tokens'],
+    [
+      'a message that poses as an image',
+      { ...valid, messages: [{ role: 'user', content: 'x', type: 'image_url', image_url: { url: 'https://x' } }] },
+      400,
+      'invalid_request',
+      'messages[0].type',
+    ],
+    ['a tier that is a word of the language', { ...valid, service_tier: 'constructor' }, 400, 'unpriceable_request', 'service_tier'],
+    ['100,000 levels of nesting', `{"model":"${model}","messages":[],"metadata":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 400, 'invalid_request', null],
     ['n of 0', { ...valid, n: 0 }, 400, 'invalid_request', 'n'],
     ['n of 1,000', { ...valid, n: 1_000 }, 400, 'invalid_request', 'n'],
   ])('%s gets its documented error', async (_, body, status, code, param) => {
@@ -69,6 +78,14 @@ describe('bad input', () => {
       status: 404,
       error: { code: 'unknown_url', message: expect.stringContaining('/v1/chat/completions') },
     });
+  });
+
+  it('a compressed body gets 415', async () => {
+    expect(await send(valid, { 'content-encoding': 'gzip' })).toMatchObject({ status: 415, error: { code: 'unsupported_content_type' } });
+  });
+
+  it('a path that cannot be read gets 404 in the same form', async () => {
+    expect(await send(undefined, {}, '/models/%zz', 'GET')).toMatchObject({ status: 404, error: { code: 'unknown_url' } });
   });
 
   it('a header of 20 kB gets 431', async () => {

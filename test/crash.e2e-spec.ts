@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
@@ -68,6 +69,29 @@ describe('a service that dies', () => {
     await daypass.services.whenReady('ingress');
     await booksAtRest(daypass);
     expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
+  }, 60_000);
+
+  it('for a moment (Redis cuts every connection) leaves no hole in a stream', async () => {
+    const words = Array.from({ length: 150 }, (_, index) => `w${index} `);
+    daypass.rehearsal.onChat = () => ({ content: words.join(''), tokensPerSecond: 50 });
+    const redis = new Redis(daypass.redisUrl);
+    const texts = Promise.all(
+      Array.from({ length: 5 }, async () => {
+        let text = '';
+        for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, max_tokens: 500 }))
+          text += chunk.choices[0]?.delta.content ?? '';
+        return text;
+      }),
+    );
+    for (let cut = 0; cut < 3; cut++) {
+      await sleep(600);
+      await redis.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
+    }
+    redis.disconnect();
+    expect(await texts).toEqual(Array(5).fill(words.join('')));
+    const calls = await booksAtRest(daypass);
+    const cost = 150n * 4_500n;
+    expect(calls.filter((call) => call.kinds.join() === 'hold,post' && call.paid > cost && call.paid < cost + 20_000n)).toHaveLength(5);
   }, 60_000);
 
   it('in order (SIGTERM) ends its running call first', async () => {

@@ -78,6 +78,32 @@ describe('moderation', () => {
     expect(calls.filter((call) => call.paid > 0n)).toHaveLength(2);
   });
 
+  it("ends a blocked stream so that the official SDK's helper takes it", async () => {
+    const client = await clientWith();
+    daypass.rehearsal.onChat = () => ({ content: FLAG });
+    const completion = await client.chat.completions.stream({ model, messages: say('hi') }).finalChatCompletion();
+    expect(completion.choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { role: 'assistant' } });
+  });
+
+  it('bills an answer that could not be checked once, and does not make the client ask again', async () => {
+    const key = await daypass.createKey();
+    const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
+    daypass.rehearsal.onModeration = (body) => (JSON.stringify(body.input).includes('question') ? undefined : { status: 500, error: { message: 'down' } });
+    daypass.rehearsal.onChat = () => ({ content: 'an answer' });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('question') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+  });
+
+  it('refuses by 400 what the endpoint will never judge', async () => {
+    const client = await clientWith();
+    daypass.rehearsal.onModeration = () => ({ status: 400, error: { message: 'cannot read this image' } });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({
+      status: 400,
+      code: 'invalid_request',
+      param: 'messages',
+    });
+  });
+
   it('shows the answer at once when the output is only observed, and judges it all the same', async () => {
     const client = await clientWith({ input: 'observe', output: 'observe' });
     daypass.rehearsal.onChat = () => ({ content: `before ${FLAG} after` });

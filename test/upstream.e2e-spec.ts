@@ -89,6 +89,29 @@ describe('an upstream that fails', () => {
     expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
   });
 
+  it('has room for a short call without a cap in a small lane', async () => {
+    await client.chat.completions.create({ model: 'gpt-5.4', messages });
+    expect(daypass.rehearsal.chatCalls()[0]?.body.max_completion_tokens).toBeLessThan(1_000);
+  });
+
+  it('that reasons unseen is paid for it when the visitor hangs up meanwhile', async () => {
+    const before = new Set((await booksAtRest(daypass)).map((call) => call.request_id));
+    daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 2_000);
+    await expect(client.chat.completions.create({ model, messages, stream: true }, { signal: abort.signal })).rejects.toThrow(/abort/i);
+    const [booked, ...others] = (await booksAtRest(daypass)).filter((call) => !before.has(call.request_id));
+    // About a second and a half beyond the prefill, at 200 tokens a second and 4,500 nano-dollars each.
+    expect(others).toEqual([]);
+    expect(booked!.paid).toBeGreaterThan(900_000n);
+    expect(booked!.paid).toBeLessThan(2_500_000n);
+  });
+
+  it('without a wait is asked at once where there is room', async () => {
+    const { response } = await client.chat.completions.create({ model, messages }, { headers: { 'x-daypass-max-wait-ms': '0' } }).withResponse();
+    expect(response.status).toBe(200);
+  });
+
   it('is never sent a call that is larger than its whole limit', async () => {
     const error = await errorOf(client.chat.completions.create({ model: 'gpt-5.4', messages, max_tokens: 2_000 }));
     expect(error).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
