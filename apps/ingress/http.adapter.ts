@@ -5,7 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { readToken } from './authenticator.service.js';
 import { newRequestId } from './call.service.js';
-import { invalidKey, unknownUrl, unsupportedEncoding } from './refusals.js';
+import { invalidKey, missingKey, unknownUrl, unsupportedEncoding } from './refusals.js';
 
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;
@@ -40,7 +40,8 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   adapter.getInstance().addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
     const encoding = request.headers['content-encoding'];
-    if (request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null) done(invalidKey());
+    if (request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null)
+      done(request.headers.authorization === undefined ? missingKey() : invalidKey());
     else if (encoding !== undefined && encoding !== 'identity') done(unsupportedEncoding());
     else done();
   });

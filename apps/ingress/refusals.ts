@@ -11,6 +11,10 @@ export function invalidKey(): DaypassError {
   return new DaypassError('invalid_api_key', 'Incorrect API key provided. Ask whoever gave you this Daypass key for a new one.');
 }
 
+export function missingKey(): DaypassError {
+  return new DaypassError('invalid_api_key', "No API key provided: send the header 'Authorization: Bearer dp_…'.");
+}
+
 export function suspended(): DaypassError {
   return new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
 }

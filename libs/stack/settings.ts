@@ -1,5 +1,5 @@
 import { join, resolve } from 'node:path';
-import { SERVICES, type Service } from '#libs/config/config.js';
+import { loadConfig, SERVICES, type Service } from '#libs/config/config.js';
 import { isPortFree } from './free-port.js';
 import { PROJECT_ROOT } from './project-root.js';
 
@@ -20,8 +20,12 @@ export interface LaunchSettings {
 /** A start that cannot succeed, told in a line or two that say what to change. */
 export class LaunchError extends Error {}
 
-/** What of the environment the launcher itself needs; everything else is passed on to the services, which check it. */
+/**
+ * What of the environment the launcher itself needs; everything else is passed on to the services.
+ * @throws LaunchError or ConfigError naming every fault, also those that only a service would find
+ */
 export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
+  checkForServices(env);
   const dataDir = resolve(PROJECT_ROOT, env.DAYPASS_DATA_DIR || '.daypass');
   const opsBase = portOf(env, 'DAYPASS_OPS_PORT_BASE', 9101);
   return {
@@ -38,6 +42,20 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
   };
 }
 
+/** What is not given is made later by the launcher itself, so something that passes stands in for it. */
+function checkForServices(env: NodeJS.ProcessEnv): void {
+  const standIns = {
+    OPENAI_API_KEY: 'made later',
+    REDIS_URL: 'redis://127.0.0.1',
+    DATABASE_URL: 'postgres://127.0.0.1/made-later',
+    DAYPASS_SECRET: 'made later'.padEnd(32),
+    DAYPASS_ADMIN_TOKEN: 'made later'.padEnd(16),
+  };
+  const given = Object.fromEntries(Object.entries(env).filter(([, value]) => value));
+  // Accounting is the service that needs every setting.
+  loadConfig('accounting', { ...standIns, ...given });
+}
+
 /** @throws LaunchError naming every port in use and the variable that moves it */
 export async function checkPorts(settings: LaunchSettings, host: string): Promise<void> {
   const wanted: [number, string, string][] = [
@@ -46,6 +64,10 @@ export async function checkPorts(settings: LaunchSettings, host: string): Promis
     ...SERVICES.map((name): [number, string, string] => [settings.opsPorts[name], '127.0.0.1', 'DAYPASS_OPS_PORT_BASE']),
   ];
   const faults: string[] = [];
+  for (const [index, [port, , variable]] of wanted.entries()) {
+    const other = wanted.slice(0, index).find(([taken]) => taken === port);
+    if (other) faults.push(`${other[2]} and ${variable} both take port ${port}: set one of them to another`);
+  }
   for (const [port, onHost, variable] of wanted) {
     if (!(await isPortFree(port, onHost))) faults.push(`port ${port} is in use: set ${variable} to another, e.g. ${variable}=${port + 1000}`);
   }

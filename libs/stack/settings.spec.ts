@@ -1,0 +1,20 @@
+import { describe, expect, it } from '@jest/globals';
+import { freePort } from './free-port.js';
+import { checkPorts, readSettings } from './settings.js';
+
+describe('the settings of a start', () => {
+  it('are complete without any', () => expect(readSettings({})).toMatchObject({ visitorsPort: 8080, adminPort: 8081, rehearsed: true }));
+
+  it('that are wrong are all named at once, also those that only a service would find', () => {
+    expect(() => readSettings({ DAYPASS_SECRET: 'short', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_ADMIN_TOKEN: 'x' })).toThrow(
+      /3 settings are wrong:[^]*DAYPASS_SECRET[^]*DAYPASS_ADMIN_TOKEN[^]*DAYPASS_LOG_LEVEL/,
+    );
+  });
+
+  it('may not give one port to two', async () => {
+    const port = String(await freePort());
+    await expect(checkPorts(readSettings({ DAYPASS_PORT: port, DAYPASS_ADMIN_PORT: port }), '127.0.0.1')).rejects.toThrow(
+      `DAYPASS_PORT and DAYPASS_ADMIN_PORT both take port ${port}`,
+    );
+  });
+});
