@@ -13,10 +13,11 @@ import type { ChangeCampaign, CreateCampaign } from './admin/campaign.schemas.js
 import type { List } from './admin/list.schemas.js';
 import { newCampaignId } from './domain/account-id.js';
 import { campaignBudgetTransfers } from './domain/budget-transfer.js';
-import { pageOf, type Page } from './domain/cursor.js';
+import { type Page } from './domain/cursor.js';
 import { showCampaign, type CampaignView, type KeyCounts } from './domain/campaign.view.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { UsageReader } from './usage.reader.js';
+import { newestFirst } from './newest-first.js';
 
 @Injectable()
 export class CampaignService {
@@ -105,19 +106,7 @@ export class CampaignService {
 
   async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
     const query = this.source.manager.createQueryBuilder(Campaign, 'campaign');
-    if (cursor) query.where('(campaign.created_at, campaign.id) < (:at, :id)', cursor);
-    const rows = await query
-      .orderBy('campaign.created_at', 'DESC')
-      .addOrderBy('campaign.id', 'DESC')
-      .limit(limit + 1)
-      .getMany();
-    const views = new Map((await this.show(rows)).map((view) => [view.id, view]));
-    return pageOf(
-      rows,
-      limit,
-      ({ createdAt, id }) => ({ at: createdAt, id }),
-      ({ id }) => views.get(id)!,
-    );
+    return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
   }
 
   private async showWithWarnings(campaign: Campaign): Promise<CampaignView> {

@@ -12,6 +12,7 @@ import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerRepository } from './ledger.repository.js';
 import { UsageReader } from './usage.reader.js';
+import { newestFirst } from './newest-first.js';
 
 /** Keys as the admin API shows them: their terms from Postgres, their balances from Redis. */
 @Injectable()
@@ -33,19 +34,7 @@ export class KeyReader {
     if (status === 'expired') query.andWhere(`key.status = 'active' AND key.expires_at <= now()`);
     else if (status === 'active') query.andWhere(`key.status = 'active' AND (key.expires_at IS NULL OR key.expires_at > now())`);
     else if (status !== undefined) query.andWhere('key.status = :status', { status });
-    if (cursor) query.andWhere('(key.created_at, key.id) < (:at, :id)', cursor);
-    const rows = await query
-      .orderBy('key.created_at', 'DESC')
-      .addOrderBy('key.id', 'DESC')
-      .limit(limit + 1)
-      .getMany();
-    const views = new Map((await this.show(rows)).map((view) => [view.id, view]));
-    return pageOf(
-      rows,
-      limit,
-      ({ createdAt, id }) => ({ at: createdAt, id }),
-      ({ id }) => views.get(id)!,
-    );
+    return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
   }
 
   async transfers(id: string, { cursor, limit }: List): Promise<Page<TransferView>> {

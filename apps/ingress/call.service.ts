@@ -211,11 +211,13 @@ export class CallService {
 
   /**
    * What goes upstream: the visitor's own parameters, and three that are not theirs to choose. The usage of a stream is
-   * always asked for, data is not stored at the provider, and the identifier lets the provider name one visitor.
+   * always asked for, data is not stored at the provider (so that metadata, which OpenAI takes with stored data only, has no
+   * place), and the identifier lets the provider name one visitor.
    */
   private forwardedBody(request: ChatRequest, keyId: string): Record<string, unknown> {
+    const { metadata: _, ...own } = request.body;
     return {
-      ...request.body,
+      ...own,
       store: false,
       safety_identifier: createHmac('sha256', this.config.secrets.safetyPepper).update(keyId).digest('base64url'),
       ...(request.stream ? { stream_options: { ...(request.body.stream_options as object | undefined), include_usage: true } } : {}),

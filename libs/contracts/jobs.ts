@@ -64,7 +64,6 @@ export const moderationJobSchema = z.object({ calls: z.array(ticketSchema).min(1
 export type ModerationJob = z.infer<typeof moderationJobSchema>;
 
 export const forwardingJobSchema = ticketSchema;
-export type ForwardingJob = Ticket;
 
 /** Queues share one Redis slot with the money, hence the braces. */
 export const QUEUE_PREFIX = '{dp}:queue';

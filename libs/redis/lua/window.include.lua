@@ -19,6 +19,7 @@ local function window_advance(key, now_ms)
       if frozen then redis.call('HSET', key, 'frozen_until_ms', frozen) end
     end
     redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
+    redis.call('PEXPIRE', key, math.max(2 * BUCKETS * BUCKET_MS, (tonumber(redis.call('HGET', key, 'frozen_until_ms')) or 0) - now_ms))
     return { current = current, head = oldest, requests = 0, tokens = 0 }
   end
   local requests, tokens = tonumber(state[2]), tonumber(state[3])
