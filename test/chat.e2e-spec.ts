@@ -112,6 +112,7 @@ describe('chat completions through the official client', () => {
       user: 'someone',
       prompt_cache_key: 'k',
       store: true,
+      metadata: { trace: 'mine' },
       safety_identifier: 'mine',
       moderateInput: true,
     };
@@ -121,7 +122,8 @@ describe('chat completions through the official client', () => {
       body: JSON.stringify(body),
     });
     expect(response.status).toBe(200);
-    const { moderateInput: _, ...own } = body;
+    // Data is not stored at the provider, and OpenAI takes metadata with stored data only.
+    const { moderateInput: _, metadata: __, ...own } = body;
     const sent = daypass.rehearsal.chatCalls()[0]?.body;
     expect(sent).toEqual({ ...own, store: false, safety_identifier: expect.stringMatching(/^[\w-]{43}$/) });
   });

@@ -3,12 +3,13 @@ import type { Redis } from 'ioredis';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
-import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import type { Reply } from '#libs/contracts/reply.js';
 import { chatOutputContents, type Content } from '#libs/moderation/chat-contents.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { countOutput, type Progress } from './answer.progress.js';
 import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
+import { metaOf } from './domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from './domain/settlement.js';
 import { readFrame } from './domain/stream-frame.js';
 import { clean } from './domain/upstream-failure.js';
@@ -51,7 +52,7 @@ export class AnswerRelay {
     const { output } = ticket.policy;
     const shown = output === 'gate' ? null : new ReplyWriter(this.redis, this.box, ticket);
     progress.writer = shown;
-    if (output !== 'gate') await shown?.open({ type: 'open', meta: this.meta(ticket, queueMs, output) });
+    if (output !== 'gate') await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, output) });
     const kept: string[] = [];
     let first: Record<string, unknown> | null = null;
     let usage: unknown;
@@ -111,7 +112,7 @@ export class AnswerRelay {
       contentType,
       headers: contentType === STREAM_TYPE ? { 'cache-control': 'no-cache' } : {},
       body: text,
-      meta: { ...this.meta(ticket, queueMs, word), costNano },
+      meta: { ...metaOf(ticket, queueMs, word), costNano },
     });
     if (ticket.policy.output !== 'gate') {
       return { settlement, reply: whole(body, ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
@@ -119,7 +120,7 @@ export class AnswerRelay {
     const verdict = await this.gate.verdict(ticket, contents);
     switch (verdict.word) {
       case 'unavailable': {
-        const meta = { ...this.meta(ticket, queueMs, 'unchecked'), costNano };
+        const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano };
         return { settlement, reply: errorAnswer(verdict.error, meta), outcome: 'moderation_unavailable', observed: [] };
       }
       case 'blocked':
@@ -127,10 +128,6 @@ export class AnswerRelay {
       default:
         return { settlement, reply: whole(body, verdict.word), outcome: 'ok', observed: [] };
     }
-  }
-
-  private meta(ticket: Ticket, queueMs: number, output: VerdictWord): ReplyMeta {
-    return { moderation: { input: ticket.inputVerdict, output }, queueMs };
   }
 }
 

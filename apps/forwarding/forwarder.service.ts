@@ -6,7 +6,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import type { Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -18,6 +18,7 @@ import { Progress } from './answer.progress.js';
 import { AnswerRelay, errorFrame, UpstreamStreamError } from './answer.relay.js';
 import { CancelListener, VisitorLeft } from './cancel.listener.js';
 import { capped } from './domain/capped.js';
+import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
 import { reactTo } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
@@ -231,10 +232,6 @@ export class Forwarder {
     await progress.writer.flush().catch(() => undefined);
     return progress.writer.ending(errorFrame(error));
   }
-}
-
-function metaOf(ticket: Ticket, queueMs: number): ReplyMeta {
-  return { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs };
 }
 
 /** An upstream's error may quote the request, so only its kind is logged. */

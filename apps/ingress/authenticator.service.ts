@@ -11,7 +11,6 @@ export interface Visitor {
   campaign: CampaignState;
   /** The key's models: its own list, or its campaign's. */
   models: readonly string[];
-  nowMs: number;
 }
 
 /** The token of an `Authorization: Bearer …` header, or null when it cannot be a virtual key. Costs no look-up. */
@@ -41,7 +40,7 @@ export class Authenticator {
     const expired = key.expires_ms > 0 && key.expires_ms <= nowMs;
     if (key.status === 'revoked' || expired || campaign.status !== 'active') throw invalidKey();
     const own = key.models;
-    return { key, campaign, models: own ? own.filter((model) => campaign.models.includes(model)) : campaign.models, nowMs };
+    return { key, campaign, models: own ? own.filter((model) => campaign.models.includes(model)) : campaign.models };
   }
 
   /** @throws DaypassError `key_suspended` */

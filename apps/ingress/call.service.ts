@@ -170,7 +170,6 @@ export class CallService {
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
         acceptedMs: hold.nowMs,
-        deadlineMs: hold.nowMs + maxWaitMs,
       },
     };
   }

@@ -40,8 +40,7 @@ export class IngressModule {
         {
           provide: CallQueues,
           inject: [getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
-          useFactory: (moderation: Queue, ...queues: Queue[]) =>
-            new CallQueues(moderation, new LaneQueues(new Map(lanes.map((lane, index) => [lane, queues[index]!])))),
+          useFactory: (moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(lanes, queues)),
         },
         Authenticator,
         CallService,

@@ -31,7 +31,7 @@ export class ModerationModule {
         {
           provide: LaneQueues,
           inject: lanes.map((lane) => getQueueToken(laneQueue(lane))),
-          useFactory: (...queues: Queue[]) => new LaneQueues(new Map(lanes.map((lane, index) => [lane, queues[index]!]))),
+          useFactory: (...queues: Queue[]) => new LaneQueues(lanes, queues),
         },
         InputModerator,
         createModerationProcessor(config),

@@ -29,7 +29,7 @@ export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**
  * One call on its way through the queues. It holds ids and numbers only: the body waits encrypted under its own key.
- * `deadlineMs` is on Redis' clock, so that a service with a wrong clock cannot shorten or stretch it.
+ * Its deadline stands in the hold, on Redis' clock, so that a service with a wrong clock cannot shorten or stretch it.
  */
 export const ticketSchema = z.object({
   requestId: z.string(),
@@ -54,7 +54,6 @@ export const ticketSchema = z.object({
   inputVerdict: verdictWordSchema,
   /** Redis time at which the hold was taken, in milliseconds. */
   acceptedMs: z.number(),
-  deadlineMs: z.number(),
 });
 export type Ticket = z.infer<typeof ticketSchema>;
 

@@ -22,7 +22,6 @@ const ticket: Ticket = {
   policy: { input: 'gate', output: 'gate', thresholds: { violence: 0.6 }, onUnavailable: 'closed' },
   inputVerdict: 'pass',
   acceptedMs: 1_763_876_480_000,
-  deadlineMs: 1_763_876_510_000,
 };
 
 describe('a ticket', () => {

@@ -8,8 +8,10 @@ const ENQUEUE_MAX = 256;
 export class LaneQueues {
   private readonly batches = new Map<string, TickBatch<Ticket, void>>();
 
-  constructor(queues: ReadonlyMap<string, Queue>) {
-    for (const [lane, queue] of queues) {
+  /** One queue for each lane, in the same order. */
+  constructor(lanes: readonly string[], queues: readonly Queue[]) {
+    for (const [index, queue] of queues.entries()) {
+      const lane = lanes[index]!;
       this.batches.set(
         lane,
         new TickBatch<Ticket, void>(ENQUEUE_MAX, async (tickets) => {

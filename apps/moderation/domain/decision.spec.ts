@@ -5,11 +5,11 @@ const policy = { input: 'gate', output: 'gate', thresholds: {}, onUnavailable: '
 
 describe('what becomes of a judged input', () => {
   it('passes when nothing is flagged', () => {
-    expect(decide({ outcome: 'judged', judgement: { flagged: false, categories: [] } }, policy)).toEqual({ pass: true, word: 'pass' });
+    expect(decide({ outcome: 'judged', judgement: { flagged: false, categories: [], scores: {} } }, policy)).toEqual({ pass: true, word: 'pass' });
   });
 
   it('is refused with its categories, and counts as a strike, when it is flagged', () => {
-    const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'] } }, policy);
+    const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'], scores: {} } }, policy);
     expect(decision).toMatchObject({
       pass: false,
       strike: true,
@@ -18,12 +18,12 @@ describe('what becomes of a judged input', () => {
   });
 
   it('is refused without a strike when there is no verdict and the policy is closed', () => {
-    expect(decide({ outcome: 'unavailable', refused: true }, policy)).toMatchObject({
+    expect(decide({ outcome: 'unavailable', reason: 'x', refused: true }, policy)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'invalid_request', param: 'messages' },
     });
-    expect(decide({ outcome: 'unavailable', refused: false }, policy)).toMatchObject({
+    expect(decide({ outcome: 'unavailable', reason: 'x', refused: false }, policy)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'moderation_unavailable', retry: true },
@@ -31,6 +31,6 @@ describe('what becomes of a judged input', () => {
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {
-    expect(decide({ outcome: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toEqual({ pass: true, word: 'unchecked' });
+    expect(decide({ outcome: 'unavailable', reason: 'x', refused: false }, { ...policy, onUnavailable: 'open' })).toEqual({ pass: true, word: 'unchecked' });
   });
 });

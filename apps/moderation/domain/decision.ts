@@ -1,16 +1,14 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { VerdictWord } from '#libs/contracts/jobs.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
-
-/** What was found about a call's input. */
-export type Finding = { outcome: 'judged'; judgement: { flagged: boolean; categories: string[] } } | { outcome: 'unavailable'; refused: boolean };
+import type { Check } from '#libs/moderation/check.js';
 
 export type Decision = { pass: true; word: VerdictWord } | { pass: false; error: DaypassError; strike: boolean };
 
 const UNAVAILABLE_RETRY_MS = 2_000;
 
 /** What becomes of a call whose input was judged under `gate`. */
-export function decide(finding: Finding, policy: CallPolicy): Decision {
+export function decide(finding: Check, policy: CallPolicy): Decision {
   if (finding.outcome === 'unavailable') {
     if (policy.onUnavailable === 'open') return { pass: true, word: 'unchecked' };
     if (finding.refused) {
