@@ -89,6 +89,17 @@ export class AccountProjector {
     await this.repairAhead();
   }
 
+  /** Sends again what a Redis that restarted has forgotten: changes are not in its journal. */
+  async findBehind(): Promise<void> {
+    for (const entity of [Campaign, Key]) {
+      await this.eachBatch<Account>(entity, async (rows) => {
+        const versions = await Promise.all(rows.map((row) => this.redis.hget(hashOf(row), 'version')));
+        const behind = rows.filter((row, index) => Number(versions[index] ?? 0) < row.version);
+        if (behind.length > 0) await this.project(behind);
+      });
+    }
+  }
+
   /** Every campaign or key, in batches of a thousand. */
   async eachBatch<T extends Account>(entity: new () => T, work: (rows: T[]) => Promise<void>): Promise<void> {
     let last = '';

@@ -7,7 +7,9 @@ import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import { createLogger } from '#libs/observability/logger.js';
 import { createRegistry } from '#libs/observability/ops-server.js';
-import { HoldStore, type EndRequest, type HoldAnswer } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import type { EndRequest, HoldAnswer } from '#libs/redis/hold.types.js';
+import { Door } from '#libs/redis/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { startTestStores, type TestStores } from '#libs/testing/stores.js';
@@ -52,7 +54,7 @@ export class AccountingFixture {
     });
     const { app, url } = await launch(config);
     const fixture = new AccountingFixture(stores, config, app, url);
-    await fixture.until(async () => (await fixture.redis.exists(redisKeys.epoch)) === 1);
+    await fixture.until(() => new Door(fixture.redis).isOpen());
     return fixture;
   }
 
@@ -116,12 +118,13 @@ export class AccountingFixture {
     const call = { requestId, keyId: key.id, campaignId: campaignId!, fixedNano: amountNano, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1 };
     return this.holds.take(
       { ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' },
-      { journalEntries: 1e6, operatorDayNano: undefined },
+      { journalEntries: 1e6, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
     );
   }
 
   async dispatch(requestId: string): Promise<void> {
-    const { code } = await this.holds.start({ requestId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0, nonce: requestId });
+    const [keyId, campaignId] = (await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign')) as [string, string];
+    const { code } = await this.holds.start({ requestId, keyId, campaignId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0, nonce: requestId });
     if (code !== 'started') throw new Error(code);
   }
 

@@ -16,7 +16,7 @@ import { LedgerController } from './admin/ledger.controller.js';
 import { BalanceRepository } from './balance.repository.js';
 import { CampaignService } from './campaign.service.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
-import { EpochKeeper } from './epoch.keeper.js';
+import { DoorKeeper } from './door.keeper.js';
 import { HoldSweeper } from './hold.sweeper.js';
 import { JournalBooker } from './journal.booker.js';
 import { JournalDrain } from './journal.drain.js';
@@ -24,6 +24,7 @@ import { KeyReader } from './key.reader.js';
 import { KeyService } from './key.service.js';
 import { LedgerRepository } from './ledger.repository.js';
 import { LedgerVerifier } from './ledger.verifier.js';
+import { PartitionKeeper } from './partition.keeper.js';
 import { PendingProjections } from './pending.projections.js';
 import { RedisRebuild } from './redis.rebuild.js';
 import { UsageReader } from './usage.reader.js';
@@ -52,7 +53,7 @@ export class AccountingModule {
         AccountingMetrics,
         BalanceRepository,
         CampaignService,
-        EpochKeeper,
+        DoorKeeper,
         HoldSweeper,
         JournalBooker,
         JournalDrain,
@@ -60,6 +61,7 @@ export class AccountingModule {
         KeyService,
         LedgerRepository,
         LedgerVerifier,
+        PartitionKeeper,
         PendingProjections,
         RedisRebuild,
         UsageReader,

@@ -1,11 +1,12 @@
 import type { Redis } from 'ioredis';
 import type { DataSource } from 'typeorm';
-import { redisKeys } from '#libs/redis/keys.js';
+import { Door } from '#libs/redis/door.js';
 
-/** Ready: both stores answer and Redis has its epoch, that is, calls can be let in. */
+/** Ready: both stores answer and calls are let in. */
 export function readiness(source: DataSource, redis: Redis): () => Promise<void> {
+  const door = new Door(redis);
   return async () => {
     await source.query('SELECT 1');
-    if ((await redis.exists(redisKeys.epoch)) === 0) throw new Error('Redis is being rebuilt from the ledger');
+    if (!(await door.isOpen())) throw new Error('Redis is compared with the ledger, or rebuilt from it');
   };
 }

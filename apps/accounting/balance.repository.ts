@@ -9,56 +9,54 @@ export interface Usage {
 
 export const UNUSED: Usage = { spentNano: 0n, heldNano: 0n };
 
-type Owner = 'key_id' | 'campaign_id';
 interface UsageRow {
   owner: string;
-  spent: string;
-  held: string;
+  spent_nano: string;
+  held_nano: string;
 }
 
-const SPENT = `coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0)`;
-const HELD = `coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0)`;
-// A stream id is two numbers: as text, 9-0 would come after 10-0.
-const UP_TO = `(t.journal_id IS NULL OR (split_part(t.journal_id, '-', 1)::bigint, split_part(t.journal_id, '-', 2)::bigint) <= (split_part($2, '-', 1)::bigint, split_part($2, '-', 2)::bigint))`;
+/** Room between the journal's own time and the time of an event in it. */
+const SLACK = `interval '5 minutes'`;
 
-/** Balances, worked out from the ledger's entries. */
+/** Balances as the ledger keeps them beside its transfers, in the same transactions. Owners: domain/owner.ts. */
 @Injectable()
 export class BalanceRepository {
-  /** Of every key or campaign that ever had a call. */
-  async usageOfAll(manager: EntityManager, owner: Owner): Promise<Map<string, Usage>> {
-    const rows = await manager.query<UsageRow[]>(
-      `SELECT t.${owner} AS owner, ${SPENT} AS spent, ${HELD} AS held
-         FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id
-        WHERE t.request_id IS NOT NULL GROUP BY 1`,
-    );
-    return byOwner(rows);
+  /** Of every owner whose name begins so; by the rest of its name. */
+  async usageOfAll(manager: EntityManager, prefix: 'key:' | 'campaign:'): Promise<Map<string, Usage>> {
+    const rows = await manager.query<UsageRow[]>(`SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE starts_with(owner, $1)`, [prefix]);
+    return new Map(rows.map((row) => [row.owner.slice(prefix.length), usageOf(row)]));
   }
 
-  /** As of one place in the journal: later bookings do not count. */
-  async usageAt(manager: EntityManager, owner: Owner, ids: readonly string[], journalId: string): Promise<Map<string, Usage>> {
-    const rows = await manager.query<UsageRow[]>(
-      `SELECT t.${owner} AS owner, ${SPENT} AS spent, ${HELD} AS held
-         FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id
-        WHERE t.request_id IS NOT NULL AND t.${owner} = ANY ($1) AND ${UP_TO} GROUP BY 1`,
-      [ids, journalId],
-    );
-    return byOwner(rows);
+  async usageOf(manager: EntityManager, owners: readonly string[]): Promise<Map<string, Usage>> {
+    const rows = await manager.query<UsageRow[]>(`SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE owner = ANY ($1)`, [owners]);
+    return new Map(rows.map((row) => [row.owner, usageOf(row)]));
   }
 
-  /** What the calls that began on one UTC day cost and hold; `day` counts days since 1970. */
-  async usageOfDay(manager: EntityManager, day: number): Promise<Usage> {
+  /** As of one place in the journal: what was booked beyond it does not count. Costs by what was booked since. */
+  async usageAt(manager: EntityManager, owners: readonly string[], journalId: string): Promise<Map<string, Usage>> {
+    const [ms, seq] = journalId.split('-');
     const rows = await manager.query<UsageRow[]>(
-      `SELECT '' AS owner, ${SPENT} AS spent, ${HELD} AS held
-         FROM ledger.transfers hold
-         JOIN ledger.transfers t ON t.request_id = hold.request_id
-         JOIN ledger.entries entry ON entry.transfer_id = t.id
-        WHERE hold.kind = 'hold' AND hold.at >= $1 AND hold.at < $2`,
-      [new Date(day * 86_400_000), new Date((day + 1) * 86_400_000)],
+      `WITH later AS (
+         SELECT t.key_id, t.campaign_id, t.budget_day,
+                coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS spent,
+                coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0) AS held
+           FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
+          WHERE t.at > to_timestamp($2::bigint / 1000.0) - ${SLACK} AND t.request_id IS NOT NULL AND t.journal_id IS NOT NULL
+            AND (split_part(t.journal_id, '-', 1)::bigint, split_part(t.journal_id, '-', 2)::bigint) > ($2::bigint, $3::bigint)
+          GROUP BY t.id, t.period, t.key_id, t.campaign_id, t.budget_day
+       ), effects AS (
+         SELECT owner, spent, held FROM later,
+                LATERAL (VALUES ('key:' || key_id), ('campaign:' || campaign_id), ('operator:total'), ('operator:day:' || budget_day)) AS owners (owner)
+       )
+       SELECT balance.owner, balance.spent_nano - coalesce(sum(effects.spent), 0) AS spent_nano, balance.held_nano - coalesce(sum(effects.held), 0) AS held_nano
+         FROM ledger.balances balance LEFT JOIN effects ON effects.owner = balance.owner
+        WHERE balance.owner = ANY ($1) GROUP BY balance.owner, balance.spent_nano, balance.held_nano`,
+      [owners, ms, seq ?? '0'],
     );
-    return byOwner(rows).get('') ?? UNUSED;
+    return new Map(rows.map((row) => [row.owner, usageOf(row)]));
   }
 }
 
-function byOwner(rows: readonly UsageRow[]): Map<string, Usage> {
-  return new Map(rows.map(({ owner, spent, held }) => [owner, { spentNano: BigInt(spent), heldNano: BigInt(held) }]));
+function usageOf({ spent_nano, held_nano }: UsageRow): Usage {
+  return { spentNano: BigInt(spent_nano), heldNano: BigInt(held_nano) };
 }

@@ -7,6 +7,8 @@ import { RejectedEvent } from './entities/rejected-event.entity.js';
 import { State } from './entities/state.entity.js';
 import { Access1763856000000 } from './migrations/1763856000000-access.migration.js';
 import { Ledger1763856000001 } from './migrations/1763856000001-ledger.migration.js';
+import { MonthPartitions1763942400000, SERVICE_ROLE } from './migrations/1763942400000-month-partitions.migration.js';
+import { Statements1763942400001 } from './migrations/1763942400001-statements.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -19,7 +21,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
     url: databaseUrl,
     applicationName: 'daypass-accounting',
     entities: [Campaign, Key, State, LedgerTransfer, LedgerEntry, RejectedEvent],
-    migrations: [Access1763856000000, Ledger1763856000001],
+    migrations: [Access1763856000000, Ledger1763856000001, MonthPartitions1763942400000, Statements1763942400001],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
     connectTimeoutMS: 5_000,
@@ -30,8 +32,15 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
   };
 }
 
-/** Connects and migrates; one process at a time, so that several may start at once. */
+/** Connects and migrates, then works under a role that may only add to the ledger. */
 export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
+  const mayStepDown = await migrate(options);
+  const extra = options.extra as Record<string, unknown>;
+  return new DataSource({ ...options, ...(mayStepDown ? { extra: { ...extra, options: `-c role=${SERVICE_ROLE}` } } : {}) } as DataSourceOptions).initialize();
+}
+
+/** As the login of the address, which owns the tables; one process at a time, so that several may start at once. */
+async function migrate(options: DataSourceOptions): Promise<boolean> {
   const source = await new DataSource(options).initialize();
   const lock = source.createQueryRunner();
   try {
@@ -39,15 +48,15 @@ export async function openDataSource(options: DataSourceOptions): Promise<DataSo
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     try {
       await source.runMigrations({ transaction: 'each' });
+      const [row] = (await lock.query(
+        `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${SERVICE_ROLE}') AND pg_has_role('${SERVICE_ROLE}', 'MEMBER') AS may`,
+      )) as { may: boolean }[];
+      return row!.may;
     } finally {
       await lock.query('SELECT pg_advisory_unlock($1)', [MIGRATION_LOCK]);
     }
-    return source;
-  } catch (error) {
+  } finally {
     await lock.release();
     await source.destroy();
-    throw error;
-  } finally {
-    if (!lock.isReleased) await lock.release();
   }
 }

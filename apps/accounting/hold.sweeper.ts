@@ -1,9 +1,11 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import type { Redis } from 'ioredis';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Logger } from '#libs/observability/logger.js';
-import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
+import { LEASE_MS, type ExpiredHold } from '#libs/redis/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { AccountingMetrics } from './accounting.metrics.js';
 import { Periodic } from './periodic.js';
@@ -11,20 +13,23 @@ import { Periodic } from './periodic.js';
 const EVERY_MS = 1_000;
 const BATCH = 100;
 const BATCHES_MAX = 20;
-
-type ExpiredHold = Awaited<ReturnType<HoldStore['expired']>>[number];
+/** After an outage every lease has run out; those who are alive renew theirs as soon as they are connected again. */
+const REST_MS = LEASE_MS / 3 + 2_000;
 
 /** Ends the holds of calls whose holder fell silent, and answers their visitors. */
 @Injectable()
 export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly loop: Periodic;
+  private restUntilMs = 0;
 
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) redis: Redis,
     private readonly holds: HoldStore,
     private readonly box: ContentBox,
     private readonly metrics: AccountingMetrics,
   ) {
+    redis.on('ready', () => (this.restUntilMs = performance.now() + REST_MS));
     this.loop = new Periodic(
       EVERY_MS,
       () => this.sweep(),
@@ -41,6 +46,7 @@ export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShu
   }
 
   async sweep(): Promise<void> {
+    if (performance.now() < this.restUntilMs) return;
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
       const expired = await this.holds.expired(BATCH);
       await Promise.all(expired.map((hold) => this.end(hold)));
@@ -61,6 +67,7 @@ export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShu
       transition: 'expire',
       detail: { reason: 'lease expired' },
       reply: this.box.seal(JSON.stringify(errorAnswer(error)), hold.requestId),
+      ...(hold.state === 'dispatched' ? { keep: 'reply' as const } : {}),
     });
     if (outcome !== 'applied') return;
     this.metrics.holdSwept(state === 'presumed' ? 'presume' : 'void');

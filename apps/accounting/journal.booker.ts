@@ -1,13 +1,21 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, QueryFailedError } from 'typeorm';
-import { journalEventSchema } from '#libs/contracts/journal.js';
+import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { AccountingMetrics } from './accounting.metrics.js';
-import { transferOf, type Transfer } from './domain/transfer.js';
-import type { JournalEntry } from './journal.stream.js';
+import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from './domain/transfer.js';
+import { isBefore, type JournalEntry } from './journal.stream.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
+
+interface Batch {
+  transfers: Transfer[];
+  attempts: Attempt[];
+  rejected: RejectedEntry[];
+  /** The newest of the entries' ids. */
+  head: string;
+}
 
 /** Books a batch of journal entries in one transaction. An entry that cannot be booked is set aside, never in the way. */
 @Injectable()
@@ -21,15 +29,15 @@ export class JournalBooker {
 
   /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
   async book(entries: readonly JournalEntry[]): Promise<void> {
-    const transfers: Transfer[] = [];
-    const rejected: RejectedEntry[] = [];
+    const batch: Batch = { transfers: [], attempts: [], rejected: [], head: newestOf(entries) };
     for (const entry of entries) {
       const read = readEntry(entry);
-      if ('reason' in read) rejected.push(read);
-      else transfers.push(read);
+      if ('reason' in read) batch.rejected.push(read);
+      else if ('entries' in read) batch.transfers.push(read);
+      else batch.attempts.push(read);
     }
     try {
-      await this.commit(transfers, rejected);
+      await this.commit(batch);
     } catch (error) {
       if (!isBadData(error)) throw error;
       if (entries.length > 1) {
@@ -37,14 +45,19 @@ export class JournalBooker {
         for (const entry of entries) await this.book([entry]);
         return;
       }
-      await this.commit([], [{ journalId: entries[0]!.id, raw: entries[0]!.fields, reason: error.message }]);
+      const { id, fields } = entries[0]!;
+      await this.commit({ transfers: [], attempts: [], rejected: [{ journalId: id, raw: fields, reason: error.message }], head: id });
     }
   }
 
-  private async commit(transfers: readonly Transfer[], rejected: readonly RejectedEntry[]): Promise<void> {
+  private async commit({ transfers, attempts, rejected, head }: Batch): Promise<void> {
+    const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
     const booked = await this.source.transaction(async (manager) => {
       await this.ledger.reject(manager, rejected);
-      return this.ledger.book(manager, transfers);
+      await this.ledger.bookAttempts(manager, attempts);
+      const ids = await this.ledger.book(manager, transfers);
+      await this.ledger.markDrained(manager, head, new Date(newestAt));
+      return ids;
     });
     this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));
     this.metrics.entriesRejected(rejected.length);
@@ -53,11 +66,19 @@ export class JournalBooker {
   }
 }
 
-function readEntry({ id, fields }: JournalEntry): Transfer | RejectedEntry {
+function isAttempt(event: JournalEvent): event is JournalEvent & { kind: Attempt['kind'] } {
+  return event.kind === 'dispatch' || event.kind === 'defer';
+}
+
+function newestOf(entries: readonly JournalEntry[]): string {
+  return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
+}
+
+function readEntry({ id, fields }: JournalEntry): Transfer | Attempt | RejectedEntry {
   const event = journalEventSchema.safeParse(fields);
   if (!event.success) return { journalId: id, raw: fields, reason: event.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') };
   try {
-    return transferOf(event.data, id);
+    return isAttempt(event.data) ? attemptOf(event.data) : transferOf(event.data as MoneyEvent, id);
   } catch (error) {
     return { journalId: id, raw: fields, reason: error instanceof Error ? error.message : String(error) };
   }

@@ -78,6 +78,13 @@ export async function journalHead(redis: Redis): Promise<string> {
   return String(info.get('last-generated-id'));
 }
 
+/** Lets the ids of an older or empty journal go on above `id`: a place in the journal must never come twice. */
+export async function raiseJournalTo(redis: Redis, id: string): Promise<void> {
+  if (!isBefore(await journalHead(redis), id)) return;
+  await redis.xgroup('CREATE', redisKeys.journal, JOURNAL_GROUP, '0', 'MKSTREAM').catch(() => undefined);
+  await redis.call('XSETID', redisKeys.journal, id);
+}
+
 /** Whether every entry up to `id` has been booked and acknowledged. */
 export async function isDrainedTo(redis: Redis, id: string): Promise<boolean> {
   if ((await redis.exists(redisKeys.journal)) === 0) return true;
@@ -97,7 +104,7 @@ function toEntry([id, flat]: RawEntry): JournalEntry {
   return { id, fields: Object.fromEntries(pairs(flat ?? [])) as Record<string, string> };
 }
 
-function isBefore(a: string, b: string): boolean {
+export function isBefore(a: string, b: string): boolean {
   const [aMs, aSequence] = parts(a);
   const [bMs, bSequence] = parts(b);
   return aMs !== bMs ? aMs < bMs : aSequence < bSequence;

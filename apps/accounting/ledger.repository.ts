@@ -2,8 +2,9 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Cursor } from './domain/cursor.js';
-import type { Transfer } from './domain/transfer.js';
+import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from './domain/owner.js';
 import { storable } from './domain/storable.js';
+import { effectOf, type Attempt, type Transfer } from './domain/transfer.js';
 import { LedgerTransfer } from './entities/ledger-transfer.entity.js';
 
 export interface RejectedEntry {
@@ -17,30 +18,66 @@ export interface BookedTransfer extends LedgerTransfer {
   entries: { account: string; amountNano: bigint }[];
 }
 
-// One statement, so that entries go in only with the transfer they belong to: a repeat adds nothing.
+// One statement, so that entries and balances go in only with the transfer they belong to: a repeat adds nothing. Owners
+// are touched in their order, so that two drains wait for each other instead of dead-locking.
 const BOOK = `
-  WITH booked AS (
-    INSERT INTO ledger.transfers (id, kind, request_id, key_id, campaign_id, at, detail, journal_id)
-    SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::timestamptz[], $7::jsonb[], $8::text[])
-    ON CONFLICT DO NOTHING
-    RETURNING id
+  WITH given AS (
+    SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::jsonb[], $10::text[])
+      AS t (id, period, kind, request_id, key_id, campaign_id, at, budget_day, detail, journal_id)
+  ), booked AS (
+    INSERT INTO ledger.transfers (id, period, kind, request_id, key_id, campaign_id, at, budget_day, detail, journal_id)
+    SELECT * FROM given ON CONFLICT DO NOTHING RETURNING id
   ), entered AS (
-    INSERT INTO ledger.entries (transfer_id, account, amount_nano)
-    SELECT entry.* FROM unnest($9::text[], $10::text[], $11::bigint[]) AS entry (transfer_id, account, amount_nano)
+    INSERT INTO ledger.entries (transfer_id, account, amount_nano, period)
+    SELECT entry.* FROM unnest($11::text[], $12::text[], $13::bigint[], $14::date[]) AS entry (transfer_id, account, amount_nano, period)
     JOIN booked ON booked.id = entry.transfer_id
+  ), balanced AS (
+    INSERT INTO ledger.balances AS balance (owner, spent_nano, held_nano)
+    SELECT effect.owner, sum(effect.spent_nano), sum(effect.held_nano)
+      FROM unnest($15::text[], $16::text[], $17::bigint[], $18::bigint[]) AS effect (transfer_id, owner, spent_nano, held_nano)
+      JOIN booked ON booked.id = effect.transfer_id GROUP BY effect.owner ORDER BY effect.owner
+    ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano, held_nano = balance.held_nano + excluded.held_nano
   )
   SELECT id FROM booked`;
+
+const ATTEMPT = `
+  INSERT INTO ledger.attempts (request_id, attempt, kind, period, at)
+  SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::date[], $5::timestamptz[]) ON CONFLICT DO NOTHING`;
+
+const DRAINED = `
+  INSERT INTO ledger.drained AS former (ms, seq, at) VALUES ($1, $2, $3)
+  ON CONFLICT (only_row) DO UPDATE SET ms = excluded.ms, seq = excluded.seq, at = greatest(former.at, excluded.at)
+   WHERE (former.ms, former.seq) < (excluded.ms, excluded.seq)`;
 
 const REJECT = `
   INSERT INTO ledger.rejected_events (journal_id, raw, reason)
   SELECT * FROM unnest($1::text[], $2::jsonb[], $3::text[]) ON CONFLICT DO NOTHING`;
 
-/** A hold that nothing ended. */
+/** A call lives no longer than its wait, its upstream time limit and a lease. */
+const LONGEST_CALL = `interval '3 hours'`;
+const ENDED = `SELECT FROM ledger.transfers ending WHERE ending.id = hold.request_id || ':end' AND ending.period = hold.period`;
+
+/** A hold that nothing ended; `dispatched`: it was sent, and not refused since. */
 export interface OpenHold {
   requestId: string;
   keyId: string;
   campaignId: string;
   amountNano: bigint;
+  day: number;
+  attempt: number;
+  dispatched: boolean;
+}
+
+export interface EndedCall {
+  requestId: string;
+  keyId: string;
+  campaignId: string;
+  /** What was held. */
+  amountNano: bigint;
+  paidNano: bigint;
+  absorbedNano: bigint;
+  state: 'posted' | 'voided' | 'presumed';
+  day: number;
 }
 
 @Injectable()
@@ -50,23 +87,54 @@ export class LedgerRepository {
   /** Books what is not booked yet; returns the ids of what this call booked. */
   async book(manager: EntityManager, transfers: readonly Transfer[]): Promise<Set<string>> {
     if (transfers.length === 0) return new Set();
-    // Sorted, so that two drains that meet on the same ids wait for each other instead of dead-locking.
+    // Sorted for the same reason as the owners; of two with one id the first counts.
     const unique = [...new Map(transfers.toReversed().map((transfer) => [transfer.id, transfer])).values()].toSorted((a, b) => (a.id < b.id ? -1 : 1));
-    const entries = unique.flatMap(({ id, entries }) => entries.map((entry) => ({ id, ...entry })));
+    const entries = unique.flatMap(({ id, period, entries }) => entries.map((entry) => ({ id, period, ...entry })));
+    const effects = unique.flatMap(effectsOf);
     const rows = await manager.query<{ id: string }[]>(BOOK, [
       unique.map(({ id }) => id),
+      unique.map(({ period }) => period),
       unique.map(({ kind }) => kind),
       unique.map(({ requestId }) => requestId),
       unique.map(({ keyId }) => keyId),
       unique.map(({ campaignId }) => campaignId),
       unique.map(({ at }) => at.toISOString()),
+      unique.map(({ budgetDay }) => budgetDay),
       unique.map(({ detail }) => JSON.stringify(storable(detail))),
       unique.map(({ journalId }) => journalId),
       entries.map(({ id }) => id),
       entries.map(({ account }) => account),
       entries.map(({ amountNano }) => amountNano.toString()),
+      entries.map(({ period }) => period),
+      effects.map(({ id }) => id),
+      effects.map(({ owner }) => owner),
+      effects.map(({ spentNano }) => spentNano.toString()),
+      effects.map(({ heldNano }) => heldNano.toString()),
     ]);
     return new Set(rows.map(({ id }) => id));
+  }
+
+  async bookAttempts(manager: EntityManager, attempts: readonly Attempt[]): Promise<void> {
+    if (attempts.length === 0) return;
+    await manager.query(ATTEMPT, [
+      attempts.map(({ requestId }) => requestId),
+      attempts.map(({ attempt }) => attempt),
+      attempts.map(({ kind }) => kind),
+      attempts.map(({ period }) => period),
+      attempts.map(({ at }) => at.toISOString()),
+    ]);
+  }
+
+  /** Remembers how far the journal was booked: a Redis whose journal ends before has lost something. */
+  async markDrained(manager: EntityManager, journalId: string, at: Date): Promise<void> {
+    const [ms, seq] = journalId.split('-');
+    await manager.query(DRAINED, [ms, seq ?? '0', at.toISOString()]);
+  }
+
+  /** null: nothing was ever booked. */
+  async drainedTo(): Promise<{ journalId: string; atMs: number } | null> {
+    const [row] = await this.source.query<{ ms: string; seq: string; at: Date }[]>('SELECT ms, seq, at FROM ledger.drained');
+    return row ? { journalId: `${row.ms}-${row.seq}`, atMs: row.at.getTime() } : null;
   }
 
   async reject(manager: EntityManager, entries: readonly RejectedEntry[]): Promise<void> {
@@ -78,14 +146,21 @@ export class LedgerRepository {
     ]);
   }
 
+  /** Makes the months ahead; returns how many tables that was. */
+  async ensurePartitions(): Promise<number> {
+    const [row] = await this.source.query<{ made: number }[]>('SELECT ledger.ensure_partitions() AS made');
+    return row?.made ?? 0;
+  }
+
   /** The key's transfers, newest first. */
   async transfersOfKey(keyId: string, count: number, after: Cursor | null): Promise<BookedTransfer[]> {
     const query = this.source.manager.createQueryBuilder(LedgerTransfer, 't').where('t.key_id = :keyId', { keyId });
     if (after) query.andWhere('(t.at, t.id) < (:at, :id)', { at: after.at, id: after.id });
     const transfers = await query.orderBy('t.at', 'DESC').addOrderBy('t.id', 'DESC').limit(count).getMany();
     const rows = await this.source.query<{ transfer_id: string; account: string; amount_nano: string }[]>(
-      'SELECT transfer_id, account, amount_nano FROM ledger.entries WHERE transfer_id = ANY ($1) ORDER BY transfer_id, account',
-      [transfers.map(({ id }) => id)],
+      `SELECT transfer_id, account, amount_nano FROM ledger.entries
+        WHERE transfer_id = ANY ($1) AND period = ANY ($2::date[]) ORDER BY transfer_id, account`,
+      [transfers.map(({ id }) => id), [...new Set(transfers.map(({ period }) => period))]],
     );
     const entries = Map.groupBy(rows, (row) => row.transfer_id);
     return transfers.map((transfer) => ({
@@ -94,15 +169,83 @@ export class LedgerRepository {
     }));
   }
 
-  async openHolds(manager: EntityManager, count: number): Promise<OpenHold[]> {
-    const rows = await manager.query<{ request_id: string; key_id: string; campaign_id: string; amount_nano: string | null }[]>(
-      `SELECT hold.request_id, hold.key_id, hold.campaign_id, entry.amount_nano
+  /** Holds that nothing ended, by request id; only as far back as a call can live. */
+  async openHolds(manager: EntityManager, count: number, after = ''): Promise<OpenHold[]> {
+    const rows = await manager.query<
+      { request_id: string; key_id: string; campaign_id: string; amount_nano: string | null; day: number; attempt: number; dispatched: boolean }[]
+    >(
+      `SELECT hold.request_id, hold.key_id, hold.campaign_id, entry.amount_nano, coalesce(hold.budget_day - DATE '1970-01-01', 0) AS day,
+              coalesce(sent.attempt, 0) AS attempt, coalesce(sent.dispatched, false) AS dispatched
          FROM ledger.transfers hold
-         LEFT JOIN ledger.entries entry ON entry.transfer_id = hold.id AND entry.account = 'inflight'
-        WHERE hold.kind = 'hold' AND NOT EXISTS (SELECT FROM ledger.transfers ending WHERE ending.id = hold.request_id || ':end')
-        ORDER BY hold.id LIMIT $1`,
-      [count],
+         LEFT JOIN ledger.entries entry ON entry.transfer_id = hold.id AND entry.period = hold.period AND entry.account = 'inflight'
+         LEFT JOIN LATERAL (
+           SELECT max(try.attempt) AS attempt, count(*) FILTER (WHERE try.kind = 'dispatch') > count(*) FILTER (WHERE try.kind = 'defer') AS dispatched
+             FROM ledger.attempts try WHERE try.request_id = hold.request_id AND try.period = hold.period
+         ) sent ON true
+        WHERE hold.kind = 'hold' AND hold.at > (SELECT max(at) FROM ledger.drained) - ${LONGEST_CALL} AND NOT EXISTS (${ENDED}) AND hold.request_id > $2
+        ORDER BY hold.request_id LIMIT $1`,
+      [count, after],
     );
-    return rows.map((row) => ({ requestId: row.request_id, keyId: row.key_id, campaignId: row.campaign_id, amountNano: BigInt(row.amount_nano ?? 0) }));
+    return rows.map((row) => ({
+      requestId: row.request_id,
+      keyId: row.key_id,
+      campaignId: row.campaign_id,
+      amountNano: BigInt(row.amount_nano ?? 0),
+      day: row.day,
+      attempt: row.attempt,
+      dispatched: row.dispatched,
+    }));
   }
+
+  /** Calls that ended, or were corrected, since then. */
+  recentEnds(sinceMs: number): Promise<EndedCall[]> {
+    return this.endedCalls(`ending.kind IN ('post', 'void', 'presume')`, sinceMs);
+  }
+
+  /** Presumptions since then that nothing corrected. */
+  async presumedSince(sinceMs: number): Promise<EndedCall[]> {
+    return (await this.endedCalls(`ending.kind = 'presume'`, sinceMs)).filter(({ state }) => state === 'presumed');
+  }
+
+  private async endedCalls(which: string, sinceMs: number): Promise<EndedCall[]> {
+    const rows = await this.source.query<
+      {
+        request_id: string;
+        key_id: string;
+        campaign_id: string;
+        kind: string;
+        corrected: boolean;
+        amount: string;
+        billed: string;
+        absorbed: string;
+        day: number;
+      }[]
+    >(
+      `SELECT ending.request_id, ending.key_id, ending.campaign_id, ending.kind, correction.id IS NOT NULL AS corrected,
+              coalesce(ending.budget_day - DATE '1970-01-01', 0) AS day,
+              coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0) AS amount,
+              coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
+              coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
+         FROM ledger.transfers ending
+         LEFT JOIN ledger.transfers correction ON correction.id = ending.request_id || ':correct' AND correction.period = ending.period
+         LEFT JOIN ledger.entries entry ON entry.transfer_id IN (ending.id, correction.id) AND entry.period = ending.period
+        WHERE ${which} AND ending.at > $1 GROUP BY ending.id, ending.period, correction.id`,
+      [new Date(sinceMs)],
+    );
+    return rows.map((row) => {
+      const [billedNano, absorbedNano] = [BigInt(row.billed), BigInt(row.absorbed)];
+      const state = row.kind === 'void' ? 'voided' : row.kind === 'presume' && !row.corrected ? 'presumed' : 'posted';
+      const [requestId, keyId, campaignId] = [row.request_id, row.key_id, row.campaign_id];
+      return { requestId, keyId, campaignId, amountNano: BigInt(row.amount), paidNano: billedNano - absorbedNano, absorbedNano, state, day: row.day };
+    });
+  }
+}
+
+/** Only calls spend and hold; a transfer of budget changes neither. */
+function effectsOf(transfer: Transfer): { id: string; owner: string; spentNano: bigint; heldNano: bigint }[] {
+  if (transfer.requestId === null || transfer.keyId === null) return [];
+  const owners = [keyOwner(transfer.keyId), campaignOwner(transfer.campaignId), OPERATOR_TOTAL];
+  if (transfer.budgetDay !== null) owners.push(dayOwner(transfer.budgetDay));
+  const effect = effectOf(transfer);
+  return owners.map((owner) => ({ id: transfer.id, owner, ...effect }));
 }

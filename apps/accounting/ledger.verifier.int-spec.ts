@@ -72,12 +72,11 @@ describe('GET /admin/v1/ledger/verify', () => {
   it('finds what somebody wrote into the ledger by hand', async () => {
     const plant = (id: string, kind: string, request: string, entries: [string, number][]) =>
       accounting.source.transaction(async (manager) => {
-        await manager.query(`INSERT INTO ledger.transfers (id, kind, request_id, campaign_id, at, detail) VALUES ($1, $2, $3, 'cmp_x', now(), '{}')`, [
-          id,
-          kind,
-          request,
-        ]);
-        for (const [account, amount] of entries) await manager.query('INSERT INTO ledger.entries VALUES ($1, $2, $3)', [id, account, amount]);
+        await manager.query(
+          `INSERT INTO ledger.transfers (id, period, kind, request_id, campaign_id, at, detail) VALUES ($1, '1970-01-01', $2, $3, 'cmp_x', now(), '{}')`,
+          [id, kind, request],
+        );
+        for (const [account, amount] of entries) await manager.query(`INSERT INTO ledger.entries VALUES ($1, $2, $3, '1970-01-01')`, [id, account, amount]);
       });
     await plant('one-sided', 'fund', 'x', [['campaign:cmp_x', 5]]);
     await plant('second-end', 'void', 'posted', [

@@ -6,6 +6,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { BalanceRepository, UNUSED, type Usage } from './balance.repository.js';
+import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from './domain/owner.js';
 import { differencesOf, type Difference } from './domain/difference.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 import { countBooked, findLedgerProblems } from './ledger.checks.js';
@@ -14,6 +15,7 @@ import { UsageReader } from './usage.reader.js';
 const DRAIN_TIMEOUT_MS = 5_000;
 const REPORTED_MAX = 100;
 const BATCH = 1_000;
+const STATEMENT_TIMEOUT_MS = 900_000;
 
 export interface Verification {
   ok: boolean;
@@ -28,9 +30,24 @@ interface AccountRow {
   budget_nano: string;
 }
 
-/** Proves the books: the ledger in itself (C, one end per call) and Redis against the ledger (D). */
+type Table = 'keys' | 'campaigns';
+
+/** One thing whose balance Redis has too. */
+interface Holder {
+  id: string;
+  /** In `ledger.balances`. */
+  owner: string;
+  /** In Redis. */
+  hash: string;
+  /** null: its budget is a setting. */
+  budgetNano: bigint | null;
+}
+
+/** Proves the books: the ledger in itself (B, C) and Redis against the ledger (D). One at a time: who asks meanwhile shares its answer. */
 @Injectable()
 export class LedgerVerifier {
+  private running: Promise<Verification> | undefined;
+
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
@@ -38,16 +55,25 @@ export class LedgerVerifier {
     private readonly usage: UsageReader,
   ) {}
 
-  async verify(): Promise<Verification> {
+  verify(): Promise<Verification> {
+    this.running ??= this.run().finally(() => (this.running = undefined));
+    return this.running;
+  }
+
+  private async run(): Promise<Verification> {
     const problems: string[] = [];
     if (!(await this.drainedTo(await journalHead(this.redis)))) problems.push('the journal is not drained: the newest calls are not checked');
-    const { booked, found, keys, campaigns } = await this.source.transaction('REPEATABLE READ', async (manager) => ({
-      booked: await countBooked(manager),
-      found: await findLedgerProblems(manager, REPORTED_MAX),
-      keys: await this.suspects(manager, 'keys'),
-      campaigns: await this.suspects(manager, 'campaigns'),
-    }));
-    const differences = [...(await this.confirm('keys', keys.suspects)), ...(await this.confirm('campaigns', campaigns.suspects))];
+    const { booked, found, keys, campaigns } = await this.source.transaction('REPEATABLE READ', async (manager) => {
+      // Millions of rows take longer than any other statement may.
+      await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
+      return {
+        booked: await countBooked(manager),
+        found: await findLedgerProblems(manager, REPORTED_MAX),
+        keys: await this.suspects(manager, 'keys'),
+        campaigns: await this.suspects(manager, 'campaigns'),
+      };
+    });
+    const differences = await this.confirm([...keys.suspects, ...campaigns.suspects, ...(await this.operatorLevels())]);
     problems.push(...found);
     return {
       ok: problems.length === 0 && differences.length === 0,
@@ -58,16 +84,22 @@ export class LedgerVerifier {
   }
 
   /** Accounts that differ at first sight; calls that ran meanwhile make some of them differ for no fault. */
-  private async suspects(manager: EntityManager, table: 'keys' | 'campaigns'): Promise<{ checked: number; suspects: string[] }> {
-    const usages = await this.balances.usageOfAll(manager, ownerColumn(table));
-    const suspects: string[] = [];
+  private async suspects(manager: EntityManager, table: Table): Promise<{ checked: number; suspects: Holder[] }> {
+    const suspects: Holder[] = [];
     let checked = 0;
     let last = '';
     for (;;) {
       const rows = await manager.query<AccountRow[]>(`SELECT id, budget_nano FROM access.${table} WHERE id > $1 ORDER BY id LIMIT $2`, [last, BATCH]);
-      const live = await this.usage.usageOfMany(rows.map(({ id }) => hashOf(table, id)));
-      rows.forEach((row, index) => {
-        if (differencesOf(row.id, expected(row, usages.get(row.id)), live[index]!).length > 0) suspects.push(row.id);
+      const holders = rows.map((row) => holderOf(table, row));
+      const [usages, live] = await Promise.all([
+        this.balances.usageOf(
+          manager,
+          holders.map(({ owner }) => owner),
+        ),
+        this.usage.usageOfMany(holders.map(({ hash }) => hash)),
+      ]);
+      holders.forEach((holder, index) => {
+        if (differencesOf(holder.id, expected(holder, usages.get(holder.owner)), live[index]!).length > 0) suspects.push(holder);
       });
       checked += rows.length;
       if (rows.length < BATCH) return { checked, suspects };
@@ -75,42 +107,60 @@ export class LedgerVerifier {
     }
   }
 
+  private async operatorLevels(): Promise<Holder[]> {
+    const [seconds] = (await this.redis.time()) as unknown as [string];
+    const day = Math.floor(Number(seconds) / 86_400);
+    const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
+    return [
+      { id: `operator ${date}`, owner: dayOwner(date), hash: `${redisKeys.operatorPrefix}${day}`, budgetNano: null },
+      { id: 'operator total', owner: OPERATOR_TOTAL, hash: redisKeys.operatorTotal, budgetNano: null },
+    ];
+  }
+
   /**
    * Compares both at one and the same place in the journal: Redis' balances are read in one step with the place, the
-   * ledger's are counted up to it. So calls in flight cannot raise a false alarm.
+   * ledger's are taken as of it. So calls in flight cannot raise a false alarm.
    */
-  private async confirm(table: 'keys' | 'campaigns', ids: readonly string[]): Promise<Difference[]> {
+  private async confirm(holders: readonly Holder[]): Promise<Difference[]> {
     const differences: Difference[] = [];
-    for (let start = 0; start < ids.length && differences.length < REPORTED_MAX; start += BATCH) {
-      const some = ids.slice(start, start + BATCH);
-      const first = await this.compareAtOnePlace(table, some);
+    for (let start = 0; start < holders.length && differences.length < REPORTED_MAX; start += BATCH) {
+      const some = holders.slice(start, start + BATCH);
+      const first = await this.compareAtOnePlace(some);
       // A change of a budget reaches Postgres and Redis one after the other: what is really wrong stays wrong.
       if (first.length === 0) continue;
       await sleep(300);
-      differences.push(...(await this.compareAtOnePlace(table, [...new Set(first.map(({ id }) => id))])));
+      const wrong = new Set(first.map(({ id }) => id));
+      differences.push(...(await this.compareAtOnePlace(some.filter(({ id }) => wrong.has(id)))));
     }
     return differences;
   }
 
-  private async compareAtOnePlace(table: 'keys' | 'campaigns', ids: readonly string[]): Promise<Difference[]> {
+  private async compareAtOnePlace(holders: readonly Holder[]): Promise<Difference[]> {
     const exists = (await this.redis.exists(redisKeys.journal)) === 1;
     const step = this.redis.multi();
-    for (const id of ids) step.hmget(hashOf(table, id), 'budget', 'spent', 'held');
+    for (const { hash } of holders) step.hmget(hash, 'budget', 'spent', 'held');
     if (exists) step.xinfo('STREAM', redisKeys.journal);
     const answers = (await step.exec()) ?? [];
-    const live = ids.map((_, index) => (answers[index]?.[1] ?? []) as (string | null)[]);
-    const info = (answers[ids.length]?.[1] ?? []) as unknown[];
+    const live = holders.map((_, index) => (answers[index]?.[1] ?? []) as (string | null)[]);
+    const info = (answers[holders.length]?.[1] ?? []) as unknown[];
     const place = exists ? String(info[info.indexOf('last-generated-id') + 1]) : '0-0';
     await this.drainedTo(place);
     const { manager } = this.source;
-    const usages = await this.balances.usageAt(manager, ownerColumn(table), ids, place);
-    const rows = await manager.query<AccountRow[]>(`SELECT id, budget_nano FROM access.${table} WHERE id = ANY ($1)`, [ids]);
-    const byId = new Map(rows.map((row) => [row.id, row]));
-    return ids.flatMap((id, index) => {
+    const usages = await this.balances.usageAt(
+      manager,
+      holders.map(({ owner }) => owner),
+      place,
+    );
+    const budgets = new Map<string, bigint>();
+    for (const table of ['keys', 'campaigns']) {
+      const rows = await manager.query<AccountRow[]>(`SELECT id, budget_nano FROM access.${table} WHERE id = ANY ($1)`, [holders.map(({ id }) => id)]);
+      for (const row of rows) budgets.set(row.id, BigInt(row.budget_nano));
+    }
+    return holders.flatMap((holder, index) => {
       const [budget, spent, held] = live[index]!;
-      const row = byId.get(id);
-      if (!row) return [];
-      return differencesOf(id, expected(row, usages.get(id)), { budgetNano: BigInt(budget ?? 0), spentNano: BigInt(spent ?? 0), heldNano: BigInt(held ?? 0) });
+      const budgetNano = holder.budgetNano === null ? null : (budgets.get(holder.id) ?? holder.budgetNano);
+      const here = { budgetNano: budgetNano === null ? 0n : BigInt(budget ?? 0), spentNano: BigInt(spent ?? 0), heldNano: BigInt(held ?? 0) };
+      return differencesOf(holder.id, expected({ ...holder, budgetNano }, usages.get(holder.owner)), here);
     });
   }
 
@@ -124,6 +174,9 @@ export class LedgerVerifier {
   }
 }
 
-const ownerColumn = (table: 'keys' | 'campaigns') => (table === 'keys' ? 'key_id' : 'campaign_id');
-const hashOf = (table: 'keys' | 'campaigns', id: string): string => (table === 'keys' ? redisKeys.key(id) : redisKeys.campaign(id));
-const expected = ({ budget_nano }: AccountRow, usage: Usage = UNUSED) => ({ budgetNano: BigInt(budget_nano), ...usage });
+function holderOf(table: Table, { id, budget_nano }: AccountRow): Holder {
+  const [owner, hash] = table === 'keys' ? [keyOwner(id), redisKeys.key(id)] : [campaignOwner(id), redisKeys.campaign(id)];
+  return { id, owner, hash, budgetNano: BigInt(budget_nano) };
+}
+
+const expected = ({ budgetNano }: Holder, usage: Usage = UNUSED) => ({ budgetNano: budgetNano ?? 0n, ...usage });

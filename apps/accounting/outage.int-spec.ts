@@ -35,7 +35,7 @@ describe('while Postgres is away', () => {
     const ready = readiness(accounting.source, accounting.redis);
     await expect(ready()).rejects.toThrow();
     for (let n = 0; n < 20; n++) await accounting.call(key, `during-${n}`, 1_000n, 10n);
-    expect(await accounting.redis.xlen(redisKeys.journal)).toBe(40);
+    expect(await accounting.redis.xlen(redisKeys.journal)).toBe(60);
 
     const { status, body } = await accounting.admin('GET', '/admin/v1/campaigns');
     expect([status, body.error.code]).toEqual([503, 'store_unavailable']);

@@ -1,85 +1,60 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
-import { DataSource, type QueryRunner } from 'typeorm';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DataSource } from 'typeorm';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import type { KnownHold } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from './account.projector.js';
-import { AccountingMetrics } from './accounting.metrics.js';
 import { BalanceRepository, UNUSED } from './balance.repository.js';
-import { transferOf } from './domain/transfer.js';
+import { dayOwner, OPERATOR_TOTAL } from './domain/owner.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
-import { isDrainedTo, journalHead } from './journal.stream.js';
-import { LedgerRepository, type OpenHold } from './ledger.repository.js';
+import { isDrainedTo, journalHead, raiseJournalTo } from './journal.stream.js';
+import { LedgerRepository } from './ledger.repository.js';
 
-const LOCK = 0x64_70_02;
 const DAY_MS = 86_400_000;
 const DRAIN_TIMEOUT_MS = 30_000;
 const HOLD_BATCH = 1_000;
+/** What workers may say again (recent-ends.ts), doubled. */
+const RECENT_MS = 60_000;
+/** No upstream call takes longer, so that its worker may still correct what was presumed. */
+const LONGEST_CALL_MS = 2 * 3_600_000;
 
-/** Fills Redis from Postgres: definitions, balances, and at last the epoch that lets calls in. */
+/**
+ * Fills Redis from Postgres while the door is closed: definitions, balances, and the holds that a worker may still speak
+ * about. Open holds come back as they are, so that the sweeper ends those that nobody answers for by their state.
+ */
 @Injectable()
 export class RedisRebuild {
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     @Inject(LOGGER) private readonly logger: Logger,
+    private readonly holds: HoldStore,
     private readonly ledger: LedgerRepository,
     private readonly balances: BalanceRepository,
     private readonly projector: AccountProjector,
-    private readonly metrics: AccountingMetrics,
   ) {}
 
-  /** Of several processes one does it; the others find the epoch set. @throws when a store fails; nothing is let in then */
+  /** @throws when a store fails, or the journal cannot be drained; it may be run again */
   async run(): Promise<void> {
-    const runner = this.source.createQueryRunner();
-    try {
-      await runner.query('SELECT pg_advisory_lock($1)', [LOCK]);
-      try {
-        if ((await this.redis.exists(redisKeys.epoch)) === 0) await this.rebuild(runner);
-      } finally {
-        await runner.query('SELECT pg_advisory_unlock($1)', [LOCK]);
-      }
-    } finally {
-      await runner.release();
-    }
-  }
-
-  private async rebuild(runner: QueryRunner): Promise<void> {
     const startedMs = performance.now();
-    // What Redis still knows of calls is booked first; then the holds go, so that none can end while we count.
     await this.drained();
     await this.forgetHolds();
-    await this.drained();
-    const presumed = await this.presumeOpenHolds();
-    const [ofKeys, ofCampaigns] = [await this.balances.usageOfAll(runner.manager, 'key_id'), await this.balances.usageOfAll(runner.manager, 'campaign_id')];
-    let accounts = 0;
-    const bring = async (rows: Account[]): Promise<void> => {
-      accounts += rows.length;
-      const pipeline = this.redis.pipeline();
-      for (const row of rows) {
-        const { spentNano, heldNano } = (row instanceof Key ? ofKeys : ofCampaigns).get(row.id) ?? UNUSED;
-        const hash = row instanceof Key ? redisKeys.key(row.id) : redisKeys.campaign(row.id);
-        pipeline.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString(), 'running', 0);
-      }
-      for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
-      await this.projector.project(rows);
-    };
-    await this.projector.eachBatch(Campaign, bring);
-    await this.projector.eachBatch(Key, bring);
-    await this.setOperatorDay(runner);
-    const [state] = await runner.query(
-      `INSERT INTO access.state (name, value) VALUES ('epoch', 1) ON CONFLICT (name) DO UPDATE SET value = state.value + 1 RETURNING value`,
-    );
-    const epoch = (state as { value: number }).value;
-    await this.redis.set(redisKeys.epoch, epoch);
-    this.metrics.rebuilt();
-    this.logger.info({ epoch, accounts, presumed, ms: Math.round(performance.now() - startedMs) }, 'Redis was rebuilt from the ledger');
+    const open = await this.restoreHolds();
+    const accounts = (await this.bring(Campaign, 'campaign:', open)) + (await this.bring(Key, 'key:', open));
+    await this.bringOperator();
+    const drained = await this.ledger.drainedTo();
+    if (drained) await raiseJournalTo(this.redis, drained.journalId);
+    const calls = [...open.values()].reduce((sum, count) => sum + count, 0);
+    this.logger.warn({ accounts, calls, ms: Math.round(performance.now() - startedMs) }, 'Redis was rebuilt from the ledger');
   }
 
+  /** What Redis still knows of calls is booked first. */
   private async drained(): Promise<void> {
     const head = await journalHead(this.redis);
     const deadline = performance.now() + DRAIN_TIMEOUT_MS;
@@ -98,35 +73,59 @@ export class RedisRebuild {
     }
   }
 
-  /** Nobody will see the end of these calls: what they may have cost is booked, so that nothing is spent twice. */
-  private async presumeOpenHolds(): Promise<number> {
-    let presumed = 0;
-    for (;;) {
-      const holds = await this.ledger.openHolds(this.source.manager, HOLD_BATCH);
-      const transfers = holds.map(presumption);
-      await this.source.transaction((manager) => this.ledger.book(manager, transfers));
-      this.metrics.booked(transfers);
-      presumed += holds.length;
-      if (holds.length < HOLD_BATCH) return presumed;
+  /** Returns how many calls of each key are open. */
+  private async restoreHolds(): Promise<Map<string, number>> {
+    const open = new Map<string, number>();
+    for (let after = ''; ;) {
+      const holds = await this.ledger.openHolds(this.source.manager, HOLD_BATCH, after);
+      for (const { keyId } of holds) open.set(keyId, (open.get(keyId) ?? 0) + 1);
+      await this.restore(holds.map((hold) => ({ ...hold, state: hold.dispatched ? 'dispatched' : 'held', paidNano: 0n, absorbedNano: 0n })));
+      if (holds.length < HOLD_BATCH) break;
+      after = holds.at(-1)!.requestId;
+    }
+    const now = (await this.ledger.drainedTo())?.atMs ?? Date.now();
+    await this.restore((await this.ledger.presumedSince(now - LONGEST_CALL_MS)).map((call) => ({ ...call, attempt: 1 })));
+    await this.restore((await this.ledger.recentEnds(now - RECENT_MS)).map((call) => ({ ...call, attempt: 1 })));
+    return open;
+  }
+
+  private async restore(holds: readonly KnownHold[]): Promise<void> {
+    for (let start = 0; start < holds.length; start += HOLD_BATCH) {
+      await Promise.all(holds.slice(start, start + HOLD_BATCH).map((hold) => this.holds.restore(hold)));
     }
   }
 
-  private async setOperatorDay(runner: QueryRunner): Promise<void> {
-    const [seconds] = (await this.redis.time()) as unknown as [string];
-    const day = Math.floor((Number(seconds) * 1_000) / DAY_MS);
-    const { spentNano, heldNano } = await this.balances.usageOfDay(runner.manager, day);
-    const hash = `${redisKeys.operatorDayPrefix}${day}`;
-    await this.redis.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString());
-    // As long as take-hold keeps it: calls of this day may end tomorrow.
-    await this.redis.pexpire(hash, 2 * DAY_MS);
+  private async bring<T extends Account>(entity: new () => T, prefix: 'key:' | 'campaign:', open: ReadonlyMap<string, number>): Promise<number> {
+    const usages = await this.balances.usageOfAll(this.source.manager, prefix);
+    let accounts = 0;
+    await this.projector.eachBatch(entity, async (rows) => {
+      accounts += rows.length;
+      const pipeline = this.redis.pipeline();
+      for (const row of rows) {
+        const { spentNano, heldNano } = usages.get(row.id) ?? UNUSED;
+        const hash = row instanceof Key ? redisKeys.key(row.id) : redisKeys.campaign(row.id);
+        pipeline.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString(), ...(row instanceof Key ? ['running', open.get(row.id) ?? 0] : []));
+      }
+      for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
+      await this.projector.project(rows);
+    });
+    return accounts;
   }
-}
 
-function presumption({ requestId, keyId, campaignId, amountNano }: OpenHold) {
-  const amount = amountNano.toString();
-  const detail = JSON.stringify({ reason: 'redis lost' });
-  return transferOf(
-    { kind: 'presume', request: requestId, key: keyId, campaign: campaignId, amount, paid: amount, absorbed: '0', at_ms: Date.now(), detail },
-    null,
-  );
+  /** Today's and all-time levels of the operator, which have no account of their own. */
+  async bringOperator(): Promise<void> {
+    const [seconds] = (await this.redis.time()) as unknown as [string];
+    const today = Math.floor((Number(seconds) * 1_000) / DAY_MS);
+    // Calls that began before midnight may still end.
+    const owners = [today - 1, today].map((day) => dayOwner(new Date(day * DAY_MS).toISOString().slice(0, 10)));
+    const usages = await this.balances.usageOf(this.source.manager, [...owners, OPERATOR_TOTAL]);
+    for (const [index, day] of [today - 1, today].entries()) {
+      const hash = `${redisKeys.operatorPrefix}${day}`;
+      const { spentNano, heldNano } = usages.get(owners[index]!) ?? UNUSED;
+      await this.redis.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString());
+      await this.redis.pexpire(hash, 3 * DAY_MS);
+    }
+    const { spentNano, heldNano } = usages.get(OPERATOR_TOTAL) ?? UNUSED;
+    await this.redis.hset(redisKeys.operatorTotal, 'spent', spentNano.toString(), 'held', heldNano.toString());
+  }
 }

@@ -21,6 +21,8 @@ import { readBody, readFrames } from './upstream.client.js';
 export interface Answered {
   settlement: Settlement;
   reply: Reply;
+  /** The whole of a stream that was shown piece by piece, for a repeat under its idempotency key. */
+  kept?: Reply;
   outcome: string;
   /** What is judged after it was shown (`observe`). */
   observed: Content[];
@@ -50,9 +52,10 @@ export class AnswerRelay {
 
   async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress): Promise<Answered> {
     const { output } = ticket.policy;
-    const shown = output === 'gate' ? null : new ReplyWriter(this.redis, this.box, ticket);
+    const word = output === 'gate' ? null : output;
+    const shown = word === null ? null : new ReplyWriter(this.redis, this.box, ticket);
     progress.writer = shown;
-    if (output !== 'gate') await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, output) });
+    if (word !== null) await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, word) });
     const kept: string[] = [];
     let first: Record<string, unknown> | null = null;
     let usage: unknown;
@@ -70,12 +73,12 @@ export class AnswerRelay {
         tier = frame.serviceTier ?? tier;
         done ||= frame.done;
         if (shown) shown.frames(frame.text);
-        else kept.push(frame.text);
+        if (!shown || ticket.keepAnswer) kept.push(frame.text);
       }
     }
     if (!done) throw new Error('the stream ended before its last frame');
     const settlement = settle(ticket, usage, tier) ?? settleCut(ticket, await progress.seenTokens(), 0);
-    if (shown) {
+    if (shown && word !== null) {
       // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
       const reached = await shown.flush().then(
         () => true,
@@ -85,13 +88,25 @@ export class AnswerRelay {
         const lost = new DaypassError('upstream_outcome_unknown', 'The rest of the answer was lost on its way to you. It was charged.');
         return { settlement, reply: shown.ending(errorFrame(lost)), outcome: 'reply_lost', observed: [] };
       }
-      const observed = output === 'observe' ? progress.texts.contents() : [];
-      return { settlement, reply: shown.ending(), outcome: 'ok', observed };
+      const observed = word === 'observe' ? progress.texts.contents() : [];
+      const whole = ticket.keepAnswer ? { kept: this.wholeAnswer(ticket, queueMs, settlement, STREAM_TYPE, kept.join(''), word) } : {};
+      return { settlement, reply: shown.ending(), ...whole, outcome: 'ok', observed };
     }
     const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
     return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () =>
       blockedStream(first ?? {}, ticket.choices, reported),
     );
+  }
+
+  private wholeAnswer(ticket: Ticket, queueMs: number, settlement: Settlement, contentType: string, body: string, word: VerdictWord): Reply {
+    return {
+      type: 'answer',
+      status: 200,
+      contentType,
+      headers: contentType === STREAM_TYPE ? { 'cache-control': 'no-cache' } : {},
+      body,
+      meta: { ...metaOf(ticket, queueMs, word), costNano: paidOf(ticket, settlement) },
+    };
   }
 
   /** Judges a whole answer where the policy says so, and makes the reply of it. */
@@ -104,23 +119,14 @@ export class AnswerRelay {
     body: string,
     blocked: () => string,
   ): Promise<Answered> {
-    // What the visitor pays; beyond the bound it is the operator's.
-    const costNano = (settlement.costNano < BigInt(ticket.heldNano) ? settlement.costNano : BigInt(ticket.heldNano)).toString();
-    const whole = (text: string, word: VerdictWord): Reply => ({
-      type: 'answer',
-      status: 200,
-      contentType,
-      headers: contentType === STREAM_TYPE ? { 'cache-control': 'no-cache' } : {},
-      body: text,
-      meta: { ...metaOf(ticket, queueMs, word), costNano },
-    });
+    const whole = (text: string, word: VerdictWord): Reply => this.wholeAnswer(ticket, queueMs, settlement, contentType, text, word);
     if (ticket.policy.output !== 'gate') {
       return { settlement, reply: whole(body, ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
     }
     const verdict = await this.gate.verdict(ticket, contents);
     switch (verdict.word) {
       case 'unavailable': {
-        const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano };
+        const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano: paidOf(ticket, settlement) };
         return { settlement, reply: errorAnswer(verdict.error, meta), outcome: 'moderation_unavailable', observed: [] };
       }
       case 'blocked':
@@ -129,6 +135,12 @@ export class AnswerRelay {
         return { settlement, reply: whole(body, verdict.word), outcome: 'ok', observed: [] };
     }
   }
+}
+
+/** What the visitor pays, decimal nano-dollars; beyond the bound it is the operator's. */
+function paidOf(ticket: Ticket, { costNano }: Settlement): string {
+  const heldNano = BigInt(ticket.heldNano);
+  return (costNano < heldNano ? costNano : heldNano).toString();
 }
 
 /** How OpenAI tells an error in the middle of a stream. */

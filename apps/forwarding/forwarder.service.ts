@@ -1,16 +1,17 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
-import { HoldStore, type StartAnswer } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import type { StartAnswer } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -22,16 +23,19 @@ import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
 import { reactTo } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
+import { insist } from './insist.js';
 import { OutputGate } from './output.gate.js';
-import { Settler } from './settler.service.js';
+import { Settler, type EndingCall } from './settler.service.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
 
 /** What becomes of a job: the call is over, or it goes back to its place until the lane has room. */
 export type Next = { done: true } | { done: false; waitMs: number };
 
 const DONE: Next = { done: true };
-const START_ATTEMPTS = 4;
-const START_PAUSE_MS = 500;
+const START_PATIENCE_MS = 3_000;
+const DEFER_PATIENCE_MS = 120_000;
+/** While Redis is being mended no call is sent. */
+const RECOVERING_WAIT_MS = 500;
 
 /** One call: takes its turn, goes upstream once, and is settled whatever happens. */
 @Injectable()
@@ -62,37 +66,40 @@ export class Forwarder {
       if (start.code !== 'started') return await this.notStarted(ticket, start);
       const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
       if (!sealed) {
-        await this.unreadable(ticket, queueMs, new Error('there is no body'));
+        await this.unreadable({ ticket, attempt: start.attempt }, queueMs, new Error('there is no body'));
         return DONE;
       }
-      return await this.call(ticket, start.attempt, queueMs, sealed, controller);
+      return await this.call({ ticket, attempt: start.attempt }, queueMs, sealed, controller);
     } finally {
       this.cancels.forget(requestId);
     }
   }
 
   /** Repeated when the answer is lost: nothing was sent yet, and the nonce tells the script that it is still the same attempt. */
-  private async start({ requestId, lane }: Ticket, tokens: number): Promise<StartAnswer> {
-    const call = { requestId, lane, tokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.holds.start(call);
-      } catch (error) {
-        if (attempt >= START_ATTEMPTS) throw error;
-        await sleep(START_PAUSE_MS * attempt);
-      }
-    }
+  private async start({ requestId, keyId, campaignId, lane }: Ticket, tokens: number): Promise<StartAnswer> {
+    const call = { requestId, keyId, campaignId, lane, tokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
+    return insist(START_PATIENCE_MS, () => this.holds.start(call));
   }
 
   private async notStarted(ticket: Ticket, start: Exclude<StartAnswer, { code: 'started' }>): Promise<Next> {
     const meta = metaOf(ticket, 0);
+    const waiting: EndingCall = { ticket, attempt: 0 };
     switch (start.code) {
+      case 'recovering':
+        return { done: false, waitMs: RECOVERING_WAIT_MS };
+      // Decided while the call waited: nothing more is sent for this key.
+      case 'invalid':
+        await this.settler.refuse(waiting, invalidKey(), meta);
+        return DONE;
+      case 'suspended':
+        await this.settler.refuse(waiting, suspended(), meta);
+        return DONE;
       case 'wait':
         this.metrics.waited(ticket.lane);
         return { done: false, waitMs: start.waitMs };
       case 'late':
         await this.settler.refuse(
-          ticket,
+          waiting,
           new DaypassError('queue_full', "The account's rate limits are in full use, and this call's turn would come later than it may wait. Please retry.", {
             retryAfterMs: Math.max(1_000, start.waitMs),
           }),
@@ -101,7 +108,7 @@ export class Forwarder {
         return DONE;
       case 'too_large':
         await this.settler.refuse(
-          ticket,
+          waiting,
           new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", {
             retry: false,
           }),
@@ -115,12 +122,13 @@ export class Forwarder {
     }
   }
 
-  private async call(ticket: Ticket, attempt: number, queueMs: number, sealed: Buffer, controller: AbortController): Promise<Next> {
-    const { requestId, keyId, lane } = ticket;
+  private async call(call: EndingCall, queueMs: number, sealed: Buffer, controller: AbortController): Promise<Next> {
+    const { ticket, attempt } = call;
+    const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
     const progress = new Progress();
     const begun = performance.now();
     const timer = setTimeout(() => controller.abort(new Error('the upstream took too long')), this.config.limits.upstreamTimeoutMs);
-    this.leases.keep(requestId);
+    this.leases.keepRunning({ requestId, keyId, campaignId, lane, replyTo, day, attempt, amountNano: BigInt(ticket.heldNano) });
     this.metrics.running.inc();
     let outcome = 'ok';
     let next = DONE;
@@ -134,14 +142,14 @@ export class Forwarder {
       response = await this.upstream.open(body, controller.signal);
       const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress) : this.relay.whole(ticket, response, queueMs));
       outcome = answered.outcome;
-      await this.settler.post(ticket, answered.settlement, answered.reply, { attempt, outcome });
+      await this.settler.post(call, answered.settlement, answered.reply, outcome, answered.kept);
       if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);
     } catch (error) {
       // What is left of a failed answer must not hold the socket.
       void response?.body?.cancel().catch(() => undefined);
-      if (!sent) outcome = error instanceof VisitorLeft ? await this.neverSent(ticket) : await this.unreadable(ticket, queueMs, error);
-      else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(ticket, progress, attempt);
-      else [outcome, next] = await this.failed(ticket, attempt, queueMs, progress, controller, error);
+      if (!sent) outcome = error instanceof VisitorLeft ? await this.neverSent(call) : await this.unreadable(call, queueMs, error);
+      else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(call, progress);
+      else [outcome, next] = await this.failed(call, queueMs, progress, controller, error);
     } finally {
       clearTimeout(timer);
       this.leases.release(requestId);
@@ -153,50 +161,46 @@ export class Forwarder {
   }
 
   /** Nothing was sent, so nothing is owed. A body sealed under another DAYPASS_SECRET ends here. */
-  private async unreadable(ticket: Ticket, queueMs: number, error: unknown): Promise<string> {
+  private async unreadable(call: EndingCall, queueMs: number, error: unknown): Promise<string> {
+    const { ticket } = call;
     this.logger.error({ requestId: ticket.requestId, err: briefly(error) }, "a call's body could not be read");
     const lost = new DaypassError('internal_error', 'The request was lost before it could be forwarded. Nothing was charged.');
-    await this.settler.refuse(ticket, lost, metaOf(ticket, queueMs));
+    await this.settler.refuse(call, lost, metaOf(ticket, queueMs));
     return lost.code;
   }
 
-  private async neverSent(ticket: Ticket): Promise<string> {
-    await this.settler.void(ticket, 'visitor left', null);
+  private async neverSent(call: EndingCall): Promise<string> {
+    await this.settler.void(call, 'visitor left', null);
     return 'visitor_left';
   }
 
   /** A stream is billed for what was generated; of a whole answer nobody knows how far it was, so its bound is booked until a report corrects it. */
-  private async visitorLeft(ticket: Ticket, progress: Progress, attempt: number): Promise<string> {
+  private async visitorLeft(call: EndingCall, progress: Progress): Promise<string> {
+    const { ticket } = call;
     if (!ticket.stream) {
-      await this.settler.presume(ticket, 'visitor left before the answer', null);
+      await this.settler.presume(call, 'visitor left before the answer', null);
       return 'visitor_left_presumed';
     }
-    await this.settler.post(ticket, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), null, { attempt, outcome: 'visitor_left' });
+    await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), null, 'visitor_left');
     return 'visitor_left';
   }
 
-  private async failed(
-    ticket: Ticket,
-    attempt: number,
-    queueMs: number,
-    progress: Progress,
-    controller: AbortController,
-    error: unknown,
-  ): Promise<[string, Next]> {
+  private async failed(call: EndingCall, queueMs: number, progress: Progress, controller: AbortController, error: unknown): Promise<[string, Next]> {
+    const { ticket, attempt } = call;
     const { requestId, lane } = ticket;
     if (error instanceof UpstreamStreamError) {
       const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
-      await this.settler.post(ticket, settlement, await this.errorReply(error, ticket, queueMs, progress), { attempt, outcome: error.code });
+      await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code);
       return ['stream_error', DONE];
     }
     const reaction = reactTo(failureOf(error));
     this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
     switch (reaction.kind) {
       case 'defer':
-        if (!(await this.holds.defer({ requestId, lane, attempt, freezeMs: reaction.freezeMs }))) return ['ended', DONE];
+        if (!(await this.defer(call, reaction.freezeMs))) return ['ended', DONE];
         // A visitor who left while the upstream refused must not be sent again.
         if (controller.signal.aborted) {
-          await this.settler.void(ticket, 'visitor left', null);
+          await this.settler.void(call, 'visitor left', null);
           return ['visitor_left', DONE];
         }
         return ['deferred', { done: false, waitMs: reaction.freezeMs }];
@@ -205,7 +209,7 @@ export class Forwarder {
           this.metrics.accountTrouble();
           this.logger.error({ requestId, lane }, 'the upstream refuses the account: check its key, its money and its rights');
         }
-        await this.settler.refuse(ticket, reaction.error, metaOf(ticket, queueMs));
+        await this.settler.refuse(call, reaction.error, metaOf(ticket, queueMs));
         return [reaction.error.code, DONE];
       case 'pass_on': {
         const reply: Reply = {
@@ -216,13 +220,21 @@ export class Forwarder {
           body: JSON.stringify(reaction.body),
           meta: metaOf(ticket, queueMs),
         };
-        await this.settler.void(ticket, `upstream ${reaction.status}`, reply);
+        await this.settler.void(call, `upstream ${reaction.status}`, reply);
         return [`upstream_${reaction.status}`, DONE];
       }
       case 'unknown':
-        await this.settler.presume(ticket, reaction.error.code, await this.errorReply(reaction.error, ticket, queueMs, progress));
+        await this.settler.presume(call, reaction.error.code, await this.errorReply(reaction.error, ticket, queueMs, progress));
         return [reaction.error.code, DONE];
     }
+  }
+
+  private defer({ ticket, attempt }: EndingCall, freezeMs: number): Promise<boolean> {
+    return insist(DEFER_PATIENCE_MS, async () => {
+      const deferred = await this.holds.defer({ requestId: ticket.requestId, lane: ticket.lane, attempt, freezeMs });
+      if (deferred === 'recovering') throw new Error('Redis is being mended');
+      return deferred;
+    });
   }
 
   /** An error as a whole answer, or as the last frame of a stream that was begun. */

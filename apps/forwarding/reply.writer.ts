@@ -1,13 +1,13 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { REPLY_STREAM_LIFE_MS, REPLY_STREAM_MAX_ENTRIES } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
+import { insist } from './insist.js';
 
-const SEND_ATTEMPTS = 12;
-const SEND_PAUSE_MAX_MS = 2_000;
+/** A Redis that is away for a minute interrupts a stream, and does not end it. */
+const PATIENCE_MS = 90_000;
 
 /**
  * Sends the parts of a stream that is shown as it comes. One write is on its way at a time; what arrives meanwhile goes
@@ -66,16 +66,10 @@ export class ReplyWriter {
   private async send(reply: Reply): Promise<void> {
     const payload = this.box.seal(JSON.stringify(reply), this.ticket.requestId);
     const stream = redisKeys.reply(this.ticket.replyTo);
-    for (let attempt = 1; ; attempt++) {
-      try {
-        // A stream whose reader died must not stay.
-        const life = this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS);
-        await Promise.all([this.redis.xadd(stream, 'MAXLEN', '~', REPLY_STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload), life]);
-        return;
-      } catch (error) {
-        if (attempt >= SEND_ATTEMPTS) throw error;
-        await sleep(Math.min(SEND_PAUSE_MAX_MS, 50 * 2 ** attempt));
-      }
-    }
+    await insist(PATIENCE_MS, async () => {
+      // A stream whose reader died must not stay.
+      const life = this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS);
+      await Promise.all([this.redis.xadd(stream, 'MAXLEN', '~', REPLY_STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload), life]);
+    });
   }
 }

@@ -1,18 +1,25 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { errorAnswer } from '#libs/contracts/answers.js';
+import { errorAnswer, isKept } from '#libs/contracts/answers.js';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
-import { HoldStore, type EndAnswer, type EndRequest } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import type { EndAnswer, EndRequest } from '#libs/redis/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Settlement } from './domain/settlement.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
+import { insist } from './insist.js';
 
-const END_ATTEMPTS = 12;
-const END_PAUSE_MAX_MS = 2_000;
+/** Longer than any outage of Redis that a running call should survive; beyond it the lease ends the hold. */
+const PATIENCE_MS = 300_000;
+
+/** A call at its end. `attempt` 0: it was never dispatched. */
+export interface EndingCall {
+  ticket: Ticket;
+  attempt: number;
+}
 
 /** Ends calls: books what they cost and answers the visitor, in one script. */
 @Injectable()
@@ -24,45 +31,55 @@ export class Settler {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
-  /** Books the true cost. Without a reply the visitor is gone. */
-  async post(ticket: Ticket, settlement: Settlement, reply: Reply | null, detail: Record<string, unknown>): Promise<void> {
-    const answer = await this.end(ticket, {
+  /** Books the true cost. Without a reply the visitor is gone. `kept` stands for a stream that was shown piece by piece. */
+  async post(call: EndingCall, settlement: Settlement, reply: Reply | null, outcome: string, kept?: Reply): Promise<void> {
+    const answer = await this.end(call, {
       transition: 'post',
       costNano: settlement.costNano,
       usedTokens: settlement.usedTokens,
-      detail: { ...settlement.detail, ...detail },
+      detail: { ...settlement.detail, attempt: call.attempt, outcome },
       reply,
+      kept,
     });
     if (answer && answer.absorbedNano > 0n) {
       this.metrics.boundExceeded();
       this.logger.error(
-        { requestId: ticket.requestId, absorbedNano: answer.absorbedNano.toString() },
+        { requestId: call.ticket.requestId, absorbedNano: answer.absorbedNano.toString() },
         'a call cost more than its bound; the operator pays the rest',
       );
     }
   }
 
-  /** Nothing was done upstream: all of the hold goes back. */
-  async refuse(ticket: Ticket, error: DaypassError, meta: ReplyMeta): Promise<void> {
-    await this.end(ticket, { transition: 'void', detail: { reason: error.code }, reply: errorAnswer(error, meta) });
+  /**
+   * Nothing was done upstream: all of the hold goes back. The circumstances were against the call, not its contents, so that
+   * the same call may be sent again under its idempotency key.
+   */
+  async refuse(call: EndingCall, error: DaypassError, meta: ReplyMeta): Promise<void> {
+    await this.end(call, { transition: 'void', detail: { reason: error.code }, reply: errorAnswer(error, meta), kept: null });
   }
 
-  async void(ticket: Ticket, reason: string, reply: Reply | null): Promise<void> {
-    await this.end(ticket, { transition: 'void', detail: { reason }, reply });
+  async void(call: EndingCall, reason: string, reply: Reply | null): Promise<void> {
+    await this.end(call, { transition: 'void', detail: { reason }, reply });
   }
 
   /** Nobody saw the end: the bound is booked until a report corrects it. */
-  async presume(ticket: Ticket, reason: string, reply: Reply | null): Promise<void> {
-    await this.end(ticket, { transition: 'presume', detail: { reason }, reply });
+  async presume(call: EndingCall, reason: string, reply: Reply | null): Promise<void> {
+    await this.end(call, { transition: 'presume', detail: { reason }, reply });
   }
 
-  /** Repeated while Redis is away, for as long as a lease may outlive it; the script makes repeats harmless. */
   private async end(
-    ticket: Ticket,
-    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & { detail: Record<string, unknown>; reply: Reply | null },
+    { ticket, attempt }: EndingCall,
+    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & {
+      detail: Record<string, unknown>;
+      reply: Reply | null;
+      /** For a repeat under the idempotency key: this, or the reply (undefined), or nothing (null). */
+      kept?: Reply | null | undefined;
+    },
   ): Promise<EndAnswer | null> {
-    const { requestId, keyId, campaignId, lane, replyTo } = ticket;
-    const { reply, detail, ...rest } = end;
+    const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
+    const { reply, kept, detail, ...rest } = end;
+    const seal = (what: Reply): Buffer => this.box.seal(JSON.stringify(what), requestId);
+    const keep = !ticket.keepAnswer || kept === null ? undefined : kept && isKept(kept) ? seal(kept) : reply && isKept(reply) ? 'reply' : undefined;
     const request: EndRequest = {
       requestId,
       keyId,
@@ -71,21 +88,22 @@ export class Settler {
       replyTo,
       ...rest,
       detail: { model: ticket.model, ...detail },
-      ...(reply ? { reply: this.box.seal(JSON.stringify(reply), requestId) } : {}),
+      ...(reply ? { reply: seal(reply) } : {}),
+      ...(keep ? { keep } : {}),
+      ...(attempt > 0 ? { dispatched: { amountNano: BigInt(ticket.heldNano), day, attempt } } : {}),
     };
-    for (let attempt = 1; ; attempt++) {
-      try {
-        const answer = await this.holds.end(request);
-        if (answer.outcome !== 'applied')
-          this.logger.warn({ requestId, outcome: answer.outcome, state: answer.state, transition: end.transition }, 'a hold was ended before');
-        return answer;
-      } catch (error) {
-        if (attempt >= END_ATTEMPTS) {
-          this.logger.error({ err: error, requestId }, 'a call could not be settled; its lease will end it');
-          return null;
-        }
-        await sleep(Math.min(END_PAUSE_MAX_MS, 50 * 2 ** attempt));
-      }
+    try {
+      const answer = await insist(PATIENCE_MS, async () => {
+        const said = await this.holds.end(request);
+        if (said.outcome === 'recovering') throw new Error('Redis is being mended');
+        return said;
+      });
+      if (answer.outcome !== 'applied')
+        this.logger.warn({ requestId, outcome: answer.outcome, state: answer.state, transition: end.transition }, 'a hold was ended before');
+      return answer;
+    } catch (error) {
+      this.logger.error({ err: error, requestId }, 'a call could not be settled; its lease will end it');
+      return null;
     }
   }
 }

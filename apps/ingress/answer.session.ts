@@ -2,12 +2,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
-import { formatUsd } from '#libs/money/nano.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { writeHead } from './answer.head.js';
 import type { Visitor } from './authenticator.service.js';
 import type { AdmittedCall, CallService } from './call.service.js';
-import { limitHeaders } from './domain/limit-headers.js';
 import type { IngressMetrics } from './ingress.metrics.js';
+import { outcomeUnknown, recovering } from './refusals.js';
 import type { ReplyReader } from './reply.reader.js';
 
 /** A visitor who reads slower than the model writes may leave this much unread before the call is ended. */
@@ -19,8 +19,6 @@ const SETTLING_MS = 30_000;
 /** An answer that Redis has recorded is on its way; longer than this means that it was lost. */
 const ON_ITS_WAY_MS = 5_000;
 const RETRY_MS = 1_000;
-/** What was written and is not read any more does not keep a connection for ever. */
-const IDLE_MS = 120_000;
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
 export interface SessionParts {
@@ -47,16 +45,16 @@ export class AnswerSession {
     private readonly call: AdmittedCall,
     private readonly visitor: Visitor,
     private readonly reply: FastifyReply,
-    private readonly maxWaitMs: number,
   ) {}
 
   /** Resolves when the visitor has the whole answer, or is gone. @throws DaypassError while nothing was shown */
   async run(): Promise<void> {
     const { raw } = this.reply;
     raw.on('close', this.onClose);
-    this.timer = setTimeout(() => void this.onDeadline(), this.maxWaitMs + DEADLINE_MARGIN_MS);
+    this.timer = setTimeout(() => void this.onDeadline(), this.call.maxWaitMs + DEADLINE_MARGIN_MS);
     this.parts.replies.listen(this.call.ticket.requestId, (message, availableNano) => this.onReply(message, availableNano));
-    this.parts.calls.enqueue(this.call).catch((error: unknown) => {
+    const onLost = (outcome: 'voided' | 'lost'): void => this.fail(outcome === 'voided' ? recovering() : outcomeUnknown());
+    this.parts.calls.enqueue(this.call, onLost).catch((error: unknown) => {
       if (this.end('not enqueued')) this.done.reject(error);
     });
     // A visitor who left while the hold was taken has sent its close event already.
@@ -113,19 +111,20 @@ export class AnswerSession {
     if (this.ended) return;
     if (state === 'voided') {
       this.fail(
-        new DaypassError('queue_full', `No turn came within ${this.maxWaitMs} ms: the account's rate limits are in full use. Please retry.`, {
-          retryAfterMs: Math.max(1_000, this.maxWaitMs),
+        new DaypassError('queue_full', `No turn came within ${Math.round(this.call.maxWaitMs)} ms: the account's rate limits are in full use. Please retry.`, {
+          retryAfterMs: Math.max(1_000, this.call.maxWaitMs),
         }),
       );
       return;
     }
-    const unknown = new DaypassError('upstream_outcome_unknown', 'The end of this call was not seen in time, so its outcome is unknown.');
+    const unknown = outcomeUnknown();
     switch (state) {
       case 'lost':
         this.fail(unknown);
         break;
       case 'unreachable':
-        if (performance.now() - this.begun < this.maxWaitMs + this.parts.upstreamTimeoutMs) this.timer = setTimeout(() => void this.onDeadline(), RETRY_MS);
+        if (performance.now() - this.begun < this.call.maxWaitMs + this.parts.upstreamTimeoutMs)
+          this.timer = setTimeout(() => void this.onDeadline(), RETRY_MS);
         else this.fail(unknown);
         break;
       case 'ended':
@@ -160,7 +159,7 @@ export class AnswerSession {
     this.reply.raw.off('close', this.onClose);
     const { requestId, keyId, model, stream } = this.call.ticket;
     this.parts.replies.forget(requestId);
-    this.parts.calls.release(requestId);
+    this.parts.calls.release(this.call.ticket);
     const ms = Math.round(performance.now() - this.begun);
     this.parts.metrics.callEnded(outcome, ms / 1_000);
     this.parts.logger.info({ requestId, keyId, model, stream, outcome, ms }, 'call');
@@ -182,19 +181,14 @@ export class AnswerSession {
   }
 
   private writeHead(status: number, headers: Record<string, string>, meta: ReplyMeta, availableNano: string | undefined): void {
-    const { hold, ticket } = this.call;
+    const { hold, ticket, clamped } = this.call;
     const { rpm, tpm } = this.visitor.key;
-    void this.reply.hijack();
-    // Only what waits to be read counts: a model may be silent for longer.
-    this.reply.raw.setTimeout(IDLE_MS, () => this.reply.raw.writableLength > 0 && this.reply.raw.destroy());
-    this.reply.raw.writeHead(status, {
-      'x-request-id': ticket.requestId,
-      'x-daypass-moderation': `input=${meta.moderation.input}; output=${meta.moderation.output}`,
-      'x-daypass-queue-ms': String(Math.round(meta.queueMs)),
-      'x-daypass-available-usd': formatUsd(BigInt(availableNano ?? hold.availableNano)),
-      ...(meta.costNano === undefined ? {} : { 'x-daypass-cost-usd': formatUsd(BigInt(meta.costNano)) }),
-      ...limitHeaders({ rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens }),
-      ...headers,
+    writeHead(this.reply, status, {
+      requestId: ticket.requestId,
+      meta,
+      availableNano: BigInt(availableNano ?? hold.availableNano),
+      use: { rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens },
+      headers: { ...(clamped ? { 'x-daypass-output-cap': String(ticket.capTokens) } : {}), ...headers },
     });
   }
 }

@@ -1,10 +1,11 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { hashVirtualKey, isWellFormed } from '#libs/secrets/virtual-key.js';
-import { invalidKey, recovering, suspended } from './refusals.js';
+import { recovering } from './refusals.js';
 
 export interface Visitor {
   key: KeyState;

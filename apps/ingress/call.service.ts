@@ -1,172 +1,135 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { createHmac, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { effectivePolicy } from '#libs/contracts/policy.js';
-import { chatInputContents } from '#libs/moderation/chat-contents.js';
-import { boundOf, imageTokensOf } from '#libs/money/bound.js';
-import type { PriceBook } from '#libs/money/prices.js';
-import { countTextTokens } from '#libs/money/tokens.js';
+import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
-import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
-import { HoldStore, type HoldAnswer } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import type { HoldAnswer, HoldRequest } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Visitor } from './authenticator.service.js';
-import type { ChatRequest } from './domain/chat-request.js';
+import { BudgetLine, type Place } from './budget.line.js';
 import { CallQueues } from './call.queues.js';
-import { overloaded, recovering, refusalOf } from './refusals.js';
+import { CallQuoter, type Quote } from './call.quoter.js';
+import type { ChatRequest } from './domain/chat-request.js';
+import type { Idempotency } from './domain/idempotency.js';
+import { hungUp, overloaded, recovering, refusalOf, unkeptAnswer } from './refusals.js';
 import { ReplyReader } from './reply.reader.js';
-import { PRICE_BOOK } from './ingress.tokens.js';
+
+/** What a visitor asks for, with what of it is not in the body. */
+export interface Wanted {
+  requestId: string;
+  chat: ChatRequest;
+  wish: ChatRequest['wish'];
+  /** How long the call may wait for its turn, and for running calls to give money back. */
+  maxWaitMs: number;
+  idempotency: Idempotency | undefined;
+  /** Aborts when the visitor hangs up. */
+  left: AbortSignal;
+}
 
 /** A call whose hold is taken. */
 export interface AdmittedCall {
   ticket: Ticket;
   hold: Extract<HoldAnswer, { code: 'ok' }>;
+  /** What is left of the wait. */
+  maxWaitMs: number;
+  /** The cap is lower than what was asked for, or than the one that a call without a cap gets. */
+  clamped: boolean;
 }
 
-/** Documented by nobody means: as long as the longest known answer. */
-const MAX_OUTPUT_TOKENS = 128_000;
+/** The first answer to a call that is repeated under its idempotency key. */
+export interface KeptAnswer {
+  requestId: string;
+  reply: Extract<Reply, { type: 'answer' }>;
+}
 
-/** Prices a call, holds its bound, and sends it on its way; gives it up when nobody waits any more. */
+/** `voided`: it was never sent and cost nothing. `lost`: nobody knows. */
+type LostListener = (outcome: 'voided' | 'lost') => void;
+
+const TAKE_PATIENCE_MS = 6_000;
+const TAKE_PAUSE_MS = 150;
+
+/** Holds what a call can cost, and sends it on its way; gives it up when nobody waits any more. */
 @Injectable()
 export class CallService {
   /** Calls admitted or being admitted; each is let go by `release`, or by a refusal. */
   private open = 0;
+  private readonly line = new BudgetLine();
+  /** Who waits for which call, to be told when Redis lost it. */
+  private readonly waiting = new Map<string, { ticket: Ticket; onLost: LostListener }>();
 
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
-    @Inject(PRICE_BOOK) private readonly prices: PriceBook,
+    private readonly quoter: CallQuoter,
     private readonly holds: HoldStore,
     private readonly leases: LeaseKeeper,
     private readonly box: ContentBox,
-    private readonly lanes: LaneTable,
     private readonly queues: CallQueues,
     private readonly replies: ReplyReader,
-  ) {}
+  ) {
+    leases.whenReopened(() => void this.findLost());
+  }
 
   /** @throws DaypassError with everything that can be wrong before a queue sees the call */
-  async admit(requestId: string, visitor: Visitor, request: ChatRequest, wish: ChatRequest['wish'], maxWaitMs: number): Promise<AdmittedCall> {
+  async admit(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
     if (this.open >= this.config.limits.calls) throw overloaded();
     this.open++;
     try {
-      return await this.hold(requestId, visitor, request, wish, maxWaitMs);
+      const admitted = await this.hold(visitor, wanted);
+      if ('reply' in admitted) this.open--;
+      return admitted;
     } catch (error) {
       this.open--;
       throw error;
     }
   }
 
-  private async hold(requestId: string, visitor: Visitor, request: ChatRequest, wish: ChatRequest['wish'], maxWaitMs: number): Promise<AdmittedCall> {
+  private async hold(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
     const { key, campaign } = visitor;
-    if (!visitor.models.includes(request.model)) {
-      throw new DaypassError(
-        'model_not_found',
-        `The model '${request.model}' does not exist or this key has no access to it. GET /v1/models lists what it can use.`,
-        {
-          param: 'model',
-        },
-      );
-    }
-    const priced = this.prices.find(request.model);
-    if (!priced) {
-      throw new DaypassError(
-        'unpriceable_request',
-        `The model '${request.model}' has no known price, so its cost has no bound. The operator can set one in DAYPASS_CONFIG.`,
-        {
-          param: 'model',
-        },
-      );
-    }
-    const mostTokens = priced.maxOutputTokens ?? MAX_OUTPUT_TOKENS;
-    if ((request.capTokens ?? 0) > mostTokens) {
-      const param = request.body.max_completion_tokens === undefined ? 'max_tokens' : 'max_completion_tokens';
-      throw new DaypassError(
-        'invalid_request',
-        `'${param}' is too large: ${request.model} gives at most ${mostTokens} output tokens, and ${request.capTokens} were asked for.`,
-        {
-          param,
-        },
-      );
-    }
-
-    const texts = chatInputContents(request.body).flatMap((content) => (content.kind === 'text' ? [content.text] : []));
-    const prediction = request.body.prediction;
-    const [textTokens, predictionTokens] = await Promise.all([
-      countTextTokens(texts),
-      prediction === undefined || prediction === null ? 0 : countTextTokens([JSON.stringify(prediction)]),
-    ]);
-    const bound = boundOf(priced.price, {
-      textTokens,
-      messages: request.messages,
-      images: request.images,
-      imageTokens: imageTokensOf(request.model, request.originalImages),
-      predictionTokens,
-      choices: request.choices,
-      serviceTier: request.serviceTier,
-    });
-    const lane = this.lanes.laneOf(request.model);
-    const { tpm } = this.lanes.limitsOf(lane);
-    // A cap of our own making must not be what makes a call too large for its lane.
-    const laneRoom = tpm > 0 ? Math.floor((tpm - bound.inputTokens) / request.choices) : Infinity;
-    const capTokens = request.capTokens ?? Math.max(this.config.limits.minOutputTokens, Math.min(this.config.limits.defaultOutputTokens, mostTokens, laneRoom));
-    const body = JSON.stringify(this.forwardedBody(request, key.id));
-
-    // Both commands travel together; the body of a refused call is taken back below.
-    const [, hold] = await Promise.all([
-      this.redis.set(redisKeys.body(requestId), this.box.seal(body, requestId), 'PX', maxWaitMs + this.config.limits.upstreamTimeoutMs),
-      this.holds.take(
-        {
-          requestId,
-          keyId: key.id,
-          campaignId: campaign.id,
-          fixedNano: bound.fixedNano,
-          perTokenNano: bound.perTokenNano,
-          capTokens,
-          leastCapTokens: request.capTokens ?? Math.min(this.config.limits.minOutputTokens, capTokens),
-          inputTokens: bound.inputTokens,
-          choices: request.choices,
-          maxWaitMs,
-          detail: JSON.stringify({ model: request.model, stream: request.stream, input_tokens: bound.inputTokens }),
-          lane,
-          replyTo: this.replies.processId,
-        },
-        { journalEntries: this.config.limits.journalEntries, operatorDayNano: this.config.file.operator.budget_usd_per_day },
-      ),
-    ]).catch((error: unknown) => {
-      this.logger.warn({ err: error, requestId }, 'the hold could not be taken');
-      throw recovering();
+    const { requestId, chat, idempotency } = wanted;
+    const quote = await this.quoter.quote(visitor, chat);
+    const untilMs = performance.now() + wanted.maxWaitMs;
+    const hold = await this.take(visitor, wanted, quote, untilMs).catch((error: unknown) => {
+      this.forgetBody(requestId);
+      throw error;
     });
     if (hold.code !== 'ok') {
-      void this.redis.del(redisKeys.body(requestId)).catch(() => undefined);
+      this.forgetBody(requestId);
+      if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold.requestId);
       throw refusalOf(hold);
     }
     // Only while the call waits: once dispatched, the worker answers for it, and its death must show.
-    this.leases.keep(requestId, 'waiting');
-
-    const policy = effectivePolicy(campaign.policy, key.policy, wish);
+    this.leases.keepWaiting(requestId);
+    const policy = effectivePolicy(campaign.policy, key.policy, wanted.wish);
     return {
       hold,
+      maxWaitMs: Math.max(0, untilMs - performance.now()),
+      clamped: hold.capTokens < quote.capTokens,
       ticket: {
         requestId,
         keyId: key.id,
         campaignId: campaign.id,
         replyTo: this.replies.processId,
-        model: request.model,
-        lane,
-        stream: request.stream,
-        includeUsage: request.includeUsage,
-        choices: request.choices,
-        inputTokens: bound.inputTokens,
+        model: chat.model,
+        lane: quote.lane,
+        stream: chat.stream,
+        includeUsage: chat.includeUsage,
+        choices: chat.choices,
+        inputTokens: quote.bound.inputTokens,
         capTokens: hold.capTokens,
-        price: priced.price,
+        price: quote.price,
         heldNano: hold.amountNano.toString(),
+        day: hold.day,
+        keepAnswer: idempotency !== undefined,
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
         acceptedMs: hold.nowMs,
@@ -174,8 +137,84 @@ export class CallService {
     };
   }
 
+  /**
+   * Takes the hold. Where running calls hold what is missing, it waits for them within the call's deadline; what is free
+   * at the end of it has to do then.
+   */
+  private async take(visitor: Visitor, wanted: Wanted, quote: Quote, untilMs: number): Promise<HoldAnswer> {
+    const { requestId, chat, idempotency } = wanted;
+    const accounts = { key: visitor.key.id, campaign: visitor.campaign.id, operator: 'operator' };
+    const body = this.box.seal(JSON.stringify(this.forwardedBody(chat, visitor.key.id)), requestId);
+    // Both commands travel together; the body of a refused call is taken back.
+    const stored = this.redis.set(redisKeys.body(requestId), body, 'PX', 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs);
+    const needNano = quote.bound.fixedNano + quote.bound.perTokenNano * BigInt(quote.capTokens);
+    let place: Place | undefined;
+    try {
+      for (let patient = wanted.maxWaitMs > 0; ; patient = performance.now() < untilMs) {
+        const request: HoldRequest = {
+          requestId,
+          keyId: visitor.key.id,
+          campaignId: visitor.campaign.id,
+          fixedNano: quote.bound.fixedNano,
+          perTokenNano: quote.bound.perTokenNano,
+          capTokens: quote.capTokens,
+          leastCapTokens: quote.leastCapTokens,
+          inputTokens: quote.bound.inputTokens,
+          choices: chat.choices,
+          maxWaitMs: Math.max(0, Math.round(untilMs - performance.now())),
+          detail: JSON.stringify({ model: chat.model, stream: chat.stream, input_tokens: quote.bound.inputTokens }),
+          lane: quote.lane,
+          replyTo: this.replies.processId,
+          idempotency,
+        };
+        const [hold] = await Promise.all([this.takeOnce(request, patient), stored]).catch((error: unknown) => {
+          this.logger.warn({ err: error, requestId }, 'the hold could not be taken');
+          throw recovering();
+        });
+        if (hold.code !== 'busy') return hold;
+        await this.line.wait(accounts[hold.level], (place ??= this.line.takePlace(needNano)), untilMs, wanted.left);
+        if (wanted.left.aborted) throw hungUp();
+      }
+    } finally {
+      if (place !== undefined) this.line.wake(Object.values(accounts));
+    }
+  }
+
+  /** Asked again where the answer was lost: the same request id gets the same hold. */
+  private async takeOnce(request: HoldRequest, patient: boolean): Promise<HoldAnswer> {
+    const { budget_usd_per_day: operatorDayNano, budget_usd_total: operatorTotalNano } = this.config.file.operator;
+    const bounds = { journalEntries: this.config.limits.journalEntries, operatorDayNano, operatorTotalNano, patient };
+    const begun = performance.now();
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.holds.take(request, bounds);
+      } catch (error) {
+        // Redis answered, and took nothing.
+        if (isOutOfMemory(error)) return { code: 'overloaded' };
+        if (performance.now() - begun > TAKE_PATIENCE_MS) throw error;
+        await sleep(TAKE_PAUSE_MS * attempt);
+      }
+    }
+  }
+
+  /** The body of a call that was not admitted is of no use to anybody. */
+  private forgetBody(requestId: string): void {
+    void this.redis.del(redisKeys.body(requestId)).catch(() => undefined);
+  }
+
+  private async kept(keyId: string, nameHash: string, requestId: string): Promise<KeptAnswer> {
+    const sealed = await this.holds.keptAnswer(keyId, nameHash).catch(() => {
+      throw recovering();
+    });
+    if (!sealed) throw unkeptAnswer();
+    const reply = replySchema.parse(JSON.parse(this.box.open(sealed, requestId)));
+    if (reply.type !== 'answer') throw unkeptAnswer();
+    return { requestId, reply };
+  }
+
   /** Hands the call to the first queue on its way. @throws DaypassError `recovering` after giving the hold back */
-  async enqueue({ ticket }: AdmittedCall): Promise<void> {
+  async enqueue({ ticket }: AdmittedCall, onLost: LostListener): Promise<void> {
+    this.waiting.set(ticket.requestId, { ticket, onLost });
     try {
       await this.queues.enqueue(ticket);
     } catch (error) {
@@ -189,23 +228,45 @@ export class CallService {
   /**
    * Ends a call that nobody waits for: a waiting one gives its hold back at once (`voided`), a dispatched one is
    * cancelled upstream and settled by the worker that runs it (`running`). `ended`: the answer is on its way. `lost`: Redis
-   * does not know the call any more.
+   * does not know the call any more. @throws while Redis recovers
    */
   async giveUp(ticket: Ticket, reason: string): Promise<'voided' | 'running' | 'ended' | 'lost'> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { outcome } = await this.holds.end({ requestId, keyId, campaignId, lane, replyTo, transition: 'cancel', detail: { reason } });
-    if (outcome === 'applied') return 'voided';
-    if (outcome === 'missing') return 'lost';
-    return outcome === 'running' ? 'running' : 'ended';
+    switch (outcome) {
+      case 'recovering':
+        throw recovering();
+      case 'applied':
+        return 'voided';
+      case 'missing':
+        return 'lost';
+      default:
+        return outcome === 'running' ? 'running' : 'ended';
+    }
   }
 
   async cancelUpstream(requestId: string): Promise<void> {
     await this.redis.publish(redisKeys.cancelChannel, requestId);
   }
 
-  release(requestId: string): void {
+  /** After Redis lost something its queues may have, too: calls that no worker claimed are not waited for any longer. */
+  private async findLost(): Promise<void> {
+    for (const [requestId, { ticket, onLost }] of [...this.waiting]) {
+      try {
+        const { state, restored } = await this.holds.look(requestId);
+        if (state === null) onLost('lost');
+        else if (state === 'held' && restored && (await this.giveUp(ticket, 'queue lost')) === 'voided') onLost('voided');
+      } catch (error) {
+        this.logger.warn({ err: error, requestId }, 'a call could not be looked for; its deadline ends it');
+      }
+    }
+  }
+
+  release({ requestId, keyId, campaignId }: Ticket): void {
     this.open--;
+    this.waiting.delete(requestId);
     this.leases.release(requestId);
+    this.line.wake([keyId, campaignId, 'operator']);
   }
 
   /**
@@ -224,6 +285,11 @@ export class CallService {
   }
 }
 
+function isOutOfMemory(error: unknown): boolean {
+  return error instanceof Error && /\bOOM command not allowed\b/.test(error.message);
+}
+
+/** Like UUIDv7 the milliseconds come first, so that the ledger knows the month of a call by its id. */
 export function newRequestId(): string {
-  return `req_${randomBytes(16).toString('hex')}`;
+  return `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
 }

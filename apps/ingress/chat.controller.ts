@@ -3,10 +3,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
+import { writeHead } from './answer.head.js';
 import { AnswerSession, type SessionParts } from './answer.session.js';
-import { Authenticator } from './authenticator.service.js';
-import { CallService } from './call.service.js';
+import { Authenticator, type Visitor } from './authenticator.service.js';
+import { CallService, type KeptAnswer } from './call.service.js';
 import { parseChatRequest, wishOf } from './domain/chat-request.js';
+import { idempotencyOf } from './domain/idempotency.js';
 import { maxWaitOf } from './domain/max-wait.js';
 import { IngressMetrics } from './ingress.metrics.js';
 import { ReplyReader } from './reply.reader.js';
@@ -28,11 +30,33 @@ export class ChatController {
 
   @Post()
   async create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    const left = new AbortController();
+    reply.raw.once('close', () => left.abort());
     const visitor = await this.authenticator.visitor(request.headers.authorization);
     this.authenticator.refuseSuspended(visitor);
     const chat = parseChatRequest(request.body);
-    const maxWaitMs = maxWaitOf(request.headers['x-daypass-max-wait-ms'], this.config.limits.maxWaitMs);
-    const call = await this.calls.admit(request.id, visitor, chat, wishOf(chat, request.headers), maxWaitMs);
-    await new AnswerSession(this.parts, call, visitor, reply, maxWaitMs).run();
+    const wish = wishOf(chat, request.headers);
+    const call = await this.calls.admit(visitor, {
+      requestId: request.id,
+      chat,
+      wish,
+      maxWaitMs: maxWaitOf(request.headers['x-daypass-max-wait-ms'], this.config.limits.maxWaitMs),
+      idempotency: idempotencyOf(request.headers['idempotency-key'], { body: request.body, wish }, this.config.secrets.idempotencyPepper),
+      left: left.signal,
+    });
+    if ('reply' in call) sendKept(call, visitor, reply);
+    else await new AnswerSession(this.parts, call, visitor, reply).run();
   }
+}
+
+/** The first answer once more, as it was: the same request id, the same cost, and nothing new is booked. */
+function sendKept({ requestId, reply: kept }: KeptAnswer, { key }: Visitor, reply: FastifyReply): void {
+  writeHead(reply, kept.status, {
+    requestId,
+    meta: kept.meta,
+    availableNano: key.budget - key.spent - key.held,
+    use: { rpm: 0, tpm: 0, requests: 0, tokens: 0 },
+    headers: { ...kept.headers, 'content-type': kept.contentType, 'idempotent-replayed': 'true' },
+  });
+  reply.raw.end(kept.body);
 }

@@ -3,9 +3,10 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { invalidKey } from '#libs/contracts/key-refusals.js';
 import { readToken } from './authenticator.service.js';
 import { newRequestId } from './call.service.js';
-import { invalidKey, missingKey, unknownUrl, unsupportedEncoding } from './refusals.js';
+import { missingKey, unknownUrl, unsupportedEncoding } from './refusals.js';
 
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;

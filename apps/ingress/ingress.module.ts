@@ -13,6 +13,7 @@ import { queueErrors } from '#libs/queues/queue.errors.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { Authenticator } from './authenticator.service.js';
 import { CallQueues } from './call.queues.js';
+import { CallQuoter } from './call.quoter.js';
 import { CallService } from './call.service.js';
 import { ChatController } from './chat.controller.js';
 import { ErrorFilter } from './error.filter.js';
@@ -43,6 +44,7 @@ export class IngressModule {
           useFactory: (moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(lanes, queues)),
         },
         Authenticator,
+        CallQuoter,
         CallService,
         ErrorFilter,
         IngressMetrics,

@@ -8,7 +8,7 @@ import { NestLogger } from '#libs/observability/logger.js';
 import { createRegistry, OpsServer } from '#libs/observability/ops-server.js';
 import { stopOnSignal } from '#libs/observability/run-service.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
-import { redisKeys } from '#libs/redis/keys.js';
+import { Door } from '#libs/redis/door.js';
 import { ErrorFilter } from './error.filter.js';
 import { createHttpAdapter } from './http.adapter.js';
 import { IngressModule } from './ingress.module.js';
@@ -22,12 +22,12 @@ void bootstrap('ingress', async (config, logger) => {
   app.useGlobalFilters(app.get(ErrorFilter));
   // The tokenizer loads its tables at the first use; the first visitor should not wait for that.
   await countTextTokens(['warm']);
-  const redis = app.get<Redis>(MONEY_REDIS);
+  const door = new Door(app.get<Redis>(MONEY_REDIS));
   const ops = new OpsServer({
     ...config.ops,
     registry,
     ready: async () => {
-      if ((await redis.exists(redisKeys.epoch)) === 0) throw new Error('the balances are not projected yet: is accounting running?');
+      if (!(await door.isOpen())) throw new Error('the balances are not in place yet: is accounting running?');
     },
   });
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });

@@ -1,22 +1,15 @@
 import { DaypassError } from '#libs/contracts/errors.js';
+import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
 import { formatUsd } from '#libs/money/nano.js';
-import type { HoldAnswer } from '#libs/redis/hold.store.js';
+import type { HoldAnswer } from '#libs/redis/hold.types.js';
 
 const RECOVERING_RETRY_MS = 2_000;
 const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
-
-/** Unknown, malformed, expired or revoked: one answer for all, so that nobody learns which. */
-export function invalidKey(): DaypassError {
-  return new DaypassError('invalid_api_key', 'Incorrect API key provided. Ask whoever gave you this Daypass key for a new one.');
-}
+const IN_PROGRESS_RETRY_MS = 1_000;
 
 export function missingKey(): DaypassError {
   return new DaypassError('invalid_api_key', "No API key provided: send the header 'Authorization: Bearer dp_…'.");
-}
-
-export function suspended(): DaypassError {
-  return new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
 }
 
 export function unknownUrl(method: string, url: string): DaypassError {
@@ -36,12 +29,29 @@ export function recovering(): DaypassError {
   });
 }
 
+export function outcomeUnknown(): DaypassError {
+  return new DaypassError('upstream_outcome_unknown', 'The end of this call was not seen in time, so its outcome is unknown.');
+}
+
 export function overloaded(): DaypassError {
   return new DaypassError('overloaded', 'Daypass has more to do than it can carry. Please retry in a few seconds.', { retryAfterMs: OVERLOADED_RETRY_MS });
 }
 
+/** For nobody: it is only counted. */
+export function hungUp(): DaypassError {
+  return new DaypassError('request_timeout', 'The connection was closed while the call waited for running ones to end.');
+}
+
+export function unkeptAnswer(): DaypassError {
+  return new DaypassError(
+    'idempotency_conflict',
+    'A call with this Idempotency-Key has ended, and its answer could not be kept (it broke off, or was too large). Send the call again under a new key.',
+    { param: 'idempotency-key' },
+  );
+}
+
 /** What a visitor is told when a hold was not taken. */
-export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' }>): DaypassError {
+export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' }>): DaypassError {
   switch (answer.code) {
     case 'recovering':
       return recovering();
@@ -51,17 +61,33 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' }>): DaypassE
       return invalidKey();
     case 'suspended':
       return suspended();
+    case 'reused':
+      return new DaypassError(
+        'idempotency_conflict',
+        'This Idempotency-Key came with another request body within the last 24 hours. Use a new key for a new request.',
+        { param: 'idempotency-key' },
+      );
+    case 'in_progress':
+      return new DaypassError('idempotency_in_progress', 'The first call with this Idempotency-Key is still running. Ask again for its answer in a moment.', {
+        param: 'idempotency-key',
+        retryAfterMs: IN_PROGRESS_RETRY_MS,
+      });
+    case 'unanswered':
+      return unkeptAnswer();
+    // Only patient callers are told, and they wait.
+    case 'busy':
     case 'conflict':
       return new DaypassError('internal_error', 'This request id was used for another call. Please retry.');
     case 'insufficient':
       return new DaypassError(
         'insufficient_quota',
-        `The budget of the ${answer.level} does not cover this call: it needs up to $${formatUsd(answer.needNano)}, $${formatUsd(answer.freeNano)} is free` +
+        `The budget of the ${answer.level}${answer.period === 'day' ? ' for today' : ''} does not cover this call: it needs at least $${formatUsd(answer.needNano)}, $${formatUsd(answer.freeNano)} is free` +
           `${answer.heldNano > 0n ? ` and $${formatUsd(answer.heldNano)} is held by running calls` : ''}. ` +
           `Ask for fewer output tokens or a shorter input, or for a larger budget.`,
         {
           details: {
             level: answer.level,
+            ...(answer.period ? { period: answer.period } : {}),
             free_usd: formatUsd(answer.freeNano),
             held_usd: formatUsd(answer.heldNano),
             needed_usd: formatUsd(answer.needNano),

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import { errorAnswer } from '#libs/contracts/answers.js';
+import { errorAnswer, isKept } from '#libs/contracts/answers.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import { chatInputContents } from '#libs/moderation/chat-contents.js';
 import { check } from '#libs/moderation/check.js';
@@ -56,7 +56,7 @@ export class InputModerator {
     this.record(ticket, decision.strike ? 'blocked' : 'unavailable');
     const reply = errorAnswer(decision.error, { moderation: { input: decision.strike ? 'blocked' : 'unchecked', output: 'off' }, queueMs: 0 });
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
-    await this.holds.end({
+    const { outcome } = await this.holds.end({
       requestId,
       keyId,
       campaignId,
@@ -66,7 +66,10 @@ export class InputModerator {
       strike: decision.strike,
       detail: { reason: decision.error.code, ...decision.error.details },
       reply: this.box.seal(JSON.stringify(reply), requestId),
+      ...(ticket.keepAnswer && isKept(reply) ? { keep: 'reply' as const } : {}),
     });
+    // The job is tried again; nothing was passed on.
+    if (outcome === 'recovering') throw new Error('Redis is being mended');
   }
 
   private record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {

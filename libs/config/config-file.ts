@@ -40,7 +40,7 @@ const laneName = z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/);
 export const configFileSchema = z.strictObject({
   lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),
   prices: z.record(z.string().min(1), priceSchema).default({}),
-  operator: z.strictObject({ budget_usd_per_day: usd.optional() }).default({}),
+  operator: z.strictObject({ budget_usd_per_day: usd.optional(), budget_usd_total: usd.optional() }).default({}),
   upstreams: z.array(z.unknown()).max(0, 'further upstreams are not served yet: leave the list empty').default([]),
 });
 export type ConfigFile = z.infer<typeof configFileSchema>;

@@ -55,7 +55,7 @@ export interface DaypassConfig {
   databaseUrl: string;
   adminToken: string;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
-  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer };
+  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer; idempotencyPepper: Buffer };
   visitors: { host: string; port: number };
   admin: { host: string; port: number };
   ops: { host: string; port: number };
@@ -119,6 +119,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       tokenPepper: derive(env.DAYPASS_SECRET, 'token-pepper'),
       contentKey: derive(env.DAYPASS_SECRET, 'content-key'),
       safetyPepper: derive(env.DAYPASS_SECRET, 'safety-pepper'),
+      idempotencyPepper: derive(env.DAYPASS_SECRET, 'idempotency-pepper'),
     },
     visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },

@@ -3,6 +3,14 @@ import type { Reply, ReplyMeta } from './reply.js';
 
 const NOT_STARTED: ReplyMeta = { moderation: { input: 'off', output: 'off' }, queueMs: 0 };
 
+/** What an idempotent repeat would be answered with beyond this size is not kept: it would fill Redis. */
+export const KEPT_ANSWER_BYTES_MAX = 4_194_304;
+
+/** Whether a repeat under the same idempotency key gets this answer; one that asks for a retry is not kept, so that the retry is a new call. */
+export function isKept(reply: Reply): boolean {
+  return reply.type === 'answer' && reply.headers['x-should-retry'] !== 'true' && reply.body.length <= KEPT_ANSWER_BYTES_MAX;
+}
+
 /** An error of the catalogue as a whole answer, for the workers that end calls. */
 export function errorAnswer(error: DaypassError, meta: ReplyMeta = NOT_STARTED): Reply {
   return { type: 'answer', status: error.status, contentType: 'application/json', headers: error.headers(), body: JSON.stringify(error.body()), meta };

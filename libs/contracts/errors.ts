@@ -12,6 +12,8 @@ export const ERRORS = {
   model_not_found: { status: 404, type: 'invalid_request_error', retry: false },
   unknown_url: { status: 404, type: 'invalid_request_error', retry: false },
   request_timeout: { status: 408, type: 'invalid_request_error', retry: false },
+  idempotency_conflict: { status: 409, type: 'invalid_request_error', retry: false },
+  idempotency_in_progress: { status: 409, type: 'invalid_request_error', retry: true },
   request_too_large: { status: 413, type: 'invalid_request_error', retry: false },
   unsupported_content_type: { status: 415, type: 'invalid_request_error', retry: false },
   insufficient_quota: { status: 429, type: 'insufficient_quota', retry: false },

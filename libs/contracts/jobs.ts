@@ -50,6 +50,10 @@ export const ticketSchema = z.object({
   price: modelPriceSchema,
   /** The held amount, decimal nano-dollars: the most that the visitor pays. */
   heldNano: z.string(),
+  /** UTC days since 1970: the day of the operator's budget that the call counts against. */
+  day: z.number().int(),
+  /** It came with an idempotency key, so that its answer is kept for a repeat. */
+  keepAnswer: z.boolean(),
   policy: callPolicySchema,
   inputVerdict: verdictWordSchema,
   /** Redis time at which the hold was taken, in milliseconds. */

@@ -4,10 +4,11 @@ const nano = z.string().regex(/^\d+$/);
 
 /**
  * One entry of the journal, written by the same script that moved the money. Amounts are nano-dollars.
- * `paid` is what the visitor pays, `absorbed` what the operator pays beyond the bound.
+ * `paid` is what the visitor pays, `absorbed` what the operator pays beyond the bound. `dispatch` and `defer` move no money:
+ * they say which calls were sent, so that what Redis forgot is ended by what really happened.
  */
 export const journalEventSchema = z.object({
-  kind: z.enum(['hold', 'post', 'void', 'presume', 'correct']),
+  kind: z.enum(['hold', 'dispatch', 'defer', 'post', 'void', 'presume', 'correct']),
   request: z.string().min(1),
   key: z.string().min(1),
   campaign: z.string().min(1),
@@ -15,6 +16,10 @@ export const journalEventSchema = z.object({
   amount: nano,
   paid: nano,
   absorbed: nano,
+  /** UTC days since 1970: the day of the operator's budget that the call counts against; 0 where nobody knows. */
+  day: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  /** Which attempt was dispatched, or deferred. */
+  attempt: z.coerce.number().int().min(0).max(1_000_000).default(0),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),
   /** JSON: model, usage, verdicts, reason. Never content. */

@@ -18,6 +18,8 @@ const ticket: Ticket = {
   inputTokens: 12,
   capTokens: 64,
   price: rates,
+  day: 20_000,
+  keepAnswer: false,
   heldNano: '1000',
   policy: { input: 'gate', output: 'gate', thresholds: { violence: 0.6 }, onUnavailable: 'closed' },
   inputVerdict: 'pass',
@@ -69,7 +71,14 @@ describe('a journal entry', () => {
   const entry = { kind: 'post', request: 'r', key: 'k', campaign: 'c', amount: '10', paid: '7', absorbed: '0', at_ms: '1763876480000', detail: '{}' };
 
   it('reads the strings of a Redis stream, amounts left exact', () => {
-    expect(journalEventSchema.parse({ ...entry, amount: '9007199254740993' })).toEqual({ ...entry, amount: '9007199254740993', at_ms: 1_763_876_480_000 });
+    expect(journalEventSchema.parse({ ...entry, amount: '9007199254740993' })).toEqual({
+      ...entry,
+      amount: '9007199254740993',
+      at_ms: 1_763_876_480_000,
+      day: 0,
+      attempt: 0,
+    });
+    expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({ day: 20_780, attempt: 2 });
   });
 
   it.each([
@@ -78,6 +87,8 @@ describe('a journal entry', () => {
     ['a fraction', { absorbed: '0.5' }],
     ['an unknown kind', { kind: 'refund' }],
     ['no request', { request: '' }],
+    ['a day before 1970', { day: '-1' }],
+    ['half an attempt', { attempt: '1.5' }],
   ])('is refused with %s', (_, change) => {
     expect(journalEventSchema.safeParse({ ...entry, ...change }).success).toBe(false);
   });

@@ -33,8 +33,8 @@ export class PlatformModule {
       { provide: HoldStore, useFactory: (redis: Redis) => new HoldStore(redis), inject: [MONEY_REDIS] },
       {
         provide: LeaseKeeper,
-        useFactory: (redis: Redis) => new LeaseKeeper(redis, (error) => logger.warn({ err: error }, 'leases were not renewed')),
-        inject: [MONEY_REDIS],
+        useFactory: (redis: Redis, holds: HoldStore) => new LeaseKeeper(redis, holds, (error) => logger.warn({ err: error }, 'leases were not renewed')),
+        inject: [MONEY_REDIS, HoldStore],
       },
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
       { provide: LaneTable, useValue: new LaneTable(config.file.lanes) },

@@ -27,7 +27,7 @@ describe('what BullMQ connects to', () => {
 
 describe('key names', () => {
   it('all lie in one slot, or no script could move money at every level at once', () => {
-    const names = Object.values(redisKeys).map((name) => (typeof name === 'string' ? name : name('x')));
+    const names = Object.values(redisKeys).map((name) => (typeof name === 'string' ? name : name('x', 'y')));
     expect(names.every((name) => name.startsWith('{dp}:'))).toBe(true);
     expect(new Set(names).size).toBe(names.length);
   });

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import type { EndRequest } from './hold.store.js';
+import type { EndRequest } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { Money } from './money.fixture.js';
 
@@ -59,7 +59,8 @@ describe('ending a hold', () => {
     ['dispatched', 'presume', 'applied', 'presumed', 1_000n, 'presume'],
     ['dispatched', 'expire', 'applied', 'presumed', 1_000n, 'presume'],
     ['presumed', 'post', 'corrected', 'posted', 400n, 'correct'],
-    ...(['void', 'cancel', 'presume', 'expire'] as const).map((transition): Row => ['presumed', transition, 'repeated', 'presumed', 1_000n, null]),
+    ['presumed', 'void', 'corrected', 'voided', 0n, 'correct'],
+    ...(['cancel', 'presume', 'expire'] as const).map((transition): Row => ['presumed', transition, 'repeated', 'presumed', 1_000n, null]),
     ...(['post', 'void', 'cancel', 'presume', 'expire'] as const).flatMap((transition): Row[] => [
       ['posted', transition, 'repeated', 'posted', 300n, null],
       ['voided', transition, 'repeated', 'voided', 0n, null],
@@ -75,7 +76,7 @@ describe('ending a hold', () => {
     const answer = await money.end('r', transition, { costNano: 400n });
     const ended = state !== 'held' && state !== 'dispatched';
     expect(answer).toEqual({ outcome, state, paidNano: paid, absorbedNano: 0n, availableNano: 1_000_000n - (ended ? paid : 1_000n) });
-    expect(await money.balances()).toEqual(Array(3).fill(ended ? { spent: Number(paid), held: 0 } : { spent: 0, held: 1_000 }));
+    expect(await money.balances()).toEqual(Array(4).fill(ended ? { spent: Number(paid), held: 0 } : { spent: 0, held: 1_000 }));
     expect(await running()).toBe(ended ? '0' : '1');
 
     if (journal === null) {
@@ -105,7 +106,7 @@ describe('ending a hold', () => {
     await money.dispatched('r');
     for (let time = 0; time < 2; time++)
       expect(await money.end('r', 'expire', { reply: Buffer.from('x') })).toMatchObject({ outcome: 'leased', state: 'dispatched' });
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 1_000 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 1_000 }));
   });
 
   it('is refused for another key or campaign than the hold is of, and moves nothing', async () => {
@@ -153,7 +154,7 @@ describe('a hold of nothing, for a model that costs nothing', () => {
     await money.dispatched('r', { fixedNano: 0n, perTokenNano: 0n });
     expect(await money.end('r', transition)).toMatchObject({ outcome: 'applied', paidNano: 0n });
     expect(await running()).toBe('0');
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 0 }));
   });
 });
 
@@ -161,7 +162,7 @@ describe('a cost above the bound', () => {
   it('costs the visitor the bound and the operator the rest', async () => {
     await money.dispatched('r');
     expect(await money.end('r', 'post', { costNano: 1_250n })).toMatchObject({ outcome: 'applied', paidNano: 1_000n, absorbedNano: 250n });
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 1_000, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 1_000, held: 0 }));
     expect(await last()).toMatchObject({ kind: 'post', paid: '1000', absorbed: '250' });
     expect(await money.end('r', 'post', { costNano: 1_250n })).toMatchObject({ outcome: 'repeated', paidNano: 1_000n, absorbedNano: 250n });
   });
@@ -173,7 +174,7 @@ describe('a cost above the bound', () => {
     await reach.presumed!();
     expect(await money.end('r', 'post', { costNano })).toMatchObject({ outcome: 'corrected', state: 'posted', paidNano: 1_000n, absorbedNano });
     expect(await money.end('r', 'post', { costNano })).toMatchObject({ outcome: 'repeated', paidNano: 1_000n, absorbedNano });
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 1_000, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 1_000, held: 0 }));
   });
 
   it('never writes what the ledger cannot read, however absurd the report', async () => {
@@ -189,27 +190,27 @@ describe('a cost above the bound', () => {
     await money.dispatched('r');
     await money.end('r', 'post', { costNano: -5n });
     expect(await last()).toMatchObject({ paid: '0', absorbed: '0' });
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 0 }));
   });
 });
 
 describe('the refund of a presumed call', () => {
   it('goes back once at every level', async () => {
     await reach.presumed!();
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 1_000, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 1_000, held: 0 }));
     await money.end('r', 'post', { costNano: 0n });
     await money.end('r', 'post', { costNano: 0n });
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 0 }));
     expect(await running()).toBe('0');
   });
 
   it('goes to the day that paid, although another has begun', async () => {
     await money.take('r');
-    await money.redis.hset(redisKeys.hold('r'), 'day', `${redisKeys.operatorDayPrefix}1`);
+    await money.redis.hset(redisKeys.hold('r'), 'day', '1');
     await money.start('r');
     await money.end('r', 'presume');
     await money.end('r', 'post', { costNano: 200n });
-    expect((await money.balance(`${redisKeys.operatorDayPrefix}1`)).spent).toBe(200);
+    expect((await money.balance(`${redisKeys.operatorPrefix}1`)).spent).toBe(200);
   });
 });
 
@@ -259,7 +260,7 @@ describe('the windows of an ended call', () => {
     await money.dispatched('r');
     await money.end('r', 'post', { costNano: 300n, usedTokens }).catch(() => undefined);
     await money.end('r', 'post', { costNano: 300n, usedTokens }).catch(() => undefined);
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 300, held: 0 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 300, held: 0 }));
     expect(await running()).toBe('0');
   });
 });

@@ -1,75 +1,32 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { campaignStateSchema, keyStateSchema, type CampaignState, type KeyState } from '#libs/contracts/key-state.js';
+import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
+import {
+  LEASE_MS,
+  type BudgetLevel,
+  type CallClaim,
+  type EndAnswer,
+  type EndRequest,
+  type ExpiredHold,
+  type HoldAnswer,
+  type HoldBounds,
+  type HoldRequest,
+  type KeyAnswer,
+  type KnownHold,
+  type StartAnswer,
+} from './hold.types.js';
 import { redisKeys } from './keys.js';
+import { RecentEnds } from './recent-ends.js';
+import { RunId } from './run-id.js';
 import { defineScript, type Script } from './scripts.js';
 
 /** An ended hold is kept this long, so that late repeats find their first outcome; a presumed one, so that it can be corrected. */
 const ENDED_HOLD_RETENTION_MS = 3_600_000;
 const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
+const IDEMPOTENCY_LIFE_MS = 24 * 3_600_000;
 export const REPLY_STREAM_MAX_ENTRIES = 50_000;
 export const REPLY_STREAM_LIFE_MS = 120_000;
-
-/** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
-export const LEASE_MS = 15_000;
-
-export interface HoldRequest {
-  requestId: string;
-  keyId: string;
-  campaignId: string;
-  /** Cost that does not depend on the output's length, nano-dollars. */
-  fixedNano: bigint;
-  /** Cost of one more output token over all choices, nano-dollars. */
-  perTokenNano: bigint;
-  capTokens: number;
-  /** Equal to `capTokens` when the caller asked for that cap: then it is never clamped. */
-  leastCapTokens: number;
-  inputTokens: number;
-  choices: number;
-  maxWaitMs: number;
-  detail: string;
-  lane: string;
-  replyTo: string;
-}
-
-export type HoldAnswer =
-  | { code: 'ok'; capTokens: number; amountNano: bigint; nowMs: number; availableNano: bigint; windowRequests: number; windowTokens: number; repeated: boolean }
-  | { code: 'conflict' | 'recovering' | 'overloaded' | 'invalid' | 'suspended' }
-  | { code: 'insufficient'; level: string; freeNano: bigint; heldNano: bigint; needNano: bigint }
-  | { code: 'concurrency'; limit: number }
-  | { code: 'requests'; limit: number; waitMs: number }
-  /** `waitMs` −1: the request is larger than the whole limit and can never pass. */
-  | { code: 'tokens'; limit: number; waitMs: number; need: number };
-
-export type StartAnswer =
-  { code: 'started'; attempt: number; nowMs: number } | { code: 'wait' | 'late'; waitMs: number } | { code: 'too_large' } | { code: 'ended'; state: string };
-
-export interface EndRequest {
-  requestId: string;
-  keyId: string;
-  campaignId: string;
-  lane: string;
-  replyTo: string;
-  transition: 'post' | 'void' | 'cancel' | 'presume' | 'expire';
-  costNano?: bigint;
-  /** Input and output tokens that were really used; corrects what the windows reserved. */
-  usedTokens?: number;
-  detail: Record<string, unknown>;
-  /** The sealed final reply, handed to the visitor's ingress in the same step. */
-  reply?: Buffer;
-  strike?: boolean;
-}
-
-export interface EndAnswer {
-  outcome: 'applied' | 'repeated' | 'corrected' | 'running' | 'missing' | 'leased' | 'refused';
-  state: string;
-  paidNano: bigint;
-  absorbedNano: bigint;
-  availableNano: bigint;
-}
-
-export type KeyAnswer = { code: 'recovering' | 'unknown' } | { code: 'ok'; key: KeyState; campaign: CampaignState; nowMs: number };
 
 /** Typed callers of the scripts that hold money. Every call may be repeated: the scripts are idempotent by request id. */
 export class HoldStore {
@@ -78,28 +35,30 @@ export class HoldStore {
   private readonly startScript: Script;
   private readonly deferScript: Script;
   private readonly endScript: Script;
+  private readonly claimScript: Script;
+  private readonly restoreScript: Script;
+  private readonly run: RunId;
+  private readonly recentEnds = new RecentEnds();
 
   constructor(private readonly redis: Redis) {
+    this.run = RunId.of(redis);
     this.readKeyScript = defineScript(redis, 'read-key');
     this.takeScript = defineScript(redis, 'take-hold');
     this.startScript = defineScript(redis, 'start-call');
     this.deferScript = defineScript(redis, 'defer-call');
     this.endScript = defineScript(redis, 'end-hold');
+    this.claimScript = defineScript(redis, 'claim-call');
+    this.restoreScript = defineScript(redis, 'restore-hold');
   }
 
   async readKey(tokenHash: string): Promise<KeyAnswer> {
-    const answer = (await this.readKeyScript([redisKeys.epoch, redisKeys.token(tokenHash)], [redisKeys.keyPrefix, redisKeys.campaignPrefix])) as [
-      string,
-      string,
-      string[],
-      string[],
-      string,
-    ];
+    const args = [await this.run.get(), redisKeys.keyPrefix, redisKeys.campaignPrefix];
+    const answer = (await this.readKeyScript([redisKeys.epoch, redisKeys.token(tokenHash)], args)) as [string, string, string[], string[], string];
     if (answer[0] !== 'ok') return { code: answer[0] as 'recovering' | 'unknown' };
     return { code: 'ok', key: keyStateSchema.parse(fields(answer[2])), campaign: campaignStateSchema.parse(fields(answer[3])), nowMs: Number(answer[4]) };
   }
 
-  async take(hold: HoldRequest, bounds: { journalEntries: number; operatorDayNano: bigint | undefined }): Promise<HoldAnswer> {
+  async take(hold: HoldRequest, bounds: HoldBounds): Promise<HoldAnswer> {
     const keys = [
       redisKeys.epoch,
       redisKeys.key(hold.keyId),
@@ -108,7 +67,8 @@ export class HoldStore {
       redisKeys.journal,
       redisKeys.leases,
       redisKeys.keyWindow(hold.keyId),
-      redisKeys.operatorDayPrefix,
+      redisKeys.operatorPrefix,
+      ...(hold.idempotency ? [redisKeys.idempotency(hold.keyId, hold.idempotency.nameHash)] : []),
     ];
     const args = [
       hold.requestId,
@@ -128,47 +88,38 @@ export class HoldStore {
       hold.replyTo,
       fingerprint(hold),
       (bounds.operatorDayNano ?? -1n).toString(),
+      (bounds.operatorTotalNano ?? -1n).toString(),
+      await this.run.get(),
+      bounds.patient ? 1 : 0,
+      hold.idempotency?.fingerprint ?? '',
+      IDEMPOTENCY_LIFE_MS,
+      redisKeys.holdPrefix,
     ];
-    const [code, ...rest] = (await this.takeScript(keys, args)) as [string, ...string[]];
-    switch (code) {
-      case 'ok':
-        return {
-          code,
-          capTokens: Number(rest[0]),
-          amountNano: BigInt(rest[1]!),
-          nowMs: Number(rest[2]),
-          availableNano: BigInt(rest[3]!),
-          windowRequests: Number(rest[4]),
-          windowTokens: Number(rest[5]),
-          repeated: rest[6] === '1',
-        };
-      case 'insufficient':
-        return { code, level: rest[0]!, freeNano: BigInt(rest[1]!), heldNano: BigInt(rest[2]!), needNano: BigInt(rest[3]!) };
-      case 'concurrency':
-        return { code, limit: Number(rest[0]) };
-      case 'requests':
-        return { code, limit: Number(rest[0]), waitMs: Number(rest[1]) };
-      case 'tokens':
-        return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
-      case 'conflict':
-      case 'recovering':
-      case 'overloaded':
-      case 'invalid':
-      case 'suspended':
-        return { code };
-      default:
-        throw new Error(`take-hold answered ${code}`);
-    }
+    return readHoldAnswer((await this.takeScript(keys, args)) as [string, ...string[]]);
   }
 
   /** Reserves the lane and records the dispatch. `rpm` and `tpm` 0 mean unlimited. Repeated with the same nonce it gives the same answer. */
-  async start(call: { requestId: string; lane: string; tokens: number; rpm: number; tpm: number; nonce: string }): Promise<StartAnswer> {
-    const keys = [redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane)];
-    const [code, first, second] = (await this.startScript(keys, [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce])) as [
-      string,
-      string,
-      string,
+  async start(call: {
+    requestId: string;
+    keyId: string;
+    campaignId: string;
+    lane: string;
+    tokens: number;
+    rpm: number;
+    tpm: number;
+    nonce: string;
+  }): Promise<StartAnswer> {
+    const keys = [
+      redisKeys.epoch,
+      redisKeys.hold(call.requestId),
+      redisKeys.leases,
+      redisKeys.laneWindow(call.lane),
+      redisKeys.journal,
+      redisKeys.key(call.keyId),
+      redisKeys.campaign(call.campaignId),
     ];
+    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get()];
+    const [code, first, second] = (await this.startScript(keys, args)) as [string, string, string];
     switch (code) {
       case 'started':
         return { code, attempt: Number(first), nowMs: Number(second) };
@@ -176,6 +127,9 @@ export class HoldStore {
       case 'late':
         return { code, waitMs: Number(first) };
       case 'too_large':
+      case 'invalid':
+      case 'suspended':
+      case 'recovering':
         return { code };
       case 'ended':
         return { code, state: first };
@@ -185,9 +139,10 @@ export class HoldStore {
   }
 
   /** Puts a call back that the upstream refused without doing work; false when it was not that attempt's to give back. */
-  async defer(call: { requestId: string; lane: string; attempt: number; freezeMs: number }): Promise<boolean> {
-    const keys = [redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane)];
-    return (await this.deferScript(keys, [call.requestId, call.attempt, Math.ceil(call.freezeMs), LEASE_MS])) === 1;
+  async defer(call: { requestId: string; lane: string; attempt: number; freezeMs: number }): Promise<boolean | 'recovering'> {
+    const keys = [redisKeys.epoch, redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane), redisKeys.journal];
+    const answer = await this.deferScript(keys, [call.requestId, call.attempt, Math.ceil(call.freezeMs), LEASE_MS, await this.run.get()]);
+    return answer === -1 ? 'recovering' : answer === 1;
   }
 
   async end(end: EndRequest): Promise<EndAnswer> {
@@ -201,7 +156,10 @@ export class HoldStore {
       redisKeys.laneWindow(end.lane),
       redisKeys.body(end.requestId),
       redisKeys.reply(end.replyTo),
+      redisKeys.epoch,
+      redisKeys.operatorPrefix,
     ];
+    const { dispatched } = end;
     const args = [
       end.requestId,
       end.transition,
@@ -214,8 +172,17 @@ export class HoldStore {
       REPLY_STREAM_MAX_ENTRIES,
       REPLY_STREAM_LIFE_MS,
       PRESUMED_HOLD_RETENTION_MS,
+      await this.run.get(),
+      dispatched?.attempt ?? 0,
+      (dispatched?.amountNano ?? 0n).toString(),
+      dispatched?.day ?? 0,
+      end.keyId,
+      end.campaignId,
+      (end.keep ?? '') as string,
+      IDEMPOTENCY_LIFE_MS,
     ];
     const [outcome, state, paid, absorbed, available] = (await this.endScript(keys, args)) as [string, string, string, string, string];
+    if (dispatched && (outcome === 'applied' || outcome === 'corrected')) this.recentEnds.add(end);
     return {
       outcome: outcome as EndAnswer['outcome'],
       state,
@@ -225,8 +192,51 @@ export class HoldStore {
     };
   }
 
-  /** The calls whose lease has run out by Redis' clock, at most `count`, with what ending them takes. */
-  async expired(count: number): Promise<{ requestId: string; keyId: string; campaignId: string; lane: string; replyTo: string; state: string }[]> {
+  /** Says the last ends once more, to a Redis that may have lost them; what it still knows does not change. */
+  async replayEnds(): Promise<'replayed' | 'recovering'> {
+    const answers = await Promise.all(this.recentEnds.all().map((end) => this.end(end)));
+    return answers.some(({ outcome }) => outcome === 'recovering') ? 'recovering' : 'replayed';
+  }
+
+  /** For the worker that runs the call: its hold is dispatched, whatever Redis came back with. */
+  async claim(call: CallClaim): Promise<'claimed' | 'known' | 'recovering'> {
+    const keys = [
+      redisKeys.epoch,
+      redisKeys.hold(call.requestId),
+      redisKeys.key(call.keyId),
+      redisKeys.campaign(call.campaignId),
+      redisKeys.journal,
+      redisKeys.leases,
+      redisKeys.operatorPrefix,
+    ];
+    const { requestId, keyId, campaignId, amountNano, day, attempt, lane, replyTo } = call;
+    const args = [requestId, keyId, campaignId, amountNano.toString(), day, attempt, LEASE_MS, lane, replyTo, await this.run.get()];
+    return (await this.claimScript(keys, args)) as 'claimed' | 'known' | 'recovering';
+  }
+
+  /** For accounting: brings a hold back as the ledger knows it, unless Redis has it. Balances are not touched. */
+  async restore(hold: KnownHold): Promise<void> {
+    const { requestId, keyId, campaignId, amountNano, state, paidNano, absorbedNano, day, attempt } = hold;
+    const retentionMs = state === 'presumed' ? PRESUMED_HOLD_RETENTION_MS : ENDED_HOLD_RETENTION_MS;
+    await this.restoreScript(
+      [redisKeys.hold(requestId), redisKeys.leases],
+      [requestId, keyId, campaignId, amountNano.toString(), state, paidNano.toString(), absorbedNano.toString(), day, attempt, LEASE_MS, retentionMs],
+    );
+  }
+
+  /** What Redis knows of a call; `restored`: it lost it, and the ledger knew it. */
+  async look(requestId: string): Promise<{ state: string | null; restored: boolean }> {
+    const [state, restored] = await this.redis.hmget(redisKeys.hold(requestId), 'state', 'restored');
+    return { state: state ?? null, restored: restored !== null };
+  }
+
+  /** The sealed answer that is kept for an idempotency key; null when its time is over. */
+  async keptAnswer(keyId: string, nameHash: string): Promise<Buffer | null> {
+    return this.redis.hgetBuffer(redisKeys.idempotency(keyId, nameHash), 'answer');
+  }
+
+  /** The calls whose lease has run out by Redis' clock, at most `count`. */
+  async expired(count: number): Promise<ExpiredHold[]> {
     const [seconds, micros] = (await this.redis.time()) as unknown as [string, string];
     const nowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
     const ids = await this.redis.zrangebyscore(redisKeys.leases, '-inf', nowMs, 'LIMIT', 0, count);
@@ -238,6 +248,53 @@ export class HoldStore {
     return found.flatMap(([requestId, [keyId, campaignId, lane, replyTo, state]]) =>
       keyId && campaignId ? [{ requestId, keyId, campaignId, lane: lane ?? '', replyTo: replyTo ?? '', state: state ?? '' }] : [],
     );
+  }
+}
+
+function readHoldAnswer([code, ...rest]: [string, ...string[]]): HoldAnswer {
+  switch (code) {
+    case 'ok':
+      return {
+        code,
+        capTokens: Number(rest[0]),
+        amountNano: BigInt(rest[1]!),
+        nowMs: Number(rest[2]),
+        availableNano: BigInt(rest[3]!),
+        windowRequests: Number(rest[4]),
+        windowTokens: Number(rest[5]),
+        repeated: rest[6] === '1',
+        day: Number(rest[7]),
+      };
+    case 'insufficient':
+      return {
+        code,
+        level: rest[0] as BudgetLevel,
+        freeNano: BigInt(rest[1]!),
+        heldNano: BigInt(rest[2]!),
+        needNano: BigInt(rest[3]!),
+        period: (rest[4] ?? '') as '' | 'day' | 'total',
+      };
+    case 'busy':
+      return { code, level: rest[0] as BudgetLevel };
+    case 'concurrency':
+      return { code, limit: Number(rest[0]) };
+    case 'requests':
+      return { code, limit: Number(rest[0]), waitMs: Number(rest[1]) };
+    case 'tokens':
+      return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
+    case 'answered':
+      return { code, requestId: rest[0]! };
+    case 'conflict':
+    case 'recovering':
+    case 'overloaded':
+    case 'invalid':
+    case 'suspended':
+    case 'reused':
+    case 'in_progress':
+    case 'unanswered':
+      return { code };
+    default:
+      throw new Error(`take-hold answered ${code}`);
   }
 }
 

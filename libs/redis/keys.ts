@@ -6,17 +6,23 @@ const TAG = '{dp}';
 
 export const redisKeys = {
   epoch: `${TAG}:epoch`,
+  /** Set at an orderly end with nothing in flight. */
+  quiet: `${TAG}:quiet`,
   journal: `${TAG}:journal`,
   leases: `${TAG}:leases`,
   cancelChannel: `${TAG}:cancel`,
   keyPrefix: `${TAG}:key:`,
   campaignPrefix: `${TAG}:campaign:`,
-  /** Followed by the number of the day since the epoch, in UTC. */
-  operatorDayPrefix: `${TAG}:operator:`,
+  holdPrefix: `${TAG}:hold:`,
+  /** Followed by `total`, or by the number of the day since 1970, in UTC. */
+  operatorPrefix: `${TAG}:operator:`,
+  operatorTotal: `${TAG}:operator:total`,
   token: (tokenHash: string) => `${TAG}:token:${tokenHash}`,
   key: (keyId: string) => `${TAG}:key:${keyId}`,
   campaign: (campaignId: string) => `${TAG}:campaign:${campaignId}`,
   hold: (requestId: string) => `${TAG}:hold:${requestId}`,
+  /** What became of the call that a key's holder gave this name; the name is hashed, because it is the holder's own text. */
+  idempotency: (keyId: string, nameHash: string) => `${TAG}:idempotency:${keyId}:${nameHash}`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   keyWindow: (keyId: string) => `${TAG}:window:key:${keyId}`,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { EndRequest } from './hold.store.js';
+import type { EndRequest } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { Money } from './money.fixture.js';
 
@@ -30,12 +30,14 @@ interface Hold {
 const KEYS = ['k0', 'k1', 'k2', 'k3'];
 const campaignOf = (key: string) => (key === 'k3' ? 'c1' : 'c0');
 const DAY_BUDGET = 9_000;
+const TOTAL_BUDGET = 8_500;
 const OUTSIDE_WINDOWS = 1_000_000_000;
 
 class Ledger {
   readonly keys = new Map<string, Level>();
   readonly campaigns = new Map<string, Level>();
   readonly day: Level = { budget: DAY_BUDGET, spent: 0, held: 0 };
+  readonly total: Level = { budget: TOTAL_BUDGET, spent: 0, held: 0 };
   readonly holds = new Map<string, Hold>();
   absorbed = 0;
 
@@ -44,6 +46,7 @@ class Ledger {
       ['key', this.keys.get(key)!],
       ['campaign', this.campaigns.get(campaignOf(key))!],
       ['operator', this.day],
+      ['operator', this.total],
     ];
   }
 
@@ -83,10 +86,11 @@ class Ledger {
     const hold = this.holds.get(id);
     if (!hold) return 'missing';
     const paid = Math.min(cost, hold.amount);
-    if (hold.state === 'presumed' && transition === 'post') {
-      for (const [, level] of this.levels(hold.key)) level.spent -= hold.amount - paid;
-      Object.assign(hold, { state: 'posted', paid, absorbed: cost - paid });
-      this.absorbed += cost - paid;
+    if (hold.state === 'presumed' && (transition === 'post' || transition === 'void')) {
+      const [owed, absorbed] = transition === 'post' ? [paid, cost - paid] : [0, 0];
+      for (const [, level] of this.levels(hold.key)) level.spent -= hold.amount - owed;
+      Object.assign(hold, { state: transition === 'post' ? 'posted' : 'voided', paid: owed, absorbed });
+      this.absorbed += absorbed;
       return 'corrected';
     }
     if (hold.state !== 'held' && hold.state !== 'dispatched') return 'repeated';
@@ -148,6 +152,7 @@ async function agree(ledger: Ledger, day: string): Promise<void> {
     ...[...ledger.keys].map(([key, level]): [string, Level] => [redisKeys.key(key), level]),
     ...[...ledger.campaigns].map(([campaign, level]): [string, Level] => [redisKeys.campaign(campaign), level]),
     [day, ledger.day],
+    [redisKeys.operatorTotal, ledger.total],
   ];
   for (const [hash, level] of levels) {
     const { spent, held } = await money.balance(hash);
@@ -165,6 +170,7 @@ function readJournal(entries: readonly Record<string, string>[], field: 'key' | 
     books.set(entry[field]!, book);
     const [amount, paid] = [Number(entry.amount), Number(entry.paid)];
     if (entry.kind === 'hold') book.held += amount;
+    else if (entry.kind === 'dispatch' || entry.kind === 'defer') continue;
     else if (entry.kind === 'correct') book.spent -= amount - paid;
     else {
       book.held -= amount;
@@ -199,7 +205,7 @@ describe('money under any story', () => {
             const answer = await money.take(
               requestId,
               { keyId: key, campaignId: campaignOf(key), fixedNano: BigInt(fixed), perTokenNano: BigInt(rate), capTokens: asked, leastCapTokens: least },
-              { operatorDayNano: BigInt(DAY_BUDGET) },
+              { operatorDayNano: BigInt(DAY_BUDGET), operatorTotalNano: BigInt(TOTAL_BUDGET) },
             );
             const told =
               answer.code === 'ok'
@@ -209,7 +215,7 @@ describe('money under any story', () => {
                   : answer.code;
             expect(told).toBe(ledger.take(requestId, key, fixed, rate, asked, least));
           } else if (say === 'start') {
-            const answer = await money.start(requestId, { tpm: OUTSIDE_WINDOWS });
+            const answer = await money.start(requestId, { keyId: hold?.key ?? 'k0', campaignId: hold?.campaign ?? 'c0', tpm: OUTSIDE_WINDOWS });
             if (answer.code === 'wait') continue; // A deferral just before froze the lane for a millisecond.
             expect(answer.code === 'started' ? `started ${answer.attempt}` : answer.code === 'ended' ? `ended ${answer.state}` : answer.code).toBe(
               ledger.start(requestId),

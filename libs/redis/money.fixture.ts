@@ -3,10 +3,12 @@ import type { Redis } from 'ioredis';
 import { startRedisServer } from '#libs/stack/redis-server.js';
 import { AccountStore, type CampaignProjection, type KeyProjection } from './account.store.js';
 import { moneyConnection, whenReady } from './connection.js';
-import { HoldStore, type EndAnswer, type EndRequest, type HoldAnswer, type HoldRequest, type StartAnswer } from './hold.store.js';
+import { HoldStore } from './hold.store.js';
+import type { EndAnswer, EndRequest, HoldAnswer, HoldBounds, HoldRequest, StartAnswer } from './hold.types.js';
+import { Door } from './door.js';
 import { redisKeys } from './keys.js';
 
-export const BOUNDS = { journalEntries: 100_000, operatorDayNano: undefined as bigint | undefined };
+export const BOUNDS: HoldBounds = { journalEntries: 100_000, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
 
 /** A real Redis with the stores that move money over it, and short words for what tests say often. */
 export class Money {
@@ -38,7 +40,7 @@ export class Money {
   /** An empty Redis, open for calls. */
   async reset(): Promise<void> {
     await this.redis.flushall();
-    await this.redis.set(redisKeys.epoch, '1');
+    await new Door(this.redis).set('open', 1);
   }
 
   campaign(changes: Partial<CampaignProjection> = {}) {
@@ -73,7 +75,7 @@ export class Money {
   }
 
   /** By default: 10 tokens in, 90 out at most; 100 fixed and 10 a token, so that it holds 1,000. */
-  take(requestId: string, changes: Partial<HoldRequest> = {}, bounds: Partial<typeof BOUNDS> = {}): Promise<HoldAnswer> {
+  take(requestId: string, changes: Partial<HoldRequest> = {}, bounds: Partial<HoldBounds> = {}): Promise<HoldAnswer> {
     return this.holds.take(
       {
         requestId,
@@ -95,8 +97,8 @@ export class Money {
     );
   }
 
-  start(requestId: string, changes: Partial<{ lane: string; tokens: number; rpm: number; tpm: number; nonce: string }> = {}): Promise<StartAnswer> {
-    return this.holds.start({ requestId, lane: 'lane', tokens: 100, rpm: 0, tpm: 0, nonce: randomUUID(), ...changes });
+  start(requestId: string, changes: Partial<Parameters<HoldStore['start']>[0]> = {}): Promise<StartAnswer> {
+    return this.holds.start({ requestId, keyId: 'k', campaignId: 'c', lane: 'lane', tokens: 100, rpm: 0, tpm: 0, nonce: randomUUID(), ...changes });
   }
 
   end(requestId: string, transition: EndRequest['transition'], changes: Partial<EndRequest> = {}): Promise<EndAnswer> {
@@ -118,14 +120,14 @@ export class Money {
     return { spent: Number(spent ?? 0), held: Number(held ?? 0) };
   }
 
-  /** Key, campaign and operator's day must always say the same, where one key is all there is. */
+  /** Key, campaign, operator's day and total must always say the same, where one key is all there is. */
   async balances(): Promise<{ spent: number; held: number }[]> {
-    return Promise.all([redisKeys.key('k'), redisKeys.campaign('c'), await this.today()].map((hash) => this.balance(hash)));
+    return Promise.all([redisKeys.key('k'), redisKeys.campaign('c'), await this.today(), redisKeys.operatorTotal].map((hash) => this.balance(hash)));
   }
 
   async today(): Promise<string> {
     const [seconds] = await this.redis.time();
-    return redisKeys.operatorDayPrefix + Math.floor(Number(seconds) / 86_400);
+    return redisKeys.operatorPrefix + Math.floor(Number(seconds) / 86_400);
   }
 
   async journal(): Promise<Record<string, string>[]> {

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { LEASE_MS } from './hold.store.js';
+import { LEASE_MS } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { Money } from './money.fixture.js';
 
@@ -134,7 +134,7 @@ describe('a call that the upstream refused without doing work', () => {
     await money.take('other', { maxWaitMs: 120_000 });
     expect(await defer(1, 20_000)).toBe(true);
     expect(await state()).toBe('held');
-    expect(await money.balances()).toEqual(Array(3).fill({ spent: 0, held: 2_000 }));
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 2_000 }));
     const answer = await money.start('other');
     expect(answer.code).toBe('wait');
     expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(19_000);

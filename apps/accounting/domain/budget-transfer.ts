@@ -1,3 +1,4 @@
+import { periodOfDate } from './period.js';
 import { campaignAccount, keyAccount, OPERATOR, type Transfer } from './transfer.js';
 
 interface BudgetChange {
@@ -35,6 +36,8 @@ function move(
       keyId: what.keyId,
       campaignId,
       at,
+      period: periodOfDate(at),
+      budgetDay: null,
       detail: {},
       journalId: null,
       entries: [

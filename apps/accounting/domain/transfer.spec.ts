@@ -1,10 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import type { JournalEvent } from '#libs/contracts/journal.js';
 import { campaignBudgetTransfers, keyBudgetTransfers } from './budget-transfer.js';
-import { transferOf, type Transfer } from './transfer.js';
+import { transferOf, type MoneyEvent, type Transfer } from './transfer.js';
 
-const event = (changes: Partial<JournalEvent>): JournalEvent => ({
+const event = (changes: Partial<MoneyEvent>): MoneyEvent => ({
   kind: 'hold',
   request: 'r',
   key: 'k',
@@ -12,6 +11,8 @@ const event = (changes: Partial<JournalEvent>): JournalEvent => ({
   amount: '1000',
   paid: '0',
   absorbed: '0',
+  day: 20_780,
+  attempt: 0,
   at_ms: 1_763_876_480_000,
   detail: '{}',
   ...changes,
@@ -76,7 +77,7 @@ describe('the booking of a journal event', () => {
   it('always sums to zero, without empty entries, one for each account', () => {
     fc.assert(
       fc.property(call, fc.constantFrom('hold', 'post', 'void', 'presume', 'correct'), (amounts, kind) => {
-        const transfer = transferOf(event({ ...amounts, kind: kind as JournalEvent['kind'] }), null);
+        const transfer = transferOf(event({ ...amounts, kind: kind as MoneyEvent['kind'] }), null);
         expect(sum([transfer])).toBe(0n);
         expect(transfer.entries.every(({ amountNano }) => amountNano !== 0n)).toBe(true);
         expect(new Set(transfer.entries.map(({ account }) => account)).size).toBe(transfer.entries.length);

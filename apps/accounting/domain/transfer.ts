@@ -1,4 +1,5 @@
 import type { JournalEvent } from '#libs/contracts/journal.js';
+import { periodOfRequest } from './period.js';
 
 export const OPERATOR = 'operator';
 export const INFLIGHT = 'inflight';
@@ -8,7 +9,9 @@ export const UPSTREAM = 'upstream:openai';
 export const campaignAccount = (campaignId: string): string => `campaign:${campaignId}`;
 export const keyAccount = (keyId: string): string => `key:${keyId}`;
 
-export type TransferKind = 'fund' | 'grant' | 'return' | JournalEvent['kind'];
+/** What moves money; an attempt does not. */
+export type MoneyEvent = JournalEvent & { kind: Exclude<JournalEvent['kind'], 'dispatch' | 'defer'> };
+export type TransferKind = 'fund' | 'grant' | 'return' | 'expire' | MoneyEvent['kind'];
 
 /** Nano-dollars that an account gains, or loses where negative. */
 export interface Entry {
@@ -24,6 +27,10 @@ export interface Transfer {
   keyId: string | null;
   campaignId: string;
   at: Date;
+  /** The month that the ledger keeps it in, `YYYY-MM-01`. */
+  period: string;
+  /** The day of the operator's budget, `YYYY-MM-DD`; null where no call is meant, or nobody knows. */
+  budgetDay: string | null;
   detail: Record<string, unknown>;
   journalId: string | null;
   entries: Entry[];
@@ -36,7 +43,7 @@ const AMOUNT_MAX = 2n ** 63n - 1n;
  * The booking of one journal event.
  * @throws RangeError or SyntaxError where the event cannot be booked: no such date, an amount beyond any account, a detail that is no JSON
  */
-export function transferOf(event: JournalEvent, journalId: string | null): Transfer {
+export function transferOf(event: MoneyEvent, journalId: string | null): Transfer {
   const amount = amountOf(event.amount);
   const paid = amountOf(event.paid);
   const absorbed = amountOf(event.absorbed);
@@ -47,6 +54,8 @@ export function transferOf(event: JournalEvent, journalId: string | null): Trans
     keyId: event.key,
     campaignId: event.campaign,
     at: dateOf(event.at_ms),
+    period: periodOfRequest(event.request),
+    budgetDay: event.day > 0 ? dayOf(event.day) : null,
     detail: detailOf(event.detail),
     journalId,
     entries: entriesOf(event.kind, keyAccount(event.key), amount, paid, absorbed).filter(({ amountNano }) => amountNano !== 0n),
@@ -54,11 +63,11 @@ export function transferOf(event: JournalEvent, journalId: string | null): Trans
 }
 
 /** What a call ended with is one booking, whatever it was; a correction follows a presumption. */
-function idSuffix(kind: JournalEvent['kind']): string {
+function idSuffix(kind: MoneyEvent['kind']): string {
   return kind === 'hold' || kind === 'correct' ? kind : 'end';
 }
 
-function entriesOf(kind: JournalEvent['kind'], key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
+function entriesOf(kind: MoneyEvent['kind'], key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
   switch (kind) {
     case 'hold':
       return [
@@ -97,6 +106,33 @@ function dateOf(atMs: number): Date {
   const date = new Date(atMs);
   if (Number.isNaN(date.getTime())) throw new RangeError(`${atMs} ms is no point in time`);
   return date;
+}
+
+const DAY_MS = 86_400_000;
+const dayOf = (day: number): string => new Date(day * DAY_MS).toISOString().slice(0, 10);
+
+/** Which call was sent, or refused without work, at which attempt. */
+export interface Attempt {
+  requestId: string;
+  attempt: number;
+  kind: 'dispatch' | 'defer';
+  period: string;
+  at: Date;
+}
+
+/** @throws RangeError where the event's time is no point in time */
+export function attemptOf(event: JournalEvent & { kind: 'dispatch' | 'defer' }): Attempt {
+  return { requestId: event.request, attempt: event.attempt, kind: event.kind, period: periodOfRequest(event.request), at: dateOf(event.at_ms) };
+}
+
+/** What a transfer does to the spend and the holds of its key, its campaign and the operator. */
+export function effectOf({ entries }: Transfer): { spentNano: bigint; heldNano: bigint } {
+  let [spentNano, heldNano] = [0n, 0n];
+  for (const { account, amountNano } of entries) {
+    if (account === INFLIGHT) heldNano += amountNano;
+    else if (account === ABSORBED || account === UPSTREAM) spentNano += amountNano;
+  }
+  return { spentNano, heldNano };
 }
 
 function detailOf(text: string): Record<string, unknown> {

@@ -3,27 +3,32 @@ import type { TransferKind } from '../domain/transfer.js';
 
 @Entity({ schema: 'ledger', name: 'transfers' })
 @Index('transfers_key_idx', ['keyId', 'at', 'id'])
-@Index('transfers_campaign_idx', ['campaignId', 'at', 'id'])
-@Index('transfers_request_idx', ['requestId'])
-@Index('transfers_hold_idx', ['at'], { where: `kind = 'hold'::text` })
+@Index('transfers_at_idx', ['at'])
 export class LedgerTransfer {
-  @PrimaryColumn('text', { primaryKeyConstraintName: 'transfers_pkey' })
+  @PrimaryColumn('text', { primaryKeyConstraintName: 'transfers_pkey', collation: 'C' })
   id!: string;
+
+  /** The month of the partition. */
+  @PrimaryColumn('date', { primaryKeyConstraintName: 'transfers_pkey' })
+  period!: string;
 
   @Column('text')
   kind!: TransferKind;
 
-  @Column('text', { name: 'request_id', nullable: true })
+  @Column({ type: 'text', name: 'request_id', nullable: true, collation: 'C' })
   requestId!: string | null;
 
-  @Column('text', { name: 'key_id', nullable: true })
+  @Column({ type: 'text', name: 'key_id', nullable: true, collation: 'C' })
   keyId!: string | null;
 
-  @Column('text', { name: 'campaign_id' })
+  @Column({ type: 'text', name: 'campaign_id', collation: 'C' })
   campaignId!: string;
 
   @Column('timestamp with time zone', { precision: 3 })
   at!: Date;
+
+  @Column('date', { name: 'budget_day', nullable: true })
+  budgetDay!: string | null;
 
   @Column('jsonb')
   detail!: Record<string, unknown>;

@@ -14,3 +14,22 @@ local function balance(hash)
   local fields = redis.call('HMGET', hash, 'budget', 'spent', 'held')
   return (tonumber(fields[1]) or 0), (tonumber(fields[2]) or 0), (tonumber(fields[3]) or 0)
 end
+
+-- What the door says to a caller who talks to this run of Redis: open · settling · closed. A restarted Redis has another
+-- run id, so it is closed until accounting has vetted what it came back with.
+local function door(epoch, run)
+  local value = redis.call('GET', epoch)
+  if not value then return 'closed' end
+  local phase, vetted = value:match('^(%a+) (%S+)')
+  return vetted == run and phase or 'closed'
+end
+
+-- Every level that a call counts against. The operator's two are kept whether or not a budget is set for them.
+local function levels_of(key, campaign, operator_prefix, day)
+  return { key, campaign, operator_prefix .. day, operator_prefix .. 'total' }
+end
+
+-- A day's balances are needed for as long as its calls may end or be corrected.
+local function keep_day(operator_prefix, day)
+  redis.call('PEXPIRE', operator_prefix .. day, 259200000)
+end

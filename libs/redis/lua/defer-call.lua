@@ -1,21 +1,25 @@
+#!lua flags=allow-oom
 --[[
   The upstream refused a dispatched call without doing work: dispatched → held, and the lane is frozen for as long as it asked.
   The lane's reservation stays: a refused request counts against the limits too (OpenAI, "Rate limits").
 
-  KEYS: 1 hold  2 leases  3 lane window
-  ARGV: 1 request id  2 attempt that was refused  3 freeze (ms)  4 lease (ms)
-  Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched
+  KEYS: 1 epoch  2 hold  3 leases  4 lane window  5 journal
+  ARGV: 1 request id  2 attempt that was refused  3 freeze (ms)  4 lease (ms)  5 run id of Redis
+  Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched · −1 the door is closed
 ]]
 --@include common
-local hold = redis.call('HMGET', KEYS[1], 'state', 'attempt')
+if door(KEYS[1], ARGV[5]) == 'closed' then return -1 end
+local hold = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'key', 'campaign', 'amount', 'day')
 if hold[1] == 'held' and hold[2] == ARGV[2] and hold[2] ~= '0' then return 1 end
 if hold[1] ~= 'dispatched' or hold[2] ~= ARGV[2] then return 0 end
 local now = now_milliseconds()
 local until_ms = now + tonumber(ARGV[3])
-if until_ms > (tonumber(redis.call('HGET', KEYS[3], 'frozen_until_ms')) or 0) then
-  redis.call('HSET', KEYS[3], 'frozen_until_ms', int(until_ms))
-  redis.call('PEXPIRE', KEYS[3], math.max(tonumber(ARGV[3]), redis.call('PTTL', KEYS[3])))
+if until_ms > (tonumber(redis.call('HGET', KEYS[4], 'frozen_until_ms')) or 0) then
+  redis.call('HSET', KEYS[4], 'frozen_until_ms', int(until_ms))
+  redis.call('PEXPIRE', KEYS[4], math.max(tonumber(ARGV[3]), redis.call('PTTL', KEYS[4])))
 end
-redis.call('HSET', KEYS[1], 'state', 'held')
-redis.call('ZADD', KEYS[2], int(now + tonumber(ARGV[4])), ARGV[1])
+redis.call('HSET', KEYS[2], 'state', 'held')
+redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[4])), ARGV[1])
+redis.call('XADD', KEYS[5], '*', 'kind', 'defer', 'request', ARGV[1], 'key', hold[3], 'campaign', hold[4],
+  'amount', hold[5], 'paid', '0', 'absorbed', '0', 'attempt', hold[2], 'day', hold[6], 'at_ms', int(now))
 return 1

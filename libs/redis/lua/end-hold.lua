@@ -1,36 +1,58 @@
+#!lua flags=allow-oom
 --[[
   Ends a hold, moves the money, journals it, and answers the visitor, all in one step. The only place that knows the
-  transitions. Idempotent: a repeat changes nothing and returns the first outcome.
+  terminal transitions. Idempotent: a repeat changes nothing and returns the first outcome.
 
     post     held? no · dispatched → posted · presumed → posted with a correcting refund
-    void     held → voided · dispatched → voided (the caller knows that the upstream did no work)
+    void     held → voided · dispatched → voided (the caller knows that the upstream did no work) · presumed → voided, all of it refunded
     cancel   held → voided · dispatched: left to whoever runs it (`running`)
     presume  held → voided · dispatched → presumed (nobody saw the end: the bound is booked until a report corrects it)
     expire   like presume, if the lease has really run out
 
-  The visitor pays at most the held amount; what is beyond it is the operator's (absorbed).
+  The visitor pays at most the held amount; what is beyond it is the operator's (absorbed). A worker names its attempt: a
+  hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
-  KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream
+  KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream  10 epoch
+        11 operator's levels, without the day
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
         6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
-        11 retention of a presumed hold (ms)
+        11 retention of a presumed hold (ms)  12 run id of Redis
+        13 attempt of the worker that speaks (0: not a worker)  14 its held amount (nano)  15 its day
+        16 key id  17 campaign id
+        18 what an idempotent repeat is answered with: '' nothing · 'reply' the reply payload · else a payload of its own
+        19 life of an idempotency record (ms)
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
-    outcome: applied · repeated · corrected · running · missing · leased · refused
+    outcome: applied · repeated · corrected · running · missing · leased · refused · recovering
 ]]
 --@include common
 --@include window
-local hold = redis.call('HMGET', KEYS[1], 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day')
+--@include adopt
+local FIELDS = { 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day',
+  'restored', 'idempotency' }
+local phase = door(KEYS[10], ARGV[12])
+if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
+local transition, cost, attempt = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
+local now = now_milliseconds()
+local hold = redis.call('HMGET', KEYS[1], unpack(FIELDS))
+if not hold[1] and attempt > 0 and (transition == 'post' or transition == 'presume') then
+  adopt_hold(KEYS[1], KEYS[2], KEYS[3], KEYS[11], KEYS[4], ARGV[1], ARGV[16], ARGV[17], tonumber(ARGV[14]), ARGV[15], ARGV[13], now)
+  journal_dispatch(KEYS[4], ARGV[1], ARGV[16], ARGV[17], redis.call('HGET', KEYS[1], 'amount'), ARGV[15], ARGV[13], now)
+  hold = redis.call('HMGET', KEYS[1], unpack(FIELDS))
+end
 local state = hold[1]
 if not state then return { 'missing', '', '0', '0', '0' } end
 -- The caller names the accounts, the hold knows them: money must not move elsewhere.
 if KEYS[2]:sub(-#hold[2]) ~= hold[2] or KEYS[3]:sub(-#hold[3]) ~= hold[3] then return redis.error_reply('ERR the hold belongs to another key or campaign') end
-local transition, cost = ARGV[2], tonumber(ARGV[3])
 local amount = tonumber(hold[4])
+if state == 'held' and hold[12] and attempt > 0 then
+  journal_dispatch(KEYS[4], ARGV[1], hold[2], hold[3], int(amount), hold[11], ARGV[13], now)
+  state = 'dispatched'
+end
 -- An error in mid-script keeps what was written before it, so whatever could raise one is settled before the money moves.
 local used = math.floor(tonumber(ARGV[4]) or -1)
 if not (used >= 0 and used < 9007199254740992) then used = -1 end
-local now = now_milliseconds()
+local levels = levels_of(KEYS[2], KEYS[3], KEYS[11], hold[11])
 
 local function answer(outcome, paid, absorbed)
   local budget, spent, held = balance(KEYS[2])
@@ -44,24 +66,41 @@ end
 
 local function journal(kind, paid, absorbed)
   redis.call('XADD', KEYS[4], '*', 'kind', kind, 'request', ARGV[1], 'key', hold[2], 'campaign', hold[3],
-    'amount', int(amount), 'paid', int(paid), 'absorbed', int(absorbed), 'at_ms', int(now), 'detail', ARGV[5])
+    'amount', int(amount), 'paid', int(paid), 'absorbed', int(absorbed), 'day', hold[11], 'at_ms', int(now), 'detail', ARGV[5])
 end
 
-if state == 'presumed' and transition == 'post' then
-  local refund = amount - math.min(cost, amount)
-  local absorbed = math.max(0, cost - amount)
-  state = 'posted'
-  for _, level in ipairs({ KEYS[2], KEYS[3], hold[11] }) do redis.call('HINCRBY', level, 'spent', int(-refund)) end
-  redis.call('HSET', KEYS[1], 'state', state, 'paid', int(amount - refund), 'absorbed', int(absorbed))
-  journal('correct', amount - refund, absorbed)
-  return answer('corrected', amount - refund, absorbed)
+-- A call that cost nothing may be sent again under the same idempotency key, unless its answer is worth keeping.
+local function keep_answer()
+  local record = hold[13]
+  if not record or redis.call('HGET', record, 'request') ~= ARGV[1] then return end
+  if ARGV[18] ~= '' then
+    redis.call('HSET', record, 'state', 'answered', 'answer', ARGV[18] == 'reply' and ARGV[6] or ARGV[18])
+    redis.call('PEXPIRE', record, ARGV[19])
+  elseif state == 'voided' then
+    redis.call('DEL', record)
+  else
+    redis.call('HSET', record, 'state', 'unanswered')
+  end
+end
+
+if state == 'presumed' and (transition == 'post' or transition == 'void') then
+  local paid = transition == 'post' and math.min(cost, amount) or 0
+  local absorbed = transition == 'post' and cost - paid or 0
+  state = transition == 'post' and 'posted' or 'voided'
+  for _, level in ipairs(levels) do redis.call('HINCRBY', level, 'spent', int(paid - amount)) end
+  keep_day(KEYS[11], hold[11])
+  redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
+  journal('correct', paid, absorbed)
+  keep_answer()
+  return answer('corrected', paid, absorbed)
 end
 if state == 'posted' or state == 'voided' or state == 'presumed' then
   return answer('repeated', tonumber(hold[5]) or 0, tonumber(hold[10]) or 0)
 end
 if transition == 'cancel' and state == 'dispatched' then return answer('running', 0, 0) end
 if transition == 'post' and state == 'held' then return answer('refused', 0, 0) end
-if transition == 'expire' and (tonumber(redis.call('ZSCORE', KEYS[5], ARGV[1])) or 0) > now then return answer('leased', 0, 0) end
+-- While the door settles, those who are alive have not all been heard yet.
+if transition == 'expire' and (phase == 'settling' or (tonumber(redis.call('ZSCORE', KEYS[5], ARGV[1])) or 0) > now) then return answer('leased', 0, 0) end
 
 local kind = 'void'
 local paid, absorbed = 0, 0
@@ -76,7 +115,7 @@ else
   state = 'voided'
 end
 
-for _, level in ipairs({ KEYS[2], KEYS[3], hold[11] }) do
+for _, level in ipairs(levels) do
   redis.call('HINCRBY', level, 'held', int(-amount))
   if paid > 0 then redis.call('HINCRBY', level, 'spent', int(paid)) end
 end
@@ -94,4 +133,5 @@ redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
 redis.call('DEL', KEYS[8])
 journal(kind, paid, absorbed)
+keep_answer()
 return answer('applied', paid, absorbed)

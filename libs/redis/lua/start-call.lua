@@ -1,9 +1,10 @@
 --[[
-  Reserves the lane's capacity and records the dispatch, in one step: held → dispatched, before the socket opens.
+  Reserves the lane's capacity, records the dispatch and journals it, in one step: held → dispatched, before the socket opens.
   A caller whose answer was lost asks again with its nonce, before it sent anything, and hears `started` again.
 
-  KEYS: 1 hold  2 leases  3 lane window
+  KEYS: 1 epoch  2 hold  3 leases  4 lane window  5 journal  6 key  7 campaign
   ARGV: 1 request id  2 tokens to reserve  3 lane rpm (0: unlimited)  4 lane tpm (0: unlimited)  5 lease (ms)  6 nonce of the caller
+        7 run id of Redis
   Output: { code, … }
     started    attempt, now
     wait       ms until the lane has room
@@ -11,26 +12,38 @@
                waits has voided the hold
     too_large  - larger than the lane's whole limit
     ended      state - the hold is dispatched already or ended: nothing may be sent
+    invalid    - the key was revoked or has expired while the call waited, or its campaign was closed
+    suspended  - the key was suspended while the call waited
+    recovering - the door is not open
 ]]
 --@include common
 --@include window
-local hold = redis.call('HMGET', KEYS[1], 'state', 'deadline_ms', 'attempt', 'nonce')
+if door(KEYS[1], ARGV[7]) ~= 'open' then return { 'recovering' } end
+local hold = redis.call('HMGET', KEYS[2], 'state', 'deadline_ms', 'attempt', 'nonce', 'key', 'campaign', 'amount', 'day')
 if hold[1] == 'dispatched' and hold[4] == ARGV[6] then return { 'started', hold[3], int(now_milliseconds()) } end
 if hold[1] ~= 'held' then return { 'ended', hold[1] or 'missing' } end
 local now = now_milliseconds()
-local deadline = tonumber(hold[2])
+
+local key = redis.call('HMGET', KEYS[6], 'status', 'expires_ms')
+local expires = tonumber(key[2]) or 0
+if not key[1] or key[1] == 'revoked' or (expires > 0 and expires <= now) or redis.call('HGET', KEYS[7], 'status') ~= 'active' then return { 'invalid' } end
+if key[1] == 'suspended' then return { 'suspended' } end
 
 local tokens, rpm, tpm = tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4])
 if tpm > 0 and tokens > tpm then return { 'too_large' } end
-local frozen = (tonumber(redis.call('HGET', KEYS[3], 'frozen_until_ms')) or 0) - now
-local window = window_advance(KEYS[3], now)
-local wait = math.max(frozen, window_wait(KEYS[3], window, now, rpm, tpm, 1, tokens))
+local frozen = (tonumber(redis.call('HGET', KEYS[4], 'frozen_until_ms')) or 0) - now
+local window = window_advance(KEYS[4], now)
+local wait = math.max(frozen, window_wait(KEYS[4], window, now, rpm, tpm, 1, tokens))
 if wait > 0 then
-  return { now + wait > deadline and 'late' or 'wait', int(wait) }
+  -- A restored hold knows no deadline: it waits for as long as somebody renews its lease.
+  local deadline = tonumber(hold[2])
+  return { deadline and now + wait > deadline and 'late' or 'wait', int(wait) }
 end
 
-window_add(KEYS[3], window, 1, tokens)
+window_add(KEYS[4], window, 1, tokens)
 local attempt = (tonumber(hold[3]) or 0) + 1
-redis.call('HSET', KEYS[1], 'state', 'dispatched', 'attempt', attempt, 'nonce', ARGV[6], 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
-redis.call('ZADD', KEYS[2], int(now + tonumber(ARGV[5])), ARGV[1])
+redis.call('HSET', KEYS[2], 'state', 'dispatched', 'attempt', attempt, 'nonce', ARGV[6], 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
+redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[5])), ARGV[1])
+redis.call('XADD', KEYS[5], '*', 'kind', 'dispatch', 'request', ARGV[1], 'key', hold[5], 'campaign', hold[6],
+  'amount', hold[7], 'paid', '0', 'absorbed', '0', 'attempt', int(attempt), 'day', hold[8], 'at_ms', int(now))
 return { 'started', tostring(attempt), int(now) }

@@ -1,0 +1,43 @@
+import { beforeEach, describe, expect, it } from '@jest/globals';
+import { insist } from './insist.js';
+
+describe('insisting', () => {
+  let attempts: number[];
+  const begun = (): number => attempts[0]!;
+  /** Fails so often, then succeeds; notes when it was tried. */
+  const work = (failures: number) => async (): Promise<string> => {
+    attempts.push(Math.round(performance.now()));
+    if (attempts.length <= failures) throw new Error(`failure ${attempts.length}`);
+    return 'done';
+  };
+
+  beforeEach(() => {
+    attempts = [];
+  });
+
+  it('does once what succeeds at once', async () => {
+    expect(await insist(0, work(0))).toBe('done');
+    expect(attempts).toHaveLength(1);
+  });
+
+  it('tries again with growing pauses until it is done', async () => {
+    expect(await insist(10_000, work(3))).toBe('done');
+    const pauses = attempts.slice(1).map((atMs, index) => atMs - attempts[index]!);
+    expect(pauses).toHaveLength(3);
+    for (const [index, leastMs] of [50, 100, 200].entries()) {
+      expect(pauses[index]).toBeGreaterThanOrEqual(leastMs - 5);
+      expect(pauses[index]).toBeLessThan(leastMs + 100);
+    }
+  });
+
+  it('gives up with the last error before its patience would be over, and leaves nothing behind', async () => {
+    await expect(insist(300, work(Infinity))).rejects.toThrow('failure 3');
+    expect(performance.now() - begun()).toBeLessThan(300);
+    expect(attempts).toHaveLength(3);
+  });
+
+  it('never tries again without patience', async () => {
+    await expect(insist(0, work(1))).rejects.toThrow('failure 1');
+    expect(attempts).toHaveLength(1);
+  });
+});

@@ -1,0 +1,24 @@
+import { createHash, createHmac } from 'node:crypto';
+import { DaypassError } from '#libs/contracts/errors.js';
+
+export interface Idempotency {
+  nameHash: string;
+  /** Keyed: a plain hash of a prompt could be guessed. */
+  fingerprint: string;
+}
+
+/**
+ * Reads the header `Idempotency-Key`; undefined where there is none. `asked` is what a repeat has to ask for again, as parsed JSON.
+ * @throws DaypassError when the header is not 1 to 255 printable ASCII characters
+ */
+export function idempotencyOf(header: string | string[] | undefined, asked: unknown, pepper: Buffer): Idempotency | undefined {
+  if (header === undefined) return undefined;
+  const name = String(header);
+  if (!/^[\x20-\x7e]{1,255}$/.test(name)) {
+    throw new DaypassError('invalid_request', 'The header Idempotency-Key must be 1 to 255 printable ASCII characters.', { param: 'idempotency-key' });
+  }
+  return {
+    nameHash: createHash('sha256').update(name).digest('base64url'),
+    fingerprint: createHmac('sha256', pepper).update(JSON.stringify(asked)).digest('base64url'),
+  };
+}

@@ -1,0 +1,348 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import OpenAI from 'openai';
+import { formatUsd, parseUsd } from '#libs/money/nano.js';
+import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { booksAtRest, errorOf } from './at-rest.js';
+import { UpstreamHands } from './upstream-hands.js';
+
+const model = 'gpt-5.4-mini';
+const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Say hello' }];
+const OUTPUT_NANO = 4_500n;
+const INPUT_NANO = 750n;
+/** DAYPASS_MIN_OUTPUT_TOKENS unless it is set. */
+const LEAST_TOKENS = 16n;
+
+/** What is held for the input of a call that says hello: learned from the refusal of a poor key. */
+async function inputNanoOf(daypass: Daypass): Promise<bigint> {
+  const poor = await daypass.createKey({ key: { budget_usd: '0.000001' } });
+  const client = new OpenAI({ apiKey: poor.key, baseURL: daypass.baseUrl });
+  const { error } = await errorOf(client.chat.completions.create({ model, messages, max_tokens: 100 }));
+  return parseUsd((error as { daypass: { needed_usd: string } }).daypass.needed_usd) - LEAST_TOKENS * OUTPUT_NANO;
+}
+
+function chatWith(daypass: Daypass, key: TestKey) {
+  const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
+  return (maxTokens: number, { seed = 0, waitMs, signal }: { seed?: number; waitMs?: number; signal?: AbortSignal } = {}) =>
+    client.chat.completions
+      .create(
+        { model, messages, max_tokens: maxTokens, seed },
+        { ...(waitMs === undefined ? {} : { headers: { 'x-daypass-max-wait-ms': String(waitMs) } }), ...(signal ? { signal } : {}) },
+      )
+      .withResponse();
+}
+
+const seedsOf = (hands: UpstreamHands): unknown[] => hands.calls.map((call) => call.body.seed);
+const MOMENT_MS = 400;
+
+describe('a call whose money is held by running ones', () => {
+  let daypass: Daypass;
+  let redis: Redis;
+  let hands: UpstreamHands;
+  let inputNano: bigint;
+  const boundOf = (maxTokens: number): bigint => inputNano + BigInt(maxTokens) * OUTPUT_NANO;
+  /** A key with money for calls of so many output tokens at once, and a little more. */
+  const keyFor = (caps: number[], moreNano = 0n) => daypass.createKey({ key: { budget_usd: usdFor(caps, moreNano) } });
+  const usdFor = (caps: number[], moreNano = 0n): string => formatUsd(caps.reduce((sum, cap) => sum + boundOf(cap), moreNano));
+
+  beforeAll(async () => {
+    daypass = await startDaypass();
+    redis = new Redis(daypass.redisUrl);
+    inputNano = await inputNanoOf(daypass);
+  }, 60_000);
+  afterAll(async () => {
+    redis?.disconnect();
+    await daypass?.stop();
+  });
+  beforeEach(() => {
+    daypass.rehearsal.reset();
+    hands = new UpstreamHands(daypass);
+  });
+
+  it('waits for them, and those who wait are served in order of arrival', async () => {
+    const chat = chatWith(daypass, await keyFor([100], 400_000n));
+    const running = chat(100);
+    await hands.came(1);
+    const waiting = [];
+    for (let seed = 1; seed <= 15; seed++) {
+      waiting.push(chat(100, { seed }));
+      await sleep(30);
+    }
+    await sleep(MOMENT_MS);
+    expect(hands.calls).toHaveLength(1);
+    const begun = Date.now();
+    hands.endAll(1);
+    await Promise.all([running, ...waiting]);
+    expect(seedsOf(hands)).toEqual(Array.from({ length: 16 }, (_, index) => index));
+    // Each wakes the next: nobody waited for a clock.
+    expect(Date.now() - begun).toBeLessThan(15 * 190);
+    expect(hands.calls.every(({ body }) => body.max_tokens === 100)).toBe(true);
+    await booksAtRest(daypass);
+  });
+
+  it('does not wait when it may not (x-daypass-max-wait-ms: 0), and says what is held', async () => {
+    const chat = chatWith(daypass, await keyFor([100]));
+    const running = chat(100);
+    await hands.came(1);
+    const begun = Date.now();
+    const error = await errorOf(chat(100, { waitMs: 0 }));
+    expect(Date.now() - begun).toBeLessThan(1_000);
+    expect(error).toMatchObject({
+      status: 429,
+      code: 'insufficient_quota',
+      error: {
+        daypass: { level: 'key', free_usd: '0.00', held_usd: formatUsd(boundOf(100)), needed_usd: formatUsd(boundOf(Number(LEAST_TOKENS))) },
+      },
+    });
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(error.message).toContain(`$${formatUsd(boundOf(100))} is held by running calls`);
+    hands.endAll(1);
+    await running;
+  });
+
+  it('is refused as soon as they have spent what it would have needed', async () => {
+    const chat = chatWith(daypass, await keyFor([100]));
+    const running = chat(100);
+    await hands.came(1);
+    const waiting = errorOf(chat(100));
+    await sleep(MOMENT_MS);
+    const begun = Date.now();
+    hands.endAll(100);
+    expect(await waiting).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'key', held_usd: '0.00' } } });
+    expect(Date.now() - begun).toBeLessThan(1_000);
+    await running;
+    expect(hands.calls).toHaveLength(1);
+  });
+
+  it('takes what is free at the end of its wait, with a shorter answer', async () => {
+    const chat = chatWith(daypass, await keyFor([100, 40]));
+    const running = chat(100);
+    await hands.came(1);
+    const begun = Date.now();
+    const waiting = chat(100, { waitMs: 1_000 });
+    await hands.came(2);
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(1_000);
+    expect(hands.calls[1]?.body.max_tokens).toBe(40);
+    hands.endAll(1);
+    const { response } = await waiting;
+    expect(response.headers.get('x-daypass-output-cap')).toBe('40');
+    expect((await running).response.headers.get('x-daypass-output-cap')).toBeNull();
+  });
+
+  it('is refused at the end of its wait when not even the shortest answer is free', async () => {
+    const chat = chatWith(daypass, await keyFor([100], boundOf(Number(LEAST_TOKENS)) - 1n));
+    const running = chat(100);
+    await hands.came(1);
+    const begun = Date.now();
+    const error = await errorOf(chat(100, { waitMs: 1_000 }));
+    expect(Date.now() - begun).toBeGreaterThanOrEqual(1_000);
+    expect(Date.now() - begun).toBeLessThan(2_000);
+    expect(error).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'key', held_usd: formatUsd(boundOf(100)) } } });
+    hands.endAll(1);
+    await running;
+  });
+
+  it('leaves nothing behind when its visitor hangs up, and the next is served', async () => {
+    const key = await keyFor([100], 100_000n);
+    const chat = chatWith(daypass, key);
+    const running = chat(100);
+    await hands.came(1);
+    const hangUp = new AbortController();
+    const leaver = errorOf(chat(100, { seed: 1, signal: hangUp.signal }));
+    await sleep(50);
+    const next = chat(100, { seed: 2 });
+    await sleep(MOMENT_MS);
+    expect(await redis.keys('{dp}:body:*')).toHaveLength(3);
+    hangUp.abort();
+    expect(await leaver).toBeInstanceOf(OpenAI.APIUserAbortError);
+    await sleep(MOMENT_MS);
+    expect(await redis.keys('{dp}:body:*')).toHaveLength(2);
+    expect(await redis.zcard('{dp}:leases')).toBe(1);
+    hands.endAll(1);
+    await Promise.all([running, next]);
+    expect(seedsOf(hands)).toEqual([0, 2]);
+    await booksAtRest(daypass);
+    expect(await redis.keys('{dp}:body:*')).toEqual([]);
+  });
+
+  it('hears of it at once when its key is revoked while it waits', async () => {
+    const key = await keyFor([100]);
+    const chat = chatWith(daypass, key);
+    const running = chat(100);
+    await hands.came(1);
+    const waiting = errorOf(chat(100));
+    await sleep(MOMENT_MS);
+    await daypass.admin(`/admin/v1/keys/${key.id}/revoke`, { method: 'POST', body: {} });
+    expect(await waiting).toMatchObject({ status: 401, code: 'invalid_api_key' });
+    hands.endAll(1);
+    await running;
+  });
+
+  it("waits for the campaign's money too, and holds up nobody whose money is free", async () => {
+    const first = await daypass.createKey({ campaign: { budget_usd: usdFor([100], 200_000n) } });
+    const second = await daypass.createKey({ campaign: first.campaign });
+    const [chat, sister, stranger] = [first, second, await keyFor([100])].map((key) => chatWith(daypass, key));
+    const running = chat!(100);
+    await hands.came(1);
+    const error = await errorOf(sister!(100, { waitMs: 0 }));
+    expect(error).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'campaign', held_usd: formatUsd(boundOf(100)) } } });
+    const waiting = sister!(100, { seed: 1 });
+    await sleep(MOMENT_MS);
+    const free = stranger!(100, { seed: 2 });
+    await hands.came(2);
+    expect(seedsOf(hands)).toEqual([0, 2]);
+    hands.endAll(1);
+    await Promise.all([running, waiting, free]);
+    expect(seedsOf(hands)).toEqual([0, 2, 1]);
+  });
+
+  it('does not hold up cheap calls behind it when it is a dear one', async () => {
+    const first = await daypass.createKey({ campaign: { budget_usd: usdFor([300, 100], 100_000n) } });
+    const second = await daypass.createKey({ campaign: first.campaign });
+    const [chat, sister] = [first, second].map((key) => chatWith(daypass, key));
+    const long = chat!(300);
+    const short = chat!(100, { seed: 1 });
+    await hands.came(2);
+    const dear = chat!(300, { seed: 2 });
+    await sleep(100);
+    const cheap = sister!(100, { seed: 3 });
+    await sleep(MOMENT_MS);
+    expect(hands.calls).toHaveLength(2);
+    hands.calls.find(({ body }) => body.max_tokens === 100)?.end(1);
+    await short;
+    await hands.came(3);
+    expect(hands.calls[2]?.body.seed).toBe(3);
+    hands.endAll(1);
+    await Promise.all([long, dear, cheap]);
+    expect(hands.calls[3]?.body).toMatchObject({ seed: 2, max_tokens: 300 });
+  });
+
+  it('is served at last, though others keep coming', async () => {
+    const chat = chatWith(daypass, await keyFor([100], 1_500_000n));
+    const running = chat(100);
+    await hands.came(1);
+    let served = false;
+    const waiting = chat(100, { seed: 99 }).then(() => (served = true));
+    const others: Promise<unknown>[] = [];
+    await sleep(100);
+    hands.endAll(1);
+    for (let seed = 1; seed <= 60; seed++) {
+      others.push(chat(100, { seed }));
+      await sleep(10);
+    }
+    expect(served).toBe(true);
+    await Promise.all([running, waiting, ...others]);
+    expect(hands.calls).toHaveLength(62);
+    await booksAtRest(daypass);
+  });
+
+  it('among 400 at once with money for 7 is answered or refused properly, and not a nano-dollar is overspent', async () => {
+    const key = await keyFor([100, 100, 100, 100, 100, 100, 100], 20_000n);
+    let most = 0;
+    const watch = setInterval(
+      () => void redis.hgetall(`{dp}:key:${key.id}`).then(({ spent, held }) => (most = Math.max(most, Number(spent) + Number(held)))),
+      5,
+    );
+    const chat = chatWith(daypass, key);
+    hands.endAll(20);
+    const ends = await Promise.allSettled(Array.from({ length: 400 }, (_, seed) => chat(100, { seed })));
+    clearInterval(watch);
+    const answered = ends.filter((end) => end.status === 'fulfilled').length;
+    const refused = ends.flatMap((end) => (end.status === 'rejected' ? [(end.reason as { code?: string }).code] : []));
+    expect(new Set(refused)).toEqual(new Set(['insufficient_quota']));
+    const budgetNano = parseUsd(usdFor([100, 100, 100, 100, 100, 100, 100], 20_000n));
+    const costNano = 10n * INPUT_NANO + 20n * OUTPUT_NANO;
+    const shown = await daypass.admin(`/admin/v1/keys/${key.id}`);
+    const spentNano = parseUsd(shown.body.spent_usd as string);
+    expect(hands.calls).toHaveLength(answered);
+    expect(spentNano).toBe(BigInt(answered) * costNano);
+    expect(most).toBeLessThanOrEqual(Number(budgetNano));
+    // Nothing was refused that the rest would have carried.
+    expect(budgetNano - spentNano).toBeLessThan(boundOf(Number(LEAST_TOKENS)));
+    await booksAtRest(daypass);
+  }, 60_000);
+});
+
+describe("the operator's own budget", () => {
+  let daypass: Daypass | undefined;
+  afterAll(() => daypass?.stop());
+
+  it.each([
+    ['budget_usd_per_day', 'day', /of the operator for today/],
+    ['budget_usd_total', 'total', /of the operator does not cover/],
+  ])(
+    '%s bounds all keys together, and calls wait for the running ones',
+    async (setting, period, message) => {
+      // Money for one call of 100 output tokens, whose input is held for less than 80,000 nano-dollars, and for little more.
+      daypass = await startDaypass({ config: { operator: { [setting]: '0.00065' } } });
+      const hands = new UpstreamHands(daypass);
+      const [one, other] = [await daypass.createKey(), await daypass.createKey()].map((key) => chatWith(daypass!, key));
+      const running = one!(100);
+      await hands.came(1);
+      const refused = await errorOf(other!(100, { waitMs: 0 }));
+      expect(refused).toMatchObject({ status: 429, code: 'insufficient_quota', type: 'insufficient_quota', error: { daypass: { level: 'operator', period } } });
+      expect(refused.message).toMatch(message);
+      expect(refused.headers?.get('x-should-retry')).toBe('false');
+      const waiting = other!(100, { seed: 1 });
+      await sleep(MOMENT_MS);
+      expect(hands.calls).toHaveLength(1);
+      hands.calls[0]!.end(1);
+      await running;
+      await hands.came(2);
+      hands.calls[1]!.end(100);
+      await waiting;
+      expect(await errorOf(other!(100))).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'operator', period, held_usd: '0.00' } } });
+      expect(hands.calls).toHaveLength(2);
+      await booksAtRest(daypass);
+      await daypass.stop();
+      daypass = undefined;
+    },
+    60_000,
+  );
+});
+
+describe('a key that is withdrawn while its call waits in the lane', () => {
+  let daypass: Daypass;
+  beforeAll(async () => {
+    daypass = await startDaypass();
+  }, 60_000);
+  afterAll(() => daypass?.stop());
+
+  it('has nothing more sent, pays nothing, and its visitor hears why', async () => {
+    const [refusedByUpstream, revoked, suspended, expired, closed, untouched] = await Promise.all(
+      [{}, {}, {}, { ttl_seconds: 3 }, {}, {}].map((key) => daypass.createKey({ key })),
+    );
+    let asked = 0;
+    daypass.rehearsal.onChat = () =>
+      ++asked === 1
+        ? { refuse: { status: 429, headers: { 'retry-after-ms': '4000' }, error: { message: 'slow down', code: 'rate_limit_exceeded' } } }
+        : undefined;
+    // The lane is frozen by the first call, and the others wait in it.
+    const first = chatWith(daypass, refusedByUpstream!)(5);
+    while (asked === 0) await sleep(5);
+    const withdrawn = [revoked, suspended, expired, closed].map((key) => errorOf(chatWith(daypass, key!)(5)));
+    const served = chatWith(daypass, untouched!)(5);
+    await sleep(500);
+    await daypass.admin(`/admin/v1/keys/${revoked!.id}/revoke`, { method: 'POST', body: {} });
+    await daypass.admin(`/admin/v1/keys/${suspended!.id}/suspend`, { body: { note: 'who is it?' } });
+    const closing = await daypass.admin(`/admin/v1/campaigns/${closed!.campaign}`, { method: 'PATCH', body: { status: 'closed' } });
+    expect(closing.status).toBe(200);
+    expect(asked).toBe(1);
+    const errors = await Promise.all(withdrawn);
+    expect(errors.map(({ status, code }) => [status, code])).toEqual([
+      [401, 'invalid_api_key'],
+      [403, 'key_suspended'],
+      [401, 'invalid_api_key'],
+      [401, 'invalid_api_key'],
+    ]);
+    for (const error of errors) expect(error.headers?.get('x-should-retry')).toBe('false');
+    await Promise.all([first, served]);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(3);
+    const calls = await booksAtRest(daypass);
+    const ids = errors.map((error) => error.headers?.get('x-request-id'));
+    expect(calls.filter((call) => ids.includes(call.request_id)).map(({ kinds, paid }) => ({ kinds, paid }))).toEqual(
+      Array(4).fill({ kinds: ['hold', 'void'], paid: 0n }),
+    );
+  }, 60_000);
+});
