@@ -1,4 +1,4 @@
-/** Three kinds: *.spec.ts (pure), *.int-spec.ts (real Redis and Postgres), test/*.e2e-spec.ts (all services up). */
+/** *.spec.ts (pure), *.int-spec.ts (real Redis and Postgres), test/*.e2e-spec.ts (all services up), test/faults (and something breaks). */
 const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -27,6 +27,7 @@ export default {
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs}/**/*.spec.ts'] },
     { ...shared, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs}/**/*.int-spec.ts'] },
+    { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
   ],
 };

@@ -54,21 +54,27 @@ describe('money', () => {
     const key = await daypass.createKey({ campaign: { budget_usd: '0.0001' }, key: { budget_usd: '5.00' } });
     expect(await errorOf(clientOf(key).chat.completions.create({ model, messages, max_tokens: 1_000 }))).toMatchObject({
       code: 'insufficient_quota',
-      error: { daypass: { level: 'campaign' } },
+      error: { daypass: { level: 'campaign', free_usd: '0.0001', held_usd: '0.00', needed_usd: expect.stringMatching(/^0\.0001\d+$/) } },
     });
   });
 
   it('that carries only a short answer clamps the cap, our own as well as one that was asked for', async () => {
     const key = await daypass.createKey({ key: { budget_usd: '0.001' } });
-    const completion = await clientOf(key).chat.completions.create({ model, messages });
-    expect(completion.choices[0]?.message.content).toBeTruthy();
-    const cap = daypass.rehearsal.chatCalls()[0]?.body.max_completion_tokens as number;
-    expect(cap).toBeGreaterThanOrEqual(16);
-    expect(cap).toBeLessThan(220);
-    const { response } = await clientOf(key).chat.completions.create({ model, messages, max_tokens: 4_000 }).withResponse();
-    const asked = daypass.rehearsal.chatCalls()[1]?.body.max_tokens as number;
-    expect(asked).toBeLessThan(220);
-    expect(response.headers.get('x-daypass-output-cap')).toBe(String(asked));
+    daypass.rehearsal.onChat = () => ({ content: 'ok' });
+    for (const name of [undefined, 'max_tokens', 'max_completion_tokens'] as const) {
+      const { data, response } = await clientOf(key)
+        .chat.completions.create({ model, messages, ...(name ? { [name]: 4_000 } : {}) })
+        .withResponse();
+      expect(data.choices[0]?.message.content).toBe('ok');
+      const cap = daypass.rehearsal.chatCalls().at(-1)?.body[name ?? 'max_completion_tokens'] as number;
+      expect(cap).toBeGreaterThanOrEqual(16);
+      expect(cap).toBeLessThan(220);
+      expect(response.headers.get('x-daypass-output-cap')).toBe(String(cap));
+    }
+    const rich = await daypass.createKey();
+    const { response } = await clientOf(rich).chat.completions.create({ model, messages, max_tokens: 10 }).withResponse();
+    expect(response.headers.get('x-daypass-output-cap')).toBeNull();
+    expect(daypass.rehearsal.chatCalls().at(-1)?.body.max_tokens).toBe(10);
   });
 
   it('for 7 of 300 concurrent calls runs 7 at once, lets others have what is left, and overspends nothing', async () => {

@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
 import { formatUsd } from '#libs/money/nano.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
@@ -11,6 +10,7 @@ import type { Transfer } from './domain/transfer.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerRepository } from './ledger.repository.js';
+import { UnitOfWork, type Unit } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 
 interface Decision<T> {
@@ -26,8 +26,8 @@ interface Decision<T> {
 @Injectable()
 export class AccountWriter {
   constructor(
-    @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
+    private readonly work: UnitOfWork,
     private readonly ledger: LedgerRepository,
     private readonly projector: AccountProjector,
     private readonly usage: UsageReader,
@@ -37,14 +37,13 @@ export class AccountWriter {
   async create<T extends Account>(make: (manager: EntityManager) => Promise<{ accounts: T[]; transfers: Transfer[] }>): Promise<T[]> {
     // A key that is stored but not in force would be told without its secret: better to store nothing.
     await this.projector.assertReachable();
-    const accounts = await this.source.transaction(async (manager) => {
-      const made = await make(manager);
-      await manager.insert(made.accounts[0]!.constructor, made.accounts);
-      await this.ledger.book(manager, made.transfers);
-      return made.accounts;
+    return this.work.run(async (unit) => {
+      const { accounts, transfers } = await make(unit.manager);
+      await unit.manager.insert(accounts[0]!.constructor, accounts);
+      await this.ledger.book(unit.manager, transfers);
+      this.announce(unit, accounts);
+      return accounts;
     });
-    await this.bringIntoForce(accounts);
-    return accounts;
   }
 
   /** Changes one locked row; `decide` says what changes, and may refuse by throwing. */
@@ -52,31 +51,42 @@ export class AccountWriter {
     find: (manager: EntityManager) => Promise<T>,
     decide: (account: T, manager: EntityManager) => Decision<T> | Promise<Decision<T>>,
   ): Promise<T> {
-    let reduced: T | undefined;
-    let changed: T;
-    try {
-      changed = await this.source.transaction(async (manager) => {
-        const account = await find(manager);
-        const { change, transfers } = await decide(account, manager);
-        const next = Object.assign(new (account.constructor as new () => T)(), account, change, { version: account.version + 1, updatedAt: new Date() });
-        // TypeORM's save() would read the row once more and write every relation.
-        const { id, ...columns } = next as Account;
-        await manager.update(next.constructor, { id }, columns as object);
-        await this.ledger.book(manager, transfers?.(next.version) ?? []);
-        if (next.budgetNano < account.budgetNano) {
-          reduced = next;
-          await this.reduce(next);
-        }
-        return next;
-      });
-    } catch (error) {
-      // Redis may have taken the reduction though it was not committed, or though its answer was lost.
-      if (reduced)
-        await this.projector.repair(reduced).catch((failure: unknown) => this.logger.error({ err: failure }, 'a refused change will be put right shortly'));
-      throw error;
+    return this.work.run(async (unit) => {
+      const account = await find(unit.manager);
+      const { change, transfers } = await decide(account, unit.manager);
+      const next = Object.assign(new (account.constructor as new () => T)(), account, change, { version: account.version + 1, updatedAt: new Date() });
+      // TypeORM's save() would read the row once more and write every relation.
+      const { id, ...columns } = next as Account;
+      await unit.manager.update(next.constructor, { id }, columns as object);
+      await this.ledger.book(unit.manager, transfers?.(next.version) ?? []);
+      if (next.budgetNano < account.budgetNano) {
+        // Redis may take the reduction though it is not committed in the end, or though its answer is lost.
+        unit.undone.push(() => this.putRight(next));
+        await this.reduce(next);
+      }
+      this.announce(unit, [next]);
+      return next;
+    });
+  }
+
+  /** Of what was written before: brings into force what is not yet. @throws AdminError `not_projected` */
+  async assertInForce(ids: readonly string[]): Promise<void> {
+    for (const entity of [Campaign, Key]) {
+      const waiting = await this.work.manager
+        .createQueryBuilder<Account>(entity, 'row')
+        .where('row.id = ANY (:ids) AND row.projected_version < row.version', { ids })
+        .getMany();
+      if (waiting.length > 0) await this.bringIntoForce(waiting);
     }
-    await this.bringIntoForce([changed]);
-    return changed;
+  }
+
+  private announce(unit: Unit, accounts: readonly Account[]): void {
+    unit.written.push(...accounts.map(({ id }) => id));
+    unit.committed.push(() => this.bringIntoForce(accounts));
+  }
+
+  private async putRight(reduced: Account): Promise<void> {
+    await this.projector.repair(reduced).catch((failure: unknown) => this.logger.error({ err: failure }, 'a refused change will be put right shortly'));
   }
 
   /** @throws AdminError `conflict` when the budget would not cover what is used; Redis has changed nothing then */
@@ -99,7 +109,7 @@ export class AccountWriter {
       this.logger.warn({ err: error, accounts: accounts.length }, 'stored, but not projected yet');
       throw new AdminError(
         'not_projected',
-        'The change is stored and will come into force by itself; at the moment Redis does not take it. Do not send it again.',
+        'The change is stored and will come into force by itself; at the moment Redis does not take it. Do not send it again, unless under its Idempotency-Key, which tells its answer.',
         {
           details: { ids: accounts.slice(0, 1_000).map(({ id }) => id) },
         },

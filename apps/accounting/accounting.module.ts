@@ -1,5 +1,5 @@
 import { Module, type DynamicModule } from '@nestjs/common';
-import { APP_FILTER } from '@nestjs/core';
+import { APP_FILTER, APP_INTERCEPTOR } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Registry } from 'prom-client';
 import type { DataSourceOptions } from 'typeorm';
@@ -11,6 +11,9 @@ import { AccountWriter } from './account.writer.js';
 import { AccountingMetrics } from './accounting.metrics.js';
 import { AdminFilter } from './admin/admin.filter.js';
 import { CampaignsController } from './admin/campaigns.controller.js';
+import { IdempotencyInterceptor } from './admin/idempotency.interceptor.js';
+import { IdempotencyStore } from './admin/idempotency.store.js';
+import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
 import { KeysController } from './admin/keys.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { BalanceRepository } from './balance.repository.js';
@@ -22,11 +25,13 @@ import { JournalBooker } from './journal.booker.js';
 import { JournalDrain } from './journal.drain.js';
 import { KeyReader } from './key.reader.js';
 import { KeyService } from './key.service.js';
+import { KeySettler } from './key.settler.js';
 import { LedgerRepository } from './ledger.repository.js';
 import { LedgerVerifier } from './ledger.verifier.js';
 import { PartitionKeeper } from './partition.keeper.js';
 import { PendingProjections } from './pending.projections.js';
 import { RedisRebuild } from './redis.rebuild.js';
+import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 
 @Module({})
@@ -48,6 +53,7 @@ export class AccountingModule {
       controllers: [CampaignsController, KeysController, LedgerController],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
+        { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         AccountProjector,
         AccountWriter,
         AccountingMetrics,
@@ -55,15 +61,19 @@ export class AccountingModule {
         CampaignService,
         DoorKeeper,
         HoldSweeper,
+        IdempotencyStore,
+        IdempotencySweeper,
         JournalBooker,
         JournalDrain,
         KeyReader,
         KeyService,
+        KeySettler,
         LedgerRepository,
         LedgerVerifier,
         PartitionKeeper,
         PendingProjections,
         RedisRebuild,
+        UnitOfWork,
         UsageReader,
       ],
     };

@@ -1,6 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, QueryFailedError } from 'typeorm';
+import { QueryFailedError } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { policyWarnings } from '#libs/contracts/policy.js';
 import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
@@ -16,6 +15,7 @@ import { campaignBudgetTransfers } from './domain/budget-transfer.js';
 import { type Page } from './domain/cursor.js';
 import { showCampaign, type CampaignView, type KeyCounts } from './domain/campaign.view.js';
 import { Campaign } from './entities/campaign.entity.js';
+import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 import { newestFirst } from './newest-first.js';
 
@@ -24,8 +24,8 @@ export class CampaignService {
   private readonly prices: PriceBook;
 
   constructor(
-    @InjectDataSource() private readonly source: DataSource,
     @Inject(CONFIG) config: DaypassConfig,
+    private readonly work: UnitOfWork,
     private readonly writer: AccountWriter,
     private readonly usage: UsageReader,
   ) {
@@ -63,19 +63,21 @@ export class CampaignService {
   async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
     const campaign = await this.writer.change(
       (manager) => lockCampaign(manager, slug),
-      (current) => ({
-        change: {
+      (current) => {
+        const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
+        if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
+        const change = {
           name: request.name ?? current.name,
           models: request.models ?? current.models,
           keyDefaults: request.key_defaults ?? current.keyDefaults,
           moderation: request.moderation ?? current.moderation,
           claim: request.claim === undefined ? current.claim : request.claim,
           origins: request.origins === undefined ? current.origins : request.origins,
-          status: request.status ?? current.status,
-          budgetNano: request.budget_usd ?? current.budgetNano,
-        },
-        transfers: (version) => budgetTransfers(current, request.budget_usd ?? current.budgetNano, version),
-      }),
+          status,
+          budgetNano,
+        };
+        return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+      },
     );
     return this.showWithWarnings(campaign);
   }
@@ -84,6 +86,7 @@ export class CampaignService {
     const campaign = await this.writer.change(
       (manager) => lockCampaign(manager, slug),
       (current) => {
+        if (current.status === 'closed') throw closed(current, 'amount_usd');
         const budgetNano = current.budgetNano + amountNano;
         if (budgetNano > MAX_AMOUNT_NANO) {
           throw new AdminError(
@@ -99,13 +102,13 @@ export class CampaignService {
   }
 
   async read(slug: string): Promise<CampaignView> {
-    const campaign = await this.source.manager.findOneBy(Campaign, { slug });
+    const campaign = await this.work.manager.findOneBy(Campaign, { slug });
     if (!campaign) throw new AdminError('not_found', `There is no campaign '${slug.slice(0, 100)}'.`);
     return this.showOne(campaign);
   }
 
   async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
-    const query = this.source.manager.createQueryBuilder(Campaign, 'campaign');
+    const query = this.work.manager.createQueryBuilder(Campaign, 'campaign');
     return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
   }
 
@@ -126,7 +129,7 @@ export class CampaignService {
   }
 
   private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyCounts>> {
-    const rows = await this.source.query<(KeyCounts & { campaign_id: string })[]>(
+    const rows = await this.work.manager.query<(KeyCounts & { campaign_id: string })[]>(
       `SELECT campaign_id, count(*)::int AS total,
               count(*) FILTER (WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()))::int AS active,
               count(*) FILTER (WHERE status = 'suspended')::int AS suspended,
@@ -141,6 +144,12 @@ export class CampaignService {
 
 function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {
   return campaignBudgetTransfers({ campaignId: current.id, deltaNano: budgetNano - current.budgetNano, version, at: new Date() });
+}
+
+function closed({ slug }: Campaign, param: string): AdminError {
+  return new AdminError('conflict', `${param}: the campaign '${slug}' is closed and takes no money. Give it "status": "active" first. Nothing was changed.`, {
+    param,
+  });
 }
 
 function isDuplicateSlug(error: unknown): boolean {

@@ -1,5 +1,6 @@
 import { DataSource, type DataSourceOptions } from 'typeorm';
 import { Campaign } from './entities/campaign.entity.js';
+import { IdempotentWrite } from './entities/idempotent-write.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerEntry } from './entities/ledger-entry.entity.js';
 import { LedgerTransfer } from './entities/ledger-transfer.entity.js';
@@ -9,6 +10,7 @@ import { Access1763856000000 } from './migrations/1763856000000-access.migration
 import { Ledger1763856000001 } from './migrations/1763856000001-ledger.migration.js';
 import { MonthPartitions1763942400000, SERVICE_ROLE } from './migrations/1763942400000-month-partitions.migration.js';
 import { Statements1763942400001 } from './migrations/1763942400001-statements.migration.js';
+import { AdminWrites1763942400010 } from './migrations/1763942400010-admin-writes.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -20,8 +22,8 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
     type: 'postgres',
     url: databaseUrl,
     applicationName: 'daypass-accounting',
-    entities: [Campaign, Key, State, LedgerTransfer, LedgerEntry, RejectedEvent],
-    migrations: [Access1763856000000, Ledger1763856000001, MonthPartitions1763942400000, Statements1763942400001],
+    entities: [Campaign, Key, State, IdempotentWrite, LedgerTransfer, LedgerEntry, RejectedEvent],
+    migrations: [Access1763856000000, Ledger1763856000001, MonthPartitions1763942400000, Statements1763942400001, AdminWrites1763942400010],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
     connectTimeoutMS: 5_000,

@@ -1,6 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, In } from 'typeorm';
+import { In } from 'typeorm';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AdminError } from './admin/admin.error.js';
 import type { List, ListKeys } from './admin/list.schemas.js';
@@ -11,6 +10,7 @@ import { showTransfer, type TransferView } from './domain/transfer.view.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerRepository } from './ledger.repository.js';
+import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 import { newestFirst } from './newest-first.js';
 
@@ -18,7 +18,7 @@ import { newestFirst } from './newest-first.js';
 @Injectable()
 export class KeyReader {
   constructor(
-    @InjectDataSource() private readonly source: DataSource,
+    private readonly work: UnitOfWork,
     private readonly ledger: LedgerRepository,
     private readonly usage: UsageReader,
   ) {}
@@ -28,7 +28,7 @@ export class KeyReader {
   }
 
   async list({ cursor, limit, campaign, status, label }: ListKeys): Promise<Page<KeyView>> {
-    const query = this.source.manager.createQueryBuilder(Key, 'key').where('true');
+    const query = this.work.manager.createQueryBuilder(Key, 'key').where('true');
     if (campaign !== undefined) query.andWhere('key.campaign_id = (SELECT id FROM access.campaigns WHERE slug = :campaign)', { campaign });
     if (label !== undefined) query.andWhere('key.label = :label', { label });
     if (status === 'expired') query.andWhere(`key.status = 'active' AND key.expires_at <= now()`);
@@ -51,7 +51,7 @@ export class KeyReader {
     const campaignIds = [...new Set(keys.map(({ campaignId }) => campaignId))];
     const [usages, campaigns] = await Promise.all([
       this.usage.usageOfMany(keys.map(({ id }) => redisKeys.key(id))),
-      this.source.manager.find(Campaign, { where: { id: In(campaignIds) }, select: { id: true, slug: true } }),
+      this.work.manager.find(Campaign, { where: { id: In(campaignIds) }, select: { id: true, slug: true } }),
     ]);
     const slugs = new Map(campaigns.map(({ id, slug }) => [id, slug]));
     const now = new Date();
@@ -59,7 +59,7 @@ export class KeyReader {
   }
 
   private async find(id: string): Promise<Key> {
-    const key = isKeyId(id) ? await this.source.manager.findOneBy(Key, { id }) : null;
+    const key = isKeyId(id) ? await this.work.manager.findOneBy(Key, { id }) : null;
     if (!key) throw new AdminError('not_found', `There is no key '${id.slice(0, 100)}'.`);
     return key;
   }

@@ -10,7 +10,7 @@ import { AdminError } from './admin/admin.error.js';
 import type { ChangeKey, CreateKey } from './admin/key.schemas.js';
 import { isKeyId, newKeyId } from './domain/account-id.js';
 import { keyBudgetTransfers } from './domain/budget-transfer.js';
-import { expiryAfter, mergeLimits, strangerAmong, termsOf } from './domain/key-terms.js';
+import { changedTerms, mergeLimits, strangerAmong, termsOf } from './domain/key-terms.js';
 import type { KeyView, NewKeyView } from './domain/key.view.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
@@ -52,17 +52,17 @@ export class KeyService {
       async (current, manager) => {
         refuseRevoked(current);
         if (request.models) refuseStrangers(request.models, await manager.findOneByOrFail(Campaign, { id: current.campaignId }));
-        const budgetNano = request.budget_usd ?? current.budgetNano;
+        const terms = changedTerms(request, current, new Date());
+        if (terms === 'over') throw over(current);
         return {
           change: {
             label: request.label ?? current.label,
-            budgetNano,
-            expiresAt: expiryOf(request, current),
             limits: mergeLimits(request.limits, current.limits),
             models: request.models === undefined ? current.models : request.models,
             moderation: request.moderation === undefined ? current.moderation : request.moderation,
+            ...terms,
           },
-          transfers: (version) => budgetTransfers(current, budgetNano - current.budgetNano, version),
+          transfers: (version) => budgetTransfers(current, terms.budgetNano - current.budgetNano, version),
         };
       },
     );
@@ -74,7 +74,9 @@ export class KeyService {
       (manager) => find(manager, id),
       (current) => {
         if (status !== 'revoked') refuseRevoked(current);
-        return { change: { status, statusNote: note ?? (current.status === status ? current.statusNote : null) } };
+        const change = { status, statusNote: note ?? (current.status === status ? current.statusNote : null) };
+        // At once, whatever the clocks say: its unspent budget goes back.
+        return { change: status === 'revoked' && current.status !== 'revoked' ? { ...change, settleAt: new Date(0) } : change };
       },
     );
     return this.reader.showOne(key);
@@ -96,6 +98,7 @@ export class KeyService {
   }
 
   private newKey(request: CreateKey, campaign: Campaign, token: string, now: Date): Key {
+    const terms = termsOf(request, campaign, now);
     return Object.assign(new Key(), {
       id: newKeyId(),
       campaignId: campaign.id,
@@ -107,7 +110,10 @@ export class KeyService {
       prefix: visiblePrefix(token),
       models: request.models ?? null,
       moderation: request.moderation ?? null,
-      ...termsOf(request, campaign, now),
+      ...terms,
+      returnedNano: 0n,
+      closedAt: null,
+      settleAt: terms.expiresAt,
       version: 1,
       projectedVersion: 0,
       createdAt: now,
@@ -131,10 +137,12 @@ function refuseStrangers(models: readonly string[] | null | undefined, campaign:
     throw new AdminError('invalid_request', `models: '${stranger}' is not a model of the campaign '${campaign.slug}'.`, { param: 'models' });
 }
 
-function expiryOf(request: ChangeKey, current: Key): Date | null {
-  if (request.expires_at !== undefined) return request.expires_at;
-  if (request.ttl_seconds === undefined) return current.expiresAt;
-  return request.ttl_seconds === null ? null : expiryAfter(request.ttl_seconds, new Date());
+function over({ id }: Key): AdminError {
+  return new AdminError(
+    'conflict',
+    `budget_usd: the time of the key '${id}' is over, and what it did not spend goes back to its campaign. Give ttl_seconds or expires_at as well to extend it. Nothing was changed.`,
+    { param: 'budget_usd' },
+  );
 }
 
 function budgetTransfers(key: Key, deltaNano: bigint, version: number) {

@@ -23,7 +23,13 @@ describe('migrations', () => {
 
   it('run once though three processes start at the same time', async () => {
     const rows = await owner.query<{ name: string }[]>('SELECT name FROM daypass_migrations ORDER BY id');
-    expect(rows.map(({ name }) => name)).toEqual(['Access1763856000000', 'Ledger1763856000001', 'MonthPartitions1763942400000', 'Statements1763942400001']);
+    expect(rows.map(({ name }) => name)).toEqual([
+      'Access1763856000000',
+      'Ledger1763856000001',
+      'MonthPartitions1763942400000',
+      'Statements1763942400001',
+      'AdminWrites1763942400010',
+    ]);
   });
 
   it('make exactly the tables that the entities describe', async () => {

@@ -67,6 +67,12 @@ export class AnswerSession {
     switch (message.type) {
       case 'answer':
         this.end(message.status < 400 ? 'ok' : String(message.status));
+        // The sweeper, which speaks for a worker that died, does not know that a stream was begun.
+        if (this.opened) {
+          raw.end(`data: ${message.body}\n\n`);
+          this.done.resolve();
+          break;
+        }
         this.writeHead(message.status, { ...message.headers, 'content-type': message.contentType }, message.meta, availableNano);
         raw.end(message.body);
         this.done.resolve();

@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { getEventListeners } from 'node:events';
 import { BudgetLine, type Place } from './budget.line.js';
 
 const POLL_MS = 200;
@@ -10,18 +11,23 @@ describe('a line of calls that wait for running ones', () => {
 
   beforeEach(() => {
     jest.useFakeTimers();
-    line = new BudgetLine();
+    line = new BudgetLine(2_000);
     woken = [];
   });
   afterEach(() => {
-    // Whatever happened: no timer stays, and nobody is forgotten in a line.
-    expect({ timers: jest.getTimerCount(), waiting: line.waiting }).toEqual({ timers: 0, waiting: 0 });
+    // Whatever happened: no timer stays, and nobody is forgotten.
+    expect({ timers: jest.getTimerCount(), places: line.size }).toEqual({ timers: 0, places: 0 });
     jest.useRealTimers();
   });
 
   const stand = (name: string, account: string, place: Place, { ms = 60_000, signal = nobodyLeaves } = {}): Promise<void> =>
     line.wait(account, place, performance.now() + ms, signal).then(() => void woken.push(name));
-  const arrive = (name: string, account: string, needNano = 100n, options = {}): Promise<void> => stand(name, account, line.takePlace(needNano), options);
+  /** Waits once, and leaves. */
+  const arrive = async (name: string, account: string, needNano = 100n, options = {}): Promise<void> => {
+    const place = line.enter('key', needNano)!;
+    await stand(name, account, place, options);
+    line.leave(place, []);
+  };
   const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
   const wake = async (...accounts: string[]): Promise<string[]> => {
     woken = [];
@@ -39,23 +45,26 @@ describe('a line of calls that wait for running ones', () => {
   });
 
   it('gives its old place back to one that looked in vain', async () => {
-    const [early, late] = [line.takePlace(100n), line.takePlace(100n)];
+    const [early, late] = [line.enter('key', 100n)!, line.enter('key', 100n)!];
     void stand('late', 'key', late);
     void stand('early', 'key', early);
     expect(await wake('key')).toEqual(['early']);
     void stand('early', 'key', early);
     expect(await wake('key')).toEqual(['early']);
     expect(await wake('key')).toEqual(['late']);
+    for (const place of [early, late]) line.leave(place, []);
   });
 
   it('keeps the order over accounts: the place is the call’s, not the line’s', async () => {
-    const first = line.takePlace(100n);
+    const first = line.enter('key', 100n)!;
     void stand('first', 'key', first);
     void arrive('second', 'campaign');
     expect(await wake('key')).toEqual(['first']);
     void stand('first', 'campaign', first);
     expect(await wake('campaign')).toEqual(['first']);
-    expect(await wake('campaign')).toEqual(['second']);
+    line.leave(first, ['campaign']);
+    await settled();
+    expect(woken).toEqual(['first', 'second']);
   });
 
   it('wakes nobody of other accounts', async () => {
@@ -84,7 +93,7 @@ describe('a line of calls that wait for running ones', () => {
   it('costs few looks, however many wait', async () => {
     for (let index = 0; index < 2_000; index++) void arrive(`call ${index}`, 'operator', BigInt(1_000_000 - index));
     expect(await wake('operator')).toEqual(['call 0']);
-    for (let left = line.waiting; left > 0; left = line.waiting) await wake('operator');
+    while (line.size > 0) await wake('operator');
   });
 
   it('looks by itself five times a second, for calls of other processes', async () => {
@@ -125,22 +134,32 @@ describe('a line of calls that wait for running ones', () => {
   });
 
   it('keeps no listener on a signal that outlives the wait', async () => {
-    const signal = new AbortController().signal;
-    let listeners = 0;
-    const { addEventListener, removeEventListener } = signal;
-    signal.addEventListener = (...args: Parameters<typeof addEventListener>) => (listeners++, addEventListener.apply(signal, args));
-    signal.removeEventListener = (...args: Parameters<typeof removeEventListener>) => (listeners--, removeEventListener.apply(signal, args));
+    const { signal } = new AbortController();
     for (let round = 0; round < 3; round++) {
       void arrive('again', 'key', 100n, { signal });
-      expect(listeners).toBe(1);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
       await wake('key');
-      expect(listeners).toBe(0);
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
     }
   });
 
-  it('serves all who wait when each wakes the next', async () => {
+  it('serves all who wait when each that leaves wakes the next', async () => {
     const names = Array.from({ length: 100 }, (_, index) => `call ${index}`);
-    for (const name of names) void arrive(name, 'key').then(() => line.wake(['key']));
+    for (const name of names) {
+      const place = line.enter('key', 100n)!;
+      void stand(name, 'key', place).then(() => line.leave(place, ['key']));
+    }
     expect(await wake('key')).toEqual(names);
+  });
+
+  it('has a bound for each key, so that one cannot fill it for all', () => {
+    line = new BudgetLine(2);
+    const places = [line.enter('greedy', 1n)!, line.enter('greedy', 1n)!];
+    expect(line.enter('greedy', 1n)).toBeUndefined();
+    places.push(line.enter('modest', 1n)!);
+    line.leave(places.shift()!, []);
+    places.push(line.enter('greedy', 1n)!);
+    expect(line.enter('greedy', 1n)).toBeUndefined();
+    for (const place of places) line.leave(place, []);
   });
 });

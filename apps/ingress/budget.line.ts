@@ -2,6 +2,7 @@ const POLL_MS = 200;
 
 /** A call's place in the order of arrival, which it keeps over several waits. */
 export interface Place {
+  readonly keyId: string;
   readonly turn: number;
   readonly needNano: bigint;
 }
@@ -19,16 +20,32 @@ interface Waiting {
  */
 export class BudgetLine {
   private readonly lines = new Map<string, Waiting[]>();
+  private readonly placesByKey = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
   private turns = 0;
 
-  /** How many stand in a line. */
-  get waiting(): number {
-    return [...this.lines.values()].reduce((sum, line) => sum + line.length, 0);
+  /** @param placesPerKey waiting costs nothing, so that one key could fill the process with calls that wait */
+  constructor(private readonly placesPerKey: number) {}
+
+  /** How many calls have a place. */
+  get size(): number {
+    return [...this.placesByKey.values()].reduce((sum, places) => sum + places, 0);
   }
 
-  takePlace(needNano: bigint): Place {
-    return { turn: this.turns++, needNano };
+  /** A place, to be left in the end; undefined when the key has as many as it may. */
+  enter(keyId: string, needNano: bigint): Place | undefined {
+    const places = this.placesByKey.get(keyId) ?? 0;
+    if (places >= this.placesPerKey) return undefined;
+    this.placesByKey.set(keyId, places + 1);
+    return { keyId, turn: this.turns++, needNano };
+  }
+
+  /** The call waits no more, whatever became of it: the next of these accounts may look. */
+  leave({ keyId }: Place, accounts: readonly string[]): void {
+    const places = this.placesByKey.get(keyId)! - 1;
+    if (places > 0) this.placesByKey.set(keyId, places);
+    else this.placesByKey.delete(keyId);
+    this.wake(accounts);
   }
 
   /** Resolves when it is time to look again, or the time is over (`untilMs`, as `performance.now` tells it), or the signal aborts. */
@@ -55,7 +72,7 @@ export class BudgetLine {
     }
   }
 
-  /** A call of these accounts ended, or one that waited for them waits no more: the next may look. */
+  /** A call of these accounts ended: the next may look. */
   wake(accounts: readonly string[]): void {
     for (const account of accounts) {
       let leastNano: bigint | undefined;

@@ -55,13 +55,15 @@ type LostListener = (outcome: 'voided' | 'lost') => void;
 
 const TAKE_PATIENCE_MS = 6_000;
 const TAKE_PAUSE_MS = 150;
+/** One key may have a quarter of all calls wait for its money. */
+const KEY_SHARE = 4;
 
 /** Holds what a call can cost, and sends it on its way; gives it up when nobody waits any more. */
 @Injectable()
 export class CallService {
   /** Calls admitted or being admitted; each is let go by `release`, or by a refusal. */
   private open = 0;
-  private readonly line = new BudgetLine();
+  private readonly line: BudgetLine;
   /** Who waits for which call, to be told when Redis lost it. */
   private readonly waiting = new Map<string, { ticket: Ticket; onLost: LostListener }>();
 
@@ -76,6 +78,7 @@ export class CallService {
     private readonly queues: CallQueues,
     private readonly replies: ReplyReader,
   ) {
+    this.line = new BudgetLine(Math.ceil(config.limits.calls / KEY_SHARE));
     leases.whenReopened(() => void this.findLost());
   }
 
@@ -145,12 +148,16 @@ export class CallService {
     const { requestId, chat, idempotency } = wanted;
     const accounts = { key: visitor.key.id, campaign: visitor.campaign.id, operator: 'operator' };
     const body = this.box.seal(JSON.stringify(this.forwardedBody(chat, visitor.key.id)), requestId);
-    // Both commands travel together; the body of a refused call is taken back.
-    const stored = this.redis.set(redisKeys.body(requestId), body, 'PX', 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs);
+    const bodyLifeMs = 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs;
+    let stored = false;
+    const store = async (): Promise<void> => {
+      if (!stored) await this.redis.set(redisKeys.body(requestId), body, 'PX', bodyLifeMs);
+      stored = true;
+    };
     const needNano = quote.bound.fixedNano + quote.bound.perTokenNano * BigInt(quote.capTokens);
     let place: Place | undefined;
     try {
-      for (let patient = wanted.maxWaitMs > 0; ; patient = performance.now() < untilMs) {
+      for (let patient = wanted.maxWaitMs > 0; ; patient = place !== undefined && performance.now() < untilMs) {
         const request: HoldRequest = {
           requestId,
           keyId: visitor.key.id,
@@ -167,27 +174,30 @@ export class CallService {
           replyTo: this.replies.processId,
           idempotency,
         };
-        const [hold] = await Promise.all([this.takeOnce(request, patient), stored]).catch((error: unknown) => {
+        const hold = await this.takeOnce(request, patient, store).catch((error: unknown) => {
           this.logger.warn({ err: error, requestId }, 'the hold could not be taken');
           throw recovering();
         });
         if (hold.code !== 'busy') return hold;
-        await this.line.wait(accounts[hold.level], (place ??= this.line.takePlace(needNano)), untilMs, wanted.left);
+        place ??= this.line.enter(visitor.key.id, needNano);
+        if (place !== undefined) await this.line.wait(accounts[hold.level], place, untilMs, wanted.left);
         if (wanted.left.aborted) throw hungUp();
       }
     } finally {
-      if (place !== undefined) this.line.wake(Object.values(accounts));
+      if (place !== undefined) this.line.leave(place, Object.values(accounts));
     }
   }
 
   /** Asked again where the answer was lost: the same request id gets the same hold. */
-  private async takeOnce(request: HoldRequest, patient: boolean): Promise<HoldAnswer> {
+  private async takeOnce(request: HoldRequest, patient: boolean, store: () => Promise<void>): Promise<HoldAnswer> {
     const { budget_usd_per_day: operatorDayNano, budget_usd_total: operatorTotalNano } = this.config.file.operator;
     const bounds = { journalEntries: this.config.limits.journalEntries, operatorDayNano, operatorTotalNano, patient };
     const begun = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.holds.take(request, bounds);
+        // Both commands travel together; the body of a refused call is taken back.
+        const [hold] = await Promise.all([this.holds.take(request, bounds), store()]);
+        return hold;
       } catch (error) {
         // Redis answered, and took nothing.
         if (isOutOfMemory(error)) return { code: 'overloaded' };

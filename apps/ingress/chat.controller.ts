@@ -44,8 +44,10 @@ export class ChatController {
       idempotency: idempotencyOf(request.headers['idempotency-key'], { body: request.body, wish }, this.config.secrets.idempotencyPepper),
       left: left.signal,
     });
-    if ('reply' in call) sendKept(call, visitor, reply);
-    else await new AnswerSession(this.parts, call, visitor, reply).run();
+    if (!('reply' in call)) return new AnswerSession(this.parts, call, visitor, reply).run();
+    sendKept(call, visitor, reply);
+    this.parts.metrics.replayed();
+    this.parts.logger.info({ requestId: request.id, firstRequestId: call.requestId, keyId: visitor.key.id }, 'replayed');
   }
 }
 

@@ -8,6 +8,7 @@ export class IngressMetrics {
   private readonly calls: Counter<'outcome'>;
   private readonly seconds: Histogram;
   private readonly refusals: Counter<'code'>;
+  private readonly replays: Counter;
 
   constructor(@Inject(REGISTRY) registry: Registry, replies: ReplyReader) {
     const registers = [registry];
@@ -24,6 +25,7 @@ export class IngressMetrics {
       labelNames: ['code'],
       registers,
     });
+    this.replays = new Counter({ name: 'daypass_replays_total', help: 'Repeats under an Idempotency-Key that got their first answer', registers });
     new Gauge({
       name: 'daypass_calls_running',
       help: 'Calls of this process that wait for their answer',
@@ -37,6 +39,10 @@ export class IngressMetrics {
   callEnded(outcome: string, seconds: number): void {
     this.calls.inc({ outcome });
     this.seconds.observe(seconds);
+  }
+
+  replayed(): void {
+    this.replays.inc();
   }
 
   refused(code: string): void {

@@ -35,6 +35,8 @@ export interface ChatOverride extends ChatWish {
   tokensPerSecond?: number;
   /** The connection breaks after so many frames. */
   cutAfterFrames?: number;
+  /** The answer does not say what it cost; it costs all the same. */
+  withoutUsage?: boolean;
 }
 
 export interface RehearsalOptions {
@@ -156,12 +158,12 @@ export class Rehearsal {
       await pause(tokensPerSecond > 0 ? (tokens * 1000) / tokensPerSecond : 0, gone);
       call.state = gone.aborted ? 'aborted' : 'finished';
       call.usage = answer.usage;
-      if (!gone.aborted) sendJson(response, 200, completionOf(answer, body), call.id);
+      if (!gone.aborted) sendJson(response, 200, { ...completionOf(answer, body), ...(override.withoutUsage ? { usage: undefined } : {}) }, call.id);
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8', 'cache-control': 'no-cache', 'x-request-id': `req_rehearsal_${call.id}` });
     let sent = 0;
-    for (const frame of framesOf(answer, body)) {
+    for (const frame of framesOf(answer, override.withoutUsage ? { ...body, stream_options: {} } : body)) {
       if (sent === override.cutAfterFrames) {
         call.state = 'aborted';
         call.usage = usageOf(answer.usage, sent);

@@ -6,6 +6,8 @@ export interface ServicesOptions {
   /** What every service gets; each adds its operations port, accounting its database. */
   env: Record<string, string>;
   databaseUrl: string;
+  /** Added for one service alone. */
+  serviceEnv?: Partial<Record<Service, Record<string, string>>>;
   adminToken: string;
   opsPorts: Record<Service, number>;
   logDir: string;
@@ -30,6 +32,7 @@ export class Services {
           ...env,
           DAYPASS_OPS_PORT: String(opsPorts[name]),
           ...(name === 'accounting' ? { DATABASE_URL: databaseUrl, DAYPASS_ADMIN_TOKEN: adminToken } : {}),
+          ...options.serviceEnv?.[name],
         },
         opsUrl: this.opsUrl(name),
         logFile: join(logDir, `${name}.log`),

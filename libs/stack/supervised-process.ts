@@ -87,6 +87,13 @@ export class SupervisedProcess {
     this.child.stdin?.destroy();
   }
 
+  /** Kills it; resolves when it is gone. */
+  async kill(): Promise<void> {
+    this.signal('KILL');
+    await this.exit;
+    this.child.stdin?.destroy();
+  }
+
   signal(signal: 'TERM' | 'INT' | 'KILL'): void {
     this.stopping = true;
     this.child.stdin?.write(`${signal}\n`);

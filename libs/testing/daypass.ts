@@ -7,6 +7,7 @@ import { surroundings } from '#libs/stack/child-env.js';
 import { freePort } from '#libs/stack/free-port.js';
 import { Rehearsal, type RehearsalOptions } from '#libs/stack/rehearsal.js';
 import { Services } from '#libs/stack/services.js';
+import { FaultProxy } from './fault-proxy.js';
 import { startTestStores } from './stores.js';
 
 export interface DaypassOptions {
@@ -17,6 +18,12 @@ export interface DaypassOptions {
   /** An upstream of the test's own, with /v1 in its URL; the rehearsal runs all the same. */
   upstream?: { url: string };
   rehearsal?: RehearsalOptions;
+  /** Set for one service alone. */
+  serviceEnv?: Partial<Record<Service, Record<string, string>>>;
+  /** Stores that keep what they are told, as in production. */
+  durable?: boolean;
+  /** The services reach their stores through proxies that can fail; tests reach them directly. */
+  proxies?: boolean;
 }
 
 export interface AdminAnswer {
@@ -43,14 +50,15 @@ export type Daypass = Awaited<ReturnType<typeof startDaypass>>;
 export async function startDaypass(options: DaypassOptions = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-e2e-'));
   const adminToken = randomBytes(24).toString('base64url');
-  const [stores, rehearsal] = await Promise.all([startTestStores(), Rehearsal.start(options.rehearsal)]);
+  const [stores, rehearsal] = await Promise.all([startTestStores({ durable: options.durable ?? false }), Rehearsal.start(options.rehearsal)]);
+  const [redisProxy, postgresProxy] = options.proxies ? await Promise.all([proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)]) : [];
   const [visitorsPort, adminPort, ...opsPortList] = await distinctPorts(2 + SERVICES.length);
   const opsPorts = Object.fromEntries(SERVICES.map((name, index) => [name, opsPortList[index]!])) as Record<Service, number>;
   const env: Record<string, string> = {
     ...surroundings(process.env),
     OPENAI_API_KEY: 'sk-rehearsal',
     OPENAI_BASE_URL: options.upstream?.url ?? rehearsal.url,
-    REDIS_URL: stores.redisUrl,
+    REDIS_URL: through(stores.redisUrl, redisProxy),
     DAYPASS_SECRET: randomBytes(36).toString('base64url'),
     DAYPASS_HOST: '127.0.0.1',
     DAYPASS_PORT: String(visitorsPort),
@@ -62,10 +70,18 @@ export async function startDaypass(options: DaypassOptions = {}) {
     env.DAYPASS_CONFIG = join(folder, 'config.json');
     writeFileSync(env.DAYPASS_CONFIG, JSON.stringify(options.config));
   }
-  const services = new Services({ env, databaseUrl: stores.databaseUrl, adminToken, opsPorts, logDir: join(folder, 'logs'), readyTimeoutMs: READY_TIMEOUT_MS });
+  const services = new Services({
+    env,
+    databaseUrl: through(stores.databaseUrl, postgresProxy),
+    adminToken,
+    opsPorts,
+    logDir: join(folder, 'logs'),
+    readyTimeoutMs: READY_TIMEOUT_MS,
+    ...(options.serviceEnv ? { serviceEnv: options.serviceEnv } : {}),
+  });
   const stop = async (): Promise<void> => {
     await services.stop();
-    await Promise.all([stores.stop(), rehearsal.stop()]);
+    await Promise.all([stores.stop(), rehearsal.stop(), redisProxy?.stop(), postgresProxy?.stop()]);
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -92,6 +108,11 @@ export async function startDaypass(options: DaypassOptions = {}) {
     adminToken,
     redisUrl: stores.redisUrl,
     databaseUrl: stores.databaseUrl,
+    logDir: join(folder, 'logs'),
+    redis: stores.redis,
+    postgres: stores.postgres,
+    redisProxy,
+    postgresProxy,
     rehearsal,
     env,
     opsUrls: Object.fromEntries(SERVICES.map((name) => [name, services.opsUrl(name)])) as Record<Service, string>,
@@ -138,6 +159,15 @@ function parsedOr(text: string): unknown {
   } catch {
     return text;
   }
+}
+
+const proxyOf = (url: string): Promise<FaultProxy> => FaultProxy.start(Number(new URL(url).port));
+
+function through(url: string, proxy: FaultProxy | undefined): string {
+  if (!proxy) return url;
+  const changed = new URL(url);
+  changed.port = String(proxy.port);
+  return changed.href;
 }
 
 async function distinctPorts(count: number): Promise<number[]> {

@@ -1,43 +1,91 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { copyCluster, initialisePostgres, startPostgresServer } from '#libs/stack/postgres-server.js';
 import { PROJECT_ROOT } from '#libs/stack/project-root.js';
 import { startRedisServer } from '#libs/stack/redis-server.js';
 
-export interface TestStores {
+export interface TestRedis {
   redisUrl: string;
+  stop(): Promise<void>;
+  /** kill -9, as far as the machine is concerned: what it has written it has written. */
+  kill(): Promise<void>;
+  /** Again on the same port, with the same data where it is durable. */
+  start(): Promise<void>;
+  /** While it is down: cuts so many bytes off the end of the append-only file, as a power cut may. Returns how many there were. */
+  cutTail(bytes: number): number;
+}
+
+export interface TestPostgres {
   databaseUrl: string;
+  stop(): Promise<void>;
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
+export interface TestStores extends Pick<TestRedis, 'redisUrl'>, Pick<TestPostgres, 'databaseUrl'> {
+  redis: TestRedis;
+  postgres: TestPostgres;
   stop(): Promise<void>;
 }
 
 const PASSWORD = 'throw-away';
 
-/** An empty Redis and an empty Postgres on free ports, kept nowhere. Both end with this process, however it ends. */
-export async function startTestStores(): Promise<TestStores> {
-  const [redis, postgres] = await Promise.all([startTestRedis(), startTestPostgres()]);
+/** An empty Redis and an empty Postgres on free ports. Both end with this process, however it ends. `durable`: as in production, else kept nowhere. */
+export async function startTestStores({ durable = false } = {}): Promise<TestStores> {
+  const [redis, postgres] = await Promise.all([startTestRedis({ durable }), startTestPostgres({ durable })]);
   return {
     redisUrl: redis.redisUrl,
     databaseUrl: postgres.databaseUrl,
+    redis,
+    postgres,
     stop: async () => {
       await Promise.all([redis.stop(), postgres.stop()]);
     },
   };
 }
 
-export async function startTestRedis(): Promise<{ redisUrl: string; stop(): Promise<void> }> {
-  const redis = await startRedisServer();
-  return { redisUrl: redis.url, stop: () => redis.stop() };
+export async function startTestRedis({ durable = false } = {}): Promise<TestRedis> {
+  const folder = durable ? openFolder('daypass-redis-') : undefined;
+  const data = folder === undefined ? {} : { dataDir: folder };
+  let server = await startRedisServer(data);
+  const port = Number(new URL(server.url).port);
+  return {
+    redisUrl: server.url,
+    kill: () => server.process.kill(),
+    start: async () => {
+      server = await startRedisServer({ ...data, port });
+    },
+    cutTail: (bytes) => {
+      const files = join(folder!, 'appendonlydir');
+      const newest = readdirSync(files)
+        .filter((name) => name.endsWith('.incr.aof'))
+        .toSorted()
+        .at(-1)!;
+      const { size } = statSync(join(files, newest));
+      truncateSync(join(files, newest), Math.max(0, size - bytes));
+      return size;
+    },
+    stop: async () => {
+      await server.stop();
+      if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+    },
+  };
 }
 
-export async function startTestPostgres(): Promise<{ databaseUrl: string; stop(): Promise<void> }> {
+export async function startTestPostgres({ durable = false } = {}): Promise<TestPostgres> {
   const template = await clusterTemplate();
   const folder = openFolder('daypass-test-');
   const dataDir = join(folder, 'postgres');
   await copyCluster(template, dataDir);
-  const postgres = await startPostgresServer({ dataDir, password: PASSWORD, throwAway: true });
+  let postgres = await startPostgresServer({ dataDir, password: PASSWORD, throwAway: !durable });
+  const port = Number(new URL(postgres.url).port);
   return {
     databaseUrl: postgres.url,
+    kill: () => postgres.process.kill(),
+    start: async () => {
+      postgres = await startPostgresServer({ dataDir, password: PASSWORD, throwAway: !durable, port });
+    },
     stop: async () => {
       await postgres.stop();
       rmSync(folder, { recursive: true, force: true });

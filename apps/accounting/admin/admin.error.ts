@@ -6,6 +6,8 @@ const ADMIN_ERRORS = {
   unauthorized: { status: 401, type: 'authentication_error', retry: false },
   not_found: { status: 404, type: 'invalid_request_error', retry: false },
   conflict: { status: 409, type: 'invalid_request_error', retry: false },
+  idempotency_conflict: { status: 409, type: 'invalid_request_error', retry: false },
+  idempotency_in_progress: { status: 409, type: 'invalid_request_error', retry: true },
   request_too_large: { status: 413, type: 'invalid_request_error', retry: false },
   unsupported_content_type: { status: 415, type: 'invalid_request_error', retry: false },
   internal_error: { status: 500, type: 'server_error', retry: false },
@@ -17,7 +19,7 @@ export class AdminError extends Error {
   constructor(
     readonly code: keyof typeof ADMIN_ERRORS,
     message: string,
-    private readonly options: { param?: string | undefined; details?: Record<string, unknown> } = {},
+    private readonly options: { param?: string | undefined; details?: Record<string, unknown>; retryAfterSeconds?: number } = {},
   ) {
     super(message);
     this.name = 'AdminError';
@@ -28,7 +30,11 @@ export class AdminError extends Error {
   }
 
   headers(): Record<string, string> {
-    return { 'x-should-retry': String(ADMIN_ERRORS[this.code].retry) };
+    const { retryAfterSeconds } = this.options;
+    return {
+      'x-should-retry': String(ADMIN_ERRORS[this.code].retry),
+      ...(retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }),
+    };
   }
 
   body(): ErrorBody {

@@ -1,7 +1,14 @@
 import { z } from 'zod';
 import { MODERATION_CATEGORIES, moderationPolicySchema } from '#libs/contracts/policy.js';
 import { keyLimitsSchema } from '#libs/contracts/key-state.js';
-import { parseUsd } from '#libs/money/nano.js';
+import { formatUsd, MAX_AMOUNT_NANO, parseUsd } from '#libs/money/nano.js';
+
+const USD_FAULTS: [RegExp, string][] = [
+  [/^-/, 'must not be negative'],
+  [/^[\d.]+e[+-]?\d+$/i, 'must not have an exponent'],
+  [/^\d{19,}(\.\d*)?$/, `must not have more than 18 digits, nor be more than ${formatUsd(MAX_AMOUNT_NANO)} dollars`],
+  [/^\d+\.\d{10,}$/, 'must not have more than nine decimals'],
+];
 
 const TTL_SECONDS_MAX = 10 * 366 * 86_400;
 
@@ -13,10 +20,17 @@ export const usd = z
     try {
       return parseUsd(text);
     } catch (error) {
-      context.addIssue({ code: 'custom', message: error instanceof Error ? error.message : 'not an amount' });
+      context.addIssue({ code: 'custom', message: usdFault(text, error) });
       return z.NEVER;
     }
   });
+
+/** In front of what is right in general: what is wrong in particular. */
+function usdFault(text: string, error: unknown): string {
+  const wrong = USD_FAULTS.find(([pattern]) => pattern.test(text))?.[1];
+  const right = error instanceof Error ? error.message : 'not an amount';
+  return wrong === undefined ? right : `${wrong}; ${right}`;
+}
 
 export const positiveUsd = usd.refine((nano) => nano > 0n, 'must be more than 0');
 

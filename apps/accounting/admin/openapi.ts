@@ -1,5 +1,5 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiBearerAuth, ApiBody, ApiOperation, ApiQuery, ApiResponse, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import { ApiBearerAuth, ApiBody, ApiHeader, ApiOperation, ApiQuery, ApiResponse, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
 import type { INestApplication } from '@nestjs/common';
 import { z } from 'zod';
 
@@ -28,8 +28,17 @@ const REASONS: Record<number, string> = {
   400: 'A field is wrong, missing or unknown; every fault is named',
   401: 'The admin token is missing or wrong',
   404: 'There is no such thing',
-  409: 'It contradicts what is: a taken slug, a closed campaign, a revoked key, a budget below what is used',
+  409: 'It contradicts what is: a taken slug, a closed campaign, a revoked key, a budget below what is used, an Idempotency-Key of another request',
   503: 'A store does not answer; `not_projected`: the change is stored and comes into force by itself',
+};
+
+const IDEMPOTENCY_KEY = {
+  name: 'idempotency-key',
+  required: false,
+  description:
+    'A name of your own for this request. Repeated under it within 24 hours, it has its effect once and gets the first answer again, with ' +
+    '`idempotent-replayed: true`. An error does not use it up.',
+  schema: { type: 'string' as const, minLength: 1, maxLength: 255, pattern: '^[ -~]+$' },
 };
 
 interface Operation {
@@ -42,15 +51,15 @@ interface Operation {
   errors?: (400 | 404 | 409)[];
 }
 
-/** One endpoint in the docs. */
+/** One endpoint in the docs; one with a body writes. */
 export function Documented({ summary, status = 200, answer, body, query, errors = [] }: Operation): MethodDecorator {
   const parameters = query ? Object.entries(schemaOf(query).properties ?? {}) : [];
   return applyDecorators(
     ApiBearerAuth(),
     ApiOperation({ summary }),
     ApiResponse({ status, description: answer }),
-    ...([...errors, 401, 503] as const).map((code) => ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR })),
-    ...(body ? [ApiBody({ schema: schemaOf(body) })] : []),
+    ...[...new Set([...errors, ...(body ? [409] : []), 401, 503])].map((code) => ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR })),
+    ...(body ? [ApiBody({ schema: schemaOf(body) }), ApiHeader(IDEMPOTENCY_KEY)] : []),
     ...parameters.map(([name, schema]) => ApiQuery({ name, required: false, schema })),
   );
 }

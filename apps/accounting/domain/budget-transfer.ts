@@ -15,19 +15,20 @@ export function campaignBudgetTransfers(change: BudgetChange): Transfer[] {
   return move(change, OPERATOR, campaignAccount(change.campaignId), { up: 'fund', account: change.campaignId, keyId: null });
 }
 
-/** A campaign grants a key its budget, or gets the reduction back. */
-export function keyBudgetTransfers(change: BudgetChange & { keyId: string }): Transfer[] {
-  return move(change, campaignAccount(change.campaignId), keyAccount(change.keyId), { up: 'grant', account: change.keyId, keyId: change.keyId });
+/** A campaign grants a key its budget, or gets the reduction back: `expire` where the key's time did it. */
+export function keyBudgetTransfers({ back, ...change }: BudgetChange & { keyId: string; back?: 'return' | 'expire' }): Transfer[] {
+  const { campaignId, keyId } = change;
+  return move(change, campaignAccount(campaignId), keyAccount(keyId), { up: 'grant', down: back, account: keyId, keyId });
 }
 
 function move(
   { campaignId, deltaNano, version, at }: BudgetChange,
   from: string,
   to: string,
-  what: { up: 'fund' | 'grant'; account: string; keyId: string | null },
+  what: { up: 'fund' | 'grant'; down?: 'return' | 'expire' | undefined; account: string; keyId: string | null },
 ): Transfer[] {
   if (deltaNano === 0n) return [];
-  const kind = deltaNano > 0n ? what.up : 'return';
+  const kind = deltaNano > 0n ? what.up : (what.down ?? 'return');
   return [
     {
       id: `${kind}:${what.account}:${version}`,

@@ -1,6 +1,8 @@
 import type { KeyLimits } from '#libs/contracts/key-state.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { Campaign } from '../entities/campaign.entity.js';
+import type { Key } from '../entities/key.entity.js';
+import { isOver } from './settlement.js';
 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
 
@@ -30,6 +32,38 @@ export function termsOf(given: GivenTerms, campaign: Pick<Campaign, 'budgetNano'
 }
 
 export const expiryAfter = (ttlSeconds: number, now: Date): Date => new Date(now.getTime() + ttlSeconds * 1_000);
+
+interface GivenChange {
+  budget_usd?: bigint | undefined;
+  ttl_seconds?: number | null | undefined;
+  expires_at?: Date | null | undefined;
+}
+
+type Term = 'budgetNano' | 'expiresAt' | 'returnedNano' | 'closedAt' | 'settleAt';
+
+/**
+ * What a change does to a key's budget and time. A key whose unspent budget went back gets it again when it is extended,
+ * unless another budget is given. `over`: a budget for a key whose time is over and stays so.
+ */
+export function changedTerms(given: GivenChange, key: Pick<Key, Term | 'status'>, now: Date): Pick<Key, Term> | 'over' {
+  const timed = given.expires_at !== undefined || given.ttl_seconds !== undefined;
+  const expiresAt = timed ? expiryOf(given, now) : key.expiresAt;
+  const over = isOver({ status: key.status, expiresAt }, now) || (key.closedAt !== null && !timed);
+  if (over && given.budget_usd !== undefined) return 'over';
+  const again = key.closedAt !== null && !over;
+  return {
+    budgetNano: given.budget_usd ?? key.budgetNano + (again ? key.returnedNano : 0n),
+    expiresAt,
+    returnedNano: again ? 0n : key.returnedNano,
+    closedAt: again ? null : key.closedAt,
+    settleAt: timed ? expiresAt : key.settleAt,
+  };
+}
+
+function expiryOf({ expires_at, ttl_seconds }: GivenChange, now: Date): Date | null {
+  if (expires_at !== undefined) return expires_at;
+  return ttl_seconds === undefined || ttl_seconds === null ? null : expiryAfter(ttl_seconds, now);
+}
 
 export function mergeLimits(given: GivenLimits | undefined, fallback: KeyLimits): KeyLimits {
   return { rpm: given?.rpm ?? fallback.rpm, tpm: given?.tpm ?? fallback.tpm, concurrent: given?.concurrent ?? fallback.concurrent };

@@ -23,6 +23,8 @@ export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }:
     spent_usd: formatUsd(spentNano),
     held_usd: formatUsd(heldNano),
     available_usd: formatUsd(key.budgetNano - spentNano - heldNano),
+    // Of a key that is over: what went back to its campaign, so that its budget is what it spent.
+    returned_usd: formatUsd(key.returnedNano),
     limits: key.limits,
     models: key.models,
     moderation: key.moderation,

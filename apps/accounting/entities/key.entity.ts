@@ -9,7 +9,9 @@ import { nanoTransformer } from './nano.transformer.js';
 @Index('keys_created_idx', ['createdAt', 'id'])
 @Index('keys_campaign_idx', ['campaignId', 'createdAt', 'id'])
 @Index('keys_pending_idx', ['id'], { where: 'projected_version < version' })
+@Index('keys_settle_idx', ['settleAt'], { where: 'settle_at IS NOT NULL' })
 @Check('keys_budget_check', 'budget_nano >= 0')
+@Check('keys_returned_check', 'returned_nano >= 0')
 @Check('keys_status_check', `status = ANY (ARRAY['active'::text, 'suspended'::text, 'revoked'::text])`)
 export class Key {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'keys_pkey' })
@@ -47,6 +49,18 @@ export class Key {
 
   @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
   budgetNano!: bigint;
+
+  /** What of its budget went back to the campaign when the key was over; the budget is without it. */
+  @Column('bigint', { name: 'returned_nano', transformer: nanoTransformer })
+  returnedNano!: bigint;
+
+  /** Since when it is over, nothing runs and nothing is left. */
+  @Column('timestamp with time zone', { name: 'closed_at', precision: 3, nullable: true })
+  closedAt!: Date | null;
+
+  /** When to look whether money must go back. */
+  @Column('timestamp with time zone', { name: 'settle_at', precision: 3, nullable: true })
+  settleAt!: Date | null;
 
   /** null: every model of the campaign. */
   @Column('jsonb', { nullable: true })

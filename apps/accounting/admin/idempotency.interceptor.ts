@@ -1,0 +1,65 @@
+import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { from, lastValueFrom, type Observable } from 'rxjs';
+import { AccountWriter } from '../account.writer.js';
+import { UnitOfWork } from '../unit-of-work.js';
+import { AdminError } from './admin.error.js';
+import { IdempotencyStore, type FirstAnswer } from './idempotency.store.js';
+
+const KEY = /^[\x20-\x7e]{1,255}$/;
+const PARAM = { param: 'idempotency-key' };
+const RETRY_AFTER_SECONDS = 1;
+
+/**
+ * Writes that come with an `Idempotency-Key` happen once and are answered alike, however often they are sent within 24
+ * hours. The whole request runs in one transaction, which keeps the answer beside the effect; an error keeps neither.
+ */
+@Injectable()
+export class IdempotencyInterceptor implements NestInterceptor {
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly store: IdempotencyStore,
+    private readonly writer: AccountWriter,
+  ) {}
+
+  intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
+    const request = context.switchToHttp().getRequest<FastifyRequest>();
+    const key = request.headers['idempotency-key'];
+    if (key === undefined || request.method === 'GET' || request.method === 'HEAD') return next.handle();
+    return from(this.once(String(key), request, context.switchToHttp().getResponse<FastifyReply>(), () => lastValueFrom(next.handle())));
+  }
+
+  private async once(key: string, request: FastifyRequest, reply: FastifyReply, handle: () => Promise<unknown>): Promise<unknown> {
+    if (!KEY.test(key)) throw new AdminError('invalid_request', 'The header Idempotency-Key must be 1 to 255 printable ASCII characters.', PARAM);
+    const fingerprint = this.store.fingerprint(request.method, request.url, request.body);
+    const { first, answer } = await this.work.run(async (unit) => {
+      if (!(await this.store.claim(unit.manager, key))) throw inProgress();
+      const former = await this.store.find(unit.manager, key);
+      if (former) return { first: former, answer: undefined };
+      const made = await handle();
+      await this.store.keep(unit, key, fingerprint, made);
+      return { first: null, answer: made };
+    });
+    return first ? this.replay(first, fingerprint, reply) : answer;
+  }
+
+  private async replay(first: FirstAnswer, fingerprint: string, reply: FastifyReply): Promise<unknown> {
+    if (first.fingerprint !== fingerprint) {
+      throw new AdminError(
+        'idempotency_conflict',
+        'This Idempotency-Key came with another method, path or body within the last 24 hours. Use a new key for a new request. Nothing was changed.',
+        PARAM,
+      );
+    }
+    await this.writer.assertInForce(first.written);
+    void reply.header('idempotent-replayed', 'true');
+    return first.open();
+  }
+}
+
+function inProgress(): AdminError {
+  return new AdminError('idempotency_in_progress', 'The first request with this Idempotency-Key is still running. Ask again for its answer in a moment.', {
+    ...PARAM,
+    retryAfterSeconds: RETRY_AFTER_SECONDS,
+  });
+}

@@ -1,0 +1,135 @@
+import { createServer, connect, type Server, type Socket } from 'node:net';
+import { once } from 'node:events';
+
+type Mode = 'pass' | 'refuse' | 'freeze';
+
+interface Link {
+  client: Socket;
+  server: Socket;
+}
+
+/**
+ * Stands between a client and a store on loopback, and fails on demand: cuts every connection, refuses new ones, swallows
+ * what is sent, delays it, or lets one request through and drops its reply.
+ */
+export class FaultProxy {
+  private readonly links = new Set<Link>();
+  private mode: Mode = 'pass';
+  private delayMs = 0;
+  private swallow: { pattern: Buffer; reached: (link: Link) => void } | undefined;
+
+  private constructor(
+    private readonly server: Server,
+    private readonly targetPort: number,
+  ) {}
+
+  static async start(targetPort: number): Promise<FaultProxy> {
+    const server = createServer({ noDelay: true });
+    const proxy = new FaultProxy(server, targetPort);
+    server.on('connection', (client) => proxy.accept(client));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return proxy;
+  }
+
+  get port(): number {
+    return (this.server.address() as { port: number }).port;
+  }
+
+  get connections(): number {
+    return this.links.size;
+  }
+
+  /** Every connection breaks; new ones are served as before. */
+  cut(): void {
+    for (const link of [...this.links]) this.end(link);
+  }
+
+  /** Every connection breaks, and new ones break at once. */
+  refuse(): void {
+    this.mode = 'refuse';
+    this.cut();
+  }
+
+  /** Connections stand, and nothing goes through either way. */
+  freeze(): void {
+    this.mode = 'freeze';
+  }
+
+  /** As before. What was swallowed is gone, so that frozen connections are cut. */
+  heal(): void {
+    const cut = this.mode === 'freeze';
+    this.mode = 'pass';
+    this.delayMs = 0;
+    if (cut) this.cut();
+  }
+
+  delay(ms: number): void {
+    this.delayMs = ms;
+  }
+
+  /** The next request that holds the text goes through; its reply does not, and the connection breaks. Resolves then. */
+  dropReplyTo(text: string, between: () => void | Promise<void> = () => undefined): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.swallow = {
+        pattern: Buffer.from(text),
+        reached: (link) => {
+          link.server.removeAllListeners('data');
+          link.server.once('data', () => {
+            void Promise.resolve(between())
+              .then(resolve, reject)
+              .finally(() => this.end(link));
+          });
+        },
+      };
+    });
+  }
+
+  async stop(): Promise<void> {
+    this.cut();
+    this.server.close();
+    await once(this.server, 'close');
+  }
+
+  private accept(client: Socket): void {
+    client.on('error', () => undefined);
+    if (this.mode === 'refuse') {
+      client.resetAndDestroy();
+      return;
+    }
+    const server = connect({ port: this.targetPort, host: '127.0.0.1', noDelay: true });
+    server.on('error', () => undefined);
+    const link = { client, server };
+    this.links.add(link);
+    client.on('data', (chunk) => {
+      this.pass(client, server, chunk);
+      if (this.swallow && chunk.includes(this.swallow.pattern)) {
+        const { reached } = this.swallow;
+        this.swallow = undefined;
+        reached(link);
+      }
+    });
+    server.on('data', (chunk) => this.pass(server, client, chunk));
+    for (const socket of [client, server]) socket.on('close', () => this.end(link));
+  }
+
+  private pass(from: Socket, to: Socket, chunk: Buffer): void {
+    if (this.mode === 'freeze') return;
+    if (this.delayMs > 0) {
+      setTimeout(() => to.writable && to.write(chunk), this.delayMs);
+      return;
+    }
+    // A slow reader holds back its writer, so that nothing piles up here.
+    if (!to.write(chunk)) {
+      from.pause();
+      to.once('drain', () => from.resume());
+    }
+  }
+
+  private end(link: Link): void {
+    if (!this.links.delete(link)) return;
+    for (const socket of [link.client, link.server]) {
+      if (!socket.destroyed) socket.resetAndDestroy();
+    }
+  }
+}

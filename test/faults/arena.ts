@@ -1,0 +1,255 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import type { ChatCall } from '#libs/stack/rehearsal.js';
+import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
+
+/** The provider's own prices of gpt-5.4-mini, nano-dollars per token, written down apart from Daypass' price book. */
+const BILLED = { input: 750n, cached: 75n, output: 4_500n };
+export const MODEL = 'gpt-5.4-mini';
+const SAMPLE_EVERY_MS = 40;
+const BACK_WITHIN_MS = 30_000;
+const OPERATOR = { budget_usd_per_day: '400', budget_usd_total: '900' };
+
+export interface Outcome {
+  status: number;
+  code: string | null;
+  text: string;
+  headers: Headers | undefined;
+  /** What a whole stream ends with. */
+  done: boolean;
+}
+
+export interface CallWish {
+  content?: string;
+  stream?: boolean;
+  max_tokens?: number;
+  headers?: Record<string, string>;
+  signal?: AbortSignal;
+}
+
+/** A running Daypass whose stores and services can fail, an upstream with a bill of its own, and the invariants that must hold. */
+export class Arena {
+  readonly redis: Redis;
+  readonly sql: pg.Pool;
+  private readonly keys: (TestKey & { campaignId: string })[] = [];
+  private readonly chats: ChatCall[] = [];
+  private readonly broken: string[] = [];
+  private sampling = true;
+  private readonly sampler: Promise<void>;
+
+  private constructor(readonly daypass: Daypass) {
+    this.redis = new Redis(daypass.redisUrl, { maxRetriesPerRequest: 0, enableOfflineQueue: false, retryStrategy: () => 100 });
+    this.redis.on('error', () => undefined);
+    this.sql = new pg.Pool({ connectionString: daypass.databaseUrl, max: 2 });
+    this.sql.on('error', () => undefined);
+    this.sampler = this.sample();
+  }
+
+  static async start(options: DaypassOptions = {}): Promise<Arena> {
+    const { config, rehearsal, ...rest } = options;
+    const daypass = await startDaypass({
+      durable: true,
+      proxies: true,
+      config: { operator: OPERATOR, ...config },
+      rehearsal: { keepCalls: 1_000_000, ...rehearsal },
+      ...rest,
+    });
+    return new Arena(daypass);
+  }
+
+  async stop(): Promise<void> {
+    this.sampling = false;
+    await this.sampler;
+    this.redis.disconnect();
+    await this.sql.end();
+    await this.daypass.stop();
+  }
+
+  /** A key in a campaign of its own; what is judged is another issue's business. */
+  async key(budgetUsd = '1.00', wish: { campaign?: Record<string, unknown>; key?: Record<string, unknown> } = {}): Promise<TestKey & { campaignId: string }> {
+    const key = await this.daypass.createKey({
+      campaign: { budget_usd: '50.00', moderation: { input: 'off', output: 'off' }, ...wish.campaign },
+      key: { budget_usd: budgetUsd, ...wish.key },
+    });
+    const { body } = await this.daypass.admin(`/admin/v1/campaigns/${key.campaign}`);
+    const known = { ...key, campaignId: body.id as string };
+    this.keys.push(known);
+    return known;
+  }
+
+  /** One call over plain HTTP: what came of it, never an exception. */
+  async call(key: TestKey, { content = 'Say hello', stream = false, max_tokens = 100, headers, signal }: CallWish = {}): Promise<Outcome> {
+    const outcome: Outcome = { status: 0, code: null, text: '', headers: undefined, done: false };
+    try {
+      const response = await fetch(`${this.daypass.baseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', ...headers },
+        body: JSON.stringify({ model: MODEL, messages: [{ role: 'user', content: `${content} [key ${key.id}]` }], stream, max_tokens }),
+        ...(signal ? { signal } : {}),
+      });
+      outcome.status = response.status;
+      outcome.headers = response.headers;
+      const decoder = new TextDecoder();
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) outcome.text += decoder.decode(chunk, { stream: true });
+      outcome.done = response.ok && (!stream || outcome.text.includes('data: [DONE]'));
+      outcome.code = codeIn(outcome.text);
+    } catch {
+      outcome.code ??= 'cut off';
+    }
+    return outcome;
+  }
+
+  /** Calls one after the other on so many lanes, until told to stop. */
+  load(key: TestKey, lanes: number, wish: CallWish = {}): { stop(): Promise<Outcome[]>; outcomes: Outcome[] } {
+    let going = true;
+    const outcomes: Outcome[] = [];
+    const running = Array.from({ length: lanes }, async () => {
+      while (going) {
+        const outcome = await this.call(key, wish);
+        outcomes.push(outcome);
+        // A closed door answers at once: no busy loop.
+        if (outcome.status !== 200) await sleep(50);
+      }
+    });
+    return {
+      outcomes,
+      stop: async () => {
+        going = false;
+        await Promise.all(running);
+        return outcomes;
+      },
+    };
+  }
+
+  /** Upstream calls of these keys so far; the rehearsal forgets them at every `reset`, the arena does not. */
+  get upstream(): readonly ChatCall[] {
+    return [...this.chats, ...this.daypass.rehearsal.chatCalls()];
+  }
+
+  /** Between scenarios. */
+  clear(): void {
+    this.chats.push(...this.daypass.rehearsal.chatCalls());
+    this.daypass.rehearsal.reset();
+  }
+
+  async until(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 15_000): Promise<void> {
+    for (const until = Date.now() + timeoutMs; !(await Promise.resolve(condition()).catch(() => false)); await sleep(20)) {
+      if (Date.now() > until) throw new Error(`${what}: not within ${timeoutMs} ms`);
+    }
+  }
+
+  upstreamRuns(count: number): Promise<void> {
+    return this.until(() => this.daypass.rehearsal.chatCalls().filter(({ state }) => state === 'running').length >= count, `${count} calls run upstream`);
+  }
+
+  /**
+   * I: from now on, how long until a fresh call succeeds and no hold is left. Then A to E over everything that happened so far.
+   * Returns the seconds. @throws naming every invariant that does not hold
+   */
+  async holds(): Promise<string> {
+    const begun = performance.now();
+    let probe: TestKey | undefined;
+    await this.until(
+      async () => {
+        // While accounting finds its stores again, the admin API asks for patience.
+        probe ??= await this.key('0.10');
+        return (await this.call(probe)).status === 200;
+      },
+      'I: a fresh call succeeds',
+      BACK_WITHIN_MS,
+    );
+    const back = (performance.now() - begun) / 1_000;
+    await this.until(async () => (await this.redis.zcard('{dp}:leases')) === 0, 'I: no hold is stuck', BACK_WITHIN_MS + 15_000);
+    await this.until(() => this.upstream.every(({ state }) => state !== 'running'), 'no upstream call runs', BACK_WITHIN_MS);
+    await this.booksHold();
+    await this.everyCallIsBooked();
+    if (this.broken.length > 0) throw new Error(`A: ${this.broken.splice(0).slice(0, 3).join('; ')}`);
+    return `back in ${back.toFixed(1)} s, A–E and I hold`;
+  }
+
+  private async booksHold(): Promise<void> {
+    const { body } = await this.daypass.admin('/admin/v1/ledger/verify');
+    if (body.ok !== true) throw new Error(`C, D: ${JSON.stringify([body.problems, body.differences]).slice(0, 600)}`);
+    const { rows } = await this.sql.query('SELECT transfer_id FROM ledger.entries GROUP BY transfer_id HAVING sum(amount_nano) <> 0 LIMIT 3');
+    if (rows.length > 0) throw new Error(`C: ${JSON.stringify(rows)}`);
+    if (body.checked.rejected_events > 0) throw new Error(`${body.checked.rejected_events} journal entries were rejected`);
+  }
+
+  /** B and E, by key: each key's identifier stands in what went upstream. */
+  private async everyCallIsBooked(): Promise<void> {
+    const sent = Map.groupBy(
+      this.upstream.filter(({ state }) => state !== 'refused'),
+      (call) => String(call.body.safety_identifier),
+    );
+    const { rows } = await this.sql.query<{ key_id: string; spends: string; billed: string; repeated: string }>(
+      `WITH calls AS (
+         SELECT t.key_id, t.request_id, sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%') AS billed,
+                count(DISTINCT t.id) FILTER (WHERE t.kind IN ('post', 'void', 'presume')) AS ends
+           FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
+          WHERE t.request_id IS NOT NULL GROUP BY 1, 2)
+       SELECT key_id, count(*) FILTER (WHERE billed > 0) AS spends, coalesce(sum(billed), 0) AS billed, count(*) FILTER (WHERE ends <> 1) AS repeated
+         FROM calls GROUP BY 1`,
+    );
+    const identifiers = await this.identifiers();
+    for (const { key_id, spends, billed, repeated } of rows) {
+      const identifier = identifiers.get(key_id);
+      if (repeated !== '0') throw new Error(`B: ${repeated} calls of ${key_id} have not exactly one end`);
+      const calls = (identifier === undefined ? undefined : sent.get(identifier)) ?? [];
+      if (Number(spends) !== calls.length) throw new Error(`B: ${calls.length} upstream calls of ${key_id}, ${spends} booked spends`);
+      const bill = calls.reduce((sum, call) => sum + billOf(call), 0n);
+      if (bill > BigInt(billed)) throw new Error(`E: upstream bills ${bill} for ${key_id}, ${billed} are booked`);
+    }
+  }
+
+  /** Which identifier stands for which key: told by the key's own probe. */
+  private async identifiers(): Promise<Map<string, string>> {
+    const found = new Map<string, string>();
+    for (const call of this.upstream) {
+      const content = String(call.body.messages?.[0]?.content ?? '');
+      const id = /\[key (\S+)\]/.exec(content)?.[1];
+      if (id !== undefined) found.set(id, String(call.body.safety_identifier));
+    }
+    return found;
+  }
+
+  /** A, all the time: posted and held never exceed the budget, at any level. */
+  private async sample(): Promise<void> {
+    const day = Math.floor(Date.now() / 86_400_000);
+    while (this.sampling) {
+      await sleep(SAMPLE_EVERY_MS);
+      try {
+        const levels: [string, string, bigint | null][] = [
+          ...this.keys.flatMap(({ id, campaignId }): [string, string, null][] => [
+            [id, `{dp}:key:${id}`, null],
+            [campaignId, `{dp}:campaign:${campaignId}`, null],
+          ]),
+          ['operator day', `{dp}:operator:${day}`, nanoOf(OPERATOR.budget_usd_per_day)],
+          ['operator total', '{dp}:operator:total', nanoOf(OPERATOR.budget_usd_total)],
+        ];
+        const answers = await Promise.all(levels.map(([, hash]) => this.redis.hmget(hash, 'budget', 'spent', 'held')));
+        levels.forEach(([name, , fixed], index) => {
+          const [budget, spent, held] = answers[index]!.map((value) => BigInt(value ?? 0)) as [bigint, bigint, bigint];
+          const limit = fixed ?? budget;
+          // A key that Redis has just lost has no budget yet.
+          if (fixed === null && answers[index]![0] === null) return;
+          if (spent + held > limit || spent < 0n || held < 0n) this.broken.push(`${name}: ${spent} spent and ${held} held of ${limit}`);
+        });
+      } catch {
+        // Redis is away: nothing can be taken either.
+      }
+    }
+  }
+}
+
+function billOf({ usage }: ChatCall): bigint {
+  if (!usage) return 0n;
+  const cached = usage.prompt_tokens_details.cached_tokens;
+  return BigInt(usage.prompt_tokens - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(usage.completion_tokens) * BILLED.output;
+}
+
+const nanoOf = (usd: string): bigint => BigInt(usd) * 1_000_000_000n;
+
+function codeIn(text: string): string | null {
+  return /"error":\s*\{[^}]*"code":\s*"([^"]*)"/.exec(text)?.[1] ?? null;
+}

@@ -1,0 +1,127 @@
+import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Service } from '#libs/config/config.js';
+import { Arena } from './arena.js';
+import { blockEventLoop } from './block-event-loop.js';
+import { scenario } from './scenario.js';
+
+const WORDS = Array.from({ length: 200 }, (_, index) => `w${index} `).join('');
+
+describe('processes', () => {
+  let arena: Arena;
+  beforeAll(async () => {
+    // Node opens its inspector on a free port, which is how a test blocks an event loop for real.
+    arena = await Arena.start({ serviceEnv: { forwarding: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } } });
+  }, 90_000);
+  afterAll(() => arena?.stop());
+  afterEach(() => arena.clear());
+  const { kill, whenReady } = {
+    kill: (name: Service, signal: NodeJS.Signals = 'SIGKILL') => arena.daypass.services.kill(name, signal),
+    whenReady: (name: Service) => arena.daypass.services.whenReady(name),
+  };
+
+  scenario(5, 'kill -9 of ingress after the hold', { quick: true }, async () => {
+    const key = await arena.key();
+    // The lane is closed, so that the call has its hold and nothing more.
+    await arena.redis.hset('{dp}:window:lane:default', 'frozen_until_ms', String(Date.now() + 20_000));
+    const call = arena.call(key);
+    await arena.until(async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'running')) === '1', 'the hold is taken');
+    kill('ingress');
+    expect((await call).code).toBe('cut off');
+    await whenReady('ingress');
+    await arena.until(async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'held')) === '0', 'the hold is given back', 40_000);
+    await arena.redis.del('{dp}:window:lane:default');
+    expect(arena.upstream.filter((sent) => JSON.stringify(sent.body).includes(key.id))).toEqual([]);
+    return `hold given back by its lease, nothing sent; ${await arena.holds()}`;
+  });
+
+  scenario(6, 'kill -9 of forwarding after dispatch, before the first byte', {}, async () => {
+    const key = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
+    const call = arena.call(key);
+    await arena.upstreamRuns(1);
+    kill('forwarding');
+    const outcome = await call;
+    expect([outcome.status, outcome.code]).toEqual([502, 'upstream_outcome_unknown']);
+    arena.daypass.rehearsal.onChat = undefined;
+    await whenReady('forwarding');
+    return `told as 502, sent once, presumed; ${await arena.holds()}`;
+  });
+
+  scenario(7, 'kill -9 of forwarding in mid-stream', {}, async () => {
+    const key = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 20 });
+    const call = arena.call(key, { stream: true, max_tokens: 400 });
+    await arena.upstreamRuns(1);
+    await sleep(1_500);
+    kill('forwarding');
+    const outcome = await call;
+    expect(outcome).toMatchObject({ status: 200, done: false });
+    expect(outcome.text).toContain('upstream_outcome_unknown');
+    arena.daypass.rehearsal.onChat = undefined;
+    await whenReady('forwarding');
+    return `stream ends with an error frame, presumed; ${await arena.holds()}`;
+  });
+
+  scenario(8, 'the visitor hangs up in mid-stream', { quick: true }, async () => {
+    const key = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 40 });
+    const leave = new AbortController();
+    const calls = Array.from({ length: 10 }, () => arena.call(key, { stream: true, max_tokens: 400, signal: leave.signal }));
+    await arena.upstreamRuns(10);
+    await sleep(700);
+    leave.abort();
+    const leftAt = performance.now();
+    await Promise.all(calls);
+    await arena.until(() => arena.daypass.rehearsal.chatCalls().every(({ state }) => state === 'aborted'), 'the upstream is cancelled', 5_000);
+    const cancelledMs = performance.now() - leftAt;
+    arena.daypass.rehearsal.onChat = undefined;
+    return `10 upstream calls cancelled within ${cancelledMs.toFixed(0)} ms, billed for what was generated; ${await arena.holds()}`;
+  });
+
+  scenario(9, 'SIGSTOP of forwarding past its lock, then SIGCONT', {}, async () => {
+    const key = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ firstTokenMs: 2_000, content: 'late' });
+    const calls = Array.from({ length: 5 }, () => arena.call(key));
+    await arena.upstreamRuns(5);
+    kill('forwarding', 'SIGSTOP');
+    await sleep(25_000);
+    kill('forwarding', 'SIGCONT');
+    const outcomes = await Promise.all(calls);
+    arena.daypass.rehearsal.onChat = undefined;
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill(502));
+    await arena.until(async () => {
+      const { rows } = await arena.sql.query(`SELECT 1 FROM ledger.transfers WHERE key_id = $1 AND kind = 'correct'`, [key.id]);
+      return rows.length === 5;
+    }, 'what was presumed is corrected');
+    return `5 calls presumed, then corrected by their worker, none sent twice; ${await arena.holds()}`;
+  });
+
+  scenario(10, 'an event loop blocked for 40 s', {}, async () => {
+    const key = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ firstTokenMs: 1_000, content: 'late' });
+    const calls = Array.from({ length: 5 }, () => arena.call(key));
+    await arena.upstreamRuns(5);
+    await blockEventLoop(arena.daypass.logs('forwarding'), 40_000);
+    const outcomes = await Promise.all(calls);
+    arena.daypass.rehearsal.onChat = undefined;
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill(502));
+    return `5 calls presumed while it was blocked, none sent twice; ${await arena.holds()}`;
+  });
+
+  scenario(24, 'SIGTERM with 200 open streams', {}, async () => {
+    const key = await arena.key('5.00');
+    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 60 });
+    const calls = Array.from({ length: 200 }, () => arena.call(key, { stream: true, max_tokens: 400 }));
+    await arena.upstreamRuns(200);
+    await sleep(500);
+    const begun = performance.now();
+    await arena.daypass.services.stop('forwarding');
+    const endedMs = performance.now() - begun;
+    const outcomes = await Promise.all(calls);
+    const whole = outcomes.filter(({ done }) => done).length;
+    arena.daypass.rehearsal.onChat = undefined;
+    await arena.daypass.services.start('forwarding');
+    return `${whole} of 200 ended whole, the process in ${(endedMs / 1_000).toFixed(1)} s; ${await arena.holds()}`;
+  });
+});
