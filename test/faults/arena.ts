@@ -143,11 +143,8 @@ export class Arena {
     return this.until(() => this.daypass.rehearsal.chatCalls().filter(({ state }) => state === 'running').length >= count, `${count} calls run upstream`);
   }
 
-  /**
-   * I: from now on, how long until a fresh call succeeds and no hold is left. Then A to E over everything that happened so far.
-   * Returns the seconds. @throws naming every invariant that does not hold
-   */
-  async holds(): Promise<string> {
+  /** I: seconds from now on until a fresh call succeeds. */
+  async back(): Promise<number> {
     const begun = performance.now();
     let probe: TestKey | undefined;
     await this.until(
@@ -159,7 +156,15 @@ export class Arena {
       'I: a fresh call succeeds',
       BACK_WITHIN_MS,
     );
-    const back = (performance.now() - begun) / 1_000;
+    return (performance.now() - begun) / 1_000;
+  }
+
+  /**
+   * With no load any more: I (a fresh call succeeds, no hold is left), then A to E over everything that happened so far.
+   * @throws naming what does not hold
+   */
+  async holds(): Promise<string> {
+    const back = await this.back();
     await this.until(async () => (await this.redis.zcard('{dp}:leases')) === 0, 'I: no hold is stuck', BACK_WITHIN_MS + 15_000);
     await this.until(() => this.upstream.every(({ state }) => state !== 'running'), 'no upstream call runs', BACK_WITHIN_MS);
     await this.booksHold();

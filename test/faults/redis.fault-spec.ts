@@ -33,8 +33,8 @@ describe('Redis', () => {
     await arena.daypass.redis.kill();
     await sleep(2_000);
     await arena.daypass.redis.start();
-    const figures = await arena.holds();
-    return `${tally(await stop()).text}; ${figures}; after the load ${await arena.holds()}`;
+    const figures = await arena.back().finally(stop);
+    return `${tally(await stop()).text}; back in ${figures.toFixed(1)} s; ${await arena.holds()}`;
   });
 
   scenario(12, 'Redis away for 60 s', {}, async () => {
@@ -42,8 +42,8 @@ describe('Redis', () => {
     arena.daypass.redisProxy!.refuse();
     await sleep(60_000);
     arena.daypass.redisProxy!.heal();
-    const figures = await arena.holds();
-    return `${tally(await stop()).text}; ${figures}; after the load ${await arena.holds()}`;
+    const figures = await arena.back().finally(stop);
+    return `${tally(await stop()).text}; back in ${figures.toFixed(1)} s; ${await arena.holds()}`;
   });
 
   scenario(13, "the append-only file's tail cut", {}, async () => {
@@ -52,15 +52,15 @@ describe('Redis', () => {
     const bytes = 60_000;
     const size = arena.daypass.redis.cutTail(bytes);
     await arena.daypass.redis.start();
-    const figures = await arena.holds();
-    return `${bytes} of ${size} bytes cut, ${tally(await stop()).text}; ${figures}; after the load ${await arena.holds()}`;
+    const figures = await arena.back().finally(stop);
+    return `${bytes} of ${size} bytes cut, ${tally(await stop()).text}; back in ${figures.toFixed(1)} s; ${await arena.holds()}`;
   });
 
   scenario(14, 'FLUSHALL', {}, async () => {
     const stop = await traffic();
     await arena.redis.flushall();
-    const figures = await arena.holds();
-    return `${tally(await stop()).text}; ${figures}; after the load ${await arena.holds()}`;
+    const figures = await arena.back().finally(stop);
+    return `${tally(await stop()).text}; back in ${figures.toFixed(1)} s; ${await arena.holds()}`;
   });
 
   scenario(15, 'Redis out of memory', {}, async () => {
@@ -70,9 +70,9 @@ describe('Redis', () => {
     await arena.redis.config('SET', 'maxmemory', String(Math.floor(used / 2)));
     await sleep(5_000);
     await arena.redis.config('SET', 'maxmemory', '0');
-    const figures = await arena.holds();
+    const figures = await arena.back().finally(stop);
     const outcomes = await stop();
     expect(outcomes.some(({ status }) => status === 503)).toBe(true);
-    return `${tally(outcomes).text}; ${figures}; after the load ${await arena.holds()}`;
+    return `${tally(outcomes).text}; back in ${figures.toFixed(1)} s; ${await arena.holds()}`;
   });
 });
