@@ -20,6 +20,7 @@ const results = [
   // The end-to-end tests take a machine of two cores each: one file after the other.
   jest('tests', ['--selectProjects', 'unit', 'integration']),
   jest('end-to-end tests', ['--selectProjects', 'e2e', '--runInBand']),
+  jest('faults', ['--selectProjects', 'faults', '--runInBand'], { DAYPASS_FAULTS: process.env.DAYPASS_CHECK_FAULTS ?? 'quick' }),
 ];
 rmSync(reports, { recursive: true, force: true });
 
@@ -35,13 +36,13 @@ function step(name, [command, ...args]) {
   return { name, passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
 }
 
-function jest(name, args) {
+function jest(name, args, more = {}) {
   process.stdout.write(`\n— ${name}\n`);
   mkdirSync(reports, { recursive: true });
   const file = join(reports, `${name}.json`);
   const { status } = spawnSync(join(bin, 'jest'), [...args, '--json', `--outputFile=${file}`], {
     cwd: root,
-    env: { ...env, NODE_OPTIONS: '--experimental-vm-modules --no-warnings=ExperimentalWarning' },
+    env: { ...env, ...more, NODE_OPTIONS: '--experimental-vm-modules --no-warnings=ExperimentalWarning' },
     // Its report goes to error output; what it prints on standard output is the JSON again.
     stdio: ['ignore', 'ignore', 'inherit'],
   });

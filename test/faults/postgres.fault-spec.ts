@@ -5,7 +5,7 @@ import { Services } from '#libs/stack/services.js';
 import { Arena } from './arena.js';
 import { scenario } from './scenario.js';
 
-const JOURNAL_BOUND = 1_500;
+const JOURNAL_BOUND = 6_000;
 
 describe('Postgres', () => {
   let arena: Arena;
