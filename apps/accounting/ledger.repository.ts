@@ -169,22 +169,24 @@ export class LedgerRepository {
     }));
   }
 
-  /** Holds that nothing ended, by request id; only as far back as a call can live. */
-  async openHolds(manager: EntityManager, count: number, after = ''): Promise<OpenHold[]> {
-    const rows = await manager.query<
+  /** Holds that nothing ended; only as far back as a call can live. */
+  async openHolds(): Promise<OpenHold[]> {
+    const rows = await this.scan<
       { request_id: string; key_id: string; campaign_id: string; amount_nano: string | null; day: number; attempt: number; dispatched: boolean }[]
     >(
-      `SELECT hold.request_id, hold.key_id, hold.campaign_id, entry.amount_nano, coalesce(hold.budget_day - DATE '1970-01-01', 0) AS day,
+      `WITH open AS MATERIALIZED (
+         SELECT hold.id, hold.period, hold.request_id, hold.key_id, hold.campaign_id, hold.budget_day FROM ledger.transfers hold
+          WHERE hold.kind = 'hold' AND hold.at > (SELECT max(at) - ${LONGEST_CALL} FROM ledger.drained) AND NOT EXISTS (${ENDED})
+       ), sent AS (
+         SELECT try.request_id, max(try.attempt) AS attempt, count(*) FILTER (WHERE try.kind = 'dispatch') > count(*) FILTER (WHERE try.kind = 'defer') AS dispatched
+           FROM ledger.attempts try JOIN open ON open.request_id = try.request_id AND open.period = try.period GROUP BY try.request_id
+       )
+       SELECT open.request_id, open.key_id, open.campaign_id, entry.amount_nano, coalesce(open.budget_day - DATE '1970-01-01', 0) AS day,
               coalesce(sent.attempt, 0) AS attempt, coalesce(sent.dispatched, false) AS dispatched
-         FROM ledger.transfers hold
-         LEFT JOIN ledger.entries entry ON entry.transfer_id = hold.id AND entry.period = hold.period AND entry.account = 'inflight'
-         LEFT JOIN LATERAL (
-           SELECT max(try.attempt) AS attempt, count(*) FILTER (WHERE try.kind = 'dispatch') > count(*) FILTER (WHERE try.kind = 'defer') AS dispatched
-             FROM ledger.attempts try WHERE try.request_id = hold.request_id AND try.period = hold.period
-         ) sent ON true
-        WHERE hold.kind = 'hold' AND hold.at > (SELECT max(at) FROM ledger.drained) - ${LONGEST_CALL} AND NOT EXISTS (${ENDED}) AND hold.request_id > $2
-        ORDER BY hold.request_id LIMIT $1`,
-      [count, after],
+         FROM open
+         LEFT JOIN ledger.entries entry ON entry.transfer_id = open.id AND entry.period = open.period AND entry.account = 'inflight'
+         LEFT JOIN sent ON sent.request_id = open.request_id`,
+      [],
     );
     return rows.map((row) => ({
       requestId: row.request_id,
@@ -207,8 +209,16 @@ export class LedgerRepository {
     return (await this.endedCalls(`ending.kind = 'presume'`, sinceMs)).filter(({ state }) => state === 'presumed');
   }
 
+  /** Reads much at once. A fresh month has no statistics yet, and a planner that takes it for empty would compare each row with each. */
+  private scan<T>(sql: string, parameters: unknown[]): Promise<T> {
+    return this.source.transaction(async (manager) => {
+      await manager.query('SET LOCAL enable_nestloop = off');
+      return manager.query<T>(sql, parameters);
+    });
+  }
+
   private async endedCalls(which: string, sinceMs: number): Promise<EndedCall[]> {
-    const rows = await this.source.query<
+    const rows = await this.scan<
       {
         request_id: string;
         key_id: string;
@@ -221,15 +231,22 @@ export class LedgerRepository {
         day: number;
       }[]
     >(
-      `SELECT ending.request_id, ending.key_id, ending.campaign_id, ending.kind, correction.id IS NOT NULL AS corrected,
-              coalesce(ending.budget_day - DATE '1970-01-01', 0) AS day,
-              coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0) AS amount,
-              coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
-              coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
-         FROM ledger.transfers ending
-         LEFT JOIN ledger.transfers correction ON correction.id = ending.request_id || ':correct' AND correction.period = ending.period
-         LEFT JOIN ledger.entries entry ON entry.transfer_id IN (ending.id, correction.id) AND entry.period = ending.period
-        WHERE ${which} AND ending.at > $1 GROUP BY ending.id, ending.period, correction.id`,
+      `WITH corrected AS (
+         SELECT correction.request_id, coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
+                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
+           FROM ledger.transfers correction LEFT JOIN ledger.entries entry ON entry.transfer_id = correction.id AND entry.period = correction.period
+          WHERE correction.kind = 'correct' AND correction.at > $1 GROUP BY correction.request_id
+       ), ended AS (
+         SELECT ending.request_id, ending.key_id, ending.campaign_id, ending.kind, coalesce(ending.budget_day - DATE '1970-01-01', 0) AS day,
+                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0) AS amount,
+                coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
+                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
+           FROM ledger.transfers ending LEFT JOIN ledger.entries entry ON entry.transfer_id = ending.id AND entry.period = ending.period
+          WHERE ${which} AND ending.at > $1 GROUP BY 1, 2, 3, 4, 5
+       )
+       SELECT ended.request_id, ended.key_id, ended.campaign_id, ended.kind, ended.day, ended.amount, corrected.request_id IS NOT NULL AS corrected,
+              ended.billed + coalesce(corrected.billed, 0) AS billed, ended.absorbed + coalesce(corrected.absorbed, 0) AS absorbed
+         FROM ended LEFT JOIN corrected ON corrected.request_id = ended.request_id`,
       [new Date(sinceMs)],
     );
     return rows.map((row) => {

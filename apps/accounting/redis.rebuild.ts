@@ -76,13 +76,9 @@ export class RedisRebuild {
   /** Returns how many calls of each key are open. */
   private async restoreHolds(): Promise<Map<string, number>> {
     const open = new Map<string, number>();
-    for (let after = ''; ;) {
-      const holds = await this.ledger.openHolds(this.source.manager, HOLD_BATCH, after);
-      for (const { keyId } of holds) open.set(keyId, (open.get(keyId) ?? 0) + 1);
-      await this.restore(holds.map((hold) => ({ ...hold, state: hold.dispatched ? 'dispatched' : 'held', paidNano: 0n, absorbedNano: 0n })));
-      if (holds.length < HOLD_BATCH) break;
-      after = holds.at(-1)!.requestId;
-    }
+    const holds = await this.ledger.openHolds();
+    for (const { keyId } of holds) open.set(keyId, (open.get(keyId) ?? 0) + 1);
+    await this.restore(holds.map((hold) => ({ ...hold, state: hold.dispatched ? 'dispatched' : 'held', paidNano: 0n, absorbedNano: 0n })));
     const now = (await this.ledger.drainedTo())?.atMs ?? Date.now();
     await this.restore((await this.ledger.presumedSince(now - LONGEST_CALL_MS)).map((call) => ({ ...call, attempt: 1 })));
     await this.restore((await this.ledger.recentEnds(now - RECENT_MS)).map((call) => ({ ...call, attempt: 1 })));
