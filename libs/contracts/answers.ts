@@ -8,7 +8,7 @@ export const KEPT_ANSWER_BYTES_MAX = 4_194_304;
 
 /** Whether a repeat under the same idempotency key gets this answer; one that asks for a retry is not kept, so that the retry is a new call. */
 export function isKept(reply: Reply): boolean {
-  return reply.type === 'answer' && reply.headers['x-should-retry'] !== 'true' && reply.body.length <= KEPT_ANSWER_BYTES_MAX;
+  return reply.type === 'answer' && reply.headers['x-should-retry'] !== 'true' && Buffer.byteLength(reply.body) <= KEPT_ANSWER_BYTES_MAX;
 }
 
 /** An error of the catalogue as a whole answer, for the workers that end calls. */

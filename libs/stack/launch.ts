@@ -41,6 +41,7 @@ async function launch(settings: LaunchSettings): Promise<void> {
 async function ownRedis(settings: LaunchSettings): Promise<string> {
   const redis = await startRedisServer({
     dataDir: join(settings.dataDir, 'redis'),
+    fsync: settings.redisFsync,
     orphanSeconds: ORPHAN_SECONDS,
     onLine: openStoreLog(settings.logDir, 'redis'),
   });

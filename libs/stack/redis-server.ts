@@ -7,9 +7,13 @@ import { SupervisedProcess } from './supervised-process.js';
 
 const NAMES = ['redis-server', 'valkey-server'];
 
+/** `everysec`: a power cut may lose the last second. `always`: each script waits for the disk. */
+export type RedisFsync = 'everysec' | 'always';
+
 export interface RedisServerOptions {
   /** Where the append-only file lies; without one nothing is kept. */
   dataDir?: string;
+  fsync?: RedisFsync;
   /** A free port when left out. */
   port?: number;
   /** How long it goes on when this process is gone, for services that still need it while they end. */
@@ -24,7 +28,7 @@ export interface RedisServer {
 }
 
 /** A Redis of our own on loopback. It never evicts: a lost key could be a lost hold. */
-export async function startRedisServer({ dataDir, port, orphanSeconds, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
+export async function startRedisServer({ dataDir, fsync = 'everysec', port, orphanSeconds, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
   const listenPort = port ?? (await freePort());
   const args = ['--bind', '127.0.0.1', '--port', String(listenPort), '--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'];
   if (dataDir === undefined) {
@@ -33,7 +37,7 @@ export async function startRedisServer({ dataDir, port, orphanSeconds, onLine }:
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
     // Two Redis on one append-only file would spoil it.
     await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
-    args.push('--appendonly', 'yes', '--appendfsync', 'everysec', '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
+    args.push('--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
   }
   const process = await SupervisedProcess.start({
     name: 'Redis',

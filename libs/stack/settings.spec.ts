@@ -3,7 +3,13 @@ import { freePort } from './free-port.js';
 import { checkPorts, readSettings } from './settings.js';
 
 describe('the settings of a start', () => {
-  it('are complete without any', () => expect(readSettings({})).toMatchObject({ visitorsPort: 8080, adminPort: 8081, rehearsed: true }));
+  it('are complete without any', () =>
+    expect(readSettings({})).toMatchObject({ visitorsPort: 8080, adminPort: 8081, rehearsed: true, redisFsync: 'everysec' }));
+
+  it('may have every booking wait for the disk', () => {
+    expect(readSettings({ DAYPASS_REDIS_FSYNC: 'always' }).redisFsync).toBe('always');
+    expect(() => readSettings({ DAYPASS_REDIS_FSYNC: 'never' })).toThrow('DAYPASS_REDIS_FSYNC must be "everysec" or "always"');
+  });
 
   it('that are wrong are all named at once, also those that only a service would find', () => {
     expect(() => readSettings({ DAYPASS_SECRET: 'short', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_ADMIN_TOKEN: 'x' })).toThrow(

@@ -2,6 +2,7 @@ import { join, resolve } from 'node:path';
 import { loadConfig, SERVICES, type Service } from '#libs/config/config.js';
 import { isPortFree } from './free-port.js';
 import { PROJECT_ROOT } from './project-root.js';
+import type { RedisFsync } from './redis-server.js';
 
 export interface LaunchSettings {
   dataDir: string;
@@ -13,6 +14,8 @@ export interface LaunchSettings {
   databaseUrl: string | undefined;
   openaiKey: string | undefined;
   openaiBaseUrl: string | undefined;
+  /** When our own Redis writes its append-only file to the disk. */
+  redisFsync: RedisFsync;
   /** No account and no other upstream is named: answers are made up. */
   rehearsed: boolean;
 }
@@ -38,6 +41,7 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
     databaseUrl: env.DATABASE_URL || undefined,
     openaiKey: env.OPENAI_API_KEY || undefined,
     openaiBaseUrl: env.OPENAI_BASE_URL || undefined,
+    redisFsync: fsyncOf(env.DAYPASS_REDIS_FSYNC),
     rehearsed: !env.OPENAI_API_KEY && !env.OPENAI_BASE_URL,
   };
 }
@@ -72,6 +76,12 @@ export async function checkPorts(settings: LaunchSettings, host: string): Promis
     if (!(await isPortFree(port, onHost))) faults.push(`port ${port} is in use: set ${variable} to another, e.g. ${variable}=${port + 1000}`);
   }
   if (faults.length > 0) throw new LaunchError(faults.join('\n'));
+}
+
+function fsyncOf(value: string | undefined): RedisFsync {
+  if (value === undefined || value === '' || value === 'everysec') return 'everysec';
+  if (value === 'always') return value;
+  throw new LaunchError(`DAYPASS_REDIS_FSYNC must be "everysec" or "always", not "${value}"`);
 }
 
 function portOf(env: NodeJS.ProcessEnv, name: string, fallback: number): number {
