@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from './accounting.fixture.js';
+import { isDrainedTo } from './journal.stream.js';
 
 let accounting: AccountingFixture;
 beforeAll(async () => {
@@ -109,6 +110,16 @@ describe('the journal', () => {
     await accounting.restart();
     await accounting.drained();
     expect(await count(`ledger.transfers WHERE request_id IN ('left', 'left-by-the-dead')`)).toBe(2);
+  });
+
+  it('is drained where its entries were trimmed before an older Redis could say that they were delivered', async () => {
+    await accounting.drained();
+    const id = await accounting.redis.xadd(redisKeys.journal, '*', ...entry('ahead', 'hold'));
+    await accounting.drained();
+    // What a process that acknowledges late does to a Redis that lost its last moments.
+    await accounting.redis.xgroup('SETID', redisKeys.journal, JOURNAL_GROUP, '0-1');
+    await accounting.redis.xtrim(redisKeys.journal, 'MAXLEN', '=', 0);
+    expect(await isDrainedTo(accounting.redis, id!)).toBe(true);
   });
 
   it('waits while its group or stream is gone, and goes on', async () => {

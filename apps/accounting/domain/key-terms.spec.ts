@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { strangerAmong, termsOf } from './key-terms.js';
+import { changedTerms, strangerAmong, termsOf } from './key-terms.js';
 import { statusOf } from './key.view.js';
 
 const now = new Date('2026-11-23T00:00:00Z');
@@ -42,5 +42,39 @@ describe('the status of a key', () => {
     ['revoked', new Date(0), 'revoked'],
   ] as const)('%s with its end at %p is shown as %s', (status, expiresAt, shown) => {
     expect(statusOf({ status, expiresAt }, now)).toBe(shown);
+  });
+});
+
+describe("a change of a key's time and budget", () => {
+  const at = new Date('2026-11-23T12:00:00Z');
+  const [past, future] = [new Date(at.getTime() - 60_000), new Date(at.getTime() + 60_000)];
+  const open = { status: 'active' as const, expiresAt: future, budgetNano: 100n, returnedNano: 0n, closedAt: null, settleAt: future };
+  const closed = { status: 'active' as const, expiresAt: past, budgetNano: 40n, returnedNano: 60n, closedAt: past, settleAt: future };
+
+  it('leaves what it does not name', () => {
+    for (const key of [open, closed]) {
+      const { status: _, ...terms } = key;
+      expect(changedTerms({}, key, at)).toEqual(terms);
+    }
+  });
+
+  it('makes it due at its new end', () => {
+    expect(changedTerms({ expires_at: null }, open, at)).toMatchObject({ expiresAt: null, settleAt: null });
+    expect(changedTerms({ ttl_seconds: 1 }, open, at)).toMatchObject({ settleAt: new Date(at.getTime() + 1_000) });
+    expect(changedTerms({ expires_at: past }, open, at)).toMatchObject({ settleAt: past, budgetNano: 100n });
+  });
+
+  it('gives an extended key again what went back, or the budget that is named', () => {
+    const extended = { expiresAt: future, closedAt: null, returnedNano: 0n, settleAt: future };
+    expect(changedTerms({ expires_at: future }, closed, at)).toEqual({ ...extended, budgetNano: 100n });
+    expect(changedTerms({ expires_at: future, budget_usd: 70n }, closed, at)).toEqual({ ...extended, budgetNano: 70n });
+    expect(changedTerms({ ttl_seconds: null }, closed, at)).toMatchObject({ expiresAt: null, budgetNano: 100n, closedAt: null });
+  });
+
+  it('refuses a budget for a key whose time is over and stays so', () => {
+    expect(changedTerms({ budget_usd: 70n }, closed, at)).toBe('over');
+    expect(changedTerms({ budget_usd: 70n, expires_at: past }, open, at)).toBe('over');
+    // Closed by Redis' clock, which may be ahead of this one.
+    expect(changedTerms({ budget_usd: 70n }, { ...closed, expiresAt: future }, at)).toBe('over');
   });
 });
