@@ -32,7 +32,8 @@ import { failureOf, UpstreamClient } from './upstream.client.js';
 export type Next = { done: true } | { done: false; waitMs: number };
 
 const DONE: Next = { done: true };
-const START_PATIENCE_MS = 3_000;
+/** A dispatch that was recorded unheard must be heard of: whoever gives up here leaves a call that is booked and was never sent. */
+const START_PATIENCE_MS = 300_000;
 const DEFER_PATIENCE_MS = 120_000;
 /** While Redis is being mended no call is sent. */
 const RECOVERING_WAIT_MS = 500;
@@ -62,7 +63,7 @@ export class Forwarder {
     // From here on the visitor's leaving is heard, so that it cannot fall between the dispatch and the call.
     const controller = this.cancels.track(requestId);
     try {
-      const [sealed, start] = await Promise.all([this.redis.getBuffer(redisKeys.body(requestId)).catch(() => null), this.start(ticket, tokens)]);
+      const [sealed, start] = await Promise.all([this.body(requestId), this.start(ticket, tokens)]);
       if (start.code !== 'started') return await this.notStarted(ticket, start);
       const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
       if (!sealed) {
@@ -73,6 +74,10 @@ export class Forwarder {
     } finally {
       this.cancels.forget(requestId);
     }
+  }
+
+  private body(requestId: string): Promise<Buffer | null> {
+    return insist(START_PATIENCE_MS, () => this.redis.getBuffer(redisKeys.body(requestId))).catch(() => null);
   }
 
   /** Repeated when the answer is lost: nothing was sent yet, and the nonce tells the script that it is still the same attempt. */

@@ -1,13 +1,19 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
 import { freePort } from '#libs/stack/free-port.js';
-import { Services } from '#libs/stack/services.js';
-import { Arena } from './arena.js';
+import { ServiceProcess } from '#libs/stack/service-process.js';
+import { Arena, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
+import { tally } from './tally.js';
 
 const JOURNAL_BOUND = 6_000;
+const JOURNAL = '{dp}:journal';
 
-describe('Postgres', () => {
+describe('Postgres and the journal', () => {
   let arena: Arena;
   beforeAll(async () => {
     arena = await Arena.start({ env: { DAYPASS_JOURNAL_MAX_ENTRIES: String(JOURNAL_BOUND) } });
@@ -15,79 +21,142 @@ describe('Postgres', () => {
   afterAll(() => arena?.stop());
   afterEach(() => arena.clear());
 
-  const journalLength = (): Promise<number> => arena.redis.xlen('{dp}:journal');
+  const journalLength = (): Promise<number> => arena.redis.xlen(JOURNAL);
+  const answered = (outcomes: readonly Outcome[]): number => outcomes.filter(({ status }) => status === 200).length;
+  const expectAllAnswered = (outcomes: readonly Outcome[]): void => expect(tally(outcomes).codes).toEqual([]);
+  const drained = (): Promise<void> => arena.until(async () => (await journalLength()) === 0, 'the journal is drained', 30_000);
 
-  scenario(16, 'Postgres away under load', {}, async () => {
-    const key = await arena.key('10.00');
-    const before = arena.load(key, 2);
-    await arena.until(() => before.outcomes.length > 20, 'traffic flows');
-    await before.stop();
+  scenario(16, 'Postgres away for 60 s under load', {}, async () => {
+    const key = await arena.key('20.00');
+    arena.daypass.rehearsal.onChat = () => ({ firstTokenMs: 200 });
+    const load = arena.load(key, 4);
+    await arena.until(() => load.outcomes.length >= 20, 'calls are answered');
     await arena.daypass.postgres.kill();
-    const load = arena.load(key, 1);
-    await sleep(4_000);
-    const outcomes = await load.stop();
-    expect(new Set(outcomes.map(({ status }) => status))).toEqual(new Set([200]));
+    await sleep(60_000);
     const waiting = await journalLength();
-    await sleep(56_000);
-    expect((await arena.call(key)).status).toBe(200);
     await arena.daypass.postgres.start();
-    await arena.until(async () => (await journalLength()) === 0, 'the journal is booked', 30_000);
-    return `away for 60 s: ${outcomes.length} calls answered meanwhile, ${waiting} entries waited; ${await arena.holds()}`;
+    const begun = performance.now();
+    await arena.until(async () => (await journalLength()) < 20, 'the journal is drained', 30_000);
+    const seconds = (performance.now() - begun) / 1_000;
+    const outcomes = await load.stop();
+    expectAllAnswered(outcomes);
+    expect(waiting).toBeGreaterThan(1_000);
+    return `${tally(outcomes).text}; ${waiting} entries waited, booked ${seconds.toFixed(1)} s after its return; ${await arena.holds()}`;
   });
 
-  scenario(17, 'Postgres killed between commit and ack', {}, async () => {
-    const key = await arena.key('10.00');
-    const load = arena.load(key, 2);
-    await arena.until(() => load.outcomes.length > 10, 'traffic flows');
-    // The commit went through, and nobody heard of it.
-    await arena.daypass.postgresProxy!.dropReplyTo('COMMIT', () => arena.daypass.postgres.kill());
-    await load.stop();
-    await arena.daypass.postgres.start();
-    return `the batch is read again and booked once; ${await arena.holds()}`;
+  scenario(17, 'Postgres killed between commit and ack', { quick: true }, async () => {
+    const key = await arena.key('5.00');
+    const load = arena.load(key, 4);
+    await arena.until(() => answered(load.outcomes) >= 20, 'calls are answered');
+    let repeats = 0;
+    for (let round = 0; round < 3; round++) {
+      // Committed, and nobody hears it: the server is killed before its answer arrives.
+      await arena.daypass.postgresProxy!.dropReplyTo('COMMIT', () => arena.daypass.postgres.kill());
+      const [unacknowledged] = (await arena.redis.xpending(JOURNAL, JOURNAL_GROUP)) as [number];
+      repeats += unacknowledged;
+      await arena.daypass.postgres.start();
+      const [newest] = (await arena.redis.xrevrange(JOURNAL, '+', '-', 'COUNT', 1)).map(([id]) => id);
+      if (newest === undefined) continue;
+      await arena.until(async () => (await arena.redis.xrange(JOURNAL, newest, newest)).length === 0, 'the journal moves on', 30_000);
+    }
+    const outcomes = await load.stop();
+    expectAllAnswered(outcomes);
+    expect(repeats).toBeGreaterThan(0);
+    return `${tally(outcomes).text}; 3 commits unheard, ${repeats} entries read again and booked once; ${await arena.holds()}`;
   });
 
   scenario(18, 'two drains on one entry', { quick: true }, async () => {
-    const key = await arena.key('10.00');
-    const { daypass } = arena;
-    // A second accounting process on the same stores, which also reads what the first has not acknowledged.
-    const other = new Services({
-      env: { ...daypass.env, DAYPASS_ADMIN_PORT: '0' },
-      databaseUrl: daypass.databaseUrl,
-      adminToken: daypass.adminToken,
-      opsPorts: { ingress: 0, moderation: 0, forwarding: 0, accounting: await freePort() },
-      logDir: `${daypass.logDir}-second`,
-      readyTimeoutMs: 30_000,
-    }).get('accounting');
-    other.start();
+    const key = await arena.key('5.00');
+    const logs = mkdtempSync(join(tmpdir(), 'daypass-second-'));
+    // Commits take a while, so that the second drain finds the entries that the first one has in hand: both bear the same name.
+    arena.daypass.postgresProxy!.delay(40);
+    const databaseUrl = new URL(arena.daypass.databaseUrl);
+    databaseUrl.port = String(arena.daypass.postgresProxy!.port);
+    const [opsPort, adminPort] = [await freePort(), await freePort()];
+    const opsUrl = `http://127.0.0.1:${opsPort}`;
+    const second = new ServiceProcess({
+      name: 'accounting',
+      env: {
+        ...arena.daypass.env,
+        DATABASE_URL: databaseUrl.href,
+        DAYPASS_ADMIN_TOKEN: arena.daypass.adminToken,
+        DAYPASS_OPS_PORT: String(opsPort),
+        DAYPASS_ADMIN_PORT: String(adminPort),
+      },
+      opsUrl,
+      logFile: join(logs, 'accounting.log'),
+      shutdownDeadlineMs: 8_000,
+    });
+    const load = arena.load(key, 6);
+    const shared = new Set<string>();
+    let watching = true;
+    const watch = (async () => {
+      for (; watching; await sleep(5)) {
+        const pending = (await arena.redis.xpending(JOURNAL, JOURNAL_GROUP, '-', '+', 1_000)) as [
+          id: string,
+          consumer: string,
+          idleMs: number,
+          deliveries: number,
+        ][];
+        for (const [id, , , deliveries] of pending) if (deliveries > 1) shared.add(id);
+      }
+    })();
     try {
-      await other.whenReady(30_000);
-      const load = arena.load(key, 8);
-      await arena.until(() => load.outcomes.length > 200, 'traffic flows', 30_000);
-      // Every entry that is left unacknowledged is handed to both.
-      const copies = await arena.redis.xrange('{dp}:journal', '-', '+', 'COUNT', 500);
-      for (const [, fields] of copies) await arena.redis.xadd('{dp}:journal', '*', ...fields);
+      await arena.until(() => answered(load.outcomes) >= 20, 'calls are answered');
+      second.start();
+      await second.whenReady(30_000);
+      for (let round = 0; round < 2; round++) {
+        await sleep(1_500);
+        second.kill('SIGKILL');
+        await sleep(400);
+        await second.whenReady(30_000);
+      }
+      await sleep(1_500);
       const outcomes = await load.stop();
-      return `${outcomes.length} calls, ${copies.length} entries came twice, each booked once; ${await arena.holds()}`;
+      expectAllAnswered(outcomes);
+      await drained();
+      const [one, other] = await Promise.all([batches(arena.daypass.opsUrls.accounting), batches(opsUrl)]);
+      expect(Math.min(one, other)).toBeGreaterThan(0);
+      expect(shared.size).toBeGreaterThan(0);
+      arena.daypass.postgresProxy!.heal();
+      return `${tally(outcomes).text}; ${shared.size} entries seen in the hands of both, each booked once; ${one} batches by one, ${other} by the other since its last kill -9; ${await arena.holds()}`;
     } finally {
-      await other.stop();
+      watching = false;
+      arena.daypass.postgresProxy!.heal();
+      await Promise.all([load.stop(), watch]);
+      await second.stop();
+      rmSync(logs, { recursive: true, force: true });
     }
   });
 
   scenario(19, 'the journal at its bound', {}, async () => {
-    const key = await arena.key('10.00');
-    arena.daypass.rehearsal.onChat = (body) => (body.stream === true ? { firstTokenMs: 6_000, content: 'late' } : undefined);
-    const running = Array.from({ length: 20 }, () => arena.call(key, { stream: true }));
-    await arena.upstreamRuns(20);
+    const key = await arena.key('20.00');
+    arena.daypass.rehearsal.onChat = (body) => (body.stream ? { content: 'w '.repeat(600), tokensPerSecond: 20 } : undefined);
+    const running = Array.from({ length: 3 }, () => arena.call(key, { stream: true, max_tokens: 700 }));
+    await arena.upstreamRuns(3);
     await arena.daypass.postgres.kill();
     const load = arena.load(key, 16);
-    await arena.until(() => load.outcomes.some(({ code }) => code === 'overloaded'), 'new calls are refused', 60_000);
-    const most = await journalLength();
+    await arena.until(() => load.outcomes.some(({ code }) => code === 'overloaded'), 'new calls are refused', 80_000);
+    await sleep(1_000);
     const outcomes = await load.stop();
-    // Those that were admitted before settle all the same.
-    expect((await Promise.all(running)).map(({ status }) => status)).toEqual(Array(20).fill(200));
-    const refused = outcomes.filter(({ code }) => code === 'overloaded').length;
-    arena.daypass.rehearsal.onChat = undefined;
+    expect(tally(outcomes).codes).toEqual(['503 overloaded']);
+    expect(outcomes.find(({ code }) => code === 'overloaded')!.headers?.get('x-should-retry')).toBe('true');
+    const ended = await Promise.all(running);
+    expect(ended.map(({ done }) => done)).toEqual([true, true, true]);
+    const most = await journalLength();
+    // Each call that was admitted at the brink adds its dispatch and its end, and no more.
+    expect(most).toBeGreaterThanOrEqual(JOURNAL_BOUND);
+    expect(most).toBeLessThanOrEqual(JOURNAL_BOUND + 2 * (16 + 3));
     await arena.daypass.postgres.start();
-    return `${refused} calls refused with 503 at ${most} entries, 20 running ones settled; ${await arena.holds()}`;
+    const begun = performance.now();
+    await drained();
+    const seconds = (performance.now() - begun) / 1_000;
+    return `${tally(outcomes).text}; ${most} entries (bound ${JOURNAL_BOUND}), 3 running streams end whole, drained in ${seconds.toFixed(1)} s; ${await arena.holds()}`;
   });
 });
+
+/** Batches that this accounting process has booked. */
+async function batches(opsUrl: string): Promise<number> {
+  const text = await (await fetch(`${opsUrl}/metrics`)).text();
+  return Number(/^daypass_journal_batch_seconds_count\S* (\d+)$/m.exec(text)?.[1] ?? 0);
+}
