@@ -78,24 +78,27 @@ export class AccountProjector {
 
   /** Finds, after a crash, accounts of which Redis is ahead of Postgres. */
   async findAhead(): Promise<void> {
-    for (const entity of [Campaign, Key]) {
-      await this.eachBatch<Account>(entity, async (rows) => {
-        const versions = await Promise.all(rows.map((row) => this.redis.hget(hashOf(row), 'version')));
-        rows.forEach((row, index) => {
-          if (Number(versions[index] ?? 0) > row.version) this.ahead.set(row.id, row);
-        });
-      });
-    }
+    await this.eachVersion((row, version) => {
+      if (version > row.version) this.ahead.set(row.id, row);
+    });
     await this.repairAhead();
   }
 
   /** Sends again what a Redis that restarted has forgotten: changes are not in its journal. */
   async findBehind(): Promise<void> {
+    const behind: Account[] = [];
+    await this.eachVersion((row, version) => {
+      if (version < row.version) behind.push(row);
+    });
+    for (let start = 0; start < behind.length; start += SCAN_BATCH) await this.project(behind.slice(start, start + SCAN_BATCH));
+  }
+
+  /** Every account with the version that Redis has of it; 0 where it has none. */
+  private async eachVersion(look: (row: Account, version: number) => void): Promise<void> {
     for (const entity of [Campaign, Key]) {
       await this.eachBatch<Account>(entity, async (rows) => {
         const versions = await Promise.all(rows.map((row) => this.redis.hget(hashOf(row), 'version')));
-        const behind = rows.filter((row, index) => Number(versions[index] ?? 0) < row.version);
-        if (behind.length > 0) await this.project(behind);
+        rows.forEach((row, index) => look(row, Number(versions[index] ?? 0)));
       });
     }
   }

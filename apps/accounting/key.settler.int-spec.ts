@@ -71,6 +71,17 @@ describe('a closed key', () => {
     ]);
   });
 
+  it('has its money again when its time is extended, and not before', async () => {
+    const key = await accounting.createKey('c', { budget_usd: '1', ttl_seconds: 1 });
+    await returned(key, '1.00');
+    expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '2' })).status).toBe(409);
+    const { body } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { ttl_seconds: 600 });
+    expect(body).toMatchObject({ budget_usd: '1.00', returned_usd: '0.00', status: 'active' });
+    expect((await accounting.hold(key, 'again', 900_000_000n)).code).toBe('ok');
+    await accounting.end(key, 'again', 'void');
+    await expectBooksRight();
+  });
+
   it('can be extended under another budget, and ends again', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     await accounting.call(key, 'first-life', 250_000_000n, 250_000_000n);

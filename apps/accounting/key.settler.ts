@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import { formatUsd } from '#libs/money/nano.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { redisNowMs } from '#libs/redis/clock.js';
 import { Door } from '#libs/redis/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountWriter, lockKey } from './account.writer.js';
@@ -56,7 +57,8 @@ export class KeySettler implements OnApplicationBootstrap, BeforeApplicationShut
     for (let batch = 0; batch < BATCHES_MAX; batch++) {
       // While Redis is mended, what it says of a key may be too little.
       if (!(await this.door.isOpen())) return;
-      const now = await this.now();
+      // By the clock that lets calls in, or not.
+      const now = new Date(await redisNowMs(this.redis));
       const due = await this.source.manager
         .createQueryBuilder(Key, 'key')
         .where('key.settle_at <= :now', { now })
@@ -126,11 +128,5 @@ export class KeySettler implements OnApplicationBootstrap, BeforeApplicationShut
         settlements.map(({ closedAt }) => closedAt),
       ],
     );
-  }
-
-  /** By the clock that lets calls in, or not. */
-  private async now(): Promise<Date> {
-    const [seconds, microseconds] = (await this.redis.time()) as unknown as [string, string];
-    return new Date(Number(seconds) * 1_000 + Math.floor(Number(microseconds) / 1_000));
   }
 }

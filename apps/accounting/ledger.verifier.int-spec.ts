@@ -69,6 +69,28 @@ describe('GET /admin/v1/ledger/verify', () => {
     await accounting.redis.hincrby(redisKeys.campaign(body.id), 'spent', 3);
   });
 
+  it.each(['total', String(Math.floor(Date.now() / 86_400_000))])("finds an operator's level (%s) that is not the ledger's", async (level) => {
+    const hash = redisKeys.operatorPrefix + level;
+    await accounting.redis.hincrby(hash, 'spent', 5);
+    expect((await verify()).differences).toMatchObject([{ id: expect.stringContaining('operator'), field: 'spent_usd' }]);
+    await accounting.redis.hincrby(hash, 'spent', -5);
+    expect((await verify()).ok).toBe(true);
+  });
+
+  it('finds a kept balance that is not the sum of its bookings', async () => {
+    const change = (nano: number) =>
+      accounting.source.query(`UPDATE ledger.balances SET spent_nano = spent_nano + $1 WHERE owner = $2`, [nano, `key:${key.id}`]);
+    await change(3);
+    expect((await verify()).problems).toContain(`key:${key.id}: its kept balance is not the sum of its bookings: 3 nano-dollars too much`);
+    await change(-3);
+    expect((await verify()).ok).toBe(true);
+  });
+
+  it('is shared by those who ask at the same time', async () => {
+    const [one, other] = await Promise.all([verify(), verify()]);
+    expect(one).toEqual(other);
+  });
+
   it('finds what somebody wrote into the ledger by hand', async () => {
     const plant = (id: string, kind: string, request: string, entries: [string, number][]) =>
       accounting.source.transaction(async (manager) => {
@@ -84,10 +106,19 @@ describe('GET /admin/v1/ledger/verify', () => {
       ['key:other', 1_000],
     ]);
     await plant('nothing-held:end', 'void', 'nothing-held', []);
+    await accounting.source.query(
+      `INSERT INTO ledger.transfers (id, period, kind, request_id, campaign_id, at, budget_day, detail)
+       VALUES ('unsent:end', '1970-01-01', 'post', 'unsent', 'cmp_x', now(), now(), '{}')`,
+    );
+    await accounting.source.query(
+      `INSERT INTO ledger.entries VALUES ('unsent:end', 'upstream:openai', 7, '1970-01-01'), ('stray', 'operator', 0, '1970-01-01')`,
+    );
     const { ok, problems } = await verify();
     expect(ok).toBe(false);
     expect(problems).toContain('one-sided: its entries sum to 5 nano-dollars instead of 0');
     expect(problems).toContain('posted: the call has 2 endings');
+    expect(problems).toContain('unsent:end: it pays for a call that was never sent upstream');
+    expect(problems).toContain('stray: its entry belongs to no transfer');
     expect(problems).toContain('nothing-held:end: it ends or corrects a call that never held anything');
   });
 });

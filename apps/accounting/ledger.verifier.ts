@@ -4,10 +4,12 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { DataSource, type EntityManager } from 'typeorm';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { BalanceRepository, UNUSED, type Usage } from './balance.repository.js';
 import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from './domain/owner.js';
 import { differencesOf, type Difference } from './domain/difference.js';
+import { dateOfDay, dayOf } from './domain/period.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 import { countBooked, findLedgerProblems } from './ledger.checks.js';
 import { UsageReader } from './usage.reader.js';
@@ -108,9 +110,8 @@ export class LedgerVerifier {
   }
 
   private async operatorLevels(): Promise<Holder[]> {
-    const [seconds] = (await this.redis.time()) as unknown as [string];
-    const day = Math.floor(Number(seconds) / 86_400);
-    const date = new Date(day * 86_400_000).toISOString().slice(0, 10);
+    const day = dayOf(await redisNowMs(this.redis));
+    const date = dateOfDay(day);
     return [
       { id: `operator ${date}`, owner: dayOwner(date), hash: `${redisKeys.operatorPrefix}${day}`, budgetNano: null },
       { id: 'operator total', owner: OPERATOR_TOTAL, hash: redisKeys.operatorTotal, budgetNano: null },

@@ -7,16 +7,19 @@ import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import type { KnownHold } from '#libs/redis/hold.types.js';
+import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from './account.projector.js';
 import { BalanceRepository, UNUSED } from './balance.repository.js';
 import { dayOwner, OPERATOR_TOTAL } from './domain/owner.js';
+import { dateOfDay, dayOf } from './domain/period.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { isDrainedTo, journalHead, raiseJournalTo } from './journal.stream.js';
 import { LedgerRepository } from './ledger.repository.js';
 
-const DAY_MS = 86_400_000;
+/** As long as the scripts keep it (common.include.lua). */
+const DAY_LIFE_MS = 3 * 86_400_000;
 const DRAIN_TIMEOUT_MS = 30_000;
 const HOLD_BATCH = 1_000;
 /** What workers may say again (recent-ends.ts), doubled. */
@@ -110,16 +113,15 @@ export class RedisRebuild {
 
   /** Today's and all-time levels of the operator, which have no account of their own. */
   async bringOperator(): Promise<void> {
-    const [seconds] = (await this.redis.time()) as unknown as [string];
-    const today = Math.floor((Number(seconds) * 1_000) / DAY_MS);
+    const today = dayOf(await redisNowMs(this.redis));
     // Calls that began before midnight may still end.
-    const owners = [today - 1, today].map((day) => dayOwner(new Date(day * DAY_MS).toISOString().slice(0, 10)));
+    const owners = [today - 1, today].map((day) => dayOwner(dateOfDay(day)));
     const usages = await this.balances.usageOf(this.source.manager, [...owners, OPERATOR_TOTAL]);
     for (const [index, day] of [today - 1, today].entries()) {
       const hash = `${redisKeys.operatorPrefix}${day}`;
       const { spentNano, heldNano } = usages.get(owners[index]!) ?? UNUSED;
       await this.redis.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString());
-      await this.redis.pexpire(hash, 3 * DAY_MS);
+      await this.redis.pexpire(hash, DAY_LIFE_MS);
     }
     const { spentNano, heldNano } = usages.get(OPERATOR_TOTAL) ?? UNUSED;
     await this.redis.hset(redisKeys.operatorTotal, 'spent', spentNano.toString(), 'held', heldNano.toString());

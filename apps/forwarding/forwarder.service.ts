@@ -23,7 +23,7 @@ import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
 import { reactTo } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { insist } from './insist.js';
+import { insist, mended } from './insist.js';
 import { OutputGate } from './output.gate.js';
 import { Settler, type EndingCall } from './settler.service.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
@@ -31,12 +31,9 @@ import { failureOf, UpstreamClient } from './upstream.client.js';
 /** What becomes of a job: the call is over, or it goes back to its place until the lane has room. */
 export type Next = { done: true } | { done: false; waitMs: number };
 
+type Heard = Exclude<StartAnswer, { code: 'recovering' }>;
+
 const DONE: Next = { done: true };
-/** A dispatch that was recorded unheard must be heard of: whoever gives up here leaves a call that is booked and was never sent. */
-const START_PATIENCE_MS = 300_000;
-const DEFER_PATIENCE_MS = 120_000;
-/** While Redis is being mended no call is sent. */
-const RECOVERING_WAIT_MS = 500;
 
 /** One call: takes its turn, goes upstream once, and is settled whatever happens. */
 @Injectable()
@@ -77,21 +74,22 @@ export class Forwarder {
   }
 
   private body(requestId: string): Promise<Buffer | null> {
-    return insist(START_PATIENCE_MS, () => this.redis.getBuffer(redisKeys.body(requestId))).catch(() => null);
+    return insist(() => this.redis.getBuffer(redisKeys.body(requestId))).catch(() => null);
   }
 
-  /** Repeated when the answer is lost: nothing was sent yet, and the nonce tells the script that it is still the same attempt. */
-  private async start({ requestId, keyId, campaignId, lane }: Ticket, tokens: number): Promise<StartAnswer> {
+  /**
+   * Repeated when the answer is lost, or while Redis is mended: nothing was sent yet, and the nonce tells the script that it is
+   * still the same attempt. Whoever gave up here, or came back under another nonce, would leave a call that is booked and was never sent.
+   */
+  private async start({ requestId, keyId, campaignId, lane }: Ticket, tokens: number): Promise<Heard> {
     const call = { requestId, keyId, campaignId, lane, tokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
-    return insist(START_PATIENCE_MS, () => this.holds.start(call));
+    return insist(() => this.holds.start(call).then(mended));
   }
 
-  private async notStarted(ticket: Ticket, start: Exclude<StartAnswer, { code: 'started' }>): Promise<Next> {
+  private async notStarted(ticket: Ticket, start: Exclude<Heard, { code: 'started' }>): Promise<Next> {
     const meta = metaOf(ticket, 0);
     const waiting: EndingCall = { ticket, attempt: 0 };
     switch (start.code) {
-      case 'recovering':
-        return { done: false, waitMs: RECOVERING_WAIT_MS };
       // Decided while the call waited: nothing more is sent for this key.
       case 'invalid':
         await this.settler.refuse(waiting, invalidKey(), meta);
@@ -119,6 +117,9 @@ export class Forwarder {
           }),
           meta,
         );
+        return DONE;
+      case 'unsent':
+        await this.settler.void({ ticket, attempt: start.attempt }, 'never sent', null);
         return DONE;
       case 'ended':
         // Voided meanwhile, or another worker's: a dispatched call is never sent a second time.
@@ -235,11 +236,7 @@ export class Forwarder {
   }
 
   private defer({ ticket, attempt }: EndingCall, freezeMs: number): Promise<boolean> {
-    return insist(DEFER_PATIENCE_MS, async () => {
-      const deferred = await this.holds.defer({ requestId: ticket.requestId, lane: ticket.lane, attempt, freezeMs });
-      if (deferred === 'recovering') throw new Error('Redis is being mended');
-      return deferred;
-    });
+    return insist(() => this.holds.defer({ requestId: ticket.requestId, lane: ticket.lane, attempt, freezeMs }).then(mended));
   }
 
   /** An error as a whole answer, or as the last frame of a stream that was begun. */

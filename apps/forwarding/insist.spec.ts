@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import { insist } from './insist.js';
+import { insist, mended } from './insist.js';
 
 describe('insisting', () => {
   let attempts: number[];
@@ -16,12 +16,12 @@ describe('insisting', () => {
   });
 
   it('does once what succeeds at once', async () => {
-    expect(await insist(0, work(0))).toBe('done');
+    expect(await insist(work(0), 0)).toBe('done');
     expect(attempts).toHaveLength(1);
   });
 
   it('tries again with growing pauses until it is done', async () => {
-    expect(await insist(10_000, work(3))).toBe('done');
+    expect(await insist(work(3), 10_000)).toBe('done');
     const pauses = attempts.slice(1).map((atMs, index) => atMs - attempts[index]!);
     expect(pauses).toHaveLength(3);
     for (const [index, leastMs] of [50, 100, 200].entries()) {
@@ -31,13 +31,26 @@ describe('insisting', () => {
   });
 
   it('gives up with the last error before its patience would be over, and leaves nothing behind', async () => {
-    await expect(insist(300, work(Infinity))).rejects.toThrow('failure 3');
+    await expect(insist(work(Infinity), 300)).rejects.toThrow('failure 3');
     expect(performance.now() - begun()).toBeLessThan(300);
     expect(attempts).toHaveLength(3);
   });
 
   it('never tries again without patience', async () => {
-    await expect(insist(0, work(1))).rejects.toThrow('failure 1');
+    await expect(insist(work(1), 0)).rejects.toThrow('failure 1');
     expect(attempts).toHaveLength(1);
   });
+});
+
+describe('an answer of a script', () => {
+  it.each([true, 0, { code: 'started' }, { outcome: 'applied' }])('is passed on: %p', (answer) => {
+    expect(mended(answer)).toBe(answer);
+  });
+
+  it.each(['recovering', { code: 'recovering' }, { outcome: 'recovering', state: '' }])(
+    'that says that Redis is being mended is asked for again: %p',
+    (answer) => {
+      expect(() => mended(answer)).toThrow('being mended');
+    },
+  );
 });

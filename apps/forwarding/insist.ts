@@ -2,9 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const PAUSE_MIN_MS = 50;
 const PAUSE_MAX_MS = 2_000;
+/** Longer than any outage of Redis that a running call should survive; beyond it the lease ends the hold. */
+const PATIENCE_MS = 300_000;
 
 /** Repeats work that may be repeated, while Redis is away or recovers. @throws its last error when the patience is over */
-export async function insist<T>(patienceMs: number, work: () => Promise<T>): Promise<T> {
+export async function insist<T>(work: () => Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
   const begun = performance.now();
   for (let pauseMs = PAUSE_MIN_MS; ; pauseMs = Math.min(2 * pauseMs, PAUSE_MAX_MS)) {
     try {
@@ -14,4 +16,15 @@ export async function insist<T>(patienceMs: number, work: () => Promise<T>): Pro
       await sleep(pauseMs);
     }
   }
+}
+
+/** Passes on what a script answered. @throws where it answered that Redis is being mended, so that it is asked again */
+export function mended<T>(answer: T): Exclude<T, 'recovering' | { code: 'recovering' }> {
+  const refused = answer === 'recovering' || [codeOf(answer, 'code'), codeOf(answer, 'outcome')].includes('recovering');
+  if (refused) throw new Error('Redis is being mended');
+  return answer as Exclude<T, 'recovering' | { code: 'recovering' }>;
+}
+
+function codeOf(answer: unknown, field: 'code' | 'outcome'): unknown {
+  return typeof answer === 'object' && answer !== null ? (answer as Record<string, unknown>)[field] : undefined;
 }

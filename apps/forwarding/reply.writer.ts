@@ -66,10 +66,10 @@ export class ReplyWriter {
   private async send(reply: Reply): Promise<void> {
     const payload = this.box.seal(JSON.stringify(reply), this.ticket.requestId);
     const stream = redisKeys.reply(this.ticket.replyTo);
-    await insist(PATIENCE_MS, async () => {
+    await insist(async () => {
       // A stream whose reader died must not stay.
       const life = this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS);
       await Promise.all([this.redis.xadd(stream, 'MAXLEN', '~', REPLY_STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload), life]);
-    });
+    }, PATIENCE_MS);
   }
 }

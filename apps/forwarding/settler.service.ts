@@ -10,10 +10,7 @@ import type { EndAnswer, EndRequest } from '#libs/redis/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Settlement } from './domain/settlement.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { insist } from './insist.js';
-
-/** Longer than any outage of Redis that a running call should survive; beyond it the lease ends the hold. */
-const PATIENCE_MS = 300_000;
+import { insist, mended } from './insist.js';
 
 /** A call at its end. `attempt` 0: it was never dispatched. */
 export interface EndingCall {
@@ -93,11 +90,7 @@ export class Settler {
       ...(attempt > 0 ? { dispatched: { amountNano: BigInt(ticket.heldNano), day, attempt } } : {}),
     };
     try {
-      const answer = await insist(PATIENCE_MS, async () => {
-        const said = await this.holds.end(request);
-        if (said.outcome === 'recovering') throw new Error('Redis is being mended');
-        return said;
-      });
+      const answer = await insist(() => this.holds.end(request).then(mended));
       if (answer.outcome !== 'applied')
         this.logger.warn({ requestId, outcome: answer.outcome, state: answer.state, transition: end.transition }, 'a hold was ended before');
       return answer;

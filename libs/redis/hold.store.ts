@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
+import { redisNowMs } from './clock.js';
 import {
   LEASE_MS,
   type BudgetLevel,
@@ -24,7 +26,6 @@ import { defineScript, type Script } from './scripts.js';
 /** An ended hold is kept this long, so that late repeats find their first outcome; a presumed one, so that it can be corrected. */
 const ENDED_HOLD_RETENTION_MS = 3_600_000;
 const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
-const IDEMPOTENCY_LIFE_MS = 24 * 3_600_000;
 export const REPLY_STREAM_MAX_ENTRIES = 50_000;
 export const REPLY_STREAM_LIFE_MS = 120_000;
 
@@ -133,6 +134,8 @@ export class HoldStore {
         return { code };
       case 'ended':
         return { code, state: first };
+      case 'unsent':
+        return { code, attempt: Number(first) };
       default:
         throw new Error(`start-call answered ${code}`);
     }
@@ -237,9 +240,7 @@ export class HoldStore {
 
   /** The calls whose lease has run out by Redis' clock, at most `count`. */
   async expired(count: number): Promise<ExpiredHold[]> {
-    const [seconds, micros] = (await this.redis.time()) as unknown as [string, string];
-    const nowMs = Number(seconds) * 1000 + Math.floor(Number(micros) / 1000);
-    const ids = await this.redis.zrangebyscore(redisKeys.leases, '-inf', nowMs, 'LIMIT', 0, count);
+    const ids = await this.redis.zrangebyscore(redisKeys.leases, '-inf', await redisNowMs(this.redis), 'LIMIT', 0, count);
     const found = await Promise.all(
       ids.map(async (requestId) => [requestId, await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign', 'lane', 'reply_to', 'state')] as const),
     );

@@ -62,8 +62,11 @@ export type BudgetLevel = 'key' | 'campaign' | 'operator';
 export type StartAnswer =
   | { code: 'started'; attempt: number; nowMs: number }
   | { code: 'wait' | 'late'; waitMs: number }
-  | { code: 'too_large' | 'invalid' | 'suspended' | 'recovering' }
-  | { code: 'ended'; state: string };
+  | { code: 'too_large' | 'invalid' | 'suspended' }
+  | { code: 'recovering' }
+  | { code: 'ended'; state: string }
+  /** The caller's own dispatch, which it never heard of and nobody sent, was presumed meanwhile. */
+  | { code: 'unsent'; attempt: number };
 
 /** A dispatched call as its worker knows it: enough to make its hold again where Redis lost it. */
 export interface CallClaim {

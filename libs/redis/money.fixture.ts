@@ -5,10 +5,31 @@ import { AccountStore, type CampaignProjection, type KeyProjection } from './acc
 import { moneyConnection, whenReady } from './connection.js';
 import { HoldStore } from './hold.store.js';
 import type { EndAnswer, EndRequest, HoldAnswer, HoldBounds, HoldRequest, StartAnswer } from './hold.types.js';
+import { redisNowMs } from './clock.js';
 import { Door } from './door.js';
 import { redisKeys } from './keys.js';
 
 export const BOUNDS: HoldBounds = { journalEntries: 100_000, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
+
+/** 10 tokens in, 90 out at most; 100 fixed and 10 a token, so that it holds 1,000. */
+export function holdRequest(requestId: string, changes: Partial<HoldRequest> = {}): HoldRequest {
+  return {
+    requestId,
+    keyId: 'k',
+    campaignId: 'c',
+    fixedNano: 100n,
+    perTokenNano: 10n,
+    capTokens: 90,
+    leastCapTokens: 90,
+    inputTokens: 10,
+    choices: 1,
+    maxWaitMs: 30_000,
+    detail: '{}',
+    lane: 'lane',
+    replyTo: 'door',
+    ...changes,
+  };
+}
 
 /** A real Redis with the stores that move money over it, and short words for what tests say often. */
 export class Money {
@@ -74,27 +95,8 @@ export class Money {
     });
   }
 
-  /** By default: 10 tokens in, 90 out at most; 100 fixed and 10 a token, so that it holds 1,000. */
   take(requestId: string, changes: Partial<HoldRequest> = {}, bounds: Partial<HoldBounds> = {}): Promise<HoldAnswer> {
-    return this.holds.take(
-      {
-        requestId,
-        keyId: 'k',
-        campaignId: 'c',
-        fixedNano: 100n,
-        perTokenNano: 10n,
-        capTokens: 90,
-        leastCapTokens: 90,
-        inputTokens: 10,
-        choices: 1,
-        maxWaitMs: 30_000,
-        detail: '{}',
-        lane: 'lane',
-        replyTo: 'door',
-        ...changes,
-      },
-      { ...BOUNDS, ...bounds },
-    );
+    return this.holds.take(holdRequest(requestId, changes), { ...BOUNDS, ...bounds });
   }
 
   start(requestId: string, changes: Partial<Parameters<HoldStore['start']>[0]> = {}): Promise<StartAnswer> {
@@ -126,8 +128,7 @@ export class Money {
   }
 
   async today(): Promise<string> {
-    const [seconds] = await this.redis.time();
-    return redisKeys.operatorPrefix + Math.floor(Number(seconds) / 86_400);
+    return redisKeys.operatorPrefix + Math.floor((await redisNowMs(this.redis)) / 86_400_000);
   }
 
   async journal(): Promise<Record<string, string>[]> {

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { redisNowMs } from './clock.js';
 import { LEASE_MS } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { Money } from './money.fixture.js';
@@ -18,10 +19,7 @@ beforeEach(async () => {
 const state = (requestId = 'r') => money.redis.hget(redisKeys.hold(requestId), 'state');
 const lane = () => money.window(redisKeys.laneWindow('lane'));
 const lease = async (requestId = 'r') => Number(await money.redis.zscore(redisKeys.leases, requestId));
-const redisNow = async () => {
-  const [seconds, micros] = (await money.redis.time()) as unknown as [string, string];
-  return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-};
+const redisNow = () => redisNowMs(money.redis);
 const defer = (attempt: number, freezeMs = 1, requestId = 'r') => money.holds.defer({ requestId, lane: 'lane', attempt, freezeMs });
 
 describe('starting a call', () => {
@@ -46,6 +44,25 @@ describe('starting a call', () => {
     expect(await money.start('r', { nonce: 'mine' })).toMatchObject({ code: 'started', attempt: 1 });
     expect(await money.start('r', { nonce: "another's" })).toEqual({ code: 'ended', state: 'dispatched' });
     expect(await lane()).toEqual({ requests: 1, tokens: 100 });
+  });
+
+  it('renews the lease of a worker that asks again, before the sweep takes it for dead', async () => {
+    await money.take('r');
+    await money.start('r', { nonce: 'mine' });
+    await money.lapse('r');
+    await money.start('r', { nonce: 'mine' });
+    expect(await lease()).toBeGreaterThan(await redisNow());
+  });
+
+  it('that was never heard of and is presumed meanwhile is told as unsent, and its worker has all of it refunded', async () => {
+    await money.take('r');
+    await money.start('r', { nonce: 'mine' });
+    await money.lapse('r');
+    await money.end('r', 'expire');
+    expect(await money.start('r', { nonce: "another's" })).toEqual({ code: 'ended', state: 'presumed' });
+    expect(await money.start('r', { nonce: 'mine' })).toEqual({ code: 'unsent', attempt: 1 });
+    await money.end('r', 'void', { dispatched: { amountNano: 1_000n, day: 1, attempt: 1 } });
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 0 }));
   });
 
   it('happens once where two workers have the same job', async () => {

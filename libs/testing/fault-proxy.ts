@@ -36,10 +36,6 @@ export class FaultProxy {
     return (this.server.address() as { port: number }).port;
   }
 
-  get connections(): number {
-    return this.links.size;
-  }
-
   /** Every connection breaks; new ones are served as before. */
   cut(): void {
     for (const link of [...this.links]) this.end(link);

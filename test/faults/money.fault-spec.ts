@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { formatUsd, parseUsd } from '#libs/money/nano.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import type { HoldRequest } from '#libs/redis/hold.types.js';
+import { BOUNDS, holdRequest } from '#libs/redis/money.fixture.js';
 import { Arena } from './arena.js';
 import { scenario } from './scenario.js';
 
@@ -26,23 +27,8 @@ describe('money', () => {
   });
   afterEach(() => arena.clear());
 
-  const request = (key: { id: string; campaignId: string }, requestId: string, changes: Partial<HoldRequest> = {}): HoldRequest => ({
-    requestId,
-    keyId: key.id,
-    campaignId: key.campaignId,
-    fixedNano: 100n,
-    perTokenNano: 10n,
-    capTokens: 90,
-    leastCapTokens: 90,
-    inputTokens: 10,
-    choices: 1,
-    maxWaitMs: 30_000,
-    detail: '{}',
-    lane: 'lane',
-    replyTo: 'nobody',
-    ...changes,
-  });
-  const BOUNDS = { journalEntries: 1_000_000, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
+  const request = (key: { id: string; campaignId: string }, requestId: string, changes: Partial<HoldRequest> = {}): HoldRequest =>
+    holdRequest(requestId, { keyId: key.id, campaignId: key.campaignId, replyTo: 'nobody', ...changes });
 
   scenario(1, '500 parallel calls, money for 7', { quick: true }, async () => {
     const poor = await arena.key('0.000001');

@@ -1,12 +1,12 @@
 import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
+import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
 import { AccountWriter } from '../account.writer.js';
 import { UnitOfWork } from '../unit-of-work.js';
 import { AdminError } from './admin.error.js';
 import { IdempotencyStore, type FirstAnswer } from './idempotency.store.js';
 
-const KEY = /^[\x20-\x7e]{1,255}$/;
 const PARAM = { param: 'idempotency-key' };
 const RETRY_AFTER_SECONDS = 1;
 
@@ -30,7 +30,8 @@ export class IdempotencyInterceptor implements NestInterceptor {
   }
 
   private async once(key: string, request: FastifyRequest, reply: FastifyReply, handle: () => Promise<unknown>): Promise<unknown> {
-    if (!KEY.test(key)) throw new AdminError('invalid_request', 'The header Idempotency-Key must be 1 to 255 printable ASCII characters.', PARAM);
+    const fault = idempotencyKeyFault(key);
+    if (fault !== null) throw new AdminError('invalid_request', fault, PARAM);
     const fingerprint = this.store.fingerprint(request.method, request.url, request.body);
     const { first, answer } = await this.work.run(async (unit) => {
       if (!(await this.store.claim(unit.manager, key))) throw inProgress();

@@ -3,12 +3,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, MoreThan, type EntityManager } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { IdempotentWrite } from '../entities/idempotent-write.entity.js';
 import type { Unit } from '../unit-of-work.js';
 
-const LIFE_MS = 24 * 3_600_000;
 const SWEEP_BATCH = 1_000;
 const SWEEP_BATCHES_MAX = 20;
 
@@ -52,7 +52,9 @@ export class IdempotencyStore {
   /** In place of one that has expired, if there is one. */
   async keep({ manager, written }: Unit, key: string, fingerprint: string, answer: unknown): Promise<void> {
     const sealed = this.box.seal(JSON.stringify(answer), sealOf(key));
-    await manager.upsert(IdempotentWrite, { key, fingerprint, answer: sealed, written: [...written], expiresAt: new Date(Date.now() + LIFE_MS) }, ['key']);
+    await manager.upsert(IdempotentWrite, { key, fingerprint, answer: sealed, written: [...written], expiresAt: new Date(Date.now() + IDEMPOTENCY_LIFE_MS) }, [
+      'key',
+    ]);
   }
 
   /** Removes what has expired; returns how many. */

@@ -14,6 +14,14 @@ export function periodOfRequest(requestId: string): string {
   return ms >= PLAUSIBLE_FROM_MS && ms < PLAUSIBLE_TO_MS ? periodOfDate(new Date(ms)) : NO_PERIOD;
 }
 
+const DAY_MS = 86_400_000;
+
+/** The UTC day since 1970 that a moment lies in. */
+export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS);
+
+/** As `YYYY-MM-DD`. */
+export const dateOfDay = (day: number): string => new Date(day * DAY_MS).toISOString().slice(0, 10);
+
 export function periodOfDate(at: Date): string {
   return `${at.toISOString().slice(0, 7)}-01`;
 }

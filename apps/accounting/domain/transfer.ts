@@ -1,5 +1,5 @@
 import type { JournalEvent } from '#libs/contracts/journal.js';
-import { periodOfRequest } from './period.js';
+import { dateOfDay, periodOfRequest } from './period.js';
 
 export const OPERATOR = 'operator';
 export const INFLIGHT = 'inflight';
@@ -55,7 +55,7 @@ export function transferOf(event: MoneyEvent, journalId: string | null): Transfe
     campaignId: event.campaign,
     at: dateOf(event.at_ms),
     period: periodOfRequest(event.request),
-    budgetDay: event.day > 0 ? dayOf(event.day) : null,
+    budgetDay: event.day > 0 ? dateOfDay(event.day) : null,
     detail: detailOf(event.detail),
     journalId,
     entries: entriesOf(event.kind, keyAccount(event.key), amount, paid, absorbed).filter(({ amountNano }) => amountNano !== 0n),
@@ -107,9 +107,6 @@ function dateOf(atMs: number): Date {
   if (Number.isNaN(date.getTime())) throw new RangeError(`${atMs} ms is no point in time`);
   return date;
 }
-
-const DAY_MS = 86_400_000;
-const dayOf = (day: number): string => new Date(day * DAY_MS).toISOString().slice(0, 10);
 
 /** Which call was sent, or refused without work, at which attempt. */
 export interface Attempt {

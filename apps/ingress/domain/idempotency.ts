@@ -1,5 +1,6 @@
 import { createHash, createHmac } from 'node:crypto';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
 
 export interface Idempotency {
   nameHash: string;
@@ -14,9 +15,8 @@ export interface Idempotency {
 export function idempotencyOf(header: string | string[] | undefined, asked: unknown, pepper: Buffer): Idempotency | undefined {
   if (header === undefined) return undefined;
   const name = String(header);
-  if (!/^[\x20-\x7e]{1,255}$/.test(name)) {
-    throw new DaypassError('invalid_request', 'The header Idempotency-Key must be 1 to 255 printable ASCII characters.', { param: 'idempotency-key' });
-  }
+  const fault = idempotencyKeyFault(name);
+  if (fault !== null) throw new DaypassError('invalid_request', fault, { param: 'idempotency-key' });
   return {
     nameHash: createHash('sha256').update(name).digest('base64url'),
     fingerprint: createHmac('sha256', pepper).update(JSON.stringify(asked)).digest('base64url'),

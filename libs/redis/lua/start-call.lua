@@ -12,6 +12,7 @@
                waits has voided the hold
     too_large  - larger than the lane's whole limit
     ended      state - the hold is dispatched already or ended: nothing may be sent
+    unsent     attempt - dispatched by this very caller, who did not hear it, and presumed since: it was never sent
     invalid    - the key was revoked or has expired while the call waited, or its campaign was closed
     suspended  - the key was suspended while the call waited
     recovering - the door is not open
@@ -20,9 +21,15 @@
 --@include window
 if door(KEYS[1], ARGV[7]) ~= 'open' then return { 'recovering' } end
 local hold = redis.call('HMGET', KEYS[2], 'state', 'deadline_ms', 'attempt', 'nonce', 'key', 'campaign', 'amount', 'day')
-if hold[1] == 'dispatched' and hold[4] == ARGV[6] then return { 'started', hold[3], int(now_milliseconds()) } end
-if hold[1] ~= 'held' then return { 'ended', hold[1] or 'missing' } end
 local now = now_milliseconds()
+if hold[4] == ARGV[6] then
+  if hold[1] == 'presumed' then return { 'unsent', hold[3] } end
+  if hold[1] == 'dispatched' then
+    redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[5])), ARGV[1])
+    return { 'started', hold[3], int(now) }
+  end
+end
+if hold[1] ~= 'held' then return { 'ended', hold[1] or 'missing' } end
 
 local key = redis.call('HMGET', KEYS[6], 'status', 'expires_ms')
 local expires = tonumber(key[2]) or 0
