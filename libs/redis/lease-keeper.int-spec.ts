@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { Door } from './door.js';
 import { LEASE_MS, type CallClaim } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { LeaseKeeper } from './lease-keeper.js';
@@ -117,5 +118,29 @@ describe('the leases of a process', () => {
     await money.redis.set(redisKeys.leases, 'not a sorted set');
     await turn();
     expect(errors.length).toBeGreaterThanOrEqual(1);
+  });
+});
+
+describe('a keeper that finds the door closed', () => {
+  const door = () => new Door(money.redis);
+
+  it('waits for it, claims what its process runs under the new number, once, and tells when it is open', async () => {
+    let reopened = 0;
+    keeper.whenReopened(() => reopened++);
+    keeper.keepRunning(running('r'));
+    await turn();
+    expect(await money.redis.exists(redisKeys.hold('r'))).toBe(0);
+    await door().close();
+    await turn();
+    expect(await money.redis.exists(redisKeys.hold('r'))).toBe(0);
+    await door().set('settling', 2);
+    await sleep(500);
+    expect(await money.redis.hget(redisKeys.hold('r'), 'state')).toBe('dispatched');
+    expect(reopened).toBe(0);
+    await door().set('open', 2);
+    await turn();
+    expect(reopened).toBe(1);
+    await turn();
+    expect([reopened, (await money.journal()).map(({ kind }) => kind)]).toEqual([1, ['hold', 'dispatch']]);
   });
 });

@@ -207,3 +207,17 @@ describe('a call that the upstream refused without doing work', () => {
     expect(await lease()).toBeGreaterThan(await redisNow());
   });
 });
+
+describe('a call whose key is withdrawn while it waits', () => {
+  it.each([
+    ['revoked', () => money.key({ status: 'revoked' }), 'invalid'],
+    ['expired', () => money.key({ expiresMs: 1 }), 'invalid'],
+    ['suspended', () => money.key({ status: 'suspended' }), 'suspended'],
+    ['in a closed campaign', () => money.campaign({ status: 'closed' }), 'invalid'],
+  ] as const)('is not sent, and reserves nothing: %s', async (_, withdraw, code) => {
+    await money.take('r');
+    await withdraw();
+    expect(await money.start('r')).toEqual({ code });
+    expect([await state(), await lane()]).toEqual(['held', { requests: 0, tokens: 0 }]);
+  });
+});

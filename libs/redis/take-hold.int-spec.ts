@@ -341,3 +341,38 @@ describe("the operator's day", () => {
     expect(life).toBeLessThanOrEqual(72 * 3_600_000);
   });
 });
+
+describe('a patient caller', () => {
+  const patient = (requestId: string, changes: Parameters<Money['take']>[1] = {}) =>
+    money.take(requestId, { leastCapTokens: 16, ...changes }, { patient: true });
+
+  it('is told to wait where running holds stand in the way of the whole cap, and nothing is held', async () => {
+    await money.key({ budgetNano: 1_500n });
+    await money.take('running');
+    const before = await money.everything();
+    expect(await patient('r')).toEqual({ code: 'busy', level: 'key' });
+    expect(await money.everything()).toEqual(before);
+    // The impatient one takes what is free.
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({ code: 'ok', capTokens: 40 });
+  });
+
+  it.each([
+    ['campaign', () => money.campaign({ budgetNano: 1_500n }), {}],
+    ['operator', () => Promise.resolve(), { operatorDayNano: 1_500n }],
+    ['operator', () => Promise.resolve(), { operatorTotalNano: 1_500n }],
+  ] as const)('is told which level it waits for: %s', async (level, short, bounds) => {
+    await short();
+    await money.take('running');
+    expect(await money.take('r', {}, { ...bounds, patient: true })).toEqual({ code: 'busy', level });
+  });
+
+  it('is clamped or refused at once where nothing runs, or where its end would not help', async () => {
+    await money.key({ budgetNano: 500n });
+    expect(await patient('r')).toMatchObject({ code: 'ok', capTokens: 40 });
+    await money.key({ id: 'k2', budgetNano: 200n });
+    expect(await patient('r2', { keyId: 'k2' })).toMatchObject({ code: 'insufficient', level: 'key' });
+    await money.key({ id: 'k3', budgetNano: 250n });
+    await money.take('small', { keyId: 'k3', fixedNano: 10n, perTokenNano: 0n });
+    expect(await patient('r3', { keyId: 'k3' })).toMatchObject({ code: 'insufficient', heldNano: 10n });
+  });
+});
