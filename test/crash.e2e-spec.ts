@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
+import { redisKeys } from '#libs/redis/keys.js';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
@@ -69,6 +70,26 @@ describe('a service that dies', () => {
     await daypass.services.whenReady('ingress');
     await booksAtRest(daypass);
     expect((await client.chat.completions.create({ model, messages })).choices).toHaveLength(1);
+  }, 60_000);
+
+  it('and takes what a visitor wrote with it (Redis) makes the SDK send it once more', async () => {
+    let lost = 0;
+    daypass.rehearsal.onModeration = async () => {
+      const redis = new Redis(daypass.redisUrl);
+      if (lost === 0) lost = await redis.del(...(await redis.keys(redisKeys.body('*'))));
+      redis.disconnect();
+      return undefined;
+    };
+    const patient = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 1 });
+    const former = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
+    expect((await patient.chat.completions.create({ model, messages, max_tokens: 50 })).choices).toHaveLength(1);
+    expect(lost).toBe(1);
+    const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !former.has(request_id));
+    expect(calls.map(({ kinds }) => kinds).toSorted()).toEqual([
+      ['hold', 'post'],
+      ['hold', 'void'],
+    ]);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
   }, 60_000);
 
   it('for a moment (Redis cuts every connection) leaves no hole in a stream', async () => {

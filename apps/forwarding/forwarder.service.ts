@@ -64,7 +64,7 @@ export class Forwarder {
       if (start.code !== 'started') return await this.notStarted(ticket, start);
       const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
       if (!sealed) {
-        await this.unreadable({ ticket, attempt: start.attempt }, queueMs, new Error('there is no body'));
+        await this.bodyLost({ ticket, attempt: start.attempt }, queueMs);
         return DONE;
       }
       return await this.call({ ticket, attempt: start.attempt }, queueMs, sealed, controller);
@@ -164,6 +164,13 @@ export class Forwarder {
       this.logger.info({ requestId, keyId, lane, model: ticket.model, attempt, outcome, ms: Math.round(performance.now() - begun) }, 'upstream call');
     }
     return next;
+  }
+
+  /** Bodies are not in the ledger, so that a Redis which lost everything comes back with the hold alone: the visitor sends it once more. */
+  private async bodyLost(call: EndingCall, queueMs: number): Promise<void> {
+    this.logger.warn({ requestId: call.ticket.requestId }, "a call's body is gone");
+    const lost = new DaypassError('recovering', 'Daypass lost this request before it could be forwarded. Nothing was charged. Please retry.');
+    await this.settler.refuse(call, lost, metaOf(call.ticket, queueMs));
   }
 
   /** Nothing was sent, so nothing is owed. A body sealed under another DAYPASS_SECRET ends here. */
