@@ -41,7 +41,7 @@ export class AccountingFixture {
     this.holds = new HoldStore(this.redis);
   }
 
-  static async start(): Promise<AccountingFixture> {
+  static async start(env: Record<string, string> = {}): Promise<AccountingFixture> {
     const stores = await startTestStores();
     const config = loadConfig('accounting', {
       OPENAI_API_KEY: 'unused',
@@ -51,6 +51,7 @@ export class AccountingFixture {
       DAYPASS_ADMIN_TOKEN: ADMIN_TOKEN,
       DAYPASS_ADMIN_PORT: '0',
       DAYPASS_LOG_LEVEL: process.env.TEST_LOG_LEVEL ?? 'silent',
+      ...env,
     });
     const { app, url } = await launch(config);
     const fixture = new AccountingFixture(stores, config, app, url);

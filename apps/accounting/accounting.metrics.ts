@@ -16,6 +16,10 @@ export class AccountingMetrics {
   private readonly swept: Counter<'transition'>;
   private readonly pending: Gauge;
   private readonly rebuilds: Counter;
+  private readonly reconciliations: Counter<'outcome'>;
+  private readonly judgements: Counter<'outcome'>;
+  private readonly presumed: Gauge;
+  private readonly drifts: Gauge<'period'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
     const registers = [registry];
@@ -43,6 +47,25 @@ export class AccountingMetrics {
     });
     this.pending = new Gauge({ name: 'daypass_projections_pending', help: 'Keys and campaigns whose last change Redis does not have yet', registers });
     this.rebuilds = new Counter({ name: 'daypass_rebuilds_total', help: 'Times that Redis was rebuilt from the ledger', registers });
+    this.reconciliations = new Counter({
+      name: 'daypass_reconciliations_total',
+      help: "Times that the books were compared with the provider's reports",
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.judgements = new Counter({
+      name: 'daypass_judged_calls_total',
+      help: 'Presumed calls that a usage report decided on: refunded, wholly or in part, or confirmed at their bound',
+      labelNames: ['outcome'],
+      registers,
+    });
+    this.presumed = new Gauge({ name: 'daypass_presumed_calls_waiting', help: 'Presumed calls of the last week that no report has decided on', registers });
+    this.drifts = new Gauge({
+      name: 'daypass_upstream_drift_usd',
+      help: 'Dollars booked for upstream calls less dollars that the provider billed, over the last billed day and over the last 30; below 0 something went unbooked',
+      labelNames: ['period'],
+      registers,
+    });
   }
 
   booked(transfers: Iterable<Transfer>): void {
@@ -75,9 +98,28 @@ export class AccountingMetrics {
     this.pending.set(count);
   }
 
+  reconciled(ok: boolean): void {
+    this.reconciliations.inc({ outcome: ok ? 'ok' : 'failed' });
+  }
+
+  judged(outcome: 'refunded' | 'confirmed'): void {
+    this.judgements.inc({ outcome });
+  }
+
+  presumedWaiting(count: number): void {
+    this.presumed.set(count);
+  }
+
+  /** Nano-dollars; nothing is shown before a first day was billed. */
+  drift(lastDayNano: bigint, lastMonthNano: bigint): void {
+    this.drifts.set({ period: 'day' }, signedUsd(lastDayNano));
+    this.drifts.set({ period: 'month' }, signedUsd(lastMonthNano));
+  }
+
   rebuilt(): void {
     this.rebuilds.inc();
   }
 }
 
-const usd = (nano: bigint): number => Math.abs(Number(nano)) / Number(NANO_PER_USD);
+const signedUsd = (nano: bigint): number => Number(nano) / Number(NANO_PER_USD);
+const usd = (nano: bigint): number => Math.abs(signedUsd(nano));

@@ -16,6 +16,7 @@ import { IdempotencyStore } from './admin/idempotency.store.js';
 import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
 import { KeysController } from './admin/keys.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
+import { ReconciliationController } from './admin/reconciliation.controller.js';
 import { BalanceRepository } from './balance.repository.js';
 import { CampaignService } from './campaign.service.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
@@ -30,6 +31,8 @@ import { LedgerRepository } from './ledger.repository.js';
 import { LedgerVerifier } from './ledger.verifier.js';
 import { PartitionKeeper } from './partition.keeper.js';
 import { PendingProjections } from './pending.projections.js';
+import { ReconcileRepository } from './reconcile/reconcile.repository.js';
+import { Reconciler } from './reconcile/reconciler.js';
 import { RedisRebuild } from './redis.rebuild.js';
 import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
@@ -50,7 +53,7 @@ export class AccountingModule {
           dataSourceFactory: (options) => openDataSource(options as DataSourceOptions),
         }),
       ],
-      controllers: [CampaignsController, KeysController, LedgerController],
+      controllers: [CampaignsController, KeysController, LedgerController, ReconciliationController],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
@@ -72,6 +75,8 @@ export class AccountingModule {
         LedgerVerifier,
         PartitionKeeper,
         PendingProjections,
+        ReconcileRepository,
+        Reconciler,
         RedisRebuild,
         UnitOfWork,
         UsageReader,

@@ -11,6 +11,7 @@ import { Ledger1763856000001 } from './migrations/1763856000001-ledger.migration
 import { MonthPartitions1763942400000, SERVICE_ROLE } from './migrations/1763942400000-month-partitions.migration.js';
 import { Statements1763942400001 } from './migrations/1763942400001-statements.migration.js';
 import { AdminWrites1763942400010 } from './migrations/1763942400010-admin-writes.migration.js';
+import { Reconciliation1763942400020 } from './migrations/1763942400020-reconciliation.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -23,7 +24,14 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
     url: databaseUrl,
     applicationName: 'daypass-accounting',
     entities: [Campaign, Key, State, IdempotentWrite, LedgerTransfer, LedgerEntry, RejectedEvent],
-    migrations: [Access1763856000000, Ledger1763856000001, MonthPartitions1763942400000, Statements1763942400001, AdminWrites1763942400010],
+    migrations: [
+      Access1763856000000,
+      Ledger1763856000001,
+      MonthPartitions1763942400000,
+      Statements1763942400001,
+      AdminWrites1763942400010,
+      Reconciliation1763942400020,
+    ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
     connectTimeoutMS: 5_000,

@@ -63,6 +63,9 @@ const usageBy = (owner: string, where = ''): string => `
     FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
    WHERE t.request_id IS NOT NULL ${where} GROUP BY 1`;
 
+/** Providers round what they bill; so much a day is not worth an alarm. */
+const ROUNDING_USD = 0.01;
+
 /** What must hold over all months. */
 const WHOLE_CHECKS: Check[] = [
   {
@@ -90,6 +93,16 @@ const WHOLE_CHECKS: Check[] = [
                          FROM ledger.transfers t JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
                         WHERE t.request_id IS NULL AND entry.account = 'operator' GROUP BY t.campaign_id) funded ON funded.campaign_id = campaign.id
            WHERE campaign.budget_nano <> coalesce(funded.total, 0)`,
+  },
+  {
+    // Only where the bill is Daypass' alone. A call around midnight may be booked on the day before, so that day counts too.
+    tell: 'since its first reported bill the provider billed {what} dollars more than was booked',
+    sql: `SELECT 'upstream ' || drift.scope AS id, trim_scale(drift.billed - drift.booked - eve.booked)::text AS what
+            FROM (SELECT scope, count(*) AS days, min(day) AS first, sum(billed_usd) AS billed, sum(booked_usd) AS booked
+                    FROM ledger.daily_drift WHERE scope <> '' GROUP BY scope) drift
+            LEFT JOIN ledger.balances balance ON balance.owner = 'operator:day:' || (drift.first - 1)
+           CROSS JOIN LATERAL (SELECT coalesce(balance.spent_nano, 0)::numeric / 1000000000 AS booked) eve
+           WHERE drift.billed - drift.booked - eve.booked > drift.days * ${ROUNDING_USD}`,
   },
 ];
 

@@ -45,7 +45,7 @@ interface Holder {
   budgetNano: bigint | null;
 }
 
-/** Proves the books: the ledger in itself (B, C) and Redis against the ledger (D). One at a time: who asks meanwhile shares its answer. */
+/** Proves the books: the ledger in itself (B, C), against Redis (D) and against the provider's bill (E). One at a time: who asks meanwhile shares its answer. */
 @Injectable()
 export class LedgerVerifier {
   private running: Promise<Verification> | undefined;

@@ -29,6 +29,7 @@ describe('migrations', () => {
       'MonthPartitions1763942400000',
       'Statements1763942400001',
       'AdminWrites1763942400010',
+      'Reconciliation1763942400020',
     ]);
   });
 
@@ -41,7 +42,15 @@ describe('migrations', () => {
     const rows = await owner.query<{ name: string }[]>(`SELECT relname AS name FROM pg_class WHERE relnamespace = 'ledger'::regnamespace AND relkind = 'r'`);
     return rows.map(({ name }) => name).filter((name) => /^(transfers|entries|attempts)_/.test(name));
   };
-  const COLUMN: Record<string, string> = { transfers: 'detail', entries: 'amount_nano', attempts: 'at', rejected_events: 'reason' };
+  const COLUMN: Record<string, string> = {
+    transfers: 'detail',
+    entries: 'amount_nano',
+    attempts: 'at',
+    rejected_events: 'reason',
+    reports: 'requests',
+    costs: 'amount_nano',
+    judgements: 'evidence',
+  };
   const changes = (table: string): string[] => {
     const column = COLUMN[table.replace(/_(\d{4}_\d{2}|default)$/, '')]!;
     return [`UPDATE ledger.${table} SET ${column} = ${column}`, `DELETE FROM ledger.${table}`, `TRUNCATE ledger.${table} CASCADE`];
@@ -54,7 +63,7 @@ describe('migrations', () => {
     expect(tables.length).toBeGreaterThan(15);
     for (const sql of tables.flatMap(changes)) await expect(source.query(sql)).rejects.toThrow('permission denied');
     await expect(source.query('CREATE TABLE ledger.mine (x int)')).rejects.toThrow('permission denied');
-    await source.query('SELECT * FROM ledger.trial_balance, ledger.statement_by_key, ledger.statement_by_campaign, ledger.daily_spend');
+    await source.query('SELECT * FROM ledger.trial_balance, ledger.statement_by_key, ledger.statement_by_campaign, ledger.daily_spend, ledger.daily_drift');
   });
 
   it('let not even the owner of the tables change or delete a row', async () => {
@@ -68,6 +77,9 @@ describe('migrations', () => {
       await owner.query(`INSERT INTO ledger.attempts VALUES ($1, 1, 'dispatch', $2, now())`, [id, period]);
     }
     await owner.query(`INSERT INTO ledger.rejected_events VALUES ('1-0', '{}', 'x')`);
+    await owner.query(`INSERT INTO ledger.reports VALUES (now(), 'm', 'default', now(), 1, 1, 1, 1, 1)`);
+    await owner.query(`INSERT INTO ledger.costs VALUES (now(), 'm', '', now(), 1)`);
+    await owner.query(`INSERT INTO ledger.judgements VALUES ('r', 1, 1, '{}')`);
     const month = new Date().toISOString().slice(0, 7).replace('-', '_');
     const tables = [...Object.keys(COLUMN), ...['transfers', 'entries', 'attempts'].flatMap((table) => [`${table}_default`, `${table}_${month}`])];
     for (const sql of tables.flatMap(changes)) await expect(owner.query(sql)).rejects.toThrow('append-only');

@@ -45,7 +45,7 @@ export class AnswerRelay {
     const completion = JSON.parse(text) as Record<string, unknown>;
     const contents = chatOutputContents(completion);
     const settlement =
-      settle(ticket, completion.usage, asText(completion.service_tier)) ??
+      settle(ticket, { usage: completion.usage, serviceTier: asText(completion.service_tier), model: asText(completion.model) }) ??
       settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))), 0);
     return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
   }
@@ -59,7 +59,7 @@ export class AnswerRelay {
     const kept: string[] = [];
     let first: Record<string, unknown> | null = null;
     let usage: unknown;
-    let tier: string | undefined;
+    let serviceTier: string | undefined;
     let done = false;
     for await (const batch of readFrames(response)) {
       for (const data of batch) {
@@ -70,14 +70,14 @@ export class AnswerRelay {
           progress.add(frame.chunk);
         }
         usage = frame.usage ?? usage;
-        tier = frame.serviceTier ?? tier;
+        serviceTier = frame.serviceTier ?? serviceTier;
         done ||= frame.done;
         if (shown) shown.frames(frame.text);
         if (!shown || ticket.keepAnswer) kept.push(frame.text);
       }
     }
     if (!done) throw new Error('the stream ended before its last frame');
-    const settlement = settle(ticket, usage, tier) ?? settleCut(ticket, await progress.seenTokens(), 0);
+    const settlement = settle(ticket, { usage, serviceTier, model: asText(first?.model) }) ?? settleCut(ticket, await progress.seenTokens(), 0);
     if (shown && word !== null) {
       // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
       const reached = await shown.flush().then(

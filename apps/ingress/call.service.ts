@@ -130,6 +130,7 @@ export class CallService {
         inputTokens: quote.bound.inputTokens,
         capTokens: hold.capTokens,
         price: quote.price,
+        tierPercent: quote.bound.tierPercent,
         heldNano: hold.amountNano.toString(),
         day: hold.day,
         keepAnswer: idempotency !== undefined,
@@ -169,7 +170,7 @@ export class CallService {
           inputTokens: quote.bound.inputTokens,
           choices: chat.choices,
           maxWaitMs: Math.max(0, Math.round(untilMs - performance.now())),
-          detail: JSON.stringify({ model: chat.model, stream: chat.stream, input_tokens: quote.bound.inputTokens }),
+          detail: JSON.stringify({ model: chat.model, stream: chat.stream, input_tokens: quote.bound.inputTokens, rates: quote.bound.rates }),
           lane: quote.lane,
           replyTo: this.replies.processId,
           idempotency,
@@ -280,15 +281,17 @@ export class CallService {
   }
 
   /**
-   * What goes upstream: the visitor's own parameters, and three that are not theirs to choose. The usage of a stream is
+   * What goes upstream: the visitor's own parameters, and four that are not theirs to choose. The usage of a stream is
    * always asked for, data is not stored at the provider (so that metadata, which OpenAI takes with stored data only, has no
-   * place), and the identifier lets the provider name one visitor.
+   * place), the identifier lets the provider name one visitor, and the service tier is named, because unnamed the project's
+   * own setting would decide on the price.
    */
   private forwardedBody(request: ChatRequest, keyId: string): Record<string, unknown> {
     const { metadata: _, ...own } = request.body;
     return {
       ...own,
       store: false,
+      service_tier: request.serviceTier,
       safety_identifier: createHmac('sha256', this.config.secrets.safetyPepper).update(keyId).digest('base64url'),
       ...(request.stream ? { stream_options: { ...(request.body.stream_options as object | undefined), include_usage: true } } : {}),
     };

@@ -10,12 +10,21 @@ export type Service = (typeof SERVICES)[number];
 const port = z.coerce.number().int().min(0).max(65_535);
 /** `localhost:6379` parses as a URL too, with `localhost:` for its protocol; so the protocol is asked for. */
 const url = (protocol: RegExp, error: string) => z.url({ protocol, error });
+/** One or more, with commas between them. */
+const ids = z
+  .string()
+  .transform((text) => text.split(',').map((id) => id.trim()))
+  .pipe(z.array(z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be ids as the provider gives them, such as key_abc, with commas between them')).max(20));
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
 /** Every environment variable that Daypass reads. `npm start` and compose set the required ones. */
 const environmentSchema = z.object({
   OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays'),
   OPENAI_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').default('https://api.openai.com/v1'),
+  OPENAI_ADMIN_KEY: z.string().min(1).optional(),
+  OPENAI_ADMIN_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').optional(),
+  OPENAI_PROJECT_ID: ids.default([]),
+  OPENAI_API_KEY_ID: ids.default([]),
   REDIS_URL: url(/^rediss?$/, 'must be an address such as redis://127.0.0.1:6379'),
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
@@ -46,6 +55,8 @@ const environmentSchema = z.object({
   DAYPASS_CONCURRENCY: positive(256, 10_000),
   DAYPASS_JOURNAL_MAX_ENTRIES: positive(1_000_000, 100_000_000),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000),
+  DAYPASS_RECONCILE_EVERY_MS: positive(900_000, 86_400_000),
+  DAYPASS_REPORT_DELAY_MS: z.coerce.number().int().min(0).max(604_800_000).default(3_600_000),
 });
 
 export interface DaypassConfig {
@@ -77,6 +88,17 @@ export interface DaypassConfig {
     shutdownDeadlineMs: number;
   };
   moderationModel: string;
+  /** How the books are compared with the provider's own reports; without an admin key they are not. */
+  reconcile: {
+    adminKey: string | undefined;
+    adminBaseUrl: string;
+    /** Whose usage is meant; without any, that of the whole organization. */
+    projectIds: string[];
+    apiKeyIds: string[];
+    everyMs: number;
+    /** After this long a minute's report is taken for complete. */
+    reportDelayMs: number;
+  };
   file: ConfigFile;
 }
 
@@ -140,6 +162,14 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
     },
     moderationModel: env.DAYPASS_MODERATION_MODEL,
+    reconcile: {
+      adminKey: env.OPENAI_ADMIN_KEY,
+      adminBaseUrl: env.OPENAI_ADMIN_BASE_URL ?? env.OPENAI_BASE_URL,
+      projectIds: env.OPENAI_PROJECT_ID,
+      apiKeyIds: env.OPENAI_API_KEY_ID,
+      everyMs: env.DAYPASS_RECONCILE_EVERY_MS,
+      reportDelayMs: env.DAYPASS_REPORT_DELAY_MS,
+    },
     file,
   };
 }

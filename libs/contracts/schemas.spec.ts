@@ -18,6 +18,7 @@ const ticket: Ticket = {
   inputTokens: 12,
   capTokens: 64,
   price: rates,
+  tierPercent: 100,
   day: 20_000,
   keepAnswer: false,
   heldNano: '1000',

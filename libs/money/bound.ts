@@ -1,4 +1,4 @@
-import type { ModelPrice } from '#libs/contracts/jobs.js';
+import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
 import { ratesFor, TIER_PERCENT } from './cost.js';
 
 /** What of a request decides how dear it can become. */
@@ -24,6 +24,10 @@ export interface Bound {
   fixedNano: bigint;
   /** Nano-dollars of one more output token, over all choices. */
   perTokenNano: bigint;
+  /** Nano-dollars per token at the tier and length that the bound is reckoned by. */
+  rates: Rates;
+  /** That tier in hundredths of the standard price: a cheaper one may serve at the standard price. */
+  tierPercent: number;
 }
 
 /** Each message is wrapped in three or four tokens, the answer primed by three more; names and roles cost one each. */
@@ -37,12 +41,17 @@ const MARGIN_TOKENS = 64;
 export function boundOf(price: ModelPrice, measure: Measure): Bound {
   const inputTokens = measure.textTokens + measure.messages * MESSAGE_TOKENS + PRIMING_TOKENS + measure.images * measure.imageTokens;
   const inputBoundTokens = Math.ceil((inputTokens * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
-  const rates = ratesFor(price, inputBoundTokens);
-  const tier = BigInt(Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100));
+  const tierPercent = Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100);
+  const rates = atTier(ratesFor(price, inputBoundTokens), tierPercent);
   const dearestInput = BigInt(Math.max(rates.input, rates.cachedInput, rates.cacheWrite));
-  const perTokenNano = (BigInt(rates.output) * BigInt(measure.choices) * tier + 99n) / 100n;
-  const input = (BigInt(inputBoundTokens) * dearestInput * tier + 99n) / 100n;
-  return { inputTokens, inputBoundTokens, fixedNano: input + perTokenNano * BigInt(measure.predictionTokens), perTokenNano };
+  const perTokenNano = BigInt(rates.output) * BigInt(measure.choices);
+  const fixedNano = BigInt(inputBoundTokens) * dearestInput + perTokenNano * BigInt(measure.predictionTokens);
+  return { inputTokens, inputBoundTokens, fixedNano, perTokenNano, rates, tierPercent };
+}
+
+function atTier(rates: Rates, percent: number): Rates {
+  const at = (rate: number): number => Math.ceil((rate * percent) / 100);
+  return { input: at(rates.input), cachedInput: at(rates.cachedInput), cacheWrite: at(rates.cacheWrite), output: at(rates.output) };
 }
 
 /** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision"; multipliers as users measured them). */

@@ -8,8 +8,8 @@ export interface Usage {
   output: number;
 }
 
-/** What a service tier costs in hundredths of the standard price (OpenAI, "Pricing": flex 0.5, priority 2). */
-export const TIER_PERCENT: Readonly<Record<string, number>> = { default: 100, auto: 100, flex: 50, priority: 200 };
+/** What a service tier costs in hundredths of the standard price (OpenAI, "Pricing": flex 0.5, priority 2; `fast` is another word for it). */
+export const TIER_PERCENT: Readonly<Record<string, number>> = { default: 100, flex: 50, priority: 200, fast: 200 };
 
 /** The rates that hold for a request of this many input tokens: long context is dearer for the whole request. */
 export function ratesFor(price: ModelPrice, inputTokens: number): Rates {
@@ -30,14 +30,19 @@ export function costOf(price: ModelPrice, usage: Usage, tierPercent = 100): bigi
   return (full * BigInt(tierPercent) + 99n) / 100n;
 }
 
-/** Reads the `usage` object of a chat completion; null when it is missing or not what OpenAI documents. */
+/**
+ * Reads the `usage` object of a chat completion; null when it is missing or not what OpenAI documents. Reasoning, accepted
+ * and rejected prediction tokens are parts of the completion's, image and text tokens of the prompt's; audio is refused.
+ */
 export function readChatUsage(value: unknown): Usage | null {
   if (typeof value !== 'object' || value === null) return null;
   const usage = value as Record<string, unknown>;
   const details = (usage.prompt_tokens_details ?? {}) as Record<string, unknown>;
   const input = tokens(usage.prompt_tokens);
-  const output = tokens(usage.completion_tokens);
-  if (input === null || output === null) return null;
+  const completion = tokens(usage.completion_tokens);
+  if (input === null || completion === null) return null;
+  // Some compatible upstreams count reasoning in the total alone, and bill it as output.
+  const output = Math.max(completion, (tokens(usage.total_tokens) ?? 0) - input);
   return {
     input,
     cached: tokens(details.cached_tokens) ?? 0,

@@ -30,8 +30,8 @@ export interface Evidence {
 export interface PresumedCall {
   /** Nano-dollars that were booked. */
   boundNano: bigint;
-  /** Nano-dollars per token, at the dearest tier and length that the call could have been served at. */
-  rates: Rates;
+  /** Nano-dollars per token, at the dearest tier and length that the call could have been served at; null where nobody knows. */
+  rates: Rates | null;
   /** Nano-dollars beside the tokens, if it ran at all. */
   feeNano: bigint;
   /** When the provider may have counted it. */
@@ -107,6 +107,7 @@ export class Reports {
 
 function keptOf({ boundNano, rates, feeNano }: PresumedCall, left: Counts): bigint {
   if (COUNTS.every((count) => left[count] === 0)) return 0n;
+  if (!rates) return boundNano;
   const cost =
     feeNano +
     BigInt(left.uncached) * BigInt(rates.input) +

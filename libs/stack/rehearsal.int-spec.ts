@@ -114,6 +114,32 @@ describe('the rehearsal upstream', () => {
     expect(rehearsal.moderationCalls().map((call) => call.status)).toEqual([200, 200, 200, 400]);
   });
 
+  it('reports what it served by minute and model, and bills it by day, to who has an admin key', async () => {
+    const admin = new OpenAI({ adminAPIKey: 'sk-admin-x', apiKey: null, baseURL: rehearsal.url, maxRetries: 0 });
+    const { usage } = await openai.chat.completions.create({ model, messages });
+    const from = Math.floor(Date.now() / 60_000) * 60 - 120;
+    const query = { start_time: from, end_time: from + 240, bucket_width: '1m' as const, group_by: ['model' as const] };
+    const read = async (more: object = {}) => {
+      const { data, has_more } = await admin.admin.organization.usage.completions({ ...query, ...more });
+      return { buckets: data.length, results: data.flatMap(({ results }) => results), has_more };
+    };
+    const { buckets, results } = await read();
+    expect(buckets).toBe(4);
+    expect(results).toMatchObject([{ model, input_tokens: usage!.prompt_tokens, output_tokens: usage!.completion_tokens, num_model_requests: 1 }]);
+    const first = await admin.admin.organization.usage.completions({ ...query, limit: 3 });
+    const second = await admin.admin.organization.usage.completions({ ...query, limit: 3, page: first.next_page! });
+    expect([first.data.length, first.has_more, second.data.length, second.has_more]).toEqual([3, true, 1, false]);
+    expect((await read({ api_key_ids: ['key_of_somebody_else'] })).results).toEqual([]);
+    const { data } = await admin.admin.organization.usage.costs({ start_time: from - (from % 86_400), group_by: ['line_item'] });
+    const dollars = (usage!.prompt_tokens * 0.75 + usage!.completion_tokens * 4.5) / 1e6;
+    expect(data.flatMap((bucket) => bucket.results)).toMatchObject([{ amount: { value: dollars, currency: 'usd' }, line_item: model }]);
+    rehearsal.reports.lagMs = 60_000;
+    expect((await read()).results).toEqual([]);
+    await expect(read({ limit: 1_441 })).rejects.toMatchObject({ status: 400 });
+    const visitor = new OpenAI({ adminAPIKey: 'sk-other', apiKey: null, baseURL: rehearsal.url, maxRetries: 0 });
+    await expect(visitor.admin.organization.usage.completions(query)).rejects.toMatchObject({ status: 401 });
+  });
+
   it('leaves the other endpoints to aimock', async () => {
     const response = await openai.responses.create({ model, input: 'Hello there' });
     expect(response.output_text.length).toBeGreaterThan(50);

@@ -4,6 +4,7 @@ import { LLMock } from '@copilotkit/aimock';
 import { completionOf, framesOf, outputTokens, planAnswer, type ChatBody, type ChatWish, type Usage } from './rehearsal.chat.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { answerText } from './rehearsal.text.js';
+import { apiKeyIdOf, RehearsalReports } from './rehearsal.usage.js';
 
 export interface ChatCall {
   id: number;
@@ -62,6 +63,9 @@ export class Rehearsal {
   onChat: ((body: ChatBody, call: ChatCall) => ChatOverride | undefined | Promise<ChatOverride | undefined>) | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
+  /** What the provider says of all this later. */
+  readonly reports = new RehearsalReports();
+
   private chats: ChatCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
@@ -80,6 +84,14 @@ export class Rehearsal {
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
+    );
+    this.mock.mount(
+      '/v1/organization/usage/completions',
+      asked((request, response) => this.reports.usage(request, response)),
+    );
+    this.mock.mount(
+      '/v1/organization/costs',
+      asked((request, response) => this.reports.costs(request, response)),
     );
   }
 
@@ -108,6 +120,7 @@ export class Rehearsal {
     this.moderations = [];
     this.onChat = undefined;
     this.onModeration = undefined;
+    this.reports.reset();
     this.mock.clearRequests();
   }
 
@@ -148,16 +161,11 @@ export class Rehearsal {
     const answer = planAnswer(body, override);
     const tokensPerSecond = override.tokensPerSecond ?? this.options.tokensPerSecond;
     await pause(override.firstTokenMs ?? this.options.firstTokenMs, gone);
-    if (gone.aborted) {
-      call.state = 'aborted';
-      call.usage = usageOf(answer.usage, 0);
-      return;
-    }
+    if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, 0));
     if (body.stream !== true) {
       const tokens = Math.max(...answer.choices.map(outputTokens));
       await pause(tokensPerSecond > 0 ? (tokens * 1000) / tokensPerSecond : 0, gone);
-      call.state = gone.aborted ? 'aborted' : 'finished';
-      call.usage = answer.usage;
+      this.bill(call, gone.aborted ? 'aborted' : 'finished', answer.usage);
       if (!gone.aborted) sendJson(response, 200, { ...completionOf(answer, body), ...(override.withoutUsage ? { usage: undefined } : {}) }, call.id);
       return;
     }
@@ -165,23 +173,25 @@ export class Rehearsal {
     let sent = 0;
     for (const frame of framesOf(answer, override.withoutUsage ? { ...body, stream_options: {} } : body)) {
       if (sent === override.cutAfterFrames) {
-        call.state = 'aborted';
-        call.usage = usageOf(answer.usage, sent);
+        this.bill(call, 'aborted', usageOf(answer.usage, sent));
         response.destroy();
         return;
       }
       response.write(`data: ${JSON.stringify(frame)}\n\n`);
       sent++;
       await pause(tokensPerSecond > 0 ? 1000 / tokensPerSecond : 0, gone);
-      if (gone.aborted) {
-        call.state = 'aborted';
-        call.usage = usageOf(answer.usage, sent);
-        return;
-      }
+      if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, sent));
     }
-    call.state = 'finished';
-    call.usage = answer.usage;
+    this.bill(call, 'finished', answer.usage);
     response.end('data: [DONE]\n\n');
+  }
+
+  private bill(call: ChatCall, state: ChatCall['state'], usage: Usage): void {
+    call.state = state;
+    call.usage = usage;
+    const { model, service_tier } = call.body;
+    const serviceTier = typeof service_tier === 'string' && service_tier !== 'auto' ? service_tier : 'default';
+    this.reports.bill({ atMs: Date.now(), model: model ?? 'unknown', serviceTier, apiKeyId: apiKeyIdOf(call.headers.authorization), usage });
   }
 
   private async moderation(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -204,6 +214,16 @@ export class Rehearsal {
     calls.push(call);
     if (calls.length > this.options.keepCalls) calls.shift();
   }
+}
+
+function asked(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  return {
+    handleRequest: async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
+      if (request.method !== 'GET') return false;
+      handle(request, response);
+      return true;
+    },
+  };
 }
 
 /** What a cancelled call is billed: all of its input, and the output that was generated. */

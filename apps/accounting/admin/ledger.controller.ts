@@ -11,7 +11,10 @@ export class LedgerController {
   constructor(private readonly verifier: LedgerVerifier) {}
 
   @Get('verify')
-  @Documented({ summary: 'Prove the books: every transfer sums to zero, every call has one end, Redis agrees', answer: 'What was checked, and what is wrong' })
+  @Documented({
+    summary: 'Prove the books: every transfer sums to zero, every call has one end, Redis agrees, the provider billed no more',
+    answer: 'What was checked, and what is wrong',
+  })
   verify(): Promise<Verification> {
     return this.verifier.verify();
   }

@@ -1,8 +1,9 @@
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import { nanoTransformer } from './nano.transformer.js';
 
 /** Without a foreign key, which would cost a third of the drain: one statement writes both tables, and verify looks for strays. */
 @Entity({ schema: 'ledger', name: 'entries' })
+@Index('entries_absorbed_idx', ['transferId'], { where: `account = 'absorbed'` })
 export class LedgerEntry {
   @PrimaryColumn('text', { name: 'transfer_id', primaryKeyConstraintName: 'entries_pkey', collation: 'C' })
   transferId!: string;

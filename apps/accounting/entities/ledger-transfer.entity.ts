@@ -4,6 +4,7 @@ import type { TransferKind } from '../domain/transfer.js';
 @Entity({ schema: 'ledger', name: 'transfers' })
 @Index('transfers_key_idx', ['keyId', 'at', 'id'])
 @Index('transfers_at_idx', ['at'])
+@Index('transfers_presumed_idx', ['at'], { where: `kind = 'presume'` })
 export class LedgerTransfer {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'transfers_pkey', collation: 'C' })
   id!: string;

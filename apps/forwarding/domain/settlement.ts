@@ -4,13 +4,21 @@ import { costOf, readChatUsage, TIER_PERCENT, type Usage } from '#libs/money/cos
 export interface Settlement {
   costNano: bigint;
   usedTokens: number;
-  detail: { usage: Usage; tier: string; estimated: boolean };
+  detail: { usage: Usage; tier: string; served: string; estimated: boolean };
+}
+
+/** What an answer, or its frames, say of what it cost. */
+export interface Told {
+  usage: unknown;
+  /** The tier that served, and the dated model. */
+  serviceTier: string | undefined;
+  model: string | undefined;
 }
 
 /** The true cost of an answer, from the upstream's own report. Null where it reported nothing that can be read. */
-export function settle(ticket: Ticket, reported: unknown, serviceTier: string | undefined): Settlement | null {
-  const usage = readChatUsage(reported);
-  return usage && booked(ticket, usage, serviceTier, false);
+export function settle(ticket: Ticket, told: Told): Settlement | null {
+  const usage = readChatUsage(told.usage);
+  return usage && booked(ticket, usage, told, false);
 }
 
 /** Reading the input is not generating; silence beyond this is taken for reasoning that nobody sees and everybody pays. */
@@ -24,14 +32,15 @@ const REASONING_TOKENS_PER_SECOND = 200;
 export function settleCut(ticket: Ticket, seenTokens: number, unseenMs: number): Settlement {
   const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * ticket.choices;
   const output = Math.max(seenTokens, Math.min(seenTokens + unseen, ticket.capTokens * ticket.choices));
-  return booked(ticket, { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output }, undefined, true);
+  return booked(ticket, { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output }, { serviceTier: undefined, model: undefined }, true);
 }
 
-function booked(ticket: Ticket, usage: Usage, serviceTier: string | undefined, estimated: boolean): Settlement {
-  const tier = serviceTier ?? 'default';
+function booked(ticket: Ticket, usage: Usage, { serviceTier, model }: Omit<Told, 'usage'>, estimated: boolean): Settlement {
+  // A tier that was not told, or that nobody knows, is taken for the one that was asked for.
+  const percent = (serviceTier === undefined ? undefined : TIER_PERCENT[serviceTier]) ?? ticket.tierPercent;
   return {
-    costNano: costOf(ticket.price, usage, TIER_PERCENT[tier] ?? 100),
+    costNano: costOf(ticket.price, usage, percent),
     usedTokens: usage.input + usage.output,
-    detail: { usage, tier, estimated },
+    detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };
 }

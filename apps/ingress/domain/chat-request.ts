@@ -10,6 +10,7 @@ export interface ChatRequest {
   choices: number;
   /** The caller's own cap on one choice's output, if any. */
   capTokens: number | undefined;
+  /** `auto` is `default` here: what the project is set to may be dearer, and unnamed nobody could bound it. */
   serviceTier: string;
   messages: number;
   images: number;
@@ -178,7 +179,7 @@ function readCap(body: Json): number | undefined {
 
 function readServiceTier(body: Json): string {
   const tier = body.service_tier;
-  if (tier === undefined || tier === null) return 'default';
+  if (tier === undefined || tier === null || tier === 'auto') return 'default';
   if (typeof tier !== 'string') throw invalid('service_tier', "'service_tier' must be a string.");
   if (!Object.hasOwn(TIER_PERCENT, tier)) throw unpriceable('service_tier', `the service tier '${tier}'`);
   return tier;

@@ -1,0 +1,49 @@
+import { Controller, Get, UseGuards } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { formatUsd } from '#libs/money/nano.js';
+import { ReconcileRepository } from '../reconcile/reconcile.repository.js';
+import { Reconciler } from '../reconcile/reconciler.js';
+import { AdminGuard } from './admin.guard.js';
+import { Documented } from './openapi.js';
+
+interface ReconciliationView {
+  data: {
+    enabled: boolean;
+    /** Whose usage is compared; null: that of the whole organization, so that bills of others count too. */
+    scope: string | null;
+    last_run: { at: string; outcome: string; [figure: string]: unknown } | null;
+    days: { day: string; booked_usd: string; billed_usd: string; drift_usd: string }[];
+  };
+}
+
+@ApiTags('ledger')
+@UseGuards(AdminGuard)
+@Controller('admin/v1/reconciliation')
+export class ReconciliationController {
+  constructor(
+    private readonly reconciler: Reconciler,
+    private readonly repository: ReconcileRepository,
+  ) {}
+
+  @Get()
+  @Documented({
+    summary: "How the books compare with the provider's usage and cost reports",
+    answer: 'The last comparison, and for each billed day what was booked and what was billed; needs OPENAI_ADMIN_KEY',
+  })
+  async show(): Promise<ReconciliationView> {
+    const [run, days] = await Promise.all([this.repository.lastRun(), this.reconciler.drift()]);
+    return {
+      data: {
+        enabled: this.reconciler.enabled,
+        scope: this.reconciler.scope || null,
+        last_run: run && { at: run.ranAt.toISOString(), outcome: run.outcome, ...run.figures },
+        days: days.map(({ day, bookedNano, billedNano }) => ({
+          day,
+          booked_usd: formatUsd(bookedNano),
+          billed_usd: formatUsd(billedNano),
+          drift_usd: formatUsd(bookedNano - billedNano),
+        })),
+      },
+    };
+  }
+}

@@ -1,0 +1,166 @@
+import OpenAI from 'openai';
+import { z } from 'zod';
+import { NANO_PER_USD } from '#libs/money/nano.js';
+import { MINUTE_MS, type MinuteCounts } from '#libs/money/reconcile.js';
+
+/** One minute's usage of one model at one tier. */
+export interface ReportRow extends MinuteCounts {
+  /** null where the provider does not say. */
+  model: string | null;
+  serviceTier: string | null;
+}
+
+export interface CostRow {
+  /** UTC, `YYYY-MM-DD`. */
+  day: string;
+  lineItem: string;
+  amountNano: bigint;
+}
+
+export interface ReportScope {
+  projectIds: readonly string[];
+  apiKeyIds: readonly string[];
+}
+
+/** The most that the provider gives in one page of minutes (OpenAI, "Usage", `limit`), so the longest stretch asked for at once. */
+export const STRETCH_MAX_MS = 1_440 * MINUTE_MS;
+const DAY_MS = 86_400_000;
+const PAGES_MAX = 50;
+const TIMEOUT_MS = 30_000;
+const RETRIES = 2;
+
+const count = z.number().int().nonnegative();
+const page = <T extends z.ZodType>(result: T) =>
+  z.object({
+    data: z.array(z.object({ start_time: z.number().int(), end_time: z.number().int(), results: z.array(result) })),
+    has_more: z.boolean(),
+    next_page: z.string().nullish(),
+  });
+const usagePage = page(
+  z.object({
+    input_tokens: count,
+    input_cached_tokens: count.nullish(),
+    input_cache_write_tokens: count.nullish(),
+    output_tokens: count,
+    num_model_requests: count,
+    model: z.string().nullish(),
+    service_tier: z.string().nullish(),
+  }),
+);
+const costPage = page(
+  z.object({ amount: z.object({ value: z.union([z.number(), z.string().transform(Number)]), currency: z.string() }), line_item: z.string().nullish() }),
+);
+
+/**
+ * The provider's own account of what it served and billed: `/organization/usage/completions` and `/organization/costs`.
+ * Every call rejects with an error that may be logged: it names what was wrong, and no key.
+ */
+export class ReportClient {
+  private readonly client: OpenAI;
+
+  constructor(
+    { adminKey, baseUrl }: { adminKey: string; baseUrl: string },
+    private readonly scope: ReportScope,
+  ) {
+    // The account's own key has no business here, nor has what the environment says.
+    this.client = new OpenAI({
+      adminAPIKey: adminKey,
+      apiKey: null,
+      baseURL: baseUrl,
+      organization: null,
+      project: null,
+      maxRetries: RETRIES,
+      timeout: TIMEOUT_MS,
+    });
+  }
+
+  /** Minutes that something was served in; both ends on whole minutes. `clockMs` is the provider's own clock at the answer. */
+  async usage(fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
+    const rows: ReportRow[] = [];
+    let clockMs = Number.NaN;
+    await this.pages(
+      usagePage,
+      async (cursor) => {
+        const { data, response } = await this.client.admin.organization.usage
+          .completions({
+            start_time: fromMs / 1_000,
+            end_time: toMs / 1_000,
+            bucket_width: '1m',
+            limit: 1_440,
+            // Daypass sends no batches, whose tokens cost half.
+            batch: false,
+            group_by: ['model', 'service_tier'],
+            ...this.filter(),
+            ...cursor,
+          })
+          .withResponse();
+        clockMs = Date.parse(response.headers.get('date') ?? '');
+        return data;
+      },
+      ({ start_time }, result) => {
+        const cached = result.input_cached_tokens ?? 0;
+        const cacheWrite = result.input_cache_write_tokens ?? 0;
+        rows.push({
+          minuteMs: start_time * 1_000,
+          model: result.model ?? null,
+          serviceTier: result.service_tier ?? null,
+          requests: result.num_model_requests,
+          uncached: result.input_tokens - cached - cacheWrite,
+          cached,
+          cacheWrite,
+          output: result.output_tokens,
+        });
+      },
+    );
+    if (Number.isNaN(clockMs)) throw new Error("the provider's answer does not say its time");
+    return { rows, clockMs };
+  }
+
+  /** What was billed from `fromDay` on, up to the day before `toDay`; UTC days since 1970. */
+  async costs(fromDay: number, toDay: number): Promise<CostRow[]> {
+    const rows: CostRow[] = [];
+    await this.pages(
+      costPage,
+      async (cursor) =>
+        await this.client.admin.organization.usage.costs({
+          start_time: (fromDay * DAY_MS) / 1_000,
+          end_time: (toDay * DAY_MS) / 1_000,
+          bucket_width: '1d',
+          limit: Math.min(180, toDay - fromDay),
+          group_by: ['line_item'],
+          ...this.filter(),
+          ...cursor,
+        }),
+      ({ start_time }, { amount, line_item }) => {
+        if (amount.currency !== 'usd') throw new Error(`the provider bills in ${amount.currency}, not in dollars`);
+        if (!Number.isFinite(amount.value)) throw new Error('the provider gives no amount for a day');
+        const amountNano = BigInt(Math.round(amount.value * Number(NANO_PER_USD)));
+        rows.push({ day: new Date(start_time * 1_000).toISOString().slice(0, 10), lineItem: line_item ?? '', amountNano });
+      },
+    );
+    return rows;
+  }
+
+  private filter(): { project_ids?: string[]; api_key_ids?: string[] } {
+    const { projectIds, apiKeyIds } = this.scope;
+    return { ...(projectIds.length > 0 ? { project_ids: [...projectIds] } : {}), ...(apiKeyIds.length > 0 ? { api_key_ids: [...apiKeyIds] } : {}) };
+  }
+
+  private async pages<R extends z.ZodType>(
+    schema: ReturnType<typeof page<R>>,
+    ask: (cursor: { page?: string }) => Promise<unknown>,
+    each: (bucket: { start_time: number }, result: z.infer<R>) => void,
+  ): Promise<void> {
+    let cursor: { page?: string } = {};
+    for (let turn = 0; turn < PAGES_MAX; turn++) {
+      const read = schema.safeParse(await ask(cursor));
+      if (!read.success) throw new Error(`the provider's report cannot be read: ${z.prettifyError(read.error)}`);
+      const { data, has_more, next_page } = read.data;
+      for (const bucket of data) for (const result of bucket.results) each(bucket, result as z.infer<R>);
+      if (!has_more) return;
+      if (!next_page || next_page === cursor.page) throw new Error('the provider says that there is more, and not where');
+      cursor = { page: next_page };
+    }
+    throw new Error(`the provider's report has more than ${PAGES_MAX} pages`);
+  }
+}
