@@ -34,6 +34,10 @@ export const apiKeyIdOf = (authorization: string | undefined): string =>
 export class RehearsalReports {
   /** Calls younger than this are not reported yet. */
   lagMs = 0;
+  /** How far the provider's clock is ahead. */
+  aheadMs = 0;
+  /** In place of a report. */
+  failure: { status: number; message: string } | undefined;
   private calls: BilledCall[] = [];
 
   bill(call: BilledCall): void {
@@ -44,6 +48,8 @@ export class RehearsalReports {
   reset(): void {
     this.calls = [];
     this.lagMs = 0;
+    this.aheadMs = 0;
+    this.failure = undefined;
   }
 
   usage(request: IncomingMessage, response: ServerResponse): void {
@@ -96,12 +102,13 @@ export class RehearsalReports {
     },
   ): void {
     const send = (status: number, body: object): void => {
-      response.writeHead(status, { 'content-type': 'application/json' });
+      response.writeHead(status, { 'content-type': 'application/json', date: new Date(Date.now() + this.aheadMs).toUTCString() });
       response.end(JSON.stringify(body));
     };
     const refuse = (status: number, message: string): void => send(status, { error: { message, type: 'invalid_request_error', param: null, code: null } });
     if (!/^Bearer sk-admin-./.test(request.headers.authorization ?? '')) return refuse(401, 'Insufficient permissions: an admin key is needed here.');
 
+    if (this.failure) return refuse(this.failure.status, this.failure.message);
     const query = new URL(request.url ?? '', 'http://rehearsal').searchParams;
     const list = (name: string): string[] => [...query.getAll(name), ...query.getAll(`${name}[]`)];
     const width = query.get('bucket_width') ?? '1d';

@@ -1,0 +1,309 @@
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { redisKeys } from '#libs/redis/keys.js';
+import { Rehearsal } from '#libs/stack/rehearsal.js';
+import { apiKeyIdOf } from '#libs/stack/rehearsal.usage.js';
+import { AccountingFixture } from '../accounting.fixture.js';
+import { dayOf } from '../domain/period.js';
+import { ReconcileRepository } from './reconcile.repository.js';
+import { Reconciler, type RunFigures } from './reconciler.js';
+
+const model = 'gpt-5.4-mini';
+const rates = { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 };
+const MINUTE_MS = 60_000;
+const OUR_KEY = apiKeyIdOf('Bearer sk-ours');
+const HELD_NANO = 1_000_000n;
+
+let rehearsal: Rehearsal;
+let accounting: AccountingFixture;
+let key: { id: string };
+let campaignId: string;
+
+beforeAll(async () => {
+  rehearsal = await Rehearsal.start();
+});
+// What is unknown of one test would be held against the calls of the next.
+beforeEach(async () => {
+  rehearsal.reset();
+  accounting = await AccountingFixture.start({
+    OPENAI_BASE_URL: rehearsal.url,
+    OPENAI_ADMIN_KEY: 'sk-admin-test',
+    OPENAI_API_KEY_ID: OUR_KEY,
+    DAYPASS_REPORT_DELAY_MS: '0',
+    DAYPASS_RECONCILE_EVERY_MS: '86400000',
+  });
+  campaignId = (await accounting.createCampaign('c', { budget_usd: '100' })).id;
+  key = await accounting.createKey('c', { budget_usd: '1' });
+});
+afterEach(() => accounting.stop());
+afterAll(() => rehearsal.stop());
+
+interface PastCall {
+  minutesAgo: number;
+  durationMs?: number;
+  /** Of the call as it was booked: `presumed`, or the usage that its answer told. */
+  booked: 'presumed' | { input: number; output: number };
+  model?: string;
+  served?: string;
+  withoutRates?: boolean;
+}
+
+const usageOf = ({ input, output }: { input: number; output: number }) => ({
+  prompt_tokens: input,
+  completion_tokens: output,
+  total_tokens: input + output,
+  prompt_tokens_details: { cached_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 0 },
+});
+const costOf = ({ input, output }: { input: number; output: number }): bigint => BigInt(input * rates.input + output * rates.output);
+
+/** A call of some time ago, journalled as the scripts would have, with balances as they left them. Returns its request id. */
+async function past(call: PastCall): Promise<string> {
+  const { minutesAgo, durationMs = 2_000, booked } = call;
+  const atMs = Date.now() - minutesAgo * MINUTE_MS;
+  const request = `req_${atMs.toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
+  const cost = booked === 'presumed' ? HELD_NANO : costOf(booked);
+  const day = dayOf(atMs);
+  const journal = async (kind: string, at: number, paid: bigint, detail: object): Promise<void> => {
+    const event = { kind, request, key: key.id, campaign: campaignId, amount: HELD_NANO, paid, absorbed: 0, day, attempt: kind === 'dispatch' ? 1 : 0 };
+    await accounting.redis.xadd(
+      redisKeys.journal,
+      '*',
+      ...Object.entries({ ...event, at_ms: at, detail: JSON.stringify(detail) })
+        .flat()
+        .map(String),
+    );
+  };
+  const named = { model: call.model ?? model };
+  await journal('hold', atMs, 0n, { ...named, ...(call.withoutRates ? {} : { rates }) });
+  await journal('dispatch', atMs + 10, 0n, {});
+  if (booked === 'presumed') await journal('presume', atMs + durationMs, cost, { ...named, reason: 'lease expired' });
+  else {
+    const usage = { input: booked.input, cached: 0, cacheWrite: 0, output: booked.output };
+    await journal('post', atMs + durationMs, cost, { ...named, usage, tier: 'default', served: call.served ?? call.model ?? model, estimated: false });
+  }
+  for (const level of [redisKeys.key(key.id), redisKeys.campaign(campaignId), redisKeys.operatorTotal, `${redisKeys.operatorPrefix}${day}`])
+    await accounting.redis.hincrby(level, 'spent', cost.toString());
+  return request;
+}
+
+/** What the provider counted. */
+function served(minutesAgo: number, usage: { input: number; output: number }, its: { model?: string; apiKeyId?: string } = {}): void {
+  const atMs = Date.now() - minutesAgo * MINUTE_MS + 1_000;
+  rehearsal.reports.bill({ atMs, model: its.model ?? model, serviceTier: 'default', apiKeyId: its.apiKeyId ?? OUR_KEY, usage: usageOf(usage) });
+}
+
+/** A call of much later, as the reports know it and as it was booked: it shows that they have come so far. */
+async function later(): Promise<void> {
+  served(60, { input: 10, output: 10 });
+  await past({ minutesAgo: 60, booked: { input: 10, output: 10 } });
+}
+
+async function reconcile(): Promise<RunFigures> {
+  await accounting.drained();
+  for (;;) {
+    const figures = await accounting.app.get(Reconciler).run();
+    if (figures !== 'busy') return figures as RunFigures;
+    await sleep(20);
+  }
+}
+
+const spent = async (): Promise<bigint> => BigInt((await accounting.redis.hget(redisKeys.key(key.id), 'spent')) ?? 0);
+const verified = async () => {
+  await accounting.drained();
+  const { ok, problems, differences } = (await accounting.admin('GET', '/admin/v1/ledger/verify')).body;
+  return { ok, problems, differences };
+};
+const SOUND = { ok: true, problems: [], differences: [] };
+const LATER_NANO = costOf({ input: 10, output: 10 });
+
+describe('a presumed call', () => {
+  it('that the provider never counted is refunded wholly, once', async () => {
+    const requestId = await past({ minutesAgo: 180, booked: 'presumed' });
+    await later();
+    expect(await reconcile()).toEqual({ judged: 1, refunded_usd: '0.001', waiting: 0, incomplete: 0 });
+    expect(await spent()).toBe(LATER_NANO);
+    expect(await reconcile()).toEqual({ judged: 0, refunded_usd: '0.00', waiting: 0, incomplete: 0 });
+    expect(await verified()).toEqual(SOUND);
+    const { body } = await accounting.admin('GET', `/admin/v1/keys/${key.id}/transfers`);
+    expect(body.data.find(({ kind }: { kind: string }) => kind === 'correct')).toMatchObject({
+      request_id: requestId,
+      detail: { reason: 'usage report', model },
+    });
+    const [judgement] = await accounting.source.query('SELECT held_nano, kept_nano, evidence FROM ledger.judgements WHERE request_id = $1', [requestId]);
+    expect(judgement).toMatchObject({ held_nano: String(HELD_NANO), kept_nano: '0', evidence: { left: { requests: 0, uncached: 0, output: 0 } } });
+  });
+
+  it('that ran is refunded down to what it used', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(179, { input: 100, output: 20 });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1 });
+    expect(await spent()).toBe(costOf({ input: 100, output: 20 }) + LATER_NANO);
+    expect(await verified()).toEqual(SOUND);
+  });
+
+  it('that ran up to its bound is confirmed, and not looked at again', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(180, { input: 1_000, output: 1_000 });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1, refunded_usd: '0.00' });
+    expect(await spent()).toBe(HELD_NANO + LATER_NANO);
+    expect(await reconcile()).toMatchObject({ judged: 0 });
+  });
+
+  it('shares a minute with another: neither is refunded what one of them may have used', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(180, { input: 100, output: 20 });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 2 });
+    expect(await spent()).toBe(2n * costOf({ input: 100, output: 20 }) + LATER_NANO);
+  });
+
+  it('is told apart from calls around it whose usage is known, also where they straddle its minutes', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    for (const [minutesAgo, durationMs] of [
+      [183, 300_000],
+      [181, 90_000],
+      [180, 1_000],
+      [179, 200_000],
+    ] as const) {
+      await past({ minutesAgo, durationMs, booked: { input: 500, output: 100 } });
+      served(minutesAgo - durationMs / MINUTE_MS, { input: 500, output: 100 });
+    }
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1, refunded_usd: '0.001' });
+    expect(await spent()).toBe(4n * costOf({ input: 500, output: 100 }) + LATER_NANO);
+  });
+
+  it("is not held against what is surely another model's, and is against what may be its own", async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(180, { input: 30_000, output: 10_000 }, { model: 'gpt-5.4-nano-2026-03-17' });
+    await past({ minutesAgo: 200, model: 'gpt-5.4-nano', served: 'gpt-5.4-nano-2026-03-17', booked: { input: 10, output: 1 } });
+    served(200, { input: 10, output: 1 }, { model: 'gpt-5.4-nano-2026-03-17' });
+    served(180, { input: 7, output: 1 }, { model: 'gpt-5.4-mini-2026-03-17' });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1 });
+    expect(await spent()).toBe(costOf({ input: 7, output: 1 }) + costOf({ input: 10, output: 1 }) + LATER_NANO);
+  });
+
+  it('is not held against what others use the account for, where a key of our own is named', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(180, { input: 500, output: 500 }, { apiKeyId: 'key_of_somebody_else' });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1, refunded_usd: '0.001' });
+  });
+
+  it('waits until the reports have come so far', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    served(190, { input: 10, output: 10 });
+    await past({ minutesAgo: 190, booked: { input: 10, output: 10 } });
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+    served(180, { input: 100, output: 20 });
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0 });
+    expect(await spent()).toBe(costOf({ input: 100, output: 20 }) + 2n * LATER_NANO);
+  });
+
+  it('waits where it is younger than the longest call', async () => {
+    await past({ minutesAgo: 30, booked: 'presumed' });
+    served(0, { input: 1, output: 1 });
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+  });
+
+  it('waits where the reports lack a call that certainly ran', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    await past({ minutesAgo: 170, booked: { input: 500, output: 100 } });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 0, incomplete: 1 });
+    expect(await spent()).toBe(HELD_NANO + costOf({ input: 500, output: 100 }) + LATER_NANO);
+  });
+
+  it('keeps its bound where nobody knows its rates, unless nothing is left for it', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed', withoutRates: true });
+    served(180, { input: 1, output: 1 });
+    await later();
+    await past({ minutesAgo: 900, booked: 'presumed', withoutRates: true });
+    expect(await reconcile()).toMatchObject({ judged: 2, refunded_usd: '0.001' });
+  });
+
+  it('that was judged by a process which died at once is corrected to the same sum', async () => {
+    const requestId = await past({ minutesAgo: 180, booked: 'presumed' });
+    await later();
+    await accounting.source.query(`INSERT INTO ledger.judgements VALUES ($1, $2, 4321, '{}')`, [requestId, String(HELD_NANO)]);
+    expect(await reconcile()).toMatchObject({ judged: 1 });
+    expect(await spent()).toBe(4_321n + LATER_NANO);
+  });
+
+  it('older than a week keeps its bound', async () => {
+    await past({ minutesAgo: 8 * 24 * 60, booked: 'presumed' });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 0 });
+  });
+});
+
+describe('when the reports cannot be had', () => {
+  const lastRun = async () => (await accounting.admin('GET', '/admin/v1/reconciliation')).body.data.last_run;
+
+  it.each([
+    ['a refused key', { status: 403, message: 'You have insufficient permissions for this operation.' }, /insufficient permissions/],
+    ['a limit', { status: 429, message: 'slow down' }, /slow down/],
+  ])('(%s) nothing changes, it is told, and the next run goes on', async (_, failure, told) => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    await later();
+    rehearsal.reports.failure = failure;
+    await expect(reconcile()).rejects.toThrow(told);
+    expect(await spent()).toBe(HELD_NANO + LATER_NANO);
+    expect((await lastRun()).outcome).toMatch(told);
+    rehearsal.reports.failure = undefined;
+    expect(await reconcile()).toMatchObject({ judged: 1, refunded_usd: '0.001' });
+    expect(await lastRun()).toMatchObject({ outcome: 'ok', judged: 1, refunded_usd: '0.001' });
+  });
+
+  it("nothing is judged by a clock that is not the provider's", async () => {
+    await past({ minutesAgo: 180, booked: 'presumed' });
+    await later();
+    rehearsal.reports.aheadMs = 45_000;
+    await expect(reconcile()).rejects.toThrow(/clocks .* 4\d s apart/);
+    expect(await spent()).toBe(HELD_NANO + LATER_NANO);
+  });
+
+  it('one process alone compares at a time', async () => {
+    const outcomes = await accounting.app.get(ReconcileRepository).exclusively(() => accounting.app.get(Reconciler).run());
+    expect(outcomes).toBe('busy');
+  });
+});
+
+describe('bills', () => {
+  it('are shown beside what was booked, day by day, and one above it is a problem of the books', async () => {
+    const daysAgo = 2 * 24 * 60;
+    const usage = { input: 1_000_000, output: 10_000 };
+    await past({ minutesAgo: daysAgo, booked: usage });
+    served(daysAgo, usage);
+    await reconcile();
+    const day = new Date(Date.now() - daysAgo * MINUTE_MS).toISOString().slice(0, 10);
+    const shown = async () => (await accounting.admin('GET', '/admin/v1/reconciliation')).body.data;
+    expect(await shown()).toMatchObject({ enabled: true, scope: OUR_KEY, last_run: { outcome: 'ok' } });
+    expect((await shown()).days.find((one: { day: string }) => one.day === day)).toEqual({
+      day,
+      booked_usd: '0.795',
+      billed_usd: '0.795',
+      drift_usd: '0.00',
+    });
+    expect(await verified()).toEqual(SOUND);
+
+    served(daysAgo, { input: 10_000_000, output: 0 });
+    await reconcile();
+    expect((await shown()).days.find((one: { day: string }) => one.day === day)).toMatchObject({ billed_usd: '8.295', drift_usd: '-7.50' });
+    const { ok, problems } = await verified();
+    expect(ok).toBe(false);
+    expect(problems).toEqual([
+      expect.stringMatching(/^upstream key_\w+: since its first reported bill the provider billed \d\.\d+ dollars more than was booked$/),
+    ]);
+    const versions = await accounting.source.query('SELECT amount_nano FROM ledger.costs WHERE day = $1 ORDER BY fetched_at', [day]);
+    expect(versions).toHaveLength(2);
+  });
+});
