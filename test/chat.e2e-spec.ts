@@ -125,7 +125,7 @@ describe('chat completions through the official client', () => {
     // Data is not stored at the provider, and OpenAI takes metadata with stored data only.
     const { moderateInput: _, metadata: __, ...own } = body;
     const sent = daypass.rehearsal.chatCalls()[0]?.body;
-    expect(sent).toEqual({ ...own, store: false, safety_identifier: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(sent).toEqual({ ...own, store: false, service_tier: 'default', safety_identifier: expect.stringMatching(/^[\w-]{43}$/) });
   });
 
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {

@@ -24,6 +24,19 @@ describe('money', () => {
     expect(response.headers.get('x-daypass-cost-usd')).toBe('0.000039225');
     const calls = await booksAtRest(daypass);
     expect(calls.find((call) => call.request_id === response.headers.get('x-request-id'))?.paid).toBe(39_225n);
+    // What an auditor reckons it by again, and reconciliation reads.
+    const { data } = (await daypass.admin(`/admin/v1/keys/${key.id}/transfers`)).body as { data: { kind: string; detail: object }[] };
+    expect(data.find(({ kind }) => kind === 'post')?.detail).toMatchObject({
+      usage: { input: 40, cached: 33, cacheWrite: 0, output: 7 },
+      tier: 'default',
+      served: model,
+      estimated: false,
+    });
+    expect(data.find(({ kind }) => kind === 'hold')?.detail).toMatchObject({
+      model,
+      rates: { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 },
+      fee: '0',
+    });
   });
 
   it('that is not there raises RateLimitError without a retry, and says which level, what is free and what it takes', async () => {
@@ -48,6 +61,50 @@ describe('money', () => {
     expect(error.message).toMatch(/budget of the key .* needs at least \$0\.0001\d+.*\$0\.0001 is free/);
     expect(requests).toBe(1);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+  });
+
+  it('at the standard tier unless another is asked for, billed by the tier that served', async () => {
+    daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 10, completion_tokens: 2 } });
+    const key = await daypass.createKey();
+    const costOf = async (service_tier?: 'auto' | 'priority' | 'flex'): Promise<string | null> => {
+      const call = clientOf(key).chat.completions.create({ model, messages, ...(service_tier ? { service_tier } : {}) });
+      return (await call.withResponse()).response.headers.get('x-daypass-cost-usd');
+    };
+    // 10 × 750 + 2 × 4,500 nano-dollars; half of it, and twice
+    expect([await costOf(), await costOf('auto'), await costOf('flex'), await costOf('priority')]).toEqual([
+      '0.0000165',
+      '0.0000165',
+      '0.00000825',
+      '0.000033',
+    ]);
+    expect(daypass.rehearsal.chatCalls().map(({ body }) => body.service_tier)).toEqual(['default', 'default', 'flex', 'priority']);
+  });
+
+  it('for a search of the web is a fee that the campaign prices, and no search without it', async () => {
+    daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 8_000, completion_tokens: 2 } });
+    const models = [model, 'gpt-4o-mini-search-preview'];
+    const search = { model: models[1]!, messages, max_tokens: 50, web_search_options: { search_context_size: 'low' as const } };
+    const unpriced = await daypass.createKey({ campaign: { models } });
+    for (const call of [search, { ...search, web_search_options: undefined }, { ...search, model }]) {
+      const param = call.web_search_options ? 'web_search_options' : 'model';
+      expect(await errorOf(clientOf(unpriced).chat.completions.create(call))).toMatchObject({ status: 400, code: 'unpriceable_request', param });
+    }
+    const priced = await daypass.createKey({
+      campaign: { models, tool_prices: { web_search: { usd_per_request: '0.025', input_tokens_per_request: 8_000 } } },
+    });
+    const { response } = await clientOf(priced).chat.completions.create(search).withResponse();
+    // 8,000 × 150 + 2 × 600 nano-dollars, and the fee
+    expect(response.headers.get('x-daypass-cost-usd')).toBe('0.0262012');
+    const refusedAt = async (budget_usd: string): Promise<unknown> => {
+      const key = await daypass.createKey({ campaign: priced.campaign, key: { budget_usd } });
+      return clientOf(key)
+        .chat.completions.create(search)
+        .then(() => 'answered')
+        .catch((error: InstanceType<typeof OpenAI.APIError>) => error.code);
+    };
+    expect(await refusedAt('0.0255')).toBe('insufficient_quota');
+    expect(await refusedAt('0.03')).toBe('answered');
+    await booksAtRest(daypass);
   });
 
   it("is bounded by the campaign's budget too, whatever its keys were promised", async () => {

@@ -43,6 +43,7 @@ export class CampaignService {
       models: request.models,
       keyDefaults: request.key_defaults,
       moderation: request.moderation,
+      toolPrices: request.tool_prices,
       claim: request.claim,
       origins: request.origins,
       version: 1,
@@ -71,6 +72,7 @@ export class CampaignService {
           models: request.models ?? current.models,
           keyDefaults: request.key_defaults ?? current.keyDefaults,
           moderation: request.moderation ?? current.moderation,
+          toolPrices: request.tool_prices ?? current.toolPrices,
           claim: request.claim === undefined ? current.claim : request.claim,
           origins: request.origins === undefined ? current.origins : request.origins,
           status,
@@ -113,9 +115,12 @@ export class CampaignService {
   }
 
   private async showWithWarnings(campaign: Campaign): Promise<CampaignView> {
-    const warnings = campaign.models
-      .filter((model) => this.prices.find(model) === null)
-      .map((model) => `models: nobody knows what '${model}' costs, so calls to it are refused; set its price in DAYPASS_CONFIG`);
+    const warnings = campaign.models.flatMap((model) => {
+      const priced = this.prices.find(model);
+      if (!priced) return [`models: nobody knows what '${model}' costs, so calls to it are refused; set its price in DAYPASS_CONFIG`];
+      const unpricedSearch = priced.searches && !campaign.toolPrices.web_search;
+      return unpricedSearch ? [`models: '${model}' searches the web for a fee, so calls to it are refused; set tool_prices.web_search`] : [];
+    });
     return { ...(await this.showOne(campaign)), warnings: [...warnings, ...policyWarnings(campaign.moderation)] };
   }
 

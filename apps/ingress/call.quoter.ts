@@ -4,6 +4,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { ModelPrice } from '#libs/contracts/jobs.js';
 import { chatInputContents } from '#libs/moderation/chat-contents.js';
 import { boundOf, imageTokensOf, type Bound } from '#libs/money/bound.js';
+import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
 import { countTextTokens } from '#libs/money/tokens.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -59,10 +60,24 @@ export class CallQuoter {
         { param },
       );
     }
-    const bound = boundOf(priced.price, await this.measure(request));
+    const bound = boundOf(priced.price, { ...(await this.measure(request)), ...this.toolsOf(visitor, request, priced.searches) });
     const lane = this.lanes.laneOf(request.model);
     const capTokens = request.capTokens ?? this.defaultCap(mostTokens, lane, bound.inputTokens, request.choices);
     return { price: priced.price, bound, lane, capTokens, leastCapTokens: Math.min(this.config.limits.minOutputTokens, capTokens) };
+  }
+
+  /** @throws DaypassError `unpriceable_request` where the campaign does not price what the request uses */
+  private toolsOf({ campaign }: Visitor, request: ChatRequest, searches: boolean): { toolFeeNano: bigint; toolTokens: number } {
+    if (!request.searches && !searches) return { toolFeeNano: 0n, toolTokens: 0 };
+    const price = campaign.tool_prices.web_search;
+    if (!price) {
+      throw new DaypassError(
+        'unpriceable_request',
+        'Web search costs a fee that this campaign has not priced, so this key cannot use it. The operator can set tool_prices.web_search.',
+        { param: request.searches ? 'web_search_options' : 'model' },
+      );
+    }
+    return { toolFeeNano: parseUsd(price.usd_per_request), toolTokens: price.input_tokens_per_request };
   }
 
   private async measure(request: ChatRequest) {

@@ -48,6 +48,8 @@ export const ticketSchema = z.object({
   /** Output cap of one choice, after clamping. */
   capTokens: z.number().int().positive(),
   price: modelPriceSchema,
+  /** Fees of hosted tools beside the tokens, decimal nano-dollars. */
+  feeNano: z.string().default('0'),
   /** What the tier that was asked for costs in hundredths of the standard price, never below it. */
   tierPercent: z.number().int().min(100).default(100),
   /** The held amount, decimal nano-dollars: the most that the visitor pays. */

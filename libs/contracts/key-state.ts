@@ -1,6 +1,11 @@
 import { z } from 'zod';
 import { moderationPolicySchema } from './policy.js';
 
+/** Of one tool's one use: kept as it was written, since nano-dollars have no place in JSON. */
+const feeUsd = z
+  .string({ error: 'must be a decimal string of dollars such as "0.01"' })
+  .regex(/^\d{1,3}(\.\d{1,9})?$/, 'must be a decimal string of dollars below 1000 such as "0.01", at most nine decimals');
+
 /** Limits of one key; 0 means unlimited. */
 export const keyLimitsSchema = z.strictObject({
   rpm: z.number().int().min(0).max(1_000_000).default(0),
@@ -12,6 +17,16 @@ export type KeyLimits = z.infer<typeof keyLimitsSchema>;
 export const keyStatusSchema = z.enum(['active', 'suspended', 'revoked']);
 export type KeyStatus = z.infer<typeof keyStatusSchema>;
 export const campaignStatusSchema = z.enum(['active', 'closed']);
+
+/**
+ * What a campaign pays for hosted tools, which the provider charges by the call and reports nowhere in the usage of a chat
+ * completion: so much for each choice of a request that may use the tool, whether it did or not. A tool without a price is
+ * refused. `input_tokens_per_request`: what the model reads of the tool's results at most, where it is billed by the token.
+ */
+export const toolPricesSchema = z.strictObject({
+  web_search: z.strictObject({ usd_per_request: feeUsd, input_tokens_per_request: z.number().int().min(0).max(2_000_000).default(0) }).optional(),
+});
+export type ToolPrices = z.infer<typeof toolPricesSchema>;
 
 const int = z.coerce.number().int();
 const nano = z
@@ -61,6 +76,7 @@ export const campaignStateSchema = z.object({
   status: campaignStatusSchema,
   models: json(z.array(z.string())),
   policy: json(moderationPolicySchema),
+  tool_prices: json(toolPricesSchema).default({}),
   budget: nano,
   spent: nano,
   held: nano,

@@ -18,6 +18,7 @@ const ticket: Ticket = {
   inputTokens: 12,
   capTokens: 64,
   price: rates,
+  feeNano: '0',
   tierPercent: 100,
   day: 20_000,
   keepAnswer: false,

@@ -20,7 +20,7 @@ export function chatInputContents(body: Record<string, Json>): Content[] {
     const value = body[field];
     if (value !== undefined && value !== null) contents.push({ kind: 'text', text: JSON.stringify(value) });
   }
-  contents.push(...joined(body.prediction));
+  contents.push(...joined(body.prediction), ...joined(body.web_search_options));
   return contents;
 }
 

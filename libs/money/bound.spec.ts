@@ -17,6 +17,8 @@ describe('the upper bound of a call', () => {
       images: fc.integer({ min: 0, max: 20 }),
       predictionTokens: fc.integer({ min: 0, max: 5_000 }),
       choices: fc.integer({ min: 1, max: 128 }),
+      toolFeeNano: fc.bigInt(0n, 50_000_000n),
+      toolTokens: fc.integer({ min: 0, max: 20_000 }),
       cap: fc.integer({ min: 1, max: 128_000 }),
       shares: fc.tuple(
         fc.double({ min: 0, max: 1, noNaN: true }),
@@ -38,7 +40,16 @@ describe('the upper bound of a call', () => {
           output: Math.floor((cap + measure.predictionTokens) * measure.choices * shares[3]),
         };
         const held = bound.fixedNano + bound.perTokenNano * BigInt(cap);
-        expect(costOf(price, usage, TIER_PERCENT[tier])).toBeLessThanOrEqual(held);
+        const fees = measure.toolFeeNano * BigInt(measure.choices);
+        // Whatever is served, never dearer than what was asked for: a cheaper tier may fall back to the standard one.
+        for (const percent of [TIER_PERCENT[tier]!, 100]) expect(costOf(price, usage, percent) + fees).toBeLessThanOrEqual(held);
+        // What a report leaves of a presumed call is reckoned by the rates of the bound, call by call.
+        const byRates =
+          BigInt(usage.input - usage.cached - usage.cacheWrite) * BigInt(bound.rates.input) +
+          BigInt(usage.cached) * BigInt(bound.rates.cachedInput) +
+          BigInt(usage.cacheWrite) * BigInt(bound.rates.cacheWrite) +
+          BigInt(usage.output) * BigInt(bound.rates.output);
+        expect(costOf(price, usage, bound.tierPercent)).toBeLessThanOrEqual(byRates);
       }),
       { numRuns: 2_000 },
     );
@@ -46,14 +57,34 @@ describe('the upper bound of a call', () => {
 
   it('leaves a margin above the estimate for what an upstream adds unseen', () => {
     const { price } = book.find('gpt-5.4-mini')!;
-    const bound = boundOf(price, { textTokens: 100, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
+    const bound = boundOf(price, {
+      textTokens: 100,
+      messages: 1,
+      images: 0,
+      imageTokens: 0,
+      predictionTokens: 0,
+      choices: 1,
+      serviceTier: 'default',
+      toolFeeNano: 0n,
+      toolTokens: 0,
+    });
     expect(bound.inputBoundTokens).toBeGreaterThan(bound.inputTokens + 50);
   });
 
   it('takes the long-context rates for the whole request beyond the mark', () => {
     const { price } = book.find('gpt-5.4')!;
     const at = (textTokens: number) =>
-      boundOf(price, { textTokens, messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default' });
+      boundOf(price, {
+        textTokens,
+        messages: 1,
+        images: 0,
+        imageTokens: 0,
+        predictionTokens: 0,
+        choices: 1,
+        serviceTier: 'default',
+        toolFeeNano: 0n,
+        toolTokens: 0,
+      });
     expect(at(1_000).perTokenNano).toBe(15_000n);
     expect(at(300_000).perTokenNano).toBe(22_500n);
   });

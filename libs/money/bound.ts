@@ -13,6 +13,9 @@ export interface Measure {
   predictionTokens: number;
   choices: number;
   serviceTier: string;
+  /** Of hosted tools, for each choice: fees in nano-dollars, and tokens of their results that the model reads. */
+  toolFeeNano: bigint;
+  toolTokens: number;
 }
 
 export interface Bound {
@@ -26,6 +29,8 @@ export interface Bound {
   perTokenNano: bigint;
   /** Nano-dollars per token at the tier and length that the bound is reckoned by. */
   rates: Rates;
+  /** Nano-dollars of hosted tools, whatever the call uses; part of `fixedNano`. */
+  feeNano: bigint;
   /** That tier in hundredths of the standard price: a cheaper one may serve at the standard price. */
   tierPercent: number;
 }
@@ -39,14 +44,16 @@ const MARGIN_TOKENS = 64;
 
 /** The upper bound of a call: input at the dearest rate that could apply, plus output cap × choices at the output rate. */
 export function boundOf(price: ModelPrice, measure: Measure): Bound {
-  const inputTokens = measure.textTokens + measure.messages * MESSAGE_TOKENS + PRIMING_TOKENS + measure.images * measure.imageTokens;
+  const toolTokens = measure.toolTokens * measure.choices;
+  const inputTokens = measure.textTokens + toolTokens + measure.messages * MESSAGE_TOKENS + PRIMING_TOKENS + measure.images * measure.imageTokens;
   const inputBoundTokens = Math.ceil((inputTokens * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
   const tierPercent = Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100);
   const rates = atTier(ratesFor(price, inputBoundTokens), tierPercent);
   const dearestInput = BigInt(Math.max(rates.input, rates.cachedInput, rates.cacheWrite));
   const perTokenNano = BigInt(rates.output) * BigInt(measure.choices);
-  const fixedNano = BigInt(inputBoundTokens) * dearestInput + perTokenNano * BigInt(measure.predictionTokens);
-  return { inputTokens, inputBoundTokens, fixedNano, perTokenNano, rates, tierPercent };
+  const feeNano = measure.toolFeeNano * BigInt(measure.choices);
+  const fixedNano = BigInt(inputBoundTokens) * dearestInput + perTokenNano * BigInt(measure.predictionTokens) + feeNano;
+  return { inputTokens, inputBoundTokens, fixedNano, perTokenNano, rates, feeNano, tierPercent };
 }
 
 function atTier(rates: Rates, percent: number): Rates {

@@ -8,6 +8,8 @@ export interface PricedModel {
   price: ModelPrice;
   /** Output tokens of one choice, at most; null when nobody documents it. */
   maxOutputTokens: number | null;
+  /** It searches the web by itself, for a fee that its campaign must price. */
+  searches: boolean;
 }
 
 /** What a listed price may contain besides tokens: fees that are charged only for hosted tools, which are refused by name. */
@@ -15,8 +17,10 @@ const HARMLESS_FEES = new Set(['web_searches_kcount', 'storage_searches_kcount']
 const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
 /** Audio and image prices do not touch a call whose parts of that kind are refused or priced by their tokens. */
 const OTHER_MODALITY = /_(audio|image|video)_|^(input|output)_(audio|image|video)/;
-/** These search the web by themselves, for a fee by the call that no parameter bounds. */
-const SEARCHES_BY_ITSELF = /search|deep-research/;
+/** These search the web once for each answer, for a fee (OpenAI, "Web search", Chat Completions). */
+const SEARCHES_BY_ITSELF = /-search-(preview|api)/;
+/** And these as often as they like. */
+const SEARCHES_WITHOUT_BOUND = /deep-research/;
 
 /** Prices by model: the operator's own first, then the package's. A model without one is not served. */
 export class PriceBook {
@@ -45,11 +49,12 @@ function ownPrice(own: PriceSettings, model: string): PricedModel {
       output: own.output_usd_per_million,
     },
     maxOutputTokens: own.max_output_tokens ?? maxOutputTokens(model),
+    searches: SEARCHES_BY_ITSELF.test(model),
   };
 }
 
 function listedPrice(model: string): PricedModel | null {
-  if (SEARCHES_BY_ITSELF.test(model)) return null;
+  if (SEARCHES_WITHOUT_BOUND.test(model)) return null;
   const listed = calcPrice({ input_tokens: 0, output_tokens: 0 }, model, { providerId: 'openai' })?.model_price;
   if (!listed) return null;
   const unknownFee = Object.keys(listed).find((name) => !TOKEN_PRICES.has(name) && !HARMLESS_FEES.has(name) && !OTHER_MODALITY.test(name));
@@ -61,6 +66,7 @@ function listedPrice(model: string): PricedModel | null {
   return {
     price: { ...base, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
     maxOutputTokens: maxOutputTokens(model),
+    searches: SEARCHES_BY_ITSELF.test(model),
   };
 }
 

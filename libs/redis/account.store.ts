@@ -10,6 +10,7 @@ export interface CampaignProjection {
   status: 'active' | 'closed';
   models: readonly string[];
   policy: unknown;
+  toolPrices: unknown;
 }
 
 export interface KeyProjection {
@@ -45,7 +46,9 @@ export class AccountStore {
   }
 
   async projectCampaign(campaign: CampaignProjection): Promise<ProjectionAnswer> {
-    const definition = ['slug', campaign.slug, 'status', campaign.status, 'models', JSON.stringify(campaign.models), 'policy', JSON.stringify(campaign.policy)];
+    const { slug, status, models, policy, toolPrices } = campaign;
+    const definition = ['slug', slug, 'status', status, 'models', JSON.stringify(models), 'policy', JSON.stringify(policy)];
+    definition.push('tool_prices', JSON.stringify(toolPrices));
     return this.project([redisKeys.campaign(campaign.id)], campaign, definition);
   }
 

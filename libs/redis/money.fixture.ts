@@ -73,6 +73,7 @@ export class Money {
       status: 'active',
       models: ['m'],
       policy: {},
+      toolPrices: {},
       ...changes,
     });
   }

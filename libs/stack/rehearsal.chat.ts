@@ -117,7 +117,7 @@ export function completionOf(answer: ChatAnswer, body: ChatBody): object {
     logprobs: body.logprobs ? { content: choice.pieces.map(logprobOf), refusal: null } : null,
     finish_reason: choice.finishReason,
   }));
-  return { ...headOf(answer, 'chat.completion'), choices, usage: answer.usage, service_tier: 'default' };
+  return { ...headOf(answer, 'chat.completion'), choices, usage: answer.usage, service_tier: tierOf(body) };
 }
 
 /** The frames of a stream, in order; the choices take turns as they do upstream. */
@@ -125,6 +125,7 @@ export function* framesOf(answer: ChatAnswer, body: ChatBody): Generator<object>
   const withUsage = body.stream_options?.include_usage === true;
   const frame = (index: number, delta: object, finish_reason: string | null = null, logprobs: object | null = null): object => ({
     ...headOf(answer, 'chat.completion.chunk'),
+    service_tier: tierOf(body),
     choices: [{ index, delta, logprobs, finish_reason }],
     ...(withUsage ? { usage: null } : {}),
   });
@@ -152,6 +153,12 @@ const headOf = (answer: ChatAnswer, object: string): object => ({
   model: answer.model,
   system_fingerprint: 'fp_rehearsal',
 });
+
+/** `fast` is told as `priority`; a project is set to the standard tier unless its owner says otherwise. */
+export function tierOf({ service_tier }: ChatBody): string {
+  if (service_tier === 'fast') return 'priority';
+  return typeof service_tier === 'string' && service_tier !== 'auto' ? service_tier : 'default';
+}
 
 const toolCallOf = (call: { id: string; name: string; arguments: string }): object => ({
   id: call.id,

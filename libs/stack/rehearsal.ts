@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { LLMock } from '@copilotkit/aimock';
-import { completionOf, framesOf, outputTokens, planAnswer, type ChatBody, type ChatWish, type Usage } from './rehearsal.chat.js';
+import { completionOf, framesOf, outputTokens, planAnswer, tierOf, type ChatBody, type ChatWish, type Usage } from './rehearsal.chat.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { answerText } from './rehearsal.text.js';
 import { apiKeyIdOf, RehearsalReports } from './rehearsal.usage.js';
@@ -189,9 +189,8 @@ export class Rehearsal {
   private bill(call: ChatCall, state: ChatCall['state'], usage: Usage): void {
     call.state = state;
     call.usage = usage;
-    const { model, service_tier } = call.body;
-    const serviceTier = typeof service_tier === 'string' && service_tier !== 'auto' ? service_tier : 'default';
-    this.reports.bill({ atMs: Date.now(), model: model ?? 'unknown', serviceTier, apiKeyId: apiKeyIdOf(call.headers.authorization), usage });
+    const { body, headers } = call;
+    this.reports.bill({ atMs: Date.now(), model: body.model ?? 'unknown', serviceTier: tierOf(body), apiKeyId: apiKeyIdOf(headers.authorization), usage });
   }
 
   private async moderation(request: IncomingMessage, response: ServerResponse): Promise<void> {

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { campaignStatusSchema } from '#libs/contracts/key-state.js';
+import { campaignStatusSchema, toolPricesSchema } from '#libs/contracts/key-state.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { campaignModeration, claim, limits, models, origins, positiveUsd, requiredText, slug, ttlSeconds, usd } from './field.schemas.js';
 
@@ -16,6 +16,7 @@ export const createCampaignSchema = z.strictObject({
   models,
   key_defaults: keyDefaults.default({}),
   moderation: campaignModeration.default({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' }),
+  tool_prices: toolPricesSchema.default({}),
   claim: claim.nullable().default(null),
   origins: origins.nullable().default(null),
 });
@@ -27,6 +28,7 @@ export const changeCampaignSchema = z.strictObject({
   models: models.optional(),
   key_defaults: keyDefaults.optional(),
   moderation: campaignModeration.optional(),
+  tool_prices: toolPricesSchema.optional(),
   claim: claim.nullable().optional(),
   origins: origins.nullable().optional(),
   status: campaignStatusSchema.optional(),

@@ -45,6 +45,29 @@ describe('POST /admin/v1/campaigns', () => {
     expect(warnings).toEqual([expect.stringContaining("'my-own-model'")]);
   });
 
+  it('warns of a model that searches the web for a fee that nobody priced, and prices it', async () => {
+    const { warnings, tool_prices } = await accounting.createCampaign('search', { models: ['gpt-4o-mini-search-preview'] });
+    expect(warnings).toEqual([expect.stringContaining('tool_prices.web_search')]);
+    expect(tool_prices).toEqual({});
+    const price = { web_search: { usd_per_request: '0.025', input_tokens_per_request: 8_000 } };
+    const { body } = await accounting.admin('PATCH', '/admin/v1/campaigns/search', { tool_prices: price });
+    expect(body).toMatchObject({ tool_prices: price, warnings: [] });
+    expect(JSON.parse((await accounting.redis.hget(`{dp}:campaign:${body.id}`, 'tool_prices'))!)).toEqual(price);
+  });
+
+  it.each([
+    ['a tool that nobody knows', { code_interpreter: { usd_per_request: '1' } }, 'tool_prices.code_interpreter'],
+    ['no fee', { web_search: {} }, 'tool_prices.web_search.usd_per_request'],
+    ['a fee that is a number', { web_search: { usd_per_request: 0.1 } }, 'tool_prices.web_search.usd_per_request'],
+    ['a negative fee', { web_search: { usd_per_request: '-0.1' } }, 'tool_prices.web_search.usd_per_request'],
+    ['ten decimals', { web_search: { usd_per_request: '0.0123456789' } }, 'tool_prices.web_search.usd_per_request'],
+    ['tokens in fractions', { web_search: { usd_per_request: '1', input_tokens_per_request: 0.5 } }, 'tool_prices.web_search.input_tokens_per_request'],
+  ])('refuses tool prices with %s', async (_, tool_prices, param) => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'tools', tool_prices });
+    expect([status, body.error.code]).toEqual([400, 'invalid_request']);
+    expect(body.error.param).toBe(param);
+  });
+
   it('warns of a mode that is served as a stricter one', async () => {
     const { warnings } = await accounting.createCampaign('modes', { moderation: { output: 'window', strikes: { suspend_after: 5 } } });
     expect(warnings).toEqual([expect.stringContaining("'window'"), expect.stringContaining('strikes')]);
@@ -240,6 +263,7 @@ describe('the docs', () => {
       '/admin/v1/keys/{id}/suspend',
       '/admin/v1/keys/{id}/transfers',
       '/admin/v1/ledger/verify',
+      '/admin/v1/reconciliation',
     ]);
     const { schema } = body.paths['/admin/v1/campaigns'].post.requestBody.content['application/json'];
     expect(schema).toMatchObject({

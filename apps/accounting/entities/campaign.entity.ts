@@ -1,5 +1,6 @@
 import { Check, Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
+import type { ToolPrices } from '#libs/contracts/key-state.js';
 import { nanoTransformer } from './nano.transformer.js';
 
 /** What a key gets where its creator says nothing. Money as a decimal string of dollars. */
@@ -39,6 +40,9 @@ export class Campaign {
 
   @Column('jsonb')
   moderation!: ModerationPolicy;
+
+  @Column('jsonb', { name: 'tool_prices', default: {} })
+  toolPrices!: ToolPrices;
 
   @Column('jsonb', { nullable: true })
   claim!: Record<string, unknown> | null;

@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { SERVICE_ROLE } from './1763942400000-month-partitions.migration.js';
 
-/** What the provider reported, what was concluded from it, and how the books compare with its bills. */
+/** What the provider reported, what was concluded from it, and how the books compare with its bills; and what campaigns pay for hosted tools. */
 export class Reconciliation1763942400020 implements MigrationInterface {
   name = 'Reconciliation1763942400020';
 
@@ -46,6 +46,7 @@ export class Reconciliation1763942400020 implements MigrationInterface {
         CONSTRAINT reconciliation_pkey PRIMARY KEY (only_row),
         CONSTRAINT reconciliation_only_row_check CHECK (only_row)
       )`);
+    await runner.query(`ALTER TABLE access.campaigns ADD COLUMN tool_prices jsonb NOT NULL DEFAULT '{}'`);
     // Both are rare among millions of rows, and looked for each time.
     await runner.query(`CREATE INDEX transfers_presumed_idx ON ledger.transfers (at) WHERE kind = 'presume'`);
     await runner.query(`CREATE INDEX entries_absorbed_idx ON ledger.entries (transfer_id) WHERE account = 'absorbed'`);

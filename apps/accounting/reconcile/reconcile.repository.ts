@@ -17,11 +17,10 @@ export interface OpenPresumption {
   day: number;
   /** null: bookings of an older Daypass do not tell. */
   rates: Rates | null;
+  feeNano: bigint;
   /** The earliest and the latest that it can have been sent, ms. */
   sentFromMs: number;
   sentToMs: number;
-  /** It was judged before, and not corrected yet: so much of it is kept. */
-  keptNano: bigint | null;
 }
 
 export interface Judgement {
@@ -51,13 +50,14 @@ const OPEN_MAX = 10_000;
 const holdDetail = z.object({
   model: z.string(),
   rates: z.object({ input: z.number(), cachedInput: z.number(), cacheWrite: z.number(), output: z.number() }).nullish(),
+  fee: z.string().regex(/^\d+$/).default('0'),
 });
 
 /** The ids of Daypass begin with the milliseconds of the ingress that took the call. */
 const ARRIVED = (id: string): string => `CASE WHEN ${id} ~ '^req_[0-9a-f]{32}$' THEN to_timestamp(('x' || substr(${id}, 5, 12))::bit(48)::bigint / 1000.0) END`;
 
 const OPEN = `
-  SELECT presumed.request_id, presumed.key_id, presumed.campaign_id, hold.detail, -entry.amount_nano AS held, judgement.kept_nano AS kept,
+  SELECT presumed.request_id, presumed.key_id, presumed.campaign_id, hold.detail, -entry.amount_nano AS held,
          coalesce(presumed.budget_day - DATE '1970-01-01', 0) AS day,
          least(hold.at, sent.first, ${ARRIVED('presumed.request_id')}) AS sent_from, greatest(hold.at, sent.last) AS sent_to
     FROM ledger.transfers presumed
@@ -137,7 +137,6 @@ export class ReconcileRepository {
       campaign_id: string;
       detail: unknown;
       held: string;
-      kept: string | null;
       day: number;
       sent_from: Date;
       sent_to: Date;
@@ -153,9 +152,9 @@ export class ReconcileRepository {
         heldNano: BigInt(row.held),
         day: row.day,
         rates: detail.data?.rates ?? null,
+        feeNano: BigInt(detail.data?.fee ?? '0'),
         sentFromMs: row.sent_from.getTime(),
         sentToMs: row.sent_to.getTime(),
-        keptNano: row.kept === null ? null : BigInt(row.kept),
       };
     });
   }

@@ -138,7 +138,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     for (const call of calls) {
       const reports = byModel.get(call.model) ?? new Reports(evidenceFor(call.model, rows, known, fromMs, floorMinute(toMs)), SLACK_MS);
       byModel.set(call.model, reports);
-      const finding = reports.judge({ boundNano: call.heldNano, rates: call.rates, feeNano: 0n, fromMs: call.sentFromMs, toMs: latestOf(call) });
+      const finding = reports.judge({ boundNano: call.heldNano, rates: call.rates, feeNano: call.feeNano, fromMs: call.sentFromMs, toMs: latestOf(call) });
       if (finding.kind === 'uncovered') figures.waiting++;
       else if (finding.kind === 'incomplete') {
         figures.incomplete++;
@@ -154,7 +154,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   private async settle(call: OpenPresumption, finding: Finding & { kind: 'judged' }, stretch: { fromMs: number; toMs: number }): Promise<bigint> {
     const { requestId, keyId, campaignId, heldNano, day } = call;
     const evidence = { left: finding.left, from: new Date(stretch.fromMs), to: new Date(stretch.toMs) };
-    const keptNano = call.keptNano ?? (await this.repository.saveJudgement({ requestId, heldNano, keptNano: finding.keptNano, evidence }));
+    const keptNano = await this.repository.saveJudgement({ requestId, heldNano, keptNano: finding.keptNano, evidence });
     this.metrics.judged(keptNano < heldNano ? 'refunded' : 'confirmed');
     if (keptNano === heldNano) return 0n;
     await this.holds.restore({ requestId, keyId, campaignId, amountNano: heldNano, state: 'presumed', paidNano: heldNano, absorbedNano: 0n, day, attempt: 1 });

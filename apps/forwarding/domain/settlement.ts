@@ -39,7 +39,7 @@ function booked(ticket: Ticket, usage: Usage, { serviceTier, model }: Omit<Told,
   // A tier that was not told, or that nobody knows, is taken for the one that was asked for.
   const percent = (serviceTier === undefined ? undefined : TIER_PERCENT[serviceTier]) ?? ticket.tierPercent;
   return {
-    costNano: costOf(ticket.price, usage, percent),
+    costNano: costOf(ticket.price, usage, percent) + BigInt(ticket.feeNano),
     usedTokens: usage.input + usage.output,
     detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };

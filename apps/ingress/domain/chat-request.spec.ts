@@ -90,6 +90,7 @@ describe('a chat request', () => {
     ['modalities in words', { ...valid, modalities: 'audio' }, 'modalities'],
     ['endless nesting', { ...valid, logit_bias: JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`) as unknown }, undefined],
     ['two caps', { ...valid, max_tokens: 1, max_completion_tokens: 1 }, 'max_tokens'],
+    ['search options in words', { ...valid, web_search_options: 'yes' }, 'web_search_options'],
     ['stream in words', { ...valid, stream: 'yes' }, 'stream'],
     ['stream_options without stream', { ...valid, stream_options: { include_usage: true } }, 'stream_options'],
     ['moderateInput in words', { ...valid, moderateInput: 'yes' }, 'moderateInput'],
@@ -99,7 +100,7 @@ describe('a chat request', () => {
 
   it.each([
     ['an unknown parameter', { ...valid, best_of: 5 }, 'best_of'],
-    ['web search', { ...valid, web_search_options: {} }, 'web_search_options'],
+    ['a search option that nobody knows', { ...valid, web_search_options: { pages: 99 } }, 'web_search_options.pages'],
     ['audio output', { ...valid, modalities: ['text', 'audio'] }, 'modalities'],
     ['an audio setting', { ...valid, audio: { voice: 'alloy' } }, 'audio'],
     ['audio input', { ...valid, messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }] }, 'messages[0].content[0]'],

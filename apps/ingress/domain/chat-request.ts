@@ -15,6 +15,8 @@ export interface ChatRequest {
   messages: number;
   images: number;
   originalImages: boolean;
+  /** It asks for a search of the web, which costs a fee. */
+  searches: boolean;
   wish: { input: boolean; output: boolean };
 }
 
@@ -54,6 +56,7 @@ const PRICED = new Set([
   'top_p',
   'user',
   'verbosity',
+  'web_search_options',
 ]);
 const DAYPASS_FIELDS = ['moderateInput', 'moderateOutput'] as const;
 const ROLES = new Set(['system', 'developer', 'user', 'assistant', 'tool', 'function']);
@@ -106,6 +109,7 @@ export function parseChatRequest(raw: unknown): ChatRequest {
     messages,
     images,
     originalImages,
+    searches: readSearch(body),
     wish,
   };
 }
@@ -183,6 +187,15 @@ function readServiceTier(body: Json): string {
   if (typeof tier !== 'string') throw invalid('service_tier', "'service_tier' must be a string.");
   if (!Object.hasOwn(TIER_PERCENT, tier)) throw unpriceable('service_tier', `the service tier '${tier}'`);
   return tier;
+}
+
+function readSearch(body: Json): boolean {
+  const options = body.web_search_options;
+  if (options === undefined || options === null) return false;
+  if (!isRecord(options)) throw invalid('web_search_options', "'web_search_options' must be an object.");
+  const stranger = Object.keys(options).find((field) => field !== 'search_context_size' && field !== 'user_location');
+  if (stranger !== undefined) throw unpriceable(`web_search_options.${stranger}`, `the search option '${stranger}'`);
+  return true;
 }
 
 function readStreamOptions(body: Json): boolean {
