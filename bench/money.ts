@@ -16,10 +16,15 @@ const ROUNDS = 20_000;
 const AT_ONCE = 64;
 const EVENTS = 120_000;
 const KEYS = [1_000, 100_000];
-const BUDGET_NANO = 1_000_000_000_000n;
+/** Calls that the ledger is filled up with at last: a hold and a post each. */
+const FORMER_CALLS = 2_500_000;
+const FILL_AT_ONCE = 100_000;
+const BUDGET_NANO = 1_000_000_000_000_000n;
+const KEY_BUDGET_NANO = 1_000_000_000n;
 
 const stores = await startTestStores({ durable: true });
 const redis = new Redis(stores.redisUrl);
+const holds = new HoldStore(redis);
 const sql = new pg.Client({ connectionString: stores.databaseUrl });
 await sql.connect();
 const config = loadConfig('accounting', {
@@ -27,12 +32,14 @@ const config = loadConfig('accounting', {
   REDIS_URL: stores.redisUrl,
   DATABASE_URL: stores.databaseUrl,
   DAYPASS_SECRET: 'a secret that is long enough for it',
-  DAYPASS_ADMIN_TOKEN: 'sixteen letters or more',
+  DAYPASS_ADMIN_TOKEN: 'sixteen-letters-or-more',
   DAYPASS_ADMIN_PORT: '0',
   DAYPASS_LOG_LEVEL: 'silent',
 });
 const { createAccountingApp } = (await import(join(PROJECT_ROOT, 'dist/apps/accounting/accounting.app.js'))) as {
-  createAccountingApp: (...args: unknown[]) => Promise<{ listen(port: number, host: string): Promise<unknown>; close(): Promise<void> }>;
+  createAccountingApp: (
+    ...args: unknown[]
+  ) => Promise<{ listen(port: number, host: string): Promise<unknown>; close(): Promise<void>; getUrl(): Promise<string> }>;
 };
 const launch = async () => {
   const app = await createAccountingApp(config, createLogger('accounting', 'silent'), createRegistry('accounting'));
@@ -51,36 +58,110 @@ await opened();
 await sql.query(
   `INSERT INTO access.campaigns VALUES ('cmp_bench', 'bench', 'bench', 'active', ${BUDGET_NANO}, '["m"]', '{}', '{"input":"off","output":"off","thresholds":{},"on_unavailable":"closed"}', null, null, 1, 0, now(), now())`,
 );
+await book(`SELECT 'cmp_bench:fund', 'fund', null, null, 'operator', 'campaign:cmp_bench', ${BUDGET_NANO}`);
 let made = 0;
 for (const count of KEYS) {
   await sql.query(
     `INSERT INTO access.keys (id, campaign_id, label, status, token_hash, prefix, budget_nano, limits, version, projected_version, created_at, updated_at, returned_nano)
-     SELECT 'key_' || n, 'cmp_bench', '', 'active', 'hash-' || n, 'dp_', 1000000000, '{"rpm":0,"tpm":0,"concurrent":0}', 1, 0, now(), now(), 0
+     SELECT 'key_' || n, 'cmp_bench', '', 'active', 'hash-' || n, 'dp_', ${KEY_BUDGET_NANO}, '{"rpm":0,"tpm":0,"concurrent":0}', 1, 0, now(), now(), 0
        FROM generate_series($1::int, $2::int) AS n`,
     [made + 1, count],
   );
+  await book(
+    `SELECT 'key_' || n || ':grant', 'grant', null, 'key_' || n, 'campaign:cmp_bench', 'key:key_' || n, ${KEY_BUDGET_NANO} FROM generate_series(${made + 1}, ${count}) AS n`,
+  );
   made = count;
-  const begun = performance.now();
-  await app.close();
-  await redis.flushall();
-  app = await launch();
-  await opened();
-  tell(`rebuild of ${count} keys, the wait for workers included`, `${((performance.now() - begun) / 1_000).toFixed(1)} s`);
-  await measureHolds(count);
+  await rebuild();
+  const open = await measureHolds(count);
+  tell(`rebuild of ${count} keys with ${open.length} calls in flight`, await rebuild());
+  await end(open);
   await measureDrain(count);
 }
+await measureVerify();
+await fillLedger(made);
+tell(`rebuild of ${made} keys from a full ledger`, await rebuild());
+await measureDrain(made);
+await measureDrain(KEYS[0]!);
+await measureVerify();
 await app.close();
 redis.disconnect();
 await sql.end();
 await stores.stop();
 
-async function measureHolds(keys: number): Promise<void> {
-  const holds = new HoldStore(redis);
-  const hold = (id: string, n: number) =>
-    holds.take(
+/** Books rows of `id, kind, request_id, key_id, from, to, nano`. */
+async function book(rows: string, atMs = Date.now()): Promise<void> {
+  const at = `TIMESTAMPTZ '${new Date(atMs).toISOString()}'`;
+  const period = `DATE '${new Date(atMs).toISOString().slice(0, 7)}-01'`;
+  await sql.query(
+    `WITH given (id, kind, request_id, key_id, payer, payee, nano) AS MATERIALIZED (${rows}), booked AS (
+       INSERT INTO ledger.transfers (id, period, kind, request_id, key_id, campaign_id, at, budget_day, detail)
+       SELECT id, ${period}, kind, request_id, key_id, 'cmp_bench', ${at}, CASE WHEN request_id IS NULL THEN NULL ELSE ${at}::date END, '{"model":"gpt-5.4-mini"}' FROM given)
+     INSERT INTO ledger.entries (transfer_id, account, amount_nano, period)
+     SELECT id, account, amount, ${period} FROM given, LATERAL (VALUES (payer, -nano), (payee, nano)) AS entry (account, amount)`,
+  );
+}
+
+/** Calls of yesterday as the drain would have booked them, spread over all keys. */
+async function fillLedger(keys: number): Promise<void> {
+  const begun = performance.now();
+  const atMs = Date.now() - 86_400_000;
+  const call = `'req_${atMs.toString(16).padStart(12, '0')}' || lpad(to_hex(n), 20, '0')`;
+  const key = `'key_' || (1 + n % ${keys})`;
+  for (let first = 0; first < FORMER_CALLS; first += FILL_AT_ONCE) {
+    const calls = `generate_series(${first}, ${first + FILL_AT_ONCE - 1}) AS n`;
+    await book(`SELECT ${call} || ':hold', 'hold', ${call}, ${key}, 'key:' || ${key}, 'inflight', 4 FROM ${calls}`, atMs);
+    await book(`SELECT ${call} || ':end', 'post', ${call}, ${key}, 'inflight', 'upstream:openai', 4 FROM ${calls}`, atMs);
+    await sql.query(
+      `INSERT INTO ledger.attempts SELECT ${call}, 1, 'dispatch', '${new Date(atMs).toISOString().slice(0, 7)}-01', to_timestamp(${atMs / 1_000}) FROM ${calls}`,
+    );
+  }
+  const day = new Date(atMs).toISOString().slice(0, 10);
+  await sql.query(
+    `INSERT INTO ledger.balances AS balance
+     SELECT owner, 4 * count(*), 0 FROM generate_series(0, ${FORMER_CALLS - 1}) AS n,
+            LATERAL (VALUES ('key:' || ${key}), ('campaign:cmp_bench'), ('operator:total'), ('operator:day:${day}')) AS owners (owner)
+      GROUP BY owner ORDER BY owner ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano`,
+  );
+  // As autovacuum has done to rows of yesterday.
+  await sql.query('VACUUM ANALYZE ledger.transfers, ledger.entries, ledger.attempts, ledger.balances');
+  await sql.query('CHECKPOINT');
+  tell(`(the ledger filled up with ${FORMER_CALLS} calls)`, `${((performance.now() - begun) / 1_000).toFixed(0)} s`);
+}
+
+/** Redis loses everything; the wait for workers that may still speak is part of it. */
+async function rebuild(): Promise<string> {
+  const begun = performance.now();
+  await app.close();
+  await redis.flushall();
+  app = await launch();
+  await opened();
+  return `${((performance.now() - begun) / 1_000).toFixed(1)} s, the wait for workers included`;
+}
+
+async function measureVerify(): Promise<void> {
+  // What was drained went past Redis.
+  await rebuild();
+  const begun = performance.now();
+  const response = await fetch(`${await app.getUrl()}/admin/v1/ledger/verify`, { headers: { authorization: `Bearer ${config.adminToken}` } });
+  const { ok, checked, problems, differences } = (await response.json()) as {
+    ok: boolean;
+    checked: { transfers: number };
+    problems: string[];
+    differences: object[];
+  };
+  if (!ok) throw new Error(JSON.stringify({ problems: problems.slice(0, 3), differences: differences.slice(0, 3) }));
+  tell(`verify of ${checked.transfers} transfers`, `${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+}
+
+/** Returns the calls that it leaves open. */
+async function measureHolds(keys: number): Promise<{ requestId: string; keyId: string }[]> {
+  const open: { requestId: string; keyId: string }[] = [];
+  const hold = (id: string, n: number) => {
+    const call = { requestId: id, keyId: `key_${1 + (n % keys)}` };
+    open.push(call);
+    return holds.take(
       {
-        requestId: id,
-        keyId: `key_${1 + (n % keys)}`,
+        ...call,
         campaignId: 'cmp_bench',
         fixedNano: 10n,
         perTokenNano: 0n,
@@ -95,6 +176,7 @@ async function measureHolds(keys: number): Promise<void> {
       },
       { journalEntries: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: true },
     );
+  };
   const alone: number[] = [];
   for (let n = 0; n < 2_000; n++) {
     const begun = performance.now();
@@ -111,6 +193,15 @@ async function measureHolds(keys: number): Promise<void> {
     }),
   );
   tell(`holds with ${keys} keys, ${AT_ONCE} at a time`, `${Math.round((ROUNDS * 1_000) / (performance.now() - begun))} a second, the drain beside them`);
+  return open;
+}
+
+async function end(calls: readonly { requestId: string; keyId: string }[]): Promise<void> {
+  for (let start = 0; start < calls.length; start += FILL_AT_ONCE / 100) {
+    const some = calls.slice(start, start + FILL_AT_ONCE / 100);
+    await Promise.all(some.map((call) => holds.end({ ...call, campaignId: 'cmp_bench', lane: 'lane', replyTo: 'bench', transition: 'void', detail: {} })));
+  }
+  while ((await redis.xlen('{dp}:journal')) > 0) await sleep(20);
 }
 
 async function measureDrain(keys: number): Promise<void> {
@@ -152,9 +243,13 @@ async function measureDrain(keys: number): Promise<void> {
     await pipeline.exec();
   }
   const backlog = await redis.xlen('{dp}:journal');
+  const launched = launch();
+  let left = backlog;
+  while ((left = await redis.xlen('{dp}:journal')) === backlog) await sleep(5);
   const begun = performance.now();
-  app = await launch();
+  const first = left;
   while ((await redis.xlen('{dp}:journal')) > 0) await sleep(20);
-  tell(`drain into a ledger of ${before} transfers`, `${Math.round((backlog * 1_000) / (performance.now() - begun))} events a second`);
+  tell(`drain over ${keys} keys into a ledger of ${before} transfers`, `${Math.round((first * 1_000) / (performance.now() - begun))} events a second`);
+  app = await launched;
   await opened();
 }
