@@ -74,6 +74,8 @@ async function rehearsedUpstream(): Promise<string> {
   return rehearsal.url;
 }
 
+const FOR_THE_BOOKS = new Set(['OPENAI_ADMIN_KEY', 'OPENAI_ADMIN_BASE_URL', 'OPENAI_PROJECT_ID', 'OPENAI_API_KEY_ID']);
+
 async function runServices(settings: LaunchSettings, secrets: Secrets, databaseUrl: string, env: Record<string, string | undefined>): Promise<void> {
   const {
     DAYPASS_OPS_PORT: _,
@@ -83,6 +85,8 @@ async function runServices(settings: LaunchSettings, secrets: Secrets, databaseU
   const services = new Services({
     env: defined({ ...surroundings(process.env), ...ours, ...env, DAYPASS_SECRET: secrets.secret }),
     databaseUrl,
+    // Whoever holds the admin key may read what the whole organization does; only the books need it.
+    serviceEnv: { accounting: Object.fromEntries(Object.entries(process.env).filter(([name]) => FOR_THE_BOOKS.has(name))) as Record<string, string> },
     adminToken: secrets.adminToken,
     opsPorts: settings.opsPorts,
     logDir: settings.logDir,
