@@ -25,6 +25,7 @@ export function writeHead(reply: FastifyReply, status: number, { requestId, meta
     'x-daypass-queue-ms': String(Math.round(meta.queueMs)),
     'x-daypass-available-usd': formatUsd(availableNano),
     ...(meta.costNano === undefined ? {} : { 'x-daypass-cost-usd': formatUsd(BigInt(meta.costNano)) }),
+    ...(meta.outputCap === undefined ? {} : { 'x-daypass-output-cap': String(meta.outputCap) }),
     ...limitHeaders(use),
     ...headers,
   });

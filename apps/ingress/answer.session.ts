@@ -117,7 +117,7 @@ export class AnswerSession {
     if (this.ended) return;
     if (state === 'voided') {
       this.fail(
-        new DaypassError('queue_full', `No turn came within ${Math.round(this.call.maxWaitMs)} ms: the account's rate limits are in full use. Please retry.`, {
+        new DaypassError('queue_full', "No turn came in time: the account's rate limits are in full use, or Daypass has only just recovered. Please retry.", {
           retryAfterMs: Math.max(1_000, this.call.maxWaitMs),
         }),
       );
@@ -187,14 +187,14 @@ export class AnswerSession {
   }
 
   private writeHead(status: number, headers: Record<string, string>, meta: ReplyMeta, availableNano: string | undefined): void {
-    const { hold, ticket, clamped } = this.call;
+    const { hold, ticket } = this.call;
     const { rpm, tpm } = this.visitor.key;
     writeHead(this.reply, status, {
       requestId: ticket.requestId,
       meta,
       availableNano: BigInt(availableNano ?? hold.availableNano),
       use: { rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens },
-      headers: { ...(clamped ? { 'x-daypass-output-cap': String(ticket.capTokens) } : {}), ...headers },
+      headers,
     });
   }
 }

@@ -40,8 +40,6 @@ export interface AdmittedCall {
   hold: Extract<HoldAnswer, { code: 'ok' }>;
   /** What is left of the wait. */
   maxWaitMs: number;
-  /** The cap is lower than what was asked for, or than the one that a call without a cap gets. */
-  clamped: boolean;
 }
 
 /** The first answer to a call that is repeated under its idempotency key. */
@@ -116,7 +114,6 @@ export class CallService {
     return {
       hold,
       maxWaitMs: Math.max(0, untilMs - performance.now()),
-      clamped: hold.capTokens < quote.capTokens,
       ticket: {
         requestId,
         keyId: key.id,
@@ -129,6 +126,7 @@ export class CallService {
         choices: chat.choices,
         inputTokens: quote.bound.inputTokens,
         capTokens: hold.capTokens,
+        capLowered: hold.capTokens < quote.capTokens,
         price: quote.price,
         feeNano: quote.bound.feeNano.toString(),
         tierPercent: quote.bound.tierPercent,

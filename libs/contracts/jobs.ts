@@ -47,6 +47,8 @@ export const ticketSchema = z.object({
   inputTokens: z.number().int().nonnegative(),
   /** Output cap of one choice, after clamping. */
   capTokens: z.number().int().positive(),
+  /** It is lower than what was asked for, or than the one that a call without a cap gets. */
+  capLowered: z.boolean().default(false),
   price: modelPriceSchema,
   /** Fees of hosted tools beside the tokens, decimal nano-dollars. */
   feeNano: z.string().default('0'),

@@ -7,6 +7,8 @@ export const replyMetaSchema = z.object({
   queueMs: z.number().nonnegative(),
   /** Decimal nano-dollars; absent while the cost is not known. */
   costNano: z.string().optional(),
+  /** The output cap, where it is lower than what was asked for. */
+  outputCap: z.number().int().positive().optional(),
 });
 export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 

@@ -17,6 +17,7 @@ const ticket: Ticket = {
   choices: 1,
   inputTokens: 12,
   capTokens: 64,
+  capLowered: false,
   price: rates,
   feeNano: '0',
   tierPercent: 100,

@@ -57,6 +57,19 @@ describe('a call under an idempotency key', () => {
     expect(await money.take('third', named())).toEqual({ code: 'answered', requestId: 'second' });
   });
 
+  it.each([
+    ['posted', 'unanswered'],
+    ['presumed', 'unanswered'],
+    ['voided', 'ok'],
+    ['dispatched', 'in_progress'],
+  ] as const)('that came back out of the ledger as %s, nameless, is not billed again (%s)', async (state, code) => {
+    await money.take('first', named());
+    await money.redis.del(redisKeys.hold('first'));
+    const paidNano = state === 'posted' || state === 'presumed' ? 1_000n : 0n;
+    await money.holds.restore({ requestId: 'first', keyId: 'k', campaignId: 'c', amountNano: 1_000n, state, paidNano, absorbedNano: 0n, day: 1, attempt: 1 });
+    expect((await money.take('second', named())).code).toBe(code);
+  });
+
   it('that Redis lost does not stand in the way, nor does its late end touch the one that came after', async () => {
     await money.take('lost', named());
     await money.redis.rename(redisKeys.hold('lost'), 'aside');

@@ -53,8 +53,11 @@ if KEYS[9] then
     if former[2] ~= ARGV[21] then return { 'reused' } end
     if former[3] == 'answered' then return { 'answered', former[1] } end
     if former[3] == 'unanswered' then return { 'unanswered' } end
-    -- A first call that Redis lost will never end.
-    if redis.call('EXISTS', ARGV[23] .. former[1]) == 1 then return { 'in_progress' } end
+    local first = redis.call('HGET', ARGV[23] .. former[1], 'state')
+    if first == 'held' or first == 'dispatched' then return { 'in_progress' } end
+    -- It came back out of the ledger, without the name it was called under.
+    if first == 'posted' or first == 'presumed' then return { 'unanswered' } end
+    -- A first call that Redis lost will never end; one that cost nothing may be made again.
   end
 end
 if redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[12]) then return { 'overloaded' } end
