@@ -117,6 +117,87 @@ describe('moderation', () => {
     expect(metrics).toMatch(/daypass_moderation_verdicts_total\{direction="output",decision="flagged"[^}]*\} 1/);
   });
 
+  const sentence = 'This is a sentence of some length, and nothing is wrong with it. ';
+  /** What a stream showed, when its first words came, and how it ended. */
+  const watched = async (client: OpenAI, params: Partial<OpenAI.ChatCompletionCreateParamsStreaming> = {}) => {
+    const begun = performance.now();
+    const stream = await client.chat.completions.create({ model, messages: say('hi'), ...params, stream: true });
+    const seen = { text: '', firstMs: 0, ms: 0, finish: [] as string[], usage: undefined as OpenAI.CompletionUsage | undefined };
+    for await (const chunk of stream) {
+      const content = chunk.choices[0]?.delta.content ?? '';
+      if (content !== '' && seen.firstMs === 0) seen.firstMs = performance.now() - begun;
+      seen.text += content;
+      for (const { finish_reason } of chunk.choices) if (finish_reason) seen.finish.push(finish_reason);
+      seen.usage = chunk.usage ?? seen.usage;
+    }
+    return { ...seen, ms: performance.now() - begun };
+  };
+
+  it.each(['window', 'trail'])('streams while it judges (%s), and shows all of a harmless answer', async (output) => {
+    const client = await clientWith({ output });
+    daypass.rehearsal.onChat = () => ({ content: sentence.repeat(10), tokensPerSecond: 80 });
+    const { text, firstMs, ms, finish } = await watched(client);
+    expect({ text, finish }).toEqual({ text: sentence.repeat(10), finish: ['stop'] });
+    expect(firstMs).toBeLessThan(ms / 2);
+    expect(daypass.rehearsal.moderationCalls().length).toBeGreaterThan(3);
+    const whole = await client.chat.completions.create({ model, messages: say('hi') }).withResponse();
+    expect(whole.response.headers.get('x-daypass-moderation')).toBe('input=pass; output=pass');
+  });
+
+  it.each([
+    ['window', 0],
+    ['trail', 1_000],
+  ])('ends a stream that turns bad (%s) with at most %i characters of it, hangs up upstream, and books what was generated', async (output, more) => {
+    const client = await clientWith({ output });
+    daypass.rehearsal.onChat = () => ({ content: `${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`, tokensPerSecond: 2_000 });
+    const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
+    const { text, finish, usage } = await watched(client, { stream_options: { include_usage: true } });
+    expect(text.length).toBeLessThanOrEqual(20 * sentence.length + more);
+    expect(`${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`.startsWith(text)).toBe(true);
+    expect(finish).toEqual(['content_filter']);
+    const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
+    const [upstream] = daypass.rehearsal.chatCalls();
+    expect(upstream!.state).toBe('aborted');
+    expect(calls).toHaveLength(1);
+    const generated = BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500);
+    expect(calls[0]!.paid).toBeGreaterThanOrEqual(generated);
+    expect(calls[0]!.paid).toBe(BigInt(usage!.prompt_tokens * 750 + usage!.completion_tokens * 4_500));
+  });
+
+  it('stops at a hit although the upstream has fallen silent', async () => {
+    const client = await clientWith({ output: 'window' });
+    daypass.rehearsal.onChat = () => ({ content: `${FLAG}. ${sentence.repeat(3)}`, tokensPerSecond: 0.2 });
+    const { text, ms, finish } = await watched(client);
+    expect({ text, finish }).toEqual({ text: '', finish: ['content_filter'] });
+    expect(ms).toBeLessThan(9_000);
+  }, 20_000);
+
+  it.each(['window', 'trail'])(
+    'ends a stream by an error where it cannot be judged (%s), under a closed policy',
+    async (output) => {
+      const client = await clientWith({ output });
+      daypass.rehearsal.onChat = () => ({ content: `${sentence.repeat(20)}`, tokensPerSecond: 400 });
+      daypass.rehearsal.onModeration = (body) => (JSON.stringify(body.input).includes('"hi"') ? undefined : { status: 500, error: { message: 'down' } });
+      expect(await errorOf(watched(client))).toMatchObject({ code: 'moderation_unavailable' });
+      const open = await clientWith({ output, on_unavailable: 'open' });
+      expect((await watched(open)).text).toBe(sentence.repeat(20));
+    },
+    30_000,
+  );
+
+  it('judges tool calls and every choice of a stream', async () => {
+    const client = await clientWith({ output: 'window' });
+    const tools: OpenAI.ChatCompletionTool[] = [
+      { type: 'function', function: { name: 'note', parameters: { type: 'object', properties: { text: { type: 'string', enum: ['fine'] } } } } },
+    ];
+    daypass.rehearsal.onModeration = (body) => {
+      const flagged = JSON.stringify(body.input).includes('"text\\":\\"');
+      return flagged ? { status: 500, error: { message: 'the arguments came here' } } : undefined;
+    };
+    const params = { tools, tool_choice: 'required' as const, n: 2 };
+    expect(await errorOf(watched(client, params))).toMatchObject({ code: 'moderation_unavailable', error: { daypass: { direction: 'output' } } });
+  }, 30_000);
+
   it('asks nobody when it is off, unless the caller wants it', async () => {
     const client = await clientWith({ input: 'off', output: 'off' });
     const { response } = await client.chat.completions.create({ model, messages: say(FLAG) }).withResponse();

@@ -1,4 +1,4 @@
-import { StreamTexts } from '#libs/moderation/chat-contents.js';
+import { StreamTexts, type FrameText } from '#libs/moderation/chat-contents.js';
 import type { ReplyWriter } from './reply.writer.js';
 
 /** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
@@ -10,8 +10,9 @@ export class Progress {
   private readonly begunMs = performance.now();
   private silentMs: number | null = null;
 
-  add(chunk: Record<string, unknown>): void {
-    this.texts.add(chunk);
+  /** Of one chunk. */
+  add(texts: readonly FrameText[]): void {
+    this.texts.add(texts);
     this.chunks++;
     if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.begunMs;
   }

@@ -4,7 +4,7 @@ import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { chatOutputContents, type Content } from '#libs/moderation/chat-contents.js';
+import { chatOutputContents, chunkTexts, type Content } from '#libs/moderation/chat-contents.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { countOutput, type Progress } from './answer.progress.js';
@@ -14,6 +14,7 @@ import { settle, settleCut, type Settlement } from './domain/settlement.js';
 import { readFrame } from './domain/stream-frame.js';
 import { clean } from './domain/upstream-failure.js';
 import { OutputGate } from './output.gate.js';
+import { OutputWindows, type Stop } from './output.windows.js';
 import { ReplyWriter } from './reply.writer.js';
 import { readBody, readFrames } from './upstream.client.js';
 
@@ -50,52 +51,88 @@ export class AnswerRelay {
     return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
   }
 
-  async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress): Promise<Answered> {
+  async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress, controller: AbortController): Promise<Answered> {
     const { output } = ticket.policy;
-    const word = output === 'gate' ? null : output;
-    const shown = word === null ? null : new ReplyWriter(this.redis, this.box, ticket);
+    const shown = output === 'gate' ? null : new ReplyWriter(this.redis, this.box, ticket);
     progress.writer = shown;
-    if (word !== null) await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, word) });
+    if (output !== 'gate') await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, output) });
     const kept: string[] = [];
+    const show = (text: string): void => {
+      shown?.frames(text);
+      if (!shown || ticket.keepAnswer) kept.push(text);
+    };
+    const windows =
+      output === 'window' || output === 'trail'
+        ? new OutputWindows({
+            mode: output,
+            judge: (contents) => this.gate.judge(ticket, contents),
+            show,
+            onStop: () => controller.abort(new OutputStopped('the output was stopped')),
+          })
+        : null;
     let first: Record<string, unknown> | null = null;
     let usage: unknown;
     let serviceTier: string | undefined;
     let done = false;
-    for await (const batch of readFrames(response)) {
-      for (const data of batch) {
-        const frame = readFrame(data, ticket.includeUsage);
-        if (frame.error) throw new UpstreamStreamError(frame.error);
-        if (frame.chunk) {
-          first ??= frame.chunk;
-          progress.add(frame.chunk);
+    try {
+      for await (const batch of readFrames(response)) {
+        for (const data of batch) {
+          const frame = readFrame(data, ticket.includeUsage);
+          if (frame.error) throw new UpstreamStreamError(frame.error);
+          const texts = frame.chunk ? chunkTexts(frame.chunk) : [];
+          if (frame.chunk) {
+            first ??= frame.chunk;
+            progress.add(texts);
+          }
+          usage = frame.usage ?? usage;
+          serviceTier = frame.serviceTier ?? serviceTier;
+          done ||= frame.done;
+          if (windows) await windows.add(frame.text, texts);
+          else show(frame.text);
         }
-        usage = frame.usage ?? usage;
-        serviceTier = frame.serviceTier ?? serviceTier;
-        done ||= frame.done;
-        if (shown) shown.frames(frame.text);
-        if (!shown || ticket.keepAnswer) kept.push(frame.text);
       }
+      if (!done && !windows?.stopped) throw new Error('the stream ended before its last frame');
+      await windows?.finish();
+    } catch (error) {
+      // Stopped while the upstream was silent: our own hand broke the stream off.
+      if (!windows?.stopped) throw error;
     }
-    if (!done) throw new Error('the stream ended before its last frame');
-    const settlement = settle(ticket, { usage, serviceTier, model: asText(first?.model) }) ?? settleCut(ticket, await progress.seenTokens(), 0);
-    if (shown && word !== null) {
+    const told = settle(ticket, { usage, serviceTier, model: asText(first?.model) });
+    if (windows) this.gate.record(ticket, windows.stopped?.word ?? windows.word);
+    if (shown && windows?.stopped) return this.stopped(ticket, queueMs, progress, shown, windows.stopped, first, told, kept);
+    const settlement = told ?? settleCut(ticket, await progress.seenTokens(), 0);
+    if (shown && output !== 'gate') {
       // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
-      const reached = await shown.flush().then(
-        () => true,
-        () => false,
-      );
-      if (!reached) {
-        const lost = new DaypassError('upstream_outcome_unknown', 'The rest of the answer was lost on its way to you. It was charged.');
-        return { settlement, reply: shown.ending(errorFrame(lost)), outcome: 'reply_lost', observed: [] };
-      }
-      const observed = word === 'observe' ? progress.texts.contents() : [];
-      const whole = ticket.keepAnswer ? { kept: this.wholeAnswer(ticket, queueMs, settlement, STREAM_TYPE, kept.join(''), word) } : {};
+      if (!(await reached(shown))) return replyLost(settlement, shown);
+      const observed = output === 'observe' ? progress.texts.contents() : [];
+      const whole = ticket.keepAnswer ? { kept: this.wholeAnswer(ticket, queueMs, settlement, STREAM_TYPE, kept.join(''), output) } : {};
       return { settlement, reply: shown.ending(), ...whole, outcome: 'ok', observed };
     }
     const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
     return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () =>
       blockedStream(first ?? {}, ticket.choices, reported),
     );
+  }
+
+  /** A stream that was shown in part, and may not go on. What was generated until then is booked. */
+  private async stopped(
+    ticket: Ticket,
+    queueMs: number,
+    progress: Progress,
+    shown: ReplyWriter,
+    stop: Stop,
+    first: Record<string, unknown> | null,
+    told: Settlement | null,
+    kept: readonly string[],
+  ): Promise<Answered> {
+    const settlement = told ?? settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
+    const { input, output } = settlement.detail.usage;
+    const usage = ticket.includeUsage ? { prompt_tokens: input, completion_tokens: output, total_tokens: input + output } : null;
+    const ending = stop.word === 'blocked' ? blockedStream(first ?? {}, ticket.choices, usage, true) : errorFrame(stop.error);
+    if (!(await reached(shown))) return replyLost(settlement, shown);
+    const text = `${kept.join('')}${ending}`;
+    const whole = ticket.keepAnswer && stop.word === 'blocked' ? { kept: this.wholeAnswer(ticket, queueMs, settlement, STREAM_TYPE, text, 'blocked') } : {};
+    return { settlement, reply: shown.ending(ending), ...whole, outcome: stop.word === 'blocked' ? 'output_blocked' : 'moderation_unavailable', observed: [] };
   }
 
   private wholeAnswer(ticket: Ticket, queueMs: number, settlement: Settlement, contentType: string, body: string, word: VerdictWord): Reply {
@@ -137,6 +174,18 @@ export class AnswerRelay {
   }
 }
 
+async function reached(shown: ReplyWriter): Promise<boolean> {
+  return shown.flush().then(
+    () => true,
+    () => false,
+  );
+}
+
+function replyLost(settlement: Settlement, shown: ReplyWriter): Answered {
+  const lost = new DaypassError('upstream_outcome_unknown', 'The rest of the answer was lost on its way to you. It was charged.');
+  return { settlement, reply: shown.ending(errorFrame(lost)), outcome: 'reply_lost', observed: [] };
+}
+
 /** What the visitor pays, decimal nano-dollars; beyond the bound it is the operator's. */
 function paidOf(ticket: Ticket, { costNano }: Settlement): string {
   const heldNano = BigInt(ticket.heldNano);
@@ -147,6 +196,9 @@ function paidOf(ticket: Ticket, { costNano }: Settlement): string {
 export function errorFrame(error: DaypassError): string {
   return `data: ${JSON.stringify(error.body())}\n\n`;
 }
+
+/** Moderation stopped the answer, so that the upstream is not listened to any longer. */
+class OutputStopped extends Error {}
 
 /** An error object in the middle of a stream: the upstream stopped by itself. */
 export class UpstreamStreamError extends DaypassError {

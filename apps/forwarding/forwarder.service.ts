@@ -146,7 +146,7 @@ export class Forwarder {
       controller.signal.throwIfAborted();
       sent = true;
       response = await this.upstream.open(body, controller.signal);
-      const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress) : this.relay.whole(ticket, response, queueMs));
+      const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress, controller) : this.relay.whole(ticket, response, queueMs));
       outcome = answered.outcome;
       await this.settler.post(call, answered.settlement, answered.reply, outcome, answered.kept);
       if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);

@@ -8,7 +8,7 @@ import { Moderator } from '#libs/moderation/moderator.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 
-export type OutputVerdict = { word: Extract<VerdictWord, 'pass' | 'blocked' | 'unchecked'> } | { word: 'unavailable'; error: DaypassError };
+export type OutputVerdict = { word: 'pass' | 'unchecked' } | { word: 'blocked' } | { word: 'unavailable'; error: DaypassError };
 
 /** Judges what a model wrote, before it is shown (`gate`) or for the record (`observe`). */
 @Injectable()
@@ -20,11 +20,17 @@ export class OutputGate {
   ) {}
 
   async verdict(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
+    const verdict = await this.judge(ticket, contents);
+    this.record(ticket, verdict.word);
+    return verdict;
+  }
+
+  /** For a piece of an answer; what became of the whole is recorded once. */
+  async judge(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
     const finding = await check(this.moderator, contents, ticket.policy);
     if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the output');
     const word =
       finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
-    this.record(ticket, word);
     if (word !== 'unavailable') return { word };
     // The answer exists and is paid for: a client that repeats the call by itself would pay again and again.
     const error = new DaypassError(
@@ -48,7 +54,7 @@ export class OutputGate {
     }
   }
 
-  private record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
+  record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
     this.metrics.verdict('output', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'output', decision }, 'moderation');
   }

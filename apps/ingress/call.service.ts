@@ -110,7 +110,7 @@ export class CallService {
     }
     // Only while the call waits: once dispatched, the worker answers for it, and its death must show.
     this.leases.keepWaiting(requestId);
-    const policy = effectivePolicy(campaign.policy, key.policy, wanted.wish);
+    const policy = effectivePolicy(campaign.policy, key.policy, wanted.wish, chat.stream);
     return {
       hold,
       maxWaitMs: Math.max(0, untilMs - performance.now()),

@@ -17,14 +17,17 @@ export type ModelPrice = z.infer<typeof modelPriceSchema>;
 
 const callPolicySchema = z.object({
   input: z.enum(['gate', 'observe', 'off']),
-  output: z.enum(['gate', 'observe', 'off']),
+  output: z.enum(['gate', 'window', 'trail', 'observe', 'off']),
   thresholds: z.partialRecord(z.string(), z.number()),
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
 });
 
-/** How the input's check ended; shown in `x-daypass-moderation`. `unchecked`: policy `open` with moderation down. */
-export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe']);
+/**
+ * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
+ * `unchecked`: policy `open` with moderation down.
+ */
+export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe', 'window', 'trail']);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**

@@ -13,7 +13,7 @@ const policies = fc.record({
 }) as fc.Arbitrary<ModerationPolicy>;
 const wishes = fc.record({ input: fc.boolean(), output: fc.boolean() });
 
-const strictness = { off: 0, observe: 1, gate: 2 };
+const strictness = { off: 0, observe: 1, trail: 2, window: 3, gate: 4 };
 
 /** What a policy does with one score and the model's own flag: the meaning that "tighter" has to hold for. */
 function flags(call: CallPolicy, category: string, score: number, ownFlag: boolean): boolean {
@@ -24,16 +24,20 @@ function flags(call: CallPolicy, category: string, score: number, ownFlag: boole
 
 describe('the policy of one call', () => {
   it('checks both directions and fails closed where nobody said otherwise', () => {
-    expect(effectivePolicy(policy(), null, NO_WISH)).toEqual({ input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' });
+    expect(effectivePolicy(policy(), null, NO_WISH, true)).toEqual({ input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' });
   });
 
-  it.each(['parallel', 'window', 'trail'] as const)('serves %s as gate, stricter than asked', (mode) => {
-    const side = mode === 'parallel' ? 'input' : 'output';
-    expect(effectivePolicy(policy({ input: 'off', output: 'off', [side]: mode }), null, NO_WISH)[side]).toBe('gate');
+  it('serves parallel as gate, stricter than asked', () => {
+    expect(effectivePolicy(policy({ input: 'parallel' }), null, NO_WISH, true).input).toBe('gate');
+  });
+
+  it.each(['window', 'trail'] as const)('judges an answer in one piece whole under %s, and a stream piece by piece', (output) => {
+    expect(effectivePolicy(policy({ output }), null, NO_WISH, true).output).toBe(output);
+    expect(effectivePolicy(policy({ output }), null, NO_WISH, false).output).toBe('gate');
   });
 
   it('is the stricter of campaign and key on each side', () => {
-    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH)).toMatchObject({
+    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH, true)).toMatchObject({
       input: 'observe',
       output: 'gate',
     });
@@ -44,19 +48,23 @@ describe('the policy of one call', () => {
       policy({ thresholds: { violence: 0.6, hate: 0.2 } }),
       policy({ thresholds: { violence: 0.3, hate: 0.9, sexual: 0.5 } }),
       NO_WISH,
+      true,
     );
     expect(call.thresholds).toEqual({ violence: 0.3, hate: 0.2, sexual: 0.5 });
   });
 
   it("keeps the model's own flag in force where only the key named a threshold, or a threshold of 1 would switch the category off", () => {
-    const call = effectivePolicy(policy(), policy({ thresholds: { 'sexual/minors': 1 } }), NO_WISH);
+    const call = effectivePolicy(policy(), policy({ thresholds: { 'sexual/minors': 1 } }), NO_WISH, true);
     expect(flags(call, 'sexual/minors', 0.97, true)).toBe(true);
   });
 
   it('lets a caller ask for more on each side alone', () => {
     const off = policy({ input: 'off', output: 'off' });
-    expect(effectivePolicy(off, null, { input: true, output: false })).toMatchObject({ input: 'gate', output: 'off' });
-    expect(effectivePolicy(off, null, { input: false, output: true })).toMatchObject({ input: 'off', output: 'gate' });
+    expect(effectivePolicy(off, null, { input: true, output: false }, true)).toMatchObject({ input: 'gate', output: 'off' });
+    expect(effectivePolicy(off, null, { input: false, output: true }, true)).toMatchObject({ input: 'off', output: 'window' });
+    expect(effectivePolicy(off, null, { input: false, output: true }, false)).toMatchObject({ input: 'off', output: 'gate' });
+    expect(effectivePolicy(policy({ output: 'trail' }), null, { input: false, output: true }, true).output).toBe('window');
+    expect(effectivePolicy(policy(), null, { input: false, output: true }, true).output).toBe('gate');
   });
 
   it('is never laxer than the campaign, whatever key and caller say', () => {
@@ -68,9 +76,10 @@ describe('the policy of one call', () => {
         fc.constantFrom(...MODERATION_CATEGORIES),
         fc.double({ min: 0, max: 1, noNaN: true }),
         fc.boolean(),
-        (campaign, key, wish, category, score, own) => {
-          const alone = effectivePolicy(campaign, null, NO_WISH);
-          const joined = effectivePolicy(campaign, key, wish);
+        fc.boolean(),
+        (campaign, key, wish, category, score, own, stream) => {
+          const alone = effectivePolicy(campaign, null, NO_WISH, stream);
+          const joined = effectivePolicy(campaign, key, wish, stream);
           expect(strictness[joined.input]).toBeGreaterThanOrEqual(strictness[alone.input]);
           expect(strictness[joined.output]).toBeGreaterThanOrEqual(strictness[alone.output]);
           if (alone.onUnavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
@@ -89,7 +98,7 @@ describe('the policy of one call', () => {
         fc.constantFrom(...MODERATION_CATEGORIES),
         fc.double({ min: 0, max: 1, noNaN: true }),
         (campaign, key, wish, category, score) => {
-          const joined = effectivePolicy(campaign, key, wish);
+          const joined = effectivePolicy(campaign, key, wish, true);
           const threshold = key.thresholds[category];
           if (threshold !== undefined && score >= threshold) expect(flags(joined, category, score, false)).toBe(true);
           if (key.on_unavailable === 'closed') expect(joined.onUnavailable).toBe('closed');
@@ -100,7 +109,7 @@ describe('the policy of one call', () => {
 
   it("leaves the campaign's own policy as it was", () => {
     const campaign = policy({ thresholds: { violence: 0.6 } });
-    effectivePolicy(campaign, policy({ thresholds: { violence: 0.1, hate: 0.1 } }), NO_WISH);
+    effectivePolicy(campaign, policy({ thresholds: { violence: 0.1, hate: 0.1 } }), NO_WISH, true);
     expect(campaign.thresholds).toEqual({ violence: 0.6 });
   });
 });

@@ -28,8 +28,8 @@ const strikesSchema = z.strictObject({
 });
 
 /**
- * A campaign's moderation policy. `parallel`, `window` and `trail` are served as `gate` until their own release:
- * stricter than asked, never laxer.
+ * A campaign's moderation policy. `parallel` is served as `gate` until its own release: stricter than asked, never laxer.
+ * `window` and `trail` are ways to stream; an answer in one piece is judged whole before it is shown under both.
  */
 export const moderationPolicySchema = z.strictObject({
   input: z.enum(['gate', 'parallel', 'observe', 'off']).default('gate'),
@@ -45,10 +45,7 @@ export type ModerationPolicy = z.infer<typeof moderationPolicySchema>;
 /** What of a policy is not served to the letter yet, in words for whoever sets it. */
 export function policyWarnings(policy: ModerationPolicy): string[] {
   const warnings: string[] = [];
-  for (const direction of ['input', 'output'] as const) {
-    const mode = policy[direction];
-    if (served(mode) !== mode) warnings.push(`moderation.${direction}: '${mode}' is served as 'gate', the stricter mode, until its own release`);
-  }
+  if (policy.input === 'parallel') warnings.push("moderation.input: 'parallel' is served as 'gate', the stricter mode, until its own release");
   if (policy.strikes) warnings.push('moderation.strikes: strikes are counted and shown; suspending a key for them is up to you until their own release');
   return warnings;
 }
@@ -59,38 +56,37 @@ export interface ModerationWish {
   output: boolean;
 }
 
-export type EffectiveMode = 'gate' | 'observe' | 'off';
+export type InputMode = 'gate' | 'observe' | 'off';
+export type OutputMode = ModerationPolicy['output'];
 
-const STRICTNESS: Record<EffectiveMode, number> = { off: 0, observe: 1, gate: 2 };
+const STRICTNESS: Record<OutputMode, number> = { off: 0, observe: 1, trail: 2, window: 3, gate: 4 };
 
-function served(mode: ModerationPolicy['input'] | ModerationPolicy['output']): EffectiveMode {
-  return mode === 'off' || mode === 'observe' ? mode : 'gate';
-}
+const servedInput = (mode: ModerationPolicy['input']): InputMode => (mode === 'parallel' ? 'gate' : mode);
 
-function stricter(a: EffectiveMode, b: EffectiveMode): EffectiveMode {
+function stricter<T extends OutputMode>(a: T, b: T): T {
   return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
 }
 
 /** The policy that one call is served under. */
 export interface CallPolicy {
-  input: EffectiveMode;
-  output: EffectiveMode;
+  input: InputMode;
+  output: OutputMode;
   thresholds: Partial<Record<string, number>>;
   /** Categories where the model's own flag counts beside the threshold: those that the key named and the campaign did not. */
   flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
 }
 
-/** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one. */
-export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolicy | null, wish: ModerationWish): CallPolicy {
-  let input = served(campaign.input);
-  let output = served(campaign.output);
+/** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one, for a stream or for an answer in one piece. */
+export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolicy | null, wish: ModerationWish, stream: boolean): CallPolicy {
+  let input = servedInput(campaign.input);
+  let output = campaign.output;
   const thresholds: Partial<Record<string, number>> = { ...campaign.thresholds };
   const flagsToo: string[] = [];
   let onUnavailable = campaign.on_unavailable;
   if (key) {
-    input = stricter(input, served(key.input));
-    output = stricter(output, served(key.output));
+    input = stricter(input, servedInput(key.input));
+    output = stricter(output, key.output);
     for (const [category, threshold] of Object.entries(key.thresholds)) {
       thresholds[category] = Math.min(threshold, thresholds[category] ?? 1);
       // A threshold replaces the model's own flag, so a high one would loosen what the campaign left to the flag.
@@ -98,9 +94,12 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     }
     if (key.on_unavailable === 'closed') onUnavailable = 'closed';
   }
+  // Who asks for moderation wants to see nothing that was not judged, and may have a stream all the same.
+  if (wish.output) output = stricter(output, 'window');
+  if (!stream && (output === 'window' || output === 'trail')) output = 'gate';
   return {
     input: wish.input ? 'gate' : input,
-    output: wish.output ? 'gate' : output,
+    output,
     thresholds,
     ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,

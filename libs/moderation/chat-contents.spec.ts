@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { chatInputContents, chatOutputContents, StreamTexts } from './chat-contents.js';
+import { chatInputContents, chatOutputContents, chunkTexts, StreamTexts } from './chat-contents.js';
 
 const texts = (contents: ReturnType<typeof chatInputContents>): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
@@ -54,11 +54,12 @@ describe('what of a chat is judged', () => {
 
   it('joins the pieces of a stream, choice by choice and call by call', () => {
     const stream = new StreamTexts();
-    stream.add({ choices: [{ index: 0, delta: { role: 'assistant', content: 'MA' } }] });
-    stream.add({ choices: [{ index: 1, delta: { content: 'other' } }] });
-    stream.add({ choices: [{ index: 0, delta: { content: 'RK' } }] });
-    stream.add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } }] });
-    stream.add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, function: { arguments: '"b"}' } }] } }] });
+    const add = (chunk: Record<string, unknown>): void => stream.add(chunkTexts(chunk));
+    add({ choices: [{ index: 0, delta: { role: 'assistant', content: 'MA' } }] });
+    add({ choices: [{ index: 1, delta: { content: 'other' } }] });
+    add({ choices: [{ index: 0, delta: { content: 'RK' } }] });
+    add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } }] });
+    add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, function: { arguments: '"b"}' } }] } }] });
     expect(stream.texts()).toEqual(['MARK', 'other', 'f', '{"a":"b"}']);
   });
 });

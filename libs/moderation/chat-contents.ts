@@ -33,15 +33,46 @@ export function chatOutputContents(completion: Record<string, Json>): Content[] 
   return contents;
 }
 
+/** What one frame of a stream adds to the text of one field of one choice. */
+export interface FrameText {
+  /** Which field of which choice. */
+  path: string;
+  text: string;
+}
+
+/** What a chunk of a stream adds, field by field. */
+export function chunkTexts(chunk: Record<string, Json>): FrameText[] {
+  const texts: FrameText[] = [];
+  for (const choice of Array.isArray(chunk.choices) ? (chunk.choices as Json[]) : []) {
+    if (typeof choice !== 'object' || choice === null) continue;
+    const { index, delta } = choice as Record<string, Json>;
+    walk(delta, typeof index === 'number' ? String(index) : '0', texts);
+  }
+  return texts;
+}
+
+function walk(value: Json, path: string, texts: FrameText[]): void {
+  if (typeof value === 'string') {
+    if (value !== '') texts.push({ path, text: value });
+  } else if (Array.isArray(value)) {
+    value.forEach((item: Json, position) => {
+      const index = typeof item === 'object' && item !== null ? (item as Record<string, Json>).index : undefined;
+      walk(item, `${path}.${typeof index === 'number' ? index : position}`, texts);
+    });
+  } else if (typeof value === 'object' && value !== null) {
+    for (const [name, inner] of Object.entries(value)) if (!isMark(name, inner) && name !== 'index' && name !== 'id') walk(inner, `${path}.${name}`, texts);
+  }
+}
+
 /** Joins the deltas of a stream into the texts that they add up to, one for each field of each choice. */
 export class StreamTexts {
   private readonly parts = new Map<string, string[]>();
 
-  add(chunk: Record<string, Json>): void {
-    for (const choice of Array.isArray(chunk.choices) ? (chunk.choices as Json[]) : []) {
-      if (typeof choice !== 'object' || choice === null) continue;
-      const { index, delta } = choice as Record<string, Json>;
-      this.walk(delta, typeof index === 'number' ? String(index) : '0');
+  add(added: readonly FrameText[]): void {
+    for (const { path, text } of added) {
+      const parts = this.parts.get(path);
+      if (parts) parts.push(text);
+      else this.parts.set(path, [text]);
     }
   }
 
@@ -55,21 +86,6 @@ export class StreamTexts {
 
   contents(): Content[] {
     return this.texts().map((text) => ({ kind: 'text', text }));
-  }
-
-  private walk(value: Json, path: string): void {
-    if (typeof value === 'string') {
-      const parts = this.parts.get(path);
-      if (parts) parts.push(value);
-      else if (value !== '') this.parts.set(path, [value]);
-    } else if (Array.isArray(value)) {
-      value.forEach((item: Json, position) => {
-        const index = typeof item === 'object' && item !== null ? (item as Record<string, Json>).index : undefined;
-        this.walk(item, `${path}.${typeof index === 'number' ? index : position}`);
-      });
-    } else if (typeof value === 'object' && value !== null) {
-      for (const [name, inner] of Object.entries(value)) if (!isMark(name, inner) && name !== 'index' && name !== 'id') this.walk(inner, `${path}.${name}`);
-    }
   }
 }
 

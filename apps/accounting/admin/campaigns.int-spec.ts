@@ -69,8 +69,8 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it('warns of a mode that is served as a stricter one', async () => {
-    const { warnings } = await accounting.createCampaign('modes', { moderation: { output: 'window', strikes: { suspend_after: 5 } } });
-    expect(warnings).toEqual([expect.stringContaining("'window'"), expect.stringContaining('strikes')]);
+    const { warnings } = await accounting.createCampaign('modes', { moderation: { input: 'parallel', strikes: { suspend_after: 5 } } });
+    expect(warnings).toEqual([expect.stringContaining("'parallel'"), expect.stringContaining('strikes')]);
   });
 
   it('refuses a slug that is taken, with 409', async () => {

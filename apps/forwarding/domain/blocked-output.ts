@@ -12,8 +12,11 @@ export function blockedCompletion(completion: Record<string, unknown>): Record<s
   };
 }
 
-/** The same for a stream: a first and a closing chunk for each choice, built on the stream's first chunk for its id and model. */
-export function blockedStream(first: Record<string, unknown>, choices: number, usage: Record<string, unknown> | null): string {
+/**
+ * The same for a stream: a first and a closing chunk for each choice, built on the stream's first chunk for its id and model.
+ * Where something of it was shown, only the closing ones.
+ */
+export function blockedStream(first: Record<string, unknown>, choices: number, usage: Record<string, unknown> | null, begun = false): string {
   const { id, created, model } = first;
   const head = { id, object: 'chat.completion.chunk', created, model };
   const asked = usage ? { usage: null } : {};
@@ -24,7 +27,7 @@ export function blockedStream(first: Record<string, unknown>, choices: number, u
   });
   const indices = Array.from({ length: choices }, (_, index) => index);
   const chunks = [
-    ...indices.map((index) => chunk(index, { role: 'assistant', content: '' }, null)),
+    ...(begun ? [] : indices.map((index) => chunk(index, { role: 'assistant', content: '' }, null))),
     ...indices.map((index) => chunk(index, {}, 'content_filter')),
   ];
   if (usage) chunks.push({ ...head, choices: [], usage });

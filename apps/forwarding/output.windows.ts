@@ -1,0 +1,110 @@
+import type { Content, FrameText } from '#libs/moderation/chat-contents.js';
+import { PieceCutter, type Piece } from '#libs/moderation/piece-cutter.js';
+import type { OutputVerdict } from './output.gate.js';
+
+/** A verdict that ends the stream. */
+export type Stop = Extract<OutputVerdict, { word: 'blocked' | 'unavailable' }>;
+
+export interface WindowsOptions {
+  /** `window`: each piece is shown after its verdict. `trail`: at once, and never far ahead of the verdicts. */
+  mode: 'window' | 'trail';
+  judge: (contents: readonly Content[]) => Promise<OutputVerdict>;
+  show: (frame: string) => void;
+  /** Told at once, while the upstream may be silent. */
+  onStop: () => void;
+}
+
+/** Characters that may be shown before their verdict (`trail`). */
+const AHEAD_CHARACTERS = 1_000;
+/** Text that waits for verdicts; beyond it the upstream is not read any further. */
+const WAITING_CHARACTERS = 65_536;
+
+/**
+ * Judges a stream piece by piece while it comes. One piece is under judgement at a time; what arrives meanwhile makes the
+ * next one, so that a slow endpoint costs larger pieces, not more waiting. Nothing is shown out of order, and nothing after
+ * a verdict that stops the stream.
+ */
+export class OutputWindows {
+  private readonly cutter = new PieceCutter();
+  private judging: Promise<void> | null = null;
+  private failure: Error | null = null;
+  /** Of `trail`: frames that would be too far ahead, and the characters that were shown and judged. */
+  private held: { frame: string; characters: number }[] = [];
+  private shown = 0;
+  private judged = 0;
+  private unchecked = false;
+  /** What ended the stream. */
+  stopped: Stop | null = null;
+
+  constructor(private readonly options: WindowsOptions) {}
+
+  /** What became of all that was shown. */
+  get word(): 'pass' | 'unchecked' {
+    return this.unchecked ? 'unchecked' : 'pass';
+  }
+
+  /** Resolves when there is room for more. @throws what kept a verdict, or the visitor, from being reached */
+  async add(frame: string, texts: readonly FrameText[]): Promise<void> {
+    if (this.stopped) return;
+    this.cutter.add(frame, texts);
+    if (this.options.mode === 'trail') {
+      this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0) });
+      this.showAhead();
+    }
+    this.pump(false);
+    while (this.cutter.characters > WAITING_CHARACTERS && this.judging) await this.judging;
+    if (this.failure) throw this.failure;
+  }
+
+  /** Resolves when everything has its verdict, or one stopped the stream. */
+  async finish(): Promise<void> {
+    for (this.pump(true); this.judging; this.pump(true)) await this.judging;
+    if (this.failure) throw this.failure;
+  }
+
+  private pump(rest: boolean): void {
+    while (!this.judging && !this.stopped && !this.failure) {
+      const piece = this.cutter.take(rest);
+      if (!piece) return;
+      if (piece.contents.length === 0) this.release(piece);
+      else this.judging = this.judge(piece);
+    }
+  }
+
+  private async judge(piece: Piece): Promise<void> {
+    try {
+      const verdict = await this.options.judge(piece.contents);
+      if (verdict.word === 'blocked' || verdict.word === 'unavailable') {
+        this.stopped = verdict;
+        this.options.onStop();
+        return;
+      }
+      this.unchecked ||= verdict.word === 'unchecked';
+      this.release(piece);
+    } catch (error) {
+      this.failure = error instanceof Error ? error : new Error(String(error));
+    } finally {
+      this.judging = null;
+    }
+    this.pump(false);
+  }
+
+  private release({ frames, characters }: Piece): void {
+    if (this.options.mode === 'window') {
+      for (const frame of frames) this.options.show(frame);
+      return;
+    }
+    this.judged += characters;
+    this.showAhead();
+  }
+
+  private showAhead(): void {
+    while (this.held.length > 0 && !this.stopped) {
+      const { frame, characters } = this.held[0]!;
+      if (this.shown + characters - this.judged > AHEAD_CHARACTERS) return;
+      this.held.shift();
+      this.shown += characters;
+      this.options.show(frame);
+    }
+  }
+}
