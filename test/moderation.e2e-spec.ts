@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import OpenAI from 'openai';
+import { redisKeys } from '#libs/redis/keys.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
@@ -19,7 +21,13 @@ describe('moderation', () => {
     daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '1500' } });
   }, 60_000);
   afterAll(() => daypass?.stop());
-  beforeEach(() => daypass.rehearsal.reset());
+  beforeEach(async () => {
+    daypass.rehearsal.reset();
+    // What one test had judged is not known to the next.
+    const redis = new Redis(daypass.redisUrl);
+    for (const bucket of await redis.keys(redisKeys.verdicts('*'))) await redis.del(bucket);
+    redis.disconnect();
+  });
 
   it.each([
     ['whole', false],
@@ -162,6 +170,30 @@ describe('moderation', () => {
     const generated = BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500);
     expect(calls[0]!.paid).toBeGreaterThanOrEqual(generated);
     expect(calls[0]!.paid).toBe(BigInt(usage!.prompt_tokens * 750 + usage!.completion_tokens * 4_500));
+  });
+
+  it.each(['gate', 'window'])('of a conversation costs its new turn only (%s): what was said, and what was answered, is known', async (output) => {
+    const client = await clientWith({ output });
+    const messages = say(`first question (${output})`);
+    const asked = (): string[] => daypass.rehearsal.moderationCalls().flatMap(({ body }) => body.input as string[]);
+    for (let turn = 1; turn <= 3; turn++) {
+      daypass.rehearsal.reset();
+      daypass.rehearsal.onChat = () => ({ content: `Answer ${turn} (${output}). It has two sentences.` });
+      let answer = '';
+      for await (const chunk of await client.chat.completions.create({ model, messages, stream: true })) answer += chunk.choices[0]?.delta.content ?? '';
+      // Verdicts are kept behind the answer's back.
+      await sleep(100);
+      expect(asked().filter((text) => text.includes('question'))).toEqual([messages.at(-1)!.content]);
+      for (let former = 1; former < turn; former++) expect(asked().join()).not.toContain(`Answer ${former}`);
+      messages.push({ role: 'assistant', content: answer }, ...say(`question after ${turn} (${output})`));
+    }
+    // A flagged text stays so, known or not.
+    for (let time = 0; time < 2; time++) {
+      daypass.rehearsal.reset();
+      expect(await errorOf(client.chat.completions.create({ model, messages: [...messages, ...say(FLAG)] }))).toMatchObject({ code: 'moderation_blocked' });
+      await sleep(100);
+      expect(asked()).toEqual(time === 0 ? expect.arrayContaining([FLAG]) : []);
+    }
   });
 
   it('stops at a hit although the upstream has fallen silent', async () => {

@@ -5,6 +5,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { chatOutputContents, chunkTexts, type Content } from '#libs/moderation/chat-contents.js';
+import type { ModerationResult } from '#libs/moderation/verdict.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { countOutput, type Progress } from './answer.progress.js';
@@ -61,11 +62,12 @@ export class AnswerRelay {
       shown?.frames(text);
       if (!shown || ticket.keepAnswer) kept.push(text);
     };
+    const results: ModerationResult[] = [];
     const windows =
       output === 'window' || output === 'trail'
         ? new OutputWindows({
             mode: output,
-            judge: (contents) => this.gate.judge(ticket, contents),
+            judge: (contents) => this.gate.judge(ticket, contents, results),
             show,
             onStop: () => controller.abort(new OutputStopped('the output was stopped')),
           })
@@ -99,6 +101,7 @@ export class AnswerRelay {
     }
     const told = settle(ticket, { usage, serviceTier, model: asText(first?.model) });
     if (windows) this.gate.record(ticket, windows.stopped?.word ?? windows.word);
+    if (windows?.word === 'pass' && !windows.stopped) this.gate.remember(progress.texts.contents(), results);
     if (shown && windows?.stopped) return this.stopped(ticket, queueMs, progress, shown, windows.stopped, first, told, kept);
     const settlement = told ?? settleCut(ticket, await progress.seenTokens(), 0);
     if (shown && output !== 'gate') {

@@ -5,6 +5,7 @@ import type { Content } from '#libs/moderation/chat-contents.js';
 import { check } from '#libs/moderation/check.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
+import type { ModerationResult } from '#libs/moderation/verdict.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 
@@ -25,9 +26,10 @@ export class OutputGate {
     return verdict;
   }
 
-  /** For a piece of an answer; what became of the whole is recorded once. */
-  async judge(ticket: Ticket, contents: readonly Content[]): Promise<OutputVerdict> {
-    const finding = await check(this.moderator, contents, ticket.policy);
+  /** For a part of an answer; what became of the whole is recorded once. `results` takes what the endpoint said. */
+  async judge(ticket: Ticket, contents: readonly Content[], results?: ModerationResult[]): Promise<OutputVerdict> {
+    const finding = await check(this.moderator, contents, ticket.policy, results !== undefined);
+    if (finding.outcome === 'judged') results?.push(...finding.results);
     if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the output');
     const word =
       finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
@@ -42,6 +44,11 @@ export class OutputGate {
       },
     );
     return { word, error };
+  }
+
+  /** An answer whose every part was judged comes back with the visitor's next turn. */
+  remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
+    this.moderator.remember(contents, results);
   }
 
   /** Judges an answer that was shown already. Never fails the call. */

@@ -66,7 +66,7 @@ export interface DaypassConfig {
   databaseUrl: string;
   adminToken: string;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
-  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer; idempotencyPepper: Buffer };
+  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer; idempotencyPepper: Buffer; verdictPepper: Buffer };
   visitors: { host: string; port: number };
   admin: { host: string; port: number };
   ops: { host: string; port: number };
@@ -142,6 +142,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       contentKey: derive(env.DAYPASS_SECRET, 'content-key'),
       safetyPepper: derive(env.DAYPASS_SECRET, 'safety-pepper'),
       idempotencyPepper: derive(env.DAYPASS_SECRET, 'idempotency-pepper'),
+      verdictPepper: derive(env.DAYPASS_SECRET, 'verdict-pepper'),
     },
     visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },

@@ -4,6 +4,7 @@ import { Counter, Histogram, type Registry } from 'prom-client';
 export class ModerationMetrics {
   private readonly verdicts: Counter<'direction' | 'decision'>;
   private readonly seconds: Histogram<'outcome'>;
+  private readonly judged: Counter<'verdict'>;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -13,6 +14,12 @@ export class ModerationMetrics {
       labelNames: ['direction', 'decision'],
       registers,
     });
+    this.judged = new Counter({
+      name: 'daypass_moderation_texts_total',
+      help: 'Texts that needed a verdict: known from before, or asked of the endpoint',
+      labelNames: ['verdict'],
+      registers,
+    });
     this.seconds = new Histogram({
       name: 'daypass_moderation_call_seconds',
       help: 'Length of one call to the moderation endpoint, waiting for its lane included',
@@ -20,6 +27,12 @@ export class ModerationMetrics {
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10],
       registers,
     });
+  }
+
+  /** How many of the texts were judged before. */
+  texts(known: number, texts: number): void {
+    this.judged.inc({ verdict: 'known' }, known);
+    this.judged.inc({ verdict: 'asked' }, texts - known);
   }
 
   verdict(direction: 'input' | 'output', decision: string): void {

@@ -3,6 +3,7 @@ import OpenAI, { APIError } from 'openai';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 import type { Content } from './chat-contents.js';
+import { mergedResult, type VerdictCache } from './verdict-cache.js';
 import type { ModerationResult } from './verdict.js';
 
 /** No verdict could be had in time; what happens then is the policy's to say. */
@@ -21,10 +22,14 @@ export interface ModeratorOptions {
   client: OpenAI;
   model: string;
   pacer: LanePacer;
+  /** What was judged before, by any process. */
+  cache: VerdictCache;
   /** How long one verdict may take in all, waiting and retries included. */
   timeoutMs: number;
   /** Told of every call's length in seconds and its end. */
   observe: (seconds: number, outcome: 'ok' | 'error') => void;
+  /** Told how many of some texts were judged before. */
+  observeCache: (known: number, texts: number) => void;
 }
 
 /** The largest batch is undocumented; up to 32 are known to be taken. */
@@ -56,16 +61,18 @@ export class Moderator {
   }
 
   /**
-   * One result for each piece of each content, in no particular order.
+   * One result for each piece of each content, in no particular order. `passing` contents never come again, so they are
+   * neither looked up nor remembered.
    * @throws ModerationUnavailableError
    */
-  async judge(contents: readonly Content[]): Promise<ModerationResult[]> {
+  async judge(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
     if (this.waiting > WAITING_MAX) throw new ModerationUnavailableError('too much is waiting for a verdict');
-    const asked = contents.flatMap((content) =>
-      content.kind === 'text'
-        ? piecesOf(content.text).map((piece) => this.texts.add(piece))
-        : [this.ask([{ type: 'image_url', image_url: { url: content.url } }], 1, IMAGE_TOKENS).then((results) => results[0]!)],
-    );
+    const pieces = contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
+    const images = contents.flatMap((content) => (content.kind === 'image' ? [content.url] : []));
+    const asked = [
+      ...(passing ? pieces.map((piece) => this.texts.add(piece)) : await this.knownOrAsked(pieces)),
+      ...images.map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
+    ];
     this.waiting += asked.length;
     try {
       return (await Promise.all(asked)).map((result) => {
@@ -75,6 +82,31 @@ export class Moderator {
     } finally {
       this.waiting -= asked.length;
     }
+  }
+
+  /** The verdict on texts that were judged in other parts: it is theirs together. */
+  remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
+    const merged = mergedResult(results);
+    const pieces = contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
+    this.options.cache.keep(
+      this.options.model,
+      pieces,
+      pieces.map(() => merged),
+    );
+  }
+
+  private async knownOrAsked(pieces: readonly string[]): Promise<Promise<ModerationResult | ModerationUnavailableError>[]> {
+    const { cache, model, observeCache } = this.options;
+    const known = await cache.find(model, pieces);
+    observeCache(known.filter((result) => result !== undefined).length, pieces.length);
+    return pieces.map((piece, index) => this.askUnlessKnown(piece, known[index]));
+  }
+
+  private async askUnlessKnown(piece: string, known: ModerationResult | undefined): Promise<ModerationResult | ModerationUnavailableError> {
+    if (known) return known;
+    const result = await this.texts.add(piece);
+    if (!(result instanceof Error)) this.options.cache.keep(this.options.model, [piece], [result]);
+    return result;
   }
 
   /** A text that the endpoint refuses must not fail the calls of others that share its batch, so a refused batch is asked one by one. */

@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
+import { VerdictCache } from '#libs/moderation/verdict-cache.js';
 import { LanePacer } from '#libs/pacing/lane-pacer.js';
 import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
 import { CONFIG, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
@@ -31,8 +32,10 @@ export const upstreamProviders = [
         client,
         model: config.moderationModel,
         pacer: new LanePacer(redis, MODERATION_LANE, lanes.limitsOf(MODERATION_LANE)),
+        cache: new VerdictCache(redis, { pepper: config.secrets.verdictPepper }),
         timeoutMs: config.limits.moderationTimeoutMs,
         observe: (seconds, outcome) => metrics.call(seconds, outcome),
+        observeCache: (known, texts) => metrics.texts(known, texts),
       }),
     inject: [CONFIG, MONEY_REDIS, LaneTable, OpenAI, ModerationMetrics],
   },

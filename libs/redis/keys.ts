@@ -23,6 +23,8 @@ export const redisKeys = {
   hold: (requestId: string) => `${TAG}:hold:${requestId}`,
   /** What became of the call that a key's holder gave this name; the name is hashed, because it is the holder's own text. */
   idempotency: (keyId: string, nameHash: string) => `${TAG}:idempotency:${keyId}:${nameHash}`,
+  /** Verdicts on texts, by the hash of each. */
+  verdicts: (bucket: string) => `${TAG}:verdicts:${bucket}`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   keyWindow: (keyId: string) => `${TAG}:window:key:${keyId}`,

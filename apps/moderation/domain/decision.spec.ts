@@ -5,11 +5,11 @@ const policy = { input: 'gate', output: 'gate', thresholds: {}, onUnavailable: '
 
 describe('what becomes of a judged input', () => {
   it('passes when nothing is flagged', () => {
-    expect(decide({ outcome: 'judged', judgement: { flagged: false, categories: [], scores: {} } }, policy)).toEqual({ pass: true, word: 'pass' });
+    expect(decide({ outcome: 'judged', judgement: { flagged: false, categories: [], scores: {} }, results: [] }, policy)).toEqual({ pass: true, word: 'pass' });
   });
 
   it('is refused with its categories, and counts as a strike, when it is flagged', () => {
-    const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'], scores: {} } }, policy);
+    const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'], scores: {} }, results: [] }, policy);
     expect(decision).toMatchObject({
       pass: false,
       strike: true,

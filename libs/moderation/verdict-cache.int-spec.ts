@@ -1,0 +1,101 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
+import { startTestRedis } from '#libs/testing/stores.js';
+import { mergedResult, VerdictCache, type VerdictCacheOptions } from './verdict-cache.js';
+import type { ModerationResult } from './verdict.js';
+
+const MODEL = 'omni';
+const BUCKET_MS = 60_000;
+
+function result(score: number, changes: Partial<ModerationResult> = {}): ModerationResult {
+  return {
+    flagged: false,
+    categories: {},
+    category_scores: Object.fromEntries(MODERATION_CATEGORIES.map((name, index) => [name, score / (index + 1)])),
+    ...changes,
+  };
+}
+
+describe('the verdict cache', () => {
+  let stores: Awaited<ReturnType<typeof startTestRedis>>;
+  let redis: Redis;
+  let nowMs: number;
+  const cacheWith = (options: Partial<VerdictCacheOptions> = {}): VerdictCache =>
+    new VerdictCache(redis, { pepper: Buffer.from('pepper'), bucketMs: BUCKET_MS, nowMs: () => nowMs, ...options });
+  /** Keeping is not waited for. */
+  const keep = async (cache: VerdictCache, texts: string[], results: ModerationResult[]): Promise<void> => {
+    cache.keep(MODEL, texts, results);
+    await sleep(20);
+  };
+
+  beforeAll(async () => {
+    stores = await startTestRedis();
+    redis = new Redis(stores.redisUrl);
+  });
+  afterAll(async () => {
+    redis.disconnect();
+    await stores.stop();
+  });
+  beforeEach(async () => {
+    await redis.flushall();
+    nowMs = 1_000_000_000_000;
+  });
+
+  it('gives back the whole answer of the endpoint, for the same text under the same model alone', async () => {
+    const cache = cacheWith();
+    const flagged = result(0.5, {
+      flagged: true,
+      categories: { violence: true },
+      category_scores: { ...result(0.123456789).category_scores, 'new/one': 0.25 },
+    });
+    await keep(cache, ['fine', 'bad'], [result(1e-7), flagged]);
+    expect(await cache.find(MODEL, ['bad', 'unknown', 'fine'])).toEqual([flagged, undefined, result(1e-7)]);
+    expect(await cache.find('another', ['bad'])).toEqual([undefined]);
+    expect(await cacheWith({ pepper: Buffer.from('other') }).find(MODEL, ['bad'])).toEqual([undefined]);
+  });
+
+  it('tells nothing of the texts to who reads Redis', async () => {
+    await keep(cacheWith(), ['my secret'], [result(0.1)]);
+    for (const key of await redis.keys('*')) expect(JSON.stringify(await redis.hgetall(key))).not.toContain('secret');
+  });
+
+  it('forgets in time, and later what is asked for again', async () => {
+    const cache = cacheWith();
+    await keep(cache, ['once', 'again'], [result(0.1), result(0.2)]);
+    nowMs += BUCKET_MS;
+    expect(await cache.find(MODEL, ['again'])).toEqual([result(0.2)]);
+    await sleep(20);
+    nowMs += BUCKET_MS;
+    expect(await cache.find(MODEL, ['once', 'again'])).toEqual([undefined, result(0.2)]);
+    for (const key of await redis.keys('*')) expect(await redis.pttl(key)).toBeGreaterThan(0);
+  });
+
+  it('takes no more than it has room for', async () => {
+    const cache = cacheWith({ mostVerdicts: 3 });
+    await keep(cache, ['a', 'b'], [result(0.1), result(0.1)]);
+    await keep(cache, ['c', 'd'], [result(0.1), result(0.1)]);
+    expect((await cache.find(MODEL, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([true, true, true, false]);
+  });
+
+  it('knows nothing where Redis does not answer', async () => {
+    const gone = new Redis(stores.redisUrl, { lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
+    gone.on('error', () => undefined);
+    const cache = new VerdictCache(gone, { pepper: Buffer.from('pepper') });
+    expect(await cache.find(MODEL, ['a'])).toEqual([undefined]);
+    cache.keep(MODEL, ['a'], [result(0.1)]);
+    await sleep(20);
+    gone.disconnect();
+  });
+});
+
+describe('verdicts on parts', () => {
+  it('together are no laxer than any of them', () => {
+    const merged = mergedResult([
+      { flagged: false, categories: { hate: false }, category_scores: { hate: 0.4, violence: null } },
+      { flagged: true, categories: { hate: false, violence: true }, category_scores: { hate: 0.1, violence: 0.9 } },
+    ]);
+    expect(merged).toEqual({ flagged: true, categories: { hate: false, violence: true }, category_scores: { hate: 0.4, violence: 0.9 } });
+  });
+});
