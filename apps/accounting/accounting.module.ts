@@ -29,11 +29,13 @@ import { KeyService } from './key.service.js';
 import { KeySettler } from './key.settler.js';
 import { LedgerRepository } from './ledger.repository.js';
 import { LedgerVerifier } from './ledger.verifier.js';
+import { NoticeSender } from './notice.sender.js';
 import { PartitionKeeper } from './partition.keeper.js';
 import { PendingProjections } from './pending.projections.js';
 import { ReconcileRepository } from './reconcile/reconcile.repository.js';
 import { Reconciler } from './reconcile/reconciler.js';
 import { RedisRebuild } from './redis.rebuild.js';
+import { StrikeRepository } from './strike.repository.js';
 import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 
@@ -73,11 +75,13 @@ export class AccountingModule {
         KeySettler,
         LedgerRepository,
         LedgerVerifier,
+        NoticeSender,
         PartitionKeeper,
         PendingProjections,
         ReconcileRepository,
         Reconciler,
         RedisRebuild,
+        StrikeRepository,
         UnitOfWork,
         UsageReader,
       ],

@@ -12,6 +12,7 @@ import { MonthPartitions1763942400000, SERVICE_ROLE } from './migrations/1763942
 import { Statements1763942400001 } from './migrations/1763942400001-statements.migration.js';
 import { AdminWrites1763942400010 } from './migrations/1763942400010-admin-writes.migration.js';
 import { Reconciliation1763942400020 } from './migrations/1763942400020-reconciliation.migration.js';
+import { Strikes1763942400030 } from './migrations/1763942400030-strikes.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -31,6 +32,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Statements1763942400001,
       AdminWrites1763942400010,
       Reconciliation1763942400020,
+      Strikes1763942400030,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -5,13 +5,16 @@ import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.j
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { AccountingMetrics } from './accounting.metrics.js';
+import { strikeOf, type Strike } from './domain/strike.js';
 import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from './domain/transfer.js';
 import { isBefore, type JournalEntry } from './journal.stream.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
+import { StrikeRepository } from './strike.repository.js';
 
 interface Batch {
   transfers: Transfer[];
   attempts: Attempt[];
+  strikes: Strike[];
   rejected: RejectedEntry[];
   /** The newest of the entries' ids. */
   head: string;
@@ -24,16 +27,18 @@ export class JournalBooker {
     @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly ledger: LedgerRepository,
+    private readonly strikes: StrikeRepository,
     private readonly metrics: AccountingMetrics,
   ) {}
 
   /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
   async book(entries: readonly JournalEntry[]): Promise<void> {
-    const batch: Batch = { transfers: [], attempts: [], rejected: [], head: newestOf(entries) };
+    const batch: Batch = { transfers: [], attempts: [], strikes: [], rejected: [], head: newestOf(entries) };
     for (const entry of entries) {
       const read = readEntry(entry);
       if ('reason' in read) batch.rejected.push(read);
       else if ('entries' in read) batch.transfers.push(read);
+      else if ('step' in read) batch.strikes.push(read);
       else batch.attempts.push(read);
     }
     try {
@@ -46,15 +51,16 @@ export class JournalBooker {
         return;
       }
       const { id, fields } = entries[0]!;
-      await this.commit({ transfers: [], attempts: [], rejected: [{ journalId: id, raw: fields, reason: error.message }], head: id });
+      await this.commit({ transfers: [], attempts: [], strikes: [], rejected: [{ journalId: id, raw: fields, reason: error.message }], head: id });
     }
   }
 
-  private async commit({ transfers, attempts, rejected, head }: Batch): Promise<void> {
+  private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
     const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
     const booked = await this.source.transaction(async (manager) => {
       await this.ledger.reject(manager, rejected);
       await this.ledger.bookAttempts(manager, attempts);
+      await this.strikes.book(manager, strikes);
       const ids = await this.ledger.book(manager, transfers);
       await this.ledger.markDrained(manager, head, new Date(newestAt));
       return ids;
@@ -70,14 +76,19 @@ function isAttempt(event: JournalEvent): event is JournalEvent & { kind: Attempt
   return event.kind === 'dispatch' || event.kind === 'defer';
 }
 
+function isStrike(event: JournalEvent): event is JournalEvent & { kind: 'strike' } {
+  return event.kind === 'strike';
+}
+
 function newestOf(entries: readonly JournalEntry[]): string {
   return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
 }
 
-function readEntry({ id, fields }: JournalEntry): Transfer | Attempt | RejectedEntry {
+function readEntry({ id, fields }: JournalEntry): Transfer | Attempt | Strike | RejectedEntry {
   const event = journalEventSchema.safeParse(fields);
   if (!event.success) return { journalId: id, raw: fields, reason: event.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') };
   try {
+    if (isStrike(event.data)) return strikeOf(event.data);
     return isAttempt(event.data) ? attemptOf(event.data) : transferOf(event.data as MoneyEvent, id);
   } catch (error) {
     return { journalId: id, raw: fields, reason: error instanceof Error ? error.message : String(error) };

@@ -76,7 +76,8 @@ export class KeyService {
         if (status !== 'revoked') refuseRevoked(current);
         const change = { status, statusNote: note ?? (current.status === status ? current.statusNote : null) };
         // At once, whatever the clocks say: its unspent budget goes back.
-        return { change: status === 'revoked' && current.status !== 'revoked' ? { ...change, settleAt: new Date(0) } : change };
+        if (status === 'revoked' && current.status !== 'revoked') return { change: { ...change, settleAt: new Date(0) } };
+        return { change: status === 'active' ? { ...change, strikesSince: new Date() } : change };
       },
     );
     return this.reader.showOne(key);
@@ -113,6 +114,7 @@ export class KeyService {
       ...terms,
       returnedNano: 0n,
       closedAt: null,
+      strikesSince: null,
       settleAt: terms.expiresAt,
       version: 1,
       projectedVersion: 0,

@@ -30,6 +30,7 @@ describe('migrations', () => {
       'Statements1763942400001',
       'AdminWrites1763942400010',
       'Reconciliation1763942400020',
+      'Strikes1763942400030',
     ]);
   });
 

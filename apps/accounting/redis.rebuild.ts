@@ -3,6 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DataSource } from 'typeorm';
+import { STRIKES_MAX } from '#libs/contracts/policy.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
@@ -17,9 +18,12 @@ import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { isDrainedTo, journalHead, raiseJournalTo } from './journal.stream.js';
 import { LedgerRepository } from './ledger.repository.js';
+import { StrikeRepository } from './strike.repository.js';
 
 /** As long as the scripts keep it (common.include.lua). */
 const DAY_LIFE_MS = 3 * 86_400_000;
+/** Older strikes count in no usual window. */
+const STRIKES_LIFE_MS = 7 * 86_400_000;
 const DRAIN_TIMEOUT_MS = 30_000;
 const HOLD_BATCH = 1_000;
 /** What workers may say again (recent-ends.ts), doubled. */
@@ -40,6 +44,7 @@ export class RedisRebuild {
     private readonly holds: HoldStore,
     private readonly ledger: LedgerRepository,
     private readonly balances: BalanceRepository,
+    private readonly strikes: StrikeRepository,
     private readonly projector: AccountProjector,
   ) {}
 
@@ -51,6 +56,7 @@ export class RedisRebuild {
     const open = await this.restoreHolds();
     const accounts = (await this.bring(Campaign, 'campaign:', open)) + (await this.bring(Key, 'key:', open));
     await this.bringOperator();
+    await this.bringStrikes();
     const drained = await this.ledger.drainedTo();
     if (drained) await raiseJournalTo(this.redis, drained.journalId);
     const calls = [...open.values()].reduce((sum, count) => sum + count, 0);
@@ -109,6 +115,17 @@ export class RedisRebuild {
       await this.projector.project(rows);
     });
     return accounts;
+  }
+
+  /** Rests that were under way are over: what follows from the next strike is reckoned with those before it. */
+  private async bringStrikes(): Promise<void> {
+    const since = new Date((await redisNowMs(this.redis)) - STRIKES_LIFE_MS);
+    const pipeline = this.redis.pipeline();
+    for (const [keyId, times] of await this.strikes.recent(this.source.manager, since)) {
+      const newest = times.slice(0, STRIKES_MAX);
+      pipeline.hset(redisKeys.key(keyId), 'strike_times', newest.join(' '), 'strikes', newest.length);
+    }
+    for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
   }
 
   /** Today's and all-time levels of the operator, which have no account of their own. */

@@ -8,7 +8,7 @@ import type { Visitor } from './authenticator.service.js';
 import type { AdmittedCall, CallService } from './call.service.js';
 import type { IngressMetrics } from './ingress.metrics.js';
 import { outcomeUnknown, recovering } from './refusals.js';
-import type { ReplyReader } from './reply.reader.js';
+import type { ReplyReader, Told } from './reply.reader.js';
 
 /** A visitor who reads slower than the model writes may leave this much unread before the call is ended. */
 const UNREAD_BYTES_MAX = 8_388_608;
@@ -52,7 +52,7 @@ export class AnswerSession {
     const { raw } = this.reply;
     raw.on('close', this.onClose);
     this.timer = setTimeout(() => void this.onDeadline(), this.call.maxWaitMs + DEADLINE_MARGIN_MS);
-    this.parts.replies.listen(this.call.ticket.requestId, (message, availableNano) => this.onReply(message, availableNano));
+    this.parts.replies.listen(this.call.ticket.requestId, (message, told) => this.onReply(message, told));
     const onLost = (outcome: 'voided' | 'lost'): void => this.fail(outcome === 'voided' ? recovering() : outcomeUnknown());
     this.parts.calls.enqueue(this.call, onLost).catch((error: unknown) => {
       if (this.end('not enqueued')) this.done.reject(error);
@@ -62,7 +62,7 @@ export class AnswerSession {
     await this.done.promise;
   }
 
-  private onReply(message: Reply, availableNano: string | undefined): void {
+  private onReply(message: Reply, told: Told): void {
     const { raw } = this.reply;
     switch (message.type) {
       case 'answer':
@@ -73,7 +73,7 @@ export class AnswerSession {
           this.done.resolve();
           break;
         }
-        this.writeHead(message.status, { ...message.headers, 'content-type': message.contentType }, message.meta, availableNano);
+        this.writeHead(message.status, { ...message.headers, 'content-type': message.contentType }, message.meta, told);
         raw.end(message.body);
         this.done.resolve();
         break;
@@ -81,7 +81,7 @@ export class AnswerSession {
         // Sent again where the writer did not hear that it arrived.
         if (this.opened) break;
         this.opened = true;
-        this.writeHead(200, { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' }, message.meta, availableNano);
+        this.writeHead(200, { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' }, message.meta, told);
         break;
       case 'frames':
         if (message.n < this.frames) break;
@@ -186,7 +186,7 @@ export class AnswerSession {
     }
   }
 
-  private writeHead(status: number, headers: Record<string, string>, meta: ReplyMeta, availableNano: string | undefined): void {
+  private writeHead(status: number, headers: Record<string, string>, meta: ReplyMeta, { availableNano, strikes }: Told): void {
     const { hold, ticket } = this.call;
     const { rpm, tpm } = this.visitor.key;
     writeHead(this.reply, status, {
@@ -194,7 +194,7 @@ export class AnswerSession {
       meta,
       availableNano: BigInt(availableNano ?? hold.availableNano),
       use: { rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens },
-      headers,
+      headers: { ...(strikes > 0 ? { 'x-daypass-strikes': String(strikes) } : {}), ...headers },
     });
   }
 }

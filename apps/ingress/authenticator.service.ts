@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { coolingDown, invalidKey, suspended } from '#libs/contracts/key-refusals.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
@@ -12,6 +12,8 @@ export interface Visitor {
   campaign: CampaignState;
   /** The key's models: its own list, or its campaign's. */
   models: readonly string[];
+  /** Redis' clock. */
+  nowMs: number;
 }
 
 /** The token of an `Authorization: Bearer …` header, or null when it cannot be a virtual key. Costs no look-up. */
@@ -41,11 +43,12 @@ export class Authenticator {
     const expired = key.expires_ms > 0 && key.expires_ms <= nowMs;
     if (key.status === 'revoked' || expired || campaign.status !== 'active') throw invalidKey();
     const own = key.models;
-    return { key, campaign, models: own ? own.filter((model) => campaign.models.includes(model)) : campaign.models };
+    return { key, campaign, nowMs, models: own ? own.filter((model) => campaign.models.includes(model)) : campaign.models };
   }
 
   /** @throws DaypassError `key_suspended` */
-  refuseSuspended({ key }: Visitor): void {
+  refuseSuspended({ key, nowMs }: Visitor): void {
     if (key.status === 'suspended') throw suspended();
+    if (key.cooldown_until > nowMs) throw coolingDown(key.cooldown_until);
   }
 }

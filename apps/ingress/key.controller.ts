@@ -10,13 +10,15 @@ export class KeyController {
   /** The holder's own view of its key. */
   @Get()
   async show(@Req() request: FastifyRequest): Promise<unknown> {
-    const { key, campaign } = await this.authenticator.visitor(request.headers.authorization);
+    const { key, campaign, nowMs } = await this.authenticator.visitor(request.headers.authorization);
+    const resting = key.status === 'active' && key.cooldown_until > nowMs;
     return {
       data: {
         id: key.id,
         label: key.label,
         campaign: campaign.slug,
-        status: key.status,
+        status: resting ? 'suspended' : key.status,
+        suspended_until: resting ? new Date(key.cooldown_until).toISOString() : null,
         expires_at: key.expires_ms > 0 ? new Date(key.expires_ms).toISOString() : null,
         budget_usd: formatUsd(key.budget),
         spent_usd: formatUsd(key.spent),

@@ -10,8 +10,15 @@ import { blockingConnection } from '#libs/redis/connection.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 
-/** Called for each reply in order; `availableNano` comes with the last. */
-export type ReplyListener = (reply: Reply, availableNano: string | undefined) => void;
+/** What the script that ended the call says beside the last reply. */
+export interface Told {
+  availableNano: string | undefined;
+  /** Strikes of the key, where this call brought one. */
+  strikes: number;
+}
+
+/** Called for each reply in order. */
+export type ReplyListener = (reply: Reply, told: Told) => void;
 
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;
@@ -87,7 +94,7 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     if (!listener || !entry.payload) return;
     try {
       const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
-      listener(reply, entry.available?.toString());
+      listener(reply, { availableNano: entry.available?.toString(), strikes: Number(entry.strikes?.toString() ?? 0) });
     } catch (error) {
       this.logger.error({ err: error, requestId }, 'a reply could not be read');
     }

@@ -63,7 +63,7 @@ export class InputModerator {
       lane,
       replyTo,
       transition: 'void',
-      strike: decision.strike,
+      ...(decision.strike ? { strike: ticket.policy.strikes ?? true } : {}),
       detail: { reason: decision.error.code, ...decision.error.details },
       reply: this.box.seal(JSON.stringify(reply), requestId),
       ...(ticket.keepAnswer && isKept(reply) ? { keep: 'reply' as const } : {}),

@@ -35,12 +35,18 @@ const priceSchema = z.strictObject({
 });
 export type PriceSettings = z.infer<typeof priceSchema>;
 
+/** Where the operator is told of strikes; each notice is signed with the secret (Standard Webhooks). */
+const webhookSchema = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' }),
+  secret: z.string().min(16, 'must have at least 16 characters'),
+});
+
 const laneName = z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/);
 
 export const configFileSchema = z.strictObject({
   lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),
   prices: z.record(z.string().min(1), priceSchema).default({}),
-  operator: z.strictObject({ budget_usd_per_day: usd.optional(), budget_usd_total: usd.optional() }).default({}),
+  operator: z.strictObject({ budget_usd_per_day: usd.optional(), budget_usd_total: usd.optional(), webhook: webhookSchema.optional() }).default({}),
   upstreams: z.array(z.unknown()).max(0, 'further upstreams are not served yet: leave the list empty').default([]),
 });
 export type ConfigFile = z.infer<typeof configFileSchema>;

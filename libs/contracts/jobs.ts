@@ -21,6 +21,7 @@ const callPolicySchema = z.object({
   thresholds: z.partialRecord(z.string(), z.number()),
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
+  strikes: z.object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() }).optional(),
 });
 
 /**

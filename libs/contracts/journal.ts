@@ -5,10 +5,11 @@ const nano = z.string().regex(/^\d+$/);
 /**
  * One entry of the journal, written by the same script that moved the money. Amounts are nano-dollars.
  * `paid` is what the visitor pays, `absorbed` what the operator pays beyond the bound. `dispatch` and `defer` move no money:
- * they say which calls were sent, so that what Redis forgot is ended by what really happened.
+ * they say which calls were sent, so that what Redis forgot is ended by what really happened. Nor does `strike`: it says what a
+ * refused input has for consequences.
  */
 export const journalEventSchema = z.object({
-  kind: z.enum(['hold', 'dispatch', 'defer', 'post', 'void', 'presume', 'correct']),
+  kind: z.enum(['hold', 'dispatch', 'defer', 'post', 'void', 'presume', 'correct', 'strike']),
   request: z.string().min(1),
   key: z.string().min(1),
   campaign: z.string().min(1),
@@ -20,6 +21,9 @@ export const journalEventSchema = z.object({
   day: z.coerce.number().int().min(0).max(1_000_000).default(0),
   /** Which attempt was dispatched, or deferred. */
   attempt: z.coerce.number().int().min(0).max(1_000_000).default(0),
+  /** Of a strike: which it is within the window, and what follows from it. */
+  strikes: z.coerce.number().int().min(0).default(0),
+  step: z.enum(['', 'warn', 'cooldown', 'suspend']).default(''),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),
   /** JSON: model, usage, verdicts, reason. Never content. */

@@ -65,7 +65,10 @@ export const keyStateSchema = z.object({
   spent: nano,
   held: nano,
   running: int.default(0),
+  /** Refused inputs within the policy's window. */
   strikes: int.default(0),
+  /** Milliseconds since the epoch: until then the key rests. */
+  cooldown_until: int.default(0),
 });
 export type KeyState = z.infer<typeof keyStateSchema>;
 

@@ -107,6 +107,20 @@ describe('the policy of one call', () => {
     );
   });
 
+  it('joins strikes to the tighter of campaign and key, with a rest of ten minutes and a memory of a day where nobody says', () => {
+    const campaign = policy({ strikes: { cooldown_after: 3, cooldown_seconds: 60 } });
+    expect(effectivePolicy(policy(), null, NO_WISH, true).strikes).toBeUndefined();
+    expect(effectivePolicy(campaign, null, NO_WISH, true).strikes).toEqual({ cooldownAfter: 3, cooldownMs: 60_000, suspendAfter: 0, windowMs: 86_400_000 });
+    const key = policy({ strikes: { cooldown_after: 5, cooldown_seconds: 600, suspend_after: 7, window_seconds: 60 } });
+    expect(effectivePolicy(campaign, key, NO_WISH, true).strikes).toEqual({
+      cooldownAfter: 3,
+      cooldownMs: 600_000,
+      suspendAfter: 7,
+      windowMs: 60_000,
+    });
+    expect(effectivePolicy(policy(), policy({ strikes: {} }), NO_WISH, true).strikes).toMatchObject({ cooldownMs: 600_000, suspendAfter: 0 });
+  });
+
   it("leaves the campaign's own policy as it was", () => {
     const campaign = policy({ thresholds: { violence: 0.6 } });
     effectivePolicy(campaign, policy({ thresholds: { violence: 0.1, hate: 0.1 } }), NO_WISH, true);
@@ -122,6 +136,9 @@ describe('a policy as an operator writes it', () => {
     ['a threshold above 1', { thresholds: { violence: 1.1 } }],
     ['a negative threshold', { thresholds: { violence: -0.1 } }],
     ['window for the input', { input: 'window' }],
+    ['no strikes at all', { strikes: { suspend_after: 0 } }],
+    ['more strikes than are remembered', { strikes: { cooldown_after: 101 } }],
+    ['an unknown step', { strikes: { ban_after: 3 } }],
   ])('is refused with %s', (_, written) => {
     expect(moderationPolicySchema.safeParse(written).success).toBe(false);
   });

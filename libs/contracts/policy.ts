@@ -17,14 +17,24 @@ export const MODERATION_CATEGORIES = [
   'violence/graphic',
 ] as const;
 
-const count = z.number().int().min(1).max(1_000_000);
+/** As many as a key's strikes are remembered. */
+export const STRIKES_MAX = 100;
+const strikes = z.number().int().min(1).max(STRIKES_MAX);
+const seconds = z
+  .number()
+  .int()
+  .min(1)
+  .max(366 * 86_400);
 
-/** When repeated refusals have consequences. Counted and shown; acting on them comes with a later release. */
+/**
+ * When repeated refusals have consequences: after so many within the window the key rests for a while, after so many it is
+ * suspended until a person reinstates it.
+ */
 const strikesSchema = z.strictObject({
-  cooldown_after: count.optional(),
-  cooldown_seconds: count.optional(),
-  suspend_after: count.optional(),
-  window_seconds: count.optional(),
+  cooldown_after: strikes.optional(),
+  cooldown_seconds: seconds.optional(),
+  suspend_after: strikes.optional(),
+  window_seconds: seconds.optional(),
 });
 
 /**
@@ -46,7 +56,6 @@ export type ModerationPolicy = z.infer<typeof moderationPolicySchema>;
 export function policyWarnings(policy: ModerationPolicy): string[] {
   const warnings: string[] = [];
   if (policy.input === 'parallel') warnings.push("moderation.input: 'parallel' is served as 'gate', the stricter mode, until its own release");
-  if (policy.strikes) warnings.push('moderation.strikes: strikes are counted and shown; suspending a key for them is up to you until their own release');
   return warnings;
 }
 
@@ -75,6 +84,38 @@ export interface CallPolicy {
   /** Categories where the model's own flag counts beside the threshold: those that the key named and the campaign did not. */
   flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
+  strikes?: StrikePolicy | undefined;
+}
+
+/** 0: never. */
+export interface StrikePolicy {
+  cooldownAfter: number;
+  cooldownMs: number;
+  suspendAfter: number;
+  windowMs: number;
+}
+
+const COOLDOWN_SECONDS = 600;
+const WINDOW_SECONDS = 86_400;
+
+/** Fewer strikes, longer rests and a longer memory are the tighter. */
+function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): StrikePolicy | undefined {
+  const given = written.filter((one) => one !== undefined);
+  if (given.length === 0) return undefined;
+  const least = (of: 'cooldown_after' | 'suspend_after'): number => {
+    const named = given.flatMap((one) => one[of] ?? []);
+    return named.length > 0 ? Math.min(...named) : 0;
+  };
+  const longest = (of: 'cooldown_seconds' | 'window_seconds', fallback: number): number => {
+    const named = given.flatMap((one) => one[of] ?? []);
+    return 1_000 * (named.length > 0 ? Math.max(...named) : fallback);
+  };
+  return {
+    cooldownAfter: least('cooldown_after'),
+    cooldownMs: longest('cooldown_seconds', COOLDOWN_SECONDS),
+    suspendAfter: least('suspend_after'),
+    windowMs: longest('window_seconds', WINDOW_SECONDS),
+  };
 }
 
 /** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one, for a stream or for an answer in one piece. */
@@ -94,6 +135,7 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     }
     if (key.on_unavailable === 'closed') onUnavailable = 'closed';
   }
+  const strikesToo = strikePolicy(campaign.strikes, key?.strikes);
   // Who asks for moderation wants to see nothing that was not judged, and may have a stream all the same.
   if (wish.output) output = stricter(output, 'window');
   if (!stream && (output === 'window' || output === 'trail')) output = 'gate';
@@ -103,5 +145,6 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     thresholds,
     ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,
+    ...(strikesToo ? { strikes: strikesToo } : {}),
   };
 }

@@ -44,7 +44,7 @@ describe('a ticket', () => {
     ['a negative count', { inputTokens: -1 }],
     ['a price in fractions', { price: { ...rates, input: 0.5 } }],
     ['a negative price', { price: { ...rates, output: -1 } }],
-    ['a mode that no worker serves', { policy: { ...ticket.policy, output: 'trail' } }],
+    ['a mode that no worker serves', { policy: { ...ticket.policy, input: 'parallel' } }],
     ['no request', { requestId: undefined }],
   ])('is refused with %s', (_, change) => {
     expect(ticketSchema.safeParse({ ...ticket, ...change }).success).toBe(false);
@@ -80,6 +80,8 @@ describe('a journal entry', () => {
       at_ms: 1_763_876_480_000,
       day: 0,
       attempt: 0,
+      strikes: 0,
+      step: '',
     });
     expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({ day: 20_780, attempt: 2 });
   });

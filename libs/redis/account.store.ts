@@ -25,6 +25,8 @@ export interface KeyProjection {
   limits: { rpm: number; tpm: number; concurrent: number };
   models: readonly string[] | null;
   policy: unknown;
+  /** When a person pardoned its strikes, ms since the epoch; 0 never. */
+  strikesSinceMs: number;
   tokenHash: string;
   /** After a rotation: the hash that must no longer open the door. */
   formerTokenHash?: string | undefined;
@@ -74,6 +76,8 @@ export class AccountStore {
       JSON.stringify(key.models),
       'policy',
       JSON.stringify(key.policy),
+      'strikes_since',
+      key.strikesSinceMs,
     ];
     return this.project(keys, key, definition);
   }

@@ -275,17 +275,19 @@ describe('the last word to the visitor', () => {
     const delivered = (await replies()) as unknown as [Buffer, Buffer[]][];
     expect(delivered).toHaveLength(1);
     const [, values] = delivered[0]!;
-    expect(values.map((value, index) => (index === 7 ? 'payload' : value.toString()))).toEqual([
+    expect(values.map((value, index) => (index === 9 ? 'payload' : value.toString()))).toEqual([
       'id',
       'r',
       'last',
       '1',
       'available',
       '999600',
+      'strikes',
+      '0',
       'payload',
       'payload',
     ]);
-    expect(values[7]!.equals(reply)).toBe(true);
+    expect(values[9]!.equals(reply)).toBe(true);
   });
 
   it('is not sent where the hold goes on, or another has ended it', async () => {
@@ -321,6 +323,53 @@ describe('a strike', () => {
     await money.take('r');
     await money.end('r', 'void', { strike: true });
     await money.end('r', 'void', { strike: true });
+    expect(await strikes()).toBe(1);
+  });
+
+  const policy = { cooldownAfter: 2, cooldownMs: 60_000, suspendAfter: 4, windowMs: 3_600_000 };
+  const struck = async (id: string, strike: typeof policy | true = policy) => {
+    await money.take(id);
+    await money.end(id, 'void', { strike, reply: Buffer.from('no') });
+    const [status, cooldown] = await money.redis.hmget(redisKeys.key('k'), 'status', 'cooldown_until');
+    return { strikes: await strikes(), status, cooling: Number(cooldown ?? 0) > Date.now() };
+  };
+
+  it('warns, then makes the key rest, then suspends it, each step in the journal', async () => {
+    expect(await struck('r1')).toEqual({ strikes: 1, status: 'active', cooling: false });
+    expect(await struck('r2')).toEqual({ strikes: 2, status: 'active', cooling: true });
+    expect(await struck('r3')).toEqual({ strikes: 3, status: 'active', cooling: true });
+    expect(await struck('r4')).toMatchObject({ strikes: 4, status: 'suspended' });
+    expect((await money.take('r5')).code).toBe('suspended');
+    const told = (await money.journal()).filter(({ kind }) => kind === 'strike');
+    expect(told.map(({ request, strikes: count, step }) => [request, count, step])).toEqual([
+      ['r1', '1', 'warn'],
+      ['r2', '2', 'cooldown'],
+      ['r3', '3', 'cooldown'],
+      ['r4', '4', 'suspend'],
+    ]);
+    const replies = (await money.redis.xrange(redisKeys.reply('door'), '-', '+')).map(([, fields]) => fields[fields.indexOf('strikes') + 1]);
+    expect(replies).toEqual(['1', '2', '3', '4']);
+  });
+
+  it('is forgotten with the window', async () => {
+    await struck('r1');
+    const times = (await money.redis.hget(redisKeys.key('k'), 'strike_times'))!;
+    await money.redis.hset(redisKeys.key('k'), 'strike_times', String(Number(times) - 3_600_001));
+    expect(await struck('r2')).toMatchObject({ strikes: 1, cooling: false });
+  });
+
+  it('has no consequences without a policy, and no more than a hundred are remembered', async () => {
+    await money.redis.hset(redisKeys.key('k'), 'strike_times', Array(150).fill('1').join(' '));
+    expect(await struck('r1', true)).toEqual({ strikes: 100, status: 'active', cooling: false });
+  });
+
+  it('is pardoned with the key', async () => {
+    await struck('r1');
+    await struck('r2');
+    await money.key({ strikesSinceMs: 5 });
+    expect(await money.redis.hmget(redisKeys.key('k'), 'strikes', 'strike_times', 'cooldown_until')).toEqual([null, null, null]);
+    await struck('r3');
+    await money.key({ strikesSinceMs: 5 });
     expect(await strikes()).toBe(1);
   });
 

@@ -29,6 +29,8 @@ const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
 export const REPLY_STREAM_MAX_ENTRIES = 50_000;
 export const REPLY_STREAM_LIFE_MS = 120_000;
 
+const NO_CONSEQUENCES = { cooldownAfter: 0, cooldownMs: 0, suspendAfter: 0, windowMs: 0 };
+
 /** Typed callers of the scripts that hold money. Every call may be repeated: the scripts are idempotent by request id. */
 export class HoldStore {
   private readonly readKeyScript: Script;
@@ -163,6 +165,7 @@ export class HoldStore {
       redisKeys.operatorPrefix,
     ];
     const { dispatched } = end;
+    const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
     const args = [
       end.requestId,
       end.transition,
@@ -183,6 +186,10 @@ export class HoldStore {
       end.campaignId,
       (end.keep ?? '') as string,
       IDEMPOTENCY_LIFE_MS,
+      strikes.cooldownAfter,
+      strikes.cooldownMs,
+      strikes.suspendAfter,
+      strikes.windowMs,
     ];
     const [outcome, state, paid, absorbed, available] = (await this.endScript(keys, args)) as [string, string, string, string, string];
     if (dispatched && (outcome === 'applied' || outcome === 'corrected')) this.recentEnds.add(end);

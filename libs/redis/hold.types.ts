@@ -1,4 +1,5 @@
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
+import type { StrikePolicy } from '#libs/contracts/policy.js';
 
 /** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
 export const LEASE_MS = 15_000;
@@ -95,7 +96,8 @@ export interface EndRequest {
   reply?: Buffer;
   /** What an idempotent repeat is answered with: that reply, or another sealed one. Nothing: a repeat of a voided call runs anew. */
   keep?: 'reply' | Buffer;
-  strike?: boolean;
+  /** A refused input: it counts against the key, and has consequences where the policy says so. */
+  strike?: StrikePolicy | true;
   /** From the worker that dispatched the call. */
   dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'>;
 }

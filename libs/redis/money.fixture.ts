@@ -91,6 +91,7 @@ export class Money {
       limits: { rpm: 0, tpm: 0, concurrent: 0 },
       models: null,
       policy: null,
+      strikesSinceMs: 0,
       tokenHash: `token-of-${id}`,
       ...changes,
     });

@@ -21,6 +21,7 @@ export function keyProjection(key: Key): KeyProjection {
     models,
     tokenHash,
     expiresMs: key.expiresAt?.getTime() ?? 0,
+    strikesSinceMs: key.strikesSince?.getTime() ?? 0,
     policy: key.moderation === null ? null : tightened(key.moderation),
     formerTokenHash: key.formerTokenHash ?? undefined,
   };

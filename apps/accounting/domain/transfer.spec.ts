@@ -13,6 +13,8 @@ const event = (changes: Partial<MoneyEvent>): MoneyEvent => ({
   absorbed: '0',
   day: 20_780,
   attempt: 0,
+  strikes: 0,
+  step: '',
   at_ms: 1_763_876_480_000,
   detail: '{}',
   ...changes,

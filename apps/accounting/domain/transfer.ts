@@ -9,8 +9,8 @@ export const UPSTREAM = 'upstream:openai';
 export const campaignAccount = (campaignId: string): string => `campaign:${campaignId}`;
 export const keyAccount = (keyId: string): string => `key:${keyId}`;
 
-/** What moves money; an attempt does not. */
-export type MoneyEvent = JournalEvent & { kind: Exclude<JournalEvent['kind'], 'dispatch' | 'defer'> };
+/** What moves money; an attempt does not, nor a strike. */
+export type MoneyEvent = JournalEvent & { kind: Exclude<JournalEvent['kind'], 'dispatch' | 'defer' | 'strike'> };
 export type TransferKind = 'fund' | 'grant' | 'return' | 'expire' | MoneyEvent['kind'];
 
 /** Nano-dollars that an account gains, or loses where negative. */

@@ -34,6 +34,10 @@ export class Key {
   @Column('text', { name: 'status_note', nullable: true })
   statusNote!: string | null;
 
+  /** When a person reinstated it: strikes before that are forgotten. */
+  @Column('timestamp with time zone', { name: 'strikes_since', precision: 3, nullable: true })
+  strikesSince!: Date | null;
+
   @Column('text', { name: 'token_hash' })
   tokenHash!: string;
 

@@ -22,6 +22,8 @@
         16 key id  17 campaign id
         18 what an idempotent repeat is answered with: '' nothing · 'reply' the reply payload · else a payload of its own
         19 life of an idempotency record (ms)
+        20 (with a strike, each 0 for none) strikes that make the key rest  21 for so long (ms)
+        22 strikes that suspend it  23 window that they are counted in (ms)
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
     outcome: applied · repeated · corrected · running · missing · leased · refused · recovering
 ]]
@@ -54,11 +56,13 @@ local used = math.floor(tonumber(ARGV[4]) or -1)
 if not (used >= 0 and used < 9007199254740992) then used = -1 end
 local levels = levels_of(KEYS[2], KEYS[3], KEYS[11], hold[11])
 
+local strikes = 0
+
 local function answer(outcome, paid, absorbed)
   local budget, spent, held = balance(KEYS[2])
   local available = int(budget - spent - held)
   if ARGV[6] ~= '' and (outcome == 'applied' or outcome == 'corrected') then
-    redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'id', ARGV[1], 'last', '1', 'available', available, 'payload', ARGV[6])
+    redis.call('XADD', KEYS[9], 'MAXLEN', '~', ARGV[9], '*', 'id', ARGV[1], 'last', '1', 'available', available, 'strikes', strikes, 'payload', ARGV[6])
     redis.call('PEXPIRE', KEYS[9], ARGV[10])
   end
   return { outcome, state, int(paid), int(absorbed), available }
@@ -67,6 +71,26 @@ end
 local function journal(kind, paid, absorbed)
   redis.call('XADD', KEYS[4], '*', 'kind', kind, 'request', ARGV[1], 'key', hold[2], 'campaign', hold[3],
     'amount', int(amount), 'paid', int(paid), 'absorbed', int(absorbed), 'day', hold[11], 'at_ms', int(now), 'detail', ARGV[5])
+end
+
+-- The newest first; what is older than the window is forgotten.
+local function strike()
+  local window, times = tonumber(ARGV[23]) or 0, { int(now) }
+  for time in (redis.call('HGET', KEYS[2], 'strike_times') or ''):gmatch('%d+') do
+    if #times < 100 and (window == 0 or tonumber(time) > now - window) then times[#times + 1] = time end
+  end
+  strikes = #times
+  redis.call('HSET', KEYS[2], 'strike_times', table.concat(times, ' '), 'strikes', strikes)
+  local cooldown_after, suspend_after, step = tonumber(ARGV[20]) or 0, tonumber(ARGV[22]) or 0, 'warn'
+  if suspend_after > 0 and strikes >= suspend_after then
+    step = 'suspend'
+    redis.call('HSET', KEYS[2], 'status', 'suspended')
+  elseif cooldown_after > 0 and strikes >= cooldown_after then
+    step = 'cooldown'
+    redis.call('HSET', KEYS[2], 'cooldown_until', int(now + tonumber(ARGV[21])))
+  end
+  redis.call('XADD', KEYS[4], '*', 'kind', 'strike', 'request', ARGV[1], 'key', hold[2], 'campaign', hold[3], 'amount', '0', 'paid', '0',
+    'absorbed', '0', 'day', hold[11], 'at_ms', int(now), 'strikes', strikes, 'step', step, 'detail', ARGV[5])
 end
 
 -- A call that cost nothing may be sent again under the same idempotency key, unless its answer is worth keeping.
@@ -120,7 +144,7 @@ for _, level in ipairs(levels) do
   if paid > 0 then redis.call('HINCRBY', level, 'spent', int(paid)) end
 end
 redis.call('HINCRBY', KEYS[2], 'running', -1)
-if ARGV[8] == '1' then redis.call('HINCRBY', KEYS[2], 'strikes', 1) end
+if ARGV[8] == '1' then strike() end
 
 if state == 'voided' and hold[8] == false then used = 0 end
 if used >= 0 then

@@ -1,0 +1,59 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { storable } from './domain/storable.js';
+import { noticeOf, type Strike } from './domain/strike.js';
+
+/** Strikes as the books know them. */
+@Injectable()
+export class StrikeRepository {
+  /**
+   * Books strikes once each. A key that a strike suspended is suspended here too, unless a person pardoned it since; the
+   * operator is told of each, and of nothing twice.
+   */
+  async book(manager: EntityManager, strikes: readonly Strike[]): Promise<void> {
+    if (strikes.length === 0) return;
+    const rows = await manager.query<{ request_id: string }[]>(
+      `INSERT INTO access.strikes (request_id, key_id, campaign_id, at, strikes, step, detail)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::jsonb[])
+       ON CONFLICT DO NOTHING RETURNING request_id`,
+      [
+        strikes.map(({ requestId }) => requestId),
+        strikes.map(({ keyId }) => keyId),
+        strikes.map(({ campaignId }) => campaignId),
+        strikes.map(({ at }) => at),
+        strikes.map(({ strikes: count }) => count),
+        strikes.map(({ step }) => step),
+        strikes.map(({ detail }) => JSON.stringify(storable(detail))),
+      ],
+    );
+    const fresh = new Set(rows.map(({ request_id }) => request_id));
+    const booked = strikes.filter(({ requestId }) => fresh.has(requestId));
+    if (booked.length === 0) return;
+    await manager.query(`INSERT INTO access.notices (id, at, body) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) ON CONFLICT DO NOTHING`, [
+      booked.map(({ requestId }) => `strike:${requestId}`),
+      booked.map(({ at }) => at),
+      booked.map((strike) => JSON.stringify(storable(noticeOf(strike)))),
+    ]);
+    const suspended = booked.filter(({ step }) => step === 'suspend');
+    if (suspended.length === 0) return;
+    // A higher version, so that it goes out to Redis again and outlives it.
+    await manager.query(
+      `UPDATE access.keys SET status = 'suspended', status_note = 'strikes: ' || struck.strikes || ' refused inputs', version = version + 1, updated_at = now()
+         FROM (SELECT key_id, max(at) AS at, max(strikes) AS strikes FROM unnest($1::text[], $2::timestamptz[], $3::int[]) AS t (key_id, at, strikes)
+                GROUP BY key_id) struck
+        WHERE keys.id = struck.key_id AND keys.status = 'active' AND struck.at > coalesce(keys.strikes_since, '-infinity')`,
+      [suspended.map(({ keyId }) => keyId), suspended.map(({ at }) => at), suspended.map(({ strikes: count }) => count)],
+    );
+  }
+
+  /** Times in ms, newest first, of keys that have strikes since then which nobody pardoned. */
+  async recent(manager: EntityManager, since: Date): Promise<Map<string, number[]>> {
+    const rows = await manager.query<{ key_id: string; times: string[] }[]>(
+      `SELECT strike.key_id, array_agg((extract(epoch FROM strike.at) * 1000)::bigint ORDER BY strike.at DESC) AS times
+         FROM access.strikes strike JOIN access.keys key ON key.id = strike.key_id
+        WHERE strike.at > $1 AND strike.at > coalesce(key.strikes_since, '-infinity') GROUP BY strike.key_id`,
+      [since],
+    );
+    return new Map(rows.map(({ key_id, times }) => [key_id, times.map(Number)]));
+  }
+}
