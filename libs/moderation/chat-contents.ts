@@ -24,13 +24,37 @@ export function chatInputContents(body: Record<string, Json>): Content[] {
   return contents;
 }
 
-/** Everything that a chat completion shows: every choice's text, refusal, tool-call names and arguments. */
+/** Everything that a chat completion shows: every choice's text, refusal, tool-call names and arguments, and the tokens in its `logprobs`. */
 export function chatOutputContents(completion: Record<string, Json>): Content[] {
   const contents: Content[] = [];
   for (const choice of Array.isArray(completion.choices) ? (completion.choices as Json[]) : []) {
-    if (typeof choice === 'object' && choice !== null) contents.push(...joined((choice as Record<string, Json>).message));
+    if (typeof choice !== 'object' || choice === null) continue;
+    const { message, logprobs } = choice as Record<string, Json>;
+    const shown = joined(message);
+    const { said, instead } = tokensOf(logprobs);
+    contents.push(...shown);
+    if (said !== '' && !shown.some((content) => content.kind === 'text' && content.text.includes(said))) contents.push({ kind: 'text', text: said });
+    if (instead !== '') contents.push({ kind: 'text', text: instead });
   }
   return contents;
+}
+
+/** What `logprobs` show: the tokens that were said, and those that might have been. */
+function tokensOf(logprobs: Json): { said: string; instead: string } {
+  const found = { said: '', instead: '' };
+  if (typeof logprobs !== 'object' || logprobs === null) return found;
+  for (const field of ['content', 'refusal'] as const) {
+    const tokens = (logprobs as Record<string, Json>)[field];
+    for (const entry of Array.isArray(tokens) ? (tokens as Json[]) : []) {
+      const { token, top_logprobs: others } = (entry ?? {}) as Record<string, Json>;
+      if (typeof token === 'string') found.said += token;
+      for (const other of Array.isArray(others) ? (others as Json[]) : []) {
+        const instead = ((other ?? {}) as Record<string, Json>).token;
+        if (typeof instead === 'string' && instead !== token) found.instead += `${instead} `;
+      }
+    }
+  }
+  return found;
 }
 
 /** What one frame of a stream adds to the text of one field of one choice. */
@@ -45,8 +69,13 @@ export function chunkTexts(chunk: Record<string, Json>): FrameText[] {
   const texts: FrameText[] = [];
   for (const choice of Array.isArray(chunk.choices) ? (chunk.choices as Json[]) : []) {
     if (typeof choice !== 'object' || choice === null) continue;
-    const { index, delta } = choice as Record<string, Json>;
-    walk(delta, typeof index === 'number' ? String(index) : '0', texts);
+    const { index, delta, logprobs } = choice as Record<string, Json>;
+    const path = typeof index === 'number' ? String(index) : '0';
+    const before = texts.length;
+    walk(delta, path, texts);
+    const { said, instead } = tokensOf(logprobs);
+    if (said !== '' && !texts.slice(before).some(({ text }) => text === said)) texts.push({ path: `${path}.logprobs.said`, text: said });
+    if (instead !== '') texts.push({ path: `${path}.logprobs.instead`, text: instead });
   }
   return texts;
 }
