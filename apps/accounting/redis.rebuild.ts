@@ -60,7 +60,8 @@ export class RedisRebuild {
     const drained = await this.ledger.drainedTo();
     if (drained) await raiseJournalTo(this.redis, drained.journalId);
     const calls = [...open.values()].reduce((sum, count) => sum + count, 0);
-    this.logger.warn({ accounts, calls, ms: Math.round(performance.now() - startedMs) }, 'Redis was rebuilt from the ledger');
+    // At the very first start there is nothing to lose.
+    this.logger[accounts > 0 ? 'warn' : 'info']({ accounts, calls, ms: Math.round(performance.now() - startedMs) }, 'Redis was rebuilt from the ledger');
   }
 
   /** What Redis still knows of calls is booked first. */
