@@ -230,6 +230,53 @@ describe('moderation', () => {
     expect(await errorOf(watched(client, params))).toMatchObject({ code: 'moderation_unavailable', error: { daypass: { direction: 'output' } } });
   }, 30_000);
 
+  describe('of the input while the call runs (parallel)', () => {
+    const slowly = (): void => {
+      daypass.rehearsal.onModeration = async () => {
+        await sleep(600);
+        return undefined;
+      };
+      daypass.rehearsal.onChat = () => ({ content: 'an answer', firstTokenMs: 600 });
+    };
+
+    it.each([false, true])('costs no time where the upstream is as slow (streamed: %s)', async (stream) => {
+      const client = await clientWith({ input: 'parallel', output: 'off' });
+      slowly();
+      const begun = performance.now();
+      const { data, response } = await client.chat.completions.create({ model, messages: say('hi'), stream }).withResponse();
+      if (Symbol.asyncIterator in data) for await (const _ of data);
+      expect(performance.now() - begun).toBeLessThan(1_100);
+      expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=off');
+    });
+
+    it.each([
+      ['whole', false, ['hold', 'presume']],
+      ['streamed', true, ['hold', 'post']],
+    ] as const)('shows nothing of an answer to a flagged input, hangs up upstream, and books it (%s)', async (_, stream, kinds) => {
+      const client = await clientWith({ input: 'parallel', output: 'off' });
+      slowly();
+      daypass.rehearsal.onChat = () => ({ content: 'an answer to it', tokensPerSecond: 1 });
+      const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
+      const error = await errorOf(client.chat.completions.create({ model, messages: say(FLAG), stream }));
+      expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input' } } });
+      expect(error.headers?.get('x-daypass-strikes')).toBe('1');
+      const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
+      expect(calls).toMatchObject([{ kinds }]);
+      const [upstream] = daypass.rehearsal.chatCalls();
+      expect(upstream!.state).toBe('aborted');
+      expect(calls[0]!.paid).toBeGreaterThanOrEqual(BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500));
+    });
+
+    it('that cannot be had is refused under a closed policy, and not asked for again by the SDK', async () => {
+      const key = await daypass.createKey({ campaign: { moderation: { input: 'parallel', output: 'off' } } });
+      daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
+      const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
+      expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+      expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+      await booksAtRest(daypass);
+    });
+  });
+
   it('asks nobody when it is off, unless the caller wants it', async () => {
     const client = await clientWith({ input: 'off', output: 'off' });
     const { response } = await client.chat.completions.create({ model, messages: say(FLAG) }).withResponse();

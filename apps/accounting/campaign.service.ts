@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { QueryFailedError } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { policyWarnings } from '#libs/contracts/policy.js';
 import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
@@ -121,7 +120,7 @@ export class CampaignService {
       const unpricedSearch = priced.searches && !campaign.toolPrices.web_search;
       return unpricedSearch ? [`models: '${model}' searches the web for a fee, so calls to it are refused; set tool_prices.web_search`] : [];
     });
-    return { ...(await this.showOne(campaign)), warnings: [...warnings, ...policyWarnings(campaign.moderation)] };
+    return { ...(await this.showOne(campaign)), warnings };
   }
 
   private async showOne(campaign: Campaign): Promise<CampaignView> {

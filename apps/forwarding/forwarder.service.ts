@@ -23,6 +23,7 @@ import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
 import { reactTo } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
+import { InputGate, InputRefused } from './input.gate.js';
 import { insist, mended } from './insist.js';
 import { OutputGate } from './output.gate.js';
 import { Settler, type EndingCall } from './settler.service.js';
@@ -48,6 +49,7 @@ export class Forwarder {
     private readonly lanes: LaneTable,
     private readonly upstream: UpstreamClient,
     private readonly relay: AnswerRelay,
+    private readonly inputGate: InputGate,
     private readonly gate: OutputGate,
     private readonly settler: Settler,
     private readonly cancels: CancelListener,
@@ -145,8 +147,12 @@ export class Forwarder {
       // Who left until here left before anything was sent.
       controller.signal.throwIfAborted();
       sent = true;
+      const admitted = ticket.policy.input === 'parallel' ? this.inputGate.admit(ticket, body) : Promise.resolve(ticket);
+      // Told at once, while the upstream may be silent.
+      admitted.catch((error: unknown) => controller.abort(error));
       response = await this.upstream.open(body, controller.signal);
-      const answered = await (ticket.stream ? this.relay.stream(ticket, response, queueMs, progress, controller) : this.relay.whole(ticket, response, queueMs));
+      const judged = await admitted;
+      const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
       await this.settler.post(call, answered.settlement, answered.reply, outcome, answered.kept);
       if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);
@@ -155,6 +161,7 @@ export class Forwarder {
       void response?.body?.cancel().catch(() => undefined);
       if (!sent) outcome = error instanceof VisitorLeft ? await this.neverSent(call) : await this.unreadable(call, queueMs, error);
       else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(call, progress);
+      else if (controller.signal.reason instanceof InputRefused) outcome = await this.inputRefused(call, queueMs, progress, controller.signal.reason, error);
       else [outcome, next] = await this.failed(call, queueMs, progress, controller, error);
     } finally {
       clearTimeout(timer);
@@ -196,6 +203,19 @@ export class Forwarder {
     }
     await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), null, 'visitor_left');
     return 'visitor_left';
+  }
+
+  /** The input was refused while the call ran: nothing is shown, and what was generated until then is booked as well as anybody knows. */
+  private async inputRefused(call: EndingCall, queueMs: number, progress: Progress, { refusal }: InputRefused, error: unknown): Promise<string> {
+    const { ticket } = call;
+    const meta = { ...metaOf(ticket, queueMs), moderation: { input: refusal.strike ? 'blocked' : 'unchecked', output: 'off' } } as const;
+    const reply = errorAnswer(refusal.error, meta);
+    const strike = refusal.strike ? (ticket.policy.strikes ?? true) : undefined;
+    const { code } = refusal.error;
+    if (reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
+    else if (ticket.stream) await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, undefined, strike);
+    else await this.settler.presume(call, code, reply, strike);
+    return code;
   }
 
   private async failed(call: EndingCall, queueMs: number, progress: Progress, controller: AbortController, error: unknown): Promise<[string, Next]> {

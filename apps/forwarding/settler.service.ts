@@ -29,7 +29,7 @@ export class Settler {
   ) {}
 
   /** Books the true cost. Without a reply the visitor is gone. `kept` stands for a stream that was shown piece by piece. */
-  async post(call: EndingCall, settlement: Settlement, reply: Reply | null, outcome: string, kept?: Reply): Promise<void> {
+  async post(call: EndingCall, settlement: Settlement, reply: Reply | null, outcome: string, kept?: Reply, strike?: EndRequest['strike']): Promise<void> {
     const answer = await this.end(call, {
       transition: 'post',
       costNano: settlement.costNano,
@@ -37,6 +37,7 @@ export class Settler {
       detail: { ...settlement.detail, attempt: call.attempt, outcome },
       reply,
       kept,
+      ...(strike ? { strike } : {}),
     });
     if (answer && answer.absorbedNano > 0n) {
       this.metrics.boundExceeded();
@@ -55,18 +56,18 @@ export class Settler {
     await this.end(call, { transition: 'void', detail: { reason: error.code }, reply: errorAnswer(error, meta), kept: null });
   }
 
-  async void(call: EndingCall, reason: string, reply: Reply | null): Promise<void> {
-    await this.end(call, { transition: 'void', detail: { reason }, reply });
+  async void(call: EndingCall, reason: string, reply: Reply | null, strike?: EndRequest['strike']): Promise<void> {
+    await this.end(call, { transition: 'void', detail: { reason }, reply, ...(strike ? { strike } : {}) });
   }
 
   /** Nobody saw the end: the bound is booked until a report corrects it. */
-  async presume(call: EndingCall, reason: string, reply: Reply | null): Promise<void> {
-    await this.end(call, { transition: 'presume', detail: { reason }, reply });
+  async presume(call: EndingCall, reason: string, reply: Reply | null, strike?: EndRequest['strike']): Promise<void> {
+    await this.end(call, { transition: 'presume', detail: { reason }, reply, ...(strike ? { strike } : {}) });
   }
 
   private async end(
     { ticket, attempt }: EndingCall,
-    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & {
+    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens' | 'strike'> & {
       detail: Record<string, unknown>;
       reply: Reply | null;
       /** For a repeat under the idempotency key: this, or the reply (undefined), or nothing (null). */

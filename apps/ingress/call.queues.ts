@@ -3,7 +3,7 @@ import { MODERATE_JOB, MODERATION_BATCH_MAX, type ModerationJob, type Ticket } f
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 
-/** Where admitted calls go first: to moderation, all of one tick in one job, or straight to their lane when the input is not judged. */
+/** Where admitted calls go first: to moderation, all of one tick in one job, or straight to their lane when the input is not judged, or judged while the call runs. */
 export class CallQueues {
   private readonly toModeration: TickBatch<Ticket, void>;
 
@@ -18,6 +18,7 @@ export class CallQueues {
   }
 
   async enqueue(ticket: Ticket): Promise<void> {
-    await (ticket.policy.input === 'off' ? this.lanes.enqueue(ticket) : this.toModeration.add(ticket));
+    const { input } = ticket.policy;
+    await (input === 'off' || input === 'parallel' ? this.lanes.enqueue(ticket) : this.toModeration.add(ticket));
   }
 }

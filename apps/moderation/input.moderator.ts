@@ -4,6 +4,7 @@ import { errorAnswer, isKept } from '#libs/contracts/answers.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import { chatInputContents } from '#libs/moderation/chat-contents.js';
 import { check } from '#libs/moderation/check.js';
+import { decide } from '#libs/moderation/decision.js';
 import { Moderator } from '#libs/moderation/moderator.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import type { Logger } from '#libs/observability/logger.js';
@@ -12,7 +13,6 @@ import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { decide } from './domain/decision.js';
 
 /** Judges the input of calls and passes each on, or refuses it and gives its hold back. */
 @Injectable()

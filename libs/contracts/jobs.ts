@@ -16,7 +16,7 @@ export const modelPriceSchema = ratesSchema.extend({
 export type ModelPrice = z.infer<typeof modelPriceSchema>;
 
 const callPolicySchema = z.object({
-  input: z.enum(['gate', 'observe', 'off']),
+  input: z.enum(['gate', 'parallel', 'observe', 'off']),
   output: z.enum(['gate', 'window', 'trail', 'observe', 'off']),
   thresholds: z.partialRecord(z.string(), z.number()),
   flagsToo: z.array(z.string()).optional(),
@@ -28,7 +28,7 @@ const callPolicySchema = z.object({
  * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
  * `unchecked`: policy `open` with moderation down.
  */
-export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe', 'window', 'trail']);
+export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'window', 'trail']);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**

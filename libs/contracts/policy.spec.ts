@@ -13,7 +13,7 @@ const policies = fc.record({
 }) as fc.Arbitrary<ModerationPolicy>;
 const wishes = fc.record({ input: fc.boolean(), output: fc.boolean() });
 
-const strictness = { off: 0, observe: 1, trail: 2, window: 3, gate: 4 };
+const strictness = { off: 0, observe: 1, trail: 2, window: 3, parallel: 3, gate: 4 };
 
 /** What a policy does with one score and the model's own flag: the meaning that "tighter" has to hold for. */
 function flags(call: CallPolicy, category: string, score: number, ownFlag: boolean): boolean {
@@ -27,8 +27,10 @@ describe('the policy of one call', () => {
     expect(effectivePolicy(policy(), null, NO_WISH, true)).toEqual({ input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' });
   });
 
-  it('serves parallel as gate, stricter than asked', () => {
-    expect(effectivePolicy(policy({ input: 'parallel' }), null, NO_WISH, true).input).toBe('gate');
+  it('takes parallel for laxer than gate, and stricter than observe', () => {
+    const inputOf = (campaign: ModerationPolicy['input'], key: ModerationPolicy['input']) =>
+      effectivePolicy(policy({ input: campaign }), policy({ input: key }), NO_WISH, true).input;
+    expect([inputOf('parallel', 'off'), inputOf('parallel', 'gate'), inputOf('observe', 'parallel')]).toEqual(['parallel', 'gate', 'parallel']);
   });
 
   it.each(['window', 'trail'] as const)('judges an answer in one piece whole under %s, and a stream piece by piece', (output) => {

@@ -38,8 +38,8 @@ const strikesSchema = z.strictObject({
 });
 
 /**
- * A campaign's moderation policy. `parallel` is served as `gate` until its own release: stricter than asked, never laxer.
- * `window` and `trail` are ways to stream; an answer in one piece is judged whole before it is shown under both.
+ * A campaign's moderation policy. Under `parallel` the call is sent while its input is judged, and nothing is shown before the
+ * verdict. `window` and `trail` are ways to stream; an answer in one piece is judged whole before it is shown under both.
  */
 export const moderationPolicySchema = z.strictObject({
   input: z.enum(['gate', 'parallel', 'observe', 'off']).default('gate'),
@@ -52,27 +52,18 @@ export const moderationPolicySchema = z.strictObject({
 
 export type ModerationPolicy = z.infer<typeof moderationPolicySchema>;
 
-/** What of a policy is not served to the letter yet, in words for whoever sets it. */
-export function policyWarnings(policy: ModerationPolicy): string[] {
-  const warnings: string[] = [];
-  if (policy.input === 'parallel') warnings.push("moderation.input: 'parallel' is served as 'gate', the stricter mode, until its own release");
-  return warnings;
-}
-
 /** What a caller may ask for on one call: more than the policy, never less. */
 export interface ModerationWish {
   input: boolean;
   output: boolean;
 }
 
-export type InputMode = 'gate' | 'observe' | 'off';
+export type InputMode = ModerationPolicy['input'];
 export type OutputMode = ModerationPolicy['output'];
 
-const STRICTNESS: Record<OutputMode, number> = { off: 0, observe: 1, trail: 2, window: 3, gate: 4 };
+const STRICTNESS: Record<InputMode | OutputMode, number> = { off: 0, observe: 1, trail: 2, window: 3, parallel: 3, gate: 4 };
 
-const servedInput = (mode: ModerationPolicy['input']): InputMode => (mode === 'parallel' ? 'gate' : mode);
-
-function stricter<T extends OutputMode>(a: T, b: T): T {
+function stricter<T extends InputMode | OutputMode>(a: T, b: T): T {
   return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
 }
 
@@ -120,13 +111,13 @@ function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): 
 
 /** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one, for a stream or for an answer in one piece. */
 export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolicy | null, wish: ModerationWish, stream: boolean): CallPolicy {
-  let input = servedInput(campaign.input);
+  let input = campaign.input;
   let output = campaign.output;
   const thresholds: Partial<Record<string, number>> = { ...campaign.thresholds };
   const flagsToo: string[] = [];
   let onUnavailable = campaign.on_unavailable;
   if (key) {
-    input = stricter(input, servedInput(key.input));
+    input = stricter(input, key.input);
     output = stricter(output, key.output);
     for (const [category, threshold] of Object.entries(key.thresholds)) {
       thresholds[category] = Math.min(threshold, thresholds[category] ?? 1);

@@ -44,7 +44,7 @@ describe('a ticket', () => {
     ['a negative count', { inputTokens: -1 }],
     ['a price in fractions', { price: { ...rates, input: 0.5 } }],
     ['a negative price', { price: { ...rates, output: -1 } }],
-    ['a mode that no worker serves', { policy: { ...ticket.policy, input: 'parallel' } }],
+    ['a mode that no worker serves', { policy: { ...ticket.policy, input: 'sometimes' } }],
     ['no request', { requestId: undefined }],
   ])('is refused with %s', (_, change) => {
     expect(ticketSchema.safeParse({ ...ticket, ...change }).success).toBe(false);

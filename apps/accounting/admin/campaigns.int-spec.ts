@@ -68,11 +68,6 @@ describe('POST /admin/v1/campaigns', () => {
     expect(body.error.param).toBe(param);
   });
 
-  it('warns of a mode that is served as a stricter one', async () => {
-    const { warnings } = await accounting.createCampaign('modes', { moderation: { input: 'parallel', strikes: { suspend_after: 5 } } });
-    expect(warnings).toEqual([expect.stringContaining("'parallel'")]);
-  });
-
   it('refuses a slug that is taken, with 409', async () => {
     await accounting.createCampaign('taken');
     const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'taken' });
