@@ -104,6 +104,20 @@ describe('strikes', () => {
     await booksAtRest(daypass);
   }, 60_000);
 
+  it('come from what the provider refuses for its safety, too', async () => {
+    const key = await daypass.createKey({ campaign: { moderation: { output: 'off' } } });
+    const client = clientOf(key);
+    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: 'We refuse this.', code: 'cyber_policy' } } });
+    const error = await errorOf(client.chat.completions.create({ model, messages: good }));
+    expect(error).toMatchObject({ status: 400, code: 'cyber_policy' });
+    expect(error.headers?.get('x-daypass-strikes')).toBe('1');
+    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: 'No such thing.', code: 'invalid_value' } } });
+    await errorOf(client.chat.completions.create({ model, messages: good }));
+    expect((await shown(key)).strikes).toBe(1);
+    daypass.rehearsal.reset();
+    await booksAtRest(daypass);
+  });
+
   it('survive a Redis that loses everything', async () => {
     const key = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { suspend_after: 3 } } } });
     const client = clientOf(key);

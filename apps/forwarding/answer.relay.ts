@@ -13,7 +13,7 @@ import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
 import { metaOf } from './domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from './domain/settlement.js';
 import { readFrame } from './domain/stream-frame.js';
-import { clean } from './domain/upstream-failure.js';
+import { clean, isSafetyRefusal } from './domain/upstream-failure.js';
 import { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
 import { ReplyWriter } from './reply.writer.js';
@@ -205,8 +205,12 @@ class OutputStopped extends Error {}
 
 /** An error object in the middle of a stream: the upstream stopped by itself. */
 export class UpstreamStreamError extends DaypassError {
+  /** The provider stopped it for its safety: the visitor's doing. */
+  readonly safety: boolean;
+
   constructor(error: Record<string, unknown>) {
     super('upstream_error', clean(typeof error.message === 'string' ? error.message : 'The upstream ended the stream with an error.'), { retry: false });
+    this.safety = isSafetyRefusal(error.code);
   }
 }
 

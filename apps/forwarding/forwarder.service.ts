@@ -11,6 +11,7 @@ import type { Logger } from '#libs/observability/logger.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
+import type { EndRequest } from '#libs/redis/hold.types.js';
 import type { StartAnswer } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
@@ -210,7 +211,7 @@ export class Forwarder {
     const { ticket } = call;
     const meta = { ...metaOf(ticket, queueMs), moderation: { input: refusal.strike ? 'blocked' : 'unchecked', output: 'off' } } as const;
     const reply = errorAnswer(refusal.error, meta);
-    const strike = refusal.strike ? (ticket.policy.strikes ?? true) : undefined;
+    const strike = refusal.strike ? strikeOf(ticket) : undefined;
     const { code } = refusal.error;
     if (reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
     else if (ticket.stream) await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, undefined, strike);
@@ -223,7 +224,8 @@ export class Forwarder {
     const { requestId, lane } = ticket;
     if (error instanceof UpstreamStreamError) {
       const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
-      await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code);
+      const strike = error.safety ? strikeOf(ticket) : undefined;
+      await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code, undefined, strike);
       return ['stream_error', DONE];
     }
     const reaction = reactTo(failureOf(error));
@@ -253,7 +255,7 @@ export class Forwarder {
           body: JSON.stringify(reaction.body),
           meta: metaOf(ticket, queueMs),
         };
-        await this.settler.void(call, `upstream ${reaction.status}`, reply);
+        await this.settler.void(call, `upstream ${reaction.status}`, reply, reaction.strike ? strikeOf(ticket) : undefined);
         return [`upstream_${reaction.status}`, DONE];
       }
       case 'unknown':
@@ -273,6 +275,10 @@ export class Forwarder {
     await progress.writer.flush().catch(() => undefined);
     return progress.writer.ending(errorFrame(error));
   }
+}
+
+function strikeOf({ policy }: Ticket): NonNullable<EndRequest['strike']> {
+  return policy.strikes ?? true;
 }
 
 /** An upstream's error may quote the request, so only its kind is logged. */

@@ -46,7 +46,17 @@ describe('the reaction to a failed upstream call', () => {
       kind: 'pass_on',
       status: 400,
       body: { error: { message: 'too hot for [removed]', type: 'invalid_request_error', param: 'temperature', code: 'invalid_value' } },
+      strike: false,
     });
+  });
+
+  it.each([
+    [400, 'invalid_prompt'],
+    [403, 'cyber_policy'],
+    [429, 'bio_policy'],
+  ])("passes the provider's refusal for its safety on (%i, %s), which counts against the visitor, not the account", (status, code) => {
+    expect(reactTo(failure({ status, code, message: 'no' }))).toMatchObject({ kind: 'pass_on', status, strike: true, body: { error: { code } } });
+    expect(reactTo(failure({ status: 500, code }))).toMatchObject({ kind: 'refuse', alert: false });
   });
 
   it('gives the hold back after a 5xx, which is not billed', () => {

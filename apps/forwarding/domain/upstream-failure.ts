@@ -20,16 +20,19 @@ export interface UpstreamFailure {
 /**
  * What to do about it. `defer`: not done, frozen for this long, then sent again. `refuse`: not done, hold given back.
  * `unknown`: it may have been done, so the bound is booked. `alert`: the account's own trouble, which is the operator's.
+ * `strike`: the provider refused it for its safety, which is the visitor's.
  */
 export type Reaction =
   | { kind: 'defer'; freezeMs: number }
   | { kind: 'refuse'; error: DaypassError; alert: boolean }
-  | { kind: 'pass_on'; status: number; body: ErrorBody }
+  | { kind: 'pass_on'; status: number; body: ErrorBody; strike: boolean }
   | { kind: 'unknown'; error: DaypassError };
 
 const FREEZE_DEFAULT_MS = 1_000;
 const FREEZE_MAX_MS = 120_000;
 const ACCOUNT_CODES = /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
+/** The provider's own refusals (OpenAI, "Safety checks"). */
+const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt']);
 const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
 
 export function reactTo(failure: UpstreamFailure): Reaction {
@@ -38,7 +41,8 @@ export function reactTo(failure: UpstreamFailure): Reaction {
     if (failure.neverSent) return { kind: 'refuse', error: upstreamError('The upstream could not be reached.', true), alert: false };
     return { kind: 'unknown', error: outcomeUnknown() };
   }
-  if (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? '')) {
+  const strike = status >= 400 && status < 500 && isSafetyRefusal(code);
+  if (!strike && (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? ''))) {
     return {
       kind: 'refuse',
       error: new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.'),
@@ -46,15 +50,24 @@ export function reactTo(failure: UpstreamFailure): Reaction {
     };
   }
   if (status === 429) return { kind: 'defer', freezeMs: freezeOf(failure) };
-  if (REQUEST_STATUSES.has(status)) {
+  if (strike || REQUEST_STATUSES.has(status)) {
     const message = failure.spoken ? clean(failure.message) : `The upstream refused the request with status ${status}.`;
-    return { kind: 'pass_on', status, body: { error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null } } };
+    return {
+      kind: 'pass_on',
+      status,
+      body: { error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null } },
+      strike,
+    };
   }
   // Somebody between gave up waiting: the upstream itself may have done the work.
   if (status === 504 || status === 524) return { kind: 'unknown', error: outcomeUnknown() };
   // A page of a proxy may name hosts; only the provider's own words are passed on.
   const message = failure.spoken ? clean(failure.message) : 'The upstream failed.';
   return { kind: 'refuse', error: upstreamError(message, failure.shouldRetry ?? true), alert: false };
+}
+
+export function isSafetyRefusal(code: unknown): boolean {
+  return typeof code === 'string' && SAFETY_CODES.has(code);
 }
 
 /** Takes out what names the account: organisation, project, key and user ids. */
