@@ -53,7 +53,7 @@ describe('a service that dies', () => {
       if (++asked === 1) await sleep(60_000);
       return undefined;
     };
-    const call = client.chat.completions.create({ model, messages, max_tokens: 50 });
+    const call = client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Judged once' }], max_tokens: 50 });
     for (const until = Date.now() + 5_000; asked === 0 && Date.now() < until;) await sleep(10);
     daypass.services.kill('moderation', 'SIGKILL');
     expect((await call).choices).toHaveLength(1);
@@ -82,7 +82,7 @@ describe('a service that dies', () => {
     };
     const patient = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 1 });
     const former = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
-    expect((await patient.chat.completions.create({ model, messages, max_tokens: 50 })).choices).toHaveLength(1);
+    expect((await patient.chat.completions.create({ model, messages: [{ role: 'user', content: 'Written once' }], max_tokens: 50 })).choices).toHaveLength(1);
     expect(lost).toBe(1);
     const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !former.has(request_id));
     expect(calls.map(({ kinds }) => kinds.join(' ')).toSorted()).toEqual(['hold post', 'hold void']);

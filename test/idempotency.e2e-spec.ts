@@ -191,11 +191,11 @@ describe('a call with an Idempotency-Key', () => {
 
   it('is a new call after moderation was down (503), and after the money was short (429)', async () => {
     daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
-    expect(await errorOf(clientOf(key, 0).chat.completions.create({ model, messages: say('hi') }, named('down')))).toMatchObject({
+    expect(await errorOf(clientOf(key, 0).chat.completions.create({ model, messages: say('never judged before') }, named('down')))).toMatchObject({
       code: 'moderation_unavailable',
     });
     daypass.rehearsal.onModeration = undefined;
-    expect((await client.chat.completions.create({ model, messages: say('hi') }, named('down'))).choices).toHaveLength(1);
+    expect((await client.chat.completions.create({ model, messages: say('never judged before') }, named('down'))).choices).toHaveLength(1);
 
     const poor = await daypass.createKey({ key: { budget_usd: '0.000001' } });
     expect(await errorOf(clientOf(poor).chat.completions.create({ model, messages: say('hi') }, named('poor')))).toMatchObject({ code: 'insufficient_quota' });

@@ -49,7 +49,7 @@ export function reactTo(failure: UpstreamFailure): Reaction {
       alert: true,
     };
   }
-  if (status === 429) return { kind: 'defer', freezeMs: freezeOf(failure) };
+  if (status === 429 && !strike) return { kind: 'defer', freezeMs: freezeOf(failure) };
   if (strike || REQUEST_STATUSES.has(status)) {
     const message = failure.spoken ? clean(failure.message) : `The upstream refused the request with status ${status}.`;
     return {
