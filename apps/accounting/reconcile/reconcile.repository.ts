@@ -225,6 +225,14 @@ export class ReconcileRepository {
     return row ? { ranAt: row.ran_at, outcome: row.outcome, figures: row.figures } : null;
   }
 
+  /** UTC days since 1970; null before the first call. */
+  async firstBookedDay(): Promise<number | null> {
+    const [row] = await this.source.query<{ day: number | null }[]>(
+      `SELECT min(substr(owner, length('operator:day:') + 1)::date) - DATE '1970-01-01' AS day FROM ledger.balances WHERE starts_with(owner, 'operator:day:')`,
+    );
+    return row?.day ?? null;
+  }
+
   /** Days that the provider billed, newest first. */
   async drift(scope: string, days: number): Promise<DayDrift[]> {
     const rows = await this.source.query<{ day: string; booked: string; billed: string }[]>(

@@ -283,6 +283,8 @@ describe('bills', () => {
     const usage = { input: 1_000_000, output: 10_000 };
     await past({ minutesAgo: daysAgo, booked: usage });
     served(daysAgo, usage);
+    // Before Daypass came: nothing that it could have booked.
+    served(daysAgo + 24 * 60, { input: 50_000_000, output: 0 });
     await reconcile();
     const day = new Date(Date.now() - daysAgo * MINUTE_MS).toISOString().slice(0, 10);
     const shown = async () => (await accounting.admin('GET', '/admin/v1/reconciliation')).body.data;

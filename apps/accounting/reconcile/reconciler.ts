@@ -181,7 +181,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async compareCosts(client: ReportClient): Promise<void> {
     const finalDay = dayOf((await redisNowMs(this.redis)) - this.config.reconcile.reportDelayMs);
-    await this.repository.saveCosts(this.scope, await client.costs(finalDay - COST_DAYS, finalDay));
+    // What the account was billed before Daypass came is nothing that could be booked.
+    const firstDay = Math.max(finalDay - COST_DAYS, (await this.repository.firstBookedDay()) ?? finalDay);
+    if (firstDay < finalDay) await this.repository.saveCosts(this.scope, await client.costs(firstDay, finalDay));
     const days = await this.drift();
     const driftOf = (some: readonly DayDrift[]): bigint => some.reduce((sum, { bookedNano, billedNano }) => sum + bookedNano - billedNano, 0n);
     if (days.length > 0) this.metrics.drift(driftOf(days.slice(0, 1)), driftOf(days));
