@@ -30,6 +30,19 @@ export interface Answered {
   observed: Content[];
 }
 
+/** A stream that was shown in part. */
+interface StreamSoFar {
+  ticket: Ticket;
+  queueMs: number;
+  progress: Progress;
+  shown: ReplyWriter;
+  /** What was shown, where it is kept for a repeat. */
+  kept: readonly string[];
+  first: Record<string, unknown> | null;
+  /** Where its usage came before it was stopped. */
+  told: Settlement | null;
+}
+
 const JSON_TYPE = 'application/json';
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
@@ -102,7 +115,7 @@ export class AnswerRelay {
     const told = settle(ticket, { usage, serviceTier, model: asText(first?.model) });
     if (windows) this.gate.record(ticket, windows.stopped?.word ?? windows.word);
     if (windows?.word === 'pass' && !windows.stopped) this.gate.remember(progress.texts.contents(), results);
-    if (shown && windows?.stopped) return this.stopped(ticket, queueMs, progress, shown, windows.stopped, first, told, kept);
+    if (shown && windows?.stopped) return this.stopped(windows.stopped, { ticket, queueMs, progress, shown, kept, first, told });
     const settlement = told ?? settleCut(ticket, await progress.seenTokens(), 0);
     if (shown && output !== 'gate') {
       // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
@@ -118,16 +131,7 @@ export class AnswerRelay {
   }
 
   /** A stream that was shown in part, and may not go on. What was generated until then is booked. */
-  private async stopped(
-    ticket: Ticket,
-    queueMs: number,
-    progress: Progress,
-    shown: ReplyWriter,
-    stop: Stop,
-    first: Record<string, unknown> | null,
-    told: Settlement | null,
-    kept: readonly string[],
-  ): Promise<Answered> {
+  private async stopped(stop: Stop, { ticket, queueMs, progress, shown, kept, first, told }: StreamSoFar): Promise<Answered> {
     const settlement = told ?? settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
     const { input, output } = settlement.detail.usage;
     const usage = ticket.includeUsage ? { prompt_tokens: input, completion_tokens: output, total_tokens: input + output } : null;
