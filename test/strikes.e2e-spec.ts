@@ -96,6 +96,10 @@ describe('strikes', () => {
     const last = heard.find(({ body }) => body.type === 'strike.suspend')!;
     expect(last.body.text).toBe(`Daypass: the key ${key.id} is suspended until a person reinstates it, after 3 refused inputs (violence).`);
     expect(JSON.stringify(heard)).not.toContain('REHEARSAL');
+    const metrics = async (service: 'accounting' | 'moderation') => (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();
+    for (const step of ['warn', 'cooldown', 'suspend'])
+      expect(await metrics('accounting')).toMatch(new RegExp(`daypass_strikes_total\\{step="${step}"[^}]*\\} 1\\n`));
+    expect(await metrics('moderation')).toMatch(/daypass_moderation_flags_total\{direction="input",category="violence"[^}]*\} 3\n/);
 
     const reinstated = await daypass.admin(`/admin/v1/keys/${key.id}/reinstate`, { body: { note: 'we talked' } });
     expect(reinstated.body).toMatchObject({ status: 'active', status_note: 'we talked' });

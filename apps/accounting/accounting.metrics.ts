@@ -19,6 +19,7 @@ export class AccountingMetrics {
   private readonly reconciliations: Counter<'outcome'>;
   private readonly judgements: Counter<'outcome'>;
   private readonly presumed: Gauge;
+  private readonly strikes: Counter<'step'>;
   private readonly drifts: Gauge<'period'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
@@ -57,6 +58,12 @@ export class AccountingMetrics {
       name: 'daypass_judged_calls_total',
       help: 'Presumed calls that a usage report decided on: refunded, wholly or in part, or confirmed at their bound',
       labelNames: ['outcome'],
+      registers,
+    });
+    this.strikes = new Counter({
+      name: 'daypass_strikes_total',
+      help: 'Refused inputs, by what followed: a warning, a rest of the key, its suspension',
+      labelNames: ['step'],
       registers,
     });
     this.presumed = new Gauge({ name: 'daypass_presumed_calls_waiting', help: 'Presumed calls of the last week that no report has decided on', registers });
@@ -104,6 +111,10 @@ export class AccountingMetrics {
 
   judged(outcome: 'refunded' | 'confirmed'): void {
     this.judgements.inc({ outcome });
+  }
+
+  struck(steps: Iterable<string>): void {
+    for (const step of steps) this.strikes.inc({ step });
   }
 
   presumedWaiting(count: number): void {

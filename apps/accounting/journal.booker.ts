@@ -57,15 +57,16 @@ export class JournalBooker {
 
   private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
     const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
-    const booked = await this.source.transaction(async (manager) => {
+    const [booked, struck] = await this.source.transaction(async (manager) => {
       await this.ledger.reject(manager, rejected);
       await this.ledger.bookAttempts(manager, attempts);
-      await this.strikes.book(manager, strikes);
+      const fresh = await this.strikes.book(manager, strikes);
       const ids = await this.ledger.book(manager, transfers);
       await this.ledger.markDrained(manager, head, new Date(newestAt));
-      return ids;
+      return [ids, fresh] as const;
     });
     this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));
+    this.metrics.struck(struck.map(({ step }) => step));
     this.metrics.entriesRejected(rejected.length);
     for (const { journalId, reason } of rejected)
       this.logger.error({ journalId, reason }, 'a journal entry cannot be booked; it is kept in ledger.rejected_events');

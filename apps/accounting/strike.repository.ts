@@ -8,10 +8,10 @@ import { noticeOf, type Strike } from './domain/strike.js';
 export class StrikeRepository {
   /**
    * Books strikes once each. A key that a strike suspended is suspended here too, unless a person pardoned it since; the
-   * operator is told of each, and of nothing twice.
+   * operator is told of each, and of nothing twice. Returns what was not booked before.
    */
-  async book(manager: EntityManager, strikes: readonly Strike[]): Promise<void> {
-    if (strikes.length === 0) return;
+  async book(manager: EntityManager, strikes: readonly Strike[]): Promise<readonly Strike[]> {
+    if (strikes.length === 0) return [];
     const rows = await manager.query<{ request_id: string }[]>(
       `INSERT INTO access.strikes (request_id, key_id, campaign_id, at, strikes, step, detail)
        SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::jsonb[])
@@ -28,14 +28,14 @@ export class StrikeRepository {
     );
     const fresh = new Set(rows.map(({ request_id }) => request_id));
     const booked = strikes.filter(({ requestId }) => fresh.has(requestId));
-    if (booked.length === 0) return;
+    if (booked.length === 0) return [];
     await manager.query(`INSERT INTO access.notices (id, at, body) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) ON CONFLICT DO NOTHING`, [
       booked.map(({ requestId }) => `strike:${requestId}`),
       booked.map(({ at }) => at),
       booked.map((strike) => JSON.stringify(storable(noticeOf(strike)))),
     ]);
     const suspended = booked.filter(({ step }) => step === 'suspend');
-    if (suspended.length === 0) return;
+    if (suspended.length === 0) return booked;
     // A higher version, so that it goes out to Redis again and outlives it.
     await manager.query(
       `UPDATE access.keys SET status = 'suspended', status_note = 'strikes: ' || struck.strikes || ' refused inputs', version = version + 1, updated_at = now()
@@ -44,6 +44,7 @@ export class StrikeRepository {
         WHERE keys.id = struck.key_id AND keys.status = 'active' AND struck.at > coalesce(keys.strikes_since, '-infinity')`,
       [suspended.map(({ keyId }) => keyId), suspended.map(({ at }) => at), suspended.map(({ strikes: count }) => count)],
     );
+    return booked;
   }
 
   /** Times in ms, newest first, of keys that have strikes since then which nobody pardoned. */

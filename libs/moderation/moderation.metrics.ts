@@ -5,6 +5,7 @@ export class ModerationMetrics {
   private readonly verdicts: Counter<'direction' | 'decision'>;
   private readonly seconds: Histogram<'outcome'>;
   private readonly judged: Counter<'verdict'>;
+  private readonly flags: Counter<'direction' | 'category'>;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -12,6 +13,12 @@ export class ModerationMetrics {
       name: 'daypass_moderation_verdicts_total',
       help: 'Inputs and outputs of calls, by what moderation decided',
       labelNames: ['direction', 'decision'],
+      registers,
+    });
+    this.flags = new Counter({
+      name: 'daypass_moderation_flags_total',
+      help: 'Inputs and outputs that a policy flagged, by each category that made it so',
+      labelNames: ['direction', 'category'],
       registers,
     });
     this.judged = new Counter({
@@ -37,6 +44,10 @@ export class ModerationMetrics {
 
   verdict(direction: 'input' | 'output', decision: string): void {
     this.verdicts.inc({ direction, decision });
+  }
+
+  flagged(direction: 'input' | 'output', categories: readonly string[]): void {
+    for (const category of categories) this.flags.inc({ direction, category });
   }
 
   call(seconds: number, outcome: 'ok' | 'error'): void {
