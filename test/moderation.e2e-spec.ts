@@ -311,6 +311,49 @@ describe('moderation', () => {
     await booksAtRest(daypass);
   });
 
+  const garbage = (text: string) => ({ status: 200, error: { message: '' }, garbage: text });
+  it.each([
+    ['no JSON', garbage('<html>bad gateway</html>')],
+    ['no results', garbage('{}')],
+    ['too few results', garbage('{"results":[]}')],
+    ['a result without scores', garbage('{"results":[{"flagged":false,"categories":{}}]}')],
+    ['a limit without end', { status: 429, headers: { 'retry-after': '30' }, error: { message: 'slow down' } }],
+    ['a refused account', { status: 401, error: { message: 'no such key' } }],
+  ])('that answers with %s is away: refused under a closed policy, marked under an open one, and never told as the upstream', async (what, refusal) => {
+    const lane = new Redis(daypass.redisUrl);
+    daypass.rehearsal.onModeration = () => refusal;
+    const closed = await clientWith({ output: 'off' });
+    const begun = performance.now();
+    const error = await errorOf(closed.chat.completions.create({ model, messages: say(what) }));
+    expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable', error: { daypass: { direction: 'input' } } });
+    expect(error.message).not.toMatch(/upstream|limit|html/i);
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    const open = await clientWith({ output: 'off', on_unavailable: 'open' });
+    const { response } = await open.chat.completions.create({ model, messages: say(what) }).withResponse();
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
+    // A frozen lane would keep the next test waiting.
+    await lane.del(redisKeys.laneWindow('moderation'));
+    lane.disconnect();
+  });
+
+  it('that is slow is waited for within its time, and retried when it asks for a moment', async () => {
+    const client = await clientWith({ output: 'off' });
+    daypass.rehearsal.onModeration = async () => {
+      await sleep(10_000);
+      return undefined;
+    };
+    const begun = performance.now();
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('slowly') }))).toMatchObject({ code: 'moderation_unavailable' });
+    expect(performance.now() - begun).toBeLessThan(3_000);
+    let asked = 0;
+    daypass.rehearsal.onModeration = () =>
+      asked++ === 0 ? { status: 429, headers: { 'retry-after-ms': '200' }, error: { message: 'in a moment' } } : undefined;
+    const { response } = await client.chat.completions.create({ model, messages: say('in a moment') }).withResponse();
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=off');
+    expect(asked).toBe(2);
+  });
+
   it('asks about many visitors in few calls', async () => {
     const client = await clientWith();
     await Promise.all(Array.from({ length: 40 }, (_, index) => client.chat.completions.create({ model, messages: say(`question ${index}`), max_tokens: 5 })));

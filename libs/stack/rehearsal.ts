@@ -28,6 +28,8 @@ export interface Refusal {
   status: number;
   headers?: Record<string, string>;
   error: { message: string; type?: string; code?: string | null; param?: string | null };
+  /** In place of the error object: what no API should answer. */
+  garbage?: string;
 }
 
 export interface ChatOverride extends ChatWish {
@@ -248,9 +250,9 @@ async function readJson(request: IncomingMessage): Promise<unknown> {
   return parsed;
 }
 
-function refuse(response: ServerResponse, { status, headers, error }: Refusal): void {
+function refuse(response: ServerResponse, { status, headers, error, garbage }: Refusal): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(JSON.stringify({ error: { type: 'invalid_request_error', code: null, param: null, ...error } }));
+  response.end(garbage ?? JSON.stringify({ error: { type: 'invalid_request_error', code: null, param: null, ...error } }));
 }
 
 function sendJson(response: ServerResponse, status: number, body: object, callId?: number): void {
