@@ -62,7 +62,8 @@ describe('a stream under moderation', () => {
         const text = sentences(characters);
         const { shown, stopped, mostAtOnce } = await run(mode, text, sizes, { latency: turns });
         expect({ shown, stopped }).toEqual({ shown: text, stopped: undefined });
-        expect(mostAtOnce).toBeLessThanOrEqual(1);
+        // The last piece is judged beside the one before it.
+        expect(mostAtOnce).toBeLessThanOrEqual(2);
       }),
       { numRuns: 100 },
     );

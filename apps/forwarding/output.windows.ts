@@ -18,6 +18,7 @@ export interface WindowsOptions {
 const AHEAD_CHARACTERS = 1_000;
 /** Text that waits for verdicts; beyond it the upstream is not read any further. */
 const WAITING_CHARACTERS = 65_536;
+const PASSED = { word: 'pass' } as const;
 
 /**
  * Judges a stream piece by piece while it comes. One piece is under judgement at a time; what arrives meanwhile makes the
@@ -51,20 +52,23 @@ export class OutputWindows {
       this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0) });
       this.showAhead();
     }
-    this.pump(false);
+    this.pump();
     while (this.cutter.characters > WAITING_CHARACTERS && this.judging) await this.judging;
     if (this.failure) throw this.failure;
   }
 
-  /** Resolves when everything has its verdict, or one stopped the stream. */
+  /** Resolves when everything has its verdict, or one stopped the stream. What is left is judged beside the piece before it. */
   async finish(): Promise<void> {
-    for (this.pump(true); this.judging; this.pump(true)) await this.judging;
+    const rest = this.stopped ? null : this.cutter.take(true);
+    const verdict = rest && this.verdictOn(rest);
+    await this.judging;
+    if (rest && !this.stopped && !this.failure) await this.settle(rest, verdict);
     if (this.failure) throw this.failure;
   }
 
-  private pump(rest: boolean): void {
+  private pump(): void {
     while (!this.judging && !this.stopped && !this.failure) {
-      const piece = this.cutter.take(rest);
+      const piece = this.cutter.take();
       if (!piece) return;
       if (piece.contents.length === 0) this.release(piece);
       else this.judging = this.judge(piece);
@@ -72,8 +76,23 @@ export class OutputWindows {
   }
 
   private async judge(piece: Piece): Promise<void> {
+    await this.settle(piece, this.verdictOn(piece));
+    this.judging = null;
+    this.pump();
+  }
+
+  /** null where there is nothing to judge. */
+  private verdictOn({ contents }: Piece): Promise<OutputVerdict> | null {
+    if (contents.length === 0) return null;
+    const verdict = this.options.judge(contents);
+    // It is looked at when its turn comes.
+    verdict.catch(() => undefined);
+    return verdict;
+  }
+
+  private async settle(piece: Piece, pending: Promise<OutputVerdict> | null): Promise<void> {
     try {
-      const verdict = await this.options.judge(piece.contents);
+      const verdict = (await pending) ?? PASSED;
       if (verdict.word === 'blocked' || verdict.word === 'unavailable') {
         this.stopped = verdict;
         this.options.onStop();
@@ -83,10 +102,7 @@ export class OutputWindows {
       this.release(piece);
     } catch (error) {
       this.failure = error instanceof Error ? error : new Error(String(error));
-    } finally {
-      this.judging = null;
     }
-    this.pump(false);
   }
 
   private release({ frames, characters }: Piece): void {

@@ -208,7 +208,8 @@ function isResult(value: unknown): value is ModerationResult {
 }
 
 function isRetryable(error: unknown): boolean {
-  if (!(error instanceof APIError)) return error instanceof Error && /results$/.test(error.message);
+  // No JSON, or not what was asked for: a gateway in between may have answered.
+  if (!(error instanceof APIError)) return !(error instanceof LaneBusyError);
   return error.status === undefined || error.status >= 500 || error.status === 408;
 }
 
