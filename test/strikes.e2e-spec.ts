@@ -101,6 +101,16 @@ describe('strikes', () => {
       expect(await metrics('accounting')).toMatch(new RegExp(`daypass_strikes_total\\{step="${step}"[^}]*\\} 1\\n`));
     expect(await metrics('moderation')).toMatch(/daypass_moderation_flags_total\{direction="input",category="violence"[^}]*\} 3\n/);
 
+    const list = async (query = '') =>
+      (await daypass.admin(`/admin/v1/keys/${key.id}/strikes${query}`)).body as { data: { strikes: number; step: string }[]; next_cursor: string | null };
+    expect((await list()).data.map(({ strikes, step }) => [strikes, step])).toEqual([
+      [3, 'suspend'],
+      [2, 'cooldown'],
+      [1, 'warn'],
+    ]);
+    const first = await list('?limit=2');
+    expect((await list(`?limit=2&cursor=${first.next_cursor}`)).data).toMatchObject([{ strikes: 1, detail: { categories: ['violence'] } }]);
+
     const reinstated = await daypass.admin(`/admin/v1/keys/${key.id}/reinstate`, { body: { note: 'we talked' } });
     expect(reinstated.body).toMatchObject({ status: 'active', status_note: 'we talked' });
     expect(await shown(key)).toMatchObject({ status: 'active', strikes: 0 });

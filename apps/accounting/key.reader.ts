@@ -6,10 +6,12 @@ import type { List, ListKeys } from './admin/list.schemas.js';
 import { isKeyId } from './domain/account-id.js';
 import { pageOf, type Page } from './domain/cursor.js';
 import { showKey, type KeyView } from './domain/key.view.js';
+import { showStrike, type StrikeView } from './domain/strike.js';
 import { showTransfer, type TransferView } from './domain/transfer.view.js';
 import { Campaign } from './entities/campaign.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerRepository } from './ledger.repository.js';
+import { StrikeRepository } from './strike.repository.js';
 import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
 import { newestFirst } from './newest-first.js';
@@ -21,6 +23,7 @@ export class KeyReader {
     private readonly work: UnitOfWork,
     private readonly ledger: LedgerRepository,
     private readonly usage: UsageReader,
+    private readonly struck: StrikeRepository,
   ) {}
 
   async read(id: string): Promise<KeyView> {
@@ -41,6 +44,12 @@ export class KeyReader {
     const key = await this.find(id);
     const rows = await this.ledger.transfersOfKey(key.id, limit + 1, cursor ?? null);
     return pageOf(rows, limit, (row) => ({ at: row.at, id: row.id }), showTransfer);
+  }
+
+  async strikes(id: string, { cursor, limit }: List): Promise<Page<StrikeView>> {
+    const key = await this.find(id);
+    const rows = await this.struck.ofKey(this.work.manager, key.id, limit + 1, cursor ?? null);
+    return pageOf(rows, limit, (row) => ({ at: row.at, id: row.requestId }), showStrike);
   }
 
   async showOne(key: Key): Promise<KeyView> {

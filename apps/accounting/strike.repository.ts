@@ -1,7 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { storable } from './domain/storable.js';
-import { noticeOf, type Strike } from './domain/strike.js';
+import type { Cursor } from './domain/cursor.js';
+import { noticeOf, type Step, type Strike } from './domain/strike.js';
 
 /** Strikes as the books know them. */
 @Injectable()
@@ -45,6 +46,16 @@ export class StrikeRepository {
       [suspended.map(({ keyId }) => keyId), suspended.map(({ at }) => at), suspended.map(({ strikes: count }) => count)],
     );
     return booked;
+  }
+
+  /** The key's strikes, newest first. */
+  async ofKey(manager: EntityManager, keyId: string, count: number, after: Cursor | null): Promise<Strike[]> {
+    type Row = { request_id: string; key_id: string; campaign_id: string; at: Date; strikes: number; step: Step; detail: Record<string, unknown> };
+    const rows = await manager.query<Row[]>(
+      `SELECT * FROM access.strikes WHERE key_id = $1 AND ($2::timestamptz IS NULL OR (at, request_id) < ($2, $3)) ORDER BY at DESC, request_id DESC LIMIT $4`,
+      [keyId, after?.at ?? null, after?.id ?? null, count],
+    );
+    return rows.map(({ request_id, key_id, campaign_id, ...row }) => ({ requestId: request_id, keyId: key_id, campaignId: campaign_id, ...row }));
   }
 
   /** Times in ms, newest first, of keys that have strikes since then which nobody pardoned. */

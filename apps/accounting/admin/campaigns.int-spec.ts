@@ -255,6 +255,7 @@ describe('the docs', () => {
       '/admin/v1/keys/{id}/reinstate',
       '/admin/v1/keys/{id}/revoke',
       '/admin/v1/keys/{id}/rotate',
+      '/admin/v1/keys/{id}/strikes',
       '/admin/v1/keys/{id}/suspend',
       '/admin/v1/keys/{id}/transfers',
       '/admin/v1/ledger/verify',

@@ -2,6 +2,7 @@ import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, UseGuards }
 import { ApiTags } from '@nestjs/swagger';
 import type { Page } from '../domain/cursor.js';
 import type { KeyView, NewKeyView } from '../domain/key.view.js';
+import type { StrikeView } from '../domain/strike.js';
 import type { TransferView } from '../domain/transfer.view.js';
 import { KeyReader } from '../key.reader.js';
 import { KeyService } from '../key.service.js';
@@ -103,5 +104,11 @@ export class KeysController {
   @Documented({ summary: "List a key's bookings, newest first", answer: 'A page of transfers', query: listSchema, errors: [400, 404] })
   transfers(@Param('id') id: string, @Query(new ZodPipe(listSchema)) page: List): Promise<Page<TransferView>> {
     return this.reader.transfers(id, page);
+  }
+
+  @Get(':id/strikes')
+  @Documented({ summary: "List a key's refused inputs and what followed, newest first", answer: 'A page of strikes', query: listSchema, errors: [400, 404] })
+  strikes(@Param('id') id: string, @Query(new ZodPipe(listSchema)) page: List): Promise<Page<StrikeView>> {
+    return this.reader.strikes(id, page);
   }
 }

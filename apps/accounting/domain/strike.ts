@@ -26,6 +26,13 @@ export function strikeOf(event: JournalEvent & { kind: 'strike' }): Strike {
   };
 }
 
+/** A strike as the admin API tells it. */
+export function showStrike({ requestId, at, strikes, step, detail }: Strike) {
+  return { request_id: requestId, at: at.toISOString(), strikes, step, detail };
+}
+
+export type StrikeView = ReturnType<typeof showStrike>;
+
 const WHAT: Record<Step, string> = { warn: 'was refused an input', cooldown: 'rests for a while', suspend: 'is suspended until a person reinstates it' };
 
 /** What the operator is told; `text` is what Slack and its like show. */
