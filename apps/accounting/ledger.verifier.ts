@@ -69,7 +69,7 @@ export class LedgerVerifier {
     const { booked, found, keys, campaigns } = await this.source.transaction('REPEATABLE READ', async (manager) => {
       // Millions of rows take longer than any other statement may.
       await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
-      // All rows are compared with all: a planner that knows too little of a fresh month would do so one by one, for hours.
+      // All rows are compared with all: a planner that knows too little of a fresh month would do so one by one.
       await manager.query('SET LOCAL enable_nestloop = off');
       await manager.query(`SET LOCAL work_mem = '${WORK_MEMORY}'`);
       return {
