@@ -14,6 +14,8 @@ interface Notice {
 }
 
 const EVERY_MS = 1_000;
+/** Without a webhook there is nothing to send, only to drop. */
+const DROP_EVERY_MS = 3_600_000;
 const BATCH = 20;
 const TIMEOUT_MS = 5_000;
 /** 2 s, 4 s, … an hour: about a day in all. */
@@ -36,7 +38,7 @@ export class NoticeSender implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
     this.loop = new Periodic(
-      EVERY_MS,
+      config.file.operator.webhook ? EVERY_MS : DROP_EVERY_MS,
       () => this.sendDue(),
       (error) => logger.warn({ err: error }, 'notices wait'),
     );

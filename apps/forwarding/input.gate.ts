@@ -29,7 +29,7 @@ export class InputGate {
   async admit(ticket: Ticket, body: Record<string, unknown>): Promise<Ticket> {
     const { requestId, keyId } = ticket;
     const finding = await check(this.moderator, chatInputContents(body), ticket.policy);
-    if (finding.outcome === 'judged') this.metrics.flagged('input', finding.judgement.categories);
+    this.metrics.flagged('input', finding);
     if (finding.outcome === 'unavailable') this.logger.warn({ requestId, reason: finding.reason }, 'no verdict on the input');
     const decision = decide(finding, ticket.policy);
     const word = decision.pass ? decision.word : decision.strike ? 'blocked' : 'unavailable';

@@ -29,10 +29,8 @@ export class OutputGate {
   /** For a part of an answer; what became of the whole is recorded once. `results` takes what the endpoint said. */
   async judge(ticket: Ticket, contents: readonly Content[], results?: ModerationResult[]): Promise<OutputVerdict> {
     const finding = await check(this.moderator, contents, ticket.policy, results !== undefined);
-    if (finding.outcome === 'judged') {
-      results?.push(...finding.results);
-      this.metrics.flagged('output', finding.judgement.categories);
-    }
+    if (finding.outcome === 'judged') results?.push(...finding.results);
+    this.metrics.flagged('output', finding);
     if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the output');
     const word =
       finding.outcome === 'judged' ? (finding.judgement.flagged ? 'blocked' : 'pass') : ticket.policy.onUnavailable === 'open' ? 'unchecked' : 'unavailable';
@@ -58,7 +56,7 @@ export class OutputGate {
   async observe(ticket: Ticket, contents: readonly Content[]): Promise<void> {
     try {
       const finding = await check(this.moderator, contents, ticket.policy);
-      if (finding.outcome === 'judged') this.metrics.flagged('output', finding.judgement.categories);
+      this.metrics.flagged('output', finding);
       this.record(ticket, finding.outcome === 'unavailable' ? 'unchecked' : finding.judgement.flagged ? 'flagged' : 'pass');
     } catch (error) {
       this.logger.warn({ err: error, requestId: ticket.requestId }, 'an observed answer could not be judged');

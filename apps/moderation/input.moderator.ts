@@ -42,12 +42,12 @@ export class InputModerator {
     if (ticket.policy.input === 'observe') {
       await this.lanes.enqueue(ticket);
       const finding = await check(this.moderator, contents, ticket.policy);
-      if (finding.outcome === 'judged') this.metrics.flagged('input', finding.judgement.categories);
+      this.metrics.flagged('input', finding);
       this.record(ticket, finding.outcome === 'unavailable' ? 'unchecked' : finding.judgement.flagged ? 'flagged' : 'pass');
       return;
     }
     const finding = await check(this.moderator, contents, ticket.policy);
-    if (finding.outcome === 'judged') this.metrics.flagged('input', finding.judgement.categories);
+    this.metrics.flagged('input', finding);
     if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the input');
     const decision = decide(finding, ticket.policy);
     if (decision.pass) {

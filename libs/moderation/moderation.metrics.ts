@@ -1,4 +1,5 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
+import type { Check } from './check.js';
 
 /** Verdicts and the endpoint's latency: what the detour costs. */
 export class ModerationMetrics {
@@ -46,8 +47,9 @@ export class ModerationMetrics {
     this.verdicts.inc({ direction, decision });
   }
 
-  flagged(direction: 'input' | 'output', categories: readonly string[]): void {
-    for (const category of categories) this.flags.inc({ direction, category });
+  flagged(direction: 'input' | 'output', finding: Check): void {
+    if (finding.outcome !== 'judged') return;
+    for (const category of finding.judgement.categories) this.flags.inc({ direction, category });
   }
 
   call(seconds: number, outcome: 'ok' | 'error'): void {

@@ -6,6 +6,8 @@ import { PriceBook } from './prices.js';
 
 const models = ['gpt-5.4', 'gpt-5.4-mini', 'gpt-5.4-nano', 'gpt-5.6-sol', 'gpt-6-luna', 'o4-mini', 'gpt-4o-mini'];
 const book = new PriceBook({});
+/** One message of text, one choice, at the standard tier. */
+const plain = { messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default', toolFeeNano: 0n, toolTokens: 0 };
 
 describe('the upper bound of a call', () => {
   it('is never below the cost of any honest usage report', () => {
@@ -57,34 +59,13 @@ describe('the upper bound of a call', () => {
 
   it('leaves a margin above the estimate for what an upstream adds unseen', () => {
     const { price } = book.find('gpt-5.4-mini')!;
-    const bound = boundOf(price, {
-      textTokens: 100,
-      messages: 1,
-      images: 0,
-      imageTokens: 0,
-      predictionTokens: 0,
-      choices: 1,
-      serviceTier: 'default',
-      toolFeeNano: 0n,
-      toolTokens: 0,
-    });
+    const bound = boundOf(price, { ...plain, textTokens: 100 });
     expect(bound.inputBoundTokens).toBeGreaterThan(bound.inputTokens + 50);
   });
 
   it('takes the long-context rates for the whole request beyond the mark', () => {
     const { price } = book.find('gpt-5.4')!;
-    const at = (textTokens: number) =>
-      boundOf(price, {
-        textTokens,
-        messages: 1,
-        images: 0,
-        imageTokens: 0,
-        predictionTokens: 0,
-        choices: 1,
-        serviceTier: 'default',
-        toolFeeNano: 0n,
-        toolTokens: 0,
-      });
+    const at = (textTokens: number) => boundOf(price, { ...plain, textTokens });
     expect(at(1_000).perTokenNano).toBe(15_000n);
     expect(at(300_000).perTokenNano).toBe(22_500n);
   });

@@ -202,6 +202,21 @@ describe("a key's life", () => {
     expect((await act('suspend', { reason: 'x' })).status).toBe(400);
   });
 
+  it('is suspended by a strike that comes after its pardon, not by one from before that is booked late', async () => {
+    const key = await accounting.createKey('plain');
+    const strike = async (request: string, atMs: number): Promise<string> => {
+      const campaign = (await accounting.redis.hget(`{dp}:key:${key.id}`, 'campaign'))!;
+      const event = { kind: 'strike', request, key: key.id, campaign, amount: 0, paid: 0, absorbed: 0, at_ms: atMs, strikes: 3, step: 'suspend' };
+      await accounting.redis.xadd('{dp}:journal', '*', ...Object.entries(event).flat().map(String));
+      await accounting.drained();
+      return (await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body.status as string;
+    };
+    await accounting.admin('POST', `/admin/v1/keys/${key.id}/reinstate`);
+    expect(await strike(`${key.id}-before`, Date.now() - 60_000)).toBe('active');
+    expect(await strike(`${key.id}-after`, Date.now() + 1_000)).toBe('suspended');
+    expect((await accounting.admin('GET', `/admin/v1/keys/${key.id}/strikes`)).body.data).toHaveLength(2);
+  });
+
   it('goes on under a new virtual key after a rotation; the old ones are dead', async () => {
     const key = await accounting.createKey('plain', { budget_usd: '1' });
     await accounting.call(key, `${key.id}-1`, 100_000_000n, 100_000_000n);
