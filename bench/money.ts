@@ -174,7 +174,7 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
         lane: 'lane',
         replyTo: 'bench',
       },
-      { journalEntries: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: true },
+      { journalEntries: 1e9, auditBytes: 1e12, operatorDayNano: undefined, operatorTotalNano: undefined, patient: true },
     );
   };
   const alone: number[] = [];

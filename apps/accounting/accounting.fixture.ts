@@ -91,7 +91,7 @@ export class AccountingFixture {
     return {
       status: response.status,
       headers: response.headers,
-      body: response.headers.get('content-type')?.includes('json') ? (JSON.parse(text) as unknown) : text,
+      body: response.headers.get('content-type')?.includes('/json') ? (JSON.parse(text) as unknown) : text,
     };
   }
 
@@ -119,7 +119,7 @@ export class AccountingFixture {
     const call = { requestId, keyId: key.id, campaignId: campaignId!, fixedNano: amountNano, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1 };
     return this.holds.take(
       { ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' },
-      { journalEntries: 1e6, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
+      { journalEntries: 1e6, auditBytes: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
     );
   }
 

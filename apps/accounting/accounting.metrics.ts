@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { NANO_PER_USD } from '#libs/money/nano.js';
 import { REGISTRY } from '#libs/platform/platform.tokens.js';
+import type { CheckRow } from './domain/audit.chain.js';
 import { ABSORBED, UPSTREAM, type Transfer } from './domain/transfer.js';
 
 @Injectable()
@@ -20,6 +21,10 @@ export class AccountingMetrics {
   private readonly judgements: Counter<'outcome'>;
   private readonly presumed: Gauge;
   private readonly strikes: Counter<'step'>;
+  private readonly recordRows: Counter;
+  private readonly recordWaiting: Gauge;
+  private readonly recordBroken: Gauge;
+  private readonly recordedChecks: Counter<'campaign' | 'direction' | 'guard' | 'decision'>;
   private readonly drifts: Gauge<'period'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
@@ -64,6 +69,19 @@ export class AccountingMetrics {
       name: 'daypass_strikes_total',
       help: 'Refused inputs, by what followed: a warning, a rest of the key, its suspension',
       labelNames: ['step'],
+      registers,
+    });
+    this.recordRows = new Counter({ name: 'daypass_audit_rows_total', help: 'Requests and checks that were added to the record', registers });
+    this.recordWaiting = new Gauge({ name: 'daypass_audit_lag_entries', help: 'Requests and checks that are not in the record yet', registers });
+    this.recordBroken = new Gauge({
+      name: 'daypass_audit_broken',
+      help: '1: the record does not reach as far as it did, so that no checkpoint is signed; see GET /admin/v1/audit/verify',
+      registers,
+    });
+    this.recordedChecks = new Counter({
+      name: 'daypass_audit_checks_total',
+      help: 'Checks in the record; the share of flagged content of a campaign is that of blocked and flagged among them',
+      labelNames: ['campaign', 'direction', 'guard', 'decision'],
       registers,
     });
     this.presumed = new Gauge({ name: 'daypass_presumed_calls_waiting', help: 'Presumed calls of the last week that no report has decided on', registers });
@@ -125,6 +143,21 @@ export class AccountingMetrics {
   drift(lastDayNano: bigint, lastMonthNano: bigint): void {
     this.drifts.set({ period: 'day' }, signedUsd(lastDayNano));
     this.drifts.set({ period: 'month' }, signedUsd(lastMonthNano));
+  }
+
+  /** `slugs` of the campaigns, by id. */
+  recorded(rows: number, checks: readonly CheckRow[], slugs: ReadonlyMap<string, string>): void {
+    this.recordRows.inc(rows);
+    for (const { campaignId, direction, guard, decision } of checks)
+      this.recordedChecks.inc({ campaign: slugs.get(campaignId) ?? campaignId, direction, guard, decision });
+  }
+
+  recordLag(entries: number): void {
+    this.recordWaiting.set(entries);
+  }
+
+  recordCut(isCut: boolean): void {
+    this.recordBroken.set(isCut ? 1 : 0);
   }
 
   rebuilt(): void {

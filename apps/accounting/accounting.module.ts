@@ -10,6 +10,7 @@ import { AccountProjector } from './account.projector.js';
 import { AccountWriter } from './account.writer.js';
 import { AccountingMetrics } from './accounting.metrics.js';
 import { AdminFilter } from './admin/admin.filter.js';
+import { AuditController } from './admin/audit.controller.js';
 import { CampaignsController } from './admin/campaigns.controller.js';
 import { IdempotencyInterceptor } from './admin/idempotency.interceptor.js';
 import { IdempotencyStore } from './admin/idempotency.store.js';
@@ -17,6 +18,15 @@ import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
 import { KeysController } from './admin/keys.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { ReconciliationController } from './admin/reconciliation.controller.js';
+import { AuditBooker } from './audit/audit.booker.js';
+import { AuditDrain } from './audit/audit.drain.js';
+import { AuditReader } from './audit/audit.reader.js';
+import { AuditRepository } from './audit/audit.repository.js';
+import { AuditVerifier } from './audit/audit.verifier.js';
+import { CheckpointKeeper } from './audit/checkpoint.keeper.js';
+import { RetentionKeeper } from './audit/retention.keeper.js';
+import { VisitorEraser } from './audit/visitor.eraser.js';
+import { VisitorVault } from './audit/visitor.vault.js';
 import { BalanceRepository } from './balance.repository.js';
 import { CampaignService } from './campaign.service.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
@@ -55,15 +65,21 @@ export class AccountingModule {
           dataSourceFactory: (options) => openDataSource(options as DataSourceOptions),
         }),
       ],
-      controllers: [CampaignsController, KeysController, LedgerController, ReconciliationController],
+      controllers: [AuditController, CampaignsController, KeysController, LedgerController, ReconciliationController],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         AccountProjector,
         AccountWriter,
         AccountingMetrics,
+        AuditBooker,
+        AuditDrain,
+        AuditReader,
+        AuditRepository,
+        AuditVerifier,
         BalanceRepository,
         CampaignService,
+        CheckpointKeeper,
         DoorKeeper,
         HoldSweeper,
         IdempotencyStore,
@@ -81,9 +97,12 @@ export class AccountingModule {
         ReconcileRepository,
         Reconciler,
         RedisRebuild,
+        RetentionKeeper,
         StrikeRepository,
         UnitOfWork,
         UsageReader,
+        VisitorEraser,
+        VisitorVault,
       ],
     };
   }

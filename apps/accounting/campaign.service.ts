@@ -21,6 +21,7 @@ import { newestFirst } from './newest-first.js';
 @Injectable()
 export class CampaignService {
   private readonly prices: PriceBook;
+  private readonly guards: ReadonlySet<string>;
 
   constructor(
     @Inject(CONFIG) config: DaypassConfig,
@@ -29,6 +30,7 @@ export class CampaignService {
     private readonly usage: UsageReader,
   ) {
     this.prices = new PriceBook(config.file.prices);
+    this.guards = new Set(config.file.guards.map(({ name }) => name));
   }
 
   async create(request: CreateCampaign): Promise<CampaignView> {
@@ -45,6 +47,7 @@ export class CampaignService {
       toolPrices: request.tool_prices,
       claim: request.claim,
       origins: request.origins,
+      retentionDays: request.retention_days,
       version: 1,
       projectedVersion: 0,
       createdAt: now,
@@ -74,6 +77,7 @@ export class CampaignService {
           toolPrices: request.tool_prices ?? current.toolPrices,
           claim: request.claim === undefined ? current.claim : request.claim,
           origins: request.origins === undefined ? current.origins : request.origins,
+          retentionDays: request.retention_days === undefined ? current.retentionDays : request.retention_days,
           status,
           budgetNano,
         };
@@ -120,6 +124,10 @@ export class CampaignService {
       const unpricedSearch = priced.searches && !campaign.toolPrices.web_search;
       return unpricedSearch ? [`models: '${model}' searches the web for a fee, so calls to it are refused; set tool_prices.web_search`] : [];
     });
+    const unknown = (campaign.moderation.guards ?? []).filter((name) => !this.guards.has(name));
+    warnings.push(
+      ...unknown.map((name) => `moderation.guards: DAYPASS_CONFIG has no guard '${name}', so calls have no verdict of it (on_unavailable decides)`),
+    );
     return { ...(await this.showOne(campaign)), warnings };
   }
 

@@ -13,6 +13,7 @@ import { Statements1763942400001 } from './migrations/1763942400001-statements.m
 import { AdminWrites1763942400010 } from './migrations/1763942400010-admin-writes.migration.js';
 import { Reconciliation1763942400020 } from './migrations/1763942400020-reconciliation.migration.js';
 import { Strikes1763942400030 } from './migrations/1763942400030-strikes.migration.js';
+import { Audit1763942400040 } from './migrations/1763942400040-audit.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -33,6 +34,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       AdminWrites1763942400010,
       Reconciliation1763942400020,
       Strikes1763942400030,
+      Audit1763942400040,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -1,14 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, QueryFailedError } from 'typeorm';
+import { DataSource } from 'typeorm';
 import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { AccountingMetrics } from './accounting.metrics.js';
 import { strikeOf, type Strike } from './domain/strike.js';
 import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from './domain/transfer.js';
-import { isBefore, type JournalEntry } from './journal.stream.js';
+import { isBefore, type StreamEntry } from './event.stream.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
+import { bookOrSetAside } from './set-aside.js';
 import { StrikeRepository } from './strike.repository.js';
 
 interface Batch {
@@ -32,27 +33,12 @@ export class JournalBooker {
   ) {}
 
   /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
-  async book(entries: readonly JournalEntry[]): Promise<void> {
-    const batch: Batch = { transfers: [], attempts: [], strikes: [], rejected: [], head: newestOf(entries) };
-    for (const entry of entries) {
-      const read = readEntry(entry);
-      if ('reason' in read) batch.rejected.push(read);
-      else if ('entries' in read) batch.transfers.push(read);
-      else if ('step' in read) batch.strikes.push(read);
-      else batch.attempts.push(read);
-    }
-    try {
-      await this.commit(batch);
-    } catch (error) {
-      if (!isBadData(error)) throw error;
-      if (entries.length > 1) {
-        // One of them is to blame; alone, each shows whether it is the one.
-        for (const entry of entries) await this.book([entry]);
-        return;
-      }
-      const { id, fields } = entries[0]!;
-      await this.commit({ transfers: [], attempts: [], strikes: [], rejected: [{ journalId: id, raw: fields, reason: error.message }], head: id });
-    }
+  book(entries: readonly StreamEntry[]): Promise<void> {
+    return bookOrSetAside(
+      entries,
+      (some) => this.commit(batchOf(some)),
+      ({ id, fields }, reason) => this.commit({ ...NOTHING, rejected: [{ journalId: id, raw: fields, reason }], head: id }),
+    );
   }
 
   private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
@@ -81,11 +67,25 @@ function isStrike(event: JournalEvent): event is JournalEvent & { kind: 'strike'
   return event.kind === 'strike';
 }
 
-function newestOf(entries: readonly JournalEntry[]): string {
+const NOTHING = { transfers: [], attempts: [], strikes: [], rejected: [] };
+
+function batchOf(entries: readonly StreamEntry[]): Batch {
+  const batch: Batch = { transfers: [], attempts: [], strikes: [], rejected: [], head: newestOf(entries) };
+  for (const entry of entries) {
+    const read = readEntry(entry);
+    if ('reason' in read) batch.rejected.push(read);
+    else if ('entries' in read) batch.transfers.push(read);
+    else if ('step' in read) batch.strikes.push(read);
+    else batch.attempts.push(read);
+  }
+  return batch;
+}
+
+function newestOf(entries: readonly StreamEntry[]): string {
   return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
 }
 
-function readEntry({ id, fields }: JournalEntry): Transfer | Attempt | Strike | RejectedEntry {
+function readEntry({ id, fields }: StreamEntry): Transfer | Attempt | Strike | RejectedEntry {
   const event = journalEventSchema.safeParse(fields);
   if (!event.success) return { journalId: id, raw: fields, reason: event.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') };
   try {
@@ -94,10 +94,4 @@ function readEntry({ id, fields }: JournalEntry): Transfer | Attempt | Strike | 
   } catch (error) {
     return { journalId: id, raw: fields, reason: error instanceof Error ? error.message : String(error) };
   }
-}
-
-/** SQLSTATE class 22 (data) and 23 (constraints): the same statement would fail the same way for ever. */
-function isBadData(error: unknown): error is QueryFailedError {
-  const code = error instanceof QueryFailedError ? (error.driverError as { code?: string }).code : undefined;
-  return code !== undefined && /^2[23]/.test(code);
 }

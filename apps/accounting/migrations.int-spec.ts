@@ -31,6 +31,7 @@ describe('migrations', () => {
       'AdminWrites1763942400010',
       'Reconciliation1763942400020',
       'Strikes1763942400030',
+      'Audit1763942400040',
     ]);
   });
 
@@ -89,5 +90,33 @@ describe('migrations', () => {
   it('make the months ahead, again and again', async () => {
     expect(await sources[0]!.query('SELECT ledger.ensure_partitions() AS made')).toEqual([{ made: 0 }]);
     expect((await partitions()).filter((name) => name.startsWith('transfers_'))).toHaveLength(6);
+  });
+
+  const AUDIT = { requests: 'model', checks: 'decision', acts: 'note', policies: 'policy', checkpoints: 'signature' };
+  const auditChanges = (): string[] => [
+    ...Object.entries(AUDIT).flatMap(([table, column]) => [`UPDATE audit.${table} SET ${column} = ${column}`, `DELETE FROM audit.${table}`]),
+    `UPDATE audit.contents SET sealed = sealed`,
+    ...[...Object.keys(AUDIT), 'contents', 'contents_default', 'checks_default'].map((table) => `TRUNCATE audit.${table}`),
+  ];
+
+  it('give the service no right to change or delete a row of the record; contents may go', async () => {
+    for (const sql of auditChanges()) await expect(sources[0]!.query(sql)).rejects.toThrow('permission denied');
+    await sources[0]!.query('DELETE FROM audit.contents');
+    await sources[0]!.query('SELECT * FROM audit.flagged, audit.by_visitor, audit.moderation_latency');
+    expect(await sources[0]!.query('SELECT audit.ensure_partitions() AS made')).toEqual([{ made: 0 }]);
+  });
+
+  it('let not even the owner of the tables change or delete a row of the record', async () => {
+    for (const period of ['1970-01-01', new Date().toISOString().slice(0, 10)]) {
+      await owner.query(`INSERT INTO audit.requests VALUES ('r', $1, 1, 'x', now(), 'v', 'k', 'c', 'm', false, 'p')`, [period]);
+      await owner.query(`INSERT INTO audit.checks VALUES ('c', $1, 2, 'x', now(), 'r', 'v', 'k', 'c', 'input', 'g', 'm', 'pass', '{}', '{}', '{}', 'p', 1)`, [
+        period,
+      ]);
+      await owner.query(`INSERT INTO audit.contents VALUES ('r', $1, 'c', now(), 'x')`, [period]);
+    }
+    await owner.query(`INSERT INTO audit.acts VALUES ('a', 3, 'x', now(), 'erasure', 'v')`);
+    await owner.query(`INSERT INTO audit.policies VALUES ('p', '{}')`);
+    await owner.query(`INSERT INTO audit.checkpoints VALUES (3, 'x', now(), 'x')`);
+    for (const sql of auditChanges()) await expect(owner.query(sql)).rejects.toThrow('append-only');
   });
 });

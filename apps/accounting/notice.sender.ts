@@ -1,10 +1,10 @@
-import { createHmac } from 'node:crypto';
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
+import { webhookHeaders } from '#libs/secrets/webhook.js';
 import { Periodic } from './periodic.js';
 
 interface Notice {
@@ -25,8 +25,7 @@ const PAUSE_MAX_SECONDS = 3_600;
 const CLAIM = `interval '30 seconds'`;
 
 /**
- * Tells the operator's webhook, once for each notice and again until it hears (Standard Webhooks: `webhook-id`,
- * `webhook-timestamp`, `webhook-signature` over `id.timestamp.body` with HMAC-SHA256). Without a webhook notices are dropped.
+ * Tells the operator's webhook, once for each notice and again until it hears. Without a webhook notices are dropped.
  */
 @Injectable()
 export class NoticeSender implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -67,13 +66,11 @@ export class NoticeSender implements OnApplicationBootstrap, BeforeApplicationSh
   }
 
   private async send({ url, secret }: { url: string; secret: string }, { id, body, attempts }: Notice): Promise<void> {
-    const timestamp = Math.floor(Date.now() / 1_000).toString();
     const text = JSON.stringify(body);
-    const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${text}`).digest('base64');
     try {
       const response = await fetch(url, {
         method: 'POST',
-        headers: { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` },
+        headers: webhookHeaders(id, text, secret),
         body: text,
         redirect: 'error',
         signal: AbortSignal.timeout(TIMEOUT_MS),

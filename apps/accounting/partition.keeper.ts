@@ -1,24 +1,25 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
+import { AuditRepository } from './audit/audit.repository.js';
 import { LedgerRepository } from './ledger.repository.js';
 import { Periodic } from './periodic.js';
 
 const EVERY_MS = 3_600_000;
 
-/** Makes the ledger's months ahead of time; a month that is missing all the same goes into the default partition. */
+/** Makes the months of the ledger and of the record ahead of time; a month that is missing all the same goes into the default partition. */
 @Injectable()
 export class PartitionKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly loop: Periodic;
 
-  constructor(@Inject(LOGGER) logger: Logger, ledger: LedgerRepository) {
+  constructor(@Inject(LOGGER) logger: Logger, ledger: LedgerRepository, audit: AuditRepository) {
     this.loop = new Periodic(
       EVERY_MS,
       async () => {
-        const made = await ledger.ensurePartitions();
-        if (made > 0) logger.info({ made }, 'the ledger has new months');
+        const made = (await ledger.ensurePartitions()) + (await audit.ensurePartitions());
+        if (made > 0) logger.info({ made }, 'there are new months');
       },
-      (error) => logger.warn({ err: error }, 'the months ahead could not be made; their bookings go into the default partition'),
+      (error) => logger.warn({ err: error }, 'the months ahead could not be made; their rows go into the default partition'),
     );
   }
 

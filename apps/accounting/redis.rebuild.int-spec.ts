@@ -2,7 +2,8 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Door } from '#libs/redis/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from './accounting.fixture.js';
-import { isBefore, journalHead } from './journal.stream.js';
+import { isBefore } from './event.stream.js';
+import { journalHead } from './journal.stream.js';
 
 let accounting: AccountingFixture;
 beforeAll(async () => {

@@ -4,7 +4,8 @@ import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { chatOutputContents, chunkTexts, type Content } from '#libs/moderation/chat-contents.js';
+import { chatOutputContents, chatReplaced, chunkTexts, framesReplaced, type Content, type Replacement } from '#libs/moderation/chat-contents.js';
+import { hasOwnVerdict } from '#libs/moderation/guards/provider.guard.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -28,6 +29,13 @@ export interface Answered {
   outcome: string;
   /** What is judged after it was shown (`observe`). */
   observed: Content[];
+}
+
+/** What a whole answer looks like to its visitor. */
+interface Forms {
+  contentType: string;
+  shown: (redactions: readonly Replacement[]) => string;
+  blocked: () => string;
 }
 
 /** A stream that was shown in part. */
@@ -62,7 +70,12 @@ export class AnswerRelay {
     const settlement =
       settle(ticket, { usage: completion.usage, serviceTier: asText(completion.service_tier), model: asText(completion.model) }) ??
       settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))), 0);
-    return this.answered(ticket, queueMs, settlement, contents, JSON_TYPE, text, () => JSON.stringify(blockedCompletion(completion)));
+    const forms: Forms = {
+      contentType: JSON_TYPE,
+      shown: (redactions) => (redactions.length > 0 ? JSON.stringify(chatReplaced(completion, redactions)) : text),
+      blocked: () => JSON.stringify(blockedCompletion(completion)),
+    };
+    return this.answered(ticket, queueMs, settlement, contents, hasOwnVerdict(completion) ? [completion] : [], forms);
   }
 
   async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress, controller: AbortController): Promise<Answered> {
@@ -76,11 +89,15 @@ export class AnswerRelay {
       if (!shown || ticket.keepAnswer) kept.push(text);
     };
     const results: ModerationResult[] = [];
+    /** What the provider said beside the text, and was not looked at yet. */
+    const provider: Record<string, unknown>[] = [];
     const windows =
       output === 'window' || output === 'trail'
         ? new OutputWindows({
             mode: output,
-            judge: (contents) => this.gate.judge(ticket, contents, results),
+            // What was shown already cannot be taken out any more.
+            judge: (contents) => this.gate.judge(ticket, contents, { found: output === 'trail' ? 'refuse' : 'redact', provider: provider.splice(0) }, results),
+            hasMore: () => provider.length > 0,
             show,
             onStop: () => controller.abort(new OutputStopped('the output was stopped')),
           })
@@ -98,11 +115,12 @@ export class AnswerRelay {
           if (frame.chunk) {
             first ??= frame.chunk;
             progress.add(texts);
+            if (hasOwnVerdict(frame.chunk)) provider.push(frame.chunk);
           }
           usage = frame.usage ?? usage;
           serviceTier = frame.serviceTier ?? serviceTier;
           done ||= frame.done;
-          if (windows) await windows.add(frame.text, texts);
+          if (windows) await windows.add(frame.text, texts, frame.closing);
           else show(frame.text);
         }
       }
@@ -113,7 +131,7 @@ export class AnswerRelay {
       if (!windows?.stopped) throw error;
     }
     const told = settle(ticket, { usage, serviceTier, model: asText(first?.model) });
-    if (windows) this.gate.record(ticket, windows.stopped?.word ?? windows.word);
+    if (windows) this.gate.tell(ticket, windows.stopped?.word ?? windows.word);
     if (windows?.word === 'pass' && !windows.stopped) this.gate.remember(progress.texts.contents(), results);
     if (shown && windows?.stopped) return this.stopped(windows.stopped, { ticket, queueMs, progress, shown, kept, first, told });
     const settlement = told ?? settleCut(ticket, await progress.seenTokens(), 0);
@@ -125,9 +143,12 @@ export class AnswerRelay {
       return { settlement, reply: shown.ending(), ...whole, outcome: 'ok', observed };
     }
     const reported = ticket.includeUsage && typeof usage === 'object' ? (usage as Record<string, unknown> | null) : null;
-    return this.answered(ticket, queueMs, settlement, progress.texts.contents(), STREAM_TYPE, kept.join(''), () =>
-      blockedStream(first ?? {}, ticket.choices, reported),
-    );
+    const forms: Forms = {
+      contentType: STREAM_TYPE,
+      shown: (redactions) => framesReplaced(kept, redactions).join(''),
+      blocked: () => blockedStream(first ?? {}, ticket.choices, reported),
+    };
+    return this.answered(ticket, queueMs, settlement, progress.texts.contents(), provider, forms);
   }
 
   /** A stream that was shown in part, and may not go on. What was generated until then is booked. */
@@ -159,15 +180,14 @@ export class AnswerRelay {
     queueMs: number,
     settlement: Settlement,
     contents: Content[],
-    contentType: string,
-    body: string,
-    blocked: () => string,
+    provider: readonly Record<string, unknown>[],
+    { contentType, shown, blocked }: Forms,
   ): Promise<Answered> {
     const whole = (text: string, word: VerdictWord): Reply => this.wholeAnswer(ticket, queueMs, settlement, contentType, text, word);
     if (ticket.policy.output !== 'gate') {
-      return { settlement, reply: whole(body, ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
+      return { settlement, reply: whole(shown([]), ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
     }
-    const verdict = await this.gate.verdict(ticket, contents);
+    const verdict = await this.gate.verdict(ticket, contents, provider);
     switch (verdict.word) {
       case 'unavailable': {
         const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano: paidOf(ticket, settlement) };
@@ -176,7 +196,7 @@ export class AnswerRelay {
       case 'blocked':
         return { settlement, reply: whole(blocked(), 'blocked'), outcome: 'output_blocked', observed: [] };
       default:
-        return { settlement, reply: whole(body, verdict.word), outcome: 'ok', observed: [] };
+        return { settlement, reply: whole(shown(verdict.redactions ?? []), verdict.word), outcome: 'ok', observed: [] };
     }
   }
 }

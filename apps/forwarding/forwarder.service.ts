@@ -24,8 +24,9 @@ import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
 import { reactTo } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { InputGate, InputRefused } from './input.gate.js';
-import { insist, mended } from './insist.js';
+import { InputJudge } from '#libs/moderation/input.judge.js';
+import { InputRefused } from './input.refused.js';
+import { insist, mended } from '#libs/redis/insist.js';
 import { OutputGate } from './output.gate.js';
 import { Settler, type EndingCall } from './settler.service.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
@@ -50,7 +51,7 @@ export class Forwarder {
     private readonly lanes: LaneTable,
     private readonly upstream: UpstreamClient,
     private readonly relay: AnswerRelay,
-    private readonly inputGate: InputGate,
+    private readonly inputs: InputJudge,
     private readonly gate: OutputGate,
     private readonly settler: Settler,
     private readonly cancels: CancelListener,
@@ -144,14 +145,16 @@ export class Forwarder {
     let response: Response | null = null;
     let sent = false;
     try {
-      const body = capped(JSON.parse(this.box.open(sealed, requestId)) as Record<string, unknown>, ticket.capTokens);
+      const asked = capped(JSON.parse(this.box.open(sealed, requestId)) as Record<string, unknown>, ticket.capTokens);
+      const parallel = ticket.policy.input === 'parallel';
+      const ready = parallel ? await this.prepare(ticket, asked) : { ticket, body: asked };
       // Who left until here left before anything was sent.
       controller.signal.throwIfAborted();
       sent = true;
-      const admitted = ticket.policy.input === 'parallel' ? this.inputGate.admit(ticket, body) : Promise.resolve(ticket);
+      const admitted = parallel ? this.admit(ready.ticket, ready.body) : Promise.resolve(ticket);
       // Told at once, while the upstream may be silent.
       admitted.catch((error: unknown) => controller.abort(error));
-      response = await this.upstream.open(body, controller.signal);
+      response = await this.upstream.open(ready.body, controller.signal);
       const judged = await admitted;
       const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
@@ -160,7 +163,7 @@ export class Forwarder {
     } catch (error) {
       // What is left of a failed answer must not hold the socket.
       void response?.body?.cancel().catch(() => undefined);
-      if (!sent) outcome = error instanceof VisitorLeft ? await this.neverSent(call) : await this.unreadable(call, queueMs, error);
+      if (!sent) outcome = await this.notSent(call, queueMs, error);
       else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(call, progress);
       else if (controller.signal.reason instanceof InputRefused) outcome = await this.inputRefused(call, queueMs, progress, controller.signal.reason, error);
       else [outcome, next] = await this.failed(call, queueMs, progress, controller, error);
@@ -179,6 +182,25 @@ export class Forwarder {
     this.logger.warn({ requestId: call.ticket.requestId }, "a call's body is gone");
     const lost = new DaypassError('recovering', 'Daypass lost this request before it could be forwarded. Nothing was charged. Please retry.');
     await this.settler.refuse(call, lost, metaOf(call.ticket, queueMs));
+  }
+
+  /** What costs no time comes before the call (`parallel`). @throws InputRefused */
+  private async prepare(ticket: Ticket, body: Record<string, unknown>): Promise<{ ticket: Ticket; body: Record<string, unknown> }> {
+    const judged = await this.inputs.judge(ticket, body, 'local');
+    if (judged.body === null) throw new InputRefused(judged.decision);
+    return { ticket: { ...ticket, inputVerdict: judged.decision.word }, body: judged.body };
+  }
+
+  /** The other guards look while the upstream reads (`parallel`). Returns the call as it goes on. @throws InputRefused */
+  private async admit(ticket: Ticket, body: Record<string, unknown>): Promise<Ticket> {
+    const { decision } = await this.inputs.judge(ticket, body, 'remote', true);
+    if (!decision.pass) throw new InputRefused(decision);
+    return decision.word === 'pass' ? ticket : { ...ticket, inputVerdict: decision.word };
+  }
+
+  private notSent(call: EndingCall, queueMs: number, error: unknown): Promise<string> {
+    if (error instanceof VisitorLeft) return this.neverSent(call);
+    return error instanceof InputRefused ? this.inputRefused(call, queueMs, null, error, null) : this.unreadable(call, queueMs, error);
   }
 
   /** Nothing was sent, so nothing is owed. A body sealed under another DAYPASS_SECRET ends here. */
@@ -206,14 +228,17 @@ export class Forwarder {
     return 'visitor_left';
   }
 
-  /** The input was refused while the call ran: nothing is shown, and what was generated until then is booked as well as anybody knows. */
-  private async inputRefused(call: EndingCall, queueMs: number, progress: Progress, { refusal }: InputRefused, error: unknown): Promise<string> {
+  /**
+   * The input was refused while the call ran: nothing is shown, and what was generated until then is booked as well as anybody
+   * knows. `progress` null: it was not sent yet.
+   */
+  private async inputRefused(call: EndingCall, queueMs: number, progress: Progress | null, { refusal }: InputRefused, error: unknown): Promise<string> {
     const { ticket } = call;
-    const meta = { ...metaOf(ticket, queueMs), moderation: { input: refusal.strike ? 'blocked' : 'unchecked', output: 'off' } } as const;
+    const meta = { ...metaOf(ticket, queueMs), moderation: { input: refusal.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' } } as const;
     const reply = errorAnswer(refusal.error, meta);
     const strike = refusal.strike ? strikeOf(ticket) : undefined;
     const { code } = refusal.error;
-    if (reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
+    if (!progress || reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
     else if (ticket.stream) await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, undefined, strike);
     else await this.settler.presume(call, code, reply, strike);
     return code;

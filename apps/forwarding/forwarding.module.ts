@@ -13,7 +13,6 @@ import { AnswerRelay } from './answer.relay.js';
 import { CancelListener } from './cancel.listener.js';
 import { Forwarder } from './forwarder.service.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { InputGate } from './input.gate.js';
 import { createLaneProcessor } from './lane.processor.js';
 import { OutputGate } from './output.gate.js';
 import { Settler } from './settler.service.js';
@@ -40,7 +39,6 @@ export class ForwardingModule {
         CancelListener,
         Forwarder,
         ForwardingMetrics,
-        InputGate,
         OutputGate,
         Settler,
         UpstreamClient,

@@ -37,6 +37,7 @@ async function run(
       return (options.judge ?? byPhrase)(contents);
     },
     show: (frame) => (seen.shown += frame),
+    hasMore: () => false,
     onStop: () => seen.stops++,
   });
   for (let at = 0, n = 0; at < text.length && !windows.stopped; n++) {
@@ -92,6 +93,7 @@ describe('a stream under moderation', () => {
       mode: 'window',
       judge: () => Promise.resolve({ word: 'pass' }),
       show: (frame) => shown.push(frame),
+      hasMore: () => false,
       onStop: () => undefined,
     });
     await windows.add('role', []);
@@ -138,6 +140,7 @@ describe('a stream under moderation', () => {
       mode: 'window',
       judge: () => new Promise((resolve) => (release = resolve)),
       show: () => undefined,
+      hasMore: () => false,
       onStop: () => undefined,
     });
     await windows.add('first.', [{ path: 'c', text: 'first.' }]);
@@ -146,5 +149,64 @@ describe('a stream under moderation', () => {
     expect(state).toBe('full');
     release({ word: 'pass' });
     await full;
+  });
+
+  it('is released without what a guard takes out of it', async () => {
+    const frame = (text: string): string => `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: text } }] })}\n\n`;
+    let shown = '';
+    const windows = new OutputWindows({
+      mode: 'window',
+      judge: () => Promise.resolve({ word: 'redacted', redactions: [{ find: 'secret', replace: '[x]' }] }),
+      hasMore: () => false,
+      show: (one) => (shown += one),
+      onStop: () => undefined,
+    });
+    for (const text of ['The sec', 'ret is out. ', 'So.']) await windows.add(frame(text), [{ path: '0.content', text }]);
+    await windows.finish();
+    expect([...shown.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text).join('')).toBe('The [x] is out. So.');
+    expect(windows.word).toBe('redacted');
+  });
+
+  it('does not say how it ended before the last verdict (trail)', async () => {
+    let shown = '';
+    const verdict = Promise.withResolvers<OutputVerdict>();
+    const windows = new OutputWindows({
+      mode: 'trail',
+      judge: () => verdict.promise,
+      hasMore: () => false,
+      show: (one) => (shown += one),
+      onStop: () => undefined,
+    });
+    await windows.add('all is shown. ', [{ path: '0.content', text: 'all is shown. ' }]);
+    await windows.add('[stop]', [], true);
+    const finished = windows.finish();
+    expect(shown).toBe('all is shown. ');
+    verdict.resolve({ word: 'blocked' });
+    await finished;
+    expect([shown, windows.stopped?.word]).toEqual(['all is shown. ', 'blocked']);
+  });
+
+  it('waits for a verdict on what the provider says beside it, with or without text', async () => {
+    let more = false;
+    const judged: number[] = [];
+    const windows = new OutputWindows({
+      mode: 'window',
+      judge: (contents) => {
+        judged.push(contents.length);
+        const word = more ? 'blocked' : 'pass';
+        more = false;
+        return Promise.resolve({ word });
+      },
+      hasMore: () => more,
+      show: () => undefined,
+      onStop: () => undefined,
+    });
+    await windows.add('text. ', [{ path: '0.content', text: 'text. ' }]);
+    await new Promise(setImmediate);
+    more = true;
+    await windows.add('its own verdict', []);
+    await windows.finish();
+    expect(judged).toEqual([1, 0]);
+    expect(windows.stopped?.word).toBe('blocked');
   });
 });

@@ -1,4 +1,4 @@
-import type { Content, FrameText } from '#libs/moderation/chat-contents.js';
+import { framesReplaced, type Content, type FrameText } from '#libs/moderation/chat-contents.js';
 import { PieceCutter, type Piece } from '#libs/moderation/piece-cutter.js';
 import type { OutputVerdict } from './output.gate.js';
 
@@ -9,6 +9,8 @@ export interface WindowsOptions {
   /** `window`: each piece is shown after its verdict. `trail`: at once, and never far ahead of the verdicts. */
   mode: 'window' | 'trail';
   judge: (contents: readonly Content[]) => Promise<OutputVerdict>;
+  /** Whether something beside the text waits for a verdict. */
+  hasMore: () => boolean;
   show: (frame: string) => void;
   /** Told at once, while the upstream may be silent. */
   onStop: () => void;
@@ -18,7 +20,7 @@ export interface WindowsOptions {
 const AHEAD_CHARACTERS = 1_000;
 /** Text that waits for verdicts; beyond it the upstream is not read any further. */
 const WAITING_CHARACTERS = 65_536;
-const PASSED = { word: 'pass' } as const;
+const PASSED: OutputVerdict = { word: 'pass' };
 
 /**
  * Judges a stream piece by piece while it comes. One piece is under judgement at a time; what arrives meanwhile makes the
@@ -30,26 +32,26 @@ export class OutputWindows {
   private judging: Promise<void> | null = null;
   private failure: Error | null = null;
   /** Of `trail`: frames that would be too far ahead, and the characters that were shown and judged. */
-  private held: { frame: string; characters: number }[] = [];
+  private held: { frame: string; characters: number; closing: boolean }[] = [];
   private shown = 0;
   private judged = 0;
-  private unchecked = false;
+  private words = new Set<'pass' | 'redacted' | 'unchecked'>();
   /** What ended the stream. */
   stopped: Stop | null = null;
 
   constructor(private readonly options: WindowsOptions) {}
 
   /** What became of all that was shown. */
-  get word(): 'pass' | 'unchecked' {
-    return this.unchecked ? 'unchecked' : 'pass';
+  get word(): 'pass' | 'redacted' | 'unchecked' {
+    return this.words.has('unchecked') ? 'unchecked' : this.words.has('redacted') ? 'redacted' : 'pass';
   }
 
-  /** Resolves when there is room for more. @throws what kept a verdict, or the visitor, from being reached */
-  async add(frame: string, texts: readonly FrameText[]): Promise<void> {
+  /** Resolves when there is room for more. `closing`: the frame says how a choice, or the stream, ended. @throws what kept a verdict, or the visitor, from being reached */
+  async add(frame: string, texts: readonly FrameText[], closing = false): Promise<void> {
     if (this.stopped) return;
     this.cutter.add(frame, texts);
     if (this.options.mode === 'trail') {
-      this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0) });
+      this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0), closing });
       this.showAhead();
     }
     this.pump();
@@ -70,7 +72,7 @@ export class OutputWindows {
     while (!this.judging && !this.stopped && !this.failure) {
       const piece = this.cutter.take();
       if (!piece) return;
-      if (piece.contents.length === 0) this.release(piece);
+      if (this.isSilent(piece)) this.release(piece);
       else this.judging = this.judge(piece);
     }
   }
@@ -82,12 +84,16 @@ export class OutputWindows {
   }
 
   /** null where there is nothing to judge. */
-  private verdictOn({ contents }: Piece): Promise<OutputVerdict> | null {
-    if (contents.length === 0) return null;
-    const verdict = this.options.judge(contents);
+  private verdictOn(piece: Piece): Promise<OutputVerdict> | null {
+    if (this.isSilent(piece)) return null;
+    const verdict = this.options.judge(piece.contents);
     // It is looked at when its turn comes.
     verdict.catch(() => undefined);
     return verdict;
+  }
+
+  private isSilent({ contents }: Piece): boolean {
+    return contents.length === 0 && !this.options.hasMore();
   }
 
   private async settle(piece: Piece, pending: Promise<OutputVerdict> | null): Promise<void> {
@@ -98,8 +104,8 @@ export class OutputWindows {
         this.options.onStop();
         return;
       }
-      this.unchecked ||= verdict.word === 'unchecked';
-      this.release(piece);
+      this.words.add(verdict.word);
+      this.release(verdict.redactions ? { ...piece, frames: framesReplaced(piece.frames, verdict.redactions) } : piece);
     } catch (error) {
       this.failure = error instanceof Error ? error : new Error(String(error));
     }
@@ -116,7 +122,9 @@ export class OutputWindows {
 
   private showAhead(): void {
     while (this.held.length > 0 && !this.stopped) {
-      const { frame, characters } = this.held[0]!;
+      const { frame, characters, closing } = this.held[0]!;
+      // Why a choice ended is for the last verdict to say.
+      if (closing && this.shown > this.judged) return;
       if (this.shown + characters - this.judged > AHEAD_CHARACTERS) return;
       this.held.shift();
       this.shown += characters;

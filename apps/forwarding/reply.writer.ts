@@ -4,7 +4,7 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { REPLY_STREAM_LIFE_MS, REPLY_STREAM_MAX_ENTRIES } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
-import { insist } from './insist.js';
+import { insist } from '#libs/redis/insist.js';
 
 /** A Redis that is away for a minute interrupts a stream, and does not end it. */
 const PATIENCE_MS = 90_000;

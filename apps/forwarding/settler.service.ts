@@ -10,7 +10,7 @@ import type { EndAnswer, EndRequest } from '#libs/redis/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Settlement } from './domain/settlement.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { insist, mended } from './insist.js';
+import { insist, mended } from '#libs/redis/insist.js';
 
 /** A call at its end. `attempt` 0: it was never dispatched. */
 export interface EndingCall {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { effectivePolicy } from '#libs/contracts/policy.js';
+import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -99,7 +99,8 @@ export class CallService {
     const { requestId, chat, idempotency } = wanted;
     const quote = await this.quoter.quote(visitor, chat);
     const untilMs = performance.now() + wanted.maxWaitMs;
-    const hold = await this.take(visitor, wanted, quote, untilMs).catch((error: unknown) => {
+    const policy = effectivePolicy(campaign.policy, key.policy, wanted.wish, chat.stream);
+    const hold = await this.take(visitor, wanted, { ...quote, policy }, untilMs).catch((error: unknown) => {
       this.forgetBody(requestId);
       throw error;
     });
@@ -110,7 +111,6 @@ export class CallService {
     }
     // Only while the call waits: once dispatched, the worker answers for it, and its death must show.
     this.leases.keepWaiting(requestId);
-    const policy = effectivePolicy(campaign.policy, key.policy, wanted.wish, chat.stream);
     return {
       hold,
       maxWaitMs: Math.max(0, untilMs - performance.now()),
@@ -144,7 +144,7 @@ export class CallService {
    * Takes the hold. Where running calls hold what is missing, it waits for them within the call's deadline; what is free
    * at the end of it has to do then.
    */
-  private async take(visitor: Visitor, wanted: Wanted, quote: Quote, untilMs: number): Promise<HoldAnswer> {
+  private async take(visitor: Visitor, wanted: Wanted, quote: Quote & { policy: CallPolicy }, untilMs: number): Promise<HoldAnswer> {
     const { requestId, chat, idempotency } = wanted;
     const accounts = { key: visitor.key.id, campaign: visitor.campaign.id, operator: 'operator' };
     const body = this.box.seal(JSON.stringify(this.forwardedBody(chat, visitor.key.id)), requestId);
@@ -179,6 +179,15 @@ export class CallService {
           lane: quote.lane,
           replyTo: this.replies.processId,
           idempotency,
+          recorded: {
+            kind: 'request',
+            id: requestId,
+            key: visitor.key.id,
+            campaign: visitor.campaign.id,
+            model: chat.model,
+            stream: chat.stream,
+            policy: quote.policy,
+          },
         };
         const hold = await this.takeOnce(request, patient, store).catch((error: unknown) => {
           this.logger.warn({ err: error, requestId }, 'the hold could not be taken');
@@ -197,12 +206,13 @@ export class CallService {
   /** Asked again where the answer was lost: the same request id gets the same hold. */
   private async takeOnce(request: HoldRequest, patient: boolean, store: () => Promise<void>): Promise<HoldAnswer> {
     const { budget_usd_per_day: operatorDayNano, budget_usd_total: operatorTotalNano } = this.config.file.operator;
-    const bounds = { journalEntries: this.config.limits.journalEntries, operatorDayNano, operatorTotalNano, patient };
+    const { journalEntries, auditBytes } = this.config.limits;
+    const bounds = { journalEntries, auditBytes, operatorDayNano, operatorTotalNano, patient };
     const begun = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        // Both commands travel together; the body of a refused call is taken back.
-        const [hold] = await Promise.all([this.holds.take(request, bounds), store()]);
+        // Both commands travel together, the body first, because the record takes it from there; that of a refused call is taken back.
+        const [, hold] = await Promise.all([store(), this.holds.take(request, bounds)]);
         return hold;
       } catch (error) {
         // Redis answered, and took nothing.

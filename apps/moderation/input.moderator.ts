@@ -1,14 +1,9 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { errorAnswer, isKept } from '#libs/contracts/answers.js';
-import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
-import { chatInputContents } from '#libs/moderation/chat-contents.js';
-import { check } from '#libs/moderation/check.js';
-import { decide } from '#libs/moderation/decision.js';
-import { Moderator } from '#libs/moderation/moderator.js';
-import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
-import type { Logger } from '#libs/observability/logger.js';
-import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { InputJudge } from '#libs/moderation/input.judge.js';
+import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -18,13 +13,11 @@ import { ContentBox } from '#libs/secrets/content-box.js';
 @Injectable()
 export class InputModerator {
   constructor(
-    @Inject(LOGGER) private readonly logger: Logger,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     private readonly holds: HoldStore,
     private readonly box: ContentBox,
-    private readonly moderator: Moderator,
+    private readonly inputs: InputJudge,
     private readonly lanes: LaneQueues,
-    private readonly metrics: ModerationMetrics,
   ) {}
 
   async judge(calls: readonly Ticket[]): Promise<void> {
@@ -38,25 +31,19 @@ export class InputModerator {
   private async judgeOne(ticket: Ticket, sealed: Buffer | null): Promise<void> {
     // The visitor left, so the hold was voided and the body with it.
     if (!sealed) return;
-    const contents = chatInputContents(JSON.parse(this.box.open(sealed, ticket.requestId)) as Record<string, unknown>);
+    const body = JSON.parse(this.box.open(sealed, ticket.requestId)) as Record<string, unknown>;
     if (ticket.policy.input === 'observe') {
       await this.lanes.enqueue(ticket);
-      const finding = await check(this.moderator, contents, ticket.policy);
-      this.metrics.flagged('input', finding);
-      this.record(ticket, finding.outcome === 'unavailable' ? 'unchecked' : finding.judgement.flagged ? 'flagged' : 'pass');
+      await this.inputs.observe(ticket, body);
       return;
     }
-    const finding = await check(this.moderator, contents, ticket.policy);
-    this.metrics.flagged('input', finding);
-    if (finding.outcome === 'unavailable') this.logger.warn({ requestId: ticket.requestId, reason: finding.reason }, 'no verdict on the input');
-    const decision = decide(finding, ticket.policy);
+    const { decision, body: judged } = await this.inputs.judge(ticket, body);
     if (decision.pass) {
-      this.record(ticket, decision.word);
+      if (judged !== body) await this.redis.set(redisKeys.body(ticket.requestId), this.box.seal(JSON.stringify(judged), ticket.requestId), 'KEEPTTL', 'XX');
       await this.lanes.enqueue({ ...ticket, inputVerdict: decision.word });
       return;
     }
-    this.record(ticket, decision.strike ? 'blocked' : 'unavailable');
-    const reply = errorAnswer(decision.error, { moderation: { input: decision.strike ? 'blocked' : 'unchecked', output: 'off' }, queueMs: 0 });
+    const reply = errorAnswer(decision.error, { moderation: { input: decision.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' }, queueMs: 0 });
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { outcome } = await this.holds.end({
       requestId,
@@ -72,10 +59,5 @@ export class InputModerator {
     });
     // The job is tried again; nothing was passed on.
     if (outcome === 'recovering') throw new Error('Redis is being mended');
-  }
-
-  private record({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
-    this.metrics.verdict('input', decision);
-    if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'input', decision }, 'moderation');
   }
 }

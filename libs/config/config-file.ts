@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseUsd } from '#libs/money/nano.js';
+import { guardsSchema } from './guard-settings.js';
 
 const limit = z.number().int().min(1, 'must be at least 1; leave it out for no limit');
 
@@ -47,6 +48,8 @@ export const configFileSchema = z.strictObject({
   lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),
   prices: z.record(z.string().min(1), priceSchema).default({}),
   operator: z.strictObject({ budget_usd_per_day: usd.optional(), budget_usd_total: usd.optional(), webhook: webhookSchema.optional() }).default({}),
+  /** Beside the moderation endpoint. */
+  guards: guardsSchema,
   upstreams: z.array(z.unknown()).max(0, 'further upstreams are not served yet: leave the list empty').default([]),
 });
 export type ConfigFile = z.infer<typeof configFileSchema>;

@@ -45,7 +45,7 @@ describe('the environment', () => {
       admin: { host: '127.0.0.1', port: 8081 },
       limits: { bodyBytes: 2_097_152, maxWaitMs: 30_000 },
       moderationModel: 'omni-moderation-2024-09-26',
-      file: { lanes: {}, prices: {}, operator: {}, upstreams: [] },
+      file: { lanes: {}, prices: {}, operator: {}, guards: [], upstreams: [] },
     });
   });
 
@@ -192,6 +192,7 @@ operator: { budget_usd_per_day: 25.50 }
       // One dollar per million tokens is a thousand nano-dollars per token; what does not divide is rounded up.
       prices: { 'gpt-x': { input_usd_per_million: 75, cached_input_usd_per_million: 8, output_usd_per_million: 1_000, max_output_tokens: 16_384 } },
       operator: { budget_usd_per_day: 25_500_000_000n },
+      guards: [],
       upstreams: [],
     });
   });
@@ -227,12 +228,41 @@ operator: { budget_usd_per_day: 25.50 }
     ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
     ['upstreams, which nothing serves yet', { upstreams: [{ url: 'https://x' }] }, 'upstreams'],
     ['a list at its top', [1], 'top level'],
+    ['a guard of no known kind', { guards: [{ name: 'g', type: 'magic' }] }, 'guards.0.type'],
+    [
+      'a guard with the name of another',
+      {
+        guards: [
+          { name: 'g', type: 'blocklist', words: ['a'] },
+          { name: 'g', type: 'blocklist', words: ['a'] },
+        ],
+      },
+      'guards.1.name',
+    ],
+    ['a guard with the name of one that is there anyway', { guards: [{ name: 'moderation', type: 'blocklist', words: ['a'] }] }, 'guards.0.name'],
+    ['a blocklist of nothing', { guards: [{ name: 'g', type: 'blocklist', words: [] }] }, 'guards.0.words'],
+    ['a blocklist of punctuation, which would block all', { guards: [{ name: 'g', type: 'blocklist', words: [' '] }] }, 'guards.0.words.0'],
+    ['a pattern that is none', { guards: [{ name: 'g', type: 'regex', patterns: ['(?=x)'] }] }, 'guards.0.patterns.0'],
+    ['a guard for no direction', { guards: [{ name: 'g', type: 'regex', patterns: ['x'], directions: [] }] }, 'guards.0.directions'],
+    ['personal data of no known kind', { guards: [{ name: 'g', type: 'personal_data', kinds: ['soul'] }] }, 'guards.0.kinds.0'],
+    ['a guard at no address', { guards: [{ name: 'g', type: 'webhook', url: 'desk', secret: 's'.repeat(16) }] }, 'guards.0.url'],
+    ['a guard with a guessable secret', { guards: [{ name: 'g', type: 'webhook', url: 'https://x', secret: 'short' }] }, 'guards.0.secret'],
+    ['a guard that may take for ever', { guards: [{ name: 'g', type: 'module', path: '.', timeout_ms: 60_000 }] }, 'guards.0.timeout_ms'],
+    ['a module that is not there', { guards: [{ name: 'g', type: 'module', path: './nowhere.mjs' }] }, 'nowhere.mjs'],
     ['one model in two lanes', { lanes: { a: { models: ['m'] }, b: { models: ['m'] } } }, 'lanes.b'],
     ["a model that is another lane's name", { lanes: { a: {}, b: { models: ['a'] } } }, 'lanes.b'],
   ])('is refused with %s', (_, content, named) => {
     const faults = fileFaults(content);
     expect(faults).toHaveLength(1);
     expect(faults[0]).toContain(named);
+  });
+
+  it('names modules relative to itself', () => {
+    writeFileSync(join(folder, 'guard.mjs'), '');
+    const { guards } = loadConfig('moderation', { ...good, DAYPASS_CONFIG: file('guards: [{ name: own, type: module, path: ./guard.mjs }]') }).file;
+    expect(guards).toEqual([
+      { name: 'own', type: 'module', path: join(folder, 'guard.mjs'), options: {}, timeout_ms: 2_000, always: true, directions: ['input', 'output'] },
+    ]);
   });
 
   it('may name a lane among its own models', () => {

@@ -1,5 +1,6 @@
 import { hkdfSync } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import { z } from 'zod';
 import { configFileSchema, type ConfigFile } from './config-file.js';
@@ -54,6 +55,7 @@ const environmentSchema = z.object({
   DAYPASS_MAX_CALLS: positive(2_000, 100_000),
   DAYPASS_CONCURRENCY: positive(256, 10_000),
   DAYPASS_JOURNAL_MAX_ENTRIES: positive(1_000_000, 100_000_000),
+  DAYPASS_AUDIT_MAX_BYTES: positive(67_108_864, 68_719_476_736),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000),
   DAYPASS_RECONCILE_EVERY_MS: positive(900_000, 86_400_000),
   DAYPASS_REPORT_DELAY_MS: z.coerce.number().int().min(0).max(604_800_000).default(3_600_000),
@@ -66,7 +68,17 @@ export interface DaypassConfig {
   databaseUrl: string;
   adminToken: string;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
-  secrets: { tokenPepper: Buffer; contentKey: Buffer; safetyPepper: Buffer; idempotencyPepper: Buffer; verdictPepper: Buffer };
+  secrets: {
+    tokenPepper: Buffer;
+    contentKey: Buffer;
+    safetyPepper: Buffer;
+    idempotencyPepper: Buffer;
+    verdictPepper: Buffer;
+    /** Wraps the key of each visitor's content in the record. */
+    auditKey: Buffer;
+    /** Seed of the key that signs the record. */
+    auditSeed: Buffer;
+  };
   visitors: { host: string; port: number };
   admin: { host: string; port: number };
   ops: { host: string; port: number };
@@ -85,6 +97,8 @@ export interface DaypassConfig {
     /** Jobs that one worker process runs at once, per queue. */
     concurrency: number;
     journalEntries: number;
+    /** Of what was asked and judged and is not in the record yet. */
+    auditBytes: number;
     shutdownDeadlineMs: number;
   };
   moderationModel: string;
@@ -143,6 +157,8 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       safetyPepper: derive(env.DAYPASS_SECRET, 'safety-pepper'),
       idempotencyPepper: derive(env.DAYPASS_SECRET, 'idempotency-pepper'),
       verdictPepper: derive(env.DAYPASS_SECRET, 'verdict-pepper'),
+      auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
+      auditSeed: derive(env.DAYPASS_SECRET, 'audit-seed'),
     },
     visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },
@@ -160,6 +176,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       calls: env.DAYPASS_MAX_CALLS,
       concurrency: env.DAYPASS_CONCURRENCY,
       journalEntries: env.DAYPASS_JOURNAL_MAX_ENTRIES,
+      auditBytes: env.DAYPASS_AUDIT_MAX_BYTES,
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
     },
     moderationModel: env.DAYPASS_MODERATION_MODEL,
@@ -199,9 +216,20 @@ function readConfigFile(path: string | undefined, faults: string[]): ConfigFile 
     return configFileSchema.parse({});
   }
   const parsed = configFileSchema.safeParse(content);
-  if (parsed.success) return parsed.data;
+  if (parsed.success) return withPaths(parsed.data, path, faults);
   faults.push(...parsed.error.issues.map((issue) => `DAYPASS_CONFIG (${path}), ${issue.path.join('.') || 'top level'}: ${issue.message}`));
   return configFileSchema.parse({});
+}
+
+/** Modules are named relative to the file that names them. */
+function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile {
+  const guards = file.guards.map((guard, index) => {
+    if (guard.type !== 'module') return guard;
+    const module = resolve(dirname(path), guard.path);
+    if (!existsSync(module)) faults.push(`DAYPASS_CONFIG (${path}), guards.${index}.path: there is no file ${module}`);
+    return { ...guard, path: module };
+  });
+  return { ...file, guards };
 }
 
 function derive(secret: string, purpose: string): Buffer {

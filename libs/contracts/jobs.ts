@@ -15,20 +15,22 @@ export const modelPriceSchema = ratesSchema.extend({
 });
 export type ModelPrice = z.infer<typeof modelPriceSchema>;
 
-const callPolicySchema = z.object({
+/** The policy that one call is served under (`CallPolicy`). */
+export const callPolicySchema = z.object({
   input: z.enum(['gate', 'parallel', 'observe', 'off']),
   output: z.enum(['gate', 'window', 'trail', 'observe', 'off']),
   thresholds: z.partialRecord(z.string(), z.number()),
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
+  guards: z.array(z.string()).optional(),
   strikes: z.object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() }).optional(),
 });
 
 /**
  * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
- * `unchecked`: policy `open` with moderation down.
+ * `redacted`: it went on without what was found. `unchecked`: policy `open` with moderation down.
  */
-export const verdictWordSchema = z.enum(['pass', 'blocked', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'window', 'trail']);
+export const verdictWordSchema = z.enum(['pass', 'blocked', 'redacted', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'window', 'trail']);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**

@@ -37,6 +37,8 @@ const strikesSchema = z.strictObject({
   window_seconds: seconds.optional(),
 });
 
+const guardNames = z.array(z.string().min(1).max(63)).max(50);
+
 /**
  * A campaign's moderation policy. Under `parallel` the call is sent while its input is judged, and nothing is shown before the
  * verdict. `window` and `trail` are ways to stream; an answer in one piece is judged whole before it is shown under both.
@@ -47,6 +49,8 @@ export const moderationPolicySchema = z.strictObject({
   /** Category → score from 0 to 1 at which it counts as flagged; a category not named uses the model's own flag. */
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).default({}),
   on_unavailable: z.enum(['closed', 'open']).default('closed'),
+  /** Guards of DAYPASS_CONFIG that look at these calls, beside those that look at all. */
+  guards: guardNames.optional(),
   strikes: strikesSchema.optional(),
 });
 
@@ -75,6 +79,8 @@ export interface CallPolicy {
   /** Categories where the model's own flag counts beside the threshold: those that the key named and the campaign did not. */
   flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
+  /** Guards beside those that look at every call. */
+  guards?: string[] | undefined;
   strikes?: StrikePolicy | undefined;
 }
 
@@ -126,6 +132,7 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     }
     if (key.on_unavailable === 'closed') onUnavailable = 'closed';
   }
+  const guards = [...new Set([...(campaign.guards ?? []), ...(key?.guards ?? [])])];
   const strikesToo = strikePolicy(campaign.strikes, key?.strikes);
   // Who asks for moderation wants to see nothing that was not judged, and may have a stream all the same.
   if (wish.output) output = stricter(output, 'window');
@@ -136,6 +143,7 @@ export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolic
     thresholds,
     ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,
+    ...(guards.length > 0 ? { guards } : {}),
     ...(strikesToo ? { strikes: strikesToo } : {}),
   };
 }

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { chatInputContents, chatOutputContents, chunkTexts, StreamTexts } from './chat-contents.js';
+import fc from 'fast-check';
+import { chatInputContents, chatOutputContents, chatReplaced, chunkTexts, framesReplaced, holdsAny, StreamTexts } from './chat-contents.js';
 
 const texts = (contents: ReturnType<typeof chatInputContents>): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
@@ -61,5 +62,80 @@ describe('what of a chat is judged', () => {
     add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } }] });
     add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, function: { arguments: '"b"}' } }] } }] });
     expect(stream.texts()).toEqual(['MARK', 'other', 'f', '{"a":"b"}']);
+  });
+});
+
+describe('what is taken out of a chat', () => {
+  const replacements = [{ find: 'a@b.co', replace: '[email]' }];
+
+  it('goes wherever a model would read or show it, and nothing else changes', () => {
+    const body = {
+      model: 'm',
+      user: 'a@b.co',
+      messages: [
+        { role: 'user', name: 'a@b.co', content: 'I am a@b.co, yes a@b.co' },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'a@b.co' },
+            { type: 'image_url', image_url: { url: 'https://x/?a@b.co' } },
+          ],
+        },
+        { role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"to":"a@b.co"}' } }] },
+      ],
+      tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { 'a@b.co': {} } } } }],
+    };
+    const replaced = chatReplaced(body, replacements);
+    expect(holdsAny(chatInputContents(body), replacements)).toBe(true);
+    expect(holdsAny(chatInputContents(replaced), replacements)).toBe(false);
+    expect(replaced).toMatchObject({
+      model: 'm',
+      user: 'a@b.co',
+      messages: [{ role: 'user', content: 'I am [email], yes [email]' }, { content: [{}, { image_url: { url: 'https://x/?a@b.co' } }] }, {}],
+    });
+    const answer = {
+      id: 'x',
+      choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: 'a@b.co' }, logprobs: { content: [{ token: 'a@b.co' }] } }],
+    };
+    expect(chatReplaced(answer, replacements)).toEqual({
+      id: 'x',
+      choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: '[email]' }, logprobs: null }],
+    });
+  });
+
+  it('goes out of a stream, however it is cut, choice by choice, and the rest of it stays', () => {
+    const told = ['Dear a@b.co, all is well.', 'Nothing here.', '{"to":"a@b.co"}'];
+    const frame = (choice: number, field: 'content' | 'arguments', text: string): string => {
+      const delta = field === 'content' ? { content: text } : { tool_calls: [{ index: 0, function: { arguments: text } }] };
+      return `data: ${JSON.stringify({ id: 'x', choices: [{ index: choice, delta, finish_reason: null }] })}\n\n`;
+    };
+    const joined = (frames: readonly string[]): Record<string, string> => {
+      const texts = new StreamTexts();
+      for (const one of frames) if (one.includes('{')) texts.add(chunkTexts(JSON.parse(one.slice(6)) as Record<string, unknown>));
+      return Object.fromEntries(texts.byPath());
+    };
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 8 }), (lengths) => {
+        const frames = told.flatMap((text, index) => {
+          const crumbs: string[] = [];
+          for (let at = 0, n = 0; at < text.length; n++) {
+            const crumb = text.slice(at, at + lengths[n % lengths.length]!);
+            crumbs.push(frame(index === 1 ? 1 : 0, index === 2 ? 'arguments' : 'content', crumb));
+            at += crumb.length;
+          }
+          return crumbs;
+        });
+        frames.push('data: [DONE]\n\n');
+        const replaced = framesReplaced(frames, replacements);
+        expect(joined(replaced)).toEqual({
+          '0.content': 'Dear [email], all is well.',
+          '1.content': told[1],
+          '0.tool_calls.0.function.arguments': '{"to":"[email]"}',
+        });
+        expect(replaced).toHaveLength(frames.length);
+        expect(replaced.at(-1)).toBe('data: [DONE]\n\n');
+        expect(framesReplaced(frames, [{ find: 'nowhere', replace: 'x' }])).toEqual(frames);
+      }),
+    );
   });
 });

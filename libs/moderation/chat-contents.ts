@@ -84,12 +84,9 @@ function walk(value: Json, path: string, texts: FrameText[]): void {
   if (typeof value === 'string') {
     if (value !== '') texts.push({ path, text: value });
   } else if (Array.isArray(value)) {
-    value.forEach((item: Json, position) => {
-      const index = typeof item === 'object' && item !== null ? (item as Record<string, Json>).index : undefined;
-      walk(item, `${path}.${typeof index === 'number' ? index : position}`, texts);
-    });
+    value.forEach((item: Json, position) => walk(item, `${path}.${indexOf(item, position)}`, texts));
   } else if (typeof value === 'object' && value !== null) {
-    for (const [name, inner] of Object.entries(value)) if (!isMark(name, inner) && name !== 'index' && name !== 'id') walk(inner, `${path}.${name}`, texts);
+    for (const [name, inner] of Object.entries(value)) if (isText(name, inner)) walk(inner, `${path}.${name}`, texts);
   }
 }
 
@@ -109,13 +106,112 @@ export class StreamTexts {
     return this.parts.size === 0;
   }
 
+  byPath(): [path: string, text: string][] {
+    return [...this.parts].map(([path, parts]) => [path, parts.join('')]);
+  }
+
   texts(): string[] {
-    return [...this.parts.values()].map((parts) => parts.join(''));
+    return this.byPath().map(([, text]) => text);
   }
 
   contents(): Content[] {
     return this.texts().map((text) => ({ kind: 'text', text }));
   }
+}
+
+/** Wherever a text holds `find`, `replace` stands in its place. */
+export type Replacement = { find: string; replace: string };
+
+function replacedIn(text: string, replacements: readonly Replacement[]): string {
+  return replacements.reduce((sofar, { find, replace }) => sofar.replaceAll(find, () => replace), text);
+}
+
+export function chatTextsReplaced(contents: readonly Content[], replacements: readonly Replacement[]): Content[] {
+  return contents.map((content) => (content.kind === 'text' ? { kind: 'text', text: replacedIn(content.text, replacements) } : content));
+}
+
+export function holdsAny(contents: readonly Content[], replacements: readonly Replacement[]): boolean {
+  return contents.some(
+    (content) => content.kind === 'text' && replacements.some(({ find, replace }) => !replace.includes(find) && content.text.includes(find)),
+  );
+}
+
+/** The fields of a request, and of an answer, that hold what a model reads or wrote. */
+const TEXT_FIELDS = ['messages', 'tools', 'functions', 'response_format', 'prediction', 'web_search_options', 'choices'];
+
+/** A request, or an answer, with its texts replaced. Tokens beside the text would show it all the same, so `logprobs` go. */
+export function chatReplaced(body: Record<string, Json>, replacements: readonly Replacement[]): Record<string, Json> {
+  return Object.fromEntries(Object.entries(body).map(([name, value]) => [name, TEXT_FIELDS.includes(name) ? replacedDeep(value, replacements) : value]));
+}
+
+function replacedDeep(value: Json, replacements: readonly Replacement[]): Json {
+  if (typeof value === 'string') return replacedIn(value, replacements);
+  if (Array.isArray(value)) return value.map((item: Json) => replacedDeep(item, replacements));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => {
+      if (name === 'logprobs' && typeof inner === 'object') return [name, null];
+      if (isMark(name, inner) || name === 'image_url') return [name, inner];
+      return [replacedIn(name, replacements), replacedDeep(inner, replacements)];
+    }),
+  );
+}
+
+/**
+ * Frames of a stream with their texts replaced. A text may begin in one frame and end in another, so where one changed,
+ * the whole of it goes into the first frame that held some of it.
+ */
+export function framesReplaced(frames: readonly string[], replacements: readonly Replacement[]): string[] {
+  const chunks = frames.map(chunkOf);
+  const texts = new StreamTexts();
+  for (const chunk of chunks) if (chunk) texts.add(chunkTexts(chunk));
+  const changed = new Map<string, string>();
+  for (const [path, text] of texts.byPath()) {
+    const replaced = replacedIn(text, replacements);
+    if (replaced !== text) changed.set(path, replaced);
+  }
+  if (changed.size === 0) return [...frames];
+  const given = new Set<string>();
+  return frames.map((frame, index) => {
+    const chunk = chunks[index];
+    if (!chunk || !chunkTexts(chunk).some(({ path }) => changed.has(path))) return frame;
+    const choices = (chunk.choices as Json[]).map((choice) => {
+      const { index: number, delta, ...rest } = choice as Record<string, Json>;
+      const put = (path: string, text: string): string => {
+        const whole = changed.get(path);
+        if (whole === undefined) return text;
+        if (given.has(path)) return '';
+        given.add(path);
+        return whole;
+      };
+      return { ...rest, index: number, delta: mapped(delta, typeof number === 'number' ? String(number) : '0', put), logprobs: null };
+    });
+    return `data: ${JSON.stringify({ ...chunk, choices })}\n\n`;
+  });
+}
+
+function chunkOf(frame: string): Record<string, Json> | null {
+  try {
+    const chunk = JSON.parse(frame.replace(/^data: /, '')) as Json;
+    return typeof chunk === 'object' && chunk !== null && Array.isArray((chunk as Record<string, Json>).choices) ? (chunk as Record<string, Json>) : null;
+  } catch {
+    return null;
+  }
+}
+
+/** As `walk` goes, with every text replaced by what is put there. */
+function mapped(value: Json, path: string, put: (path: string, text: string) => string): Json {
+  if (typeof value === 'string') return value === '' ? value : put(path, value);
+  if (Array.isArray(value)) return value.map((item: Json, position) => mapped(item, `${path}.${indexOf(item, position)}`, put));
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, isText(name, inner) ? mapped(inner, `${path}.${name}`, put) : inner]));
+}
+
+const isText = (name: string, value: Json): boolean => !isMark(name, value) && name !== 'index' && name !== 'id';
+
+function indexOf(item: Json, position: number): number {
+  const index = typeof item === 'object' && item !== null ? (item as Record<string, Json>).index : undefined;
+  return typeof index === 'number' ? index : position;
 }
 
 function joined(value: Json): Content[] {

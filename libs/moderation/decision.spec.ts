@@ -5,11 +5,11 @@ const policy = { input: 'gate', output: 'gate', thresholds: {}, onUnavailable: '
 
 describe('what becomes of a judged input', () => {
   it('passes when nothing is flagged', () => {
-    expect(decide({ outcome: 'judged', judgement: { flagged: false, categories: [], scores: {} }, results: [] }, policy)).toEqual({ pass: true, word: 'pass' });
+    expect(decide({ kind: 'pass', redactions: [] }, policy)).toEqual({ pass: true, word: 'pass', redactions: [] });
   });
 
   it('is refused with its categories, and counts as a strike, when it is flagged', () => {
-    const decision = decide({ outcome: 'judged', judgement: { flagged: true, categories: ['violence'], scores: {} }, results: [] }, policy);
+    const decision = decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy);
     expect(decision).toMatchObject({
       pass: false,
       strike: true,
@@ -17,13 +17,25 @@ describe('what becomes of a judged input', () => {
     });
   });
 
+  it('is told what it cost, where it was forwarded meanwhile, and is not to be sent again by itself', () => {
+    expect(decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy, true)).toMatchObject({
+      error: { message: expect.stringContaining('was charged') },
+    });
+    expect(decide({ kind: 'unavailable', refused: false }, policy, true)).toMatchObject({ error: { retry: false } });
+  });
+
+  it('goes on without what was taken out of it', () => {
+    const redactions = [{ find: 'a@b.co', replace: '[email]' }];
+    expect(decide({ kind: 'pass', redactions }, policy)).toEqual({ pass: true, word: 'redacted', redactions });
+  });
+
   it('is refused without a strike when there is no verdict and the policy is closed', () => {
-    expect(decide({ outcome: 'unavailable', reason: 'x', refused: true }, policy)).toMatchObject({
+    expect(decide({ kind: 'unavailable', refused: true }, policy)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'invalid_request', param: 'messages' },
     });
-    expect(decide({ outcome: 'unavailable', reason: 'x', refused: false }, policy)).toMatchObject({
+    expect(decide({ kind: 'unavailable', refused: false }, policy)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'moderation_unavailable', retry: true },
@@ -31,6 +43,6 @@ describe('what becomes of a judged input', () => {
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {
-    expect(decide({ outcome: 'unavailable', reason: 'x', refused: false }, { ...policy, onUnavailable: 'open' })).toEqual({ pass: true, word: 'unchecked' });
+    expect(decide({ kind: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toMatchObject({ pass: true, word: 'unchecked' });
   });
 });

@@ -1,5 +1,7 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
-import type { Check } from './check.js';
+import type { Direction } from '#libs/contracts/audit.js';
+
+const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10];
 
 /** Verdicts and the endpoint's latency: what the detour costs. */
 export class ModerationMetrics {
@@ -7,6 +9,7 @@ export class ModerationMetrics {
   private readonly seconds: Histogram<'outcome'>;
   private readonly judged: Counter<'verdict'>;
   private readonly flags: Counter<'direction' | 'category'>;
+  private readonly looks: Histogram<'direction' | 'guard' | 'outcome'>;
 
   constructor(registry: Registry) {
     const registers = [registry];
@@ -28,11 +31,18 @@ export class ModerationMetrics {
       labelNames: ['verdict'],
       registers,
     });
+    this.looks = new Histogram({
+      name: 'daypass_guard_seconds',
+      help: 'How long a guard took over an input, an output or a piece of one, and whether it came to a verdict: what the detour costs',
+      labelNames: ['direction', 'guard', 'outcome'],
+      buckets: SECONDS,
+      registers,
+    });
     this.seconds = new Histogram({
       name: 'daypass_moderation_call_seconds',
       help: 'Length of one call to the moderation endpoint, waiting for its lane included',
       labelNames: ['outcome'],
-      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10],
+      buckets: SECONDS,
       registers,
     });
   }
@@ -43,13 +53,16 @@ export class ModerationMetrics {
     this.judged.inc({ verdict: 'asked' }, texts - known);
   }
 
-  verdict(direction: 'input' | 'output', decision: string): void {
+  verdict(direction: Direction, decision: string): void {
     this.verdicts.inc({ direction, decision });
   }
 
-  flagged(direction: 'input' | 'output', finding: Check): void {
-    if (finding.outcome !== 'judged') return;
-    for (const category of finding.judgement.categories) this.flags.inc({ direction, category });
+  flagged(direction: Direction, categories: readonly string[]): void {
+    for (const category of categories) this.flags.inc({ direction, category });
+  }
+
+  looked(direction: Direction, guard: string, outcome: 'judged' | 'unavailable', seconds: number): void {
+    this.looks.observe({ direction, guard, outcome }, seconds);
   }
 
   call(seconds: number, outcome: 'ok' | 'error'): void {

@@ -4,7 +4,7 @@ import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 import type { Content } from './chat-contents.js';
 import { mergedResult, type VerdictCache } from './verdict-cache.js';
-import type { ModerationResult } from './verdict.js';
+import { isResult, type ModerationResult } from './verdict.js';
 
 /** No verdict could be had in time; what happens then is the policy's to say. */
 export class ModerationUnavailableError extends Error {
@@ -199,12 +199,6 @@ export function piecesOf(text: string): string[] {
     if (start + PIECE_CHARACTERS >= text.length) break;
   }
   return pieces;
-}
-
-function isResult(value: unknown): value is ModerationResult {
-  if (typeof value !== 'object' || value === null) return false;
-  const { flagged, categories, category_scores: scores } = value as Record<string, unknown>;
-  return typeof flagged === 'boolean' && typeof categories === 'object' && categories !== null && typeof scores === 'object' && scores !== null;
 }
 
 function isRetryable(error: unknown): boolean {

@@ -32,3 +32,10 @@ export function judge(results: readonly ModerationResult[], { thresholds, flagsT
   }
   return { flagged: hit.size > 0, categories: [...hit].sort(), scores };
 }
+
+/** Whether it is what the endpoint says of one input. */
+export function isResult(value: unknown): value is ModerationResult {
+  if (typeof value !== 'object' || value === null) return false;
+  const { flagged, categories, category_scores: scores } = value as Record<string, unknown>;
+  return typeof flagged === 'boolean' && typeof categories === 'object' && categories !== null && typeof scores === 'object' && scores !== null;
+}

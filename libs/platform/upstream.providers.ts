@@ -2,12 +2,18 @@ import OpenAI from 'openai';
 import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { Checker } from '#libs/moderation/checker.js';
+import { createGuards } from '#libs/moderation/guards/guards.factory.js';
+import { InputJudge } from '#libs/moderation/input.judge.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
 import { VerdictCache } from '#libs/moderation/verdict-cache.js';
+import type { Logger } from '#libs/observability/logger.js';
 import { LanePacer } from '#libs/pacing/lane-pacer.js';
 import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
-import { CONFIG, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
+import { EventRecorder } from '#libs/redis/event.recorder.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 
 /** The upstream's official client with its own retries off: what may be repeated is for the holds to say. */
 export const upstreamProviders = [
@@ -38,5 +44,22 @@ export const upstreamProviders = [
         observeCache: (known, texts) => metrics.texts(known, texts),
       }),
     inject: [CONFIG, MONEY_REDIS, LaneTable, OpenAI, ModerationMetrics],
+  },
+  {
+    provide: Checker,
+    useFactory: async (config: DaypassConfig, logger: Logger, redis: Redis, box: ContentBox, moderator: Moderator, metrics: ModerationMetrics) =>
+      new Checker({
+        guards: await createGuards(config.file.guards, moderator, config.moderationModel),
+        recorder: new EventRecorder(redis),
+        box,
+        metrics,
+        logger,
+      }),
+    inject: [CONFIG, LOGGER, MONEY_REDIS, ContentBox, Moderator, ModerationMetrics],
+  },
+  {
+    provide: InputJudge,
+    useFactory: (checker: Checker, metrics: ModerationMetrics, logger: Logger) => new InputJudge(checker, metrics, logger),
+    inject: [Checker, ModerationMetrics, LOGGER],
   },
 ];

@@ -71,6 +71,9 @@ export class HoldStore {
       redisKeys.leases,
       redisKeys.keyWindow(hold.keyId),
       redisKeys.operatorPrefix,
+      redisKeys.audit,
+      redisKeys.auditBytes,
+      redisKeys.body(hold.requestId),
       ...(hold.idempotency ? [redisKeys.idempotency(hold.keyId, hold.idempotency.nameHash)] : []),
     ];
     const args = [
@@ -97,6 +100,8 @@ export class HoldStore {
       hold.idempotency?.fingerprint ?? '',
       IDEMPOTENCY_LIFE_MS,
       redisKeys.holdPrefix,
+      hold.recorded ? JSON.stringify(hold.recorded) : '',
+      bounds.auditBytes,
     ];
     return readHoldAnswer((await this.takeScript(keys, args)) as [string, ...string[]]);
   }

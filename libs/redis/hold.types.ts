@@ -1,3 +1,4 @@
+import type { RequestEvent } from '#libs/contracts/audit.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import type { StrikePolicy } from '#libs/contracts/policy.js';
 
@@ -23,10 +24,14 @@ export interface HoldRequest {
   replyTo: string;
   /** With an `Idempotency-Key`: the hash of that name, and a fingerprint of the body that came with it. */
   idempotency?: { nameHash: string; fingerprint: string } | undefined;
+  /** What the record keeps of the call, beside its body, which has to be stored before. */
+  recorded?: RequestEvent | undefined;
 }
 
 export interface HoldBounds {
   journalEntries: number;
+  /** Of what waits to be booked in the record. */
+  auditBytes: number;
   /** The operator's own budgets, nano-dollars; undefined where there is none. */
   operatorDayNano: bigint | undefined;
   operatorTotalNano: bigint | undefined;

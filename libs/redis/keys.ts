@@ -10,6 +10,11 @@ export const redisKeys = {
   quiet: `${TAG}:quiet`,
   journal: `${TAG}:journal`,
   leases: `${TAG}:leases`,
+  /** What was asked and judged, on its way to the record; and how many bytes of it are not booked yet. */
+  audit: `${TAG}:audit`,
+  auditBytes: `${TAG}:audit:bytes`,
+  /** How far the record is known to reach, signed: outside of Postgres, so that its end cannot be cut off unseen. */
+  auditAnchor: `${TAG}:audit:anchor`,
   cancelChannel: `${TAG}:cancel`,
   keyPrefix: `${TAG}:key:`,
   campaignPrefix: `${TAG}:campaign:`,

@@ -9,7 +9,7 @@ import { redisNowMs } from './clock.js';
 import { Door } from './door.js';
 import { redisKeys } from './keys.js';
 
-export const BOUNDS: HoldBounds = { journalEntries: 100_000, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
+export const BOUNDS: HoldBounds = { journalEntries: 100_000, auditBytes: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
 
 /** 10 tokens in, 90 out at most; 100 fixed and 10 a token, so that it holds 1,000. */
 export function holdRequest(requestId: string, changes: Partial<HoldRequest> = {}): HoldRequest {

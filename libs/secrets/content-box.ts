@@ -3,23 +3,28 @@ import { createCipheriv, createDecipheriv, randomBytes } from 'node:crypto';
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
 
-/** Seals content for its short time in Redis: AES-256-GCM, bound to the call's id so that no sealed text can be moved to another call. */
+/** Seals content, for its short time in Redis or in the record: AES-256-GCM, bound to an id so that no sealed text can be moved to another call. */
 export class ContentBox {
   constructor(private readonly key: Buffer) {}
 
-  seal(text: string, requestId: string): Buffer {
+  seal(content: string | Buffer, requestId: string): Buffer {
     const iv = randomBytes(IV_BYTES);
     const cipher = createCipheriv('aes-256-gcm', this.key, iv);
     cipher.setAAD(Buffer.from(requestId));
-    const sealed = cipher.update(text, 'utf8');
+    const sealed = typeof content === 'string' ? cipher.update(content, 'utf8') : cipher.update(content);
     return Buffer.concat([iv, sealed, cipher.final(), cipher.getAuthTag()]);
   }
 
   /** @throws when the content was altered, or belongs to another call */
   open(sealed: Buffer, requestId: string): string {
+    return this.openBytes(sealed, requestId).toString('utf8');
+  }
+
+  /** @throws as `open` */
+  openBytes(sealed: Buffer, requestId: string): Buffer {
     const decipher = createDecipheriv('aes-256-gcm', this.key, sealed.subarray(0, IV_BYTES), { authTagLength: TAG_BYTES });
     decipher.setAAD(Buffer.from(requestId));
     decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
-    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]).toString('utf8');
+    return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
   }
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { campaignStatusSchema, toolPricesSchema } from '#libs/contracts/key-state.js';
 import { formatUsd } from '#libs/money/nano.js';
-import { campaignModeration, claim, limits, models, origins, positiveUsd, requiredText, slug, ttlSeconds, usd } from './field.schemas.js';
+import { campaignModeration, claim, limits, models, origins, positiveUsd, requiredText, retentionDays, slug, ttlSeconds, usd } from './field.schemas.js';
 
 const keyDefaults = z.strictObject({
   budget_usd: usd.transform((nano) => formatUsd(nano)).optional(),
@@ -19,6 +19,7 @@ export const createCampaignSchema = z.strictObject({
   tool_prices: toolPricesSchema.default({}),
   claim: claim.nullable().default(null),
   origins: origins.nullable().default(null),
+  retention_days: retentionDays.nullable().default(null),
 });
 export type CreateCampaign = z.output<typeof createCampaignSchema>;
 
@@ -31,6 +32,7 @@ export const changeCampaignSchema = z.strictObject({
   tool_prices: toolPricesSchema.optional(),
   claim: claim.nullable().optional(),
   origins: origins.nullable().optional(),
+  retention_days: retentionDays.nullable().optional(),
   status: campaignStatusSchema.optional(),
 });
 export type ChangeCampaign = z.output<typeof changeCampaignSchema>;

@@ -246,9 +246,12 @@ describe('the docs', () => {
   it('describe every endpoint with the schema that is checked', async () => {
     const { body } = await accounting.admin('GET', '/admin/docs-json', undefined, { authorization: '' });
     expect(Object.keys(body.paths).toSorted()).toEqual([
+      '/admin/v1/audit/verify',
       '/admin/v1/campaigns',
       '/admin/v1/campaigns/{slug}',
       '/admin/v1/campaigns/{slug}/fund',
+      '/admin/v1/checks',
+      '/admin/v1/checks/export',
       '/admin/v1/keys',
       '/admin/v1/keys/batch',
       '/admin/v1/keys/{id}',
@@ -260,6 +263,8 @@ describe('the docs', () => {
       '/admin/v1/keys/{id}/transfers',
       '/admin/v1/ledger/verify',
       '/admin/v1/reconciliation',
+      '/admin/v1/requests/{id}',
+      '/admin/v1/visitors/{id}/erase',
     ]);
     const { schema } = body.paths['/admin/v1/campaigns'].post.requestBody.content['application/json'];
     expect(schema).toMatchObject({

@@ -53,6 +53,9 @@ export const models = z
 
 export const ttlSeconds = z.number().int().min(1).max(TTL_SECONDS_MAX);
 
+/** For how many days the record keeps contents; null: for ever. */
+export const retentionDays = z.number().int().min(1).max(36_500);
+
 const { rpm, tpm, concurrent } = keyLimitsSchema.shape;
 /** 0 means unlimited; what is left out falls back. */
 export const limits = z.strictObject({ rpm: rpm.unwrap().optional(), tpm: tpm.unwrap().optional(), concurrent: concurrent.unwrap().optional() });
@@ -66,6 +69,7 @@ export const keyModeration = z.strictObject({
   output: policy.output.unwrap().optional(),
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).optional(),
   on_unavailable: policy.on_unavailable.unwrap().optional(),
+  guards: policy.guards,
   strikes: policy.strikes,
 });
 

@@ -67,7 +67,7 @@ describe('every write', () => {
     const { paths } = (await accounting.admin('GET', '/admin/docs-json')).body as { paths: Record<string, Record<string, any>> }; // oxlint-disable-line typescript/no-explicit-any
     const operations = Object.values(paths).flatMap((path) => Object.entries(path));
     const writes = operations.filter(([method]) => method !== 'get');
-    expect(writes).toHaveLength(10);
+    expect(writes).toHaveLength(11);
     for (const [, { parameters, responses }] of writes) {
       expect(parameters.find(({ name }: { name: string }) => name === 'idempotency-key')).toMatchObject({ in: 'header', required: false });
       expect(Object.keys(responses)).toContain('409');

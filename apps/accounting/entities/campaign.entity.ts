@@ -15,6 +15,7 @@ export interface KeyDefaults {
 @Index('campaigns_created_idx', ['createdAt', 'id'])
 @Index('campaigns_pending_idx', ['id'], { where: 'projected_version < version' })
 @Check('campaigns_budget_check', 'budget_nano >= 0')
+@Check('campaigns_retention_days_check', 'retention_days > 0')
 @Check('campaigns_status_check', `status = ANY (ARRAY['active'::text, 'closed'::text])`)
 export class Campaign {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'campaigns_pkey' })
@@ -49,6 +50,10 @@ export class Campaign {
 
   @Column('jsonb', { nullable: true })
   origins!: string[] | null;
+
+  /** After so many days the contents in the record go; null: never. */
+  @Column('int', { name: 'retention_days', nullable: true })
+  retentionDays!: number | null;
 
   @Column('int')
   version!: number;

@@ -31,8 +31,8 @@ export type Reaction =
 const FREEZE_DEFAULT_MS = 1_000;
 const FREEZE_MAX_MS = 120_000;
 const ACCOUNT_CODES = /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
-/** The provider's own refusals (OpenAI, "Safety checks"). */
-const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt']);
+/** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
+const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
 const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
 
 export function reactTo(failure: UpstreamFailure): Reaction {

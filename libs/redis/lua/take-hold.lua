@@ -5,18 +5,19 @@
   caller is told `busy` instead where running holds stand in the way of more: when they end, the call may have it.
 
   KEYS: 1 epoch  2 key  3 campaign  4 hold  5 journal  6 leases  7 key window  8 operator's levels, without the day
-        9 (with an idempotency key only) its record
+        9 audit stream  10 its bytes  11 body  12 (with an idempotency key only) its record
   ARGV: 1 request id  2 key id  3 campaign id  4 fixed (nano)  5 per token (nano, all choices)  6 cap (tokens)
         7 least cap (tokens)  8 input tokens  9 choices  10 lease (ms)  11 longest wait (ms)  12 journal bound (entries)
         13 detail (JSON)  14 lane  15 reply stream's process id  16 fingerprint of the arguments
         17 operator's budget a day (nano; −1: none)  18 operator's budget in total (nano; −1: none)
         19 run id of Redis  20 patient (0 | 1)  21 fingerprint of the body ('' without an idempotency key)
         22 life of an idempotency record (ms)  23 prefix of holds
+        24 event for the record ('' for none); its content is the body, which must be there  25 bound of the record's bytes
   Output: { code, … }
     ok            cap, amount, now, key budget − spent − held, requests and tokens in the key's window, repeated (0 | 1), day
     conflict      - same id, other arguments
     recovering    - the door is not open
-    overloaded    - the journal is at its bound
+    overloaded    - the journal or the record is at its bound, or the body found no room
     invalid       - the key is gone, revoked, expired, or its campaign closed
     suspended
     busy          level - patient callers only
@@ -31,6 +32,7 @@
 ]]
 --@include common
 --@include window
+--@include audit
 if door(KEYS[1], ARGV[19]) ~= 'open' then return { 'recovering' } end
 
 local now = now_milliseconds()
@@ -47,8 +49,8 @@ if not key[1] or key[1] == 'revoked' or key[3] ~= ARGV[3] or (expires > 0 and ex
 if redis.call('HGET', KEYS[3], 'status') ~= 'active' then return { 'invalid' } end
 if key[1] == 'suspended' then return { 'suspended' } end
 
-if KEYS[9] then
-  local former = redis.call('HMGET', KEYS[9], 'request', 'fingerprint', 'state')
+if KEYS[12] then
+  local former = redis.call('HMGET', KEYS[12], 'request', 'fingerprint', 'state')
   if former[1] then
     if former[2] ~= ARGV[21] then return { 'reused' } end
     if former[3] == 'answered' then return { 'answered', former[1] } end
@@ -60,7 +62,9 @@ if KEYS[9] then
     -- A first call that Redis lost will never end; one that cost nothing may be made again.
   end
 end
-if redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[12]) then return { 'overloaded' } end
+if redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[12]) or (tonumber(redis.call('GET', KEYS[10])) or 0) >= tonumber(ARGV[25]) then
+  return { 'overloaded' }
+end
 
 local fixed, per_token = tonumber(ARGV[4]), tonumber(ARGV[5])
 local cap, least = tonumber(ARGV[6]), tonumber(ARGV[7])
@@ -114,6 +118,9 @@ if wait > 0 then return { 'requests', int(rpm), int(wait) } end
 wait = window_wait(KEYS[7], window, now, 0, tpm, 0, tokens)
 if wait > 0 then return { 'tokens', int(tpm), int(wait), int(tokens) } end
 
+local asked = ARGV[24] ~= '' and redis.call('GET', KEYS[11])
+if ARGV[24] ~= '' and not asked then return { 'overloaded' } end
+
 window_add(KEYS[7], window, 1, tokens)
 for _, hash in ipairs(levels) do redis.call('HINCRBY', hash, 'held', int(amount)) end
 redis.call('HINCRBY', KEYS[2], 'running', 1)
@@ -121,13 +128,14 @@ keep_day(KEYS[8], day)
 redis.call('HSET', KEYS[4], 'state', 'held', 'key', ARGV[2], 'campaign', ARGV[3], 'amount', int(amount), 'cap', int(cap),
   'attempt', 0, 'day', day, 'lane', ARGV[14], 'reply_to', ARGV[15], 'fingerprint', ARGV[16], 'deadline_ms', int(now + tonumber(ARGV[11])),
   'key_bucket', int(window.current), 'key_tokens', int(tokens))
-if KEYS[9] then
-  redis.call('DEL', KEYS[9])
-  redis.call('HSET', KEYS[9], 'request', ARGV[1], 'fingerprint', ARGV[21], 'state', 'running')
-  redis.call('PEXPIRE', KEYS[9], ARGV[22])
-  redis.call('HSET', KEYS[4], 'idempotency', KEYS[9])
+if KEYS[12] then
+  redis.call('DEL', KEYS[12])
+  redis.call('HSET', KEYS[12], 'request', ARGV[1], 'fingerprint', ARGV[21], 'state', 'running')
+  redis.call('PEXPIRE', KEYS[12], ARGV[22])
+  redis.call('HSET', KEYS[4], 'idempotency', KEYS[12])
 end
 redis.call('ZADD', KEYS[6], int(now + tonumber(ARGV[10])), ARGV[1])
 redis.call('XADD', KEYS[5], '*', 'kind', 'hold', 'request', ARGV[1], 'key', ARGV[2], 'campaign', ARGV[3],
   'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', ARGV[13])
+if asked then record(KEYS[9], KEYS[10], now, ARGV[24], asked) end
 return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1), int(window.tokens + tokens), '0', day }

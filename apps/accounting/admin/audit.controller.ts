@@ -1,0 +1,104 @@
+import { Readable } from 'node:stream';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
+import { ApiTags } from '@nestjs/swagger';
+import { stringify } from 'csv-stringify';
+import type { FastifyReply } from 'fastify';
+import { AuditReader, type RequestView } from '../audit/audit.reader.js';
+import { AuditVerifier, type AuditVerification } from '../audit/audit.verifier.js';
+import { VisitorEraser, type ErasedVisitor } from '../audit/visitor.eraser.js';
+import type { CheckView } from '../domain/check.view.js';
+import type { Page } from '../domain/cursor.js';
+import { AdminGuard } from './admin.guard.js';
+import { eraseSchema, exportChecksSchema, listChecksSchema, type Erase, type ExportChecks, type ListChecks } from './audit.schemas.js';
+import { Documented } from './openapi.js';
+import { ZodPipe } from './zod.pipe.js';
+
+const CSV_COLUMNS: (keyof CheckView)[] = [
+  'at',
+  'id',
+  'request_id',
+  'campaign',
+  'key',
+  'visitor',
+  'direction',
+  'guard',
+  'model',
+  'decision',
+  'categories',
+  'scores',
+  'thresholds',
+  'policy_version',
+  'latency_ms',
+  'reason',
+  'seq',
+];
+
+@ApiTags('audit')
+@UseGuards(AdminGuard)
+@Controller('admin/v1')
+export class AuditController {
+  constructor(
+    private readonly reader: AuditReader,
+    private readonly verifier: AuditVerifier,
+    private readonly eraser: VisitorEraser,
+  ) {}
+
+  @Get('audit/verify')
+  @Documented({
+    summary: 'Prove the record: no row was edited, deleted, moved or cut off, and each content is what its row tells of',
+    answer: 'What was checked, what is wrong and where, and the last link of the chain',
+  })
+  verify(): Promise<AuditVerification> {
+    return this.verifier.verify();
+  }
+
+  @Get('checks')
+  @Documented({
+    summary: 'List checks, newest first; `decision` takes several with commas between them',
+    answer: 'A page of checks',
+    query: listChecksSchema,
+    errors: [400],
+  })
+  checks(@Query(new ZodPipe(listChecksSchema)) filters: ListChecks): Promise<Page<CheckView>> {
+    return this.reader.checks(filters);
+  }
+
+  @Get('checks/export')
+  @Documented({
+    summary: 'All checks that the filters let through, newest first, as JSON Lines or CSV',
+    answer: 'A line for each check',
+    query: exportChecksSchema,
+    errors: [400],
+  })
+  export(@Query(new ZodPipe(exportChecksSchema)) { format, ...filters }: ExportChecks, @Res() reply: FastifyReply): FastifyReply {
+    const rows = this.reader.export(filters);
+    if (format === 'jsonl') return reply.type('application/x-ndjson').send(Readable.from(jsonLines(rows)));
+    // What a guard or a model wrote must not become a formula in somebody's spreadsheet.
+    const csv = stringify({ header: true, columns: CSV_COLUMNS, escape_formulas: true });
+    const source = Readable.from(rows);
+    source.on('error', (error) => csv.destroy(error));
+    return reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="checks.csv"').send(source.pipe(csv));
+  }
+
+  @Get('requests/:id')
+  @Documented({ summary: 'One call: what was asked, what was judged of it, and what it cost', answer: 'The call', errors: [404] })
+  request(@Param('id') id: string): Promise<RequestView> {
+    return this.reader.request(id);
+  }
+
+  @Post('visitors/:id/erase')
+  @HttpCode(200)
+  @Documented({
+    summary: "Make all content of a visitor unreadable for ever; the visitor's key has to be revoked",
+    answer: 'The visitor',
+    body: eraseSchema,
+    errors: [400, 404, 409],
+  })
+  async erase(@Param('id') id: string, @Body(new ZodPipe(eraseSchema)) { note }: Erase): Promise<{ data: ErasedVisitor }> {
+    return { data: await this.eraser.erase(id, note ?? null) };
+  }
+}
+
+async function* jsonLines(rows: AsyncIterable<CheckView>): AsyncGenerator<string> {
+  for await (const row of rows) yield `${JSON.stringify(row)}\n`;
+}

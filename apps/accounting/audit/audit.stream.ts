@@ -1,0 +1,30 @@
+import type { Redis } from 'ioredis';
+import { AUDIT_GROUP } from '#libs/contracts/audit.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { defineScript } from '#libs/redis/scripts.js';
+import { EventStream, isStreamDrainedTo, streamHead, type StreamEntry } from '../event.stream.js';
+
+/** Contents may be as large as a request's body, so that few are read at once. */
+const BATCH = 64;
+
+export function auditStream(redis: Redis, consumer: string): EventStream {
+  const trim = defineScript(redis, 'trim-record');
+  return new EventStream(redis, {
+    key: redisKeys.audit,
+    group: AUDIT_GROUP,
+    consumer,
+    batch: BATCH,
+    hasContent: true,
+    trim: (keepFrom, booked) => trim([redisKeys.audit, redisKeys.auditBytes], [keepFrom, booked.reduce((sum, entry) => sum + bytesOf(entry), 0)]),
+  });
+}
+
+/** Whether everything that was asked and judged so far is in the record. */
+export async function isRecordUpToDate(redis: Redis): Promise<boolean> {
+  return isStreamDrainedTo(redis, redisKeys.audit, AUDIT_GROUP, await streamHead(redis, redisKeys.audit));
+}
+
+/** As the scripts count them. */
+function bytesOf({ fields, content }: StreamEntry): number {
+  return Buffer.byteLength(fields.event ?? '') + content.length;
+}

@@ -1,0 +1,367 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type IncomingHttpHeaders, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { webhookHeaders } from '#libs/secrets/webhook.js';
+import type { Content } from '../chat-contents.js';
+import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
+import { GuardPipeline } from './pipeline.js';
+import { hasOwnVerdict, ProviderGuard } from './provider.guard.js';
+import { BlocklistGuard, RegexGuard } from './text.guards.js';
+import { ThreadGuard } from './thread.guard.js';
+import { WebhookGuard } from './webhook.guard.js';
+
+const context: GuardContext = {
+  requestId: 'req_1',
+  keyId: 'key_1',
+  campaignId: 'cmp_1',
+  model: 'gpt-5.4-mini',
+  direction: 'input',
+  policy: { input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' },
+  passing: false,
+  provider: [],
+};
+const text = (...texts: string[]): Content[] => texts.map((one) => ({ kind: 'text', text: one }));
+const pass: GuardVerdict = { flagged: false, categories: [], scores: {}, redactions: [] };
+
+describe('a blocklist', () => {
+  const guard = new BlocklistGuard('words', ['Voldemort', 'he who  must not be named', 'a.b', 'naïve']);
+  it.each([
+    'say voldemort',
+    'VOLDEMORT!',
+    '„Voldemort“',
+    'Vol\u200bde\u00admort',
+    'Ｖｏｌｄｅｍｏｒｔ',
+    'He who\nmust not be   named',
+    'see a.b there',
+    'so naïve',
+    'so NAI\u0308VE',
+  ])('finds %j', async (given) => expect(await guard.check(text('first', given))).toMatchObject({ flagged: true, categories: ['words'] }));
+  it.each(['voldemorts', 'a-b', 'aXb', 'he who must be named', ''])('lets %j pass', async (given) => expect(await guard.check(text(given))).toEqual(pass));
+  it('looks at texts only', async () => expect(await guard.check([{ kind: 'image', url: 'https://x/voldemort.png' }])).toEqual(pass));
+});
+
+describe('a regular expression', () => {
+  it('finds what it matches', async () => {
+    const guard = new RegexGuard('tickets', ['(?i)\\bticket-\\d{3}\\b', 'x{5}']);
+    expect(await guard.check(text('see TICKET-123'))).toMatchObject({ flagged: true, categories: ['tickets'] });
+    expect(await guard.check(text('see ticket-1234'))).toEqual(pass);
+  });
+
+  it('cannot be made to run for ever', async () => {
+    const guard = new RegexGuard('slow', ['(a+)+$']);
+    const begun = performance.now();
+    expect(await guard.check(text(`${'a'.repeat(20_000)}b`))).toEqual(pass);
+    expect(performance.now() - begun).toBeLessThan(2_000);
+  });
+});
+
+describe("the provider's own verdicts", () => {
+  const guard = new ProviderGuard();
+  const judged = (provider: Record<string, unknown>[], thresholds = {}) => guard.check([], { ...context, provider, policy: { ...context.policy, thresholds } });
+  const inline = (flagged: boolean, score: number) => ({
+    type: 'moderation_results',
+    model: 'omni',
+    results: [{ type: 'moderation_result', flagged, categories: { violence: flagged }, category_scores: { violence: score } }],
+  });
+  const fine = { type: 'moderation_results', model: 'omni', results: [] };
+
+  it("count where a call asked OpenAI for them, input and output, by the call's thresholds", async () => {
+    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.9) } }])).toMatchObject({ flagged: true, categories: ['violence'] });
+    expect(await judged([{ moderation: { input: inline(true, 0.9), output: fine } }])).toMatchObject({ flagged: true });
+    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.3) } }], { violence: 0.6 })).toMatchObject({
+      flagged: false,
+      scores: { violence: 0.3 },
+    });
+    expect(await judged([{ moderation: { input: fine, output: inline(false, 0.7) } }], { violence: 0.6 })).toMatchObject({ flagged: true });
+  });
+
+  it('are none where the provider could not judge', async () => {
+    await expect(async () => judged([{ moderation: { input: fine, output: { type: 'error', code: 'x' } } }])).rejects.toThrow(GuardUnavailableError);
+  });
+
+  it('count where Azure filtered the prompt or a choice', async () => {
+    const filter = (filtered: boolean) => ({ hate: { filtered: false, severity: 'safe' }, violence: { filtered, severity: filtered ? 'high' : 'low' } });
+    expect(await judged([{ prompt_filter_results: [{ prompt_index: 0, content_filter_results: filter(true) }] }])).toMatchObject({
+      flagged: true,
+      categories: ['violence'],
+    });
+    expect(await judged([{ choices: [{ content_filter_results: filter(false) }, { content_filter_results: filter(true) }] }])).toMatchObject({ flagged: true });
+    expect(await judged([{ choices: [{ content_filter_results: filter(false) }] }])).toEqual(pass);
+  });
+
+  it('are looked for wherever they may be, and garbage in their place is none', async () => {
+    expect([{ moderation: {} }, { prompt_filter_results: [] }, { choices: [{ content_filter_results: {} }] }].map(hasOwnVerdict)).toEqual([true, true, true]);
+    expect([{}, { moderation: null }, { choices: 'x' }, { choices: [null] }].map(hasOwnVerdict)).toEqual([false, false, false, false]);
+    expect(
+      await judged([{ moderation: { input: 7, output: { results: ['x', { flagged: 'yes' }] } }, choices: [{ content_filter_results: { a: null, b: 1 } }] }]),
+    ).toEqual(pass);
+  });
+});
+
+describe('a webhook', () => {
+  let server: Server;
+  let url: string;
+  let answer: (response: ServerResponse) => void;
+  let heard: { headers: IncomingHttpHeaders; body: string };
+
+  beforeAll(async () => {
+    server = createServer((request, response) => {
+      void (async () => {
+        let body = '';
+        for await (const piece of request) body += String(piece);
+        heard = { headers: request.headers, body };
+        answer(response);
+      })();
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/guard`;
+  });
+  afterAll(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+
+  const secret = 'a secret of the guard';
+  const asked = (timeoutMs = 2_000) => new WebhookGuard('desk', { url, secret, timeoutMs }).check(text('hello'), context);
+
+  it('is told the content and the context, signed, and its verdict counts', async () => {
+    answer = (response) => response.end('{"flagged":true,"categories":["desk/no"],"scores":{"desk/no":0.9}}');
+    expect(await asked()).toEqual({ flagged: true, categories: ['desk/no'], scores: { 'desk/no': 0.9 }, redactions: [] });
+    expect(JSON.parse(heard.body)).toEqual({
+      guard: 'desk',
+      direction: 'input',
+      content: [{ kind: 'text', text: 'hello' }],
+      context: { request: 'req_1', key: 'key_1', campaign: 'cmp_1', model: 'gpt-5.4-mini' },
+    });
+    expect(heard.headers['webhook-signature']).toBe(webhookHeaders(String(heard.headers['webhook-id']), heard.body, secret)['webhook-signature']);
+    answer = (response) => response.end('{"flagged":true}');
+    expect(await asked()).toMatchObject({ flagged: true, categories: ['desk'] });
+    answer = (response) => response.end('{"flagged":false,"redactions":[{"find":"hello","replace":"***"}]}');
+    expect(await asked()).toMatchObject({ flagged: false, redactions: [{ find: 'hello', replace: '***' }] });
+  });
+
+  it.each([
+    ['an error', (response: ServerResponse) => response.writeHead(500).end('{"flagged":false}'), 'it answered 500'],
+    ['garbage', (response: ServerResponse) => response.end('<html>hello</html>'), 'not JSON'],
+    ['another shape', (response: ServerResponse) => response.end('{"ok":true}'), 'no verdict (flagged)'],
+    ['nothing', (response: ServerResponse) => response.end(), 'not JSON'],
+    ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: '/elsewhere' }).end(), 'could not be reached'],
+    [
+      'a replacement that makes the text longer',
+      (response: ServerResponse) => response.end(`{"flagged":false,"redactions":[{"find":"a","replace":"${'b'.repeat(99)}"}]}`),
+      'no verdict',
+    ],
+    ['without an end', (response: ServerResponse) => void response.write('x'.repeat(2_000_000)), 'too long'],
+    ['a broken connection', (response: ServerResponse) => response.destroy(), 'could not be reached'],
+  ])('that answers %s has no verdict', async (_, does, reason) => {
+    answer = does;
+    await expect(asked()).rejects.toThrow(reason);
+    await expect(asked()).rejects.not.toThrow('hello');
+  });
+
+  it('that does not answer in time has no verdict', async () => {
+    answer = () => undefined;
+    await expect(asked(100)).rejects.toThrow('within 100 ms');
+    answer = (response) => void response.write('{');
+    await expect(asked(100)).rejects.toThrow('within 100 ms');
+  });
+});
+
+describe("an operator's own module", () => {
+  let folder: string;
+  const started: ThreadGuard[] = [];
+  beforeAll(() => {
+    folder = mkdtempSync(join(tmpdir(), 'daypass-guard-'));
+  });
+  afterEach(async () => {
+    await Promise.all(started.splice(0).map((guard) => guard.stop()));
+  });
+  afterAll(() => rmSync(folder, { recursive: true }));
+
+  let files = 0;
+  async function guardOf(source: string, timeoutMs = 1_000, options: Record<string, unknown> = {}): Promise<ThreadGuard> {
+    const path = join(folder, `${files++}.mjs`);
+    writeFileSync(path, source);
+    return started0(new ThreadGuard('own', 'module', { moduleUrl: pathToFileURL(path).href, options, timeoutMs }));
+  }
+  async function started0(guard: ThreadGuard): Promise<ThreadGuard> {
+    started.push(guard);
+    await guard.start();
+    return guard;
+  }
+
+  it('sees content and context, and its verdict counts', async () => {
+    const guard = await guardOf(
+      `export const check = (content, context) => ({ flagged: content[0].text === 'bad', categories: [context.direction, context.options.word] });`,
+      1_000,
+      {
+        word: 'own/word',
+      },
+    );
+    expect(await guard.check(text('bad'), context)).toMatchObject({ flagged: true, categories: ['input', 'own/word'] });
+    expect((await guard.check(text('good'), context)).flagged).toBe(false);
+    const asDefault = await guardOf(`export default async () => ({ flagged: true })`);
+    expect(await asDefault.check(text('x'), context)).toMatchObject({ flagged: true, categories: ['own'] });
+  });
+
+  it.each([
+    ['is not there', `import './nowhere.mjs'`, 'cannot be loaded'],
+    ['is no module', `export const check = (`, 'cannot be loaded'],
+    ['exports no check', `export const chek = () => ({})`, 'exports no function'],
+    ['throws while it loads', `throw new Error('not today')`, 'not today'],
+    ['ends its thread while it loads', `process.exit(1)`, 'thread ended'],
+  ])('that %s stops the start', async (_, source, message) => {
+    await expect(guardOf(source)).rejects.toThrow(message);
+  });
+
+  it.each([
+    ['throws', `export const check = () => { throw new TypeError('quoting a secret') }`, 'TypeError'],
+    ['rejects', `export const check = async () => { throw 7 }`, 'it failed'],
+    ['answers nothing', `export const check = () => undefined`, 'no verdict'],
+    ['answers garbage', `export const check = () => ({ flagged: 'perhaps' })`, 'no verdict (flagged)'],
+    ['answers what cannot be sent', `export const check = () => ({ flagged: false, categories: [() => 1] })`, 'it failed'],
+    ['never answers', `export const check = () => new Promise(() => undefined)`, 'within 300 ms'],
+    ['hangs in a loop', `export const check = () => { for (;;); }`, 'within 300 ms'],
+    ['ends its thread', `export const check = () => process.exit(3)`, 'thread ended'],
+    ['takes all memory', `export const check = () => { const all = []; for (;;) all.push(new Array(100000).fill(all.length)); }`, /thread ended|within/],
+  ])('that %s has no verdict, and neither says why in words of the content, nor harms the next', async (_, source, reason) => {
+    const guard = await guardOf(
+      `const good = (${source.replace(/^export const check = /, '')}); export const check = (content) => content[0].text === 'fine' ? { flagged: false } : good(content);`,
+      300,
+    );
+    await expect(guard.check(text('a secret'), context)).rejects.toThrow(reason);
+    await expect(guard.check(text('a secret'), context)).rejects.not.toThrow('secret');
+    const deadline = Date.now() + 15_000;
+    let verdict: GuardVerdict | null = null;
+    while (!verdict && Date.now() < deadline) verdict = await guard.check(text('fine'), context).catch(() => null);
+    expect(verdict).toEqual(pass);
+  });
+
+  it('is the example of the documentation', async () => {
+    const moduleUrl = pathToFileURL(join(import.meta.dirname, '../../../docs/guards/opening-hours.mjs')).href;
+    const open = await started0(
+      new ThreadGuard('workshop', 'module', { moduleUrl, options: { from_hour: 0, to_hour: 24, code: '1234-workshop' }, timeoutMs: 1_000 }),
+    );
+    expect(await open.check(text('the code is 1234-workshop'), context)).toMatchObject({
+      flagged: false,
+      redactions: [{ find: '1234-workshop', replace: '[code]' }],
+    });
+    expect(await open.check(text('hello'), context)).toEqual(pass);
+    const closed = await started0(new ThreadGuard('workshop', 'module', { moduleUrl, options: { from_hour: 24, to_hour: 24, code: 'x' }, timeoutMs: 1_000 }));
+    expect(await closed.check(text('hello'), context)).toMatchObject({ flagged: true, categories: ['workshop/closed'] });
+    expect((await closed.check(text('hello'), { ...context, direction: 'output' })).flagged).toBe(false);
+  });
+});
+
+describe('personal data', () => {
+  let guards: Record<'redact' | 'block', ThreadGuard>;
+  beforeAll(async () => {
+    const moduleUrl = new URL('./personal-data.module.ts', import.meta.url).href;
+    const kinds = ['email', 'phone', 'credit_card', 'iban', 'ip_address'];
+    const of = (action: string) => new ThreadGuard('pii', 'personal_data', { moduleUrl, options: { kinds, action, country: 'DE' }, timeoutMs: 5_000 });
+    guards = { redact: of('redact'), block: of('block') };
+    await Promise.all(Object.values(guards).map((guard) => guard.start()));
+  });
+  afterAll(() => Promise.all(Object.values(guards).map((guard) => guard.stop())));
+
+  it.each([
+    ['Write to john.doe+x@example.co.uk.', 'john.doe+x@example.co.uk', 'email'],
+    ['**a@b.co**', 'a@b.co', 'email'],
+    ['Call +1 415 555 2671 now', '+1 415 555 2671', 'phone'],
+    ['Ruf 030 901820 an', '030 901820', 'phone'],
+    ['card 4111 1111 1111 1111, thanks', '4111 1111 1111 1111', 'credit_card'],
+    ['5500-0000-0000-0004', '5500-0000-0000-0004', 'credit_card'],
+    ['to DE89 3704 0044 0532 0130 00 PLEASE', 'DE89 3704 0044 0532 0130 00', 'iban'],
+    ['GB82WEST12345698765432', 'GB82WEST12345698765432', 'iban'],
+    ['from 192.168.10.250.', '192.168.10.250', 'ip_address'],
+    ['from 2001:db8::ff00:42:8329 today', '2001:db8::ff00:42:8329', 'ip_address'],
+  ])('is found in %j', async (given, value, kind) => {
+    const { redactions, categories, flagged } = await guards.redact.check(text(given), context);
+    expect(redactions).toContainEqual({ find: value, replace: `[${kind}]` });
+    expect([flagged, categories.includes(`personal_data/${kind}`)]).toEqual([false, true]);
+    expect(await guards.block.check(text(given), context)).toMatchObject({ flagged: true, redactions: [] });
+  });
+
+  it.each([
+    'Write me 20 lines of Python',
+    'order 12345678 of 2026-11-23 12:30:59',
+    'at 1.2.3 and 999.1.1.1',
+    '4111 1111 1111 1112',
+    'a @ b',
+    'x@y',
+    'DE00 1234 5678 9012',
+    'std::vector and 12:30',
+  ])('is not seen in %j', async (given) => expect(await guards.redact.check(text(given), context)).toEqual(pass));
+
+  it('is looked for without end in sight of time', async () => {
+    for (const evil of [
+      'a'.repeat(40_000) + '@' + '1-'.repeat(30_000),
+      '1 2 3-4 '.repeat(5_000),
+      '(1'.repeat(5_000),
+      'DE12 '.repeat(10_000),
+      '1:'.repeat(30_000),
+    ])
+      expect((await guards.redact.check(text(evil), context)).flagged).toBe(false);
+  });
+});
+
+describe('the pipeline', () => {
+  const fake = (name: string, does: (content: readonly Content[]) => Partial<GuardVerdict> | Error): Guard & { seen: string[] } => {
+    const seen: string[] = [];
+    return {
+      name,
+      model: 'fake',
+      seen,
+      check: (content) => {
+        seen.push(content.map((one) => (one.kind === 'text' ? one.text : one.url)).join('|'));
+        const verdict = does(content);
+        return verdict instanceof Error ? Promise.reject(verdict) : Promise.resolve({ ...pass, ...verdict });
+      },
+    };
+  };
+  const placed = (guard: Guard, local = false, more: object = {}) => ({ guard, directions: ['input', 'output'] as const, always: true, local, ...more });
+
+  it('asks local guards first, and the others not where one of those flags', async () => {
+    const [local, remote] = [fake('local', () => ({ flagged: true })), fake('remote', () => ({}))];
+    const findings = await new GuardPipeline([placed(remote), placed(local, true)]).check(text('x'), context);
+    expect(findings).toMatchObject([{ guard: 'local', outcome: 'judged' }]);
+    expect(remote.seen).toEqual([]);
+  });
+
+  it('shows the others nothing of what local guards took out', async () => {
+    const local = fake('local', () => ({ redactions: [{ find: 'secret', replace: '[x]' }] }));
+    const remote = fake('remote', () => ({}));
+    await new GuardPipeline([placed(local, true), placed(remote)]).check(text('a secret, a secret'), context);
+    expect(remote.seen).toEqual(['a [x], a [x]']);
+  });
+
+  it('asks a guard for its directions only, and, where it does not look at all calls, where a policy names it', async () => {
+    const [named, output] = [fake('named', () => ({})), fake('output', () => ({}))];
+    const pipeline = new GuardPipeline([placed(named, false, { always: false }), placed(output, false, { directions: ['output'] })]);
+    expect(await pipeline.check(text('x'), context)).toEqual([]);
+    const findings = await pipeline.check(text('x'), { ...context, policy: { ...context.policy, guards: ['named'] } });
+    expect(findings.map(({ guard }) => guard)).toEqual(['named']);
+  });
+
+  it('has no verdict of a guard that throws, or that a policy names and nobody knows', async () => {
+    const pipeline = new GuardPipeline([
+      placed(fake('broken', () => new Error('quoting a secret'))),
+      placed(fake('away', () => new GuardUnavailableError('it is away', true))),
+    ]);
+    const findings = await pipeline.check(text('x'), { ...context, policy: { ...context.policy, guards: ['gone'] } });
+    expect(findings).toMatchObject([
+      { guard: 'gone', outcome: 'unavailable', reason: 'DAYPASS_CONFIG has no guard of this name' },
+      { guard: 'broken', outcome: 'unavailable', reason: 'it failed', refused: false },
+      { guard: 'away', outcome: 'unavailable', reason: 'it is away', refused: true },
+    ]);
+  });
+
+  it('looks at nothing where there is nothing', async () => {
+    const guard = fake('one', () => ({}));
+    expect(await new GuardPipeline([placed(guard)]).check([], context)).toEqual([]);
+  });
+});

@@ -1,0 +1,26 @@
+import type { Content } from '../chat-contents.js';
+import { ModerationUnavailableError, type Moderator } from '../moderator.js';
+import { judge } from '../verdict.js';
+import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
+
+export const MODERATION_GUARD = 'moderation';
+
+/** The moderation endpoint, read by the call's own thresholds. */
+export class ModerationGuard implements Guard {
+  readonly name = MODERATION_GUARD;
+
+  constructor(
+    private readonly moderator: Moderator,
+    readonly model: string,
+  ) {}
+
+  async check(contents: readonly Content[], { policy, passing }: GuardContext): Promise<GuardVerdict> {
+    try {
+      const results = await this.moderator.judge(contents, passing);
+      return { ...judge(results, policy), redactions: [], results };
+    } catch (error) {
+      if (error instanceof ModerationUnavailableError) throw new GuardUnavailableError(error.message, error.refused);
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,66 @@
+import { findPhoneNumbersInText, type CountryCode } from 'libphonenumber-js/max';
+import validator from 'validator';
+
+/** Runs in a guard's thread, as an operator's own module would: it imports nothing of Daypass. */
+type Kind = 'email' | 'phone' | 'credit_card' | 'iban' | 'ip_address';
+interface Options {
+  kinds: readonly Kind[];
+  action: 'redact' | 'block';
+  /** Whose national form of phone numbers is found, too. */
+  country?: CountryCode;
+}
+
+/** What might be one; what is one is for the library to say. Every repetition has a bound. */
+const CANDIDATES: Record<Exclude<Kind, 'phone'>, RegExp> = {
+  email: /[^\s@<>()[\]{}",;:|\\]{1,64}@[^\s@<>()[\]{}",;:|\\/]{1,253}/gu,
+  credit_card: /(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)/g,
+  iban: /\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]){11,30}/g,
+  ip_address: /(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4})(?![\w:]|\.\d)/g,
+};
+
+const IBAN_SHORTEST = 15;
+/** Anything shorter may be any number. */
+const PHONE_SHORTEST = 7;
+
+function emailIn(candidate: string): string | null {
+  // A sentence may end with one.
+  const trimmed = candidate.replace(/[.!?'*_`]+$/u, '').replace(/^['*_`]+/u, '');
+  return validator.isEmail(trimmed) ? trimmed : null;
+}
+
+/** What follows may be letters and digits too, so the longest beginning that is one counts. */
+function ibanIn(candidate: string): string | null {
+  for (let end = candidate.length; end >= IBAN_SHORTEST; end--) {
+    const part = candidate.slice(0, end);
+    if (!part.endsWith(' ') && validator.isIBAN(part)) return part;
+  }
+  return null;
+}
+
+const FOUND: Record<Exclude<Kind, 'phone'>, (candidate: string) => string | null> = {
+  email: emailIn,
+  credit_card: (candidate) => (validator.isCreditCard(candidate) ? candidate : null),
+  iban: ibanIn,
+  ip_address: (candidate) => (validator.isIP(candidate) ? candidate : null),
+};
+
+function find(kind: Kind, text: string, country: CountryCode | undefined): string[] {
+  if (kind === 'phone') {
+    const numbers = findPhoneNumbersInText(text, country).filter(({ number }) => number.isValid() && number.nationalNumber.length >= PHONE_SHORTEST);
+    return numbers.map(({ startsAt, endsAt }) => text.slice(startsAt, endsAt));
+  }
+  return [...text.matchAll(CANDIDATES[kind])].flatMap(([candidate]) => FOUND[kind](candidate) ?? []);
+}
+
+export function check(content: readonly { kind: string; text?: string }[], { options }: { options: Options }) {
+  const found = new Map<string, Kind>();
+  for (const { text } of content) {
+    if (text === undefined) continue;
+    for (const kind of options.kinds) for (const value of find(kind, text, options.country)) if (!found.has(value)) found.set(value, kind);
+  }
+  const categories = [...new Set(found.values())].sort().map((kind) => `personal_data/${kind}`);
+  if (options.action === 'block') return { flagged: found.size > 0, categories };
+  // The longest first, so that none is cut by a shorter one within it.
+  const redactions = [...found].sort(([a], [b]) => b.length - a.length).map(([value, kind]) => ({ find: value, replace: `[${kind}]` }));
+  return { flagged: false, categories, redactions };
+}

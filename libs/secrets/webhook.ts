@@ -1,0 +1,11 @@
+import { createHmac } from 'node:crypto';
+
+/**
+ * The headers of a signed message (Standard Webhooks): who gets it can tell that it is ours, and how old it is.
+ * `webhook-signature` is `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
+ */
+export function webhookHeaders(id: string, body: string, secret: string): Record<string, string> {
+  const timestamp = Math.floor(Date.now() / 1_000).toString();
+  const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
+  return { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };
+}

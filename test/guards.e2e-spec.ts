@@ -1,0 +1,156 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { randomUUID } from 'node:crypto';
+import OpenAI from 'openai';
+import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { booksAtRest, errorOf } from './at-rest.js';
+
+const model = 'gpt-5.4-mini';
+const MODULE = `
+export function check(content, { direction }) {
+  const text = content.map((one) => one.text ?? '').join(' ');
+  if (text.includes('hang-now')) for (;;);
+  if (text.includes('throw-now')) throw new Error(text);
+  return { flagged: text.includes('own-word'), categories: ['own/' + direction] };
+}`;
+
+describe('guards beside the moderation endpoint', () => {
+  let daypass: Daypass;
+  let desk: Server;
+  let folder: string;
+  let deskSays = '{"flagged":false}';
+
+  beforeAll(async () => {
+    folder = mkdtempSync(join(tmpdir(), 'daypass-guards-'));
+    writeFileSync(join(folder, 'own.mjs'), MODULE);
+    desk = createServer((_, response) => response.end(deskSays));
+    await new Promise<void>((resolve) => desk.listen(0, '127.0.0.1', resolve));
+    const url = `http://127.0.0.1:${(desk.address() as AddressInfo).port}/`;
+    daypass = await startDaypass({
+      config: {
+        guards: [
+          { name: 'words', type: 'blocklist', words: ['forbidden fruit'] },
+          { name: 'tickets', type: 'regex', patterns: ['TICKET-\\d{4}'], directions: ['input'] },
+          { name: 'pii', type: 'personal_data', kinds: ['email', 'credit_card'] },
+          { name: 'desk', type: 'webhook', url, secret: 'a secret of the desk', always: false },
+          { name: 'own', type: 'module', path: join(folder, 'own.mjs'), timeout_ms: 500 },
+        ],
+      },
+    });
+  }, 60_000);
+  afterAll(async () => {
+    await daypass?.stop();
+    desk?.closeAllConnections();
+    desk?.close();
+    rmSync(folder, { recursive: true });
+  });
+  beforeEach(() => {
+    daypass.rehearsal.reset();
+    deskSays = '{"flagged":false}';
+  });
+
+  async function clientWith(moderation: object = {}): Promise<OpenAI> {
+    const { key } = await daypass.createKey({ campaign: { moderation } });
+    return new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
+  }
+  const say = (words: string): OpenAI.ChatCompletionMessageParam[] => [{ role: 'user', content: `${words} (${randomUUID()})` }];
+  const answering = (content: string) => (daypass.rehearsal.onChat = () => ({ content }));
+  const asked = (): string => JSON.stringify(daypass.rehearsal.chatCalls().map(({ body }) => body));
+
+  it.each([
+    ['a blocklist', 'eat the Forbidden  Fruit', 'words'],
+    ['a pattern', 'see TICKET-1234', 'tickets'],
+    ["the operator's own module", 'own-word', 'own/input'],
+  ])('refuse an input by %s, with a strike, and nothing goes upstream', async (_, words, category) => {
+    const error = await errorOf((await clientWith()).chat.completions.create({ model, messages: say(words) }));
+    expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input', categories: [category] } } });
+    expect(error.headers?.get('x-daypass-strikes')).toBe('1');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    await booksAtRest(daypass);
+  });
+
+  it('judge outputs, whole and streamed, in their directions', async () => {
+    const client = await clientWith({ output: 'window' });
+    answering('One sentence. Then the forbidden fruit. And the end.');
+    const { choices } = await client.chat.completions.create({ model, messages: say('hi') });
+    expect(choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
+    let shown = '';
+    for await (const chunk of await client.chat.completions.create({ model, messages: say('hi'), stream: true }))
+      shown += chunk.choices[0]?.delta.content ?? '';
+    expect(shown).toContain('One sentence.');
+    expect(shown).not.toContain('forbidden');
+    answering('a TICKET-1234 is fine here');
+    expect((await client.chat.completions.create({ model, messages: say('hi') })).choices[0]!.message.content).toContain('TICKET-1234');
+    await booksAtRest(daypass);
+  });
+
+  it('take personal data out of what goes upstream, and out of the answer, streamed in crumbs or not', async () => {
+    const mail = 'john.doe@example.com';
+    answering(`Dear ${mail}, your card 4111 1111 1111 1111 is fine. Yours, the bank.`);
+    const redacted = 'Dear [email], your card [credit_card] is fine. Yours, the bank.';
+    for (const moderation of [{}, { input: 'parallel' }, { output: 'window' }] as const) {
+      const client = await clientWith(moderation);
+      const { data, response } = await client.chat.completions.create({ model, messages: say(`I am ${mail}`) }).withResponse();
+      expect(data.choices[0]!.message.content).toBe(redacted);
+      expect(response.headers.get('x-daypass-moderation')).toMatch(/^input=(redacted|pass); output=redacted$/);
+      let streamed = '';
+      for await (const chunk of await client.chat.completions.create({ model, messages: say(`I am ${mail}`), stream: true }))
+        streamed += JSON.stringify(chunk.choices[0]?.delta.content ?? '').slice(1, -1);
+      expect(streamed).toBe(redacted);
+    }
+    expect(asked()).not.toContain(mail);
+    expect(asked()).toContain('I am [email]');
+    expect(JSON.stringify(daypass.rehearsal.moderationCalls().map(({ body }) => body))).not.toContain(mail);
+    // What was shown at once cannot be taken back: it is cut.
+    const trailing = await clientWith({ output: 'trail' });
+    let finish: string | null | undefined;
+    for await (const chunk of await trailing.chat.completions.create({ model, messages: say('hi'), stream: true }))
+      finish = chunk.choices[0]?.finish_reason ?? finish;
+    expect(finish).toBe('content_filter');
+    await booksAtRest(daypass);
+  });
+
+  it('look where a policy names them, and what they cannot say the policy decides', async () => {
+    const named = await clientWith({ guards: ['desk'], output: 'off' });
+    const open = await clientWith({ guards: ['desk'], output: 'off', on_unavailable: 'open' });
+    const others = await clientWith({ output: 'off' });
+    deskSays = '{"flagged":true,"categories":["desk/no"]}';
+    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ error: { daypass: { categories: ['desk/no'] } } });
+    expect((await others.chat.completions.create({ model, messages: say('hi') })).choices).toHaveLength(1);
+    deskSays = '<html>garbage</html>';
+    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    const { response } = await open.chat.completions.create({ model, messages: say('hi') }).withResponse();
+    expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
+    const { body } = await daypass.admin('/admin/v1/campaigns', {
+      body: { slug: 'gone', name: 'x', budget_usd: '1', models: [model], moderation: { guards: ['gone'] } },
+    });
+    expect(body.warnings).toEqual([expect.stringContaining("moderation.guards: DAYPASS_CONFIG has no guard 'gone'")]);
+    const gone = await daypass.createKey({ campaign: 'gone' });
+    const client = new OpenAI({ apiKey: gone.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ code: 'moderation_unavailable' });
+    await booksAtRest(daypass);
+  });
+
+  it('may throw or hang: the policy decides, and the next call is judged again', async () => {
+    const client = await clientWith({ output: 'off' });
+    for (const words of ['throw-now', 'hang-now']) {
+      const error = await errorOf(client.chat.completions.create({ model, messages: say(words) }));
+      expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    }
+    const again = async () =>
+      client.chat.completions.create({ model, messages: say('own-word') }).then(
+        () => 'passed',
+        ({ code }: { code: string }) => code,
+      );
+    let code = '';
+    for (const end = Date.now() + 10_000; code !== 'moderation_blocked' && Date.now() < end;) code = await again();
+    expect(code).toBe('moderation_blocked');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    expect(daypass.logs('moderation')).not.toContain('throw-now');
+    await booksAtRest(daypass);
+  }, 30_000);
+});
