@@ -121,8 +121,11 @@ describe('moderation', () => {
     const until = Date.now() + 5_000;
     while (daypass.rehearsal.moderationCalls().length < 2 && Date.now() < until) await sleep(20);
     expect(daypass.rehearsal.moderationCalls()).toHaveLength(2);
-    const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
-    expect(metrics).toMatch(/daypass_moderation_verdicts_total\{direction="output",decision="flagged"[^}]*\} 1/);
+    // The verdict is counted once it is in the record.
+    const counted = async () =>
+      (await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text()).split('\n').filter((line) => line.startsWith('daypass_moderation_verdicts'));
+    while ((await counted()).length === 0 && Date.now() < until) await sleep(20);
+    expect((await counted()).join('\n')).toMatch(/direction="output",decision="flagged"[^}]*\} 1/);
   });
 
   const sentence = 'This is a sentence of some length, and nothing is wrong with it. ';

@@ -45,6 +45,7 @@ import { PendingProjections } from './pending.projections.js';
 import { ReconcileRepository } from './reconcile/reconcile.repository.js';
 import { Reconciler } from './reconcile/reconciler.js';
 import { RedisRebuild } from './redis.rebuild.js';
+import { SafetyDesk } from './safety.desk.js';
 import { StrikeRepository } from './strike.repository.js';
 import { UnitOfWork } from './unit-of-work.js';
 import { UsageReader } from './usage.reader.js';
@@ -98,6 +99,7 @@ export class AccountingModule {
         Reconciler,
         RedisRebuild,
         RetentionKeeper,
+        SafetyDesk,
         StrikeRepository,
         UnitOfWork,
         UsageReader,

@@ -14,6 +14,7 @@ import { AdminWrites1763942400010 } from './migrations/1763942400010-admin-write
 import { Reconciliation1763942400020 } from './migrations/1763942400020-reconciliation.migration.js';
 import { Strikes1763942400030 } from './migrations/1763942400030-strikes.migration.js';
 import { Audit1763942400040 } from './migrations/1763942400040-audit.migration.js';
+import { Safety1763942400050 } from './migrations/1763942400050-safety.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -35,6 +36,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Reconciliation1763942400020,
       Strikes1763942400030,
       Audit1763942400040,
+      Safety1763942400050,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

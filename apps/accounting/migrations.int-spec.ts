@@ -32,6 +32,7 @@ describe('migrations', () => {
       'Reconciliation1763942400020',
       'Strikes1763942400030',
       'Audit1763942400040',
+      'Safety1763942400050',
     ]);
   });
 

@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
@@ -13,6 +13,7 @@ import type { HoldAnswer, HoldRequest } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import type { Visitor } from './authenticator.service.js';
 import { BudgetLine, type Place } from './budget.line.js';
 import { CallQueues } from './call.queues.js';
@@ -307,7 +308,7 @@ export class CallService {
       ...own,
       store: false,
       service_tier: request.serviceTier,
-      safety_identifier: createHmac('sha256', this.config.secrets.safetyPepper).update(keyId).digest('base64url'),
+      safety_identifier: safetyIdentifier(keyId, this.config.secrets.safetyPepper),
       ...(request.stream ? { stream_options: { ...(request.body.stream_options as object | undefined), include_usage: true } } : {}),
     };
   }

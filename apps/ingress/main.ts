@@ -12,6 +12,7 @@ import { Door } from '#libs/redis/door.js';
 import { ErrorFilter } from './error.filter.js';
 import { createHttpAdapter } from './http.adapter.js';
 import { IngressModule } from './ingress.module.js';
+import { serveWebhooks } from './webhook.routes.js';
 
 void bootstrap('ingress', async (config, logger) => {
   const registry = createRegistry('ingress');
@@ -20,6 +21,7 @@ void bootstrap('ingress', async (config, logger) => {
     bodyParser: false,
   });
   app.useGlobalFilters(app.get(ErrorFilter));
+  serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
   // The tokenizer loads its tables at the first use; the first visitor should not wait for that.
   await countTextTokens(['warm']);
   const door = new Door(app.get<Redis>(MONEY_REDIS));

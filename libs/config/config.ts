@@ -22,6 +22,8 @@ const positive = (fallback: number, most: number) => z.coerce.number().int().min
 const environmentSchema = z.object({
   OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays'),
   OPENAI_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').default('https://api.openai.com/v1'),
+  OPENAI_WEBHOOK_SECRET: z.string().startsWith('whsec_', 'must be the secret that the provider shows with the webhook, whsec_…').optional(),
+  OPENAI_SAFETY_KEY: z.string().min(1).optional(),
   OPENAI_ADMIN_KEY: z.string().min(1).optional(),
   OPENAI_ADMIN_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').optional(),
   OPENAI_PROJECT_ID: ids.default([]),
@@ -63,7 +65,14 @@ const environmentSchema = z.object({
 
 export interface DaypassConfig {
   service: Service;
-  openai: { apiKey: string; baseUrl: string };
+  openai: {
+    apiKey: string;
+    baseUrl: string;
+    /** Of the provider's webhooks; without it none is heard. */
+    webhookSecret: string | undefined;
+    /** May read safety cases. */
+    safetyKey: string;
+  };
   redisUrl: string;
   databaseUrl: string;
   adminToken: string;
@@ -147,7 +156,12 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   const env = parsed.data;
   return {
     service,
-    openai: { apiKey: env.OPENAI_API_KEY, baseUrl: env.OPENAI_BASE_URL },
+    openai: {
+      apiKey: env.OPENAI_API_KEY,
+      baseUrl: env.OPENAI_BASE_URL,
+      webhookSecret: env.OPENAI_WEBHOOK_SECRET,
+      safetyKey: env.OPENAI_SAFETY_KEY ?? env.OPENAI_API_KEY,
+    },
     redisUrl: env.REDIS_URL,
     databaseUrl: env.DATABASE_URL ?? '',
     adminToken: env.DAYPASS_ADMIN_TOKEN ?? '',

@@ -43,9 +43,17 @@ const checkEventSchema = z.object({
   policy: callPolicySchema,
 });
 
-export const auditEventSchema = z.discriminatedUnion('kind', [requestEventSchema, checkEventSchema]);
+/** A notice of the provider's about one visitor; its id names the case. */
+const safetyEventSchema = z.object({
+  kind: z.literal('safety'),
+  id: z.string().min(1).max(128),
+  type: z.enum(['safety.warning_issued', 'safety.deactivation_issued']),
+});
+
+export const auditEventSchema = z.discriminatedUnion('kind', [requestEventSchema, checkEventSchema, safetyEventSchema]);
 export type AuditEvent = z.infer<typeof auditEventSchema>;
 export type CheckEvent = z.infer<typeof checkEventSchema>;
+export type SafetyEvent = z.infer<typeof safetyEventSchema>;
 export type RequestEvent = z.infer<typeof requestEventSchema>;
 
 export const AUDIT_GROUP = 'accounting';

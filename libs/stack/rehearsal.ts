@@ -65,6 +65,9 @@ export class Rehearsal {
   onChat: ((body: ChatBody, call: ChatCall) => ChatOverride | undefined | Promise<ChatOverride | undefined>) | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
+  /** The provider's safety cases, by id; a lookup of another is refused. */
+  readonly safetyCases = new Map<string, { entity_identifier: string; reason: string | null; notice: { type: 'warning' | 'deactivation' } }>();
+
   /** What the provider says of all this later. */
   readonly reports = new RehearsalReports();
 
@@ -86,6 +89,10 @@ export class Rehearsal {
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
+    );
+    this.mock.mount(
+      '/v1/safety/cases',
+      asked((request, response) => this.safetyCase(request, response)),
     );
     this.mock.mount(
       '/v1/organization/usage/completions',
@@ -123,6 +130,7 @@ export class Rehearsal {
     this.onChat = undefined;
     this.onModeration = undefined;
     this.reports.reset();
+    this.safetyCases.clear();
     this.mock.clearRequests();
   }
 
@@ -208,6 +216,13 @@ export class Rehearsal {
     const { status, answer } = moderate(body);
     call.status = status;
     sendJson(response, status, answer);
+  }
+
+  private safetyCase(request: IncomingMessage, response: ServerResponse): void {
+    const id = decodeURIComponent((request.url ?? '').split('/').at(-1)!);
+    const found = this.safetyCases.get(id);
+    if (!found) return refuse(response, { status: 404, error: { message: `No safety case ${id}` } });
+    sendJson(response, 200, { id, object: 'safety.case', created_at: Math.floor(Date.now() / 1_000), ...found });
   }
 
   private remember<T>(calls: T[], call: T): void {

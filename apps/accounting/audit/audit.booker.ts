@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
-import { auditEventSchema, type AuditEvent } from '#libs/contracts/audit.js';
+import { auditEventSchema, type CheckEvent, type RequestEvent, type SafetyEvent } from '#libs/contracts/audit.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -18,12 +18,18 @@ import { VisitorVault } from './visitor.vault.js';
 
 /** An event out of the stream, with its content compressed and open for a moment. */
 interface ReadEvent {
-  event: AuditEvent;
+  event: RequestEvent | CheckEvent;
   atMs: number;
   compressed: Buffer | null;
 }
 
-type Reading = ReadEvent | RejectedEntry;
+/** A notice of the provider's, for the safety desk. */
+interface ReadNotice {
+  notice: SafetyEvent;
+  atMs: number;
+}
+
+type Reading = ReadEvent | ReadNotice | RejectedEntry;
 
 /** Books a batch of the record in one transaction: content is sealed anew under its visitor's key, and each row is chained to the one before it. */
 @Injectable()
@@ -50,8 +56,10 @@ export class AuditBooker {
   private async commit(readings: readonly Reading[]): Promise<void> {
     const events = readings.filter((reading): reading is ReadEvent => 'event' in reading);
     const refused = readings.filter((reading): reading is RejectedEntry => 'reason' in reading);
+    const notices = readings.filter((reading): reading is ReadNotice => 'notice' in reading);
     const booked = await this.source.transaction(async (manager) => {
       await this.ledger.reject(manager, refused);
+      await this.keepNotices(manager, notices);
       if (events.length === 0) return [];
       // Held from here on, so that nobody else books the same meanwhile.
       const head = await this.audit.lockHead(manager);
@@ -93,12 +101,21 @@ export class AuditBooker {
       const event = auditEventSchema.parse(storable(JSON.parse(entry.fields.event ?? '')));
       const atMs = Number(entry.fields.at_ms);
       if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is not a time');
+      if (event.kind === 'safety') return { notice: event, atMs };
       const requestId = event.kind === 'request' ? event.id : event.request;
       const compressed = entry.content.length > 0 ? await this.vault.compress(this.box.open(entry.content, requestId)) : null;
       return { event, atMs, compressed };
     } catch (error) {
       return rejected(entry, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  private async keepNotices(manager: EntityManager, notices: readonly ReadNotice[]): Promise<void> {
+    if (notices.length === 0) return;
+    await manager.query(
+      `INSERT INTO access.safety_cases (id, type, at) SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[]) ON CONFLICT DO NOTHING`,
+      [notices.map(({ notice }) => notice.id), notices.map(({ notice }) => notice.type), notices.map(({ atMs }) => new Date(atMs))],
+    );
   }
 
   private async slugs(checks: readonly CheckRow[]): Promise<Map<string, string>> {
@@ -114,7 +131,7 @@ function rejected({ id, fields }: StreamEntry, reason: string): RejectedEntry {
 }
 
 /** Whose content it is: the key stands for its holder. */
-function visitorOf({ key }: AuditEvent): string {
+function visitorOf({ key }: RequestEvent | CheckEvent): string {
   return key;
 }
 

@@ -162,7 +162,7 @@ class ChainWalk {
 
   private remember({ act, subject, beforeMs }: ActRow): void {
     if (act === 'erasure') this.erased.add(subject);
-    else this.retained.set(subject, Math.max(beforeMs ?? 0, this.retained.get(subject) ?? 0));
+    if (act === 'retention') this.retained.set(subject, Math.max(beforeMs ?? 0, this.retained.get(subject) ?? 0));
   }
 
   private async lastRow(): Promise<number[]> {

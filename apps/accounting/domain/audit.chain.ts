@@ -43,8 +43,8 @@ export interface ActRow {
   kind: 'act';
   id: string;
   atMs: number;
-  act: 'retention' | 'erasure';
-  /** The campaign whose contents went, or the visitor who was erased. */
+  act: 'retention' | 'erasure' | 'safety';
+  /** The campaign whose contents went, the visitor who was erased, or whom a notice of the provider's named. */
   subject: string;
   /** Of `retention`: contents older than this. */
   beforeMs: number | null;
