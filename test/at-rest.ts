@@ -11,7 +11,7 @@ export interface CallInLedger {
   paid: bigint;
 }
 
-/** Waits until every hold has ended and the journal is drained, then checks that the books balance. Returns what they say of each call. */
+/** Waits until every hold has ended and the journal is drained, then checks that the books balance, and that the record is whole. Returns what they say of each call. */
 export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
   const redis = new Redis(daypass.redisUrl);
   const client = new pg.Client({ connectionString: daypass.databaseUrl });
@@ -31,6 +31,10 @@ export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
       expect({ hash, held, running: running ?? '0' }).toEqual({ hash, held: '0', running: '0' });
       expect(BigInt(spent!)).toBeLessThanOrEqual(BigInt(budget!));
     }
+    while ((await redis.xlen('{dp}:audit')) > 0 && Date.now() < until) await sleep(20);
+    expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true, problems: [] });
+    const unrecorded = await client.query(`select request_id from ledger.transfers where kind = 'hold' except select id from audit.requests`);
+    expect(unrecorded.rows).toEqual([]);
     const { rows } = await client.query<{ request_id: string; kinds: string[]; paid: string }>(
       `select t.request_id, array_agg(distinct t.kind order by t.kind) as kinds, coalesce(sum(e.amount_nano) filter (where e.account like 'upstream:%'), 0)::text as paid
          from ledger.transfers t join ledger.entries e on e.transfer_id = t.id where t.request_id is not null group by t.request_id`,

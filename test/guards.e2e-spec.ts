@@ -114,6 +114,46 @@ describe('guards beside the moderation endpoint', () => {
     await booksAtRest(daypass);
   });
 
+  it("hear the provider's own verdicts, OpenAI's and Azure's, whole and streamed", async () => {
+    const results = (flagged: boolean) => ({
+      type: 'moderation_results',
+      model: 'omni-moderation-latest',
+      results: [{ type: 'moderation_result', flagged, categories: { violence: flagged }, category_scores: { violence: flagged ? 0.9 : 0.1 } }],
+    });
+    const besides = [
+      { moderation: { input: results(false), output: results(true) } },
+      {
+        choices: [
+          {
+            index: 0,
+            delta: {},
+            message: { role: 'assistant', content: 'fine words' },
+            finish_reason: 'stop',
+            content_filter_results: { violence: { filtered: true } },
+          },
+        ],
+      },
+    ];
+    for (const beside of besides) {
+      daypass.rehearsal.onChat = () => ({ content: 'fine words', beside });
+      for (const output of ['gate', 'window', 'trail'] as const) {
+        const client = await clientWith({ output });
+        const asking = { model, messages: say('hi'), moderation: { model: 'omni-moderation-latest' } };
+        const whole = await client.chat.completions.create(asking);
+        expect(whole.choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
+        let finish: string | null | undefined;
+        for await (const chunk of await client.chat.completions.create({ ...asking, stream: true })) finish = chunk.choices[0]?.finish_reason ?? finish;
+        expect([output, finish]).toEqual([output, 'content_filter']);
+      }
+    }
+    daypass.rehearsal.onChat = () => ({ content: 'fine words', beside: { moderation: { input: results(false), output: results(false) } } });
+    const { data, response } = await (await clientWith()).chat.completions.create({ model, messages: say('hi') }).withResponse();
+    expect(data.choices[0]!.message.content).toBe('fine words');
+    await booksAtRest(daypass);
+    const { body } = await daypass.admin(`/admin/v1/checks?guard=provider&request=${response.headers.get('x-request-id')}`);
+    expect(body.data).toMatchObject([{ direction: 'output', decision: 'pass', scores: { violence: 0.1 } }]);
+  });
+
   it('look where a policy names them, and what they cannot say the policy decides', async () => {
     const named = await clientWith({ guards: ['desk'], output: 'off' });
     const open = await clientWith({ guards: ['desk'], output: 'off', on_unavailable: 'open' });

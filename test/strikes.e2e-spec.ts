@@ -128,19 +128,40 @@ describe('strikes', () => {
     daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: 'No such thing.', code: 'invalid_value' } } });
     await errorOf(client.chat.completions.create({ model, messages: good }));
     expect((await shown(key)).strikes).toBe(1);
+    daypass.rehearsal.onChat = () => ({
+      content: 'some words that go on',
+      errorAfterFrames: { frames: 3, error: { message: 'We stop here.', code: 'bio_policy' } },
+    });
+    const stream = await client.chat.completions.create({ model, messages: good, stream: true });
+    await expect(async () => {
+      for await (const chunk of stream) void chunk;
+    }).rejects.toThrow('We stop here.');
+    expect((await shown(key)).strikes).toBe(2);
     daypass.rehearsal.reset();
     await booksAtRest(daypass);
   });
 
-  it('survive a Redis that loses everything', async () => {
+  it('are forgotten once they are older than the window', async () => {
+    const key = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { suspend_after: 2, window_seconds: 1 } } } });
+    expect(await refused(clientOf(key))).toEqual({ code: 'moderation_blocked', strikes: '1' });
+    expect((await shown(key)).strikes).toBe(1);
+    await sleep(1_100);
+    expect((await shown(key)).strikes).toBe(0);
+    expect(await refused(clientOf(key))).toEqual({ code: 'moderation_blocked', strikes: '1' });
+  });
+
+  it('survive a Redis that loses everything, and so does a rest', async () => {
+    const resting = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { cooldown_after: 1, cooldown_seconds: 600 } } } });
+    await refused(clientOf(resting));
     const key = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { suspend_after: 3 } } } });
     const client = clientOf(key);
     await refused(client);
     await refused(client);
     const database = new pg.Client({ connectionString: daypass.databaseUrl });
     await database.connect();
-    const booked = async () => Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM access.strikes WHERE key_id = $1', [key.id])).rows[0]!.n);
-    await until('the strikes are not booked', async () => (await booked()) === 2);
+    const booked = async () =>
+      Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM access.strikes WHERE key_id = ANY ($1)', [[key.id, resting.id]])).rows[0]!.n);
+    await until('the strikes are not booked', async () => (await booked()) === 3);
     await database.end();
     const redis = new Redis(daypass.redisUrl);
     await redis.flushall();
@@ -148,5 +169,6 @@ describe('strikes', () => {
     await until('it does not come back', async () => (await shown(key).catch(() => null))?.strikes === 2);
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '3' });
     expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({ code: 'key_suspended' });
+    expect(await shown(resting)).toMatchObject({ status: 'suspended', suspended_until: expect.any(String) });
   }, 60_000);
 });

@@ -118,13 +118,13 @@ export class RedisRebuild {
     return accounts;
   }
 
-  /** Rests that were under way are over: what follows from the next strike is reckoned with those before it. */
+  /** What follows from the next strike is reckoned with those before it; a rest that is under way goes on. */
   private async bringStrikes(): Promise<void> {
     const since = new Date((await redisNowMs(this.redis)) - STRIKES_LIFE_MS);
     const pipeline = this.redis.pipeline();
-    for (const [keyId, times] of await this.strikes.recent(this.source.manager, since)) {
+    for (const [keyId, { times, cooldownUntilMs }] of await this.strikes.recent(this.source.manager, since)) {
       const newest = times.slice(0, STRIKES_MAX);
-      pipeline.hset(redisKeys.key(keyId), 'strike_times', newest.join(' '), 'strikes', newest.length);
+      pipeline.hset(redisKeys.key(keyId), 'strike_times', newest.join(' '), 'cooldown_until', cooldownUntilMs);
     }
     for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
   }

@@ -14,8 +14,8 @@ export class StrikeRepository {
   async book(manager: EntityManager, strikes: readonly Strike[]): Promise<readonly Strike[]> {
     if (strikes.length === 0) return [];
     const rows = await manager.query<{ request_id: string }[]>(
-      `INSERT INTO access.strikes (request_id, key_id, campaign_id, at, strikes, step, detail)
-       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::jsonb[])
+      `INSERT INTO access.strikes (request_id, key_id, campaign_id, at, strikes, step, detail, cooldown_until)
+       SELECT * FROM unnest($1::text[], $2::text[], $3::text[], $4::timestamptz[], $5::int[], $6::text[], $7::jsonb[], $8::timestamptz[])
        ON CONFLICT DO NOTHING RETURNING request_id`,
       [
         strikes.map(({ requestId }) => requestId),
@@ -25,6 +25,7 @@ export class StrikeRepository {
         strikes.map(({ strikes: count }) => count),
         strikes.map(({ step }) => step),
         strikes.map(({ detail }) => JSON.stringify(storable(detail))),
+        strikes.map(({ cooldownUntil }) => cooldownUntil),
       ],
     );
     const fresh = new Set(rows.map(({ request_id }) => request_id));
@@ -50,22 +51,38 @@ export class StrikeRepository {
 
   /** The key's strikes, newest first. */
   async ofKey(manager: EntityManager, keyId: string, count: number, after: Cursor | null): Promise<Strike[]> {
-    type Row = { request_id: string; key_id: string; campaign_id: string; at: Date; strikes: number; step: Step; detail: Record<string, unknown> };
+    type Row = {
+      request_id: string;
+      key_id: string;
+      campaign_id: string;
+      at: Date;
+      strikes: number;
+      step: Step;
+      cooldown_until: Date | null;
+      detail: Record<string, unknown>;
+    };
     const rows = await manager.query<Row[]>(
       `SELECT * FROM access.strikes WHERE key_id = $1 AND ($2::timestamptz IS NULL OR (at, request_id) < ($2, $3)) ORDER BY at DESC, request_id DESC LIMIT $4`,
       [keyId, after?.at ?? null, after?.id ?? null, count],
     );
-    return rows.map(({ request_id, key_id, campaign_id, ...row }) => ({ requestId: request_id, keyId: key_id, campaignId: campaign_id, ...row }));
+    return rows.map(({ request_id, key_id, campaign_id, cooldown_until, ...row }) => ({
+      ...row,
+      requestId: request_id,
+      keyId: key_id,
+      campaignId: campaign_id,
+      cooldownUntil: cooldown_until,
+    }));
   }
 
-  /** Times in ms, newest first, of keys that have strikes since then which nobody pardoned. */
-  async recent(manager: EntityManager, since: Date): Promise<Map<string, number[]>> {
-    const rows = await manager.query<{ key_id: string; times: string[] }[]>(
-      `SELECT strike.key_id, array_agg((extract(epoch FROM strike.at) * 1000)::bigint ORDER BY strike.at DESC) AS times
+  /** Of keys that have strikes since then which nobody pardoned: their times in ms, newest first, and until when the key rests. */
+  async recent(manager: EntityManager, since: Date): Promise<Map<string, { times: number[]; cooldownUntilMs: number }>> {
+    const rows = await manager.query<{ key_id: string; times: string[]; until: string | null }[]>(
+      `SELECT strike.key_id, array_agg((extract(epoch FROM strike.at) * 1000)::bigint ORDER BY strike.at DESC) AS times,
+              (extract(epoch FROM max(strike.cooldown_until)) * 1000)::bigint AS until
          FROM access.strikes strike JOIN access.keys key ON key.id = strike.key_id
         WHERE strike.at > $1 AND strike.at > coalesce(key.strikes_since, '-infinity') GROUP BY strike.key_id`,
       [since],
     );
-    return new Map(rows.map(({ key_id, times }) => [key_id, times.map(Number)]));
+    return new Map(rows.map(({ key_id, times, until }) => [key_id, { times: times.map(Number), cooldownUntilMs: Number(until ?? 0) }]));
   }
 }

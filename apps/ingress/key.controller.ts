@@ -1,7 +1,10 @@
 import { Controller, Get, Req } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import { effectivePolicy } from '#libs/contracts/policy.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { Authenticator } from './authenticator.service.js';
+
+const NO_WISH = { input: false, output: false };
 
 @Controller('/v1/key')
 export class KeyController {
@@ -11,6 +14,8 @@ export class KeyController {
   @Get()
   async show(@Req() request: FastifyRequest): Promise<unknown> {
     const { key, campaign, nowMs } = await this.authenticator.visitor(request.headers.authorization);
+    const { windowMs = 0 } = effectivePolicy(campaign.policy, key.policy, NO_WISH, false).strikes ?? {};
+    const strikesNow = key.strike_times.filter((at) => windowMs === 0 || at > nowMs - windowMs).length;
     const resting = key.status === 'active' && key.cooldown_until > nowMs;
     return {
       data: {
@@ -25,7 +30,7 @@ export class KeyController {
         held_usd: formatUsd(key.held),
         available_usd: formatUsd(key.budget - key.spent - key.held),
         limits: { rpm: key.rpm, tpm: key.tpm, concurrent: key.concurrent },
-        strikes: key.strikes,
+        strikes: strikesNow,
       },
     };
   }

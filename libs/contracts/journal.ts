@@ -24,6 +24,8 @@ export const journalEventSchema = z.object({
   /** Of a strike: which it is within the window, and what follows from it. */
   strikes: z.coerce.number().int().min(0).default(0),
   step: z.enum(['', 'warn', 'cooldown', 'suspend']).default(''),
+  /** Until when the key rests, milliseconds since the epoch; 0: it does not. */
+  until_ms: z.coerce.number().int().min(0).default(0),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),
   /** JSON: model, usage, verdicts, reason. Never content. */

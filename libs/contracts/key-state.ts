@@ -65,8 +65,11 @@ export const keyStateSchema = z.object({
   spent: nano,
   held: nano,
   running: int.default(0),
-  /** Refused inputs within the policy's window. */
-  strikes: int.default(0),
+  /** When its inputs were refused, milliseconds since the epoch, newest first; those that the policy's window had forgotten are not among them. */
+  strike_times: z
+    .string()
+    .default('')
+    .transform((text) => text.split(' ').filter(Boolean).map(Number)),
   /** Milliseconds since the epoch: until then the key rests. */
   cooldown_until: int.default(0),
 });

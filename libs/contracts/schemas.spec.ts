@@ -82,6 +82,7 @@ describe('a journal entry', () => {
       attempt: 0,
       strikes: 0,
       step: '',
+      until_ms: 0,
     });
     expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({ day: 20_780, attempt: 2 });
   });
@@ -111,7 +112,7 @@ describe('the state of a key in Redis', () => {
     spent: '12',
     held: '3',
     running: '1',
-    strikes: '2',
+    strike_times: '20 10',
     rpm: '10',
   };
 
@@ -121,7 +122,7 @@ describe('the state of a key in Redis', () => {
       spent: 12n,
       held: 3n,
       running: 1,
-      strikes: 2,
+      strike_times: [20, 10],
       rpm: 10,
       tpm: 0,
       concurrent: 0,

@@ -39,7 +39,7 @@ describe('projecting a key', () => {
         spent: 0n,
         held: 0n,
         running: 0,
-        strikes: 0,
+        strike_times: [],
       },
       campaign: { id: 'c', slug: 'demo', status: 'active', models: ['m'] },
     });
@@ -58,7 +58,9 @@ describe('projecting a key', () => {
     await money.end('r1', 'post', { costNano: 300n, strike: true });
     await money.take('r2');
     expect(await key(2, { budgetNano: 5_000n, label: 'renamed' })).toEqual({ code: 'projected', usedNano: 1_300n });
-    expect(await read()).toMatchObject({ key: { label: 'renamed', budget: 5_000n, spent: 300n, held: 1_000n, running: 1, strikes: 1 } });
+    expect(await read()).toMatchObject({
+      key: { label: 'renamed', budget: 5_000n, spent: 300n, held: 1_000n, running: 1, strike_times: [expect.any(Number)] },
+    });
   });
 
   it('changes nothing where a newer version is there already', async () => {

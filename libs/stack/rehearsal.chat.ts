@@ -48,6 +48,7 @@ export interface ChatAnswer {
   model: string;
   choices: ChatChoice[];
   usage: Usage;
+  beside: object;
 }
 
 /** What a test may say about one answer; the rest is made up. */
@@ -55,6 +56,8 @@ export interface ChatWish {
   content?: string;
   usage?: Partial<Omit<Usage, 'total_tokens'>>;
   finishReason?: string;
+  /** What stands beside the choices: in the whole answer, or in the last chunk of a stream that has one. */
+  beside?: object;
 }
 
 /** An image costs more in truth: the count stays below every bound that a caller could have computed. */
@@ -77,6 +80,7 @@ export function planAnswer(body: ChatBody, wish: ChatWish): ChatAnswer {
     created: Math.floor(Date.now() / 1000),
     model: body.model ?? 'unknown',
     choices,
+    beside: wish.beside ?? {},
     usage: {
       prompt_tokens,
       completion_tokens,
@@ -117,7 +121,7 @@ export function completionOf(answer: ChatAnswer, body: ChatBody): object {
     logprobs: body.logprobs ? { content: choice.pieces.map(logprobOf), refusal: null } : null,
     finish_reason: choice.finishReason,
   }));
-  return { ...headOf(answer, 'chat.completion'), choices, usage: answer.usage, service_tier: tierOf(body) };
+  return { ...headOf(answer, 'chat.completion'), choices, usage: answer.usage, service_tier: tierOf(body), ...answer.beside };
 }
 
 /** The frames of a stream, in order; the choices take turns as they do upstream. */
@@ -142,7 +146,8 @@ export function* framesOf(answer: ChatAnswer, body: ChatBody): Generator<object>
       if (piece !== undefined) yield frame(index, { content: piece }, null, body.logprobs ? { content: [logprobOf(piece)], refusal: null } : null);
     }
   }
-  for (const [index, choice] of answer.choices.entries()) yield frame(index, {}, choice.finishReason);
+  for (const [index, choice] of answer.choices.entries())
+    yield { ...frame(index, {}, choice.finishReason), ...(index === answer.choices.length - 1 ? answer.beside : {}) };
   if (withUsage) yield { ...headOf(answer, 'chat.completion.chunk'), choices: [], usage: answer.usage };
 }
 

@@ -38,6 +38,8 @@ export interface ChatOverride extends ChatWish {
   tokensPerSecond?: number;
   /** The connection breaks after so many frames. */
   cutAfterFrames?: number;
+  /** An error object in the middle of the stream, after so many frames, and its end. */
+  errorAfterFrames?: { frames: number; error: Refusal['error'] };
   /** The answer does not say what it cost; it costs all the same. */
   withoutUsage?: boolean;
 }
@@ -185,6 +187,11 @@ export class Rehearsal {
       if (sent === override.cutAfterFrames) {
         this.bill(call, 'aborted', usageOf(answer.usage, sent));
         response.destroy();
+        return;
+      }
+      if (sent === override.errorAfterFrames?.frames) {
+        this.bill(call, 'aborted', usageOf(answer.usage, sent));
+        response.end(`data: ${JSON.stringify({ error: override.errorAfterFrames.error })}\n\n`);
         return;
       }
       response.write(`data: ${JSON.stringify(frame)}\n\n`);

@@ -162,7 +162,7 @@ export class Arena {
   }
 
   /**
-   * With no load any more: I (a fresh call succeeds, no hold is left), then A to E over everything that happened so far.
+   * With no load any more: I (a fresh call succeeds, no hold is left), then A to E and G over everything that happened so far.
    * @throws naming what does not hold
    */
   async holds(): Promise<string> {
@@ -170,9 +170,10 @@ export class Arena {
     await this.until(async () => (await this.redis.zcard('{dp}:leases')) === 0, 'I: no hold is stuck', BACK_WITHIN_MS + 15_000);
     await this.until(() => this.upstream.every(({ state }) => state !== 'running'), 'no upstream call runs', BACK_WITHIN_MS);
     await this.booksHold();
+    await this.recordHolds();
     await this.everyCallIsBooked();
     if (this.broken.length > 0) throw new Error(`A: ${this.broken.splice(0).slice(0, 3).join('; ')}`);
-    return `back in ${back.toFixed(1)} s, A–E and I hold`;
+    return `back in ${back.toFixed(1)} s, A–E, G and I hold`;
   }
 
   private async booksHold(): Promise<void> {
@@ -181,6 +182,12 @@ export class Arena {
     const { rows } = await this.sql.query('SELECT transfer_id FROM ledger.entries GROUP BY transfer_id HAVING sum(amount_nano) <> 0 LIMIT 3');
     if (rows.length > 0) throw new Error(`C: ${JSON.stringify(rows)}`);
     if (body.checked.rejected_events > 0) throw new Error(`${body.checked.rejected_events} journal entries were rejected`);
+  }
+
+  private async recordHolds(): Promise<void> {
+    await this.until(async () => (await this.redis.xlen('{dp}:audit')) === 0, 'G: the record is drained', BACK_WITHIN_MS);
+    const { body } = await this.daypass.admin('/admin/v1/audit/verify');
+    if (body.ok !== true) throw new Error(`G: ${JSON.stringify(body.problems).slice(0, 600)}`);
   }
 
   /** B and E, by key: each key's identifier stands in what went upstream. */

@@ -4,8 +4,8 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript } from '#libs/redis/scripts.js';
 import { EventStream, isStreamDrainedTo, streamHead, type StreamEntry } from '../event.stream.js';
 
-/** Contents may be as large as a request's body, so that few are read at once. */
-const BATCH = 64;
+/** Contents are large, but all that waits is bounded by its bytes (DAYPASS_AUDIT_MAX_BYTES). */
+const BATCH = 512;
 
 export function auditStream(redis: Redis, consumer: string): EventStream {
   const trim = defineScript(redis, 'trim-record');

@@ -11,6 +11,8 @@ export interface Strike {
   /** Which it is within the policy's window. */
   strikes: number;
   step: Step;
+  /** The key rests until then. */
+  cooldownUntil: Date | null;
   detail: Record<string, unknown>;
 }
 
@@ -22,6 +24,7 @@ export function strikeOf(event: JournalEvent & { kind: 'strike' }): Strike {
     at: new Date(event.at_ms),
     strikes: event.strikes,
     step: event.step === '' ? 'warn' : event.step,
+    cooldownUntil: event.until_ms > 0 ? new Date(event.until_ms) : null,
     detail: JSON.parse(event.detail) as Record<string, unknown>,
   };
 }

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Notices of the provider about visitors, and what came of them. */
+/** Notices of the provider about visitors, and what came of them; and until when a strike makes a key rest. */
 export class Safety1763942400050 implements MigrationInterface {
   name = 'Safety1763942400050';
 
@@ -17,6 +17,7 @@ export class Safety1763942400050 implements MigrationInterface {
         next_at timestamptz(3) NOT NULL DEFAULT now(),
         CONSTRAINT safety_cases_pkey PRIMARY KEY (id)
       )`);
+    await runner.query(`ALTER TABLE access.strikes ADD COLUMN cooldown_until timestamptz(3)`);
     await runner.query(`CREATE INDEX safety_cases_due_idx ON access.safety_cases (next_at) WHERE outcome IS NULL`);
   }
 

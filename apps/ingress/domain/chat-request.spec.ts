@@ -93,6 +93,7 @@ describe('a chat request', () => {
     ['search options in words', { ...valid, web_search_options: 'yes' }, 'web_search_options'],
     ['stream in words', { ...valid, stream: 'yes' }, 'stream'],
     ['stream_options without stream', { ...valid, stream_options: { include_usage: true } }, 'stream_options'],
+    ['moderation in words', { ...valid, moderation: 'yes' }, 'moderation'],
     ['moderateInput in words', { ...valid, moderateInput: 'yes' }, 'moderateInput'],
   ])('is refused as invalid with %s, naming the parameter', (_, body, param) => {
     expect(refusal(body)).toEqual({ code: 'invalid_request', param });
@@ -107,6 +108,7 @@ describe('a chat request', () => {
     ['a file', { ...valid, messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages[0].content[0]'],
     ['a hosted tool', { ...valid, tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     ['a service tier that is a name of the language', { ...valid, service_tier: 'constructor' }, 'service_tier'],
+    ['a moderation model that may cost something', { ...valid, moderation: { model: 'gpt-5.4' } }, 'moderation.model'],
     ['a service tier without a price', { ...valid, service_tier: 'ultrafast' }, 'service_tier'],
   ])('is refused as unpriceable with %s, naming the parameter', (_, body, param) => {
     expect(refusal(body)).toEqual({ code: 'unpriceable_request', param });

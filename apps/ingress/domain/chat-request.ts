@@ -33,6 +33,7 @@ const PRICED = new Set([
   'max_tokens',
   'metadata',
   'modalities',
+  'moderation',
   'n',
   'parallel_tool_calls',
   'prediction',
@@ -164,12 +165,20 @@ function refuseUnpriced(body: Json): void {
   const { modalities, tools } = body;
   if (modalities !== undefined && modalities !== null && !Array.isArray(modalities)) throw invalid('modalities', "'modalities' must be an array.");
   if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unpriceable('modalities', 'output other than text');
+  refuseUnknownModerator(body.moderation);
   if (tools === undefined || tools === null) return;
   if (!Array.isArray(tools)) throw invalid('tools', "'tools' must be an array.");
   tools.forEach((tool: unknown, index) => {
     const type = isRecord(tool) ? tool.type : undefined;
     if (type !== 'function' && type !== 'custom') throw unpriceable(`tools[${index}].type`, `a hosted tool (${JSON.stringify(type)})`);
   });
+}
+
+/** The provider's own verdicts, inline; its moderation models cost nothing (OpenAI, "Moderation"). */
+function refuseUnknownModerator(moderation: unknown): void {
+  if (moderation === undefined || moderation === null) return;
+  if (!isRecord(moderation) || typeof moderation.model !== 'string') throw invalid('moderation', "'moderation' must be an object with a 'model'.");
+  if (!moderation.model.startsWith('omni-moderation-')) throw unpriceable('moderation.model', `the moderation model '${moderation.model}'`);
 }
 
 function readCap(body: Json): number | undefined {

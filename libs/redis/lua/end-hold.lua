@@ -80,17 +80,19 @@ local function strike()
     if #times < 100 and (window == 0 or tonumber(time) > now - window) then times[#times + 1] = time end
   end
   strikes = #times
-  redis.call('HSET', KEYS[2], 'strike_times', table.concat(times, ' '), 'strikes', strikes)
-  local cooldown_after, suspend_after, step = tonumber(ARGV[20]) or 0, tonumber(ARGV[22]) or 0, 'warn'
+  redis.call('HSET', KEYS[2], 'strike_times', table.concat(times, ' '))
+  local cooldown_after, suspend_after, step, rest_until = tonumber(ARGV[20]) or 0, tonumber(ARGV[22]) or 0, 'warn', '0'
   if suspend_after > 0 and strikes >= suspend_after then
     step = 'suspend'
     redis.call('HSET', KEYS[2], 'status', 'suspended')
   elseif cooldown_after > 0 and strikes >= cooldown_after then
     step = 'cooldown'
-    redis.call('HSET', KEYS[2], 'cooldown_until', int(now + tonumber(ARGV[21])))
+    rest_until = int(now + tonumber(ARGV[21]))
+    redis.call('HSET', KEYS[2], 'cooldown_until', rest_until)
   end
   redis.call('XADD', KEYS[4], '*', 'kind', 'strike', 'request', ARGV[1], 'key', hold[2], 'campaign', hold[3], 'amount', '0', 'paid', '0',
-    'absorbed', '0', 'day', hold[11], 'at_ms', int(now), 'strikes', strikes, 'step', step, 'detail', ARGV[5])
+    'absorbed', '0', 'day', hold[11], 'at_ms', int(now), 'strikes', strikes, 'step', step, 'until_ms', rest_until,
+    'detail', ARGV[5])
 end
 
 -- A call that cost nothing may be sent again under the same idempotency key, unless its answer is worth keeping.

@@ -14,7 +14,7 @@ if tonumber(ARGV[2]) < budget and tonumber(ARGV[2]) < spent + held then return {
 local pardoned = redis.call('HGET', KEYS[1], 'strikes_since') or '0'
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'budget', ARGV[2], 'id', ARGV[3], unpack(ARGV, 4))
 -- A person reinstated the key since it was projected last.
-if (redis.call('HGET', KEYS[1], 'strikes_since') or '0') ~= pardoned then redis.call('HDEL', KEYS[1], 'strikes', 'strike_times', 'cooldown_until') end
+if (redis.call('HGET', KEYS[1], 'strikes_since') or '0') ~= pardoned then redis.call('HDEL', KEYS[1], 'strike_times', 'cooldown_until') end
 redis.call('HSETNX', KEYS[1], 'spent', '0')
 redis.call('HSETNX', KEYS[1], 'held', '0')
 if KEYS[2] then

@@ -1,0 +1,132 @@
+// `npm run bench:audit`: what the record costs: a hold with and without it, how fast it is booked, and how long its proof takes. Stores as in production, on this machine.
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { loadConfig } from '#libs/config/config.js';
+import type { CheckEvent, RequestEvent } from '#libs/contracts/audit.js';
+import { createLogger } from '#libs/observability/logger.js';
+import { createRegistry } from '#libs/observability/ops-server.js';
+import { Door } from '#libs/redis/door.js';
+import { EventRecorder } from '#libs/redis/event.recorder.js';
+import { HoldStore } from '#libs/redis/hold.store.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { PROJECT_ROOT } from '#libs/stack/project-root.js';
+import { startTestStores } from '#libs/testing/stores.js';
+
+const HOLDS = 10_000;
+/** A call: what was asked, its input's check, and two of its output. */
+const CALLS = 25_000;
+const AT_ONCE = 64;
+const QUESTION = { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }] };
+const ANSWER = [{ kind: 'text', text: 'A piece of an answer, of about two hundred tokens, as it is judged. '.repeat(12) }];
+const policy = { input: 'gate', output: 'window', thresholds: { violence: 0.6 }, onUnavailable: 'closed' } as const;
+const ADMIN_TOKEN = 'sixteen-letters-or-more';
+
+const stores = await startTestStores({ durable: true });
+const redis = new Redis(stores.redisUrl);
+const holds = new HoldStore(redis);
+const recorder = new EventRecorder(redis);
+const config = loadConfig('accounting', {
+  OPENAI_API_KEY: 'none',
+  REDIS_URL: stores.redisUrl,
+  DATABASE_URL: stores.databaseUrl,
+  DAYPASS_SECRET: 'a secret that is long enough for it',
+  DAYPASS_ADMIN_TOKEN: ADMIN_TOKEN,
+  DAYPASS_ADMIN_PORT: '0',
+  DAYPASS_LOG_LEVEL: 'silent',
+});
+const box = new ContentBox(config.secrets.contentKey);
+const { createAccountingApp } = (await import(join(PROJECT_ROOT, 'dist/apps/accounting/accounting.app.js'))) as {
+  createAccountingApp: (
+    ...args: unknown[]
+  ) => Promise<{ listen(port: number, host: string): Promise<unknown>; close(): Promise<void>; getUrl(): Promise<string> }>;
+};
+const launch = async () => {
+  const app = await createAccountingApp(config, createLogger('accounting', 'silent'), createRegistry('accounting'));
+  await app.listen(0, '127.0.0.1');
+  return app;
+};
+const tell = (what: string, figure: string): void => void process.stdout.write(`${what.padEnd(62)} ${figure}\n`);
+const requestId = (): string => `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
+const percentile = (sorted: readonly number[], share: number): string => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
+
+let app = await launch();
+const admin = async (path: string, body?: object) => {
+  const response = await fetch(`${await app.getUrl()}/admin/v1/${path}`, {
+    method: body ? 'POST' : 'GET',
+    headers: { authorization: `Bearer ${ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    ...(body ? { body: JSON.stringify(body) } : {}),
+  });
+  return (await response.json()) as Record<string, string> & { ok?: boolean; checked?: { rows: number } };
+};
+while (!(await new Door(redis).isOpen())) await sleep(50);
+const campaign = await admin('campaigns', { slug: 'bench', name: 'bench', budget_usd: '1000000', models: ['m'] });
+const keys = await Promise.all(Array.from({ length: 100 }, () => admin('keys', { campaign: 'bench' })));
+const keyOf = (index: number): string => keys[index % keys.length]!.id!;
+const asked = (id: string, key: string): RequestEvent => ({ kind: 'request', id, key, campaign: campaign.id!, model: 'gpt-5.4-mini', stream: true, policy });
+const judged = (request: string, key: string, direction: 'input' | 'output'): CheckEvent => ({
+  kind: 'check',
+  id: `chk_${randomBytes(12).toString('hex')}`,
+  request,
+  key,
+  campaign: campaign.id!,
+  direction,
+  guard: 'moderation',
+  model: 'omni-moderation-2024-09-26',
+  decision: 'pass',
+  categories: [],
+  scores: Object.fromEntries(Array.from({ length: 13 }, (_, index) => [`category-${index}`, Math.random() / 100])),
+  reason: null,
+  latency_ms: 120,
+  policy,
+});
+
+for (const recorded of [false, true]) {
+  const times: number[] = [];
+  for (let n = 0; n < HOLDS; n++) {
+    const [id, keyId] = [requestId(), keyOf(n)];
+    const body = box.seal(JSON.stringify(QUESTION), id);
+    const begun = performance.now();
+    const terms = { fixedNano: 1_000n, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1, inputTokens: 1, choices: 1, maxWaitMs: 1_000, detail: '{}' };
+    await Promise.all([
+      redis.set(redisKeys.body(id), body, 'PX', 60_000),
+      holds.take(
+        { requestId: id, keyId, campaignId: campaign.id!, ...terms, lane: 'lane', replyTo: 'bench', ...(recorded ? { recorded: asked(id, keyId) } : {}) },
+        { journalEntries: 1e9, auditBytes: 1e12, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
+      ),
+    ]);
+    times.push(performance.now() - begun);
+  }
+  times.sort((a, b) => a - b);
+  tell(`a hold and its body, ${recorded ? 'on record' : 'unrecorded'}, one at a time, p50 / p99`, `${percentile(times, 0.5)} / ${percentile(times, 0.99)} ms`);
+}
+
+const drained = async (): Promise<void> => {
+  while ((await redis.xlen(redisKeys.audit)) > 0) await sleep(20);
+};
+await drained();
+await app.close();
+for (let done = 0; done < CALLS; done += AT_ONCE) {
+  await Promise.all(
+    Array.from({ length: AT_ONCE }, async (_, index) => {
+      const [id, key] = [requestId(), keyOf(done + index)];
+      await recorder.record(asked(id, key), box.seal(JSON.stringify(QUESTION), id));
+      await recorder.record(judged(id, key, 'input'));
+      for (let piece = 0; piece < 2; piece++) await recorder.record(judged(id, key, 'output'), box.seal(JSON.stringify(ANSWER), id));
+    }),
+  );
+}
+const waiting = await redis.xlen(redisKeys.audit);
+tell(`${waiting} requests and checks wait in Redis`, `${(Number(await redis.get(redisKeys.auditBytes)) / 1_048_576).toFixed(0)} MiB`);
+const begun = performance.now();
+app = await launch();
+await drained();
+tell('booked and chained a second', (waiting / ((performance.now() - begun) / 1_000)).toFixed(0));
+const before = performance.now();
+const { ok, checked } = await admin('audit/verify');
+tell(`audit/verify of ${checked!.rows} rows with their contents (${ok ? 'whole' : 'BROKEN'})`, `${((performance.now() - before) / 1_000).toFixed(1)} s`);
+await app.close();
+redis.disconnect();
+await stores.stop();
