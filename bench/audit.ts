@@ -1,19 +1,14 @@
 // `npm run bench:audit`: what the record costs: a hold with and without it, how fast it is booked, and how long its proof takes. Stores as in production, on this machine.
 import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { loadConfig } from '#libs/config/config.js';
 import type { CheckEvent, RequestEvent } from '#libs/contracts/audit.js';
-import { createLogger } from '#libs/observability/logger.js';
-import { createRegistry } from '#libs/observability/ops-server.js';
 import { Door } from '#libs/redis/door.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
-import { startTestStores } from '#libs/testing/stores.js';
+import { ADMIN_TOKEN, requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
 
 const HOLDS = 10_000;
 /** A call: what was asked, its input's check, and two of its output. */
@@ -22,34 +17,12 @@ const AT_ONCE = 64;
 const QUESTION = { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }] };
 const ANSWER = [{ kind: 'text', text: 'A piece of an answer, of about two hundred tokens, as it is judged. '.repeat(12) }];
 const policy = { input: 'gate', output: 'window', thresholds: { violence: 0.6 }, onUnavailable: 'closed' } as const;
-const ADMIN_TOKEN = 'sixteen-letters-or-more';
 
-const stores = await startTestStores({ durable: true });
+const { stores, config, launch } = await startAccounting();
 const redis = new Redis(stores.redisUrl);
 const holds = new HoldStore(redis);
 const recorder = new EventRecorder(redis);
-const config = loadConfig('accounting', {
-  OPENAI_API_KEY: 'none',
-  REDIS_URL: stores.redisUrl,
-  DATABASE_URL: stores.databaseUrl,
-  DAYPASS_SECRET: 'a secret that is long enough for it',
-  DAYPASS_ADMIN_TOKEN: ADMIN_TOKEN,
-  DAYPASS_ADMIN_PORT: '0',
-  DAYPASS_LOG_LEVEL: 'silent',
-});
 const box = new ContentBox(config.secrets.contentKey);
-const { createAccountingApp } = (await import(join(PROJECT_ROOT, 'dist/apps/accounting/accounting.app.js'))) as {
-  createAccountingApp: (
-    ...args: unknown[]
-  ) => Promise<{ listen(port: number, host: string): Promise<unknown>; close(): Promise<void>; getUrl(): Promise<string> }>;
-};
-const launch = async () => {
-  const app = await createAccountingApp(config, createLogger('accounting', 'silent'), createRegistry('accounting'));
-  await app.listen(0, '127.0.0.1');
-  return app;
-};
-const tell = (what: string, figure: string): void => void process.stdout.write(`${what.padEnd(62)} ${figure}\n`);
-const requestId = (): string => `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
 const percentile = (sorted: readonly number[], share: number): string => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
 
 let app = await launch();

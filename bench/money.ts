@@ -1,16 +1,10 @@
 // `npm run bench:money`: what holding money costs, and whether it grows. Stores as in production (append-only file, fsync), on this machine.
-import { randomBytes } from 'node:crypto';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { loadConfig } from '#libs/config/config.js';
-import { createLogger } from '#libs/observability/logger.js';
-import { createRegistry } from '#libs/observability/ops-server.js';
 import { Door } from '#libs/redis/door.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
-import { startTestStores } from '#libs/testing/stores.js';
+import { requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
 
 const ROUNDS = 20_000;
 const AT_ONCE = 64;
@@ -22,36 +16,15 @@ const FILL_AT_ONCE = 100_000;
 const BUDGET_NANO = 1_000_000_000_000_000n;
 const KEY_BUDGET_NANO = 1_000_000_000n;
 
-const stores = await startTestStores({ durable: true });
+const { stores, config, launch } = await startAccounting();
 const redis = new Redis(stores.redisUrl);
 const holds = new HoldStore(redis);
 const sql = new pg.Client({ connectionString: stores.databaseUrl });
 await sql.connect();
-const config = loadConfig('accounting', {
-  OPENAI_API_KEY: 'none',
-  REDIS_URL: stores.redisUrl,
-  DATABASE_URL: stores.databaseUrl,
-  DAYPASS_SECRET: 'a secret that is long enough for it',
-  DAYPASS_ADMIN_TOKEN: 'sixteen-letters-or-more',
-  DAYPASS_ADMIN_PORT: '0',
-  DAYPASS_LOG_LEVEL: 'silent',
-});
-const { createAccountingApp } = (await import(join(PROJECT_ROOT, 'dist/apps/accounting/accounting.app.js'))) as {
-  createAccountingApp: (
-    ...args: unknown[]
-  ) => Promise<{ listen(port: number, host: string): Promise<unknown>; close(): Promise<void>; getUrl(): Promise<string> }>;
-};
-const launch = async () => {
-  const app = await createAccountingApp(config, createLogger('accounting', 'silent'), createRegistry('accounting'));
-  await app.listen(0, '127.0.0.1');
-  return app;
-};
 const door = new Door(redis);
 const opened = async (): Promise<void> => {
   while (!(await door.isOpen().catch(() => false))) await sleep(50);
 };
-const tell = (what: string, figure: string): void => void process.stdout.write(`${what.padEnd(58)} ${figure}\n`);
-const requestId = (): string => `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
 
 let app = await launch();
 await opened();

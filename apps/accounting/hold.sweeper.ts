@@ -1,4 +1,4 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
@@ -8,7 +8,7 @@ import { HoldStore } from '#libs/redis/hold.store.js';
 import { LEASE_MS, type ExpiredHold } from '#libs/redis/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { AccountingMetrics } from './accounting.metrics.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 
 const EVERY_MS = 1_000;
 const BATCH = 100;
@@ -18,8 +18,8 @@ const REST_MS = LEASE_MS / 3 + 2_000;
 
 /** Ends the holds of calls whose holder fell silent, and answers their visitors. */
 @Injectable()
-export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class HoldSweeper extends PeriodicService {
+  protected readonly loop: Periodic;
   private restUntilMs = 0;
 
   constructor(
@@ -29,20 +29,13 @@ export class HoldSweeper implements OnApplicationBootstrap, BeforeApplicationShu
     private readonly box: ContentBox,
     private readonly metrics: AccountingMetrics,
   ) {
+    super();
     redis.on('ready', () => (this.restUntilMs = performance.now() + REST_MS));
     this.loop = new Periodic(
       EVERY_MS,
       () => this.sweep(),
       (error) => logger.warn({ err: error }, 'holds were not swept'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   async sweep(): Promise<void> {

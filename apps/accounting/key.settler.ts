@@ -1,4 +1,4 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
@@ -14,7 +14,7 @@ import { keyBudgetTransfers } from './domain/budget-transfer.js';
 import { keyOwner } from './domain/owner.js';
 import { retryAt, settlementOf, type Settlement } from './domain/settlement.js';
 import { Key } from './entities/key.entity.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 import { UsageReader } from './usage.reader.js';
 
 const EVERY_MS = 1_000;
@@ -25,8 +25,8 @@ const PARALLEL = 5;
 
 /** Returns what revoked and expired keys did not spend to their campaigns. Looks at keys that are due, never at all of them. */
 @Injectable()
-export class KeySettler implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class KeySettler extends PeriodicService {
+  protected readonly loop: Periodic;
   private readonly door: Door;
 
   constructor(
@@ -37,20 +37,13 @@ export class KeySettler implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly usage: UsageReader,
     private readonly writer: AccountWriter,
   ) {
+    super();
     this.door = new Door(redis);
     this.loop = new Periodic(
       EVERY_MS,
       () => this.settleDue(),
       (error) => logger.warn({ err: error }, 'closed keys were not settled'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   async settleDue(): Promise<void> {

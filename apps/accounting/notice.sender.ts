@@ -1,11 +1,11 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
 import { webhookHeaders } from '#libs/secrets/webhook.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 
 interface Notice {
   id: string;
@@ -28,27 +28,20 @@ const CLAIM = `interval '30 seconds'`;
  * Tells the operator's webhook, once for each notice and again until it hears. Without a webhook notices are dropped.
  */
 @Injectable()
-export class NoticeSender implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class NoticeSender extends PeriodicService {
+  protected readonly loop: Periodic;
 
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
     @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
   ) {
+    super();
     this.loop = new Periodic(
       config.file.operator.webhook ? EVERY_MS : DROP_EVERY_MS,
       () => this.sendDue(),
       (error) => logger.warn({ err: error }, 'notices wait'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   private async sendDue(): Promise<void> {

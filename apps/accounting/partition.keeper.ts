@@ -1,18 +1,19 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { AuditRepository } from './audit/audit.repository.js';
 import { LedgerRepository } from './ledger.repository.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 
 const EVERY_MS = 3_600_000;
 
 /** Makes the months of the ledger and of the record ahead of time; a month that is missing all the same goes into the default partition. */
 @Injectable()
-export class PartitionKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class PartitionKeeper extends PeriodicService {
+  protected readonly loop: Periodic;
 
   constructor(@Inject(LOGGER) logger: Logger, ledger: LedgerRepository, audit: AuditRepository) {
+    super();
     this.loop = new Periodic(
       EVERY_MS,
       async () => {
@@ -21,13 +22,5 @@ export class PartitionKeeper implements OnApplicationBootstrap, BeforeApplicatio
       },
       (error) => logger.warn({ err: error }, 'the months ahead could not be made; their rows go into the default partition'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 }

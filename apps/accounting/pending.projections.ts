@@ -1,16 +1,16 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 import { AccountProjector } from './account.projector.js';
 import { AccountingMetrics } from './accounting.metrics.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 
 const EVERY_MS = 1_000;
 
 /** Keeps trying what Redis did not take when it was written. */
 @Injectable()
-export class PendingProjections implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class PendingProjections extends PeriodicService {
+  protected readonly loop: Periodic;
   private lookedForAhead = false;
 
   constructor(
@@ -18,19 +18,12 @@ export class PendingProjections implements OnApplicationBootstrap, BeforeApplica
     private readonly projector: AccountProjector,
     private readonly metrics: AccountingMetrics,
   ) {
+    super();
     this.loop = new Periodic(
       EVERY_MS,
       () => this.run(),
       (error) => logger.warn({ err: error }, 'projections wait'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   private async run(): Promise<void> {

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
 
 /** Repeats some work, never twice at once: the pause begins when the work ends. An error is told and the work tried again. */
 export class Periodic {
@@ -31,5 +32,18 @@ export class Periodic {
       }
       await sleep(this.pauseMs, undefined, { signal }).catch(() => undefined);
     }
+  }
+}
+
+/** A service whose work comes round as long as the process runs; what is under way at its end is finished. */
+export abstract class PeriodicService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  protected abstract readonly loop: Periodic;
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.loop.stop();
   }
 }

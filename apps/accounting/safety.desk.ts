@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import OpenAI from 'openai';
 import { DataSource, type EntityManager } from 'typeorm';
@@ -9,7 +9,7 @@ import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
 import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import { AuditRepository } from './audit/audit.repository.js';
 import { KeyService } from './key.service.js';
-import { Periodic } from './periodic.js';
+import { Periodic, PeriodicService } from './periodic.js';
 
 interface Case {
   id: string;
@@ -27,8 +27,8 @@ const PAUSE_MAX_SECONDS = 3_600;
 
 /** Looks up what the provider's safety notices are about, suspends the visitor whom one names, and tells the operator. */
 @Injectable()
-export class SafetyDesk implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class SafetyDesk extends PeriodicService {
+  protected readonly loop: Periodic;
   private readonly client: OpenAI;
   private readonly pepper: Buffer;
 
@@ -39,6 +39,7 @@ export class SafetyDesk implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly keys: KeyService,
     private readonly audit: AuditRepository,
   ) {
+    super();
     const { safetyKey, baseUrl } = config.openai;
     this.client = new OpenAI({ apiKey: safetyKey, baseURL: baseUrl, organization: null, project: null, maxRetries: 0, timeout: LOOKUP_TIMEOUT_MS });
     this.pepper = config.secrets.safetyPepper;
@@ -47,14 +48,6 @@ export class SafetyDesk implements OnApplicationBootstrap, BeforeApplicationShut
       () => this.workOff(),
       (error) => logger.warn({ err: error }, "the provider's safety notices wait"),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   private async workOff(): Promise<void> {

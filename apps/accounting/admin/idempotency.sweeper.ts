@@ -1,29 +1,22 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
-import { Periodic } from '../periodic.js';
+import { Periodic, PeriodicService } from '../periodic.js';
 import { IdempotencyStore } from './idempotency.store.js';
 
 const EVERY_MS = 60_000;
 
 /** First answers may hold virtual keys: they go when their time is over. */
 @Injectable()
-export class IdempotencySweeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class IdempotencySweeper extends PeriodicService {
+  protected readonly loop: Periodic;
 
   constructor(@Inject(LOGGER) logger: Logger, store: IdempotencyStore) {
+    super();
     this.loop = new Periodic(
       EVERY_MS,
       async () => void (await store.sweep()),
       (error) => logger.warn({ err: error }, 'expired answers were not removed'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 }

@@ -153,42 +153,36 @@ function kept(raw: Raw, row: ChainedRow): KeptRow {
   return { link: { seq: Number(raw.seq), hash: raw.hash }, row, period: (raw.period as string | undefined) ?? null };
 }
 
+/** What a request and a check have in common. */
+const commonOf = (raw: Raw) => ({
+  id: raw.id as string,
+  atMs: Number(raw.at_ms),
+  visitorId: raw.visitor_id as string,
+  keyId: raw.key_id as string,
+  campaignId: raw.campaign_id as string,
+  model: raw.model as string,
+  policyVersion: raw.policy_version as string,
+  contentHash: raw.content_hash as string | null,
+});
+
 function keptRequest(raw: Raw): KeptRow {
-  const row: RequestRow = {
-    kind: 'request',
-    id: raw.id as string,
-    atMs: Number(raw.at_ms),
-    visitorId: raw.visitor_id as string,
-    keyId: raw.key_id as string,
-    campaignId: raw.campaign_id as string,
-    model: raw.model as string,
-    stream: raw.stream as boolean,
-    policyVersion: raw.policy_version as string,
-    contentHash: raw.content_hash as string | null,
-  };
+  const row: RequestRow = { kind: 'request', ...commonOf(raw), stream: raw.stream as boolean };
   return kept(raw, row);
 }
 
 function keptCheck(raw: Raw): KeptRow {
   const row: CheckRow = {
     kind: 'check',
-    id: raw.id as string,
-    atMs: Number(raw.at_ms),
+    ...commonOf(raw),
     requestId: raw.request_id as string,
-    visitorId: raw.visitor_id as string,
-    keyId: raw.key_id as string,
-    campaignId: raw.campaign_id as string,
     direction: raw.direction as CheckRow['direction'],
     guard: raw.guard as string,
-    model: raw.model as string,
     decision: raw.decision as CheckRow['decision'],
     categories: raw.categories as string[],
     scores: raw.scores as Record<string, number>,
     thresholds: raw.thresholds as Record<string, number>,
-    policyVersion: raw.policy_version as string,
     latencyMs: raw.latency_ms as number,
     reason: raw.reason as string | null,
-    contentHash: raw.content_hash as string | null,
   };
   return kept(raw, row);
 }

@@ -1,4 +1,4 @@
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
@@ -10,7 +10,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { Signer } from '#libs/secrets/signer.js';
 import { AccountingMetrics } from '../accounting.metrics.js';
 import { checkpointText, type Link } from '../domain/audit.chain.js';
-import { Periodic } from '../periodic.js';
+import { Periodic, PeriodicService } from '../periodic.js';
 import { AuditRepository } from './audit.repository.js';
 
 const EVERY_MS = 1_000;
@@ -28,8 +28,8 @@ export interface Checkpoint extends Link {
  * signatures, in Redis. Where the record no longer reaches what was signed, nothing more is signed.
  */
 @Injectable()
-export class CheckpointKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class CheckpointKeeper extends PeriodicService {
+  protected readonly loop: Periodic;
   private readonly signer: Signer;
   private signed = 0;
   private isCut = false;
@@ -42,20 +42,13 @@ export class CheckpointKeeper implements OnApplicationBootstrap, BeforeApplicati
     private readonly audit: AuditRepository,
     private readonly metrics: AccountingMetrics,
   ) {
+    super();
     this.signer = new Signer(config.secrets.auditSeed);
     this.loop = new Periodic(
       EVERY_MS,
       () => this.sign(),
       (error) => logger.warn({ err: error }, 'the record could not be signed yet'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   /** SPKI, base64: with it anybody can check what was signed. */

@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
-import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
-import { Periodic } from '../periodic.js';
+import { Periodic, PeriodicService } from '../periodic.js';
 import { AuditRepository } from './audit.repository.js';
 
 const EVERY_MS = 60_000;
@@ -19,27 +19,20 @@ interface Due {
 
 /** Deletes contents whose campaign keeps them for so many days only; the rows that tell of them stay, and the record tells of the deletion. */
 @Injectable()
-export class RetentionKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  private readonly loop: Periodic;
+export class RetentionKeeper extends PeriodicService {
+  protected readonly loop: Periodic;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly audit: AuditRepository,
   ) {
+    super();
     this.loop = new Periodic(
       EVERY_MS,
       () => this.run(),
       (error) => logger.warn({ err: error }, 'contents whose time is over could not be deleted yet'),
     );
-  }
-
-  onApplicationBootstrap(): void {
-    this.loop.start();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    await this.loop.stop();
   }
 
   async run(): Promise<void> {
