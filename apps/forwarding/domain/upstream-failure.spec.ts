@@ -53,6 +53,7 @@ describe('the reaction to a failed upstream call', () => {
   it.each([
     [400, 'invalid_prompt'],
     [403, 'cyber_policy'],
+    [403, 'identifier_blocked'],
     [429, 'bio_policy'],
   ])("passes the provider's refusal for its safety on (%i, %s), which counts against the visitor, not the account", (status, code) => {
     expect(reactTo(failure({ status, code, message: 'no' }))).toMatchObject({ kind: 'pass_on', status, strike: true, body: { error: { code } } });

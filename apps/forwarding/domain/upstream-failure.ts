@@ -33,6 +33,8 @@ const FREEZE_MAX_MS = 120_000;
 const ACCOUNT_CODES = /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
 /** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
 const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
+/** The provider takes no more from this very visitor. */
+const IDENTIFIER_BLOCKED = /^(safety_)?identifier[ _]blocked$/i;
 const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
 
 export function reactTo(failure: UpstreamFailure): Reaction {
@@ -67,7 +69,7 @@ export function reactTo(failure: UpstreamFailure): Reaction {
 }
 
 export function isSafetyRefusal(code: unknown): boolean {
-  return typeof code === 'string' && SAFETY_CODES.has(code);
+  return typeof code === 'string' && (SAFETY_CODES.has(code) || IDENTIFIER_BLOCKED.test(code));
 }
 
 /** Takes out what names the account: organisation, project, key and user ids. */
