@@ -5,9 +5,11 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { queueFull } from '#libs/contracts/queue-refusals.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
@@ -31,12 +33,19 @@ import { OutputGate } from './output.gate.js';
 import { Settler, type EndingCall } from './settler.service.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
 
-/** What becomes of a job: the call is over, or it goes back to its place until the lane has room. */
-export type Next = { done: true } | { done: false; waitMs: number };
+const OVER = { state: 'over' } as const;
+
+/** A call whose dispatch is recorded: it must be run. */
+export interface Begun {
+  state: 'begun';
+  call: EndingCall;
+  queueMs: number;
+  sealed: Buffer | null;
+  controller: AbortController;
+  counted: { requests: number; tokens: number };
+}
 
 type Heard = Exclude<StartAnswer, { code: 'recovering' }>;
-
-const DONE: Next = { done: true };
 
 /** One call: takes its turn, goes upstream once, and is settled whatever happens. */
 @Injectable()
@@ -49,6 +58,7 @@ export class Forwarder {
     private readonly leases: LeaseKeeper,
     private readonly box: ContentBox,
     private readonly lanes: LaneTable,
+    private readonly line: LaneLine,
     private readonly upstream: UpstreamClient,
     private readonly relay: AnswerRelay,
     private readonly inputs: InputJudge,
@@ -58,22 +68,39 @@ export class Forwarder {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
-  async forward(ticket: Ticket): Promise<Next> {
+  /** Takes a call's turn. `wait`: the lane has no room yet. `over`: nothing is to be sent for it any more. */
+  async begin(ticket: Ticket): Promise<Begun | { state: 'wait'; waitMs: number } | { state: 'over' }> {
     const { requestId } = ticket;
-    const tokens = ticket.inputTokens + ticket.capTokens * ticket.choices;
     // From here on the visitor's leaving is heard, so that it cannot fall between the dispatch and the call.
     const controller = this.cancels.track(requestId);
     try {
-      const [sealed, start] = await Promise.all([this.body(requestId), this.start(ticket, tokens)]);
-      if (start.code !== 'started') return await this.notStarted(ticket, start);
-      const queueMs = Math.max(0, start.nowMs - ticket.acceptedMs);
-      if (!sealed) {
-        await this.bodyLost({ ticket, attempt: start.attempt }, queueMs);
-        return DONE;
+      const [start, sealed] = await Promise.all([this.start(ticket), this.body(requestId)]);
+      if (start.code === 'started') {
+        const { attempt, nowMs, laneRequests: requests, laneTokens: tokens } = start;
+        return {
+          state: 'begun',
+          call: { ticket, attempt },
+          queueMs: Math.max(0, nowMs - ticket.acceptedMs),
+          sealed,
+          controller,
+          counted: { requests, tokens },
+        };
       }
-      return await this.call({ ticket, attempt: start.attempt }, queueMs, sealed, controller);
-    } finally {
       this.cancels.forget(requestId);
+      return await this.notStarted(ticket, start);
+    } catch (error) {
+      this.cancels.forget(requestId);
+      throw error;
+    }
+  }
+
+  /** Sends it, and sees it to its end. */
+  async run({ call, queueMs, sealed, controller, counted }: Begun): Promise<void> {
+    try {
+      if (sealed) await this.call(call, queueMs, sealed, controller, counted);
+      else await this.bodyLost(call, queueMs);
+    } finally {
+      this.cancels.forget(call.ticket.requestId);
     }
   }
 
@@ -85,34 +112,28 @@ export class Forwarder {
    * Repeated when the answer is lost, or while Redis is mended: nothing was sent yet, and the nonce tells the script that it is
    * still the same attempt. Whoever gave up here, or came back under another nonce, would leave a call that is booked and was never sent.
    */
-  private async start({ requestId, keyId, campaignId, lane }: Ticket, tokens: number): Promise<Heard> {
-    const call = { requestId, keyId, campaignId, lane, tokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
+  private async start({ requestId, keyId, campaignId, lane, pacedTokens }: Ticket): Promise<Heard> {
+    const call = { requestId, keyId, campaignId, lane, tokens: pacedTokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
     return insist(() => this.holds.start(call).then(mended));
   }
 
-  private async notStarted(ticket: Ticket, start: Exclude<Heard, { code: 'started' }>): Promise<Next> {
+  private async notStarted(ticket: Ticket, start: Exclude<Heard, { code: 'started' }>): Promise<{ state: 'wait'; waitMs: number } | { state: 'over' }> {
     const meta = metaOf(ticket, 0);
     const waiting: EndingCall = { ticket, attempt: 0 };
     switch (start.code) {
       // Decided while the call waited: nothing more is sent for this key.
       case 'invalid':
         await this.settler.refuse(waiting, invalidKey(), meta);
-        return DONE;
+        return OVER;
       case 'suspended':
         await this.settler.refuse(waiting, suspended(), meta);
-        return DONE;
+        return OVER;
       case 'wait':
         this.metrics.waited(ticket.lane);
-        return { done: false, waitMs: start.waitMs };
+        return { state: 'wait', waitMs: start.waitMs };
       case 'late':
-        await this.settler.refuse(
-          waiting,
-          new DaypassError('queue_full', "The account's rate limits are in full use, and this call's turn would come later than it may wait. Please retry.", {
-            retryAfterMs: Math.max(1_000, start.waitMs),
-          }),
-          meta,
-        );
-        return DONE;
+        await this.settler.refuse(waiting, queueFull(start.waitMs), meta);
+        return OVER;
       case 'too_large':
         await this.settler.refuse(
           waiting,
@@ -121,18 +142,18 @@ export class Forwarder {
           }),
           meta,
         );
-        return DONE;
+        return OVER;
       case 'unsent':
         await this.settler.void({ ticket, attempt: start.attempt }, 'never sent', null);
-        return DONE;
+        return OVER;
       case 'ended':
         // Voided meanwhile, or another worker's: a dispatched call is never sent a second time.
         this.logger.info({ requestId: ticket.requestId, state: start.state }, 'call not forwarded: its hold is not waiting');
-        return DONE;
+        return OVER;
     }
   }
 
-  private async call(call: EndingCall, queueMs: number, sealed: Buffer, controller: AbortController): Promise<Next> {
+  private async call(call: EndingCall, queueMs: number, sealed: Buffer, controller: AbortController, counted: Begun['counted']): Promise<void> {
     const { ticket, attempt } = call;
     const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
     const progress = new Progress();
@@ -141,7 +162,6 @@ export class Forwarder {
     this.leases.keepRunning({ requestId, keyId, campaignId, lane, replyTo, day, attempt, amountNano: BigInt(ticket.heldNano) });
     this.metrics.running.inc();
     let outcome = 'ok';
-    let next = DONE;
     let response: Response | null = null;
     let sent = false;
     try {
@@ -155,6 +175,7 @@ export class Forwarder {
       // Told at once, while the upstream may be silent.
       admitted.catch((error: unknown) => controller.abort(error));
       response = await this.upstream.open(ready.body, controller.signal);
+      this.learn(lane, response.headers, counted);
       const judged = await admitted;
       const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
@@ -166,7 +187,7 @@ export class Forwarder {
       if (!sent) outcome = await this.notSent(call, queueMs, error);
       else if (controller.signal.reason instanceof VisitorLeft) outcome = await this.visitorLeft(call, progress);
       else if (controller.signal.reason instanceof InputRefused) outcome = await this.inputRefused(call, queueMs, progress, controller.signal.reason, error);
-      else [outcome, next] = await this.failed(call, queueMs, progress, controller, error);
+      else outcome = await this.failed(call, queueMs, progress, controller, error);
     } finally {
       clearTimeout(timer);
       this.leases.release(requestId);
@@ -174,7 +195,11 @@ export class Forwarder {
       this.metrics.ended(lane, outcome, (performance.now() - begun) / 1000);
       this.logger.info({ requestId, keyId, lane, model: ticket.model, attempt, outcome, ms: Math.round(performance.now() - begun) }, 'upstream call');
     }
-    return next;
+  }
+
+  /** Never in the way of the call. */
+  private learn(lane: string, headers: Headers, counted: Begun['counted']): void {
+    this.line.learn(lane, headers, counted).catch((error: unknown) => this.logger.warn({ err: error, lane }, "an upstream's limits were not taken over"));
   }
 
   /** Bodies are not in the ledger, so that a Redis which lost everything comes back with the hold alone: the visitor sends it once more. */
@@ -244,33 +269,33 @@ export class Forwarder {
     return code;
   }
 
-  private async failed(call: EndingCall, queueMs: number, progress: Progress, controller: AbortController, error: unknown): Promise<[string, Next]> {
+  private async failed(call: EndingCall, queueMs: number, progress: Progress, controller: AbortController, error: unknown): Promise<string> {
     const { ticket, attempt } = call;
     const { requestId, lane } = ticket;
     if (error instanceof UpstreamStreamError) {
       const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
       const strike = error.safety ? strikeOf(ticket) : undefined;
       await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code, undefined, strike);
-      return ['stream_error', DONE];
+      return 'stream_error';
     }
     const reaction = reactTo(failureOf(error));
     this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
     switch (reaction.kind) {
       case 'defer':
-        if (!(await this.defer(call, reaction.freezeMs))) return ['ended', DONE];
+        if (!(await this.defer(call, reaction.freezeMs))) return 'ended';
         // A visitor who left while the upstream refused must not be sent again.
         if (controller.signal.aborted) {
           await this.settler.void(call, 'visitor left', null);
-          return ['visitor_left', DONE];
+          return 'visitor_left';
         }
-        return ['deferred', { done: false, waitMs: reaction.freezeMs }];
+        return 'deferred';
       case 'refuse':
         if (reaction.alert) {
           this.metrics.accountTrouble();
           this.logger.error({ requestId, lane }, 'the upstream refuses the account: check its key, its money and its rights');
         }
         await this.settler.refuse(call, reaction.error, metaOf(ticket, queueMs));
-        return [reaction.error.code, DONE];
+        return reaction.error.code;
       case 'pass_on': {
         const reply: Reply = {
           type: 'answer',
@@ -281,11 +306,11 @@ export class Forwarder {
           meta: metaOf(ticket, queueMs),
         };
         await this.settler.void(call, `upstream ${reaction.status}`, reply, reaction.strike ? strikeOf(ticket) : undefined);
-        return [`upstream_${reaction.status}`, DONE];
+        return `upstream_${reaction.status}`;
       }
       case 'unknown':
         await this.settler.presume(call, reaction.error.code, await this.errorReply(reaction.error, ticket, queueMs, progress));
-        return [reaction.error.code, DONE];
+        return reaction.error.code;
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Queue } from 'bullmq';
 import { MODERATE_JOB, MODERATION_BATCH_MAX, type ModerationJob, type Ticket } from '#libs/contracts/jobs.js';
+import type { Entered } from '#libs/pacing/lane-line.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 
@@ -17,8 +18,11 @@ export class CallQueues {
     });
   }
 
-  async enqueue(ticket: Ticket): Promise<void> {
+  /** `late`: its lane is so full that it would come later than it may wait, and it does not join. */
+  async enqueue(ticket: Ticket): Promise<Entered | { code: 'entered' }> {
     const { input } = ticket.policy;
-    await (input === 'off' || input === 'parallel' ? this.lanes.enqueue(ticket) : this.toModeration.add(ticket));
+    if (input === 'off' || input === 'parallel') return this.lanes.enqueue(ticket);
+    await this.toModeration.add(ticket);
+    return { code: 'entered' };
   }
 }

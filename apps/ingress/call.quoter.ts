@@ -15,11 +15,14 @@ import { PRICE_BOOK } from './ingress.tokens.js';
 
 /** Documented by nobody means: as long as the longest known answer. */
 const MAX_OUTPUT_TOKENS = 128_000;
+const CHARACTERS_PER_TOKEN = 4;
 
 /** What a call can cost at most, before anything is held for it. */
 export interface Quote {
   price: ModelPrice;
   bound: Bound;
+  /** Input tokens as providers count them against their limits: by characters, four a token; never less than really counted. */
+  pacedInputTokens: number;
   lane: string;
   capTokens: number;
   /** The cap may be clamped down to this. */
@@ -60,10 +63,12 @@ export class CallQuoter {
         { param },
       );
     }
-    const bound = boundOf(priced.price, { ...(await this.measure(request)), ...this.toolsOf(visitor, request, priced.searches) });
+    const { characters, ...measured } = await this.measure(request);
+    const bound = boundOf(priced.price, { ...measured, ...this.toolsOf(visitor, request, priced.searches) });
+    const pacedInputTokens = Math.max(bound.inputTokens, Math.ceil(characters / CHARACTERS_PER_TOKEN) + measured.images * measured.imageTokens);
     const lane = this.lanes.laneOf(request.model);
-    const capTokens = request.capTokens ?? this.defaultCap(mostTokens, lane, bound.inputTokens, request.choices);
-    return { price: priced.price, bound, lane, capTokens, leastCapTokens: Math.min(this.config.limits.minOutputTokens, capTokens) };
+    const capTokens = request.capTokens ?? this.defaultCap(mostTokens, lane, pacedInputTokens, request.choices);
+    return { price: priced.price, bound, pacedInputTokens, lane, capTokens, leastCapTokens: Math.min(this.config.limits.minOutputTokens, capTokens) };
   }
 
   /** @throws DaypassError `unpriceable_request` where the campaign does not price what the request uses */
@@ -88,6 +93,7 @@ export class CallQuoter {
       prediction === undefined || prediction === null ? 0 : countTextTokens([JSON.stringify(prediction)]),
     ]);
     return {
+      characters: texts.reduce((sum, text) => sum + text.length, 0),
       textTokens,
       messages: request.messages,
       images: request.images,

@@ -3,8 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
+import { queueFull } from '#libs/contracts/queue-refusals.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -126,6 +128,9 @@ export class CallService {
         includeUsage: chat.includeUsage,
         choices: chat.choices,
         inputTokens: quote.bound.inputTokens,
+        pacedTokens: quote.pacedInputTokens + hold.capTokens * chat.choices,
+        weight: campaign.weight,
+        patienceMs: Math.max(0, Math.round(untilMs - performance.now())),
         capTokens: hold.capTokens,
         capLowered: hold.capTokens < quote.capTokens,
         price: quote.price,
@@ -239,12 +244,17 @@ export class CallService {
     return { requestId, reply };
   }
 
-  /** Hands the call to the first queue on its way. @throws DaypassError `recovering` after giving the hold back */
+  /** Hands the call to the first queue on its way. @throws DaypassError `recovering` or `queue_full` after giving the hold back */
   async enqueue({ ticket }: AdmittedCall, onLost: LostListener): Promise<void> {
     this.waiting.set(ticket.requestId, { ticket, onLost });
     try {
-      await this.queues.enqueue(ticket);
+      const entered = await this.queues.enqueue(ticket);
+      if (entered.code === 'late') throw queueFull(entered.waitMs, ticket.patienceMs);
     } catch (error) {
+      if (error instanceof DaypassError) {
+        await this.giveUp(ticket, error.code).catch(() => undefined);
+        throw error;
+      }
       this.logger.warn({ err: error, requestId: ticket.requestId }, 'the call could not be enqueued');
       // Where Redis does not take this either, the lease ends the hold.
       await this.giveUp(ticket, 'not enqueued').catch(() => undefined);

@@ -6,6 +6,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { PriceBook } from '#libs/money/prices.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
@@ -40,8 +41,8 @@ export class IngressModule {
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
         {
           provide: CallQueues,
-          inject: [getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
-          useFactory: (moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(lanes, queues)),
+          inject: [LaneLine, getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
+          useFactory: (line: LaneLine, moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(lanes, queues, line)),
         },
         Authenticator,
         CallQuoter,

@@ -1,11 +1,15 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { errorAnswer, isKept } from '#libs/contracts/answers.js';
+import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { queueFull } from '#libs/contracts/queue-refusals.js';
+import type { Reply } from '#libs/contracts/reply.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
+import type { EndRequest } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 
@@ -33,17 +37,30 @@ export class InputModerator {
     if (!sealed) return;
     const body = JSON.parse(this.box.open(sealed, ticket.requestId)) as Record<string, unknown>;
     if (ticket.policy.input === 'observe') {
-      await this.lanes.enqueue(ticket);
-      await this.inputs.observe(ticket, body);
+      if (await this.passOn(ticket)) await this.inputs.observe(ticket, body);
       return;
     }
     const { decision, body: judged } = await this.inputs.judge(ticket, body);
     if (decision.pass) {
       if (judged !== body) await this.redis.set(redisKeys.body(ticket.requestId), this.box.seal(JSON.stringify(judged), ticket.requestId), 'KEEPTTL', 'XX');
-      await this.lanes.enqueue({ ...ticket, inputVerdict: decision.word });
+      await this.passOn({ ...ticket, inputVerdict: decision.word });
       return;
     }
-    const reply = errorAnswer(decision.error, { moderation: { input: decision.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' }, queueMs: 0 });
+    const moderation = { input: decision.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' } as const;
+    const strike: Pick<EndRequest, 'strike'> = decision.strike ? { strike: ticket.policy.strikes ?? true } : {};
+    await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), strike);
+  }
+
+  /** False where its lane is so full that it would come later than it may wait. */
+  private async passOn(ticket: Ticket): Promise<boolean> {
+    const entered = await this.lanes.enqueue(ticket);
+    if (entered.code !== 'late') return true;
+    const error = queueFull(entered.waitMs, ticket.patienceMs);
+    await this.refuse(ticket, error, errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }));
+    return false;
+  }
+
+  private async refuse(ticket: Ticket, error: DaypassError, answer: Reply, more: Pick<EndRequest, 'strike'> = {}): Promise<void> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { outcome } = await this.holds.end({
       requestId,
@@ -52,10 +69,10 @@ export class InputModerator {
       lane,
       replyTo,
       transition: 'void',
-      ...(decision.strike ? { strike: ticket.policy.strikes ?? true } : {}),
-      detail: { reason: decision.error.code, ...decision.error.details },
-      reply: this.box.seal(JSON.stringify(reply), requestId),
-      ...(ticket.keepAnswer && isKept(reply) ? { keep: 'reply' as const } : {}),
+      ...more,
+      detail: { reason: error.code, ...error.details },
+      reply: this.box.seal(JSON.stringify(answer), requestId),
+      ...(ticket.keepAnswer && isKept(answer) ? { keep: 'reply' as const } : {}),
     });
     // The job is tried again; nothing was passed on.
     if (outcome === 'recovering') throw new Error('Redis is being mended');

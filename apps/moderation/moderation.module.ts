@@ -5,6 +5,7 @@ import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { upstreamProviders } from '#libs/platform/upstream.providers.js';
@@ -30,8 +31,8 @@ export class ModerationModule {
         ...upstreamProviders,
         {
           provide: LaneQueues,
-          inject: lanes.map((lane) => getQueueToken(laneQueue(lane))),
-          useFactory: (...queues: Queue[]) => new LaneQueues(lanes, queues),
+          inject: [LaneLine, ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
+          useFactory: (line: LaneLine, ...queues: Queue[]) => new LaneQueues(lanes, queues, line),
         },
         InputModerator,
         createModerationProcessor(config),

@@ -11,6 +11,10 @@ const laneSchema = z.strictObject({
   rpd: limit.optional(),
   tpd: limit.optional(),
   ipm: limit.optional(),
+  /** Of the even rate, so many seconds may be used at once; 60: all of a minute. */
+  burst_seconds: z.number().min(1).max(60).default(10),
+  /** Keep to these numbers, whatever the upstream's headers say. */
+  fixed: z.boolean().default(false),
   /** Models that share these limits; the lane's own name counts as one. */
   models: z.array(z.string().min(1)).default([]),
 });

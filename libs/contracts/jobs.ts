@@ -51,6 +51,10 @@ export const ticketSchema = z.object({
   choices: z.number().int().positive(),
   /** Counted input tokens without safety margin; what an aborted call is billed for. */
   inputTokens: z.number().int().nonnegative(),
+  /** What the call takes of its lane at most, as providers count it: by characters, and by the caps of all choices. */
+  pacedTokens: z.number().int().nonnegative(),
+  /** Of its campaign, among keys that wait for the same lane. */
+  weight: z.number().positive().default(1),
   /** Output cap of one choice, after clamping. */
   capTokens: z.number().int().positive(),
   /** It is lower than what was asked for, or than the one that a call without a cap gets. */
@@ -68,6 +72,8 @@ export const ticketSchema = z.object({
   keepAnswer: z.boolean(),
   policy: callPolicySchema,
   inputVerdict: verdictWordSchema,
+  /** How long it may wait for its turn, from then on. */
+  patienceMs: z.number().nonnegative().default(0),
   /** Redis time at which the hold was taken, in milliseconds. */
   acceptedMs: z.number(),
 });
@@ -78,12 +84,14 @@ export const MODERATION_BATCH_MAX = 32;
 export const moderationJobSchema = z.object({ calls: z.array(ticketSchema).min(1).max(MODERATION_BATCH_MAX) });
 export type ModerationJob = z.infer<typeof moderationJobSchema>;
 
-export const forwardingJobSchema = ticketSchema;
+/** A turn in a lane: whose it is, the lane's own order says when it comes. */
+export const turnJobSchema = z.object({ lane: z.string() });
+export type TurnJob = z.infer<typeof turnJobSchema>;
 
 /** Queues share one Redis slot with the money, hence the braces. */
 export const QUEUE_PREFIX = '{dp}:queue';
 export const MODERATION_QUEUE = 'moderation';
 /** A lane is named after a model or a group, and a model's name may hold what a queue's may not (`ft:…`). */
 export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;
-export const FORWARD_JOB = 'forward';
+export const TURN_JOB = 'turn';
 export const MODERATE_JOB = 'moderate';

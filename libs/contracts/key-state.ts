@@ -83,6 +83,8 @@ export const campaignStateSchema = z.object({
   models: json(z.array(z.string())),
   policy: json(moderationPolicySchema),
   tool_prices: json(toolPricesSchema).default({}),
+  /** Of its keys, among those that wait for the same lane. */
+  weight: z.coerce.number().min(0.01).max(100).default(1),
   budget: nano,
   spent: nano,
   held: nano,

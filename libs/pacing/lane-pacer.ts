@@ -14,14 +14,16 @@ export class LaneBusyError extends Error {
 
 /** Paces calls that carry no hold (moderation) through one window over all processes. */
 export class LanePacer {
+  private readonly keys: readonly string[];
   private readonly reserveScript: Script;
   private readonly freezeScript: Script;
 
   constructor(
     redis: Redis,
-    private readonly lane: string,
+    lane: string,
     readonly limits: LaneLimits,
   ) {
+    this.keys = [redisKeys.laneWindow(lane), redisKeys.laneState(lane)];
     this.reserveScript = defineScript(redis, 'reserve-lane');
     this.freezeScript = defineScript(redis, 'freeze-lane');
   }
@@ -33,7 +35,7 @@ export class LanePacer {
   async reserve(tokens: number, patienceMs: number): Promise<void> {
     const until = Date.now() + patienceMs;
     for (;;) {
-      const waitMs = (await this.reserveScript([redisKeys.laneWindow(this.lane)], [1, tokens, this.limits.rpm, this.limits.tpm])) as number;
+      const waitMs = (await this.reserveScript(this.keys, [1, tokens, this.limits.rpm, this.limits.tpm, this.limits.burstMs])) as number;
       if (waitMs === 0) return;
       if (waitMs < 0 || Date.now() + waitMs > until) throw new LaneBusyError(waitMs < 0 ? Number.POSITIVE_INFINITY : waitMs);
       await sleep(waitMs);
@@ -41,6 +43,6 @@ export class LanePacer {
   }
 
   async freeze(freezeMs: number): Promise<void> {
-    await this.freezeScript([redisKeys.laneWindow(this.lane)], [Math.max(1, Math.ceil(freezeMs))]);
+    await this.freezeScript(this.keys, [Math.max(1, Math.ceil(freezeMs))]);
   }
 }

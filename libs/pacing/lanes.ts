@@ -4,10 +4,15 @@ import type { LaneSettings } from '#libs/config/config-file.js';
 export interface LaneLimits {
   rpm: number;
   tpm: number;
+  /** Providers enforce a minute's limit by the second: so many ms of the even rate may be used at once. */
+  burstMs: number;
+  /** The numbers are the operator's own: what the upstream tells does not replace them. */
+  fixed: boolean;
 }
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
+const UNLIMITED: LaneLimits = { rpm: 0, tpm: 0, burstMs: 10_000, fixed: false };
 
 /** Which lane a model's calls wait in, and what each lane carries. Lanes come from configuration; the rest share `default`. */
 export class LaneTable {
@@ -15,9 +20,9 @@ export class LaneTable {
   private readonly limitsByLane = new Map<string, LaneLimits>();
 
   constructor(lanes: Readonly<Record<string, LaneSettings>>) {
-    this.limitsByLane.set(DEFAULT_LANE, { rpm: 0, tpm: 0 });
+    this.limitsByLane.set(DEFAULT_LANE, UNLIMITED);
     for (const [lane, settings] of Object.entries(lanes)) {
-      this.limitsByLane.set(lane, { rpm: settings.rpm ?? 0, tpm: settings.tpm ?? 0 });
+      this.limitsByLane.set(lane, { rpm: settings.rpm ?? 0, tpm: settings.tpm ?? 0, burstMs: settings.burst_seconds * 1_000, fixed: settings.fixed });
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }
@@ -33,6 +38,6 @@ export class LaneTable {
   }
 
   limitsOf(lane: string): LaneLimits {
-    return this.limitsByLane.get(lane) ?? { rpm: 0, tpm: 0 };
+    return this.limitsByLane.get(lane) ?? UNLIMITED;
   }
 }

@@ -7,6 +7,7 @@ import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connect
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 import { RedisLifecycle } from './redis.lifecycle.js';
@@ -38,6 +39,7 @@ export class PlatformModule {
       },
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
       { provide: LaneTable, useValue: new LaneTable(config.file.lanes) },
+      { provide: LaneLine, useFactory: (redis: Redis, lanes: LaneTable) => new LaneLine(redis, lanes), inject: [MONEY_REDIS, LaneTable] },
     ];
     return { module: PlatformModule, providers: [...providers, RedisLifecycle], exports: providers.map(({ provide }) => provide) };
   }

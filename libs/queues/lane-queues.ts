@@ -1,31 +1,39 @@
 import type { Queue } from 'bullmq';
-import { FORWARD_JOB, type Ticket } from '#libs/contracts/jobs.js';
+import { TURN_JOB, type Ticket } from '#libs/contracts/jobs.js';
+import type { Entered, LaneLine } from '#libs/pacing/lane-line.js';
 import { TickBatch } from './tick-batch.js';
 
 const ENQUEUE_MAX = 256;
 
-/** The door to the lanes: tickets of one tick go to each lane in one command. */
+/** The door to the lanes: a call joins those that wait, and one more turn goes to the lane's workers, those of one tick in one command. */
 export class LaneQueues {
-  private readonly batches = new Map<string, TickBatch<Ticket, void>>();
+  private readonly turns = new Map<string, TickBatch<string, void>>();
 
   /** One queue for each lane, in the same order. */
-  constructor(lanes: readonly string[], queues: readonly Queue[]) {
+  constructor(
+    lanes: readonly string[],
+    queues: readonly Queue[],
+    private readonly line: LaneLine,
+  ) {
     for (const [index, queue] of queues.entries()) {
       const lane = lanes[index]!;
-      this.batches.set(
+      this.turns.set(
         lane,
-        new TickBatch<Ticket, void>(ENQUEUE_MAX, async (tickets) => {
-          // The job id drops a second enqueue of a call while the first still waits; the hold drops any later one.
-          await queue.addBulk(tickets.map((ticket) => ({ name: FORWARD_JOB, data: ticket, opts: { jobId: `${ticket.requestId}-${FORWARD_JOB}` } })));
-          return tickets.map(() => undefined);
+        new TickBatch<string, void>(ENQUEUE_MAX, async (requestIds) => {
+          // The job id drops a second turn for the same call while the first still waits.
+          await queue.addBulk(requestIds.map((requestId) => ({ name: TURN_JOB, data: { lane }, opts: { jobId: `${requestId}-${TURN_JOB}` } })));
+          return requestIds.map(() => undefined);
         }),
       );
     }
   }
 
-  async enqueue(ticket: Ticket): Promise<void> {
-    const batch = this.batches.get(ticket.lane);
-    if (!batch) throw new Error(`there is no lane ${ticket.lane}: give every service the same DAYPASS_CONFIG`);
-    await batch.add(ticket);
+  /** `late`: it would come later than it may wait, and does not. @throws when Redis does not take it */
+  async enqueue(ticket: Ticket): Promise<Entered> {
+    const turns = this.turns.get(ticket.lane);
+    if (!turns) throw new Error(`there is no lane ${ticket.lane}: give every service the same DAYPASS_CONFIG`);
+    const entered = await this.line.enter(ticket);
+    if (entered.code === 'entered') await turns.add(ticket.requestId);
+    return entered;
   }
 }

@@ -115,6 +115,7 @@ export class HoldStore {
     tokens: number;
     rpm: number;
     tpm: number;
+    burstMs: number;
     nonce: string;
   }): Promise<StartAnswer> {
     const keys = [
@@ -125,12 +126,15 @@ export class HoldStore {
       redisKeys.journal,
       redisKeys.key(call.keyId),
       redisKeys.campaign(call.campaignId),
+      redisKeys.laneWaiting(call.lane),
+      redisKeys.laneFair(call.lane),
+      redisKeys.laneState(call.lane),
     ];
-    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get()];
-    const [code, first, second] = (await this.startScript(keys, args)) as [string, string, string];
+    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get(), call.burstMs];
+    const [code, first, second, requests, tokens] = (await this.startScript(keys, args)) as [string, string, string, string, string];
     switch (code) {
       case 'started':
-        return { code, attempt: Number(first), nowMs: Number(second) };
+        return { code, attempt: Number(first), nowMs: Number(second), laneRequests: Number(requests), laneTokens: Number(tokens) };
       case 'wait':
       case 'late':
         return { code, waitMs: Number(first) };
@@ -150,7 +154,15 @@ export class HoldStore {
 
   /** Puts a call back that the upstream refused without doing work; false when it was not that attempt's to give back. */
   async defer(call: { requestId: string; lane: string; attempt: number; freezeMs: number }): Promise<boolean | 'recovering'> {
-    const keys = [redisKeys.epoch, redisKeys.hold(call.requestId), redisKeys.leases, redisKeys.laneWindow(call.lane), redisKeys.journal];
+    const keys = [
+      redisKeys.epoch,
+      redisKeys.hold(call.requestId),
+      redisKeys.leases,
+      redisKeys.laneWindow(call.lane),
+      redisKeys.journal,
+      redisKeys.laneWaiting(call.lane),
+      redisKeys.laneFair(call.lane),
+    ];
     const answer = await this.deferScript(keys, [call.requestId, call.attempt, Math.ceil(call.freezeMs), LEASE_MS, await this.run.get()]);
     return answer === -1 ? 'recovering' : answer === 1;
   }
@@ -168,6 +180,8 @@ export class HoldStore {
       redisKeys.reply(end.replyTo),
       redisKeys.epoch,
       redisKeys.operatorPrefix,
+      redisKeys.laneWaiting(end.lane),
+      redisKeys.laneFair(end.lane),
     ];
     const { dispatched } = end;
     const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;

@@ -66,7 +66,8 @@ export type HoldAnswer =
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
 
 export type StartAnswer =
-  | { code: 'started'; attempt: number; nowMs: number }
+  /** `laneRequests`, `laneTokens`: what the lane's window counts, this call included; 0 where it was heard of before. */
+  | { code: 'started'; attempt: number; nowMs: number; laneRequests: number; laneTokens: number }
   | { code: 'wait' | 'late'; waitMs: number }
   | { code: 'too_large' | 'invalid' | 'suspended' }
   | { code: 'recovering' }

@@ -33,5 +33,11 @@ export const redisKeys = {
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   keyWindow: (keyId: string) => `${TAG}:window:key:${keyId}`,
+  ticketPrefix: `${TAG}:ticket:`,
+  /** A call on its way through its lane. */
+  ticket: (requestId: string) => `${TAG}:ticket:${requestId}`,
+  laneWaiting: (lane: string) => `${TAG}:lane:waiting:${lane}`,
+  laneFair: (lane: string) => `${TAG}:lane:fair:${lane}`,
+  laneState: (lane: string) => `${TAG}:lane:state:${lane}`,
   laneWindow: (lane: string) => `${TAG}:window:lane:${lane}`,
 } as const;

@@ -102,7 +102,18 @@ export class Money {
   }
 
   start(requestId: string, changes: Partial<Parameters<HoldStore['start']>[0]> = {}): Promise<StartAnswer> {
-    return this.holds.start({ requestId, keyId: 'k', campaignId: 'c', lane: 'lane', tokens: 100, rpm: 0, tpm: 0, nonce: randomUUID(), ...changes });
+    return this.holds.start({
+      requestId,
+      keyId: 'k',
+      campaignId: 'c',
+      lane: 'lane',
+      tokens: 100,
+      rpm: 0,
+      tpm: 0,
+      burstMs: 60_000,
+      nonce: randomUUID(),
+      ...changes,
+    });
   }
 
   end(requestId: string, transition: EndRequest['transition'], changes: Partial<EndRequest> = {}): Promise<EndAnswer> {

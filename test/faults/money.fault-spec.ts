@@ -92,6 +92,7 @@ describe('money', () => {
               tokens: 1,
               rpm: 0,
               tpm: 0,
+              burstMs: 60_000,
               nonce: requestId,
             });
             if (known?.state === 'held') {

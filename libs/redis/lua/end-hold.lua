@@ -13,7 +13,7 @@
   hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
   KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream  10 epoch
-        11 operator's levels, without the day
+        11 operator's levels, without the day  12 waiting for the lane  13 its fair order
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
         6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
@@ -29,6 +29,7 @@
 ]]
 --@include common
 --@include window
+--@include lane
 --@include adopt
 local FIELDS = { 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day',
   'restored', 'idempotency' }
@@ -157,6 +158,7 @@ end
 redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
 redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
+lane_leave(KEYS[12], KEYS[13], ARGV[1])
 redis.call('DEL', KEYS[8])
 journal(kind, paid, absorbed)
 keep_answer()

@@ -1,10 +1,10 @@
 --[[
   A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
   State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
-  A bucket is one second; 61 are kept, so that every span of 60 s lies wholly inside what is counted.
+  A bucket is half a second; 121 are kept, so that every span of 60 s lies wholly inside what is counted.
 ]]
-local BUCKET_MS = 1000
-local BUCKETS = 61
+local BUCKET_MS = 500
+local BUCKETS = 121
 
 local function window_advance(key, now_ms)
   local current = math.floor(now_ms / BUCKET_MS)
