@@ -15,7 +15,9 @@ describe('an upstream that fails', () => {
   };
 
   beforeAll(async () => {
-    daypass = await startDaypass({ config: { lanes: { narrow: { rpm: 3, burst_seconds: 60, models: ['gpt-5.4-nano'] }, small: { tpm: 1_000, models: ['gpt-5.4'] } } } });
+    daypass = await startDaypass({
+      config: { lanes: { narrow: { rpm: 3, burst_seconds: 60, models: ['gpt-5.4-nano'] }, small: { tpm: 1_000, models: ['gpt-5.4'] } } },
+    });
     const key = await daypass.createKey({ campaign: { models: [model, 'gpt-5.4-nano', 'gpt-5.4'] } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
   }, 60_000);

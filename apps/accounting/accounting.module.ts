@@ -16,6 +16,7 @@ import { IdempotencyInterceptor } from './admin/idempotency.interceptor.js';
 import { IdempotencyStore } from './admin/idempotency.store.js';
 import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
 import { KeysController } from './admin/keys.controller.js';
+import { LanesController } from './admin/lanes.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { ReconciliationController } from './admin/reconciliation.controller.js';
 import { AuditBooker } from './audit/audit.booker.js';
@@ -66,7 +67,7 @@ export class AccountingModule {
           dataSourceFactory: (options) => openDataSource(options as DataSourceOptions),
         }),
       ],
-      controllers: [AuditController, CampaignsController, KeysController, LedgerController, ReconciliationController],
+      controllers: [AuditController, CampaignsController, KeysController, LanesController, LedgerController, ReconciliationController],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },

@@ -15,6 +15,7 @@ import { Reconciliation1763942400020 } from './migrations/1763942400020-reconcil
 import { Strikes1763942400030 } from './migrations/1763942400030-strikes.migration.js';
 import { Audit1763942400040 } from './migrations/1763942400040-audit.migration.js';
 import { Safety1763942400050 } from './migrations/1763942400050-safety.migration.js';
+import { Weights1763942400060 } from './migrations/1763942400060-weights.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -37,6 +38,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Strikes1763942400030,
       Audit1763942400040,
       Safety1763942400050,
+      Weights1763942400060,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -33,6 +33,7 @@ describe('migrations', () => {
       'Strikes1763942400030',
       'Audit1763942400040',
       'Safety1763942400050',
+      'Weights1763942400060',
     ]);
   });
 

@@ -77,6 +77,7 @@ export class Forwarder {
       const [start, sealed] = await Promise.all([this.start(ticket), this.body(requestId)]);
       if (start.code === 'started') {
         const { attempt, nowMs, laneRequests: requests, laneTokens: tokens } = start;
+        this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens);
         return {
           state: 'begun',
           call: { ticket, attempt },

@@ -1,5 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { LaneLine, type LaneView } from '#libs/pacing/lane-line.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
 import { REGISTRY } from '#libs/platform/platform.tokens.js';
 
 @Injectable()
@@ -9,9 +11,10 @@ export class ForwardingMetrics {
   private readonly waits: Counter<'lane'>;
   private readonly absorbed: Counter;
   private readonly trouble: Counter;
+  private readonly sent: Counter<'lane' | 'campaign'>;
   readonly running: Gauge;
 
-  constructor(@Inject(REGISTRY) registry: Registry) {
+  constructor(@Inject(REGISTRY) registry: Registry, lanes: LaneTable, line: LaneLine) {
     const registers = [registry];
     this.calls = new Counter({ name: 'daypass_upstream_calls_total', help: 'Upstream calls by lane and end', labelNames: ['lane', 'outcome'], registers });
     this.seconds = new Histogram({
@@ -27,6 +30,30 @@ export class ForwardingMetrics {
       labelNames: ['lane'],
       registers,
     });
+    this.sent = new Counter({
+      name: 'daypass_lane_tokens_total',
+      help: "Tokens that were reserved of a lane's limit, by campaign: the shares that campaigns get of it",
+      labelNames: ['lane', 'campaign'],
+      registers,
+    });
+    const gauge = (name: string, help: string, of: (view: LaneView) => number): void => {
+      new Gauge({
+        name,
+        help,
+        labelNames: ['lane'],
+        registers,
+        async collect() {
+          for (const view of await Promise.all(lanes.names().map((lane) => line.look(lane)))) this.set({ lane: view.lane }, of(view));
+        },
+      });
+    };
+    gauge('daypass_lane_waiting_calls', 'Calls that wait for their turn', ({ waitingCalls }) => waitingCalls);
+    gauge('daypass_lane_waiting_tokens', 'Tokens of the calls that wait for their turn', ({ waitingTokens }) => waitingTokens);
+    gauge('daypass_lane_limit_requests', 'Requests a minute that are kept to; 0: none is known', ({ rpm }) => rpm);
+    gauge('daypass_lane_limit_tokens', 'Tokens a minute that are kept to; 0: none is known', ({ tpm }) => tpm);
+    gauge('daypass_lane_used_requests', 'Requests within the last minute', ({ requests }) => requests);
+    gauge('daypass_lane_used_tokens', 'Tokens within the last minute', ({ tokens }) => tokens);
+    gauge('daypass_lane_frozen_until_seconds', 'Until when the upstream asked to wait, Unix time; 0: it did not', ({ frozenUntilMs }) => frozenUntilMs / 1_000);
     this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
     this.trouble = new Counter({
       name: 'daypass_account_trouble_total',
@@ -39,6 +66,9 @@ export class ForwardingMetrics {
   ended(lane: string, outcome: string, seconds: number): void {
     this.calls.inc({ lane, outcome });
     this.seconds.observe({ lane }, seconds);
+  }
+  dispatched(lane: string, campaign: string, tokens: number): void {
+    this.sent.inc({ lane, campaign }, tokens);
   }
   waited(lane: string): void {
     this.waits.inc({ lane });

@@ -3,11 +3,13 @@ import type { FastifyReply } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
+import type { Place } from '#libs/pacing/lane-line.js';
 import { writeHead } from './answer.head.js';
 import type { Visitor } from './authenticator.service.js';
 import type { AdmittedCall, CallService } from './call.service.js';
 import type { IngressMetrics } from './ingress.metrics.js';
 import { outcomeUnknown, recovering } from './refusals.js';
+import type { PlaceTeller } from './place.teller.js';
 import type { ReplyReader, Told } from './reply.reader.js';
 
 /** A visitor who reads slower than the model writes may leave this much unread before the call is ended. */
@@ -24,6 +26,7 @@ const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 export interface SessionParts {
   calls: CallService;
   replies: ReplyReader;
+  places: PlaceTeller;
   metrics: IngressMetrics;
   logger: Logger;
   upstreamTimeoutMs: number;
@@ -53,6 +56,7 @@ export class AnswerSession {
     raw.on('close', this.onClose);
     this.timer = setTimeout(() => void this.onDeadline(), this.call.maxWaitMs + DEADLINE_MARGIN_MS);
     this.parts.replies.listen(this.call.ticket.requestId, (message, told) => this.onReply(message, told));
+    if (this.call.ticket.stream) this.parts.places.listen(this.call.ticket, (place) => this.onPlace(place));
     const onLost = (outcome: 'voided' | 'lost'): void => this.fail(outcome === 'voided' ? recovering() : outcomeUnknown());
     this.parts.calls.enqueue(this.call, onLost).catch((error: unknown) => {
       if (this.end('not enqueued')) this.done.reject(error);
@@ -67,9 +71,9 @@ export class AnswerSession {
     switch (message.type) {
       case 'answer':
         this.end(message.status < 400 ? 'ok' : String(message.status));
-        // The sweeper, which speaks for a worker that died, does not know that a stream was begun.
+        // Whoever answers does not know that a stream was begun, to tell its place or by a worker that died since.
         if (this.opened) {
-          raw.end(`data: ${message.body}\n\n`);
+          raw.end(message.contentType.startsWith('text/event-stream') ? message.body : `data: ${message.body}\n\n`);
           this.done.resolve();
           break;
         }
@@ -103,6 +107,23 @@ export class AnswerSession {
         this.done.resolve();
         break;
     }
+  }
+
+  /** A comment, which clients of event streams pass over. */
+  private onPlace({ before, waitMs }: Place): void {
+    if (this.ended || this.frames > 0) return;
+    if (!this.opened) {
+      const { policy, inputVerdict, capLowered, capTokens } = this.call.ticket;
+      this.opened = true;
+      const meta = { moderation: { input: inputVerdict, output: policy.output }, queueMs: performance.now() - this.begun };
+      this.writeHead(
+        200,
+        { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' },
+        { ...meta, ...(capLowered ? { outputCap: capTokens } : {}) },
+        { availableNano: undefined, strikes: 0 },
+      );
+    }
+    this.reply.raw.write(`: queued position=${before + 1} eta_ms=${waitMs}\n\n`);
   }
 
   private readonly onClose = (): void => {
@@ -165,6 +186,7 @@ export class AnswerSession {
     this.reply.raw.off('close', this.onClose);
     const { requestId, keyId, model, stream } = this.call.ticket;
     this.parts.replies.forget(requestId);
+    this.parts.places.forget(requestId);
     this.parts.calls.release(this.call.ticket);
     const ms = Math.round(performance.now() - this.begun);
     this.parts.metrics.callEnded(outcome, ms / 1_000);

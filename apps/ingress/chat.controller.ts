@@ -11,6 +11,7 @@ import { parseChatRequest, wishOf } from './domain/chat-request.js';
 import { idempotencyOf } from './domain/idempotency.js';
 import { maxWaitOf } from './domain/max-wait.js';
 import { IngressMetrics } from './ingress.metrics.js';
+import { PlaceTeller } from './place.teller.js';
 import { ReplyReader } from './reply.reader.js';
 
 @Controller('/v1/chat/completions')
@@ -23,9 +24,10 @@ export class ChatController {
     private readonly authenticator: Authenticator,
     private readonly calls: CallService,
     replies: ReplyReader,
+    places: PlaceTeller,
     metrics: IngressMetrics,
   ) {
-    this.parts = { calls, replies, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
+    this.parts = { calls, replies, places, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
   }
 
   @Post()

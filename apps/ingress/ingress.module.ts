@@ -22,6 +22,7 @@ import { IngressMetrics } from './ingress.metrics.js';
 import { PRICE_BOOK } from './ingress.tokens.js';
 import { KeyController } from './key.controller.js';
 import { ModelsController } from './models.controller.js';
+import { PlaceTeller } from './place.teller.js';
 import { ReplyReader } from './reply.reader.js';
 
 @Module({})
@@ -49,6 +50,7 @@ export class IngressModule {
         CallService,
         ErrorFilter,
         IngressMetrics,
+        PlaceTeller,
         ReplyReader,
       ],
     };

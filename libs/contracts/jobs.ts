@@ -30,7 +30,7 @@ export const callPolicySchema = z.object({
  * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
  * `redacted`: it went on without what was found. `unchecked`: policy `open` with moderation down.
  */
-export const verdictWordSchema = z.enum(['pass', 'blocked', 'redacted', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'window', 'trail']);
+export const verdictWordSchema = z.enum(['pass', 'blocked', 'redacted', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'gate', 'window', 'trail']);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**

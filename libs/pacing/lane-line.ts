@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import { ticketSchema, type Ticket } from '#libs/contracts/jobs.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
-import type { LaneTable } from './lanes.js';
+import type { LaneLimits, LaneTable } from './lanes.js';
 import { newsOf, type Told } from './told-limits.js';
 
 /** Where a call stands in its lane. */
@@ -11,6 +11,23 @@ export interface Place {
   before: number;
   /** Until its turn, as far as anybody knows. */
   waitMs: number;
+}
+
+/** What a lane is at. Limits a minute, 0 for none, as they are kept to now. */
+export interface LaneView {
+  lane: string;
+  configured: LaneLimits;
+  rpm: number;
+  tpm: number;
+  /** Within the last minute. */
+  requests: number;
+  tokens: number;
+  /** 0: it is not frozen. */
+  frozenUntilMs: number;
+  waitingCalls: number;
+  waitingTokens: number;
+  /** Whose turn is next. */
+  nextId: string | null;
 }
 
 export type Entered = ({ code: 'entered' } & Place) | ({ code: 'late' } & Place) | { code: 'gone' };
@@ -24,6 +41,7 @@ export class LaneLine {
   private readonly headScript: Script;
   private readonly placesScript: Script;
   private readonly learnScript: Script;
+  private readonly lookScript: Script;
   /** What each lane's upstream last told, so that the same is not told to Redis again and again. */
   private readonly told = new Map<string, Told>();
 
@@ -35,6 +53,7 @@ export class LaneLine {
     this.headScript = defineScript(redis, 'head-of-lane');
     this.placesScript = defineScript(redis, 'lane-places');
     this.learnScript = defineScript(redis, 'learn-lane');
+    this.lookScript = defineScript(redis, 'look-at-lane');
   }
 
   /** Repeated, it answers anew and changes nothing. */
@@ -60,17 +79,29 @@ export class LaneLine {
     return requestIds.map((_, index) => (flat[2 * index]! > 0 ? { before: flat[2 * index]! - 1, waitMs: flat[2 * index + 1]! } : null));
   }
 
+  async look(lane: string): Promise<LaneView> {
+    const limits = this.lanes.limitsOf(lane);
+    const answer = (await this.lookScript(laneKeys(lane), [limits.rpm, limits.tpm])) as string[];
+    const [rpm, tpm, requests, tokens, frozenUntilMs, waitingCalls, waitingTokens] = answer.slice(0, 7).map(Number) as [
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+      number,
+    ];
+    return { lane, configured: limits, rpm, tpm, requests, tokens, frozenUntilMs, waitingCalls, waitingTokens, nextId: answer[7] || null };
+  }
+
   /** Takes over what an upstream's answer says of its limits. `counted`: what we counted when the call was sent. */
   async learn(lane: string, headers: Headers, counted: { requests: number; tokens: number }): Promise<void> {
     const known = this.told.get(lane) ?? { rpm: 0, tpm: 0 };
     const { fixed } = this.lanes.limitsOf(lane);
-    const { told, beyond, isNews } = newsOf(headers, known, counted, fixed);
+    const { told, used, isNews } = newsOf(headers, known, counted, fixed);
     if (!isNews) return;
     this.told.set(lane, told);
-    await this.learnScript(
-      [redisKeys.laneWindow(lane), redisKeys.laneState(lane)],
-      [fixed ? 0 : told.rpm, fixed ? 0 : told.tpm, beyond.requests, beyond.tokens],
-    );
+    await this.learnScript([redisKeys.laneWindow(lane), redisKeys.laneState(lane)], [fixed ? 0 : told.rpm, fixed ? 0 : told.tpm, used.requests, used.tokens]);
   }
 }
 

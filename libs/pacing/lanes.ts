@@ -33,6 +33,11 @@ export class LaneTable {
     return [...this.limitsByLane.keys()].filter((lane) => lane !== MODERATION_LANE);
   }
 
+  /** Those, and the one of moderation. */
+  all(): string[] {
+    return [...new Set([...this.limitsByLane.keys(), MODERATION_LANE])];
+  }
+
   laneOf(model: string): string {
     return this.byModel.get(model) ?? DEFAULT_LANE;
   }

@@ -11,8 +11,8 @@ interface Count {
 
 export interface News {
   told: Told;
-  /** What the upstream has counted, and we have not. */
-  beyond: Count;
+  /** What the upstream had counted when it answered, where that is more than what we had counted when the call was sent. */
+  used: Count;
   isNews: boolean;
 }
 
@@ -24,9 +24,9 @@ const SLACK = 0.01;
 export function newsOf(headers: Headers, known: Told, counted: Count, fixed: boolean): News {
   const [requests, tokens] = [readPair(headers, 'requests'), readPair(headers, 'tokens')];
   const told = { rpm: requests.limit ?? known.rpm, tpm: tokens.limit ?? known.tpm };
-  const beyond = { requests: beyondOurs(requests, counted.requests), tokens: beyondOurs(tokens, counted.tokens) };
-  const isNews = (!fixed && (told.rpm !== known.rpm || told.tpm !== known.tpm)) || beyond.requests > 0 || beyond.tokens > 0;
-  return { told, beyond, isNews };
+  const used = { requests: usedBeyond(requests, counted.requests), tokens: usedBeyond(tokens, counted.tokens) };
+  const isNews = (!fixed && (told.rpm !== known.rpm || told.tpm !== known.tpm)) || used.requests > 0 || used.tokens > 0;
+  return { told, used, isNews };
 }
 
 interface Pair {
@@ -47,8 +47,8 @@ function readCount(text: string | null): number | undefined {
 }
 
 /** A remainder above its limit, or a count of ours that is not known, proves nothing. */
-function beyondOurs({ limit, remaining }: Pair, ours: number): number {
+function usedBeyond({ limit, remaining }: Pair, ours: number): number {
   if (limit === undefined || remaining === undefined || remaining > limit || ours <= 0) return 0;
-  const beyond = limit - remaining - ours;
-  return beyond > limit * SLACK ? Math.ceil(beyond) : 0;
+  const used = limit - remaining;
+  return used - ours > limit * SLACK ? used : 0;
 }

@@ -11,6 +11,7 @@ export interface CampaignProjection {
   models: readonly string[];
   policy: unknown;
   toolPrices: unknown;
+  weight: number;
 }
 
 export interface KeyProjection {
@@ -48,9 +49,9 @@ export class AccountStore {
   }
 
   async projectCampaign(campaign: CampaignProjection): Promise<ProjectionAnswer> {
-    const { slug, status, models, policy, toolPrices } = campaign;
+    const { slug, status, models, policy, toolPrices, weight } = campaign;
     const definition = ['slug', slug, 'status', status, 'models', JSON.stringify(models), 'policy', JSON.stringify(policy)];
-    definition.push('tool_prices', JSON.stringify(toolPrices));
+    definition.push('tool_prices', JSON.stringify(toolPrices), 'weight', String(weight));
     return this.project([redisKeys.campaign(campaign.id)], campaign, definition);
   }
 

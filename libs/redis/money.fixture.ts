@@ -74,6 +74,7 @@ export class Money {
       models: ['m'],
       policy: {},
       toolPrices: {},
+      weight: 1,
       ...changes,
     });
   }

@@ -1,7 +1,20 @@
 import { z } from 'zod';
 import { campaignStatusSchema, toolPricesSchema } from '#libs/contracts/key-state.js';
 import { formatUsd } from '#libs/money/nano.js';
-import { campaignModeration, claim, limits, models, origins, positiveUsd, requiredText, retentionDays, slug, ttlSeconds, usd } from './field.schemas.js';
+import {
+  campaignModeration,
+  claim,
+  limits,
+  models,
+  origins,
+  positiveUsd,
+  requiredText,
+  retentionDays,
+  slug,
+  ttlSeconds,
+  usd,
+  weight,
+} from './field.schemas.js';
 
 const keyDefaults = z.strictObject({
   budget_usd: usd.transform((nano) => formatUsd(nano)).optional(),
@@ -20,6 +33,7 @@ export const createCampaignSchema = z.strictObject({
   claim: claim.nullable().default(null),
   origins: origins.nullable().default(null),
   retention_days: retentionDays.nullable().default(null),
+  weight: weight.default(1),
 });
 export type CreateCampaign = z.output<typeof createCampaignSchema>;
 
@@ -33,6 +47,7 @@ export const changeCampaignSchema = z.strictObject({
   claim: claim.nullable().optional(),
   origins: origins.nullable().optional(),
   retention_days: retentionDays.nullable().optional(),
+  weight: weight.optional(),
   status: campaignStatusSchema.optional(),
 });
 export type ChangeCampaign = z.output<typeof changeCampaignSchema>;

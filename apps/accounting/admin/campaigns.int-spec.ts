@@ -261,6 +261,7 @@ describe('the docs', () => {
       '/admin/v1/keys/{id}/strikes',
       '/admin/v1/keys/{id}/suspend',
       '/admin/v1/keys/{id}/transfers',
+      '/admin/v1/lanes',
       '/admin/v1/ledger/verify',
       '/admin/v1/reconciliation',
       '/admin/v1/requests/{id}',

@@ -53,6 +53,9 @@ export const models = z
 
 export const ttlSeconds = z.number().int().min(1).max(TTL_SECONDS_MAX);
 
+/** What a campaign's keys get of a full lane, beside keys of weight 1. */
+export const weight = z.number().min(0.01).max(100);
+
 /** For how many days the record keeps contents; null: for ever. */
 export const retentionDays = z.number().int().min(1).max(36_500);
 

@@ -4,8 +4,8 @@ import type { Campaign } from '../entities/campaign.entity.js';
 import type { Key } from '../entities/key.entity.js';
 
 export function campaignProjection(campaign: Campaign): CampaignProjection {
-  const { id, version, budgetNano, slug, status, models, moderation, toolPrices } = campaign;
-  return { id, version, budgetNano, slug, status, models, policy: moderation, toolPrices };
+  const { id, version, budgetNano, slug, status, models, moderation, toolPrices, weight } = campaign;
+  return { id, version, budgetNano, slug, status, models, policy: moderation, toolPrices, weight };
 }
 
 export function keyProjection(key: Key): KeyProjection {

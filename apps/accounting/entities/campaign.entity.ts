@@ -16,6 +16,7 @@ export interface KeyDefaults {
 @Index('campaigns_pending_idx', ['id'], { where: 'projected_version < version' })
 @Check('campaigns_budget_check', 'budget_nano >= 0')
 @Check('campaigns_retention_days_check', 'retention_days > 0')
+@Check('campaigns_weight_check', 'weight > (0)::double precision')
 @Check('campaigns_status_check', `status = ANY (ARRAY['active'::text, 'closed'::text])`)
 export class Campaign {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'campaigns_pkey' })
@@ -50,6 +51,10 @@ export class Campaign {
 
   @Column('jsonb', { nullable: true })
   origins!: string[] | null;
+
+  /** What its keys get of a full lane, beside keys of weight 1. */
+  @Column('double precision', { default: 1 })
+  weight!: number;
 
   /** After so many days the contents in the record go; null: never. */
   @Column('int', { name: 'retention_days', nullable: true })

@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
+import { configFileSchema } from '#libs/config/config-file.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { Money } from '#libs/redis/money.fixture.js';
+import { LaneLine } from './lane-line.js';
+import { LaneTable } from './lanes.js';
+
+let money: Money;
+beforeAll(async () => {
+  money = await Money.start();
+});
+afterAll(() => money.stop());
+beforeEach(async () => {
+  await money.reset();
+  await money.campaign();
+  for (const id of ['k', 'a', 'b', 'c']) await money.key({ id });
+});
+
+const lineOf = (lane: object): LaneLine => new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } }).lanes));
+const free = () => lineOf({});
+
+const ticket = (requestId: string, keyId: string, changes: Partial<Ticket> = {}): Ticket => ({
+  ...{ requestId, keyId, campaignId: 'c', replyTo: 'door', model: 'm', lane: 'lane', stream: false, includeUsage: false, choices: 1, inputTokens: 10 },
+  ...{ pacedTokens: 100, weight: 1, patienceMs: 30_000, capTokens: 90, capLowered: false, feeNano: '0', tierPercent: 100, heldNano: '1000', day: 20_780 },
+  ...{ price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 }, keepAnswer: false, inputVerdict: 'pass', acceptedMs: 0 },
+  policy: { input: 'off', output: 'off', thresholds: {}, onUnavailable: 'closed' },
+  ...changes,
+});
+
+async function enter(line: LaneLine, requestId: string, keyId: string, changes: Partial<Ticket> = {}, maxWaitMs = 30_000) {
+  await money.take(requestId, { keyId, maxWaitMs });
+  return line.enter(ticket(requestId, keyId, changes));
+}
+/** Serves so many calls, and says whose they were. */
+async function served(line: LaneLine, count: number, limits = {}): Promise<string[]> {
+  const ids: string[] = [];
+  for (let n = 0; n < count; n++) {
+    const head = await line.head('lane');
+    if (!head) break;
+    const { requestId, keyId, pacedTokens } = head;
+    const start = await money.start(requestId, { keyId, tokens: pacedTokens, ...limits });
+    if (start.code !== 'started') break;
+    ids.push(requestId);
+  }
+  return ids;
+}
+
+describe('who waits for a lane', () => {
+  it('is served in the order of arrival where all are of one key', async () => {
+    const line = free();
+    for (const id of ['r1', 'r2', 'r3']) expect(await enter(line, id, 'a')).toMatchObject({ code: 'entered' });
+    expect(await served(line, 9)).toEqual(['r1', 'r2', 'r3']);
+    expect(await line.head('lane')).toBeNull();
+    expect(await money.redis.exists(redisKeys.laneFair('lane'))).toBe(0);
+  });
+
+  it('takes turns by key, whatever number of calls each has', async () => {
+    const line = free();
+    for (let n = 0; n < 10; n++) await enter(line, `a${n}`, 'a');
+    for (let n = 0; n < 3; n++) await enter(line, `b${n}`, 'b');
+    expect(await served(line, 8)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2', 'a3', 'a4']);
+  });
+
+  it('that comes anew waits for at most one call of each active key', async () => {
+    const line = free();
+    for (let n = 0; n < 50; n++) {
+      await enter(line, `a${n}`, 'a');
+      await enter(line, `b${n}`, 'b');
+    }
+    await served(line, 21);
+    await enter(line, 'new', 'c');
+    const next = await served(line, 3);
+    expect(next).toContain('new');
+  });
+
+  it('has a share by weight, and by what its calls take', async () => {
+    const line = free();
+    for (let n = 0; n < 40; n++) {
+      await enter(line, `a${n}`, 'a', { weight: 2 });
+      await enter(line, `b${n}`, 'b');
+    }
+    const first = await served(line, 30);
+    expect(first.filter((id) => id.startsWith('a'))).toHaveLength(20);
+    await money.reset();
+    await money.campaign();
+    for (const id of ['a', 'b']) await money.key({ id });
+    for (let n = 0; n < 60; n++) {
+      await enter(line, `a${n}`, 'a', { pacedTokens: 99_000 });
+      await enter(line, `b${n}`, 'b', { pacedTokens: 9_000 });
+    }
+    expect((await served(line, 44)).filter((id) => id.startsWith('a'))).toHaveLength(4);
+  });
+
+  it('is told where it stands, and how long it will take', async () => {
+    const line = lineOf({ rpm: 60, burst_seconds: 1 });
+    expect(await enter(line, 'r1', 'a')).toEqual({ code: 'entered', before: 0, waitMs: 0 });
+    expect(await enter(line, 'r2', 'a')).toMatchObject({ code: 'entered', before: 1, waitMs: 0 });
+    expect(await enter(line, 'r3', 'a')).toMatchObject({ code: 'entered', before: 2 });
+    const [first, , third, nobody] = await line.places('lane', ['r1', 'r2', 'r3', 'nobody']);
+    expect([first, nobody]).toEqual([{ before: 0, waitMs: 0 }, null]);
+    expect(third!.before).toBe(2);
+    expect(third!.waitMs).toBeGreaterThan(900);
+    expect(third!.waitMs).toBeLessThanOrEqual(1_000);
+    expect(await line.look('lane')).toMatchObject({ rpm: 60, waitingCalls: 3, waitingTokens: 300, nextId: 'r1' });
+  });
+
+  it('is refused at once where its turn would come later than it may wait, and changes nothing', async () => {
+    const line = lineOf({ rpm: 60, burst_seconds: 1 });
+    for (let n = 0; n < 10; n++) await enter(line, `a${n}`, 'a');
+    const before = await money.everything();
+    const late = await enter(line, 'late', 'a', {}, 5_000);
+    expect(late).toMatchObject({ code: 'late', before: 10 });
+    expect(late.code === 'late' && late.waitMs).toBeGreaterThan(8_000);
+    expect(await line.places('lane', ['late'])).toEqual([null]);
+    expect(before).toBeDefined();
+    // Another key's turn comes sooner.
+    expect(await enter(line, 'b', 'b', {}, 5_000)).toMatchObject({ code: 'entered', before: 0 });
+  });
+
+  it('enters once, and not when its hold is over', async () => {
+    const line = free();
+    await enter(line, 'r1', 'a');
+    await line.enter(ticket('r1', 'a'));
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, waitingTokens: 100 });
+    expect(await line.enter(ticket('nobody', 'a'))).toEqual({ code: 'gone' });
+  });
+
+  it('leaves with its hold, and what is left in the line by a lost hold goes', async () => {
+    const line = free();
+    for (const id of ['r1', 'r2', 'r3', 'r4']) await enter(line, id, 'a');
+    await money.end('r2', 'void', { keyId: 'a' });
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
+    await money.redis.del(redisKeys.hold('r1'));
+    await money.redis.del(redisKeys.ticket('r3'));
+    expect((await line.head('lane'))?.requestId).toBe('r4');
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, waitingTokens: 100, nextId: 'r4' });
+  });
+
+  it('has its turn again, before all others, when the upstream sent it back', async () => {
+    const line = free();
+    for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
+    await served(line, 1);
+    expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', attempt: 1, freezeMs: 1 })).toBe(true);
+    expect((await line.head('lane'))?.requestId).toBe('r1');
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
+  });
+
+  it('is always served some time, and the lane keeps no trace of them (at random)', async () => {
+    const line = free();
+    let calls = 0;
+    const step = fc.record({
+      key: fc.constantFrom('a', 'b', 'c'),
+      tokens: fc.integer({ min: 1, max: 100_000 }),
+      does: fc.constantFrom('enter', 'enter', 'serve', 'leave'),
+    });
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+        const waiting: string[] = [];
+        for (const { key, tokens, does } of steps) {
+          if (does === 'enter') {
+            const id = `x${++calls}`;
+            await enter(line, id, key, { pacedTokens: tokens });
+            waiting.push(id);
+          } else if (does === 'serve') {
+            for (const id of await served(line, 1)) waiting.splice(waiting.indexOf(id), 1);
+          } else {
+            const id = waiting.pop();
+            if (id) await money.end(id, 'void', { keyId: (await money.redis.hget(redisKeys.hold(id), 'key'))! });
+          }
+        }
+        expect(await line.look('lane')).toMatchObject({ waitingCalls: waiting.length });
+        expect((await served(line, waiting.length + 1)).toSorted()).toEqual(waiting.toSorted());
+        expect(await money.redis.exists(redisKeys.laneWaiting('lane'), redisKeys.laneFair('lane'))).toBe(0);
+      }),
+      { numRuns: 30 },
+    );
+  }, 60_000);
+});
+
+describe('the pace of a lane', () => {
+  const start = (id: string, tokens = 1) => money.start(id, { rpm: 600, tpm: 60_000, burstMs: 1_000, tokens });
+
+  it('is even: a second of it at once, then one call after another', async () => {
+    for (let n = 0; n < 12; n++) await money.take(`r${n}`);
+    const codes: string[] = [];
+    for (let n = 0; n < 12; n++) codes.push((await start(`r${n}`)).code);
+    expect(codes.filter((code) => code === 'started').length).toBeGreaterThanOrEqual(10);
+    const last = await start('r11');
+    expect(last.code === 'wait' ? last.waitMs : 0).toBeLessThanOrEqual(200);
+  });
+
+  it('lets a call larger than a second of it pass, and rests afterwards for as long as it took', async () => {
+    for (const id of ['r1', 'r2']) await money.take(id);
+    expect(await start('r1', 30_000)).toMatchObject({ code: 'started' });
+    const next = await start('r2', 1);
+    expect(next.code === 'wait' && next.waitMs).toBeGreaterThan(28_000);
+  });
+
+  it('follows the limits that the upstream tells, and what it counted beyond ours', async () => {
+    const line = lineOf({ rpm: 600, tpm: 60_000 });
+    const headers = (limit: number, remaining: number) =>
+      new Headers({ 'x-ratelimit-limit-tokens': String(limit), 'x-ratelimit-remaining-tokens': String(remaining) });
+    await line.learn('lane', headers(30_000, 29_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ tpm: 30_000, rpm: 600, tokens: 0 });
+    await line.learn('lane', headers(30_000, 10_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ tpm: 30_000, tokens: 20_000 });
+    // Calls of ours that went meanwhile are no surprise.
+    await line.learn('lane', headers(30_000, 15_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ tokens: 20_000 });
+    await line.learn('lane', headers(90_000, 90_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ tpm: 90_000 });
+  });
+
+  it('keeps to numbers that the operator fixed', async () => {
+    const line = lineOf({ rpm: 600, tpm: 60_000, fixed: true });
+    await line.learn('lane', new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }), { requests: 1, tokens: 1 });
+    expect(await line.look('lane')).toMatchObject({ tpm: 60_000, configured: { fixed: true } });
+  });
+});

@@ -1,0 +1,62 @@
+import { describe, expect, it } from '@jest/globals';
+import { newsOf } from './told-limits.js';
+
+const NOTHING = { rpm: 0, tpm: 0 };
+const told = (headers: Record<string, string>, known = NOTHING, counted = { requests: 10, tokens: 1_000 }, fixed = false) =>
+  newsOf(new Headers(headers), known, counted, fixed);
+
+describe('what an answer tells of the limits', () => {
+  it('is news where it differs from what was known, up or down', () => {
+    const headers = { 'x-ratelimit-limit-requests': '500', 'x-ratelimit-limit-tokens': '200000' };
+    expect(told(headers)).toMatchObject({ told: { rpm: 500, tpm: 200_000 }, isNews: true });
+    expect(told(headers, { rpm: 500, tpm: 200_000 })).toMatchObject({ isNews: false });
+    expect(told(headers, { rpm: 600, tpm: 100_000 })).toMatchObject({ told: { rpm: 500, tpm: 200_000 }, isNews: true });
+  });
+
+  it('keeps what was known of the one that it does not tell', () => {
+    expect(told({ 'x-ratelimit-limit-tokens': '9' }, { rpm: 5, tpm: 9 })).toMatchObject({ told: { rpm: 5, tpm: 9 }, isNews: false });
+  });
+
+  it('tells what it has counted and we have not, beyond a hundredth of the limit', () => {
+    const headers = {
+      'x-ratelimit-limit-tokens': '10000',
+      'x-ratelimit-remaining-tokens': '5000',
+      'x-ratelimit-limit-requests': '100',
+      'x-ratelimit-remaining-requests': '90',
+    };
+    expect(told(headers)).toMatchObject({ used: { requests: 0, tokens: 5_000 }, isNews: true });
+    expect(told(headers, { rpm: 100, tpm: 10_000 }, { requests: 10, tokens: 4_950 })).toMatchObject({ used: { requests: 0, tokens: 0 }, isNews: false });
+    // It has counted less than we: that loosens nothing.
+    expect(told(headers, { rpm: 100, tpm: 10_000 }, { requests: 50, tokens: 9_000 })).toMatchObject({ used: { requests: 0, tokens: 0 }, isNews: false });
+  });
+
+  it.each([
+    ['nothing', {}],
+    ['words', { 'x-ratelimit-limit-requests': 'many', 'x-ratelimit-limit-tokens': 'NaN' }],
+    ['negative numbers', { 'x-ratelimit-limit-requests': '-5', 'x-ratelimit-remaining-tokens': '-1', 'x-ratelimit-limit-tokens': '-1' }],
+    ['zero', { 'x-ratelimit-limit-requests': '0', 'x-ratelimit-limit-tokens': '0' }],
+    ['fractions', { 'x-ratelimit-limit-requests': '1.5', 'x-ratelimit-limit-tokens': '1e9' }],
+    ['absurd numbers', { 'x-ratelimit-limit-requests': '9'.repeat(40), 'x-ratelimit-limit-tokens': '9999999999999' }],
+    ['a remainder without a limit', { 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-remaining-requests': '0' }],
+    ['nothing left of nothing', { 'x-ratelimit-limit-tokens': '', 'x-ratelimit-remaining-tokens': '' }],
+  ])('is nothing where it tells %s', (_, headers) => {
+    expect(told(headers as Record<string, string>, { rpm: 7, tpm: 8 })).toEqual({
+      told: { rpm: 7, tpm: 8 },
+      used: { requests: 0, tokens: 0 },
+      isNews: false,
+    });
+  });
+
+  it('lies where it leaves more than the limit', () => {
+    expect(told({ 'x-ratelimit-limit-tokens': '10', 'x-ratelimit-remaining-tokens': '500' }, { rpm: 0, tpm: 10 })).toMatchObject({
+      used: { tokens: 0 },
+      isNews: false,
+    });
+  });
+
+  it('does not move limits that the operator fixed, but is counted', () => {
+    const headers = { 'x-ratelimit-limit-tokens': '10000', 'x-ratelimit-remaining-tokens': '10' };
+    expect(told(headers, NOTHING, { requests: 1, tokens: 9_990 }, true)).toMatchObject({ isNews: false });
+    expect(told(headers, NOTHING, { requests: 1, tokens: 100 }, true)).toMatchObject({ used: { tokens: 9_990 }, isNews: true });
+  });
+});

@@ -1,0 +1,170 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** Limits a minute, as an account has them. */
+export interface SimulatedLimits {
+  rpm: number;
+  tpm: number;
+}
+
+/** One request as the provider counted it. */
+export interface Counted {
+  atMs: number;
+  tokens: number;
+  /** Refused with 429: it counts all the same (OpenAI, "Rate limits"). */
+  refused: boolean;
+  /** Whose it was, as `safety_identifier` told. */
+  visitor: string;
+}
+
+export interface SimulatorOptions {
+  chat: SimulatedLimits;
+  moderation: SimulatedLimits;
+  firstTokenMs?: number;
+  tokensPerSecond?: number;
+  moderationMs?: number;
+  /** Whether answers of the chat endpoint tell the limits. */
+  headers?: boolean;
+}
+
+const WINDOW_MS = 60_000;
+
+/** A limit over a true sliding window: whatever lies within the last sixty seconds counts. */
+class SlidingLimit {
+  readonly log: Counted[] = [];
+  private from = 0;
+  private requests = 0;
+  private tokens = 0;
+
+  constructor(public limits: SimulatedLimits) {}
+
+  /** 0: counted and let go. Else the ms after which it would fit. */
+  take(tokens: number, visitor: string): number {
+    const now = Date.now();
+    while (this.from < this.log.length && this.log[this.from]!.atMs <= now - WINDOW_MS) {
+      this.requests--;
+      this.tokens -= this.log[this.from]!.tokens;
+      this.from++;
+    }
+    const fits = this.requests + 1 <= this.limits.rpm && this.tokens + tokens <= this.limits.tpm;
+    this.requests++;
+    this.tokens += tokens;
+    this.log.push({ atMs: now, tokens, refused: !fits, visitor });
+    return fits ? 0 : Math.max(1, this.log[this.from]!.atMs + WINDOW_MS - now);
+  }
+
+  headers(): Record<string, string> {
+    return {
+      'x-ratelimit-limit-requests': String(this.limits.rpm),
+      'x-ratelimit-limit-tokens': String(this.limits.tpm),
+      'x-ratelimit-remaining-requests': String(Math.max(0, this.limits.rpm - this.requests)),
+      'x-ratelimit-remaining-tokens': String(Math.max(0, this.limits.tpm - this.tokens)),
+      'x-ratelimit-reset-requests': '60s',
+      'x-ratelimit-reset-tokens': '60s',
+    };
+  }
+}
+
+/**
+ * An upstream that meters: the documented limits of chat and moderation over true sliding windows, headers, 429s, latency that
+ * depends on tokens, and a log of every request. Tokens are counted before the call, from characters and output caps. It shares no
+ * code with the pacer.
+ */
+export class Simulator {
+  readonly chat: SlidingLimit;
+  readonly moderation: SlidingLimit;
+  /** Texts that were judged. */
+  texts = 0;
+  private readonly server: Server;
+
+  private constructor(readonly options: Required<SimulatorOptions>) {
+    this.chat = new SlidingLimit(options.chat);
+    this.moderation = new SlidingLimit(options.moderation);
+    this.server = createServer((request, response) => {
+      this.answer(request, response).catch(() => response.destroy());
+    });
+  }
+
+  static async start(options: SimulatorOptions): Promise<Simulator> {
+    const simulator = new Simulator({ firstTokenMs: 200, tokensPerSecond: 400, moderationMs: 50, headers: true, ...options });
+    await new Promise<void>((resolve) => simulator.server.listen(0, '127.0.0.1', resolve));
+    return simulator;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}/v1`;
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    await new Promise<void>((resolve) => this.server.close(() => resolve()));
+  }
+
+  private async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const chunks: Buffer[] = [];
+    for await (const chunk of request) chunks.push(chunk as Buffer);
+    const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown>;
+    if (request.url?.endsWith('/moderations')) await this.moderate(body, response);
+    else await this.complete(body, response);
+  }
+
+  private async moderate(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
+    const input = (Array.isArray(body.input) ? body.input : [body.input]) as unknown[];
+    const waitMs = this.moderation.take(Math.ceil(characters(input) / 4), '');
+    if (waitMs > 0) return refuse(response, waitMs, {});
+    this.texts += input.length;
+    await sleep(this.options.moderationMs);
+    send(response, { id: 'modr', model: body.model, results: input.map(() => ({ flagged: false, categories: {}, category_scores: { violence: 0.01 } })) }, {});
+  }
+
+  private async complete(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
+    const cap = Number(body.max_completion_tokens ?? body.max_tokens ?? 16) * Number(body.n ?? 1);
+    const prompt = Math.ceil(characters(body.messages) / 4);
+    const waitMs = this.chat.take(prompt + cap, String(body.safety_identifier));
+    const headers = this.options.headers ? this.chat.headers() : {};
+    if (waitMs > 0) return refuse(response, waitMs, headers);
+    const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
+    const content = 'word '.repeat(Math.min(words, 200)).trim();
+    const usage = { prompt_tokens: Math.min(prompt, 10), completion_tokens: Math.min(words, 200), total_tokens: Math.min(prompt, 10) + Math.min(words, 200) };
+    await sleep(this.options.firstTokenMs + (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond);
+    const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };
+    if (body.stream !== true) {
+      send(
+        response,
+        { ...head, object: 'chat.completion', choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content } }], usage },
+        headers,
+      );
+      return;
+    }
+    response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
+    const chunk = (delta: object, finish_reason: string | null): string =>
+      `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
+    response.end(
+      `${chunk({ role: 'assistant', content }, null)}${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`,
+    );
+  }
+}
+
+/** Of every text in it. */
+function characters(value: unknown): number {
+  if (typeof value === 'string') return value.length;
+  if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + characters(item), 0);
+  if (typeof value !== 'object' || value === null) return 0;
+  return Object.entries(value).reduce((sum, [name, inner]) => sum + (name === 'role' || name === 'type' ? 0 : characters(inner)), 0);
+}
+
+function refuse(response: ServerResponse, waitMs: number, headers: Record<string, string>): void {
+  response.writeHead(429, {
+    'content-type': 'application/json',
+    'retry-after-ms': String(waitMs),
+    'retry-after': String(Math.ceil(waitMs / 1_000)),
+    ...headers,
+  });
+  response.end(JSON.stringify({ error: { message: `Rate limit reached. Please try again in ${waitMs}ms`, type: 'tokens', code: 'rate_limit_exceeded' } }));
+}
+
+function send(response: ServerResponse, body: object, headers: Record<string, string>): void {
+  response.writeHead(200, { 'content-type': 'application/json', ...headers });
+  response.end(JSON.stringify(body));
+}

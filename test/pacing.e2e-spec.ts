@@ -1,0 +1,112 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI from 'openai';
+import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { Simulator } from '#libs/testing/simulator.js';
+import { booksAtRest, errorOf } from './at-rest.js';
+
+const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'hello there' }];
+const [paced, told] = ['gpt-5.4-mini', 'gpt-5.4-nano'];
+const PLENTY = { rpm: 1e6, tpm: 1e9 };
+
+describe('a lane', () => {
+  let daypass: Daypass;
+  let simulator: Simulator;
+  beforeAll(async () => {
+    simulator = await Simulator.start({ chat: { rpm: 10_000, tpm: 10_000_000 }, moderation: PLENTY, firstTokenMs: 20 });
+    daypass = await startDaypass({
+      upstream: { url: simulator.url },
+      config: { lanes: { slow: { rpm: 60, burst_seconds: 1, fixed: true, models: [paced] }, [told]: { rpm: 5 } } },
+    });
+  }, 60_000);
+  afterAll(async () => {
+    await daypass?.stop();
+    await simulator?.stop();
+  });
+
+  const newKey = (): Promise<TestKey> => daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
+  const clientOf = ({ key }: TestKey): OpenAI => new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
+  interface Lane {
+    lane: string;
+    requests: { limit: number | null; used: number };
+    tokens: { limit: number | null };
+    waiting: { calls: number };
+  }
+  const laneOf = async (name: string): Promise<Lane> => ((await daypass.admin('/admin/v1/lanes')).body.data as Lane[]).find(({ lane }) => lane === name)!;
+  /** Waits until the lane's even rate has caught up. */
+  const rested = () => sleep(1_500);
+
+  it('tells a stream that waits its place and the time, in comments that clients pass over', async () => {
+    const key = await newKey();
+    const open = (n: number) =>
+      fetch(`${daypass.baseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({ model: paced, messages: [{ role: 'user', content: `call ${n}` }], stream: true }),
+      }).then((response) => response.text());
+    const texts = await Promise.all([0, 1, 2, 3, 4, 5].map(open));
+    const comments = texts.flatMap((text) => text.split('\n').filter((line) => line.startsWith(':')));
+    expect(comments.length).toBeGreaterThanOrEqual(6);
+    for (const comment of comments) expect(comment).toMatch(/^: queued position=\d+ eta_ms=\d+$/);
+    for (const text of texts) expect(text).toMatch(/\ndata: \[DONE\]\n\n$/);
+    await rested();
+    const client = clientOf(key);
+    const streams = await Promise.all(
+      [0, 1, 2, 3].map(async () => {
+        let content = '';
+        for await (const chunk of await client.chat.completions.create({ model: paced, messages, stream: true }))
+          content += chunk.choices[0]?.delta.content ?? '';
+        return content;
+      }),
+    );
+    expect(streams.every((content) => content.startsWith('word'))).toBe(true);
+    await booksAtRest(daypass);
+  }, 40_000);
+
+  it('refuses at once what would come later than it may wait, and says when to come again', async () => {
+    await rested();
+    const key = await newKey();
+    const client = clientOf(key);
+    const waiting = Array.from({ length: 8 }, () => client.chat.completions.create({ model: paced, messages }));
+    await sleep(300);
+    const begun = Date.now();
+    const error = await errorOf(client.chat.completions.create({ model: paced, messages }, { headers: { 'x-daypass-max-wait-ms': '2000' } }));
+    expect(Date.now() - begun).toBeLessThan(1_000);
+    expect(error).toMatchObject({ status: 429, code: 'queue_full' });
+    expect(Number(error.headers?.get('retry-after-ms'))).toBeGreaterThan(2_000);
+    expect(error.headers?.get('x-should-retry')).toBe('true');
+    // Another visitor's turn comes after one call of this one's.
+    const other = Date.now();
+    await clientOf(await newKey()).chat.completions.create({ model: paced, messages });
+    expect(Date.now() - other).toBeLessThan(3_500);
+    await Promise.all(waiting);
+    await booksAtRest(daypass);
+  }, 40_000);
+
+  it('is left by a visitor who hangs up', async () => {
+    await rested();
+    const client = clientOf(await newKey());
+    const calls = Array.from({ length: 6 }, () => {
+      const controller = new AbortController();
+      return { controller, done: client.chat.completions.create({ model: paced, messages }, { signal: controller.signal }).catch(() => undefined) };
+    });
+    for (const end = Date.now() + 3_000; (await laneOf('slow')).waiting.calls < 3 && Date.now() < end;) await sleep(20);
+    for (const { controller } of calls) controller.abort();
+    await Promise.all(calls.map(({ done }) => done));
+    for (const end = Date.now() + 2_000; (await laneOf('slow')).waiting.calls > 0 && Date.now() < end;) await sleep(20);
+    expect(await laneOf('slow')).toMatchObject({ waiting: { calls: 0 }, requests: { limit: 60 } });
+    await booksAtRest(daypass);
+  }, 30_000);
+
+  it('takes its limits from what the upstream tells', async () => {
+    expect(await laneOf(told)).toMatchObject({ requests: { limit: 5 } });
+    const client = clientOf(await newKey());
+    await client.chat.completions.create({ model: told, messages });
+    for (const end = Date.now() + 3_000; (await laneOf(told)).requests.limit === 5 && Date.now() < end;) await sleep(20);
+    expect(await laneOf(told)).toMatchObject({ requests: { limit: 10_000 }, tokens: { limit: 10_000_000 } });
+    const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
+    expect(metrics).toMatch(/daypass_lane_limit_requests\{lane="gpt-5.4-nano"[^}]*\} 10000\n/);
+    expect(metrics).toMatch(/daypass_lane_tokens_total\{lane="gpt-5.4-nano",campaign="cmp_[^"]+"[^}]*\} \d+\n/);
+    expect(simulator.chat.log.filter(({ refused }) => refused)).toEqual([]);
+  });
+});
