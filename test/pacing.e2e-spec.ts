@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
 import { Simulator } from '#libs/testing/simulator.js';
@@ -97,6 +98,21 @@ describe('a lane', () => {
     expect(await laneOf('slow')).toMatchObject({ waiting: { calls: 0 }, requests: { limit: 60 } });
     await booksAtRest(daypass);
   }, 30_000);
+
+  it('serves calls whose turns were lost', async () => {
+    const redis = new Redis(daypass.redisUrl);
+    const client = clientOf(await newKey());
+    await rested();
+    await daypass.services.stop('forwarding');
+    const call = client.chat.completions.create({ model: paced, messages });
+    for (const end = Date.now() + 5_000; (await laneOf('slow')).waiting.calls === 0 && Date.now() < end;) await sleep(20);
+    await sleep(200);
+    for (const key of await redis.keys('{dp}:queue:lane-slow:*')) await redis.del(key);
+    redis.disconnect();
+    await daypass.services.start('forwarding');
+    expect((await call).choices).toHaveLength(1);
+    await booksAtRest(daypass);
+  }, 40_000);
 
   it('takes its limits from what the upstream tells', async () => {
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 5 } });

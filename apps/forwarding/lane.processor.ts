@@ -11,6 +11,10 @@ import { DrainingWorker } from '#libs/queues/draining.worker.js';
 import { Forwarder } from './forwarder.service.js';
 import { LaneTurns } from './lane.turns.js';
 
+/** A line that nobody serves has lost its turns: a job that failed for good, or went with a part of Redis. */
+const LOOK_EVERY_MS = 3_000;
+const FORGOTTEN_AT_ONCE = 32;
+
 /**
  * One processor for each lane: decorators see the lane's name only when the class is made. A job is a turn; whose it is says
  * the lane's own order. A turn takes calls as long as some wait, so that those of a process that died are not missed.
@@ -19,31 +23,60 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
   @Processor(laneQueue(lane), workerOptions(config.redisUrl, config.limits.concurrency))
   class LaneProcessor extends DrainingWorker {
     private readonly turns: LaneTurns;
+    private readonly running = new Set<Promise<unknown>>();
+    private timer: NodeJS.Timeout | undefined;
 
     constructor(
       @Inject(Forwarder) private readonly forwarder: Forwarder,
-      @Inject(LaneLine) line: LaneLine,
-      @Inject(LOGGER) logger: Logger,
+      @Inject(LaneLine) private readonly line: LaneLine,
+      @Inject(LOGGER) private readonly logger: Logger,
     ) {
       super(logger);
       this.turns = new LaneTurns(lane, line, forwarder);
     }
 
+    override onApplicationBootstrap(): void {
+      super.onApplicationBootstrap();
+      this.timer = setInterval(() => void this.serveForgotten(), LOOK_EVERY_MS).unref();
+    }
+
     override async beforeApplicationShutdown(): Promise<void> {
+      clearInterval(this.timer);
       this.turns.stop();
       await super.beforeApplicationShutdown();
+      await Promise.allSettled(this.running);
     }
 
     async process(): Promise<void> {
-      for (;;) {
-        const begun = await this.turns.next();
-        if (begun === null) return;
-        if (begun === 'stopped') {
-          // Back to its place, for another process.
-          await this.worker.rateLimit(1);
-          throw Worker.RateLimitError();
+      if (await this.serve()) return;
+      // The process ends: back to its place, for another.
+      await this.worker.rateLimit(1);
+      throw Worker.RateLimitError();
+    }
+
+    /** As long as some wait; false where the process ends first. */
+    private async serve(): Promise<boolean> {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.running.add(promise);
+      try {
+        for (;;) {
+          const begun = await this.turns.next();
+          if (begun === null || begun === 'stopped') return begun === null;
+          await this.forwarder.run(begun);
         }
-        await this.forwarder.run(begun);
+      } finally {
+        this.running.delete(promise);
+        resolve();
+      }
+    }
+
+    private async serveForgotten(): Promise<void> {
+      if (this.running.size > 0) return;
+      try {
+        const { waitingCalls } = await this.line.look(lane);
+        await Promise.all(Array.from({ length: Math.min(waitingCalls, FORGOTTEN_AT_ONCE) }, () => this.serve()));
+      } catch (error) {
+        this.logger.warn({ err: error, lane }, 'a line could not be looked at');
       }
     }
   }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { insist } from '#libs/redis/insist.js';
 import type { Begun, Forwarder } from './forwarder.service.js';
 
 /** The lane is looked at again after this long at most: limits change, and somebody with an earlier turn may have come. */
@@ -34,7 +35,8 @@ export class LaneTurns {
   private async take(): Promise<Begun | null | 'stopped'> {
     const { signal } = this.stopping;
     while (!signal.aborted) {
-      const ticket = await this.line.head(this.lane);
+      // A turn that is given up because Redis was away would be missed.
+      const ticket = await insist(() => this.line.head(this.lane));
       if (!ticket) return null;
       const begun = await this.forwarder.begin(ticket);
       if (begun.state === 'begun') return begun;

@@ -138,6 +138,28 @@ describe('who waits for a lane', () => {
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, waitingTokens: 100, nextId: 'r4' });
   });
 
+  it('that leaves unserved does not keep its key waiting', async () => {
+    const line = free();
+    for (let n = 0; n < 20; n++) await enter(line, `a${n}`, 'a');
+    for (let n = 0; n < 6; n++) await enter(line, `b${n}`, 'b');
+    for (let n = 19; n >= 1; n--) await money.end(`a${n}`, 'void', { keyId: 'a' });
+    await enter(line, 'again', 'a');
+    expect((await served(line, 4)).toSorted()).toEqual(['a0', 'again', 'b0', 'b1']);
+  });
+
+  it('is told the time by how fast turns came of late', async () => {
+    const line = lineOf({ rpm: 600, burst_seconds: 60 });
+    for (let n = 0; n < 30; n++) {
+      await enter(line, `a${n}`, 'a');
+      await enter(line, `b${n}`, 'b');
+    }
+    const fair = redisKeys.laneFair('lane');
+    // Two keys take turns, so that virtual time goes half as fast as the lane.
+    await money.redis.hset(fair, 'speed', '0.5', 'v', '0');
+    const [place] = await line.places('lane', ['a10']);
+    expect(place).toEqual({ before: 20, waitMs: 2_000 });
+  });
+
   it('has its turn again, before all others, when the upstream sent it back', async () => {
     const line = free();
     for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
@@ -196,6 +218,13 @@ describe('the pace of a lane', () => {
     expect(await start('r1', 30_000)).toMatchObject({ code: 'started' });
     const next = await start('r2', 1);
     expect(next.code === 'wait' && next.waitMs).toBeGreaterThan(28_000);
+  });
+
+  it('does not wait for a clock that was put back', async () => {
+    for (const id of ['r1', 'r2']) await money.take(id);
+    await start('r1');
+    await money.redis.hset(redisKeys.laneState('lane'), 'tat', String(Date.now() + 3_600_000));
+    expect(await start('r2')).toMatchObject({ code: 'started' });
   });
 
   it('follows the limits that the upstream tells, and what it counted beyond ours', async () => {

@@ -158,7 +158,7 @@ end
 redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
 redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
-lane_leave(KEYS[12], KEYS[13], ARGV[1])
+lane_leave(KEYS[12], KEYS[13], ARGV[1], true)
 redis.call('DEL', KEYS[8])
 journal(kind, paid, absorbed)
 keep_answer()

@@ -12,6 +12,6 @@ for _ = 1, 100 do
   if not id then return '' end
   local ticket = redis.call('HGET', ARGV[1] .. id, 'state') == 'held' and redis.call('GET', ARGV[2] .. id)
   if ticket then return ticket end
-  lane_leave(KEYS[1], KEYS[2], id)
+  lane_leave(KEYS[1], KEYS[2], id, true)
 end
 return ''

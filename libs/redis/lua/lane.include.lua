@@ -2,7 +2,8 @@
   A lane beyond its window. `state`, one hash: `rpm` and `tpm` as the upstream last told them, `tat` until when the lane's even
   rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream without
   headers has shown to be too much. `waiting`: ids by virtual time (start-time fair queueing). `fair`, one hash: `v` the lane's
-  virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <key>' of a waiting call, `tokens` of all of them.
+  virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting call, `tokens` of all of them, `speed` of virtual
+  time, and `v_then` at `then_ms` from which it is measured.
 ]]
 local REGROW_PER_MS = 0.1 / 60000
 
@@ -24,37 +25,66 @@ local function lane_span(rpm, tpm, requests, tokens)
   return math.max(rpm > 0 and requests * 60000 / rpm or 0, tpm > 0 and tokens * 60000 / tpm or 0)
 end
 
+-- A call takes a minute of the even rate at most, so that a time beyond this comes from a clock that was put back.
+local TAT_AHEAD_MAX_MS = 130000
+
+local function lane_tat(state, now)
+  local tat = tonumber(redis.call('HGET', state, 'tat')) or 0
+  return tat - now > TAT_AHEAD_MAX_MS and now or tat
+end
+
 -- Ms until the even rate allows another call, with `burst` ms of it in advance.
 local function lane_pause(state, now, burst)
-  return math.max(0, math.ceil((tonumber(redis.call('HGET', state, 'tat')) or 0) - burst - now))
+  return math.max(0, math.ceil(lane_tat(state, now) - burst - now))
 end
 
 local function lane_use(state, now, span)
   if span <= 0 then return end
-  local tat = math.max(now, tonumber(redis.call('HGET', state, 'tat')) or 0) + span
+  local tat = math.max(now, lane_tat(state, now)) + span
   redis.call('HSET', state, 'tat', int(math.ceil(tat)))
 end
 
-local function lane_leave(waiting, fair, id)
+-- `unserved`: its key's next call begins so much sooner, or a key whose calls come too late would never be served again.
+local function lane_leave(waiting, fair, id, unserved)
   if redis.call('ZREM', waiting, id) == 0 then return end
   if redis.call('ZCARD', waiting) == 0 then
     -- Nobody waits, so there is nothing to be fair about.
     redis.call('DEL', fair)
     return
   end
-  local tokens = tonumber((redis.call('HGET', fair, 'c' .. id) or '0'):match('^%d+')) or 0
+  local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
   redis.call('HDEL', fair, 'c' .. id)
-  redis.call('HINCRBY', fair, 'tokens', int(-tokens))
+  redis.call('HINCRBY', fair, 'tokens', int(-tonumber(tokens)))
+  local next_begins = unserved and tonumber(redis.call('HGET', fair, 'f' .. key))
+  if next_begins then redis.call('HSET', fair, 'f' .. key, string.format('%.6f', next_begins - tonumber(span))) end
+end
+
+-- How fast virtual time goes, as seen over the last seconds; what was seen longer ago says nothing.
+local SAMPLE_MS = 2000
+local SAMPLE_MAX_MS = 10000
+
+local function lane_clock(fair, v, now)
+  local seen = redis.call('HMGET', fair, 'v_then', 'then_ms', 'speed')
+  local since = now - (tonumber(seen[2]) or 0)
+  if since < SAMPLE_MS then return end
+  if since <= SAMPLE_MAX_MS then
+    local speed = (v - tonumber(seen[1])) / since
+    redis.call('HSET', fair, 'speed', string.format('%.9f', seen[3] and (speed + tonumber(seen[3])) / 2 or speed))
+  else
+    redis.call('HDEL', fair, 'speed')
+  end
+  redis.call('HSET', fair, 'v_then', string.format('%.6f', v), 'then_ms', int(now))
 end
 
 -- A call's turn has come: the lane's virtual time goes on to where the call begins.
-local function lane_serve(waiting, fair, id, key)
+local function lane_serve(waiting, fair, id, key, now)
   local tag = tonumber(redis.call('ZSCORE', waiting, id))
   if not tag then return end
   local v = math.max(tonumber(redis.call('HGET', fair, 'v')) or 0, tag)
   lane_leave(waiting, fair, id)
   if redis.call('EXISTS', fair) == 0 then return end
   redis.call('HSET', fair, 'v', string.format('%.6f', v))
+  lane_clock(fair, v, now)
   if (tonumber(redis.call('HGET', fair, 'f' .. key)) or 0) <= v then redis.call('HDEL', fair, 'f' .. key) end
 end
 
@@ -63,7 +93,7 @@ local function lane_return(waiting, fair, id, key, tokens)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
   if redis.call('ZADD', waiting, 'NX', string.format('%.6f', tag), id) == 0 then return end
-  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' ' .. key)
+  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' 0 ' .. key)
   redis.call('HINCRBY', fair, 'tokens', int(tokens))
 end
 
@@ -72,6 +102,10 @@ local function lane_ahead(waiting, fair, window, state, tag, rpm, tpm, burst, no
   local before, all = redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag)), redis.call('ZCARD', waiting)
   local tokens = all > 0 and (tonumber(redis.call('HGET', fair, 'tokens')) or 0) * before / all or 0
   local frozen = (tonumber(redis.call('HGET', window, 'frozen_until_ms')) or 0) - now
-  local even = math.max(now, tonumber(redis.call('HGET', state, 'tat')) or 0) + lane_span(rpm, tpm, before, tokens) - burst - now
-  return before, math.ceil(math.max(0, frozen, even))
+  local even = math.max(now, lane_tat(state, now)) + lane_span(rpm, tpm, before, tokens) - burst - now
+  -- Others come meanwhile whose turn is sooner: how long it took of late says more than who is there now.
+  local clock = redis.call('HMGET', fair, 'v', 'speed')
+  local speed = (rpm > 0 or tpm > 0) and tonumber(clock[2]) or 0
+  local fairly = speed > 0 and (tag - (tonumber(clock[1]) or 0)) / speed or 0
+  return before, math.ceil(math.max(0, frozen, even, fairly))
 end

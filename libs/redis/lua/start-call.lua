@@ -51,7 +51,7 @@ end
 
 window_add(KEYS[4], window, 1, tokens)
 lane_use(KEYS[10], now, lane_span(rpm, tpm, 1, tokens))
-lane_serve(KEYS[8], KEYS[9], ARGV[1], hold[5])
+lane_serve(KEYS[8], KEYS[9], ARGV[1], hold[5], now)
 local attempt = (tonumber(hold[3]) or 0) + 1
 redis.call('HSET', KEYS[2], 'state', 'dispatched', 'attempt', attempt, 'nonce', ARGV[6], 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
 redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[5])), ARGV[1])
