@@ -125,7 +125,18 @@ export class AccountingFixture {
 
   async dispatch(requestId: string): Promise<void> {
     const [keyId, campaignId] = (await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign')) as [string, string];
-    const { code } = await this.holds.start({ requestId, keyId, campaignId, lane: 'lane', tokens: 1, rpm: 0, tpm: 0, burstMs: 60_000, nonce: requestId });
+    const { code } = await this.holds.start({
+      requestId,
+      keyId,
+      campaignId,
+      lane: 'lane',
+      tokens: 1,
+      rpm: 0,
+      tpm: 0,
+      burstMs: 60_000,
+      corrects: true,
+      nonce: requestId,
+    });
     if (code !== 'started') throw new Error(code);
   }
 

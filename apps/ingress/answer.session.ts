@@ -113,9 +113,9 @@ export class AnswerSession {
   private onPlace({ before, waitMs }: Place): void {
     if (this.ended || this.frames > 0) return;
     if (!this.opened) {
-      const { policy, inputVerdict, capLowered, capTokens } = this.call.ticket;
+      const { policy, capLowered, capTokens } = this.call.ticket;
       this.opened = true;
-      const meta = { moderation: { input: inputVerdict, output: policy.output }, queueMs: performance.now() - this.begun };
+      const meta = { moderation: { input: policy.input, output: policy.output }, queueMs: performance.now() - this.begun };
       this.writeHead(
         200,
         { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' },

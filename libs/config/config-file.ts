@@ -13,6 +13,8 @@ const laneSchema = z.strictObject({
   ipm: limit.optional(),
   /** Of the even rate, so many seconds may be used at once; 60: all of a minute. */
   burst_seconds: z.number().min(1).max(60).default(10),
+  /** What of a call's tokens counts: what it asks for, as OpenAI does, or what it used in the end. */
+  counts: z.enum(['asked', 'used']).default('asked'),
   /** Keep to these numbers, whatever the upstream's headers say. */
   fixed: z.boolean().default(false),
   /** Models that share these limits; the lane's own name counts as one. */

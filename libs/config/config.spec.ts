@@ -189,8 +189,8 @@ operator: { budget_usd_per_day: 25.50 }
   ])('is read as %s: prices to whole nano-dollars per token, the budget to nano-dollars', (_, path) => {
     expect(loadConfig('ingress', { ...good, DAYPASS_CONFIG: path() }).file).toEqual({
       lanes: {
-        mini: { rpm: 500, tpm: 200_000, models: ['gpt-5.4-mini'], burst_seconds: 10, fixed: false },
-        moderation: { rpm: 500, tpm: 10_000, models: [], burst_seconds: 10, fixed: false },
+        mini: { rpm: 500, tpm: 200_000, models: ['gpt-5.4-mini'], burst_seconds: 10, counts: 'asked', fixed: false },
+        moderation: { rpm: 500, tpm: 10_000, models: [], burst_seconds: 10, counts: 'asked', fixed: false },
       },
       // One dollar per million tokens is a thousand nano-dollars per token; what does not divide is rounded up.
       prices: { 'gpt-x': { input_usd_per_million: 75, cached_input_usd_per_million: 8, output_usd_per_million: 1_000, max_output_tokens: 16_384 } },

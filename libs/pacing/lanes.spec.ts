@@ -8,11 +8,11 @@ describe('lanes', () => {
 
   it('gather the models that share their limits; a lane named like a model carries it', () => {
     expect([table.laneOf('gpt-5.4-mini'), table.laneOf('gpt-5.4'), table.laneOf('o4-mini')]).toEqual(['mini', 'gpt-5.4', 'default']);
-    expect(table.limitsOf('mini')).toEqual({ rpm: 5, tpm: 0, burstMs: 10_000, fixed: false });
+    expect(table.limitsOf('mini')).toEqual({ rpm: 5, tpm: 0, burstMs: 10_000, fixed: false, corrects: false });
   });
 
   it('do not give the moderation lane a queue of calls', () => {
     expect(table.names()).toEqual(['default', 'mini', 'gpt-5.4']);
-    expect(table.limitsOf('moderation')).toEqual({ rpm: 500, tpm: 0, burstMs: 10_000, fixed: false });
+    expect(table.limitsOf('moderation')).toEqual({ rpm: 500, tpm: 0, burstMs: 10_000, fixed: false, corrects: false });
   });
 });

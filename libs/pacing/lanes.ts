@@ -8,11 +8,13 @@ export interface LaneLimits {
   burstMs: number;
   /** The numbers are the operator's own: what the upstream tells does not replace them. */
   fixed: boolean;
+  /** The upstream corrects what it counted before a call by what the call used. */
+  corrects: boolean;
 }
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
-const UNLIMITED: LaneLimits = { rpm: 0, tpm: 0, burstMs: 10_000, fixed: false };
+const UNLIMITED: LaneLimits = { rpm: 0, tpm: 0, burstMs: 10_000, fixed: false, corrects: false };
 
 /** Which lane a model's calls wait in, and what each lane carries. Lanes come from configuration; the rest share `default`. */
 export class LaneTable {
@@ -22,7 +24,13 @@ export class LaneTable {
   constructor(lanes: Readonly<Record<string, LaneSettings>>) {
     this.limitsByLane.set(DEFAULT_LANE, UNLIMITED);
     for (const [lane, settings] of Object.entries(lanes)) {
-      this.limitsByLane.set(lane, { rpm: settings.rpm ?? 0, tpm: settings.tpm ?? 0, burstMs: settings.burst_seconds * 1_000, fixed: settings.fixed });
+      this.limitsByLane.set(lane, {
+        rpm: settings.rpm ?? 0,
+        tpm: settings.tpm ?? 0,
+        burstMs: settings.burst_seconds * 1_000,
+        fixed: settings.fixed,
+        corrects: settings.counts === 'used',
+      });
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }

@@ -218,6 +218,26 @@ describe('the windows of an ended call', () => {
   const keyWindow = () => money.window(redisKeys.keyWindow('k'));
   const laneWindow = () => money.window(redisKeys.laneWindow('lane'));
 
+  it('leaves the lane as it was counted where the upstream corrects nothing', async () => {
+    await money.take('r');
+    await money.start('r', { corrects: false });
+    await money.end('r', 'post', { costNano: 1n, usedTokens: 37 });
+    expect([await keyWindow(), await laneWindow()]).toEqual([
+      { requests: 1, tokens: 37 },
+      { requests: 1, tokens: 100 },
+    ]);
+    expect(await money.redis.exists(redisKeys.ticket('r'))).toBe(0);
+  });
+
+  it('gives the even rate of a lane back with its window where the upstream corrects', async () => {
+    await money.take('r');
+    await money.start('r', { tpm: 600 });
+    const tat = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'tat'));
+    const before = await tat();
+    await money.end('r', 'post', { costNano: 1n, usedTokens: 40 });
+    expect(before - (await tat())).toBe(6_000);
+  });
+
   it('count what was really used in place of what was reserved', async () => {
     await money.dispatched('r');
     expect([await keyWindow(), await laneWindow()]).toEqual(Array(2).fill({ requests: 1, tokens: 100 }));

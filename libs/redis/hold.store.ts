@@ -116,6 +116,8 @@ export class HoldStore {
     rpm: number;
     tpm: number;
     burstMs: number;
+    /** Whether the upstream corrects what it counted by what was used. */
+    corrects: boolean;
     nonce: string;
   }): Promise<StartAnswer> {
     const keys = [
@@ -130,7 +132,7 @@ export class HoldStore {
       redisKeys.laneFair(call.lane),
       redisKeys.laneState(call.lane),
     ];
-    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get(), call.burstMs];
+    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get(), call.burstMs, call.corrects ? 1 : 0];
     const [code, first, second, requests, tokens] = (await this.startScript(keys, args)) as [string, string, string, string, string];
     switch (code) {
       case 'started':
@@ -182,6 +184,8 @@ export class HoldStore {
       redisKeys.operatorPrefix,
       redisKeys.laneWaiting(end.lane),
       redisKeys.laneFair(end.lane),
+      redisKeys.laneState(end.lane),
+      redisKeys.ticket(end.requestId),
     ];
     const { dispatched } = end;
     const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;

@@ -112,6 +112,7 @@ export class Money {
       rpm: 0,
       tpm: 0,
       burstMs: 60_000,
+      corrects: true,
       nonce: randomUUID(),
       ...changes,
     });

@@ -93,6 +93,7 @@ describe('money', () => {
               rpm: 0,
               tpm: 0,
               burstMs: 60_000,
+              corrects: true,
               nonce: requestId,
             });
             if (known?.state === 'held') {

@@ -8,6 +8,7 @@
   Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched · −1 the door is closed
 ]]
 --@include common
+--@include window
 --@include lane
 if door(KEYS[1], ARGV[5]) == 'closed' then return -1 end
 local hold = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens')

@@ -13,7 +13,7 @@
   hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
   KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream  10 epoch
-        11 operator's levels, without the day  12 waiting for the lane  13 its fair order
+        11 operator's levels, without the day  12 waiting for the lane  13 its fair order  14 lane state  15 ticket
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
         6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
@@ -32,7 +32,7 @@
 --@include lane
 --@include adopt
 local FIELDS = { 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day',
-  'restored', 'idempotency' }
+  'restored', 'idempotency', 'lane_token_ms' }
 local phase = door(KEYS[10], ARGV[12])
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local transition, cost, attempt = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
@@ -152,14 +152,15 @@ if ARGV[8] == '1' then strike() end
 if state == 'voided' and hold[8] == false then used = 0 end
 if used >= 0 then
   window_correct(KEYS[6], tonumber(hold[6]), used - (tonumber(hold[7]) or 0))
-  if hold[8] then window_correct(KEYS[7], tonumber(hold[8]), used - (tonumber(hold[9]) or 0)) end
+  -- Most upstreams count before the call and give nothing back (OpenAI, "Rate limits").
+  if hold[8] and hold[14] then lane_correct(KEYS[7], KEYS[14], tonumber(hold[8]), used - (tonumber(hold[9]) or 0), tonumber(hold[14])) end
 end
 
 redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
 redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
 lane_leave(KEYS[12], KEYS[13], ARGV[1], true)
-redis.call('DEL', KEYS[8])
+redis.call('DEL', KEYS[8], KEYS[15])
 journal(kind, paid, absorbed)
 keep_answer()
 return answer('applied', paid, absorbed)

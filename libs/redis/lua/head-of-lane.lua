@@ -6,6 +6,7 @@
   Output: ticket, or '' where nobody waits
 ]]
 --@include common
+--@include window
 --@include lane
 for _ = 1, 100 do
   local id = redis.call('ZRANGE', KEYS[1], 0, 0)[1]

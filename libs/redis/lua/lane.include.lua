@@ -109,3 +109,10 @@ local function lane_ahead(waiting, fair, window, state, tag, rpm, tpm, burst, no
   local fairly = speed > 0 and (tag - (tonumber(clock[1]) or 0)) / speed or 0
   return before, math.ceil(math.max(0, frozen, even, fairly))
 end
+
+-- For an upstream that corrects what it counted: the window, and the even rate with it. Included after `window`.
+local function lane_correct(window, state, bucket, delta, token_ms)
+  window_correct(window, bucket, delta)
+  local tat = tonumber(redis.call('HGET', state, 'tat'))
+  if tat and delta < 0 then redis.call('HSET', state, 'tat', int(tat + math.ceil(delta * token_ms))) end
+end

@@ -5,6 +5,7 @@
   KEYS: 1 epoch  2 hold  3 leases  4 lane window  5 journal  6 key  7 campaign  8 waiting  9 fair  10 lane state
   ARGV: 1 request id  2 tokens to reserve  3 lane rpm (0: unlimited)  4 lane tpm (0: unlimited)  5 lease (ms)  6 nonce of the caller
         7 run id of Redis  8 burst (ms of the lane's even rate in advance)
+        9 whether the upstream corrects what it counted by what was used (0 | 1)
   Output: { code, … }
     started    attempt, now, requests and tokens in the lane's window
     wait       ms until the lane has room
@@ -54,6 +55,7 @@ lane_use(KEYS[10], now, lane_span(rpm, tpm, 1, tokens))
 lane_serve(KEYS[8], KEYS[9], ARGV[1], hold[5], now)
 local attempt = (tonumber(hold[3]) or 0) + 1
 redis.call('HSET', KEYS[2], 'state', 'dispatched', 'attempt', attempt, 'nonce', ARGV[6], 'lane_bucket', int(window.current), 'lane_tokens', int(tokens))
+if ARGV[9] == '1' then redis.call('HSET', KEYS[2], 'lane_token_ms', tpm > 0 and string.format('%.9f', 60000 / tpm) or '0') end
 redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[5])), ARGV[1])
 redis.call('XADD', KEYS[5], '*', 'kind', 'dispatch', 'request', ARGV[1], 'key', hold[5], 'campaign', hold[6],
   'amount', hold[7], 'paid', '0', 'absorbed', '0', 'attempt', int(attempt), 'day', hold[8], 'at_ms', int(now))
