@@ -11,40 +11,42 @@ const idOf = (turn: Begun | null | 'stopped'): string | null => (turn === null |
 /** A line in the test's hands. */
 function lineOf(...ids: string[]) {
   const line = [...ids];
-  return { line, head: () => Promise.resolve(line[0] === undefined ? null : ticket(line[0])) };
+  return { line, heads: (_: string, count: number) => Promise.resolve(line.slice(0, count).map(ticket)) };
 }
 
 describe('the turns of a lane', () => {
-  it('go one after another, each to who stands first when it comes', async () => {
-    const { line, head } = lineOf('a', 'b', 'c');
-    let asking = 0;
-    let most = 0;
+  it('go to who stands first when they come, more of them at once while the lane has room', async () => {
+    const { line, heads } = lineOf('a', 'b', 'c', 'd', 'e', 'f', 'g');
+    const groups: number[] = [];
+    const counted = async (lane: string, count: number): Promise<Ticket[]> => {
+      const tickets = await heads(lane, count);
+      groups.push(tickets.length);
+      return tickets;
+    };
     const turns = new LaneTurns(
       'lane',
-      { head },
+      { heads: counted },
       {
         begin: async (one) => {
-          most = Math.max(most, ++asking);
           await sleep(5);
-          asking--;
           line.splice(line.indexOf(one.requestId), 1);
           return begun(one);
         },
       },
     );
-    const first = Promise.all([turns.next(), turns.next(), turns.next(), turns.next()]);
+    const first = Promise.all(Array.from({ length: 8 }, () => turns.next()));
     line.splice(1, 0, 'urgent');
-    expect((await first).map(idOf)).toEqual(['a', 'urgent', 'b', 'c']);
+    expect((await first).map(idOf)).toEqual(['a', 'urgent', 'b', 'c', 'd', 'e', 'f', 'g']);
+    expect(groups).toEqual([1, 2, 4, 1]);
     expect(idOf(await turns.next())).toBeNull();
-    expect(most).toBe(1);
   });
 
   it('wait for the lane, and pass over who is refused', async () => {
-    const { line, head } = lineOf('refused', 'a');
+    const { line, heads } = lineOf('refused', 'a');
     let full = 2;
     const turns = new LaneTurns(
       'lane',
-      { head },
+      { heads },
       {
         begin: (one) => {
           if (one.requestId === 'refused') {
@@ -61,10 +63,10 @@ describe('the turns of a lane', () => {
   });
 
   it('are looked at again within a second, however long the lane needs', async () => {
-    const { line, head } = lineOf('slow');
+    const { line, heads } = lineOf('slow');
     const turns = new LaneTurns(
       'lane',
-      { head },
+      { heads },
       { begin: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : begun(one)) },
     );
     const next = turns.next();
@@ -74,8 +76,8 @@ describe('the turns of a lane', () => {
   });
 
   it('end when the process ends, even in the middle of a wait, and go to another', async () => {
-    const { head } = lineOf('a');
-    const turns = new LaneTurns('lane', { head }, { begin: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
+    const { heads } = lineOf('a');
+    const turns = new LaneTurns('lane', { heads }, { begin: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
     const waiting = [turns.next(), turns.next()];
     await sleep(20);
     turns.stop();
@@ -83,9 +85,13 @@ describe('the turns of a lane', () => {
   });
 
   it('survive one that fails', async () => {
-    const { head } = lineOf('a');
+    const { heads } = lineOf('a');
     let fails = 1;
-    const turns = new LaneTurns('lane', { head }, { begin: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(begun(one))) });
+    const turns = new LaneTurns(
+      'lane',
+      { heads },
+      { begin: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(begun(one))) },
+    );
     await expect(turns.next()).rejects.toThrow('Redis is away');
     expect(idOf(await turns.next())).toBe('a');
   });

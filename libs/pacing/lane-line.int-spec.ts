@@ -37,7 +37,7 @@ async function enter(line: LaneLine, requestId: string, keyId: string, changes: 
 async function served(line: LaneLine, count: number, limits = {}): Promise<string[]> {
   const ids: string[] = [];
   for (let n = 0; n < count; n++) {
-    const head = await line.head('lane');
+    const [head] = await line.heads('lane', 1);
     if (!head) break;
     const { requestId, keyId, pacedTokens } = head;
     const start = await money.start(requestId, { keyId, tokens: pacedTokens, ...limits });
@@ -52,7 +52,7 @@ describe('who waits for a lane', () => {
     const line = free();
     for (const id of ['r1', 'r2', 'r3']) expect(await enter(line, id, 'a')).toMatchObject({ code: 'entered' });
     expect(await served(line, 9)).toEqual(['r1', 'r2', 'r3']);
-    expect(await line.head('lane')).toBeNull();
+    expect(await line.heads('lane', 5)).toEqual([]);
     expect(await money.redis.exists(redisKeys.laneFair('lane'))).toBe(0);
   });
 
@@ -61,6 +61,14 @@ describe('who waits for a lane', () => {
     for (let n = 0; n < 10; n++) await enter(line, `a${n}`, 'a');
     for (let n = 0; n < 3; n++) await enter(line, `b${n}`, 'b');
     expect(await served(line, 8)).toEqual(['a0', 'b0', 'a1', 'b1', 'a2', 'b2', 'a3', 'a4']);
+  });
+
+  it('does not slip past the one that stands first', async () => {
+    const line = free();
+    for (const id of ['r1', 'r2']) await enter(line, id, 'a');
+    expect((await line.heads('lane', 9)).map(({ requestId }) => requestId)).toEqual(['r1', 'r2']);
+    expect(await money.start('r2', { keyId: 'a' })).toMatchObject({ code: 'wait' });
+    expect([(await money.start('r1', { keyId: 'a' })).code, (await money.start('r2', { keyId: 'a' })).code]).toEqual(['started', 'started']);
   });
 
   it('that comes anew waits for at most one call of each active key', async () => {
@@ -134,7 +142,7 @@ describe('who waits for a lane', () => {
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
     await money.redis.del(redisKeys.hold('r1'));
     await money.redis.del(redisKeys.ticket('r3'));
-    expect((await line.head('lane'))?.requestId).toBe('r4');
+    expect((await line.heads('lane', 1))[0]?.requestId).toBe('r4');
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, waitingTokens: 100, nextId: 'r4' });
   });
 
@@ -165,7 +173,7 @@ describe('who waits for a lane', () => {
     for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
     await served(line, 1);
     expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', attempt: 1, freezeMs: 1 })).toBe(true);
-    expect((await line.head('lane'))?.requestId).toBe('r1');
+    expect((await line.heads('lane', 1))[0]?.requestId).toBe('r1');
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
   });
 

@@ -38,7 +38,7 @@ const TICKET_LIFE_MS = 1_200_000;
 /** Who waits for a lane, in fair order, over all processes. */
 export class LaneLine {
   private readonly enterScript: Script;
-  private readonly headScript: Script;
+  private readonly headsScript: Script;
   private readonly placesScript: Script;
   private readonly learnScript: Script;
   private readonly lookScript: Script;
@@ -50,7 +50,7 @@ export class LaneLine {
     private readonly lanes: LaneTable,
   ) {
     this.enterScript = defineScript(redis, 'enter-lane');
-    this.headScript = defineScript(redis, 'head-of-lane');
+    this.headsScript = defineScript(redis, 'heads-of-lane');
     this.placesScript = defineScript(redis, 'lane-places');
     this.learnScript = defineScript(redis, 'learn-lane');
     this.lookScript = defineScript(redis, 'look-at-lane');
@@ -66,10 +66,10 @@ export class LaneLine {
     return code === 'gone' ? { code } : { code, before, waitMs };
   }
 
-  /** The call whose turn is next; null where none waits. */
-  async head(lane: string): Promise<Ticket | null> {
-    const text = (await this.headScript([redisKeys.laneWaiting(lane), redisKeys.laneFair(lane)], [redisKeys.holdPrefix, redisKeys.ticketPrefix])) as string;
-    return text === '' ? null : ticketSchema.parse(JSON.parse(text));
+  /** The calls whose turns are next, in their order, at most so many. */
+  async heads(lane: string, count: number): Promise<Ticket[]> {
+    const tickets = await this.headsScript([redisKeys.laneWaiting(lane), redisKeys.laneFair(lane)], [redisKeys.holdPrefix, redisKeys.ticketPrefix, count]);
+    return (tickets as string[]).map((text) => ticketSchema.parse(JSON.parse(text)));
   }
 
   /** One for each call; null for those that do not wait. */

@@ -41,6 +41,9 @@ if key[1] == 'suspended' then return { 'suspended' } end
 local tokens = tonumber(ARGV[2])
 local rpm, tpm = lane_limits(KEYS[10], tonumber(ARGV[3]), tonumber(ARGV[4]), now)
 if tpm > 0 and tokens > tpm then return { 'too_large' } end
+-- In the line's order: a small call does not slip past a large one that waits for its room.
+local first = redis.call('ZRANGE', KEYS[8], 0, 0)[1]
+if first and first ~= ARGV[1] and redis.call('ZSCORE', KEYS[8], ARGV[1]) then return { 'wait', '5' } end
 local frozen = (tonumber(redis.call('HGET', KEYS[4], 'frozen_until_ms')) or 0) - now
 local window = window_advance(KEYS[4], now)
 local wait = math.max(frozen, window_wait(KEYS[4], window, now, rpm, tpm, 1, tokens), lane_pause(KEYS[10], now, tonumber(ARGV[8])))
