@@ -4,6 +4,16 @@ import { LaneLine, type LaneView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { REGISTRY } from '#libs/platform/platform.tokens.js';
 
+const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number]> = {
+  daypass_lane_waiting_calls: ['Calls that wait for their turn', ({ waitingCalls }) => waitingCalls],
+  daypass_lane_waiting_tokens: ['Tokens of the calls that wait for their turn', ({ waitingTokens }) => waitingTokens],
+  daypass_lane_limit_requests: ['Requests a minute that are kept to; 0: none is known', ({ rpm }) => rpm],
+  daypass_lane_limit_tokens: ['Tokens a minute that are kept to; 0: none is known', ({ tpm }) => tpm],
+  daypass_lane_used_requests: ['Requests within the last minute', ({ requests }) => requests],
+  daypass_lane_used_tokens: ['Tokens within the last minute', ({ tokens }) => tokens],
+  daypass_lane_frozen_until_seconds: ['Until when the upstream asked to wait, Unix time; 0: it did not', ({ frozenUntilMs }) => frozenUntilMs / 1_000],
+};
+
 @Injectable()
 export class ForwardingMetrics {
   private readonly calls: Counter<'lane' | 'outcome'>;
@@ -36,24 +46,27 @@ export class ForwardingMetrics {
       labelNames: ['lane', 'campaign'],
       registers,
     });
-    const gauge = (name: string, help: string, of: (view: LaneView) => number): void => {
+    // One look at the lanes for all of a scrape; a Redis that is away must not take the other metrics with it.
+    let looking: Promise<LaneView[]> | undefined;
+    const look = (): Promise<LaneView[]> => {
+      looking ??= Promise.all(lanes.names().map((lane) => line.look(lane)))
+        .catch(() => [])
+        .finally(() => (looking = undefined));
+      return looking;
+    };
+    for (const [name, [help, of]] of Object.entries(LANE_FIGURES)) {
       new Gauge({
         name,
         help,
         labelNames: ['lane'],
         registers,
         async collect() {
-          for (const view of await Promise.all(lanes.names().map((lane) => line.look(lane)))) this.set({ lane: view.lane }, of(view));
+          const views = await look();
+          this.reset();
+          for (const view of views) this.set({ lane: view.lane }, of(view));
         },
       });
-    };
-    gauge('daypass_lane_waiting_calls', 'Calls that wait for their turn', ({ waitingCalls }) => waitingCalls);
-    gauge('daypass_lane_waiting_tokens', 'Tokens of the calls that wait for their turn', ({ waitingTokens }) => waitingTokens);
-    gauge('daypass_lane_limit_requests', 'Requests a minute that are kept to; 0: none is known', ({ rpm }) => rpm);
-    gauge('daypass_lane_limit_tokens', 'Tokens a minute that are kept to; 0: none is known', ({ tpm }) => tpm);
-    gauge('daypass_lane_used_requests', 'Requests within the last minute', ({ requests }) => requests);
-    gauge('daypass_lane_used_tokens', 'Tokens within the last minute', ({ tokens }) => tokens);
-    gauge('daypass_lane_frozen_until_seconds', 'Until when the upstream asked to wait, Unix time; 0: it did not', ({ frozenUntilMs }) => frozenUntilMs / 1_000);
+    }
     this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
     this.trouble = new Counter({
       name: 'daypass_account_trouble_total',

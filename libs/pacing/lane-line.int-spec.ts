@@ -117,12 +117,12 @@ describe('who waits for a lane', () => {
   it('is refused at once where its turn would come later than it may wait, and changes nothing', async () => {
     const line = lineOf({ rpm: 60, burst_seconds: 1 });
     for (let n = 0; n < 10; n++) await enter(line, `a${n}`, 'a');
-    const before = await money.everything();
+    const before = await line.look('lane');
     const late = await enter(line, 'late', 'a', {}, 5_000);
     expect(late).toMatchObject({ code: 'late', before: 10 });
     expect(late.code === 'late' && late.waitMs).toBeGreaterThan(8_000);
     expect(await line.places('lane', ['late'])).toEqual([null]);
-    expect(before).toBeDefined();
+    expect(await line.look('lane')).toEqual(before);
     // Another key's turn comes sooner.
     expect(await enter(line, 'b', 'b', {}, 5_000)).toMatchObject({ code: 'entered', before: 0 });
   });
