@@ -155,6 +155,38 @@ describe('who waits for a lane', () => {
     expect((await served(line, 4)).toSorted()).toEqual(['a0', 'again', 'b0', 'b1']);
   });
 
+  it.each([['the first of them'], ['the last of them']])('neither gains nor loses by calls of its key that give up, %s', async (which) => {
+    const line = free();
+    for (let n = 0; n < 30; n++) await enter(line, `b${n}`, 'b');
+    let [next, gone] = [0, 0];
+    const waiting: string[] = [];
+    const mine: string[] = [];
+    // Ten of one key wait at any time, and for each that is served two give up.
+    for (let turn = 0; turn < 30; turn++) {
+      while (waiting.length < 10) {
+        waiting.push(`a${next}`);
+        await enter(line, `a${next++}`, 'a');
+      }
+      const [id] = await served(line, 1);
+      if (!id!.startsWith('a')) continue;
+      mine.push(id!);
+      waiting.splice(waiting.indexOf(id!), 1);
+      for (let n = 0; n < 2; n++, gone++) await money.end((which.includes('first') ? waiting.shift() : waiting.pop())!, 'void', { keyId: 'a' });
+    }
+    expect(gone).toBeGreaterThan(20);
+    expect([14, 15, 16]).toContain(mine.length);
+  });
+
+  it('does not come before its time in the place of a smaller one', async () => {
+    const line = free();
+    for (let n = 0; n < 10; n++) await enter(line, `small${n}`, 'a', { pacedTokens: 1 });
+    for (let n = 0; n < 5; n++) await enter(line, `large${n}`, 'a', { pacedTokens: 50_000 });
+    for (let n = 0; n < 10; n++) await enter(line, `b${n}`, 'b', { pacedTokens: 10_000 });
+    for (let n = 0; n < 10; n++) await money.end(`small${n}`, 'void', { keyId: 'a' });
+    const first = await served(line, 6);
+    expect(first.filter((id) => id.startsWith('large')).length).toBeLessThanOrEqual(2);
+  });
+
   it('is told the time by how fast turns came of late', async () => {
     const line = lineOf({ rpm: 600, burst_seconds: 60 });
     for (let n = 0; n < 30; n++) {

@@ -32,9 +32,7 @@ if deadline and fits and eta > 0 and now + eta > deadline then return { 'late', 
 -- A lane without limits shares by tokens.
 local span = lane_span(rpm, tpm, 1, tokens)
 if span == 0 then span = 1 + tokens / 1000 end
-redis.call('ZADD', KEYS[1], string.format('%.6f', tag), ARGV[1])
-redis.call('HSET', KEYS[2], 'f' .. ARGV[2], string.format('%.6f', tag + span / weight), 'c' .. ARGV[1],
-  int(tokens) .. ' ' .. string.format('%.6f', span / weight) .. ' ' .. ARGV[2])
-redis.call('HINCRBY', KEYS[2], 'tokens', int(tokens))
+lane_join(KEYS[1], KEYS[2], ARGV[1], ARGV[2], tag, tokens, span / weight)
+redis.call('HSET', KEYS[2], 'f' .. ARGV[2], string.format('%.6f', tag + span / weight))
 redis.call('SET', KEYS[6], ARGV[8], 'PX', ARGV[9])
 return { 'entered', before, eta }

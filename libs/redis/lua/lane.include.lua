@@ -1,9 +1,9 @@
 --[[
   A lane beyond its window. `state`, one hash: `rpm` and `tpm` as the upstream last told them, `tat` until when the lane's even
   rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream without
-  headers has shown to be too much. `waiting`: ids by virtual time (start-time fair queueing). `fair`, one hash: `v` the lane's
-  virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting call, `tokens` of all of them, `speed` of virtual
-  time, and `v_then` at `then_ms` from which it is measured.
+  headers has shown to be too much. `waiting`: ids by virtual time (start-time fair queueing), and `waiting|<key>` those of one key.
+  `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting
+  call, `tokens` of all of them, `speed` of virtual time, and `v_then` at `then_ms` from which it is measured.
 ]]
 local REGROW_PER_MS = 0.1 / 60000
 
@@ -44,19 +44,49 @@ local function lane_use(state, now, span)
   redis.call('HSET', state, 'tat', int(math.ceil(tat)))
 end
 
--- `unserved`: its key's next call begins so much sooner, or a key whose calls come too late would never be served again.
+local function lane_join(waiting, fair, id, key, tag, tokens, span)
+  local score = string.format('%.6f', tag)
+  if redis.call('ZADD', waiting, 'NX', score, id) == 0 then return end
+  redis.call('ZADD', waiting .. '|' .. key, score, id)
+  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' ' .. string.format('%.6f', span) .. ' ' .. key)
+  redis.call('HINCRBY', fair, 'tokens', int(tokens))
+end
+
+-- The last of a key's calls, where it begins, and what it takes; nil where none waits.
+local function lane_last(waiting, fair, key)
+  local last = redis.call('ZRANGE', waiting .. '|' .. key, -1, -1, 'WITHSCORES')
+  if not last[1] then return nil end
+  return last[1], tonumber(last[2]), tonumber((redis.call('HGET', fair, 'c' .. last[1]) or ''):match('^%d+ (%S+)')) or 0
+end
+
+-- A turn that nobody takes any more goes to its key's last call, so that a key keeps its share whatever calls of it give up.
+local function lane_inherit(waiting, fair, key, place, span)
+  if redis.call('HEXISTS', fair, 'f' .. key) == 0 then return end
+  local last, begins, takes = lane_last(waiting, fair, key)
+  -- One that takes more than the turn has would come before its time.
+  if last and begins > place and takes > 0 and takes <= span + 0.000001 then
+    local score = string.format('%.6f', place)
+    redis.call('ZADD', waiting, score, last)
+    redis.call('ZADD', waiting .. '|' .. key, score, last)
+    last, begins, takes = lane_last(waiting, fair, key)
+  end
+  redis.call('HSET', fair, 'f' .. key, string.format('%.6f', last and math.max(place, begins + takes) or place))
+end
+
 local function lane_leave(waiting, fair, id, unserved)
-  if redis.call('ZREM', waiting, id) == 0 then return end
+  local place = tonumber(redis.call('ZSCORE', waiting, id))
+  if not place then return end
+  local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
+  redis.call('ZREM', waiting, id)
+  redis.call('ZREM', waiting .. '|' .. key, id)
   if redis.call('ZCARD', waiting) == 0 then
     -- Nobody waits, so there is nothing to be fair about.
     redis.call('DEL', fair)
     return
   end
-  local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
   redis.call('HDEL', fair, 'c' .. id)
   redis.call('HINCRBY', fair, 'tokens', int(-tonumber(tokens)))
-  local next_begins = unserved and tonumber(redis.call('HGET', fair, 'f' .. key))
-  if next_begins then redis.call('HSET', fair, 'f' .. key, string.format('%.6f', next_begins - tonumber(span))) end
+  if unserved then lane_inherit(waiting, fair, key, place, tonumber(span)) end
 end
 
 -- How fast virtual time goes, as seen over the last seconds; what was seen longer ago says nothing.
@@ -92,9 +122,7 @@ end
 local function lane_return(waiting, fair, id, key, tokens)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
-  if redis.call('ZADD', waiting, 'NX', string.format('%.6f', tag), id) == 0 then return end
-  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' 0 ' .. key)
-  redis.call('HINCRBY', fair, 'tokens', int(tokens))
+  lane_join(waiting, fair, id, key, tag, tokens, 0)
 end
 
 -- Calls that come before this place, and the ms until its turn as far as anybody knows.
