@@ -11,6 +11,7 @@ import { HoldStore } from '#libs/redis/hold.store.js';
 import type { EndRequest, HoldAnswer } from '#libs/redis/hold.types.js';
 import { Door } from '#libs/redis/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { laneUpstream } from '#libs/redis/money.fixture.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { startTestStores, type TestStores } from '#libs/testing/stores.js';
 import { createAccountingApp } from './accounting.app.js';
@@ -131,10 +132,7 @@ export class AccountingFixture {
       campaignId,
       lane: 'lane',
       tokens: 1,
-      rpm: 0,
-      tpm: 0,
-      burstMs: 60_000,
-      corrects: true,
+      upstreams: [laneUpstream()],
       nonce: requestId,
     });
     if (code !== 'started') throw new Error(code);

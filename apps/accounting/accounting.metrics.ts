@@ -3,7 +3,7 @@ import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { NANO_PER_USD } from '#libs/money/nano.js';
 import { REGISTRY } from '#libs/platform/platform.tokens.js';
 import type { CheckRow } from './domain/audit.chain.js';
-import { ABSORBED, UPSTREAM, type Transfer } from './domain/transfer.js';
+import { ABSORBED, UPSTREAM_PREFIX, type Transfer } from './domain/transfer.js';
 
 @Injectable()
 export class AccountingMetrics {
@@ -97,7 +97,7 @@ export class AccountingMetrics {
     for (const { kind, entries } of transfers) {
       this.events.inc({ kind });
       for (const { account, amountNano } of entries) {
-        if (account === UPSTREAM) (amountNano > 0n ? this.spend : this.refunded).inc(usd(amountNano));
+        if (account.startsWith(UPSTREAM_PREFIX)) (amountNano > 0n ? this.spend : this.refunded).inc(usd(amountNano));
         else if (account === ABSORBED) this.absorbed.inc(usd(amountNano));
       }
     }

@@ -40,7 +40,7 @@ describe('a Redis that comes back empty', () => {
     await accounting.dispatch('running');
     await accounting.hold(key, 'deferred', 20_000_000n);
     await accounting.dispatch('deferred');
-    await accounting.holds.defer({ requestId: 'deferred', lane: 'lane', attempt: 1, freezeMs: 1 });
+    await accounting.holds.defer({ requestId: 'deferred', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 });
     await accounting.drained();
     const before = await number();
 

@@ -5,10 +5,11 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
-import { queueFull } from '#libs/contracts/queue-refusals.js';
+import { largerThanLane, queueFull } from '#libs/contracts/queue-refusals.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { Circuits } from '#libs/pacing/circuit.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -24,7 +25,7 @@ import { CancelListener, VisitorLeft } from './cancel.listener.js';
 import { capped } from './domain/capped.js';
 import { metaOf } from './domain/reply-meta.js';
 import { settleCut } from './domain/settlement.js';
-import { reactTo } from './domain/upstream-failure.js';
+import { accountTrouble, backoffMs, reactTo, unreachable } from './domain/upstream-failure.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
 import { InputRefused } from './input.refused.js';
@@ -34,6 +35,8 @@ import { Settler, type EndingCall } from './settler.service.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
 
 const OVER = { state: 'over' } as const;
+/** How often a call is sent at most, when upstreams fail before they did anything. */
+const ATTEMPTS_MAX = 3;
 
 /** A call whose dispatch is recorded: it must be run. */
 export interface Begun {
@@ -43,6 +46,8 @@ export interface Begun {
   sealed: Buffer | null;
   controller: AbortController;
   counted: { requests: number; tokens: number };
+  /** Of the upstream, in a row until now. */
+  failures: number;
 }
 
 type Heard = Exclude<StartAnswer, { code: 'recovering' }>;
@@ -60,6 +65,7 @@ export class Forwarder {
     private readonly lanes: LaneTable,
     private readonly line: LaneLine,
     private readonly upstream: UpstreamClient,
+    private readonly circuits: Circuits,
     private readonly relay: AnswerRelay,
     private readonly inputs: InputJudge,
     private readonly gate: OutputGate,
@@ -76,11 +82,12 @@ export class Forwarder {
     try {
       const [start, sealed] = await Promise.all([this.start(ticket), this.body(requestId)]);
       if (start.code === 'started') {
-        const { attempt, nowMs, laneRequests: requests, laneTokens: tokens } = start;
+        const { attempt, nowMs, upstream, failures, laneRequests: requests, laneTokens: tokens } = start;
         this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens);
         return {
           state: 'begun',
-          call: { ticket, attempt },
+          call: { ticket, attempt, upstream },
+          failures,
           queueMs: Math.max(0, nowMs - ticket.acceptedMs),
           sealed,
           controller,
@@ -96,12 +103,12 @@ export class Forwarder {
   }
 
   /** Sends it, and sees it to its end. */
-  async run({ call, queueMs, sealed, controller, counted }: Begun): Promise<void> {
+  async run(begun: Begun): Promise<void> {
     try {
-      if (sealed) await this.call(call, queueMs, sealed, controller, counted);
-      else await this.bodyLost(call, queueMs);
+      if (begun.sealed) await this.call(begun, begun.sealed);
+      else await this.bodyLost(begun.call, begun.queueMs);
     } finally {
-      this.cancels.forget(call.ticket.requestId);
+      this.cancels.forget(begun.call.ticket.requestId);
     }
   }
 
@@ -114,13 +121,13 @@ export class Forwarder {
    * still the same attempt. Whoever gave up here, or came back under another nonce, would leave a call that is booked and was never sent.
    */
   private async start({ requestId, keyId, campaignId, lane, pacedTokens }: Ticket): Promise<Heard> {
-    const call = { requestId, keyId, campaignId, lane, tokens: pacedTokens, ...this.lanes.limitsOf(lane), nonce: randomUUID() };
+    const call = { requestId, keyId, campaignId, lane, tokens: pacedTokens, upstreams: this.lanes.upstreamsOf(lane), nonce: randomUUID() };
     return insist(() => this.holds.start(call).then(mended));
   }
 
   private async notStarted(ticket: Ticket, start: Exclude<Heard, { code: 'started' }>): Promise<{ state: 'wait'; waitMs: number } | { state: 'over' }> {
     const meta = metaOf(ticket, 0);
-    const waiting: EndingCall = { ticket, attempt: 0 };
+    const waiting: EndingCall = { ticket, attempt: 0, upstream: '' };
     switch (start.code) {
       // Decided while the call waited: nothing more is sent for this key.
       case 'invalid':
@@ -130,22 +137,22 @@ export class Forwarder {
         await this.settler.refuse(waiting, suspended(), meta);
         return OVER;
       case 'wait':
+      case 'late':
+        if (start.why === 'account') {
+          await this.settler.refuse(waiting, accountTrouble(), meta);
+          return OVER;
+        }
+        if (start.code === 'late') {
+          await this.settler.refuse(waiting, start.why === 'failing' ? unreachable() : queueFull(start.waitMs), meta);
+          return OVER;
+        }
         this.metrics.waited(ticket.lane);
         return { state: 'wait', waitMs: start.waitMs };
-      case 'late':
-        await this.settler.refuse(waiting, queueFull(start.waitMs), meta);
-        return OVER;
       case 'too_large':
-        await this.settler.refuse(
-          waiting,
-          new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", {
-            retry: false,
-          }),
-          meta,
-        );
+        await this.settler.refuse(waiting, largerThanLane(), meta);
         return OVER;
       case 'unsent':
-        await this.settler.void({ ticket, attempt: start.attempt }, 'never sent', null);
+        await this.settler.void({ ...waiting, attempt: start.attempt }, 'never sent', null);
         return OVER;
       case 'ended':
         // Voided meanwhile, or another worker's: a dispatched call is never sent a second time.
@@ -154,8 +161,8 @@ export class Forwarder {
     }
   }
 
-  private async call(call: EndingCall, queueMs: number, sealed: Buffer, controller: AbortController, counted: Begun['counted']): Promise<void> {
-    const { ticket, attempt } = call;
+  private async call({ call, queueMs, controller, counted, failures }: Begun, sealed: Buffer): Promise<void> {
+    const { ticket, attempt, upstream } = call;
     const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
     const progress = new Progress();
     const begun = performance.now();
@@ -175,8 +182,9 @@ export class Forwarder {
       const admitted = parallel ? this.admit(ready.ticket, ready.body) : Promise.resolve(ticket);
       // Told at once, while the upstream may be silent.
       admitted.catch((error: unknown) => controller.abort(error));
-      response = await this.upstream.open(ready.body, controller.signal);
-      this.learn(lane, response.headers, counted);
+      response = await this.upstream.open(upstream, ready.body, controller.signal);
+      this.learn(lane, upstream, response.headers, counted);
+      if (failures > 0) this.well(upstream);
       const judged = await admitted;
       const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
@@ -199,8 +207,14 @@ export class Forwarder {
   }
 
   /** Never in the way of the call. */
-  private learn(lane: string, headers: Headers, counted: Begun['counted']): void {
-    this.line.learn(lane, headers, counted).catch((error: unknown) => this.logger.warn({ err: error, lane }, "an upstream's limits were not taken over"));
+  private learn(lane: string, upstream: string, headers: Headers, counted: Begun['counted']): void {
+    this.line
+      .learn(lane, upstream, headers, counted)
+      .catch((error: unknown) => this.logger.warn({ err: error, lane }, "an upstream's limits were not taken over"));
+  }
+
+  private well(upstream: string): void {
+    this.circuits.well(upstream).catch((error: unknown) => this.logger.warn({ err: error, upstream }, 'a circuit was not closed'));
   }
 
   /** Bodies are not in the ledger, so that a Redis which lost everything comes back with the hold alone: the visitor sends it once more. */
@@ -284,17 +298,14 @@ export class Forwarder {
     switch (reaction.kind) {
       case 'defer':
         if (!(await this.defer(call, reaction.freezeMs))) return 'ended';
-        // A visitor who left while the upstream refused must not be sent again.
-        if (controller.signal.aborted) {
-          await this.settler.void(call, 'visitor left', null);
-          return 'visitor_left';
-        }
-        return 'deferred';
+        return (await this.leftMeanwhile(call, controller)) ? 'visitor_left' : 'deferred';
+      case 'retry':
+      case 'account':
+        await this.troubled(call, reaction.kind);
+        if (await this.retry(call, reaction.kind)) return (await this.leftMeanwhile(call, controller)) ? 'visitor_left' : 'retried';
+        await this.settler.refuse(call, reaction.error, metaOf(ticket, queueMs));
+        return reaction.error.code;
       case 'refuse':
-        if (reaction.alert) {
-          this.metrics.accountTrouble();
-          this.logger.error({ requestId, lane }, 'the upstream refuses the account: check its key, its money and its rights');
-        }
         await this.settler.refuse(call, reaction.error, metaOf(ticket, queueMs));
         return reaction.error.code;
       case 'pass_on': {
@@ -310,13 +321,46 @@ export class Forwarder {
         return `upstream_${reaction.status}`;
       }
       case 'unknown':
+        await this.troubled(call, 'retry');
         await this.settler.presume(call, reaction.error.code, await this.errorReply(reaction.error, ticket, queueMs, progress));
         return reaction.error.code;
     }
   }
 
-  private defer({ ticket, attempt }: EndingCall, freezeMs: number): Promise<boolean> {
-    return insist(() => this.holds.defer({ requestId: ticket.requestId, lane: ticket.lane, attempt, freezeMs }).then(mended));
+  /** A visitor who left while the upstream refused must not be sent again. */
+  private async leftMeanwhile(call: EndingCall, { signal }: AbortController): Promise<boolean> {
+    if (signal.aborted) await this.settler.void(call, 'visitor left', null);
+    return signal.aborted;
+  }
+
+  /** Into its circuit; the account's own trouble is the operator's alarm. */
+  private async troubled({ ticket, upstream }: EndingCall, trouble: 'retry' | 'account'): Promise<void> {
+    const replaceable = this.lanes.upstreamsOf(ticket.lane).length > 1;
+    if (trouble === 'account') {
+      this.metrics.accountTrouble();
+      this.logger.error({ requestId: ticket.requestId, upstream }, 'the upstream refuses the account: check its key, its money and its rights');
+    }
+    try {
+      const openMs = await this.circuits.failed(upstream, trouble === 'account' ? 'account' : 'failing', replaceable);
+      if (openMs > 0) this.logger.error({ upstream, openMs }, 'the upstream is left alone for a while');
+    } catch (error) {
+      this.logger.warn({ err: error, upstream }, 'a failure was not counted');
+    }
+  }
+
+  /** Back to its turn, where there is time for another try, at this upstream or at the next; false: it is over. */
+  private async retry(call: EndingCall, trouble: 'retry' | 'account'): Promise<boolean> {
+    const { ticket, attempt } = call;
+    // The same account would say the same again.
+    if (trouble === 'account' && this.lanes.upstreamsOf(ticket.lane).length === 1) return false;
+    const pauseMs = backoffMs(attempt, Math.random());
+    if (attempt >= ATTEMPTS_MAX || Date.now() + pauseMs >= ticket.acceptedMs + ticket.patienceMs) return false;
+    return this.defer(call, pauseMs);
+  }
+
+  private defer({ ticket, attempt, upstream }: EndingCall, freezeMs: number): Promise<boolean> {
+    const { slot } = this.lanes.upstreamOf(ticket.lane, upstream);
+    return insist(() => this.holds.defer({ requestId: ticket.requestId, lane: ticket.lane, slot, attempt, freezeMs }).then(mended));
   }
 
   /** An error as a whole answer, or as the last frame of a stream that was begun. */

@@ -1,17 +1,21 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { LaneLine, type LaneView } from '#libs/pacing/lane-line.js';
+import { LaneLine, type LaneView, type UpstreamView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { REGISTRY } from '#libs/platform/platform.tokens.js';
 
 const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number]> = {
   daypass_lane_waiting_calls: ['Calls that wait for their turn', ({ waitingCalls }) => waitingCalls],
   daypass_lane_waiting_tokens: ['Tokens of the calls that wait for their turn', ({ waitingTokens }) => waitingTokens],
+  daypass_lane_oldest_seconds: ['How long the call has waited that came first', ({ oldestMs }) => oldestMs / 1_000],
+};
+const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) => number]> = {
   daypass_lane_limit_requests: ['Requests a minute that are kept to; 0: none is known', ({ rpm }) => rpm],
   daypass_lane_limit_tokens: ['Tokens a minute that are kept to; 0: none is known', ({ tpm }) => tpm],
   daypass_lane_used_requests: ['Requests within the last minute', ({ requests }) => requests],
   daypass_lane_used_tokens: ['Tokens within the last minute', ({ tokens }) => tokens],
   daypass_lane_frozen_until_seconds: ['Until when the upstream asked to wait, Unix time; 0: it did not', ({ frozenUntilMs }) => frozenUntilMs / 1_000],
+  daypass_upstream_open_until_seconds: ['Until when the upstream is left alone, Unix time; 0: it is asked', ({ openUntilMs }) => openUntilMs / 1_000],
 };
 
 @Injectable()
@@ -49,7 +53,7 @@ export class ForwardingMetrics {
     // One look at the lanes for all of a scrape; a Redis that is away must not take the other metrics with it.
     let looking: Promise<LaneView[]> | undefined;
     const look = (): Promise<LaneView[]> => {
-      looking ??= Promise.all(lanes.names().map((lane) => line.look(lane)))
+      looking ??= Promise.all(lanes.all().map((lane) => line.look(lane)))
         .catch(() => [])
         .finally(() => (looking = undefined));
       return looking;
@@ -64,6 +68,19 @@ export class ForwardingMetrics {
           const views = await look();
           this.reset();
           for (const view of views) this.set({ lane: view.lane }, of(view));
+        },
+      });
+    }
+    for (const [name, [help, of]] of Object.entries(UPSTREAM_FIGURES)) {
+      new Gauge({
+        name,
+        help,
+        labelNames: ['lane', 'upstream'],
+        registers,
+        async collect() {
+          const views = await look();
+          this.reset();
+          for (const { lane, upstreams } of views) for (const view of upstreams) this.set({ lane, upstream: view.configured.name }, of(view));
         },
       });
     }

@@ -21,9 +21,9 @@ import { UpstreamClient } from './upstream.client.js';
 @Module({})
 export class ForwardingModule {
   static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
-    const lanes = new LaneTable(config.file.lanes).names();
-    for (const [lane, { rpd, tpd, ipm }] of Object.entries(config.file.lanes)) {
-      if (rpd ?? tpd ?? ipm) logger.warn({ lane }, 'rpd, tpd and ipm of a lane are not paced yet; rpm and tpm are');
+    const lanes = new LaneTable(config.file).names();
+    for (const [lane, { ipm }] of Object.entries(config.file.lanes)) {
+      if (ipm) logger.warn({ lane }, 'ipm of a lane counts images that are made, and those are not served yet');
     }
     return {
       module: ForwardingModule,

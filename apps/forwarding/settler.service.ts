@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { errorAnswer, isKept } from '#libs/contracts/answers.js';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
@@ -16,6 +17,7 @@ import { insist, mended } from '#libs/redis/insist.js';
 export interface EndingCall {
   ticket: Ticket;
   attempt: number;
+  upstream: string;
 }
 
 /** Ends calls: books what they cost and answers the visitor, in one script. */
@@ -66,7 +68,7 @@ export class Settler {
   }
 
   private async end(
-    { ticket, attempt }: EndingCall,
+    { ticket, attempt, upstream }: EndingCall,
     end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens' | 'strike'> & {
       detail: Record<string, unknown>;
       reply: Reply | null;
@@ -85,10 +87,10 @@ export class Settler {
       lane,
       replyTo,
       ...rest,
-      detail: { model: ticket.model, ...detail },
+      detail: { model: ticket.model, ...(attempt > 0 && upstream !== FIRST_UPSTREAM ? { upstream } : {}), ...detail },
       ...(reply ? { reply: seal(reply) } : {}),
       ...(keep ? { keep } : {}),
-      ...(attempt > 0 ? { dispatched: { amountNano: BigInt(ticket.heldNano), day, attempt } } : {}),
+      ...(attempt > 0 ? { dispatched: { amountNano: BigInt(ticket.heldNano), day, attempt, upstream } } : {}),
     };
     try {
       const answer = await insist(() => this.holds.end(request).then(mended));

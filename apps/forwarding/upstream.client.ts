@@ -1,7 +1,10 @@
-import { Injectable } from '@nestjs/common';
+import { Inject, Injectable } from '@nestjs/common';
 import OpenAI, { APIError } from 'openai';
 import { createParser } from 'eventsource-parser';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
+import { CONFIG } from '#libs/platform/platform.tokens.js';
 import type { UpstreamFailure } from './domain/upstream-failure.js';
 
 /** Bound of what one answer may weigh. */
@@ -17,14 +20,26 @@ const NEVER_SENT = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-/** The upstream's chat endpoint through the official client, once: raw bytes in, frames or a body out. */
+/** The upstreams' chat endpoints through the official client, once: raw bytes in, frames or a body out. */
 @Injectable()
 export class UpstreamClient {
-  constructor(private readonly client: OpenAI) {}
+  private readonly clients: ReadonlyMap<string, { client: OpenAI; models: Readonly<Record<string, string>> }>;
+
+  constructor(@Inject(CONFIG) config: DaypassConfig, first: OpenAI) {
+    this.clients = new Map([
+      [FIRST_UPSTREAM, { client: first, models: {} }],
+      ...config.file.upstreams.map(({ name, base_url: baseURL, keyless, models }) => {
+        const apiKey = keyless ? 'none' : config.upstreamKeys[name];
+        return [name, { client: first.withOptions({ apiKey, baseURL }), models }] as const;
+      }),
+    ]);
+  }
 
   /** Resolves at the response's headers. @throws whatever `failureOf` reads */
-  async open(body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
-    return this.client.chat.completions.create(body as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 }).asResponse();
+  async open(upstream: string, body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
+    const { client, models } = this.clients.get(upstream) ?? this.clients.get(FIRST_UPSTREAM)!;
+    const model = models[String(body.model)] ?? body.model;
+    return client.chat.completions.create({ ...body, model } as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 }).asResponse();
   }
 }
 

@@ -107,7 +107,7 @@ export class CallQuoter {
   /** A cap of our own making must not be what makes a call too large for its lane. */
   private defaultCap(mostTokens: number, lane: string, inputTokens: number, choices: number): number {
     const { minOutputTokens, defaultOutputTokens } = this.config.limits;
-    const { tpm } = this.lanes.limitsOf(lane);
+    const tpm = this.lanes.largestTpm(lane);
     const laneRoom = tpm > 0 ? Math.floor((tpm - inputTokens) / choices) : Infinity;
     return Math.max(minOutputTokens, Math.min(defaultOutputTokens, mostTokens, laneRoom));
   }

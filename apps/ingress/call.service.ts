@@ -6,7 +6,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
-import { queueFull } from '#libs/contracts/queue-refusals.js';
+import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -248,8 +248,8 @@ export class CallService {
   async enqueue({ ticket }: AdmittedCall, onLost: LostListener): Promise<void> {
     this.waiting.set(ticket.requestId, { ticket, onLost });
     try {
-      const entered = await this.queues.enqueue(ticket);
-      if (entered.code === 'late') throw queueFull(entered.waitMs, ticket.patienceMs);
+      const refusal = refusalAtLane(await this.queues.enqueue(ticket), ticket.patienceMs);
+      if (refusal) throw refusal;
     } catch (error) {
       if (error instanceof DaypassError) {
         await this.giveUp(ticket, error.code).catch(() => undefined);

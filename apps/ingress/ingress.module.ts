@@ -28,7 +28,7 @@ import { ReplyReader } from './reply.reader.js';
 @Module({})
 export class IngressModule {
   static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
-    const lanes = new LaneTable(config.file.lanes).names();
+    const lanes = new LaneTable(config.file).names();
     return {
       module: IngressModule,
       imports: [

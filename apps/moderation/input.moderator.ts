@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { errorAnswer, isKept } from '#libs/contracts/answers.js';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { queueFull } from '#libs/contracts/queue-refusals.js';
+import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
@@ -51,11 +51,10 @@ export class InputModerator {
     await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), strike);
   }
 
-  /** False where its lane is so full that it would come later than it may wait. */
+  /** False where its lane will not have room for it in time, or ever. */
   private async passOn(ticket: Ticket): Promise<boolean> {
-    const entered = await this.lanes.enqueue(ticket);
-    if (entered.code !== 'late') return true;
-    const error = queueFull(entered.waitMs, ticket.patienceMs);
+    const error = refusalAtLane(await this.lanes.enqueue(ticket), ticket.patienceMs);
+    if (!error) return true;
     await this.refuse(ticket, error, errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }));
     return false;
   }

@@ -18,7 +18,7 @@ import { createModerationProcessor } from './moderation.processor.js';
 @Module({})
 export class ModerationModule {
   static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
-    const lanes = new LaneTable(config.file.lanes).names();
+    const lanes = new LaneTable(config.file).names();
     return {
       module: ModerationModule,
       imports: [

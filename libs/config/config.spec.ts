@@ -229,7 +229,26 @@ operator: { budget_usd_per_day: 25.50 }
     ['a price that is no number', { prices: { m: { input_usd_per_million: 'free', output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
     ['a negative budget', { operator: { budget_usd_per_day: '-1' } }, 'operator.budget_usd_per_day'],
     ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
-    ['upstreams, which nothing serves yet', { upstreams: [{ url: 'https://x' }] }, 'upstreams'],
+    ['an upstream at no address', { upstreams: [{ name: 'spare', base_url: 'desk' }] }, 'upstreams.0.base_url'],
+    ['an upstream with the name of the first', { upstreams: [{ name: 'openai', base_url: 'https://x' }] }, 'upstreams.0.name'],
+    [
+      'two upstreams of one name',
+      {
+        upstreams: [
+          { name: 'spare', base_url: 'https://x' },
+          { name: 'spare', base_url: 'https://x' },
+        ],
+      },
+      'upstreams.1.name',
+    ],
+    ['an upstream in a lane that is not there', { upstreams: [{ name: 'spare', base_url: 'https://x', lanes: { mini: {} } }] }, 'upstreams.0.lanes.mini'],
+    [
+      'a second account for moderation',
+      { lanes: { moderation: {} }, upstreams: [{ name: 'spare', base_url: 'https://x', lanes: { moderation: {} } }] },
+      'lanes.moderation',
+    ],
+    ['a lane that nobody serves', { lanes: { own: { elsewhere_only: true } } }, 'lanes.own.elsewhere_only'],
+    ['a preset of no known tier', { lanes: { mini: { preset: 'mini-9' } } }, 'lanes.mini.preset'],
     ['a list at its top', [1], 'top level'],
     ['a guard of no known kind', { guards: [{ name: 'g', type: 'magic' }] }, 'guards.0.type'],
     [
@@ -266,6 +285,17 @@ operator: { budget_usd_per_day: 25.50 }
     expect(guards).toEqual([
       { name: 'own', type: 'module', path: join(folder, 'guard.mjs'), options: {}, timeout_ms: 2_000, always: true, directions: ['input', 'output'] },
     ]);
+  });
+
+  it('wants a key for each further upstream, of the forwarding service only', () => {
+    const path = file('upstreams: [{ name: spare, base_url: https://x/v1 }, { name: local, base_url: http://y/v1, keyless: true }]');
+    const named = { ...good, DAYPASS_CONFIG: path };
+    expect(faultsOf(named, 'ingress')).toEqual([]);
+    expect(faultsOf(named, 'forwarding')).toEqual([expect.stringContaining('DAYPASS_UPSTREAM_KEYS has no key of the upstream spare')]);
+    expect(faultsOf({ ...named, DAYPASS_UPSTREAM_KEYS: 'spare' }, 'forwarding')).toEqual([expect.stringContaining('name=key')]);
+    const keys = { ...named, DAYPASS_UPSTREAM_KEYS: 'spare=sk-a=b, other=sk-c' };
+    expect(loadConfig('forwarding', keys).upstreamKeys).toEqual({ spare: 'sk-a=b', other: 'sk-c' });
+    expect(loadConfig('ingress', keys).upstreamKeys).toEqual({});
   });
 
   it('may name a lane among its own models', () => {

@@ -16,6 +16,24 @@ const ids = z
   .string()
   .transform((text) => text.split(',').map((id) => id.trim()))
   .pipe(z.array(z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be ids as the provider gives them, such as key_abc, with commas between them')).max(20));
+/** `name=key`, with commas between them. */
+const upstreamKeys = z
+  .string()
+  .refine(
+    (text) => text.split(',').every((pair) => /^\s*[a-z0-9][a-z0-9-]*\s*=\s*\S+\s*$/.test(pair)),
+    'must be name=key for each of the upstreams, with commas between them',
+  )
+  .transform((text) =>
+    Object.fromEntries(
+      text.split(',').map(
+        (pair) =>
+          pair
+            .trim()
+            .split(/\s*=\s*(.*)/s)
+            .slice(0, 2) as [string, string],
+      ),
+    ),
+  );
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
 /** Every environment variable that Daypass reads. `npm start` and compose set the required ones. */
@@ -28,6 +46,7 @@ const environmentSchema = z.object({
   OPENAI_ADMIN_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').optional(),
   OPENAI_PROJECT_ID: ids.default([]),
   OPENAI_API_KEY_ID: ids.default([]),
+  DAYPASS_UPSTREAM_KEYS: upstreamKeys.default({}),
   REDIS_URL: url(/^rediss?$/, 'must be an address such as redis://127.0.0.1:6379'),
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
@@ -73,6 +92,8 @@ export interface DaypassConfig {
     /** May read safety cases. */
     safetyKey: string;
   };
+  /** Of the further upstreams, by name; only forwarding has them. */
+  upstreamKeys: Readonly<Record<string, string>>;
   redisUrl: string;
   databaseUrl: string;
   adminToken: string;
@@ -151,6 +172,11 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     faults.push('DAYPASS_MIN_OUTPUT_TOKENS: must not be above DAYPASS_DEFAULT_OUTPUT_TOKENS');
   }
   const file = readConfigFile(given.DAYPASS_CONFIG, faults);
+  if (service === 'forwarding' && parsed.success) {
+    const without = file.upstreams.filter(({ name, keyless }) => !keyless && !parsed.data.DAYPASS_UPSTREAM_KEYS[name]);
+    for (const { name } of without)
+      faults.push(`DAYPASS_UPSTREAM_KEYS has no key of the upstream ${name}: add ${name}=…, or say in the file that it is keyless`);
+  }
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
 
   const env = parsed.data;
@@ -162,6 +188,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       webhookSecret: env.OPENAI_WEBHOOK_SECRET,
       safetyKey: env.OPENAI_SAFETY_KEY ?? env.OPENAI_API_KEY,
     },
+    upstreamKeys: service === 'forwarding' ? env.DAYPASS_UPSTREAM_KEYS : {},
     redisUrl: env.REDIS_URL,
     databaseUrl: env.DATABASE_URL ?? '',
     adminToken: env.DAYPASS_ADMIN_TOKEN ?? '',

@@ -1,5 +1,8 @@
 import { z } from 'zod';
 
+/** The upstream that OPENAI_API_KEY and OPENAI_BASE_URL name. */
+export const FIRST_UPSTREAM = 'openai';
+
 const nano = z.string().regex(/^\d+$/);
 
 /**
@@ -26,6 +29,8 @@ export const journalEventSchema = z.object({
   step: z.enum(['', 'warn', 'cooldown', 'suspend']).default(''),
   /** Until when the key rests, milliseconds since the epoch; 0: it does not. */
   until_ms: z.coerce.number().int().min(0).default(0),
+  /** Which upstream an end is owed to; '' where nobody knows: the first. */
+  upstream: z.string().default(''),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),
   /** JSON: model, usage, verdicts, reason. Never content. */

@@ -6,3 +6,15 @@ export function queueFull(waitMs: number, patienceMs = 0): DaypassError {
     retryAfterMs: Math.max(1_000, waitMs - patienceMs),
   });
 }
+
+export function largerThanLane(): DaypassError {
+  return new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", {
+    retry: false,
+  });
+}
+
+/** Why a call did not join those that wait for its lane; null: it did, or nobody waits for it any more. */
+export function refusalAtLane(entered: { code: string; waitMs?: number }, patienceMs: number): DaypassError | null {
+  if (entered.code === 'too_large') return largerThanLane();
+  return entered.code === 'late' ? queueFull(entered.waitMs!, patienceMs) : null;
+}

@@ -53,7 +53,7 @@ export class Moderator {
   private readonly queue: (() => void)[] = [];
 
   constructor(private readonly options: ModeratorOptions) {
-    const { tpm } = options.pacer.limits;
+    const { tpm } = options.pacer.upstream;
     this.batchTokens = tpm > 0 ? Math.min(BATCH_TOKENS, Math.ceil(tpm / LANE_SHARE)) : BATCH_TOKENS;
     this.texts = new TickBatch(BATCH_TEXTS, async (texts) =>
       (await Promise.all(groupsOf(texts, this.batchTokens).map((group) => this.askTexts(group)))).flat(),

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { configFileSchema } from '#libs/config/config-file.js';
@@ -18,7 +19,7 @@ beforeEach(async () => {
   for (const id of ['k', 'a', 'b', 'c']) await money.key({ id });
 });
 
-const lineOf = (lane: object): LaneLine => new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } }).lanes));
+const lineOf = (lane: object): LaneLine => new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } })));
 const free = () => lineOf({});
 
 const ticket = (requestId: string, keyId: string, changes: Partial<Ticket> = {}): Ticket => ({
@@ -111,20 +112,44 @@ describe('who waits for a lane', () => {
     expect(third!.before).toBe(2);
     expect(third!.waitMs).toBeGreaterThan(900);
     expect(third!.waitMs).toBeLessThanOrEqual(1_000);
-    expect(await line.look('lane')).toMatchObject({ rpm: 60, waitingCalls: 3, waitingTokens: 300, nextId: 'r1' });
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300, nextId: 'r1', upstreams: [{ rpm: 60 }] });
   });
 
   it('is refused at once where its turn would come later than it may wait, and changes nothing', async () => {
     const line = lineOf({ rpm: 60, burst_seconds: 1 });
     for (let n = 0; n < 10; n++) await enter(line, `a${n}`, 'a');
-    const before = await line.look('lane');
+    const { oldestMs: _, ...before } = await line.look('lane');
     const late = await enter(line, 'late', 'a', {}, 5_000);
     expect(late).toMatchObject({ code: 'late', before: 10 });
     expect(late.code === 'late' && late.waitMs).toBeGreaterThan(8_000);
     expect(await line.places('lane', ['late'])).toEqual([null]);
-    expect(await line.look('lane')).toEqual(before);
+    expect(await line.look('lane')).toMatchObject(before);
     // Another key's turn comes sooner.
     expect(await enter(line, 'b', 'b', {}, 5_000)).toMatchObject({ code: 'entered', before: 0 });
+  });
+
+  it('is refused at once where it is larger than the whole limit of every upstream', async () => {
+    expect(await enter(lineOf({ tpm: 99 }), 'r1', 'a')).toEqual({ code: 'too_large' });
+    expect(await enter(lineOf({ tpd: 99 }), 'r2', 'a')).toEqual({ code: 'too_large' });
+    expect(await enter(lineOf({ tpm: 100, tpd: 100 }), 'r3', 'a')).toMatchObject({ code: 'entered' });
+  });
+
+  it('is looked at with how long the first of them has waited, and what each campaign got', async () => {
+    const line = free();
+    await enter(line, 'r1', 'a');
+    await sleep(30);
+    for (const id of ['r2', 'r3']) await enter(line, id, 'b');
+    expect((await line.look('lane')).oldestMs).toBeGreaterThanOrEqual(29);
+    await served(line, 1);
+    expect((await line.look('lane')).oldestMs).toBeLessThan(29);
+    // What was got this minute shows in the next.
+    const minute = Math.floor(Date.now() / 60_000);
+    await money.redis.hset(redisKeys.laneShares('lane', minute - 1), 'c', 30, 'd', 10);
+    expect([...(await line.look('lane')).shares]).toEqual([
+      ['c', 30],
+      ['d', 10],
+    ]);
+    expect(await money.redis.hgetall(redisKeys.laneShares('lane', minute))).toEqual({ c: '100' });
   });
 
   it('enters once, and not when its hold is over', async () => {
@@ -204,7 +229,7 @@ describe('who waits for a lane', () => {
     const line = free();
     for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
     await served(line, 1);
-    expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', attempt: 1, freezeMs: 1 })).toBe(true);
+    expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 })).toBe(true);
     expect((await line.heads('lane', 1))[0]?.requestId).toBe('r1');
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
   });
@@ -271,20 +296,23 @@ describe('the pace of a lane', () => {
     const line = lineOf({ rpm: 600, tpm: 60_000 });
     const headers = (limit: number, remaining: number) =>
       new Headers({ 'x-ratelimit-limit-tokens': String(limit), 'x-ratelimit-remaining-tokens': String(remaining) });
-    await line.learn('lane', headers(30_000, 29_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ tpm: 30_000, rpm: 600, tokens: 0 });
-    await line.learn('lane', headers(30_000, 10_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ tpm: 30_000, tokens: 20_000 });
+    await line.learn('lane', 'openai', headers(30_000, 29_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, rpm: 600, tokens: 0 }] });
+    await line.learn('lane', 'openai', headers(30_000, 10_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, tokens: 20_000 }] });
     // Calls of ours that went meanwhile are no surprise.
-    await line.learn('lane', headers(30_000, 15_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ tokens: 20_000 });
-    await line.learn('lane', headers(90_000, 90_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ tpm: 90_000 });
+    await line.learn('lane', 'openai', headers(30_000, 15_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 20_000 }] });
+    await line.learn('lane', 'openai', headers(90_000, 90_000), { requests: 1, tokens: 1_000 });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 90_000 }] });
   });
 
   it('keeps to numbers that the operator fixed', async () => {
     const line = lineOf({ rpm: 600, tpm: 60_000, fixed: true });
-    await line.learn('lane', new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }), { requests: 1, tokens: 1 });
-    expect(await line.look('lane')).toMatchObject({ tpm: 60_000, configured: { fixed: true } });
+    await line.learn('lane', 'openai', new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }), {
+      requests: 1,
+      tokens: 1,
+    });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 60_000, configured: { fixed: true } }] });
   });
 });

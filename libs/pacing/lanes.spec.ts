@@ -2,17 +2,54 @@ import { describe, expect, it } from '@jest/globals';
 import { configFileSchema } from '#libs/config/config-file.js';
 import { LaneTable } from './lanes.js';
 
+const none = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false };
+const base_url = 'https://elsewhere.example/v1';
+
 describe('lanes', () => {
-  const { lanes } = configFileSchema.parse({ lanes: { mini: { rpm: 5, models: ['gpt-5.4-mini'] }, 'gpt-5.4': { tpm: 9 }, moderation: { rpm: 500 } } });
-  const table = new LaneTable(lanes);
+  const table = new LaneTable(
+    configFileSchema.parse({
+      lanes: {
+        mini: { rpm: 5, models: ['gpt-5.4-mini'] },
+        'gpt-5.4': { preset: 'flagship-2', rpm: 9, rpd: 1_000, counts: 'used' },
+        moderation: { rpm: 500 },
+        own: { elsewhere_only: true, models: ['llama'] },
+      },
+      upstreams: [
+        { name: 'spare', base_url, lanes: { mini: { tpm: 7, burst_seconds: 1, fixed: true } } },
+        { name: 'any', base_url },
+      ],
+    }),
+  );
 
   it('gather the models that share their limits; a lane named like a model carries it', () => {
-    expect([table.laneOf('gpt-5.4-mini'), table.laneOf('gpt-5.4'), table.laneOf('o4-mini')]).toEqual(['mini', 'gpt-5.4', 'default']);
-    expect(table.limitsOf('mini')).toEqual({ rpm: 5, tpm: 0, burstMs: 10_000, fixed: false, corrects: false });
+    expect(['gpt-5.4-mini', 'gpt-5.4', 'llama', 'o4-mini'].map((model) => table.laneOf(model))).toEqual(['mini', 'gpt-5.4', 'own', 'default']);
   });
 
-  it('do not give the moderation lane a queue of calls', () => {
-    expect(table.names()).toEqual(['default', 'mini', 'gpt-5.4']);
-    expect(table.limitsOf('moderation')).toEqual({ rpm: 500, tpm: 0, burstMs: 10_000, fixed: false, corrects: false });
+  it('take their limits from a preset, and from the numbers beside it, and count as the upstream does', () => {
+    expect(table.upstreamOf('gpt-5.4', 'openai')).toEqual({ ...none, name: 'openai', slot: 'gpt-5.4', rpm: 9, tpm: 1_000_000, rpd: 1_000, corrects: true });
+  });
+
+  it('are served by the first account, and then by the others in their order, each with limits of its own', () => {
+    expect(table.upstreamsOf('mini')).toEqual([
+      { ...none, name: 'openai', slot: 'mini', rpm: 5 },
+      { ...none, name: 'spare', slot: 'mini@spare', tpm: 7, burstMs: 1_000, fixed: true },
+      { ...none, name: 'any', slot: 'mini@any' },
+    ]);
+    expect(table.upstreamsOf('own').map(({ name }) => name)).toEqual(['any']);
+    expect(table.upstreamsOf('default').map(({ name }) => name)).toEqual(['openai', 'any']);
+  });
+
+  it('do not give the moderation lane a queue of calls, nor a second account', () => {
+    expect(table.names()).toEqual(['default', 'mini', 'gpt-5.4', 'own']);
+    expect(table.upstreamsOf('moderation')).toEqual([{ ...none, name: 'openai', slot: 'moderation', rpm: 500 }]);
+    expect(table.all()).toContain('moderation');
+  });
+
+  it('know the largest call that fits', () => {
+    expect(table.largestTpm('gpt-5.4')).toBe(0);
+    const limited = new LaneTable(
+      configFileSchema.parse({ lanes: { mini: { tpm: 5 } }, upstreams: [{ name: 'spare', base_url, lanes: { mini: { tpm: 7 } } }] }),
+    );
+    expect([limited.largestTpm('mini'), limited.largestTpm('default')]).toEqual([7, 0]);
   });
 });

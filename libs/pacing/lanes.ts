@@ -1,56 +1,67 @@
-import type { LaneSettings } from '#libs/config/config-file.js';
-
-/** Limits a minute; 0 means that none is configured, so that only a 429 stops the lane. */
-export interface LaneLimits {
-  rpm: number;
-  tpm: number;
-  /** Providers enforce a minute's limit by the second: so many ms of the even rate may be used at once. */
-  burstMs: number;
-  /** The numbers are the operator's own: what the upstream tells does not replace them. */
-  fixed: boolean;
-  /** The upstream corrects what it counted before a call by what the call used. */
-  corrects: boolean;
-}
+import type { ConfigFile } from '#libs/config/config-file.js';
+import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
+import type { LaneUpstream } from '#libs/redis/lane.upstreams.js';
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
-const UNLIMITED: LaneLimits = { rpm: 0, tpm: 0, burstMs: 10_000, fixed: false, corrects: false };
+/** Nothing is known of its limits, so that only a 429 stops it. */
+const UNKNOWN = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false } as const;
 
-/** Which lane a model's calls wait in, and what each lane carries. Lanes come from configuration; the rest share `default`. */
+/**
+ * Which lane a model's calls wait in, and which upstreams serve each lane, in the order that they are taken in. Lanes come from
+ * configuration; the rest share `default`.
+ */
 export class LaneTable {
   private readonly byModel = new Map<string, string>();
-  private readonly limitsByLane = new Map<string, LaneLimits>();
+  private readonly upstreamsByLane = new Map<string, LaneUpstream[]>();
 
-  constructor(lanes: Readonly<Record<string, LaneSettings>>) {
-    this.limitsByLane.set(DEFAULT_LANE, UNLIMITED);
+  constructor({ lanes, upstreams }: Pick<ConfigFile, 'lanes' | 'upstreams'>) {
+    this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN }]);
     for (const [lane, settings] of Object.entries(lanes)) {
-      this.limitsByLane.set(lane, {
-        rpm: settings.rpm ?? 0,
-        tpm: settings.tpm ?? 0,
-        burstMs: settings.burst_seconds * 1_000,
-        fixed: settings.fixed,
-        corrects: settings.counts === 'used',
-      });
+      this.upstreamsByLane.set(lane, settings.elsewhere_only ? [] : [{ name: FIRST_UPSTREAM, slot: lane, ...limitsOf(settings) }]);
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
+    }
+    for (const { name, lanes: served } of upstreams) {
+      for (const lane of this.names()) {
+        const settings = served ? served[lane] : {};
+        if (settings) this.upstreamsByLane.get(lane)!.push({ name, slot: `${lane}@${name}`, ...limitsOf(settings) });
+      }
     }
   }
 
   /** The lanes that carry calls, each with a queue of its own. */
   names(): string[] {
-    return [...this.limitsByLane.keys()].filter((lane) => lane !== MODERATION_LANE);
+    return [...this.upstreamsByLane.keys()].filter((lane) => lane !== MODERATION_LANE);
   }
 
   /** Those, and the one of moderation. */
   all(): string[] {
-    return [...new Set([...this.limitsByLane.keys(), MODERATION_LANE])];
+    return [...new Set([...this.upstreamsByLane.keys(), MODERATION_LANE])];
   }
 
   laneOf(model: string): string {
     return this.byModel.get(model) ?? DEFAULT_LANE;
   }
 
-  limitsOf(lane: string): LaneLimits {
-    return this.limitsByLane.get(lane) ?? UNLIMITED;
+  upstreamsOf(lane: string): readonly LaneUpstream[] {
+    return this.upstreamsByLane.get(lane) ?? [{ name: FIRST_UPSTREAM, slot: lane, ...UNKNOWN }];
   }
+
+  upstreamOf(lane: string, name: string): LaneUpstream {
+    const upstreams = this.upstreamsOf(lane);
+    return upstreams.find((upstream) => upstream.name === name) ?? upstreams[0]!;
+  }
+
+  /** The most tokens a minute that any upstream of the lane takes; 0: no limit is known. */
+  largestTpm(lane: string): number {
+    const limits = this.upstreamsOf(lane).map(({ tpm }) => tpm);
+    return limits.includes(0) ? 0 : Math.max(...limits);
+  }
+}
+
+type Settings = Partial<ConfigFile['lanes'][string]>;
+
+function limitsOf({ rpm = 0, tpm = 0, rpd = 0, tpd = 0, burst_seconds: burst, fixed = false, counts }: Settings): Omit<LaneUpstream, 'name' | 'slot'> {
+  return { rpm, tpm, rpd, tpd, burstMs: burst === undefined ? UNKNOWN.burstMs : burst * 1_000, fixed, corrects: counts === 'used' };
 }

@@ -7,6 +7,7 @@ import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connect
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { LeaseKeeper } from '#libs/redis/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { Circuits } from '#libs/pacing/circuit.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
@@ -38,7 +39,8 @@ export class PlatformModule {
         inject: [MONEY_REDIS, HoldStore],
       },
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
-      { provide: LaneTable, useValue: new LaneTable(config.file.lanes) },
+      { provide: LaneTable, useValue: new LaneTable(config.file) },
+      { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
       { provide: LaneLine, useFactory: (redis: Redis, lanes: LaneTable) => new LaneLine(redis, lanes), inject: [MONEY_REDIS, LaneTable] },
     ];
     return { module: PlatformModule, providers: [...providers, RedisLifecycle], exports: providers.map(({ provide }) => provide) };

@@ -37,7 +37,7 @@ export const upstreamProviders = [
       new Moderator({
         client,
         model: config.moderationModel,
-        pacer: new LanePacer(redis, MODERATION_LANE, lanes.limitsOf(MODERATION_LANE)),
+        pacer: new LanePacer(redis, lanes.upstreamsOf(MODERATION_LANE)[0]!),
         cache: new VerdictCache(redis, { pepper: config.secrets.verdictPepper }),
         timeoutMs: config.limits.moderationTimeoutMs,
         observe: (seconds, outcome) => metrics.call(seconds, outcome),

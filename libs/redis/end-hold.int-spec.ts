@@ -25,7 +25,7 @@ const reach: Record<string, () => Promise<unknown>> = {
   dispatched: () => money.dispatched('r'),
   deferred: async () => {
     await money.dispatched('r');
-    await money.holds.defer({ requestId: 'r', lane: 'lane', attempt: 1, freezeMs: 1 });
+    await money.holds.defer({ requestId: 'r', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 });
   },
   posted: async () => {
     await money.dispatched('r');

@@ -6,6 +6,7 @@ import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { redisNowMs } from './clock.js';
 import {
   LEASE_MS,
+  PROBE_MS,
   type BudgetLevel,
   type CallClaim,
   type EndAnswer,
@@ -17,8 +18,10 @@ import {
   type KeyAnswer,
   type KnownHold,
   type StartAnswer,
+  type StartRequest,
 } from './hold.types.js';
 import { redisKeys } from './keys.js';
+import { upstreamArgs, upstreamKeys } from './lane.upstreams.js';
 import { RecentEnds } from './recent-ends.js';
 import { RunId } from './run-id.js';
 import { defineScript, type Script } from './scripts.js';
@@ -106,47 +109,43 @@ export class HoldStore {
     return readHoldAnswer((await this.takeScript(keys, args)) as [string, ...string[]]);
   }
 
-  /** Reserves the lane and records the dispatch. `rpm` and `tpm` 0 mean unlimited. Repeated with the same nonce it gives the same answer. */
-  async start(call: {
-    requestId: string;
-    keyId: string;
-    campaignId: string;
-    lane: string;
-    tokens: number;
-    rpm: number;
-    tpm: number;
-    burstMs: number;
-    /** Whether the upstream corrects what it counted by what was used. */
-    corrects: boolean;
-    nonce: string;
-  }): Promise<StartAnswer> {
+  /** Reserves the lane and records the dispatch. Repeated with the same nonce it gives the same answer. */
+  async start(call: StartRequest): Promise<StartAnswer> {
     const keys = [
       redisKeys.epoch,
       redisKeys.hold(call.requestId),
       redisKeys.leases,
-      redisKeys.laneWindow(call.lane),
       redisKeys.journal,
       redisKeys.key(call.keyId),
       redisKeys.campaign(call.campaignId),
       redisKeys.laneWaiting(call.lane),
       redisKeys.laneFair(call.lane),
-      redisKeys.laneState(call.lane),
+      redisKeys.laneShares(call.lane, Math.floor(Date.now() / 60_000)),
+      ...upstreamKeys(call.upstreams),
     ];
-    const args = [call.requestId, call.tokens, call.rpm, call.tpm, LEASE_MS, call.nonce, await this.run.get(), call.burstMs, call.corrects ? 1 : 0];
-    const [code, first, second, requests, tokens] = (await this.startScript(keys, args)) as [string, string, string, string, string];
+    const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, await this.run.get(), PROBE_MS, ...upstreamArgs(call.upstreams)];
+    const [code, first, second, requests, tokens, upstream, failures] = (await this.startScript(keys, args)) as string[] as [string, ...string[]];
     switch (code) {
       case 'started':
-        return { code, attempt: Number(first), nowMs: Number(second), laneRequests: Number(requests), laneTokens: Number(tokens) };
+        return {
+          code,
+          attempt: Number(first),
+          nowMs: Number(second),
+          laneRequests: Number(requests),
+          laneTokens: Number(tokens),
+          upstream: upstream!,
+          failures: Number(failures),
+        };
       case 'wait':
       case 'late':
-        return { code, waitMs: Number(first) };
+        return { code, waitMs: Number(first), why: second as '' | 'failing' | 'account' };
       case 'too_large':
       case 'invalid':
       case 'suspended':
       case 'recovering':
         return { code };
       case 'ended':
-        return { code, state: first };
+        return { code, state: first! };
       case 'unsent':
         return { code, attempt: Number(first) };
       default:
@@ -154,13 +153,16 @@ export class HoldStore {
     }
   }
 
-  /** Puts a call back that the upstream refused without doing work; false when it was not that attempt's to give back. */
-  async defer(call: { requestId: string; lane: string; attempt: number; freezeMs: number }): Promise<boolean | 'recovering'> {
+  /**
+   * Puts a call back that the upstream (`slot`: its part of the lane) refused without doing work; false when it was not that
+   * attempt's to give back.
+   */
+  async defer(call: { requestId: string; lane: string; slot: string; attempt: number; freezeMs: number }): Promise<boolean | 'recovering'> {
     const keys = [
       redisKeys.epoch,
       redisKeys.hold(call.requestId),
       redisKeys.leases,
-      redisKeys.laneWindow(call.lane),
+      redisKeys.laneWindow(call.slot),
       redisKeys.journal,
       redisKeys.laneWaiting(call.lane),
       redisKeys.laneFair(call.lane),
@@ -177,15 +179,13 @@ export class HoldStore {
       redisKeys.journal,
       redisKeys.leases,
       redisKeys.keyWindow(end.keyId),
-      redisKeys.laneWindow(end.lane),
+      redisKeys.ticket(end.requestId),
       redisKeys.body(end.requestId),
       redisKeys.reply(end.replyTo),
       redisKeys.epoch,
       redisKeys.operatorPrefix,
       redisKeys.laneWaiting(end.lane),
       redisKeys.laneFair(end.lane),
-      redisKeys.laneState(end.lane),
-      redisKeys.ticket(end.requestId),
     ];
     const { dispatched } = end;
     const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
@@ -213,6 +213,7 @@ export class HoldStore {
       strikes.cooldownMs,
       strikes.suspendAfter,
       strikes.windowMs,
+      dispatched?.upstream ?? '',
     ];
     const [outcome, state, paid, absorbed, available] = (await this.endScript(keys, args)) as [string, string, string, string, string];
     if (dispatched && (outcome === 'applied' || outcome === 'corrected')) this.recentEnds.add(end);

@@ -1,9 +1,12 @@
 import type { RequestEvent } from '#libs/contracts/audit.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import type { StrikePolicy } from '#libs/contracts/policy.js';
+import type { LaneUpstream } from './lane.upstreams.js';
 
 /** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
 export const LEASE_MS = 15_000;
+/** In which the one call that tries a failing upstream has to say how it went, before another tries. */
+export const PROBE_MS = 5_000;
 
 export interface HoldRequest {
   requestId: string;
@@ -65,10 +68,26 @@ export type HoldAnswer =
 
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
 
+export interface StartRequest {
+  requestId: string;
+  keyId: string;
+  campaignId: string;
+  lane: string;
+  /** That it takes of the lane. */
+  tokens: number;
+  /** In the order that they are taken in. */
+  upstreams: readonly LaneUpstream[];
+  nonce: string;
+}
+
 export type StartAnswer =
-  /** `laneRequests`, `laneTokens`: what the lane's window counts, this call included; 0 where it was heard of before. */
-  | { code: 'started'; attempt: number; nowMs: number; laneRequests: number; laneTokens: number }
-  | { code: 'wait' | 'late'; waitMs: number }
+  /**
+   * `laneRequests`, `laneTokens`: what the upstream's window counts, this call included; 0 where it was heard of before.
+   * `failures`: of that upstream, in a row until now.
+   */
+  | { code: 'started'; attempt: number; nowMs: number; laneRequests: number; laneTokens: number; upstream: string; failures: number }
+  /** `why`: the upstream that would be the first to have room fails, or refuses the account; '' where its limits are in use. */
+  | { code: 'wait' | 'late'; waitMs: number; why: '' | 'failing' | 'account' }
   | { code: 'too_large' | 'invalid' | 'suspended' }
   | { code: 'recovering' }
   | { code: 'ended'; state: string }
@@ -105,7 +124,7 @@ export interface EndRequest {
   /** A refused input: it counts against the key, and has consequences where the policy says so. */
   strike?: StrikePolicy | true;
   /** From the worker that dispatched the call. */
-  dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'>;
+  dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'> & { upstream?: string };
 }
 
 export interface EndAnswer {

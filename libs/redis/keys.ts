@@ -38,6 +38,11 @@ export const redisKeys = {
   ticket: (requestId: string) => `${TAG}:ticket:${requestId}`,
   laneWaiting: (lane: string) => `${TAG}:lane:waiting:${lane}`,
   laneFair: (lane: string) => `${TAG}:lane:fair:${lane}`,
-  laneState: (lane: string) => `${TAG}:lane:state:${lane}`,
-  laneWindow: (lane: string) => `${TAG}:window:lane:${lane}`,
+  laneState: (slot: string) => `${TAG}:lane:state:${slot}`,
+  laneWindow: (slot: string) => `${TAG}:window:lane:${slot}`,
+  laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
+  /** Tokens that each campaign got of a lane within one minute since 1970. */
+  laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,
+  /** Of an upstream that failed of late. */
+  circuit: (upstream: string) => `${TAG}:circuit:${upstream}`,
 } as const;

@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { redisKeys } from './keys.js';
-import { Money } from './money.fixture.js';
+import { upstreamArgs, upstreamKeys } from './lane.upstreams.js';
+import { laneUpstream, Money } from './money.fixture.js';
 import { defineScript, type Script } from './scripts.js';
 
 let money: Money;
@@ -16,8 +17,9 @@ afterAll(() => money.stop());
 beforeEach(() => money.reset());
 
 const key = redisKeys.laneWindow('moderation');
+const slot = laneUpstream({ slot: 'moderation' });
 const reserve = async (tokens: number, { requests = 1, rpm = 0, tpm = 0 } = {}) =>
-  (await reserveScript([key, redisKeys.laneState('moderation')], [requests, tokens, rpm, tpm, 60_000])) as number;
+  (await reserveScript(upstreamKeys([slot]), [requests, tokens, ...upstreamArgs([{ ...slot, rpm, tpm }])])) as number;
 const freeze = async (ms: number) => (await freezeScript([key, redisKeys.laneState('moderation')], [ms])) as number;
 
 describe('a lane that carries no holds', () => {

@@ -221,7 +221,7 @@ describe('money under any story', () => {
               ledger.start(requestId),
             );
           } else if (say === 'defer') {
-            expect(await money.holds.defer({ requestId, lane: 'lane', attempt: sentence.attempt, freezeMs: 0 })).toBe(
+            expect(await money.holds.defer({ requestId, lane: 'lane', slot: 'lane', attempt: sentence.attempt, freezeMs: 0 })).toBe(
               ledger.defer(requestId, sentence.attempt),
             );
           } else {

@@ -4,7 +4,8 @@ import { startRedisServer } from '#libs/stack/redis-server.js';
 import { AccountStore, type CampaignProjection, type KeyProjection } from './account.store.js';
 import { moneyConnection, whenReady } from './connection.js';
 import { HoldStore } from './hold.store.js';
-import type { EndAnswer, EndRequest, HoldAnswer, HoldBounds, HoldRequest, StartAnswer } from './hold.types.js';
+import type { EndAnswer, EndRequest, HoldAnswer, HoldBounds, HoldRequest, StartAnswer, StartRequest } from './hold.types.js';
+import type { LaneUpstream } from './lane.upstreams.js';
 import { redisNowMs } from './clock.js';
 import { Door } from './door.js';
 import { redisKeys } from './keys.js';
@@ -29,6 +30,11 @@ export function holdRequest(requestId: string, changes: Partial<HoldRequest> = {
     replyTo: 'door',
     ...changes,
   };
+}
+
+export function laneUpstream(changes: Partial<LaneUpstream> = {}): LaneUpstream {
+  const limits = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 60_000 };
+  return { name: 'openai', slot: 'lane', ...limits, corrects: true, fixed: false, ...changes };
 }
 
 /** A real Redis with the stores that move money over it, and short words for what tests say often. */
@@ -102,20 +108,10 @@ export class Money {
     return this.holds.take(holdRequest(requestId, changes), { ...BOUNDS, ...bounds });
   }
 
-  start(requestId: string, changes: Partial<Parameters<HoldStore['start']>[0]> = {}): Promise<StartAnswer> {
-    return this.holds.start({
-      requestId,
-      keyId: 'k',
-      campaignId: 'c',
-      lane: 'lane',
-      tokens: 100,
-      rpm: 0,
-      tpm: 0,
-      burstMs: 60_000,
-      corrects: true,
-      nonce: randomUUID(),
-      ...changes,
-    });
+  start(requestId: string, changes: Partial<StartRequest> & Partial<LaneUpstream> = {}): Promise<StartAnswer> {
+    const { rpm = 0, tpm = 0, rpd = 0, tpd = 0, burstMs = 60_000, corrects = true, ...call } = changes;
+    const upstreams = [laneUpstream({ rpm, tpm, rpd, tpd, burstMs, corrects })];
+    return this.holds.start({ requestId, keyId: 'k', campaignId: 'c', lane: 'lane', tokens: 100, upstreams, nonce: randomUUID(), ...call });
   }
 
   end(requestId: string, transition: EndRequest['transition'], changes: Partial<EndRequest> = {}): Promise<EndAnswer> {

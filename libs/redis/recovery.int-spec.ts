@@ -51,7 +51,7 @@ describe('the door', () => {
     ['start-call', () => money.start('held'), { code: 'recovering' }, false],
     ['end-hold', () => money.end('held', 'void'), expect.objectContaining({ outcome: 'recovering' }), true],
     ['claim-call', () => money.holds.claim(claim('lost')), 'recovering', true],
-    ['defer-call', () => money.holds.defer({ requestId: 'sent', lane: 'lane', attempt: 1, freezeMs: 1 }), 'recovering', true],
+    ['defer-call', () => money.holds.defer({ requestId: 'sent', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 }), 'recovering', true],
   ];
   beforeEach(async () => {
     await money.take('held');

@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { Circuits } from '#libs/pacing/circuit.js';
 import { redisNowMs } from './clock.js';
 import { LEASE_MS } from './hold.types.js';
 import { redisKeys } from './keys.js';
-import { Money } from './money.fixture.js';
+import { laneUpstream, Money } from './money.fixture.js';
 
 let money: Money;
 beforeAll(async () => {
@@ -20,7 +21,7 @@ const state = (requestId = 'r') => money.redis.hget(redisKeys.hold(requestId), '
 const lane = () => money.window(redisKeys.laneWindow('lane'));
 const lease = async (requestId = 'r') => Number(await money.redis.zscore(redisKeys.leases, requestId));
 const redisNow = () => redisNowMs(money.redis);
-const defer = (attempt: number, freezeMs = 1, requestId = 'r') => money.holds.defer({ requestId, lane: 'lane', attempt, freezeMs });
+const defer = (attempt: number, freezeMs = 1, requestId = 'r') => money.holds.defer({ requestId, lane: 'lane', slot: 'lane', attempt, freezeMs });
 
 describe('starting a call', () => {
   it('records the dispatch and reserves the lane in one step', async () => {
@@ -133,7 +134,7 @@ describe('starting a call', () => {
   it('counts each lane by itself', async () => {
     await money.take('r1');
     await money.take('r');
-    await money.start('r1', { lane: 'other', rpm: 1 });
+    await money.start('r1', { lane: 'other', upstreams: [laneUpstream({ slot: 'other', rpm: 1 })] });
     expect(await money.start('r', { rpm: 1 })).toMatchObject({ code: 'started' });
   });
 
@@ -141,6 +142,80 @@ describe('starting a call', () => {
     for (let call = 0; call < 60; call++) await money.take(`r${call}`);
     const answers = await Promise.all(Array.from({ length: 60 }, (_, call) => money.start(`r${call}`, { rpm: 10, tpm: 700 })));
     expect(answers.filter(({ code }) => code === 'started')).toHaveLength(7);
+  });
+});
+
+describe('a lane that several upstreams serve', () => {
+  const [first, second] = [laneUpstream({ rpm: 1 }), laneUpstream({ name: 'spare', slot: 'lane@spare', tpm: 150 })];
+  const start = (requestId: string, tokens = 100, upstreams = [first, second]) => money.start(requestId, { upstreams, tokens });
+  const circuits = () => new Circuits(money.redis);
+  beforeEach(async () => {
+    for (const id of ['r1', 'r2', 'r3']) await money.take(id);
+  });
+
+  it('takes them in their order, as long as they have room', async () => {
+    expect(await start('r1')).toMatchObject({ code: 'started', upstream: 'openai', failures: 0 });
+    expect(await start('r2')).toMatchObject({ code: 'started', upstream: 'spare', laneTokens: 100 });
+    const third = await start('r3');
+    expect(third).toMatchObject({ code: 'late', why: '' });
+    // Its end is owed to whom it was sent to.
+    await money.end('r2', 'post', { costNano: 5n });
+    expect(JSON.stringify(await money.redis.xrevrange(redisKeys.journal, '+', '-', 'COUNT', 1))).toContain('"upstream","spare"');
+  });
+
+  it('passes over one that the call is too large for, and refuses what is too large for all', async () => {
+    expect(await start('r1', 200)).toMatchObject({ code: 'started', upstream: 'openai' });
+    expect(await start('r2', 200)).toMatchObject({ code: 'late' });
+    expect(await start('r2', 200, [second])).toEqual({ code: 'too_large' });
+  });
+
+  it('goes on with another where one was frozen, or is left alone', async () => {
+    await start('r1');
+    await money.holds.defer({ requestId: 'r1', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 5_000 });
+    expect(await start('r1')).toMatchObject({ code: 'started', attempt: 2, upstream: 'spare' });
+    expect(await circuits().failed('openai', 'account', true)).toBeGreaterThan(2_000);
+    expect(await start('r2', 10)).toMatchObject({ code: 'started', upstream: 'spare' });
+  });
+
+  it('says why, where none is left', async () => {
+    for (const name of ['openai', 'spare']) await circuits().failed(name, 'account', true);
+    expect(await start('r1')).toMatchObject({ code: 'wait', why: 'account' });
+    await money.redis.flushall();
+    await money.reset();
+    await money.campaign();
+    await money.key();
+    await money.take('r1');
+    for (let n = 0; n < 4; n++) expect(await circuits().failed('openai', 'failing', false)).toBe(0);
+    expect(await start('r1', 100, [first])).toMatchObject({ code: 'started', failures: 4 });
+    await money.end('r1', 'void');
+    await money.take('r2');
+    expect(await circuits().failed('openai', 'failing', false)).toBeGreaterThan(200);
+    expect(await start('r2', 100, [laneUpstream()])).toMatchObject({ code: 'wait', why: 'failing' });
+  });
+
+  it('lets one call try who failed, twice as late each time, and all of them once that went well', async () => {
+    const one = laneUpstream();
+    let last = 0;
+    for (let n = 0; n < 6; n++) last = await circuits().failed('openai', 'failing', false);
+    expect(last).toBeGreaterThan(400);
+    await sleep(last + 5);
+    expect(await start('r1', 1, [one])).toMatchObject({ code: 'started', failures: 6 });
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'wait', why: 'failing' });
+    await circuits().well('openai');
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'started', failures: 0 });
+    for (let n = 0; n < 30; n++) last = await circuits().failed('openai', 'failing', false);
+    expect(last).toBeLessThanOrEqual(30_000);
+    expect(last).toBeGreaterThanOrEqual(15_000);
+  });
+
+  it('keeps the limits of a day beside those of a minute', async () => {
+    const daily = laneUpstream({ rpd: 2, tpd: 1_000 });
+    expect(await start('r1', 400, [daily])).toMatchObject({ code: 'started' });
+    expect(await start('r2', 700, [daily])).toMatchObject({ code: 'late' });
+    expect(await start('r2', 600, [daily])).toMatchObject({ code: 'started' });
+    const third = await start('r3', 1, [daily]);
+    expect(third.code === 'late' && third.waitMs).toBeGreaterThan(23 * 3_600_000);
+    expect(await start('r3', 1_001, [daily])).toEqual({ code: 'too_large' });
   });
 });
 
@@ -195,7 +270,7 @@ describe('a call that the upstream refused without doing work', () => {
     await money.take('other', { maxWaitMs: 600_000 });
     await money.start('other');
     await defer(1, 300_000);
-    await money.holds.defer({ requestId: 'other', lane: 'lane', attempt: 1, freezeMs: 5_000 });
+    await money.holds.defer({ requestId: 'other', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 5_000 });
     const answer = await money.start('other');
     expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(290_000);
     expect(await money.redis.pttl(redisKeys.laneWindow('lane'))).toBeGreaterThan(290_000);

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { formatUsd, parseUsd } from '#libs/money/nano.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
+import { laneUpstream } from '#libs/redis/money.fixture.js';
 import type { HoldRequest } from '#libs/redis/hold.types.js';
 import { BOUNDS, holdRequest } from '#libs/redis/money.fixture.js';
 import { Arena } from './arena.js';
@@ -90,10 +91,7 @@ describe('money', () => {
               campaignId: key.campaignId,
               lane: 'lane',
               tokens: 1,
-              rpm: 0,
-              tpm: 0,
-              burstMs: 60_000,
-              corrects: true,
+              upstreams: [laneUpstream()],
               nonce: requestId,
             });
             if (known?.state === 'held') {

@@ -1,25 +1,43 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { LaneLine, type LaneView } from '#libs/pacing/lane-line.js';
+import { LaneLine, type LaneView, type UpstreamView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { AdminGuard } from './admin.guard.js';
 import { Documented } from './openapi.js';
 
-/** Of requests, or of tokens, a minute. */
+/** Of requests, or of tokens, within the last minute, or the last 24 hours. */
 interface Use {
-  /** null: none is known, so that only a 429 stops the lane. */
+  /** null: none is known, so that only a 429 stops it. */
   limit: number | null;
   used: number;
 }
 
-interface LaneShown {
-  lane: string;
+interface UpstreamShown {
+  upstream: string;
   requests: Use;
   tokens: Use;
+  /** null: nothing limits a day. */
+  requests_per_day: Use | null;
+  tokens_per_day: Use | null;
   /** What DAYPASS_CONFIG says; the limits in force may have been told by the upstream since. */
   configured: { rpm: number | null; tpm: number | null; fixed: boolean };
   frozen_until: string | null;
-  waiting: { calls: number; tokens: number; next: string | null };
+  /** Not asked until then, because it was away (`failing`), or refuses the account (`account`). */
+  left_alone: { until: string; why: string } | null;
+  failures_in_a_row: number;
+}
+
+interface LaneShown {
+  lane: string;
+  /** Of all upstreams together. */
+  requests: Use;
+  tokens: Use;
+  /** null where at least one upstream is not frozen. */
+  frozen_until: string | null;
+  waiting: { calls: number; tokens: number; next: string | null; oldest_seconds: number };
+  /** Tokens that each campaign got within the last whole minute, and what part of all that is. */
+  shares: { campaign: string; tokens: number; share: number }[];
+  upstreams: UpstreamShown[];
 }
 
 @ApiTags('lanes')
@@ -38,13 +56,39 @@ export class LanesController {
   }
 }
 
-function show({ lane, configured, rpm, tpm, requests, tokens, frozenUntilMs, waitingCalls, waitingTokens, nextId }: LaneView): LaneShown {
+function show({ lane, waitingCalls, waitingTokens, nextId, oldestMs, shares, upstreams }: LaneView): LaneShown {
+  const all = [...shares.values()].reduce((sum, tokens) => sum + tokens, 0);
+  const together = (of: 'rpm' | 'tpm', used: 'requests' | 'tokens'): Use => ({
+    limit: upstreams.some((view) => view[of] === 0) ? null : upstreams.reduce((sum, view) => sum + view[of], 0),
+    used: upstreams.reduce((sum, view) => sum + view[used], 0),
+  });
   return {
     lane,
-    requests: { limit: rpm || null, used: requests },
-    tokens: { limit: tpm || null, used: tokens },
-    configured: { rpm: configured.rpm || null, tpm: configured.tpm || null, fixed: configured.fixed },
-    frozen_until: frozenUntilMs > 0 ? new Date(frozenUntilMs).toISOString() : null,
-    waiting: { calls: waitingCalls, tokens: waitingTokens, next: nextId },
+    requests: together('rpm', 'requests'),
+    tokens: together('tpm', 'tokens'),
+    frozen_until: time(Math.min(...upstreams.map(({ frozenUntilMs }) => frozenUntilMs))),
+    waiting: { calls: waitingCalls, tokens: waitingTokens, next: nextId, oldest_seconds: oldestMs / 1_000 },
+    shares: [...shares].map(([campaign, tokens]) => ({ campaign, tokens, share: tokens / all })),
+    upstreams: upstreams.map(showUpstream),
   };
+}
+
+function showUpstream(view: UpstreamView): UpstreamShown {
+  const { configured, openUntilMs } = view;
+  const until = time(openUntilMs);
+  return {
+    upstream: configured.name,
+    requests: { limit: view.rpm || null, used: view.requests },
+    tokens: { limit: view.tpm || null, used: view.tokens },
+    requests_per_day: configured.rpd > 0 ? { limit: configured.rpd, used: view.dayRequests } : null,
+    tokens_per_day: configured.tpd > 0 ? { limit: configured.tpd, used: view.dayTokens } : null,
+    configured: { rpm: configured.rpm || null, tpm: configured.tpm || null, fixed: configured.fixed },
+    frozen_until: time(view.frozenUntilMs),
+    left_alone: until === null ? null : { until, why: view.why },
+    failures_in_a_row: view.failures,
+  };
+}
+
+function time(ms: number): string | null {
+  return ms > 0 ? new Date(ms).toISOString() : null;
 }

@@ -16,6 +16,7 @@ const event = (changes: Partial<MoneyEvent>): MoneyEvent => ({
   attempt: 0,
   strikes: 0,
   step: '',
+  upstream: '',
   at_ms: 1_763_876_480_000,
   detail: '{}',
   ...changes,

@@ -1,13 +1,17 @@
-import type { JournalEvent } from '#libs/contracts/journal.js';
+import { FIRST_UPSTREAM, type JournalEvent } from '#libs/contracts/journal.js';
 import { dateOfDay, periodOfRequest } from './period.js';
 
 export const OPERATOR = 'operator';
 export const INFLIGHT = 'inflight';
 export const ABSORBED = 'absorbed';
-/** One upstream account so far; each further one gets an account of its own. */
-export const UPSTREAM = 'upstream:openai';
+export const UPSTREAM_PREFIX = 'upstream:';
 export const campaignAccount = (campaignId: string): string => `campaign:${campaignId}`;
 export const keyAccount = (keyId: string): string => `key:${keyId}`;
+
+/** Each upstream has an account of its own; '' is OPENAI_API_KEY's. */
+function upstreamAccount(name: string): string {
+  return `${UPSTREAM_PREFIX}${name || FIRST_UPSTREAM}`;
+}
 
 /** What moves money; an attempt does not, nor a strike. */
 export type MoneyEvent = JournalEvent & { kind: Exclude<JournalEvent['kind'], 'dispatch' | 'defer' | 'strike'> };
@@ -58,7 +62,9 @@ export function transferOf(event: MoneyEvent, journalId: string | null): Transfe
     budgetDay: event.day > 0 ? dateOfDay(event.day) : null,
     detail: detailOf(event.detail),
     journalId,
-    entries: entriesOf(event.kind, keyAccount(event.key), amount, paid, absorbed).filter(({ amountNano }) => amountNano !== 0n),
+    entries: entriesOf(event.kind, upstreamAccount(event.upstream), keyAccount(event.key), amount, paid, absorbed).filter(
+      ({ amountNano }) => amountNano !== 0n,
+    ),
   };
 }
 
@@ -67,7 +73,7 @@ function idSuffix(kind: MoneyEvent['kind']): string {
   return kind === 'hold' || kind === 'correct' ? kind : 'end';
 }
 
-function entriesOf(kind: MoneyEvent['kind'], key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
+function entriesOf(kind: MoneyEvent['kind'], upstream: string, key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
   switch (kind) {
     case 'hold':
       return [
@@ -81,16 +87,16 @@ function entriesOf(kind: MoneyEvent['kind'], key: string, amount: bigint, paid: 
       ];
     case 'post':
     case 'presume':
-      return [{ account: INFLIGHT, amountNano: -amount }, ...spend(key, paid, amount - paid, absorbed)];
+      return [{ account: INFLIGHT, amountNano: -amount }, ...spend(upstream, key, paid, amount - paid, absorbed)];
     case 'correct':
       // The presumption before it posted the whole amount.
-      return spend(key, paid - amount, amount - paid, absorbed);
+      return spend(upstream, key, paid - amount, amount - paid, absorbed);
   }
 }
 
-function spend(key: string, spent: bigint, back: bigint, absorbed: bigint): Entry[] {
+function spend(upstream: string, key: string, spent: bigint, back: bigint, absorbed: bigint): Entry[] {
   return [
-    { account: UPSTREAM, amountNano: spent + absorbed },
+    { account: upstream, amountNano: spent + absorbed },
     { account: key, amountNano: back },
     { account: ABSORBED, amountNano: -absorbed },
   ];
@@ -127,7 +133,7 @@ export function effectOf({ entries }: Transfer): { spentNano: bigint; heldNano: 
   let [spentNano, heldNano] = [0n, 0n];
   for (const { account, amountNano } of entries) {
     if (account === INFLIGHT) heldNano += amountNano;
-    else if (account === ABSORBED || account === UPSTREAM) spentNano += amountNano;
+    else if (account === ABSORBED || account.startsWith(UPSTREAM_PREFIX)) spentNano += amountNano;
   }
   return { spentNano, heldNano };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { clean, reactTo, type UpstreamFailure } from './upstream-failure.js';
+import { backoffMs, clean, reactTo, type UpstreamFailure } from './upstream-failure.js';
 
 const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
   status: 500,
@@ -35,7 +35,7 @@ describe('the reaction to a failed upstream call', () => {
     failure({ status: 403 }),
   ])("tells the visitor nothing of the account's own trouble, and alerts: %j", (given) => {
     const reaction = reactTo(given);
-    expect(reaction).toMatchObject({ kind: 'refuse', alert: true, error: { code: 'upstream_unavailable', retry: false } });
+    expect(reaction).toMatchObject({ kind: 'account', error: { code: 'upstream_unavailable', retry: false } });
     expect(JSON.stringify(reaction)).not.toContain('sk-');
   });
 
@@ -57,16 +57,15 @@ describe('the reaction to a failed upstream call', () => {
     [429, 'bio_policy'],
   ])("passes the provider's refusal for its safety on (%i, %s), which counts against the visitor, not the account", (status, code) => {
     expect(reactTo(failure({ status, code, message: 'no' }))).toMatchObject({ kind: 'pass_on', status, strike: true, body: { error: { code } } });
-    expect(reactTo(failure({ status: 500, code }))).toMatchObject({ kind: 'refuse', alert: false });
+    expect(reactTo(failure({ status: 500, code }))).toMatchObject({ kind: 'retry' });
   });
 
   it('gives the hold back after a 5xx, which is not billed', () => {
     expect(reactTo(failure({ status: 503, message: 'overloaded' }))).toMatchObject({
-      kind: 'refuse',
-      alert: false,
+      kind: 'retry',
       error: { code: 'upstream_error', retry: true },
     });
-    expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ error: { retry: false } });
+    expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ kind: 'refuse', error: { retry: false } });
   });
 
   it('presumes where a proxy gave up waiting, and shows no page of one', () => {
@@ -77,8 +76,14 @@ describe('the reaction to a failed upstream call', () => {
   });
 
   it('gives the hold back when the socket never opened, and presumes when it broke', () => {
-    expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({ kind: 'refuse', error: { code: 'upstream_error' } });
+    expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({ kind: 'retry', error: { code: 'upstream_error' } });
     expect(reactTo(failure({ status: undefined }))).toMatchObject({ kind: 'unknown', error: { code: 'upstream_outcome_unknown', retry: false } });
+  });
+
+  it('waits longer before each further try, never for the same time, and never for long', () => {
+    expect([1, 2, 3].map((attempt) => backoffMs(attempt, 0))).toEqual([50, 100, 200]);
+    expect([1, 2, 3].map((attempt) => backoffMs(attempt, 1))).toEqual([150, 300, 600]);
+    expect(backoffMs(1_000, 1)).toBe(3_000);
   });
 
   it("cleans messages of the account's ids", () => {

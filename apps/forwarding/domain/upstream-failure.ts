@@ -18,13 +18,14 @@ export interface UpstreamFailure {
 }
 
 /**
- * What to do about it. `defer`: not done, frozen for this long, then sent again. `refuse`: not done, hold given back.
- * `unknown`: it may have been done, so the bound is booked. `alert`: the account's own trouble, which is the operator's.
- * `strike`: the provider refused it for its safety, which is the visitor's.
+ * What to do about it. `defer`: not done, frozen for this long, then sent again. `retry`: not done, and worth another try; `error`
+ * where that is one too many. `account`: the account's own trouble, which is the operator's; another account may do it. `refuse`:
+ * not done, hold given back. `unknown`: it may have been done, so the bound is booked. `strike`: the provider refused it for its
+ * safety, which is the visitor's.
  */
 export type Reaction =
   | { kind: 'defer'; freezeMs: number }
-  | { kind: 'refuse'; error: DaypassError; alert: boolean }
+  | { kind: 'retry' | 'account' | 'refuse'; error: DaypassError }
   | { kind: 'pass_on'; status: number; body: ErrorBody; strike: boolean }
   | { kind: 'unknown'; error: DaypassError };
 
@@ -40,16 +41,12 @@ const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
 export function reactTo(failure: UpstreamFailure): Reaction {
   const { status, code, type } = failure;
   if (status === undefined) {
-    if (failure.neverSent) return { kind: 'refuse', error: upstreamError('The upstream could not be reached.', true), alert: false };
+    if (failure.neverSent) return { kind: 'retry', error: unreachable() };
     return { kind: 'unknown', error: outcomeUnknown() };
   }
   const strike = status >= 400 && status < 500 && isSafetyRefusal(code);
   if (!strike && (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? ''))) {
-    return {
-      kind: 'refuse',
-      error: new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.'),
-      alert: true,
-    };
+    return { kind: 'account', error: accountTrouble() };
   }
   if (status === 429 && !strike) return { kind: 'defer', freezeMs: freezeOf(failure) };
   if (strike || REQUEST_STATUSES.has(status)) {
@@ -65,7 +62,7 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   if (status === 504 || status === 524) return { kind: 'unknown', error: outcomeUnknown() };
   // A page of a proxy may name hosts; only the provider's own words are passed on.
   const message = failure.spoken ? clean(failure.message) : 'The upstream failed.';
-  return { kind: 'refuse', error: upstreamError(message, failure.shouldRetry ?? true), alert: false };
+  return { kind: failure.shouldRetry === false ? 'refuse' : 'retry', error: upstreamError(message, failure.shouldRetry ?? true) };
 }
 
 export function isSafetyRefusal(code: unknown): boolean {
@@ -75,6 +72,14 @@ export function isSafetyRefusal(code: unknown): boolean {
 /** Takes out what names the account: organisation, project, key and user ids. */
 export function clean(message: string): string {
   return message.replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]').slice(0, 1_000);
+}
+
+export function accountTrouble(): DaypassError {
+  return new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.');
+}
+
+export function unreachable(): DaypassError {
+  return upstreamError('The upstream could not be reached.', true);
 }
 
 function outcomeUnknown(): DaypassError {
@@ -91,4 +96,12 @@ function freezeOf({ retryAfterMs, message }: UpstreamFailure): number {
   const fromMessage = said ? Number(said[1] ?? 0) * 60_000 + Number(said[2]) * (said[3]!.toLowerCase() === 'ms' ? 1 : 1_000) : undefined;
   const freezeMs = retryAfterMs ?? fromMessage ?? FREEZE_DEFAULT_MS;
   return Math.min(FREEZE_MAX_MS, Math.max(1, Math.ceil(freezeMs)));
+}
+
+const BACKOFF_MS = 100;
+const BACKOFF_MAX_MS = 2_000;
+
+/** Exponential with jitter: `random` 0 to 1. */
+export function backoffMs(attempt: number, random: number): number {
+  return Math.ceil(Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** Math.min(attempt - 1, 10)) * (0.5 + random));
 }

@@ -1,6 +1,7 @@
 #!lua flags=allow-oom
 --[[
-  The upstream refused a dispatched call without doing work: dispatched → held, and the lane is frozen for as long as it asked.
+  The upstream refused a dispatched call without doing work: dispatched → held, and that upstream is left alone in
+  this lane for as long as it asked.
   The lane's reservation stays: a refused request counts against the limits too (OpenAI, "Rate limits").
 
   KEYS: 1 epoch  2 hold  3 leases  4 lane window  5 journal  6 waiting  7 fair
@@ -21,7 +22,7 @@ if until_ms > (tonumber(redis.call('HGET', KEYS[4], 'frozen_until_ms')) or 0) th
   redis.call('PEXPIRE', KEYS[4], math.max(tonumber(ARGV[3]), redis.call('PTTL', KEYS[4])))
 end
 redis.call('HSET', KEYS[2], 'state', 'held')
-lane_return(KEYS[6], KEYS[7], ARGV[1], hold[3], tonumber(hold[7]) or 0)
+lane_return(KEYS[6], KEYS[7], ARGV[1], hold[3], tonumber(hold[7]) or 0, now)
 redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[4])), ARGV[1])
 redis.call('XADD', KEYS[5], '*', 'kind', 'defer', 'request', ARGV[1], 'key', hold[3], 'campaign', hold[4],
   'amount', hold[5], 'paid', '0', 'absorbed', '0', 'attempt', hold[2], 'day', hold[6], 'at_ms', int(now))

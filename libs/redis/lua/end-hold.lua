@@ -12,8 +12,8 @@
   The visitor pays at most the held amount; what is beyond it is the operator's (absorbed). A worker names its attempt: a
   hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
-  KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 lane window  8 body  9 reply stream  10 epoch
-        11 operator's levels, without the day  12 waiting for the lane  13 its fair order  14 lane state  15 ticket
+  KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 ticket  8 body  9 reply stream  10 epoch
+        11 operator's levels, without the day  12 waiting for the lane  13 its fair order
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
         6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
@@ -24,6 +24,7 @@
         19 life of an idempotency record (ms)
         20 (with a strike, each 0 for none) strikes that make the key rest  21 for so long (ms)
         22 strikes that suspend it  23 window that they are counted in (ms)
+        24 upstream that the worker sent it to, for a hold that does not know
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
     outcome: applied · repeated · corrected · running · missing · leased · refused · recovering
 ]]
@@ -32,7 +33,7 @@
 --@include lane
 --@include adopt
 local FIELDS = { 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day',
-  'restored', 'idempotency', 'lane_token_ms' }
+  'restored', 'idempotency', 'lane_token_ms', 'lane_window', 'lane_state', 'upstream' }
 local phase = door(KEYS[10], ARGV[12])
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local transition, cost, attempt = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
@@ -71,7 +72,7 @@ end
 
 local function journal(kind, paid, absorbed)
   redis.call('XADD', KEYS[4], '*', 'kind', kind, 'request', ARGV[1], 'key', hold[2], 'campaign', hold[3],
-    'amount', int(amount), 'paid', int(paid), 'absorbed', int(absorbed), 'day', hold[11], 'at_ms', int(now), 'detail', ARGV[5])
+    'amount', int(amount), 'paid', int(paid), 'absorbed', int(absorbed), 'day', hold[11], 'at_ms', int(now), 'upstream', hold[17] or ARGV[24], 'detail', ARGV[5])
 end
 
 -- The newest first; what is older than the window is forgotten.
@@ -153,14 +154,14 @@ if state == 'voided' and hold[8] == false then used = 0 end
 if used >= 0 then
   window_correct(KEYS[6], tonumber(hold[6]), used - (tonumber(hold[7]) or 0))
   -- Most upstreams count before the call and give nothing back (OpenAI, "Rate limits").
-  if hold[8] and hold[14] then lane_correct(KEYS[7], KEYS[14], tonumber(hold[8]), used - (tonumber(hold[9]) or 0), tonumber(hold[14])) end
+  if hold[8] and hold[14] then lane_correct(hold[15], hold[16], tonumber(hold[8]), used - (tonumber(hold[9]) or 0), tonumber(hold[14])) end
 end
 
 redis.call('HSET', KEYS[1], 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
 redis.call('PEXPIRE', KEYS[1], state == 'presumed' and ARGV[11] or ARGV[7])
 redis.call('ZREM', KEYS[5], ARGV[1])
 lane_leave(KEYS[12], KEYS[13], ARGV[1], true)
-redis.call('DEL', KEYS[8], KEYS[15])
+redis.call('DEL', KEYS[8], KEYS[7])
 journal(kind, paid, absorbed)
 keep_answer()
 return answer('applied', paid, absorbed)

@@ -1,7 +1,8 @@
 --[[
-  A lane beyond its window. `state`, one hash: `rpm` and `tpm` as the upstream last told them, `tat` until when the lane's even
-  rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream without
-  headers has shown to be too much. `waiting`: ids by virtual time (start-time fair queueing), and `waiting|<key>` those of one key.
+  A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm` and `tpm` as it last told them, `tat` until when
+  its even rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream
+  without headers has shown to be too much; `circuit`, one hash for all lanes: `failures` in a row, `open_until_ms`, `kind`.
+  `waiting`: ids by virtual time (start-time fair queueing), `waiting|<key>` those of one key, `waiting|` all of them by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting
   call, `tokens` of all of them, `speed` of virtual time, and `v_then` at `then_ms` from which it is measured.
 ]]
@@ -20,11 +21,6 @@ local function lane_limits(state, rpm, tpm, now)
   return rpm > 0 and math.max(1, math.floor(rpm * factor)) or 0, tpm > 0 and math.max(1, math.floor(tpm * factor)) or 0
 end
 
--- What a call takes of the lane's even rate, in ms; 0 where it has no limits.
-local function lane_span(rpm, tpm, requests, tokens)
-  return math.max(rpm > 0 and requests * 60000 / rpm or 0, tpm > 0 and tokens * 60000 / tpm or 0)
-end
-
 -- A call takes a minute of the even rate at most, so that a time beyond this comes from a clock that was put back.
 local TAT_AHEAD_MAX_MS = 130000
 
@@ -33,20 +29,83 @@ local function lane_tat(state, now)
   return tat - now > TAT_AHEAD_MAX_MS and now or tat
 end
 
--- Ms until the even rate allows another call, with `burst` ms of it in advance.
-local function lane_pause(state, now, burst)
-  return math.max(0, math.ceil(lane_tat(state, now) - burst - now))
-end
-
 local function lane_use(state, now, span)
   if span <= 0 then return end
   local tat = math.max(now, lane_tat(state, now)) + span
-  redis.call('HSET', state, 'tat', int(math.ceil(tat)))
+  redis.call('HSET', state, 'tat', string.format('%.3f', tat))
 end
 
-local function lane_join(waiting, fair, id, key, tag, tokens, span)
+-- What a call takes of an even rate, in ms; 0 where there are no limits.
+local function lane_span(rpm, tpm, requests, tokens)
+  return math.max(rpm > 0 and requests * 60000 / rpm or 0, tpm > 0 and tokens * 60000 / tpm or 0)
+end
+
+local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
+
+-- The upstreams that serve the lane, in the order that they are taken in. Each has the last keys, `window`, `state`, `circuit` and
+-- `day`, and from `argument` on rpm, tpm, rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), and its name.
+local function lane_upstreams(argument, now)
+  local upstreams = {}
+  local count = (#ARGV - argument + 1) / UPSTREAM_ARGS
+  for i = 0, count - 1 do
+    local key, first = #KEYS - (count - i) * UPSTREAM_KEYS, argument + i * UPSTREAM_ARGS
+    local upstream = { window = KEYS[key + 1], state = KEYS[key + 2], circuit = KEYS[key + 3], day = KEYS[key + 4],
+      rpd = tonumber(ARGV[first + 2]), tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1',
+      name = ARGV[first + 6] }
+    upstream.rpm, upstream.tpm = lane_limits(upstream.state, tonumber(ARGV[first]), tonumber(ARGV[first + 1]), now)
+    upstreams[#upstreams + 1] = upstream
+  end
+  return upstreams
+end
+
+local function lane_fits(upstream, tokens)
+  return (upstream.tpm == 0 or tokens <= upstream.tpm) and (upstream.tpd == 0 or tokens <= upstream.tpd)
+end
+
+-- Ms until an upstream is to be asked again, because it was away (`failing`) or refuses the account (`account`), and which; 0 and ''.
+local function lane_circuit(upstream, now)
+  local told = redis.call('HMGET', upstream.circuit, 'open_until_ms', 'kind')
+  local wait = (tonumber(told[1]) or 0) - now
+  if wait <= 0 then return 0, '' end
+  return wait, told[2] or 'failing'
+end
+
+-- Ms until an upstream has room, and why (as above); −1: it will never have.
+local function lane_wait(upstream, now, requests, tokens)
+  if not lane_fits(upstream, tokens) or (upstream.rpm > 0 and requests > upstream.rpm) then return -1, '' end
+  upstream.minute = window_advance(upstream.window, now)
+  local frozen = (tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0) - now
+  local even = lane_tat(upstream.state, now) - upstream.burst - now
+  local wait = math.max(0, frozen, even, window_wait(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, requests, tokens))
+  if upstream.rpd > 0 or upstream.tpd > 0 then
+    upstream.whole_day = window_advance(upstream.day, now, DAY_BUCKET_MS)
+    wait = math.max(wait, window_wait(upstream.day, upstream.whole_day, now, upstream.rpd, upstream.tpd, requests, tokens))
+  end
+  local open, kind = lane_circuit(upstream, now)
+  return math.ceil(math.max(wait, open)), open >= wait and kind or ''
+end
+
+-- Takes the room that `lane_wait` found.
+local function lane_take(upstream, now, requests, tokens)
+  window_add(upstream.window, upstream.minute, requests, tokens)
+  if upstream.whole_day then window_add(upstream.day, upstream.whole_day, requests, tokens) end
+  lane_use(upstream.state, now, lane_span(upstream.rpm, upstream.tpm, requests, tokens))
+end
+
+-- The limits of all that serve the lane together; 0: unlimited.
+local function lane_together(upstreams)
+  local rpm, tpm = 0, 0
+  for _, upstream in ipairs(upstreams) do
+    rpm = (upstream.rpm == 0 or rpm < 0) and -1 or rpm + upstream.rpm
+    tpm = (upstream.tpm == 0 or tpm < 0) and -1 or tpm + upstream.tpm
+  end
+  return math.max(0, rpm), math.max(0, tpm)
+end
+
+local function lane_join(waiting, fair, id, key, tag, tokens, span, now)
   local score = string.format('%.6f', tag)
   if redis.call('ZADD', waiting, 'NX', score, id) == 0 then return end
+  redis.call('ZADD', waiting .. '|', int(now), id)
   redis.call('ZADD', waiting .. '|' .. key, score, id)
   redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' ' .. string.format('%.6f', span) .. ' ' .. key)
   redis.call('HINCRBY', fair, 'tokens', int(tokens))
@@ -78,6 +137,7 @@ local function lane_leave(waiting, fair, id, unserved)
   if not place then return end
   local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
   redis.call('ZREM', waiting, id)
+  redis.call('ZREM', waiting .. '|', id)
   redis.call('ZREM', waiting .. '|' .. key, id)
   if redis.call('ZCARD', waiting) == 0 then
     -- Nobody waits, so there is nothing to be fair about.
@@ -119,28 +179,46 @@ local function lane_serve(waiting, fair, id, key, now)
 end
 
 -- A call that the upstream sent back has its turn again, before all others.
-local function lane_return(waiting, fair, id, key, tokens)
+local function lane_return(waiting, fair, id, key, tokens, now)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
-  lane_join(waiting, fair, id, key, tag, tokens, 0)
+  lane_join(waiting, fair, id, key, tag, tokens, 0, now)
+end
+
+-- Ms until the upstreams have room for so much beside what they took; those that are closed count only where all are.
+local function lane_even(upstreams, now, requests, tokens)
+  local open, opens_in = {}, math.huge
+  for _, upstream in ipairs(upstreams) do
+    local closed = math.max((tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0) - now, (lane_circuit(upstream, now)))
+    if closed <= 0 then open[#open + 1] = upstream end
+    opens_in = math.min(opens_in, math.max(0, closed))
+  end
+  if #open == 0 then open = upstreams end
+  local rpm, tpm = lane_together(open)
+  if rpm == 0 and tpm == 0 then return opens_in end
+  local lag = 0
+  for _, upstream in ipairs(open) do
+    local share = tpm > 0 and upstream.tpm / tpm or upstream.rpm / rpm
+    lag = lag + share * (math.max(now, lane_tat(upstream.state, now)) - upstream.burst - now)
+  end
+  return math.max(opens_in, lag + lane_span(rpm, tpm, requests, tokens))
 end
 
 -- Calls that come before this place, and the ms until its turn as far as anybody knows.
-local function lane_ahead(waiting, fair, window, state, tag, rpm, tpm, burst, now)
+local function lane_ahead(waiting, fair, upstreams, tag, now)
   local before, all = redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag)), redis.call('ZCARD', waiting)
   local tokens = all > 0 and (tonumber(redis.call('HGET', fair, 'tokens')) or 0) * before / all or 0
-  local frozen = (tonumber(redis.call('HGET', window, 'frozen_until_ms')) or 0) - now
-  local even = math.max(now, lane_tat(state, now)) + lane_span(rpm, tpm, before, tokens) - burst - now
   -- Others come meanwhile whose turn is sooner: how long it took of late says more than who is there now.
   local clock = redis.call('HMGET', fair, 'v', 'speed')
+  local rpm, tpm = lane_together(upstreams)
   local speed = (rpm > 0 or tpm > 0) and tonumber(clock[2]) or 0
   local fairly = speed > 0 and (tag - (tonumber(clock[1]) or 0)) / speed or 0
-  return before, math.ceil(math.max(0, frozen, even, fairly))
+  return before, math.ceil(math.max(0, lane_even(upstreams, now, before, tokens), fairly))
 end
 
 -- For an upstream that corrects what it counted: the window, and the even rate with it. Included after `window`.
 local function lane_correct(window, state, bucket, delta, token_ms)
   window_correct(window, bucket, delta)
   local tat = tonumber(redis.call('HGET', state, 'tat'))
-  if tat and delta < 0 then redis.call('HSET', state, 'tat', int(tat + math.ceil(delta * token_ms))) end
+  if tat and delta < 0 then redis.call('HSET', state, 'tat', string.format('%.3f', tat + delta * token_ms)) end
 end

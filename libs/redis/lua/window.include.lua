@@ -1,13 +1,15 @@
 --[[
   A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
   State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
-  A bucket is half a second; 121 are kept, so that every span of 60 s lies wholly inside what is counted.
+  A minute's bucket is half a second, a day's twelve minutes; 121 are kept, so that every minute (day) lies wholly inside what is counted.
 ]]
-local BUCKET_MS = 500
+local MINUTE_BUCKET_MS = 500
+local DAY_BUCKET_MS = 720000
 local BUCKETS = 121
 
-local function window_advance(key, now_ms)
-  local current = math.floor(now_ms / BUCKET_MS)
+local function window_advance(key, now_ms, bucket_ms)
+  bucket_ms = bucket_ms or MINUTE_BUCKET_MS
+  local current = math.floor(now_ms / bucket_ms)
   local state = redis.call('HMGET', key, 'h', 'n', 't')
   local head = tonumber(state[1])
   local oldest = current - BUCKETS + 1
@@ -19,8 +21,8 @@ local function window_advance(key, now_ms)
       if frozen then redis.call('HSET', key, 'frozen_until_ms', frozen) end
     end
     redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
-    redis.call('PEXPIRE', key, math.max(2 * BUCKETS * BUCKET_MS, (tonumber(redis.call('HGET', key, 'frozen_until_ms')) or 0) - now_ms))
-    return { current = current, head = oldest, requests = 0, tokens = 0 }
+    redis.call('PEXPIRE', key, math.max(2 * BUCKETS * bucket_ms, (tonumber(redis.call('HGET', key, 'frozen_until_ms')) or 0) - now_ms))
+    return { current = current, head = oldest, requests = 0, tokens = 0, bucket_ms = bucket_ms }
   end
   local requests, tokens = tonumber(state[2]), tonumber(state[3])
   if head < oldest then
@@ -38,7 +40,7 @@ local function window_advance(key, now_ms)
     redis.call('HSET', key, 'h', oldest, 'n', requests, 't', tokens)
     head = oldest
   end
-  return { current = current, head = head, requests = requests, tokens = tokens }
+  return { current = current, head = head, requests = requests, tokens = tokens, bucket_ms = bucket_ms }
 end
 
 -- Milliseconds until `requests` and `tokens` fit under the limits (0: unlimited); 0 when they fit now.
@@ -59,7 +61,7 @@ local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
     if over_requests <= 0 and over_tokens <= 0 then break end
     bucket = bucket + 1
   end
-  return (bucket + BUCKETS) * BUCKET_MS - now_ms
+  return (bucket + BUCKETS) * window.bucket_ms - now_ms
 end
 
 local function window_add(key, window, requests, tokens)
@@ -67,7 +69,7 @@ local function window_add(key, window, requests, tokens)
   redis.call('HINCRBY', key, 't', tokens)
   redis.call('HINCRBY', key, 'n' .. window.current, requests)
   redis.call('HINCRBY', key, 't' .. window.current, tokens)
-  redis.call('PEXPIRE', key, 2 * BUCKETS * BUCKET_MS)
+  redis.call('PEXPIRE', key, 2 * BUCKETS * window.bucket_ms)
 end
 
 -- Replaces a reservation made in `bucket` by what was really used, while the bucket still counts.
