@@ -16,6 +16,7 @@ import { Strikes1763942400030 } from './migrations/1763942400030-strikes.migrati
 import { Audit1763942400040 } from './migrations/1763942400040-audit.migration.js';
 import { Safety1763942400050 } from './migrations/1763942400050-safety.migration.js';
 import { Weights1763942400060 } from './migrations/1763942400060-weights.migration.js';
+import { Upstreams1763942400070 } from './migrations/1763942400070-upstreams.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -39,6 +40,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Audit1763942400040,
       Safety1763942400050,
       Weights1763942400060,
+      Upstreams1763942400070,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

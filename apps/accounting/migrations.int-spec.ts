@@ -34,6 +34,7 @@ describe('migrations', () => {
       'Audit1763942400040',
       'Safety1763942400050',
       'Weights1763942400060',
+      'Upstreams1763942400070',
     ]);
   });
 

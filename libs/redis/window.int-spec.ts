@@ -18,6 +18,10 @@ if ARGV[1] == 'look' then
   redis.call('COPY', key, KEYS[2])
   key = KEYS[2]
 end
+if ARGV[1] == 'steady' then
+  local requests, tokens = window_steady(key, window_advance(key, now), now, tonumber(ARGV[5]), tonumber(ARGV[6]))
+  return { string.format('%.12f', requests), string.format('%.12f', tokens) }
+end
 local requests, tokens = tonumber(ARGV[3]), tonumber(ARGV[4])
 local window = window_advance(key, now)
 local wait = window_wait(key, window, now, tonumber(ARGV[5]), tonumber(ARGV[6]), requests, tokens)
@@ -25,7 +29,7 @@ if wait == 0 and ARGV[1] == 'reserve' then window_add(key, window, requests, tok
 return { wait, window.current }
 `;
 
-const BUCKET_MS = 500;
+const BUCKET_MS = 250;
 const MINUTE_MS = 60_000;
 const BEGIN_MS = 1_795_000_000_123;
 
@@ -67,6 +71,12 @@ class WindowUnderTest {
     return (await this.run('look', nowMs, 1, tokens)).waitMs;
   }
 
+  /** Requests and tokens a ms. */
+  async steady(nowMs: number): Promise<[number, number]> {
+    const { waitMs, bucket } = await this.run('steady', nowMs, 0, 0);
+    return [Number(waitMs), Number(bucket)];
+  }
+
   async correct(bucket: number, delta: number): Promise<void> {
     await this.run('correct', 0, bucket, delta);
   }
@@ -86,7 +96,9 @@ function naiveWait(admitted: readonly Admitted[], nowMs: number, tokens: number,
     return (rpm === 0 || counted.length + 1 <= rpm) && (tpm === 0 || sum + tokens <= tpm);
   };
   if (fits(nowMs)) return 0;
-  for (let bucket = Math.floor(nowMs / BUCKET_MS) + 1; ; bucket++) if (fits(bucket * BUCKET_MS)) return bucket * BUCKET_MS - nowMs;
+  const next = Math.floor(nowMs / BUCKET_MS) + 1;
+  for (let bucket = next; bucket < next + 1_000; bucket++) if (fits(bucket * BUCKET_MS)) return bucket * BUCKET_MS - nowMs;
+  throw new Error('it would never fit');
 }
 
 const steps = fc.array(
@@ -152,12 +164,42 @@ describe('the sliding window', () => {
     );
   }, 120_000);
 
+  it('knows the pace that can be kept up without ever standing still, and no slower one', async () => {
+    const burst = fc.array(fc.record({ pauseMs: fc.integer({ min: 0, max: 20_000 }), tokens: fc.integer({ min: 1, max: 40 }) }), { maxLength: 12 });
+    await fc.assert(
+      fc.asyncProperty(burst, async (calls) => {
+        const tpm = 300;
+        const window = new WindowUnderTest(money.redis, { rpm: 0, tpm });
+        const admitted: Admitted[] = [];
+        let nowMs = BEGIN_MS;
+        for (const { pauseMs, tokens } of calls) {
+          nowMs += pauseMs;
+          const { waitMs, bucket } = await window.reserve(nowMs, tokens);
+          if (waitMs === 0) admitted.push({ atMs: nowMs, bucket, tokens });
+        }
+        const [, steady] = await window.steady(nowMs);
+        const counted = admitted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS > nowMs);
+        const used = counted.reduce((sum, { tokens }) => sum + tokens, 0);
+        // Just before each of them leaves, and once all have left.
+        const bounds = counted
+          .map(({ bucket }) => (bucket + 241) * BUCKET_MS)
+          .filter((leavesAtMs) => leavesAtMs - nowMs >= 2_000)
+          .map((leavesAtMs) => {
+            const left = counted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS < leavesAtMs).reduce((sum, { tokens }) => sum + tokens, 0);
+            return (tpm - used + left) / (leavesAtMs - nowMs);
+          });
+        expect(steady).toBeCloseTo(Math.min(tpm / (241 * BUCKET_MS), ...bounds), 9);
+      }),
+      { numRuns: 100 },
+    );
+  }, 60_000);
+
   it('counts a report above its reservation, and makes the next call wait for it', async () => {
     const window = new WindowUnderTest(money.redis, { rpm: 0, tpm: 100 });
     const { bucket } = await window.reserve(BEGIN_MS, 10);
     await window.correct(bucket, 80);
     expect(await window.wouldWait(BEGIN_MS + 5, 10)).toBe(0);
-    expect(await window.wouldWait(BEGIN_MS + 5, 11)).toBe((bucket + 121) * BUCKET_MS - BEGIN_MS - 5);
+    expect(await window.wouldWait(BEGIN_MS + 5, 11)).toBe((bucket + 241) * BUCKET_MS - BEGIN_MS - 5);
   });
 
   it('lets a report that comes too late change nothing', async () => {

@@ -41,6 +41,12 @@ describe('the booking of a journal event', () => {
       { inflight: -1000n, 'upstream:openai': 1050n, absorbed: -50n },
     ],
     ['a void gives all of it back', { kind: 'void' }, 'r:end', { inflight: -1000n, 'key:k': 1000n }],
+    [
+      'a post to another upstream is owed to that one',
+      { kind: 'post', paid: '1000', upstream: 'spare' },
+      'r:end',
+      { inflight: -1000n, 'upstream:spare': 1000n },
+    ],
     ['a presumption books the amount', { kind: 'presume', paid: '1000' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1000n }],
     ['a correction refunds what was presumed too much', { kind: 'correct', paid: '300' }, 'r:correct', { 'upstream:openai': -700n, 'key:k': 700n }],
     ['a correction may also find more', { kind: 'correct', paid: '1000', absorbed: '20' }, 'r:correct', { 'upstream:openai': 20n, absorbed: -20n }],

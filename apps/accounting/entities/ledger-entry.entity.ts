@@ -3,6 +3,7 @@ import { nanoTransformer } from './nano.transformer.js';
 
 /** Without a foreign key, which would cost a third of the drain: one statement writes both tables, and verify looks for strays. */
 @Entity({ schema: 'ledger', name: 'entries' })
+@Index('entries_elsewhere_idx', ['transferId'], { where: `account LIKE 'upstream:%' AND account <> 'upstream:openai'` })
 @Index('entries_absorbed_idx', ['transferId'], { where: `account = 'absorbed'` })
 export class LedgerEntry {
   @PrimaryColumn('text', { name: 'transfer_id', primaryKeyConstraintName: 'entries_pkey', collation: 'C' })

@@ -3,6 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import type { Rates } from '#libs/contracts/jobs.js';
+import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { COUNTS, type Counts } from '#libs/money/reconcile.js';
 import type { Known } from '../domain/evidence.js';
 import type { CostRow, ReportRow } from './report.client.js';
@@ -56,6 +57,9 @@ const holdDetail = z.object({
 /** The ids of Daypass begin with the milliseconds of the ingress that took the call. */
 const ARRIVED = (id: string): string => `CASE WHEN ${id} ~ '^req_[0-9a-f]{32}$' THEN to_timestamp(('x' || substr(${id}, 5, 12))::bit(48)::bigint / 1000.0) END`;
 
+/** The reports are OPENAI_API_KEY's account's; what went to another upstream is not in them. */
+const ELSEWHERE = (account: string): string => `${account} LIKE 'upstream:%' AND ${account} <> 'upstream:${FIRST_UPSTREAM}'`;
+
 const OPEN = `
   SELECT presumed.request_id, presumed.key_id, presumed.campaign_id, hold.detail, -entry.amount_nano AS held,
          coalesce(presumed.budget_day - DATE '1970-01-01', 0) AS day,
@@ -67,6 +71,8 @@ const OPEN = `
    CROSS JOIN LATERAL (SELECT min(try.at) AS first, max(try.at) AS last FROM ledger.attempts try
                         WHERE try.request_id = presumed.request_id AND try.period = presumed.period AND try.kind = 'dispatch') sent
    WHERE presumed.kind = 'presume' AND presumed.at > $1 AND (judgement.request_id IS NULL OR judgement.kept_nano < judgement.held_nano)
+     AND NOT EXISTS (SELECT FROM ledger.entries other
+                      WHERE other.transfer_id = presumed.id AND other.period = presumed.period AND ${ELSEWHERE('other.account')})
      AND NOT EXISTS (SELECT FROM ledger.transfers correction
                       WHERE correction.id = presumed.request_id || ':correct' AND correction.period = presumed.period)
    ORDER BY presumed.at LIMIT ${OPEN_MAX}`;
@@ -74,7 +80,7 @@ const OPEN = `
 const KNOWN = `
   WITH ended AS MATERIALIZED (
     SELECT t.request_id, t.period, t.at, t.detail FROM ledger.transfers t
-     WHERE t.at >= $1 AND t.at < $2 AND t.kind IN ('post', 'correct') AND t.detail->>'estimated' = 'false' AND t.detail->>'served' <> ''
+     WHERE t.at >= $1 AND t.at < $2 AND t.kind IN ('post', 'correct') AND t.detail->>'estimated' = 'false' AND t.detail->>'served' <> '' AND t.detail->>'upstream' IS NULL
   ), sent AS (
     SELECT try.request_id, min(try.at) AS at
       FROM ledger.attempts try JOIN ended ON ended.request_id = try.request_id AND ended.period = try.period

@@ -47,6 +47,8 @@ interface PastCall {
   model?: string;
   served?: string;
   withoutRates?: boolean;
+  /** Where it was sent to, if not to the first. */
+  upstream?: string;
 }
 
 const usageOf = ({ input, output }: { input: number; output: number }) => ({
@@ -66,7 +68,18 @@ async function past(call: PastCall): Promise<string> {
   const cost = booked === 'presumed' ? HELD_NANO : costOf(booked);
   const day = dayOf(atMs);
   const journal = async (kind: string, at: number, paid: bigint, detail: object): Promise<void> => {
-    const event = { kind, request, key: key.id, campaign: campaignId, amount: HELD_NANO, paid, absorbed: 0, day, attempt: kind === 'dispatch' ? 1 : 0 };
+    const event = {
+      kind,
+      request,
+      key: key.id,
+      campaign: campaignId,
+      amount: HELD_NANO,
+      paid,
+      absorbed: 0,
+      day,
+      attempt: kind === 'dispatch' ? 1 : 0,
+      upstream: call.upstream ?? '',
+    };
     await accounting.redis.xadd(
       redisKeys.journal,
       '*',
@@ -75,7 +88,7 @@ async function past(call: PastCall): Promise<string> {
         .map(String),
     );
   };
-  const named = { model: call.model ?? model };
+  const named = { model: call.model ?? model, ...(call.upstream ? { upstream: call.upstream } : {}) };
   await journal('hold', atMs, 0n, { ...named, ...(call.withoutRates ? {} : { rates }) });
   await journal('dispatch', atMs + 10, 0n, {});
   if (booked === 'presumed') await journal('presume', atMs + durationMs, cost, { ...named, reason: 'lease expired' });
@@ -133,6 +146,14 @@ describe('a presumed call', () => {
     });
     const [judgement] = await accounting.source.query('SELECT held_nano, kept_nano, evidence FROM ledger.judgements WHERE request_id = $1', [requestId]);
     expect(judgement).toMatchObject({ held_nano: String(HELD_NANO), kept_nano: '0', evidence: { left: { requests: 0, uncached: 0, output: 0 } } });
+  });
+
+  it('that another upstream ran is left as it is: it is on no report of this account', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed', upstream: 'spare' });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 0 });
+    expect(await spent()).toBe(HELD_NANO + LATER_NANO);
+    expect(await verified()).toEqual(SOUND);
   });
 
   it('that ran is refunded down to what it used', async () => {
@@ -283,6 +304,8 @@ describe('bills', () => {
     const usage = { input: 1_000_000, output: 10_000 };
     await past({ minutesAgo: daysAgo, booked: usage });
     served(daysAgo, usage);
+    // On another account's bill.
+    await past({ minutesAgo: daysAgo, booked: usage, upstream: 'spare' });
     // Before Daypass came: nothing that it could have booked.
     served(daysAgo + 24 * 60, { input: 50_000_000, output: 0 });
     await reconcile();

@@ -1,7 +1,7 @@
 --[[
   A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm` and `tpm` as it last told them, `tat` until when
   its even rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream
-  without headers has shown to be too much; `circuit`, one hash for all lanes: `failures` in a row, `open_until_ms`, `kind`.
+  without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`, one hash for all lanes: `failures` in a row, `open_until_ms`, `kind`.
   `waiting`: ids by virtual time (start-time fair queueing), `waiting|<key>` those of one key, `waiting|` all of them by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting
   call, `tokens` of all of them, `speed` of virtual time, and `v_then` at `then_ms` from which it is measured.
@@ -85,11 +85,32 @@ local function lane_wait(upstream, now, requests, tokens)
   return math.ceil(math.max(wait, open)), open >= wait and kind or ''
 end
 
+-- By how much requests and tokens are to be spread beyond the even rate, because some came at once: else the window would be full
+-- before they leave it, and the lane stand still. Looked at twice a second.
+local SPREAD_EVERY_MS = 500
+local SPREAD_MAX = 10
+local SPREAD_MAX_MS = 5000
+
+local function lane_spread(upstream, now)
+  local known = redis.call('HMGET', upstream.state, 'spread_requests', 'spread_tokens', 'spread_ms')
+  local age = now - (tonumber(known[3]) or 0)
+  if age >= 0 and age < SPREAD_EVERY_MS then return tonumber(known[1]), tonumber(known[2]) end
+  local requests, tokens = window_steady(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm)
+  local function spread(limit, steady) return limit > 0 and math.max(1, math.min(SPREAD_MAX, limit / 60000 / math.max(steady, 1e-12))) or 1 end
+  requests, tokens = spread(upstream.rpm, requests), spread(upstream.tpm, tokens)
+  redis.call('HSET', upstream.state, 'spread_requests', string.format('%.6f', requests), 'spread_tokens', string.format('%.6f', tokens), 'spread_ms', int(now))
+  return requests, tokens
+end
+
 -- Takes the room that `lane_wait` found.
 local function lane_take(upstream, now, requests, tokens)
   window_add(upstream.window, upstream.minute, requests, tokens)
   if upstream.whole_day then window_add(upstream.day, upstream.whole_day, requests, tokens) end
-  lane_use(upstream.state, now, lane_span(upstream.rpm, upstream.tpm, requests, tokens))
+  if upstream.rpm == 0 and upstream.tpm == 0 then return end
+  local spread_requests, spread_tokens = lane_spread(upstream, now)
+  local span = lane_span(upstream.rpm, upstream.tpm, requests, tokens)
+  local spread = lane_span(upstream.rpm, upstream.tpm, requests * spread_requests, tokens * spread_tokens)
+  lane_use(upstream.state, now, math.max(span, math.min(spread, SPREAD_MAX_MS)))
 end
 
 -- The limits of all that serve the lane together; 0: unlimited.

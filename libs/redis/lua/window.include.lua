@@ -1,11 +1,11 @@
 --[[
   A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
   State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
-  A minute's bucket is half a second, a day's twelve minutes; 121 are kept, so that every minute (day) lies wholly inside what is counted.
+  A minute's bucket is a quarter of a second, a day's six minutes; 241 are kept, so that every minute (day) lies wholly inside what is counted.
 ]]
-local MINUTE_BUCKET_MS = 500
-local DAY_BUCKET_MS = 720000
-local BUCKETS = 121
+local MINUTE_BUCKET_MS = 250
+local DAY_BUCKET_MS = 360000
+local BUCKETS = 241
 
 local function window_advance(key, now_ms, bucket_ms)
   bucket_ms = bucket_ms or MINUTE_BUCKET_MS
@@ -62,6 +62,29 @@ local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
     bucket = bucket + 1
   end
   return (bucket + BUCKETS) * window.bucket_ms - now_ms
+end
+
+-- Requests and tokens a ms that can be kept up without ever waiting for the window: at any time at most the room that there is and
+-- what has left by then. What lies within the next two seconds is too little to tell.
+local STEADY_FROM_MS = 2000
+
+local function window_steady(key, window, now_ms, rpm, tpm)
+  local fields = {}
+  for i = window.head, window.current do
+    fields[#fields + 1] = 'n' .. i
+    fields[#fields + 1] = 't' .. i
+  end
+  local values = redis.call('HMGET', key, unpack(fields))
+  local requests, tokens, room_requests, room_tokens = math.huge, math.huge, rpm - window.requests, tpm - window.tokens
+  for i = 1, #values, 2 do
+    local leaves_in = (window.head + (i - 1) / 2 + BUCKETS) * window.bucket_ms - now_ms
+    if leaves_in >= STEADY_FROM_MS then
+      requests, tokens = math.min(requests, room_requests / leaves_in), math.min(tokens, room_tokens / leaves_in)
+    end
+    room_requests, room_tokens = room_requests + (tonumber(values[i]) or 0), room_tokens + (tonumber(values[i + 1]) or 0)
+  end
+  local whole = BUCKETS * window.bucket_ms
+  return math.min(requests, rpm / whole), math.min(tokens, tpm / whole)
 end
 
 local function window_add(key, window, requests, tokens)
