@@ -46,8 +46,6 @@ export interface Begun {
   sealed: Buffer | null;
   controller: AbortController;
   counted: { requests: number; tokens: number };
-  /** Of the upstream, in a row until now. */
-  failures: number;
 }
 
 type Heard = Exclude<StartAnswer, { code: 'recovering' }>;
@@ -86,8 +84,7 @@ export class Forwarder {
         this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens);
         return {
           state: 'begun',
-          call: { ticket, attempt, upstream },
-          failures,
+          call: { ticket, attempt, upstream, failures },
           queueMs: Math.max(0, nowMs - ticket.acceptedMs),
           sealed,
           controller,
@@ -127,7 +124,7 @@ export class Forwarder {
 
   private async notStarted(ticket: Ticket, start: Exclude<Heard, { code: 'started' }>): Promise<{ state: 'wait'; waitMs: number } | { state: 'over' }> {
     const meta = metaOf(ticket, 0);
-    const waiting: EndingCall = { ticket, attempt: 0, upstream: '' };
+    const waiting: EndingCall = { ticket, attempt: 0, upstream: '', failures: 0 };
     switch (start.code) {
       // Decided while the call waited: nothing more is sent for this key.
       case 'invalid':
@@ -161,7 +158,7 @@ export class Forwarder {
     }
   }
 
-  private async call({ call, queueMs, controller, counted, failures }: Begun, sealed: Buffer): Promise<void> {
+  private async call({ call, queueMs, controller, counted }: Begun, sealed: Buffer): Promise<void> {
     const { ticket, attempt, upstream } = call;
     const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
     const progress = new Progress();
@@ -184,7 +181,7 @@ export class Forwarder {
       admitted.catch((error: unknown) => controller.abort(error));
       response = await this.upstream.open(upstream, ready.body, controller.signal);
       this.learn(lane, upstream, response.headers, counted);
-      if (failures > 0) this.well(upstream);
+      this.well(call);
       const judged = await admitted;
       const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
@@ -213,7 +210,9 @@ export class Forwarder {
       .catch((error: unknown) => this.logger.warn({ err: error, lane }, "an upstream's limits were not taken over"));
   }
 
-  private well(upstream: string): void {
+  /** It answers, whatever it says. */
+  private well({ upstream, failures }: EndingCall): void {
+    if (failures === 0) return;
     this.circuits.well(upstream).catch((error: unknown) => this.logger.warn({ err: error, upstream }, 'a circuit was not closed'));
   }
 
@@ -297,6 +296,7 @@ export class Forwarder {
     this.logger.warn({ requestId, lane, attempt, reaction: reaction.kind, err: briefly(error) }, 'upstream failed');
     switch (reaction.kind) {
       case 'defer':
+        this.well(call);
         if (!(await this.defer(call, reaction.freezeMs))) return 'ended';
         return (await this.leftMeanwhile(call, controller)) ? 'visitor_left' : 'deferred';
       case 'retry':
@@ -309,6 +309,7 @@ export class Forwarder {
         await this.settler.refuse(call, reaction.error, metaOf(ticket, queueMs));
         return reaction.error.code;
       case 'pass_on': {
+        this.well(call);
         const reply: Reply = {
           type: 'answer',
           status: reaction.status,
@@ -337,7 +338,7 @@ export class Forwarder {
   private async troubled({ ticket, upstream }: EndingCall, trouble: 'retry' | 'account'): Promise<void> {
     const replaceable = this.lanes.upstreamsOf(ticket.lane).length > 1;
     if (trouble === 'account') {
-      this.metrics.accountTrouble();
+      this.metrics.accountTrouble(upstream);
       this.logger.error({ requestId: ticket.requestId, upstream }, 'the upstream refuses the account: check its key, its money and its rights');
     }
     try {

@@ -24,7 +24,7 @@ export class ForwardingMetrics {
   private readonly seconds: Histogram<'lane'>;
   private readonly waits: Counter<'lane'>;
   private readonly absorbed: Counter;
-  private readonly trouble: Counter;
+  private readonly trouble: Counter<'upstream'>;
   private readonly sent: Counter<'lane' | 'campaign'>;
   readonly running: Gauge;
 
@@ -87,7 +87,8 @@ export class ForwardingMetrics {
     this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
     this.trouble = new Counter({
       name: 'daypass_account_trouble_total',
-      help: "Calls refused because of the upstream account's own key, money or rights",
+      help: "Calls that an upstream refused because of the account's own key, money or rights",
+      labelNames: ['upstream'],
       registers,
     });
     this.running = new Gauge({ name: 'daypass_upstream_calls_running', help: 'Upstream calls of this process that run now', registers });
@@ -106,7 +107,7 @@ export class ForwardingMetrics {
   boundExceeded(): void {
     this.absorbed.inc();
   }
-  accountTrouble(): void {
-    this.trouble.inc();
+  accountTrouble(upstream: string): void {
+    this.trouble.inc({ upstream });
   }
 }

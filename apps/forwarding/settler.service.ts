@@ -18,6 +18,8 @@ export interface EndingCall {
   ticket: Ticket;
   attempt: number;
   upstream: string;
+  /** Of that upstream, in a row until this call. */
+  failures: number;
 }
 
 /** Ends calls: books what they cost and answers the visitor, in one script. */

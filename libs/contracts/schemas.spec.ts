@@ -86,6 +86,7 @@ describe('a journal entry', () => {
       strikes: 0,
       step: '',
       until_ms: 0,
+      upstream: '',
     });
     expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({ day: 20_780, attempt: 2 });
   });

@@ -1,7 +1,8 @@
 --[[
   A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm` and `tpm` as it last told them, `tat` until when
   its even rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream
-  without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`, one hash for all lanes: `failures` in a row, `open_until_ms`, `kind`.
+  without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`, one hash for all lanes: `failures` in a row, `kind`,
+  `open_until_ms`, `tripped`: it was open, and `probe_until_ms`: one call tries.
   `waiting`: ids by virtual time (start-time fair queueing), `waiting|<key>` those of one key, `waiting|` all of them by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting
   call, `tokens` of all of them, `speed` of virtual time, and `v_then` at `then_ms` from which it is measured.
@@ -62,10 +63,13 @@ local function lane_fits(upstream, tokens)
   return (upstream.tpm == 0 or tokens <= upstream.tpm) and (upstream.tpd == 0 or tokens <= upstream.tpd)
 end
 
+local PROBE_LOOK_MS = 100
+
 -- Ms until an upstream is to be asked again, because it was away (`failing`) or refuses the account (`account`), and which; 0 and ''.
 local function lane_circuit(upstream, now)
-  local told = redis.call('HMGET', upstream.circuit, 'open_until_ms', 'kind')
-  local wait = (tonumber(told[1]) or 0) - now
+  local told = redis.call('HMGET', upstream.circuit, 'open_until_ms', 'kind', 'probe_until_ms')
+  -- While one call tries, it may be well any moment.
+  local wait = math.max((tonumber(told[1]) or 0) - now, math.min(PROBE_LOOK_MS, (tonumber(told[3]) or 0) - now))
   if wait <= 0 then return 0, '' end
   return wait, told[2] or 'failing'
 end

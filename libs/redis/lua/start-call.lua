@@ -61,7 +61,7 @@ end
 lane_take(chosen, now, 1, tokens)
 local circuit = redis.call('HMGET', chosen.circuit, 'failures', 'tripped')
 -- One call tries, the others wait for what becomes of it.
-if circuit[2] then redis.call('HSET', chosen.circuit, 'open_until_ms', int(now + tonumber(ARGV[6]))) end
+if circuit[2] then redis.call('HSET', chosen.circuit, 'probe_until_ms', int(now + tonumber(ARGV[6]))) end
 lane_serve(KEYS[7], KEYS[8], ARGV[1], hold[5], now)
 if redis.call('HINCRBY', KEYS[9], hold[6], int(tokens)) == tokens then redis.call('PEXPIRE', KEYS[9], 180000) end
 local attempt = (tonumber(hold[3]) or 0) + 1

@@ -15,4 +15,5 @@ redis.call('PEXPIRE', KEYS[1], 10 * longest)
 if beyond < 0 then return { failures, 0 } end
 local open = math.ceil(math.min(longest, tonumber(ARGV[3]) * 2 ^ math.min(beyond, 20)) * (1 - tonumber(ARGV[5]) / 2))
 redis.call('HSET', KEYS[1], 'open_until_ms', int(now + open), 'tripped', '1')
+redis.call('HDEL', KEYS[1], 'probe_until_ms')
 return { failures, open }
