@@ -43,6 +43,7 @@ import { LedgerVerifier } from './ledger.verifier.js';
 import { NoticeSender } from './notice.sender.js';
 import { PartitionKeeper } from './partition.keeper.js';
 import { PendingProjections } from './pending.projections.js';
+import { ProjectLimits } from './project.limits.js';
 import { ReconcileRepository } from './reconcile/reconcile.repository.js';
 import { Reconciler } from './reconcile/reconciler.js';
 import { RedisRebuild } from './redis.rebuild.js';
@@ -96,6 +97,7 @@ export class AccountingModule {
         NoticeSender,
         PartitionKeeper,
         PendingProjections,
+        ProjectLimits,
         ReconcileRepository,
         Reconciler,
         RedisRebuild,

@@ -20,6 +20,9 @@ export interface UpstreamView {
   configured: LaneUpstream;
   rpm: number;
   tpm: number;
+  /** A day. */
+  rpd: number;
+  tpd: number;
   /** Within the last minute. */
   requests: number;
   tokens: number;
@@ -127,13 +130,13 @@ export class LaneLine {
   }
 
   /** Limits that the provider told otherwise. 0: it did not tell that one. */
-  async takeOver(lane: string, limits: Told): Promise<void> {
+  async takeOver(lane: string, limits: Told & { rpd: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, FIRST_UPSTREAM);
     if (!fixed) await this.tell(slot, limits, { requests: 0, tokens: 0 });
   }
 
-  private async tell(slot: string, { rpm, tpm }: Told, { requests, tokens }: { requests: number; tokens: number }): Promise<void> {
-    await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], [rpm, tpm, requests, tokens]);
+  private async tell(slot: string, { rpm, tpm, rpd = 0 }: Told & { rpd?: number }, { requests, tokens }: { requests: number; tokens: number }): Promise<void> {
+    await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], [rpm, tpm, requests, tokens, rpd]);
   }
 }
 
@@ -145,6 +148,6 @@ function viewOf(configured: LaneUpstream, fields: readonly string[]): UpstreamVi
   const [rpm, tpm, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs] = fields.slice(0, 8).map(Number) as [
     ...[number, number, number, number, number, number, number, number],
   ];
-  const [why, failures] = [fields[8] as UpstreamView['why'], Number(fields[9])];
-  return { configured, rpm, tpm, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs, why, failures };
+  const [why, failures, rpd, tpd] = [fields[8] as UpstreamView['why'], Number(fields[9]), Number(fields[10]), Number(fields[11])];
+  return { configured, rpm, tpm, rpd, tpd, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs, why, failures };
 }

@@ -44,6 +44,11 @@ export class LaneTable {
     return this.byModel.get(model) ?? DEFAULT_LANE;
   }
 
+  /** Configuration says where its calls wait. */
+  isNamed(model: string): boolean {
+    return this.byModel.has(model);
+  }
+
   upstreamsOf(lane: string): readonly LaneUpstream[] {
     return this.upstreamsByLane.get(lane) ?? [{ name: FIRST_UPSTREAM, slot: lane, ...UNKNOWN }];
   }

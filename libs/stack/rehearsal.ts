@@ -104,6 +104,10 @@ export class Rehearsal {
       '/v1/organization/costs',
       asked((request, response) => this.reports.costs(request, response)),
     );
+    this.mock.mount(
+      '/v1/organization/projects',
+      asked((request, response) => this.reports.rateLimits(request, response)),
+    );
   }
 
   static async start(options: RehearsalOptions = {}): Promise<Rehearsal> {

@@ -38,6 +38,8 @@ export class RehearsalReports {
   aheadMs = 0;
   /** In place of a report. */
   failure: { status: number; message: string } | undefined;
+  /** What a project's models may take a minute. */
+  readonly projectLimits = new Map<string, object[]>();
   private calls: BilledCall[] = [];
 
   bill(call: BilledCall): void {
@@ -50,6 +52,25 @@ export class RehearsalReports {
     this.lagMs = 0;
     this.aheadMs = 0;
     this.failure = undefined;
+    this.projectLimits.clear();
+  }
+
+  /** `/organization/projects/{id}/rate_limits`, three to a page. */
+  rateLimits(request: IncomingMessage, response: ServerResponse): void {
+    const url = new URL(request.url ?? '/', 'http://rehearsal');
+    const project = decodeURIComponent(/([^/]+)\/rate_limits$/.exec(url.pathname)?.[1] ?? '');
+    const all = (this.projectLimits.get(project) ?? []).map((limits, index) => ({ object: 'project.rate_limit', id: `rl-${index}`, ...limits }));
+    const from = all.findIndex(({ id }) => id === url.searchParams.get('after')) + 1;
+    const data = all.slice(from, from + 3);
+    const known = this.projectLimits.has(project) && /^Bearer sk-admin/.test(request.headers.authorization ?? '');
+    response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
+    response.end(
+      JSON.stringify(
+        known
+          ? { object: 'list', data, first_id: data[0]?.id ?? null, last_id: data.at(-1)?.id ?? null, has_more: from + 3 < all.length }
+          : { error: { message: 'No such project', type: 'invalid_request_error', code: null, param: null } },
+      ),
+    );
   }
 
   usage(request: IncomingMessage, response: ServerResponse): void {

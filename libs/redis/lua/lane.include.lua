@@ -1,5 +1,5 @@
 --[[
-  A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm` and `tpm` as it last told them, `tat` until when
+  A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm`, `tpm` and `rpd` as it last told them, `tat` until when
   its even rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream
   without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`, one hash for all lanes: `failures` in a row, `kind`,
   `open_until_ms`, `tripped`: it was open, and `probe_until_ms`: one call tries.
@@ -51,7 +51,7 @@ local function lane_upstreams(argument, now)
   for i = 0, count - 1 do
     local key, first = #KEYS - (count - i) * UPSTREAM_KEYS, argument + i * UPSTREAM_ARGS
     local upstream = { window = KEYS[key + 1], state = KEYS[key + 2], circuit = KEYS[key + 3], day = KEYS[key + 4],
-      rpd = tonumber(ARGV[first + 2]), tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1',
+      rpd = tonumber(redis.call('HGET', KEYS[key + 2], 'rpd')) or tonumber(ARGV[first + 2]), tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1',
       name = ARGV[first + 6] }
     upstream.rpm, upstream.tpm = lane_limits(upstream.state, tonumber(ARGV[first]), tonumber(ARGV[first + 1]), now)
     upstreams[#upstreams + 1] = upstream

@@ -3,12 +3,13 @@
 
   KEYS: 1 lane window  2 lane state
   ARGV: 1 requests a minute (0: not told)  2 tokens a minute (0: not told)  3 requests and 4 tokens that it counted when it answered
+        5 requests a day (0: not told)
   Output: 1
 ]]
 --@include common
 --@include window
 local now = now_milliseconds()
-for field, value in pairs({ rpm = ARGV[1], tpm = ARGV[2] }) do
+for field, value in pairs({ rpm = ARGV[1], tpm = ARGV[2], rpd = ARGV[5] }) do
   if tonumber(value) > 0 then redis.call('HSET', KEYS[2], field, value) end
 end
 -- All that it had counted by then we have counted since, unless somebody else uses the account, too.

@@ -6,7 +6,7 @@
   Output: { waiting calls, waiting tokens, id of the next call or '', ms since the first of them came, shares, upstreams }
     shares: campaign, tokens, …
     an upstream: { rpm, tpm, requests and tokens of the last minute, frozen until (ms; 0: it is not), requests and tokens of the last
-      day (0: not counted), circuit open until (ms; 0: closed), why or '', failures in a row }
+      day (0: not counted), circuit open until (ms; 0: closed), why or '', failures in a row, requests and tokens a day (0: unlimited) }
 ]]
 --@include common
 --@include window
@@ -20,7 +20,7 @@ for _, upstream in ipairs(lane_upstreams(1, now)) do
   local frozen = tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0
   local open, kind = lane_circuit(upstream, now)
   shown[#shown + 1] = { int(upstream.rpm), int(upstream.tpm), int(minute.requests), int(minute.tokens), frozen > now and int(frozen) or '0',
-    int(day.requests), int(day.tokens), open > 0 and int(now + open) or '0', kind, redis.call('HGET', upstream.circuit, 'failures') or '0' }
+    int(day.requests), int(day.tokens), open > 0 and int(now + open) or '0', kind, redis.call('HGET', upstream.circuit, 'failures') or '0', int(upstream.rpd), int(upstream.tpd) }
 end
 local waiting, first = redis.call('ZCARD', KEYS[1]), redis.call('ZRANGE', KEYS[1] .. '|', 0, 0, 'WITHSCORES')
 return { tostring(waiting), waiting > 0 and redis.call('HGET', KEYS[2], 'tokens') or '0', redis.call('ZRANGE', KEYS[1], 0, 0)[1] or '',
