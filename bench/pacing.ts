@@ -1,9 +1,12 @@
 // `npm run bench:pacing`: whether the whole of an account's limits is used, never more, and shared fairly. Real sixty-second windows against a
 // simulator that meters; everything on this machine. A scenario's name as an argument runs it alone.
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { freePort } from '#libs/stack/free-port.js';
 import { Simulator, type Counted, type SimulatedLimits } from '#libs/testing/simulator.js';
+import { measureLine } from '#libs/testing/bench-line.js';
+import { plot, report, tell, type Row } from '#libs/testing/bench-report.js';
 
 const SECOND = 1_000;
 const MINUTE = 60_000;
@@ -18,15 +21,6 @@ interface Outcome {
   dishonest: number;
 }
 
-interface Row {
-  scenario: string;
-  used: string;
-  upstream429: number;
-  figures: string;
-}
-
-const rows: Row[] = [];
-const plots: { title: string; limit: number; points: [seconds: number, tokens: number][] }[] = [];
 const wanted = process.argv.slice(2);
 
 async function scenario(name: string, run: () => Promise<void>): Promise<void> {
@@ -40,17 +34,20 @@ interface Stage {
   outcome: Outcome;
 }
 
-async function on(limits: SimulatedLimits, work: (stage: Stage) => Promise<Row>, options: { lane?: object; env?: Record<string, string> } = {}): Promise<void> {
-  const simulator = await Simulator.start({ chat: limits, moderation: PLENTY });
+async function on(
+  limits: SimulatedLimits,
+  work: (stage: Stage) => Promise<Row>,
+  options: { moderation?: SimulatedLimits; env?: Record<string, string> } = {},
+): Promise<void> {
+  const simulator = await Simulator.start({ chat: limits, moderation: options.moderation ?? PLENTY });
   const daypass = await startDaypass({
     upstream: { url: simulator.url },
-    config: { lanes: { [model]: { ...limits, ...options.lane } } },
+    config: { lanes: { [model]: limits, ...(options.moderation ? { moderation: options.moderation } : {}) } },
     env: { DAYPASS_MAX_CALLS: '20000', DAYPASS_CONCURRENCY: '1000', ...options.env },
   });
   try {
     const row = await work({ daypass, simulator, outcome: { answered: 0, refused: new Map(), dishonest: 0 } });
-    rows.push(row);
-    process.stdout.write(`${row.scenario.padEnd(18)} ${row.used.padEnd(10)} ${String(row.upstream429).padEnd(4)} ${row.figures}\n`);
+    tell(row);
   } finally {
     await daypass.stop();
     await simulator.stop();
@@ -112,16 +109,6 @@ const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
 const said = ({ answered, refused, dishonest }: Outcome): string =>
   `${answered} answered, ${[...refused].map(([code, count]) => `${count} × ${code}`).join(', ') || 'none refused'}${dishonest > 0 ? `, ${dishonest} WITHOUT A TIME` : ''}`;
 
-function plot(title: string, log: readonly Counted[], limits: SimulatedLimits, begunMs: number): void {
-  const points = new Map<number, number>();
-  for (const { atMs, tokens, refused } of log) {
-    if (refused) continue;
-    const second = Math.floor((atMs - begunMs) / SECOND);
-    points.set(second, (points.get(second) ?? 0) + tokens);
-  }
-  plots.push({ title, limit: limits.tpm / 60, points: [...points] });
-}
-
 async function overload(): Promise<void> {
   const limits = { rpm: 1_200, tpm: 600_000 };
   await on(limits, async (stage) => {
@@ -138,7 +125,7 @@ async function overload(): Promise<void> {
     await Promise.all(running);
     const { log } = stage.simulator.chat;
     const { share, most } = use(log, limits, begun + MINUTE, until);
-    plot('Overload: three times the limit', log, limits, begun);
+    plot('Overload: three times the limit', log, limits.tpm, begun);
     return { scenario: 'overload', used: percent(share), upstream429: refusedBy(log), figures: `most in any 60 s ${percent(most)}; ${said(stage.outcome)}` };
   });
 }
@@ -193,7 +180,7 @@ async function mixed(): Promise<void> {
       (size) =>
         `${size}: ${waits.get(size)?.length ?? 0} calls, at most ${((waits.get(size) ?? [0]).reduce((a, b) => Math.max(a, b), 0) / SECOND).toFixed(1)} s`,
     );
-    plot('Calls of 100 to 100,000 tokens', log, limits, begun);
+    plot('Calls of 100 to 100,000 tokens', log, limits.tpm, begun);
     return { scenario: 'mixed sizes', used: percent(share), upstream429: refusedBy(log), figures: `most in any 60 s ${percent(most)}; ${longest.join('; ')}` };
   });
 }
@@ -225,66 +212,131 @@ async function changing(): Promise<void> {
           to,
         ).share,
       );
-    plot('A limit that halves at 120 s and trebles at 240 s', chat.log, limits, begun);
+    plot('A limit that halves at 120 s and trebles at 240 s', chat.log, limits.tpm, begun);
     const figures = `used of the limit before ${after(begun + MINUTE, dropped, limits)}, of the half in its second minute ${after(dropped + MINUTE, raised, { rpm: 600, tpm: 300_000 })}, of the raised one in its second minute ${after(raised + MINUTE, until, chat.limits)}; 429s while it halved ${refusedBy(chat.log.filter(({ atMs }) => atMs < dropped + MINUTE))}, later ${refusedBy(chat.log.filter(({ atMs }) => atMs >= dropped + MINUTE))}`;
     return { scenario: 'changing limits', used: after(begun + MINUTE, dropped, limits), upstream429: refusedBy(chat.log), figures };
   });
 }
 
+/** Two forwarding processes beside the one of the stage. */
+async function furtherForwarders({ daypass }: Stage, count: number): Promise<ChildProcess[]> {
+  return Promise.all(
+    Array.from({ length: count }, async () => {
+      const port = await freePort();
+      const child = spawn(process.execPath, ['--enable-source-maps', 'dist/apps/forwarding/main.js'], {
+        env: { ...daypass.env, DAYPASS_OPS_PORT: String(port), DAYPASS_LOG_LEVEL: 'silent' },
+        stdio: 'ignore',
+      });
+      const ready = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null))?.ok ?? false;
+      while (!(await ready())) await sleep(100);
+      return child;
+    }),
+  );
+}
+
 async function killed(): Promise<void> {
   const limits = { rpm: 1_200, tpm: 600_000 };
   await on(limits, async (stage) => {
+    const forwarders = await furtherForwarders(stage, 2);
     const keys = await keysOf(stage.daypass, 10);
     const begun = Date.now();
-    const until = begun + 4 * MINUTE;
+    const until = begun + 5 * MINUTE;
     const keep = async (key: TestKey): Promise<void> => {
       while (Date.now() < until) if ((await call(stage, key, 800, 300, 60_000)) === 'refused') await sleep(500);
     };
     const clients = Promise.all(keys.flatMap((key) => Array.from({ length: 20 }, () => keep(key))));
-    await sleep(2 * MINUTE);
-    stage.daypass.services.kill('forwarding');
+    await sleep(3 * MINUTE);
+    forwarders[0]?.kill('SIGKILL');
     const killedAt = Date.now();
     await clients;
+    for (const forwarder of forwarders) forwarder.kill('SIGTERM');
     const { log } = stage.simulator.chat;
     const { share, most } = use(log, limits, begun + MINUTE, until);
     const second = (ms: number): number => log.filter(({ atMs, refused }) => !refused && atMs >= ms && atMs < ms + SECOND).length;
     let back = 0;
     while (back < 60 && second(killedAt + back * SECOND) < (0.9 * limits.rpm) / 60) back++;
-    plot('The forwarding process killed at 120 s', log, limits, begun);
+    const after = use(log, limits, killedAt + 10 * SECOND, until).share;
+    plot('Three forwarding processes, one killed at 180 s', log, limits.tpm, begun);
     return {
-      scenario: 'a worker killed',
+      scenario: 'one of three killed',
       used: percent(share),
       upstream429: refusedBy(log),
-      figures: `most in any 60 s ${percent(most)}; back at nine tenths of the pace after ${back} s; ${said(stage.outcome)}`,
+      figures: `most in any 60 s ${percent(most)}; nine tenths of the pace ${back === 0 ? 'without a break' : `again after ${back} s`}, ${percent(after)} from 10 s after it on; ${said(stage.outcome)}`,
     };
   });
 }
 
-function report(): void {
-  process.stdout.write(`\n| scenario | of the limit used | 429s of the upstream | |\n| --- | --- | --- | --- |\n`);
-  for (const { scenario: name, used, upstream429, figures } of rows) process.stdout.write(`| ${name} | ${used} | ${upstream429} | ${figures} |\n`);
-  if (plots.length === 0) return;
-  mkdirSync('bench/results', { recursive: true });
-  const [width, height, gap] = [900, 180, 40];
-  const panels = plots.map(({ title, limit, points }, index) => {
-    const top = index * (height + gap) + gap;
-    const lastSecond = Math.max(1, ...points.map(([second]) => second));
-    const highest = Math.max(2 * limit, ...points.map(([, tokens]) => tokens));
-    const x = (second: number): string => ((second / lastSecond) * width).toFixed(1);
-    const y = (tokens: number): string => (top + height - (tokens / highest) * height).toFixed(1);
-    const bars = points.map(
-      ([second, tokens]) =>
-        `<rect x="${x(second)}" y="${y(tokens)}" width="${(width / lastSecond).toFixed(2)}" height="${((tokens / highest) * height).toFixed(1)}" fill="#4c78a8"/>`,
-    );
-    return `<text x="0" y="${top - 8}">${title}: tokens sent each second, and the even rate of the limit</text>${bars.join('')}<line x1="0" x2="${width}" y1="${y(limit)}" y2="${y(limit)}" stroke="#e45756" stroke-width="2"/>`;
-  });
-  const svg = `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${plots.length * (height + gap) + gap}" font-family="sans-serif" font-size="14">${panels.join('')}</svg>\n`;
-  writeFileSync('bench/results/pacing.svg', svg);
+const WORDS = TEXT.trim().replace('.', '').split(' ');
+const phrase = (words: number): string =>
+  Array.from({ length: words }, () => `${WORDS[Math.floor(WORDS.length * Math.random())]}${Math.floor(1_000 * Math.random())}`).join(' ');
+
+interface Judged {
+  answered: number;
+  refused: Map<string, number>;
+  unjudged: number;
+  characters: number;
+}
+
+/** A conversation of eight turns after a system prompt that all of them share; each turn sends all of it again. */
+async function converse({ daypass }: Stage, key: TestKey, until: number, judged: Judged, maxWaitMs: number): Promise<void> {
+  const messages = [{ role: 'system', content: `You answer shortly. ${TEXT.repeat(4)}` }];
+  for (let turn = 0; turn < 8 && Date.now() < until; turn++) {
+    messages.push({ role: 'user', content: phrase(30) });
+    const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', 'x-daypass-max-wait-ms': String(maxWaitMs) },
+      body: JSON.stringify({ model, max_completion_tokens: 250, messages }),
+    });
+    const body = (await response.json()) as { error?: { code: string }; choices: { message: { content: string } }[] };
+    if (!response.ok) {
+      judged.refused.set(body.error!.code, (judged.refused.get(body.error!.code) ?? 0) + 1);
+      await sleep(1_000);
+      return;
+    }
+    const content = body.choices[0]!.message.content;
+    judged.answered++;
+    judged.characters += messages.reduce((sum, message) => sum + message.content.length, 0) + content.length;
+    if (response.headers.get('x-daypass-moderation') !== 'input=pass; output=pass') judged.unjudged++;
+    messages.push({ role: 'assistant', content });
+  }
+}
+
+async function fullTilt(scenarioName: string, moderation: SimulatedLimits, clients: number, minutes: number, moderationTimeoutMs: number): Promise<void> {
+  const limits = { rpm: 10_000, tpm: 2_000_000 };
+  await on(
+    limits,
+    async (stage) => {
+      const keys = await keysOf(stage.daypass, 40, { moderation: { input: 'gate', output: 'gate' } });
+      const begun = Date.now();
+      const until = begun + minutes * MINUTE;
+      const judged: Judged = { answered: 0, refused: new Map(), unjudged: 0, characters: 0 };
+      const keep = async (key: TestKey): Promise<void> => {
+        while (Date.now() < until) await converse(stage, key, until, judged, 120_000);
+      };
+      await Promise.all(Array.from({ length: clients }, (_, index) => keep(keys[index % keys.length]!)));
+      const { chat, moderation: moderator } = stage.simulator;
+      const of = use(chat.log, limits, begun + MINUTE, until);
+      const ofModeration = use(moderator.log, moderation, begun + MINUTE, until);
+      const judgedTokens = moderator.log.reduce((sum, { tokens }) => sum + tokens, 0);
+      const seen = 1 - (4 * judgedTokens) / judged.characters;
+      plot(`Full tilt, ${scenarioName}: 2 million tokens a minute, all of it judged`, chat.log, limits.tpm, begun);
+      return {
+        scenario: `full tilt, ${scenarioName}`,
+        used: percent(of.share),
+        upstream429: refusedBy(chat.log) + refusedBy(moderator.log),
+        figures: `${Math.round(judged.answered / minutes)} calls a minute; of the moderation limit ${percent(ofModeration.share)} used, at most ${percent(ofModeration.most)} in any 60 s; ${judged.unjudged} unjudged; ${percent(seen)} of the text had been judged before; ${said({ ...judged, dishonest: 0 })}`,
+      };
+    },
+    { moderation, env: { DAYPASS_MODERATION_TIMEOUT_MS: String(moderationTimeoutMs) } },
+  );
 }
 
 await scenario('overload', overload);
 await scenario('fairness', fairness);
 await scenario('mixed sizes', mixed);
 await scenario('changing limits', changing);
-await scenario('a worker killed', killed);
+await scenario('one of three killed', killed);
+await scenario('full tilt, tier 5', () => fullTilt('tier 5', { rpm: 5_000, tpm: 500_000 }, 200, 4, 30_000));
+await scenario('full tilt, tier 1', () => fullTilt('tier 1', { rpm: 500, tpm: 10_000 }, 20, 4, 120_000));
+await scenario('a long line', measureLine);
 report();

@@ -181,13 +181,11 @@ describe('the sliding window', () => {
         const counted = admitted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS > nowMs);
         const used = counted.reduce((sum, { tokens }) => sum + tokens, 0);
         // Just before each of them leaves, and once all have left.
-        const bounds = counted
-          .map(({ bucket }) => (bucket + 241) * BUCKET_MS)
-          .filter((leavesAtMs) => leavesAtMs - nowMs >= 2_000)
-          .map((leavesAtMs) => {
-            const left = counted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS < leavesAtMs).reduce((sum, { tokens }) => sum + tokens, 0);
-            return (tpm - used + left) / (leavesAtMs - nowMs);
-          });
+        const leavesIn = counted.map(({ bucket }) => (bucket + 241) * BUCKET_MS - nowMs).filter((ms) => ms >= 5_000);
+        const bounds = leavesIn.map((ms) => {
+          const left = counted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS - nowMs < ms).reduce((sum, { tokens }) => sum + tokens, 0);
+          return (tpm - used + left) / ms;
+        });
         expect(steady).toBeCloseTo(Math.min(tpm / (241 * BUCKET_MS), ...bounds), 9);
       }),
       { numRuns: 100 },

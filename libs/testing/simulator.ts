@@ -125,7 +125,8 @@ export class Simulator {
     const headers = this.options.headers ? this.chat.headers() : {};
     if (waitMs > 0) return refuse(response, waitMs, headers);
     const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
-    const content = 'word '.repeat(Math.min(words, 200)).trim();
+    // Never the same twice: what was judged before costs the moderation nothing.
+    const content = Array.from({ length: Math.min(words, 200) }, () => Math.random().toString(36).slice(2, 6)).join(' ');
     const usage = { prompt_tokens: Math.min(prompt, 10), completion_tokens: Math.min(words, 200), total_tokens: Math.min(prompt, 10) + Math.min(words, 200) };
     await sleep(this.options.firstTokenMs + (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond);
     const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };

@@ -93,6 +93,8 @@ end
 -- before they leave it, and the lane stand still. Looked at twice a second.
 local SPREAD_EVERY_MS = 500
 local SPREAD_MAX = 10
+-- Calls never come quite evenly: a window that is full for a moment costs less than one that never is.
+local SPREAD_LESS = 0.97
 local SPREAD_MAX_MS = 5000
 
 local function lane_spread(upstream, now)
@@ -100,7 +102,9 @@ local function lane_spread(upstream, now)
   local age = now - (tonumber(known[3]) or 0)
   if age >= 0 and age < SPREAD_EVERY_MS then return tonumber(known[1]), tonumber(known[2]) end
   local requests, tokens = window_steady(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm)
-  local function spread(limit, steady) return limit > 0 and math.max(1, math.min(SPREAD_MAX, limit / 60000 / math.max(steady, 1e-12))) or 1 end
+  local function spread(limit, steady)
+    return limit > 0 and math.max(1, math.min(SPREAD_MAX, SPREAD_LESS * limit / 60000 / math.max(steady, 1e-12))) or 1
+  end
   requests, tokens = spread(upstream.rpm, requests), spread(upstream.tpm, tokens)
   redis.call('HSET', upstream.state, 'spread_requests', string.format('%.6f', requests), 'spread_tokens', string.format('%.6f', tokens), 'spread_ms', int(now))
   return requests, tokens
@@ -114,7 +118,7 @@ local function lane_take(upstream, now, requests, tokens)
   local spread_requests, spread_tokens = lane_spread(upstream, now)
   local span = lane_span(upstream.rpm, upstream.tpm, requests, tokens)
   local spread = lane_span(upstream.rpm, upstream.tpm, requests * spread_requests, tokens * spread_tokens)
-  lane_use(upstream.state, now, math.max(span, math.min(spread, SPREAD_MAX_MS)))
+  lane_use(upstream.state, now, math.min(spread, math.max(span, SPREAD_MAX_MS)))
 end
 
 -- The limits of all that serve the lane together; 0: unlimited.

@@ -64,9 +64,9 @@ local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
   return (bucket + BUCKETS) * window.bucket_ms - now_ms
 end
 
--- Requests and tokens a ms that can be kept up without ever waiting for the window: at any time at most the room that there is and
--- what has left by then. What lies within the next two seconds is too little to tell.
-local STEADY_FROM_MS = 2000
+-- Requests and tokens a ms that can be kept up for a minute without waiting for the window: at any time at most the room that there
+-- is and what has left by then. What lies within the next seconds is too little to tell.
+local STEADY_FROM_MS = 5000
 
 local function window_steady(key, window, now_ms, rpm, tpm)
   local fields = {}
