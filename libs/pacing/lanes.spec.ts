@@ -41,7 +41,7 @@ describe('lanes', () => {
 
   it('do not give the moderation lane a queue of calls, nor a second account', () => {
     expect(table.names()).toEqual(['default', 'mini', 'gpt-5.4', 'own']);
-    expect(table.upstreamsOf('moderation')).toEqual([{ ...none, name: 'openai', slot: 'moderation', rpm: 500 }]);
+    expect(table.upstreamsOf('moderation')).toEqual([{ ...none, name: 'openai/moderation', slot: 'moderation', rpm: 500 }]);
     expect(table.all()).toContain('moderation');
   });
 

@@ -4,6 +4,8 @@ import type { LaneUpstream } from '#libs/redis/lane.upstreams.js';
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
+/** Not the first upstream's own name: where chat fails, or the account is out of money, the moderation endpoint may be well. */
+const MODERATION_UPSTREAM = `${FIRST_UPSTREAM}/moderation`;
 /** Nothing is known of its limits, so that only a 429 stops it. */
 const UNKNOWN = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false } as const;
 
@@ -18,7 +20,7 @@ export class LaneTable {
   constructor({ lanes, upstreams }: Pick<ConfigFile, 'lanes' | 'upstreams'>) {
     this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN }]);
     for (const [lane, settings] of Object.entries(lanes)) {
-      this.upstreamsByLane.set(lane, settings.elsewhere_only ? [] : [{ name: FIRST_UPSTREAM, slot: lane, ...limitsOf(settings) }]);
+      this.upstreamsByLane.set(lane, settings.elsewhere_only ? [] : [{ name: firstOf(lane), slot: lane, ...limitsOf(settings) }]);
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }
@@ -50,7 +52,7 @@ export class LaneTable {
   }
 
   upstreamsOf(lane: string): readonly LaneUpstream[] {
-    return this.upstreamsByLane.get(lane) ?? [{ name: FIRST_UPSTREAM, slot: lane, ...UNKNOWN }];
+    return this.upstreamsByLane.get(lane) ?? [{ name: firstOf(lane), slot: lane, ...UNKNOWN }];
   }
 
   upstreamOf(lane: string, name: string): LaneUpstream {
@@ -63,6 +65,10 @@ export class LaneTable {
     const limits = this.upstreamsOf(lane).map(({ tpm }) => tpm);
     return limits.includes(0) ? 0 : Math.max(...limits);
   }
+}
+
+function firstOf(lane: string): string {
+  return lane === MODERATION_LANE ? MODERATION_UPSTREAM : FIRST_UPSTREAM;
 }
 
 type Settings = Partial<ConfigFile['lanes'][string]>;
