@@ -204,8 +204,8 @@ describe('a lane that several upstreams serve', () => {
     await circuits().well('openai');
     expect(await start('r2', 1, [one])).toMatchObject({ code: 'started', failures: 0 });
     for (let n = 0; n < 30; n++) last = await circuits().failed('openai', 'failing', false);
-    expect(last).toBeLessThanOrEqual(30_000);
-    expect(last).toBeGreaterThanOrEqual(15_000);
+    expect(last).toBeLessThanOrEqual(5_000);
+    expect(last).toBeGreaterThanOrEqual(2_500);
   });
 
   it('keeps the limits of a day beside those of a minute', async () => {
