@@ -80,7 +80,7 @@ async function call({ daypass, outcome }: Stage, key: TestKey, characters: numbe
   }
   const { code } = (JSON.parse(text) as { error: { code: string } }).error;
   outcome.refused.set(code, (outcome.refused.get(code) ?? 0) + 1);
-  if (response.headers.get('retry-after') === null) outcome.dishonest++;
+  if (response.headers.get('x-should-retry') === 'true' && response.headers.get('retry-after') === null) outcome.dishonest++;
   return 'refused';
 }
 

@@ -30,6 +30,7 @@ return { wait, window.current }
 `;
 
 const BUCKET_MS = 250;
+const BUCKETS = 243;
 const MINUTE_MS = 60_000;
 const BEGIN_MS = 1_795_000_000_123;
 
@@ -91,7 +92,7 @@ interface Admitted {
 /** The plainest reading of the limit: what was admitted in the buckets that can touch the last 60 s. */
 function naiveWait(admitted: readonly Admitted[], nowMs: number, tokens: number, { rpm, tpm }: Limits): number {
   const fits = (atMs: number): boolean => {
-    const counted = admitted.filter(({ bucket }) => bucket >= Math.floor(atMs / BUCKET_MS) - MINUTE_MS / BUCKET_MS);
+    const counted = admitted.filter(({ bucket }) => bucket > Math.floor(atMs / BUCKET_MS) - BUCKETS);
     const sum = counted.reduce((total, one) => total + one.tokens, 0);
     return (rpm === 0 || counted.length + 1 <= rpm) && (tpm === 0 || sum + tokens <= tpm);
   };
@@ -178,15 +179,15 @@ describe('the sliding window', () => {
           if (waitMs === 0) admitted.push({ atMs: nowMs, bucket, tokens });
         }
         const [, steady] = await window.steady(nowMs);
-        const counted = admitted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS > nowMs);
+        const counted = admitted.filter(({ bucket }) => (bucket + BUCKETS) * BUCKET_MS > nowMs);
         const used = counted.reduce((sum, { tokens }) => sum + tokens, 0);
         // Just before each of them leaves, and once all have left.
-        const leavesIn = counted.map(({ bucket }) => (bucket + 241) * BUCKET_MS - nowMs).filter((ms) => ms >= 5_000);
+        const leavesIn = counted.map(({ bucket }) => (bucket + BUCKETS) * BUCKET_MS - nowMs).filter((ms) => ms >= 5_000);
         const bounds = leavesIn.map((ms) => {
-          const left = counted.filter(({ bucket }) => (bucket + 241) * BUCKET_MS - nowMs < ms).reduce((sum, { tokens }) => sum + tokens, 0);
+          const left = counted.filter(({ bucket }) => (bucket + BUCKETS) * BUCKET_MS - nowMs < ms).reduce((sum, { tokens }) => sum + tokens, 0);
           return (tpm - used + left) / ms;
         });
-        expect(steady).toBeCloseTo(Math.min(tpm / (241 * BUCKET_MS), ...bounds), 9);
+        expect(steady).toBeCloseTo(Math.min(tpm / (BUCKETS * BUCKET_MS), ...bounds), 9);
       }),
       { numRuns: 100 },
     );
@@ -197,15 +198,15 @@ describe('the sliding window', () => {
     const { bucket } = await window.reserve(BEGIN_MS, 10);
     await window.correct(bucket, 80);
     expect(await window.wouldWait(BEGIN_MS + 5, 10)).toBe(0);
-    expect(await window.wouldWait(BEGIN_MS + 5, 11)).toBe((bucket + 241) * BUCKET_MS - BEGIN_MS - 5);
+    expect(await window.wouldWait(BEGIN_MS + 5, 11)).toBe((bucket + BUCKETS) * BUCKET_MS - BEGIN_MS - 5);
   });
 
   it('lets a report that comes too late change nothing', async () => {
     const window = new WindowUnderTest(money.redis, { rpm: 0, tpm: 100 });
     const { bucket } = await window.reserve(BEGIN_MS, 100);
-    await window.reserve(BEGIN_MS + 61_000, 100);
+    await window.reserve(BEGIN_MS + 61_250, 100);
     await window.correct(bucket, -100);
-    expect(await window.wouldWait(BEGIN_MS + 61_000, 1)).toBeGreaterThan(0);
+    expect(await window.wouldWait(BEGIN_MS + 61_250, 1)).toBeGreaterThan(0);
   });
 
   it.each([1, 900, 5_000, 59_000])('forgets nothing when the clock steps back by %i ms', async (stepMs) => {
@@ -214,6 +215,6 @@ describe('the sliding window', () => {
     await window.reserve(BEGIN_MS, 1);
     expect((await window.reserve(BEGIN_MS - stepMs, 1)).waitMs).toBeGreaterThan(0);
     expect((await window.reserve(BEGIN_MS + 58_000, 1)).waitMs).toBeGreaterThan(0);
-    expect((await window.reserve(BEGIN_MS + 61_000, 1)).waitMs).toBe(0);
+    expect((await window.reserve(BEGIN_MS + 61_250, 1)).waitMs).toBe(0);
   });
 });

@@ -1,11 +1,12 @@
 --[[
   A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
   State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
-  A minute's bucket is a quarter of a second, a day's six minutes; 241 are kept, so that every minute (day) lies wholly inside what is counted.
+  A minute's bucket is a quarter of a second, a day's six minutes. 241 would be enough for every minute (day) to lie wholly inside what is
+  counted; two more are for calls that were on their way for longer than others, so that the upstream counts them later than we do.
 ]]
 local MINUTE_BUCKET_MS = 250
 local DAY_BUCKET_MS = 360000
-local BUCKETS = 241
+local BUCKETS = 243
 
 local function window_advance(key, now_ms, bucket_ms)
   bucket_ms = bucket_ms or MINUTE_BUCKET_MS
