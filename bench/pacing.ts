@@ -4,7 +4,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
 import { freePort } from '#libs/stack/free-port.js';
-import { Simulator, type Counted, type SimulatedLimits } from '#libs/testing/simulator.js';
+import { proseOf, Simulator, type Counted, type SimulatedLimits } from '#libs/testing/simulator.js';
 import { measureLine } from '#libs/testing/bench-line.js';
 import { plot, report, tell, type Row } from '#libs/testing/bench-report.js';
 
@@ -266,10 +266,6 @@ async function killed(): Promise<void> {
   });
 }
 
-const WORDS = TEXT.trim().replace('.', '').split(' ');
-const phrase = (words: number): string =>
-  Array.from({ length: words }, () => `${WORDS[Math.floor(WORDS.length * Math.random())]}${Math.floor(1_000 * Math.random())}`).join(' ');
-
 interface Judged {
   answered: number;
   refused: Map<string, number>;
@@ -281,7 +277,7 @@ interface Judged {
 async function converse({ daypass }: Stage, key: TestKey, until: number, judged: Judged, maxWaitMs: number): Promise<void> {
   const messages = [{ role: 'system', content: `You answer shortly. ${TEXT.repeat(4)}` }];
   for (let turn = 0; turn < 8 && Date.now() < until; turn++) {
-    messages.push({ role: 'user', content: phrase(30) });
+    messages.push({ role: 'user', content: proseOf(30) });
     const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
       method: 'POST',
       headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', 'x-daypass-max-wait-ms': String(maxWaitMs) },

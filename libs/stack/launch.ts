@@ -80,13 +80,17 @@ async function runServices(settings: LaunchSettings, secrets: Secrets, databaseU
   const {
     DAYPASS_OPS_PORT: _,
     DAYPASS_ADMIN_TOKEN: __,
+    DAYPASS_UPSTREAM_KEYS: upstreamKeys,
     ...ours
   } = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('DAYPASS_')));
   const services = new Services({
     env: defined({ ...surroundings(process.env), ...ours, ...env, DAYPASS_SECRET: secrets.secret }),
     databaseUrl,
     // Whoever holds the admin key may read what the whole organization does; only the books need it.
-    serviceEnv: { accounting: Object.fromEntries(Object.entries(process.env).filter(([name]) => FOR_THE_BOOKS.has(name))) as Record<string, string> },
+    serviceEnv: {
+      accounting: Object.fromEntries(Object.entries(process.env).filter(([name]) => FOR_THE_BOOKS.has(name))) as Record<string, string>,
+      forwarding: defined({ DAYPASS_UPSTREAM_KEYS: upstreamKeys }),
+    },
     adminToken: secrets.adminToken,
     opsPorts: settings.opsPorts,
     logDir: settings.logDir,

@@ -126,7 +126,7 @@ export class Simulator {
     if (waitMs > 0) return refuse(response, waitMs, headers);
     const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
     // Never the same twice: what was judged before costs the moderation nothing.
-    const content = Array.from({ length: Math.min(words, 200) }, () => Math.random().toString(36).slice(2, 6)).join(' ');
+    const content = proseOf(Math.min(words, 200));
     const usage = { prompt_tokens: Math.min(prompt, 10), completion_tokens: Math.min(words, 200), total_tokens: Math.min(prompt, 10) + Math.min(words, 200) };
     await sleep(this.options.firstTokenMs + (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond);
     const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };
@@ -145,6 +145,17 @@ export class Simulator {
       `${chunk({ role: 'assistant', content }, null)}${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`,
     );
   }
+}
+
+const COMMON =
+  'people through children between another country mountain history morning evening question remember together important different without ' +
+  'understand following possible beautiful language garden winter summer window kitchen teacher letter journey village market station bridge ' +
+  'machine picture science nature weather island harbour captain soldier painter musician library student answer reason promise chance moment';
+const WORDS = COMMON.split(' ');
+
+/** So many words of common English, about six characters a token, and hardly ever the same twice. */
+export function proseOf(words: number): string {
+  return Array.from({ length: words }, () => WORDS[Math.floor(WORDS.length * Math.random())]!).join(' ');
 }
 
 /** Of every text in it. */

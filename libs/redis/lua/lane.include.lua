@@ -51,9 +51,9 @@ local function lane_upstreams(argument, now)
   for i = 0, count - 1 do
     local key, first = #KEYS - (count - i) * UPSTREAM_KEYS, argument + i * UPSTREAM_ARGS
     local upstream = { window = KEYS[key + 1], state = KEYS[key + 2], circuit = KEYS[key + 3], day = KEYS[key + 4],
-      rpd = tonumber(redis.call('HGET', KEYS[key + 2], 'rpd')) or tonumber(ARGV[first + 2]), tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1',
-      name = ARGV[first + 6] }
+      tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1', name = ARGV[first + 6] }
     upstream.rpm, upstream.tpm = lane_limits(upstream.state, tonumber(ARGV[first]), tonumber(ARGV[first + 1]), now)
+    upstream.rpd = tonumber(redis.call('HGET', upstream.state, 'rpd')) or tonumber(ARGV[first + 2])
     upstreams[#upstreams + 1] = upstream
   end
   return upstreams

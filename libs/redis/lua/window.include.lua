@@ -44,17 +44,22 @@ local function window_advance(key, now_ms, bucket_ms)
   return { current = current, head = head, requests = requests, tokens = tokens, bucket_ms = bucket_ms }
 end
 
--- Milliseconds until `requests` and `tokens` fit under the limits (0: unlimited); 0 when they fit now.
-local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
-  local over_requests = rpm > 0 and window.requests + requests - rpm or 0
-  local over_tokens = tpm > 0 and window.tokens + tokens - tpm or 0
-  if over_requests <= 0 and over_tokens <= 0 then return 0 end
+-- Requests and tokens of each bucket that counts, the oldest first.
+local function window_buckets(key, window)
   local fields = {}
   for i = window.head, window.current do
     fields[#fields + 1] = 'n' .. i
     fields[#fields + 1] = 't' .. i
   end
-  local values = redis.call('HMGET', key, unpack(fields))
+  return redis.call('HMGET', key, unpack(fields))
+end
+
+-- Milliseconds until `requests` and `tokens` fit under the limits (0: unlimited); 0 when they fit now.
+local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
+  local over_requests = rpm > 0 and window.requests + requests - rpm or 0
+  local over_tokens = tpm > 0 and window.tokens + tokens - tpm or 0
+  if over_requests <= 0 and over_tokens <= 0 then return 0 end
+  local values = window_buckets(key, window)
   local bucket = window.head
   for i = 1, #values, 2 do
     over_requests = over_requests - (tonumber(values[i]) or 0)
@@ -70,12 +75,7 @@ end
 local STEADY_FROM_MS = 5000
 
 local function window_steady(key, window, now_ms, rpm, tpm)
-  local fields = {}
-  for i = window.head, window.current do
-    fields[#fields + 1] = 'n' .. i
-    fields[#fields + 1] = 't' .. i
-  end
-  local values = redis.call('HMGET', key, unpack(fields))
+  local values = window_buckets(key, window)
   local requests, tokens, room_requests, room_tokens = math.huge, math.huge, rpm - window.requests, tpm - window.tokens
   for i = 1, #values, 2 do
     local leaves_in = (window.head + (i - 1) / 2 + BUCKETS) * window.bucket_ms - now_ms
