@@ -297,6 +297,8 @@ export class Forwarder {
     switch (reaction.kind) {
       case 'defer':
         this.well(call);
+        // What it counted includes what it refused.
+        this.learn(lane, call.upstream, (error as { headers?: Headers }).headers ?? new Headers(), { requests: 0, tokens: 0 });
         if (!(await this.defer(call, reaction.freezeMs))) return 'ended';
         return (await this.leftMeanwhile(call, controller)) ? 'visitor_left' : 'deferred';
       case 'retry':

@@ -38,6 +38,8 @@ describe('what an answer tells of the limits', () => {
     ['fractions', { 'x-ratelimit-limit-requests': '1.5', 'x-ratelimit-limit-tokens': '1e9' }],
     ['absurd numbers', { 'x-ratelimit-limit-requests': '9'.repeat(40), 'x-ratelimit-limit-tokens': '9999999999999' }],
     ['a remainder without a limit', { 'x-ratelimit-remaining-tokens': '0', 'x-ratelimit-remaining-requests': '0' }],
+    ['the limit of a day', { 'x-ratelimit-limit-requests': '200', 'x-ratelimit-remaining-requests': '100', 'x-ratelimit-reset-requests': '7m12s' }],
+    ['the limit of many hours', { 'x-ratelimit-limit-tokens': '200', 'x-ratelimit-reset-tokens': '23h18m29.144s' }],
     ['nothing left of nothing', { 'x-ratelimit-limit-tokens': '', 'x-ratelimit-remaining-tokens': '' }],
   ])('is nothing where it tells %s', (_, headers) => {
     expect(told(headers as Record<string, string>, { rpm: 7, tpm: 8 })).toEqual({
@@ -45,6 +47,10 @@ describe('what an answer tells of the limits', () => {
       used: { requests: 0, tokens: 0 },
       isNews: false,
     });
+  });
+
+  it.each(['120ms', '1s', '8.64s', '1m0s', 'soon', '', '-5s', '9'.repeat(50)])('is of a minute where it is whole again after %j', (reset) => {
+    expect(told({ 'x-ratelimit-limit-requests': '500', 'x-ratelimit-reset-requests': reset })).toMatchObject({ told: { rpm: 500 }, isNews: true });
   });
 
   it('lies where it leaves more than the limit', () => {

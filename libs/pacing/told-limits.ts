@@ -19,6 +19,7 @@ export interface News {
 const MOST = 1e12;
 /** The upstream counts tokens by characters, so that a small difference means nothing. */
 const SLACK = 0.01;
+const RESET_MAX_SECONDS = 65;
 
 /** What `x-ratelimit-*` of an answer says that was not known. What is malformed, negative or absurd says nothing. */
 export function newsOf(headers: Headers, known: Told, counted: Count, fixed: boolean): News {
@@ -37,7 +38,14 @@ interface Pair {
 function readPair(headers: Headers, of: 'requests' | 'tokens'): Pair {
   const limit = readCount(headers.get(`x-ratelimit-limit-${of}`));
   const remaining = readCount(headers.get(`x-ratelimit-remaining-${of}`));
-  return { limit: limit === 0 ? undefined : limit, remaining };
+  if (limit === 0 || isOfDay(headers.get(`x-ratelimit-reset-${of}`))) return { limit: undefined, remaining: undefined };
+  return { limit, remaining };
+}
+
+/** What comes back later than within a minute (`23h18m29.144s`) is a limit of a longer time. */
+function isOfDay(reset: string | null): boolean {
+  const [, hours, minutes, seconds] = /^(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?$/.exec(reset?.trim() ?? '') ?? [];
+  return Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0) > RESET_MAX_SECONDS;
 }
 
 function readCount(text: string | null): number | undefined {
