@@ -60,7 +60,7 @@ describe('a lane', () => {
         return content;
       }),
     );
-    expect(streams.every((content) => content.startsWith('word'))).toBe(true);
+    expect(streams.every((content) => /^[a-z]+( |$)/.test(content))).toBe(true);
     await booksAtRest(daypass);
   }, 40_000);
 

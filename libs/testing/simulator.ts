@@ -128,7 +128,8 @@ export class Simulator {
     // Never the same twice: what was judged before costs the moderation nothing.
     const content = proseOf(Math.min(words, 200));
     const usage = { prompt_tokens: Math.min(prompt, 10), completion_tokens: Math.min(words, 200), total_tokens: Math.min(prompt, 10) + Math.min(words, 200) };
-    await sleep(this.options.firstTokenMs + (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond);
+    const wholeMs = (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond;
+    await sleep(this.options.firstTokenMs + (body.stream === true ? 0 : wholeMs));
     const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };
     if (body.stream !== true) {
       send(
@@ -141,9 +142,12 @@ export class Simulator {
     response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
     const chunk = (delta: object, finish_reason: string | null): string =>
       `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
-    response.end(
-      `${chunk({ role: 'assistant', content }, null)}${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`,
-    );
+    const texts = content.match(/(?:\S+\s*){1,10}/g) ?? [];
+    for (const text of texts) {
+      response.write(chunk({ role: 'assistant', content: text }, null));
+      await sleep(wholeMs / texts.length);
+    }
+    response.end(`${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`);
   }
 }
 
