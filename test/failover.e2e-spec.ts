@@ -45,7 +45,9 @@ describe('two upstreams', () => {
   beforeEach(async () => {
     daypass.rehearsal.reset();
     spare.reset();
-    await redis.del(redisKeys.circuit('openai'), redisKeys.circuit('spare'));
+    // What failed before is forgotten, and no upstream rests.
+    const slots = ['mini', 'mini@spare', 'alone'].map((slot) => redisKeys.laneWindow(slot));
+    await redis.del(redisKeys.circuit('openai'), redisKeys.circuit('spare'), ...slots);
   });
 
   it('are taken in their order', async () => {
