@@ -93,17 +93,17 @@ end
 -- before they leave it, and the lane stand still. Looked at twice a second.
 local SPREAD_EVERY_MS = 500
 local SPREAD_MAX = 10
--- Calls never come quite evenly: a window that is full for a moment costs less than one that never is.
-local SPREAD_LESS = 0.97
+-- Calls never come quite evenly, and a large one leaves at once: a window that is full for a moment costs less than one that never is.
+local SPREAD_SLACK_MS = 3000
 local SPREAD_MAX_MS = 5000
 
 local function lane_spread(upstream, now)
   local known = redis.call('HMGET', upstream.state, 'spread_requests', 'spread_tokens', 'spread_ms')
   local age = now - (tonumber(known[3]) or 0)
   if age >= 0 and age < SPREAD_EVERY_MS then return tonumber(known[1]), tonumber(known[2]) end
-  local requests, tokens = window_steady(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm)
+  local requests, tokens = window_steady(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, SPREAD_SLACK_MS)
   local function spread(limit, steady)
-    return limit > 0 and math.max(1, math.min(SPREAD_MAX, SPREAD_LESS * limit / 60000 / math.max(steady, 1e-12))) or 1
+    return limit > 0 and math.max(1, math.min(SPREAD_MAX, limit / 60000 / math.max(steady, 1e-12))) or 1
   end
   requests, tokens = spread(upstream.rpm, requests), spread(upstream.tpm, tokens)
   redis.call('HSET', upstream.state, 'spread_requests', string.format('%.6f', requests), 'spread_tokens', string.format('%.6f', tokens), 'spread_ms', int(now))

@@ -70,13 +70,14 @@ local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
   return (bucket + BUCKETS) * window.bucket_ms - now_ms
 end
 
--- Requests and tokens a ms that can be kept up for a minute without waiting for the window: at any time at most the room that there
--- is and what has left by then. What lies within the next seconds is too little to tell.
+-- Requests and tokens a ms that can be kept up for a minute without waiting for the window for longer than `slack_ms` of its even rate:
+-- at any time at most the room that there is and what has left by then. What lies within the next seconds is too little to tell.
 local STEADY_FROM_MS = 5000
 
-local function window_steady(key, window, now_ms, rpm, tpm)
+local function window_steady(key, window, now_ms, rpm, tpm, slack_ms)
   local values = window_buckets(key, window)
-  local requests, tokens, room_requests, room_tokens = math.huge, math.huge, rpm - window.requests, tpm - window.tokens
+  local requests, tokens = math.huge, math.huge
+  local room_requests, room_tokens = rpm * (1 + slack_ms / 60000) - window.requests, tpm * (1 + slack_ms / 60000) - window.tokens
   for i = 1, #values, 2 do
     local leaves_in = (window.head + (i - 1) / 2 + BUCKETS) * window.bucket_ms - now_ms
     if leaves_in >= STEADY_FROM_MS then
@@ -84,8 +85,7 @@ local function window_steady(key, window, now_ms, rpm, tpm)
     end
     room_requests, room_tokens = room_requests + (tonumber(values[i]) or 0), room_tokens + (tonumber(values[i + 1]) or 0)
   end
-  local whole = BUCKETS * window.bucket_ms
-  return math.min(requests, rpm / whole), math.min(tokens, tpm / whole)
+  return requests, tokens
 end
 
 local function window_add(key, window, requests, tokens)
