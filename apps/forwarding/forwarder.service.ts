@@ -45,7 +45,8 @@ export interface Begun {
   queueMs: number;
   sealed: Buffer | null;
   controller: AbortController;
-  counted: { requests: number; tokens: number };
+  /** What the upstream's window counted, this call included, and when. */
+  counted: { requests: number; tokens: number; atMs: number };
 }
 
 type Heard = Exclude<StartAnswer, { code: 'recovering' }>;
@@ -88,7 +89,7 @@ export class Forwarder {
           queueMs: Math.max(0, nowMs - ticket.acceptedMs),
           sealed,
           controller,
-          counted: { requests, tokens },
+          counted: { requests, tokens, atMs: nowMs },
         };
       }
       this.cancels.forget(requestId);
@@ -298,7 +299,7 @@ export class Forwarder {
       case 'defer':
         this.well(call);
         // What it counted includes what it refused.
-        this.learn(lane, call.upstream, (error as { headers?: Headers }).headers ?? new Headers(), { requests: 0, tokens: 0 });
+        this.learn(lane, call.upstream, (error as { headers?: Headers }).headers ?? new Headers(), { requests: 0, tokens: 0, atMs: 0 });
         if (!(await this.defer(call, reaction.freezeMs))) return 'ended';
         return (await this.leftMeanwhile(call, controller)) ? 'visitor_left' : 'deferred';
       case 'retry':

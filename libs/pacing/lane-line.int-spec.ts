@@ -296,15 +296,26 @@ describe('the pace of a lane', () => {
     const line = lineOf({ rpm: 600, tpm: 60_000 });
     const headers = (limit: number, remaining: number) =>
       new Headers({ 'x-ratelimit-limit-tokens': String(limit), 'x-ratelimit-remaining-tokens': String(remaining) });
-    await line.learn('lane', 'openai', headers(30_000, 29_000), { requests: 1, tokens: 1_000 });
+    const counted = { requests: 1, tokens: 1_000, atMs: Date.now() };
+    await line.learn('lane', 'openai', headers(30_000, 29_000), counted);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, rpm: 600, tokens: 0 }] });
-    await line.learn('lane', 'openai', headers(30_000, 10_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, tokens: 20_000 }] });
-    // Calls of ours that went meanwhile are no surprise.
-    await line.learn('lane', 'openai', headers(30_000, 15_000), { requests: 1, tokens: 1_000 });
-    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 20_000 }] });
-    await line.learn('lane', 'openai', headers(90_000, 90_000), { requests: 1, tokens: 1_000 });
+    await line.learn('lane', 'openai', headers(30_000, 10_000), counted);
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, tokens: 19_000 }] });
+    // What was sent meanwhile, by whomever, is no surprise.
+    await line.learn('lane', 'openai', headers(30_000, 15_000), counted);
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 19_000 }] });
+    await line.learn('lane', 'openai', headers(90_000, 90_000), counted);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 90_000 }] });
+  });
+
+  it("does not take for somebody else's what has left the window while the answer was on its way", async () => {
+    const line = lineOf({ tpm: 60_000 });
+    const old = Math.floor(Date.now() / 250) - 241;
+    await money.redis.hset(redisKeys.laneWindow('lane'), { h: old, n: 1, t: 50_000, [`n${old}`]: 1, [`t${old}`]: 50_000 });
+    const headers = new Headers({ 'x-ratelimit-limit-tokens': '60000', 'x-ratelimit-remaining-tokens': '9000' });
+    await sleep(600);
+    await line.learn('lane', 'openai', headers, { requests: 2, tokens: 51_000, atMs: Date.now() - 600 });
+    expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 0 }] });
   });
 
   it('keeps to numbers that the operator fixed', async () => {

@@ -5,7 +5,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { LaneTable } from './lanes.js';
-import { newsOf, type Told } from './told-limits.js';
+import { newsOf, type Count, type Told } from './told-limits.js';
 
 /** Where a call stands in its lane. */
 export interface Place {
@@ -55,6 +55,7 @@ export interface LaneView {
 
 export type Entered = ({ code: 'entered' | 'late' } & Place) | { code: 'gone' | 'too_large' };
 
+const NOTHING: Count = { requests: 0, tokens: 0 };
 /** A ticket is needed no longer than its call may wait; the longest wait is ten minutes. */
 const TICKET_LIFE_MS = 1_200_000;
 
@@ -119,24 +120,25 @@ export class LaneLine {
     };
   }
 
-  /** Takes over what an upstream's answer says of its limits. `counted`: what we counted when the call was sent. */
-  async learn(lane: string, upstream: string, headers: Headers, counted: { requests: number; tokens: number }): Promise<void> {
+  /** Takes over what an upstream's answer says of its limits. `counted`: what we counted when the call was sent, and when that was. */
+  async learn(lane: string, upstream: string, headers: Headers, counted: Count & { atMs: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, upstream);
     const known = this.told.get(slot) ?? { rpm: 0, tpm: 0 };
     const { told, used, isNews } = newsOf(headers, known, counted, fixed);
     if (!isNews) return;
     this.told.set(slot, told);
-    await this.tell(slot, fixed ? { rpm: 0, tpm: 0 } : told, used);
+    await this.tell(slot, fixed ? { rpm: 0, tpm: 0 } : told, used, counted);
   }
 
   /** Limits that the provider told otherwise. 0: it did not tell that one. */
   async takeOver(lane: string, limits: Told & { rpd: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, FIRST_UPSTREAM);
-    if (!fixed) await this.tell(slot, limits, { requests: 0, tokens: 0 });
+    if (!fixed) await this.tell(slot, limits, NOTHING, { ...NOTHING, atMs: 0 });
   }
 
-  private async tell(slot: string, { rpm, tpm, rpd = 0 }: Told & { rpd?: number }, { requests, tokens }: { requests: number; tokens: number }): Promise<void> {
-    await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], [rpm, tpm, requests, tokens, rpd]);
+  private async tell(slot: string, { rpm, tpm, rpd = 0 }: Told & { rpd?: number }, used: Count, counted: Count & { atMs: number }): Promise<void> {
+    const args = [rpm, tpm, rpd, used.requests, used.tokens, counted.requests, counted.tokens, counted.atMs];
+    await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], args);
   }
 }
 

@@ -4,7 +4,7 @@ export interface Told {
   tpm: number;
 }
 
-interface Count {
+export interface Count {
   requests: number;
   tokens: number;
 }
