@@ -323,6 +323,7 @@ describe('the pace of a lane', () => {
     await line.learn('lane', 'openai', new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }), {
       requests: 1,
       tokens: 1,
+      atMs: Date.now(),
     });
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 60_000, configured: { fixed: true } }] });
   });
