@@ -181,7 +181,12 @@ async function mixed(): Promise<void> {
         `${size}: ${waits.get(size)?.length ?? 0} calls, at most ${((waits.get(size) ?? [0]).reduce((a, b) => Math.max(a, b), 0) / SECOND).toFixed(1)} s`,
     );
     plot('Calls of 100 to 100,000 tokens', log, limits.tpm, begun);
-    return { scenario: 'mixed sizes', used: percent(share), upstream429: refusedBy(log), figures: `most in any 60 s ${percent(most)}; ${longest.join('; ')}` };
+    return {
+      scenario: 'mixed sizes',
+      used: percent(share),
+      upstream429: refusedBy(log),
+      figures: `most in any 60 s ${percent(most)}; ${longest.join('; ')}; ${said(stage.outcome)}`,
+    };
   });
 }
 
