@@ -128,18 +128,6 @@ describe('who waits for a lane', () => {
     expect(await enter(line, 'b', 'b', {}, 5_000)).toMatchObject({ code: 'entered', before: 0 });
   });
 
-  it('is not refused for how slowly turns came of late where hardly anybody waits any more', async () => {
-    const line = lineOf({ rpm: 600, burst_seconds: 60 });
-    const enterLate = async (id: string) => {
-      for (let n = 0; n < 3; n++) await enter(line, `${id}-${n}`, 'a');
-      await money.redis.hset(redisKeys.laneFair('lane'), 'speed', '0.001', 'v', '0');
-      return enter(line, id, 'a', {}, 5_000);
-    };
-    expect(await enterLate('few')).toMatchObject({ code: 'entered' });
-    for (let n = 0; n < 60; n++) await enter(line, `b${n}`, 'b');
-    expect(await enterLate('many')).toMatchObject({ code: 'late' });
-  });
-
   it('is refused at once where it is larger than the whole limit of every upstream', async () => {
     expect(await enter(lineOf({ tpm: 99 }), 'r1', 'a')).toEqual({ code: 'too_large' });
     expect(await enter(lineOf({ tpd: 99 }), 'r2', 'a')).toEqual({ code: 'too_large' });

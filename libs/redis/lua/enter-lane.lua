@@ -11,7 +11,6 @@
 --@include common
 --@include window
 --@include lane
-local SHORT_LINE_MS = 5000
 local now = now_milliseconds()
 local hold = redis.call('HMGET', KEYS[3], 'state', 'deadline_ms')
 if hold[1] ~= 'held' then return { 'gone', 0, 0 } end
@@ -27,14 +26,11 @@ for _, upstream in ipairs(upstreams) do fits = fits or lane_fits(upstream, token
 if not fits then return { 'too_large', 0, 0 } end
 local clock = redis.call('HMGET', KEYS[2], 'v', 'f' .. ARGV[2])
 local tag = math.max(tonumber(clock[1]) or 0, tonumber(clock[2]) or 0)
-local before, eta, even = lane_ahead(KEYS[1], KEYS[2], upstreams, tag, now)
-local rpm, tpm = lane_together(upstreams)
--- Turns of late came slowly because many waited. Where few do, the lane would stand idle while calls are refused.
-local line = lane_span(rpm, tpm, redis.call('ZCARD', KEYS[1]), tonumber(redis.call('HGET', KEYS[2], 'tokens')) or 0)
-local surely = line >= SHORT_LINE_MS and eta or even
+local before, eta = lane_ahead(KEYS[1], KEYS[2], upstreams, tag, now)
 local deadline = tonumber(hold[2])
-if deadline and surely > 0 and now + surely > deadline then return { 'late', before, surely } end
+if deadline and eta > 0 and now + eta > deadline then return { 'late', before, eta } end
 -- A lane without limits shares by tokens.
+local rpm, tpm = lane_together(upstreams)
 local span = lane_span(rpm, tpm, 1, tokens)
 if span == 0 then span = 1 + tokens / 1000 end
 lane_join(KEYS[1], KEYS[2], ARGV[1], ARGV[2], tag, tokens, span / weight, now)

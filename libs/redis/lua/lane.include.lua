@@ -233,7 +233,7 @@ local function lane_even(upstreams, now, requests, tokens)
   return math.max(opens_in, lag + lane_span(rpm, tpm, requests, tokens))
 end
 
--- Calls that come before this place, the ms until its turn as far as anybody knows, and those that nothing can shorten.
+-- Calls that come before this place, and the ms until its turn as far as anybody knows.
 local function lane_ahead(waiting, fair, upstreams, tag, now)
   local before, all = redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag)), redis.call('ZCARD', waiting)
   local tokens = all > 0 and (tonumber(redis.call('HGET', fair, 'tokens')) or 0) * before / all or 0
@@ -242,8 +242,7 @@ local function lane_ahead(waiting, fair, upstreams, tag, now)
   local rpm, tpm = lane_together(upstreams)
   local speed = (rpm > 0 or tpm > 0) and tonumber(clock[2]) or 0
   local fairly = speed > 0 and (tag - (tonumber(clock[1]) or 0)) / speed or 0
-  local even = math.ceil(math.max(0, lane_even(upstreams, now, before, tokens)))
-  return before, math.max(even, math.ceil(fairly)), even
+  return before, math.ceil(math.max(0, lane_even(upstreams, now, before, tokens), fairly))
 end
 
 -- For an upstream that corrects what it counted: the window, and the even rate with it. Included after `window`.
