@@ -285,6 +285,19 @@ describe('the pace of a lane', () => {
     expect(next.code === 'wait' && next.waitMs).toBeGreaterThan(28_000);
   });
 
+  it('is slower after many came at once, so that the lane does not stand still before they leave the window', async () => {
+    const limits = { rpm: 600, burstMs: 10_000, tokens: 1 };
+    for (let n = 0; n < 102; n++) await money.take(`r${n}`);
+    for (let n = 0; n < 100; n++) expect((await money.start(`r${n}`, limits)).code).toBe('started');
+    const until = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'tat'));
+    await sleep(600);
+    const before = await until();
+    expect((await money.start('r100', limits)).code).toBe('started');
+    // 500 and the slack of 30 are left for a minute: 113 ms apart and more, rather than 100.
+    expect((await until()) - before).toBeGreaterThan(110);
+    expect((await until()) - before).toBeLessThan(130);
+  });
+
   it('does not wait for a clock that was put back', async () => {
     for (const id of ['r1', 'r2']) await money.take(id);
     await start('r1');
