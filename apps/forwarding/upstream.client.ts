@@ -37,7 +37,10 @@ export class UpstreamClient {
 
   /** Resolves at the response's headers. @throws whatever `failureOf` reads */
   async open(upstream: string, body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
-    const { client, models } = this.clients.get(upstream) ?? this.clients.get(FIRST_UPSTREAM)!;
+    const known = this.clients.get(upstream);
+    // Whose account would pay is not for guessing.
+    if (!known) throw new Error(`no upstream is called '${upstream}'`);
+    const { client, models } = known;
     const model = models[String(body.model)] ?? body.model;
     return client.chat.completions.create({ ...body, model } as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 }).asResponse();
   }

@@ -225,6 +225,20 @@ describe('who waits for a lane', () => {
     expect(place).toEqual({ before: 20, waitMs: 2_000 });
   });
 
+  it('is told the time as half a minute says, not by the last large call alone', async () => {
+    const line = free();
+    for (let n = 0; n < 4; n++) await enter(line, `a${n}`, 'a');
+    const fair = redisKeys.laneFair('lane');
+    const speed = async () => Number(await money.redis.hget(fair, 'speed'));
+    await money.redis.hset(fair, { v: 100, v_then: 100, then_ms: Date.now() - 3_000, speed: '0.5', speed_over_ms: 27_000 });
+    await served(line, 1);
+    expect(await speed()).toBeGreaterThan(0.44);
+    expect(await speed()).toBeLessThan(0.5);
+    await money.redis.hset(fair, { then_ms: Date.now() - 20_000 });
+    await served(line, 1);
+    expect(await money.redis.hexists(fair, 'speed')).toBe(0);
+  });
+
   it('has its turn again, before all others, when the upstream sent it back', async () => {
     const line = free();
     for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
@@ -285,11 +299,21 @@ describe('the pace of a lane', () => {
     expect(next.code === 'wait' && next.waitMs).toBeGreaterThan(28_000);
   });
 
+  it('uses the requests and the tokens each to the full, where small calls and large ones are mixed', async () => {
+    for (let n = 0; n < 7; n++) await money.take(`r${n}`);
+    for (let n = 0; n < 5; n++) expect(await start(`r${n}`, 1)).toMatchObject({ code: 'started' });
+    expect(await start('r5', 5_000)).toMatchObject({ code: 'started' });
+    // 5,005 tokens at 1,000 a second, one second of them at once: the small calls' requests were there meanwhile.
+    const next = await start('r6', 1);
+    expect(next.code === 'wait' && next.waitMs).toBeGreaterThan(3_800);
+    expect(next.code === 'wait' && next.waitMs).toBeLessThanOrEqual(4_006);
+  });
+
   it('is slower after many came at once, so that the lane does not stand still before they leave the window', async () => {
     const limits = { rpm: 600, burstMs: 10_000, tokens: 1 };
     for (let n = 0; n < 102; n++) await money.take(`r${n}`);
     for (let n = 0; n < 100; n++) expect((await money.start(`r${n}`, limits)).code).toBe('started');
-    const until = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'tat'));
+    const until = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'requests_until_ms'));
     await sleep(600);
     const before = await until();
     expect((await money.start('r100', limits)).code).toBe('started');
@@ -301,7 +325,8 @@ describe('the pace of a lane', () => {
   it('does not wait for a clock that was put back', async () => {
     for (const id of ['r1', 'r2']) await money.take(id);
     await start('r1');
-    await money.redis.hset(redisKeys.laneState('lane'), 'tat', String(Date.now() + 3_600_000));
+    const inAnHour = String(Date.now() + 3_600_000);
+    await money.redis.hset(redisKeys.laneState('lane'), { requests_until_ms: inAnHour, tokens_until_ms: inAnHour });
     expect(await start('r2')).toMatchObject({ code: 'started' });
   });
 

@@ -232,10 +232,10 @@ describe('the windows of an ended call', () => {
   it('gives the even rate of a lane back with its window where the upstream corrects', async () => {
     await money.take('r');
     await money.start('r', { tpm: 600 });
-    const tat = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'tat'));
-    const before = await tat();
+    const until = async () => Number(await money.redis.hget(redisKeys.laneState('lane'), 'tokens_until_ms'));
+    const before = await until();
     await money.end('r', 'post', { costNano: 1n, usedTokens: 40 });
-    expect(before - (await tat())).toBe(6_000);
+    expect(before - (await until())).toBe(6_000);
   });
 
   it('count what was really used in place of what was reserved', async () => {

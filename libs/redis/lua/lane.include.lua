@@ -1,11 +1,11 @@
 --[[
-  A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm`, `tpm` and `rpd` as it last told them, `tat` until when
-  its even rate is used up (ms; virtual scheduling, ITU-T I.371), `factor` and `factor_ms` a share of the limits that an upstream
-  without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`, one hash for all lanes: `failures` in a row, `kind`,
-  `open_until_ms`, `tripped`: it was open, and `probe_until_ms`: one call tries.
+  A lane beyond its window. Of each upstream that serves it: `state`, one hash: `rpm`, `tpm` and `rpd` as it last told them,
+  `requests_until_ms` and `tokens_until_ms` until when its even rate of each is used up (virtual scheduling, ITU-T I.371), `factor` and
+  `factor_ms` a share of the limits that an upstream without headers has shown to be too much, `spread_…` (see `lane_spread`); `circuit`,
+  one hash for all lanes: `failures` in a row, `kind`, `open_until_ms`, `tripped`: it was open, and `probe_until_ms`: one call tries.
   `waiting`: ids by virtual time (start-time fair queueing), `waiting|<key>` those of one key, `waiting|` all of them by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span> <key>' of a waiting
-  call, `tokens` of all of them, `speed` of virtual time, and `v_then` at `then_ms` from which it is measured.
+  call, `tokens` of all of them, `speed` of virtual time over the last `speed_over_ms`, and `v_then` at `then_ms` from which it is measured.
 ]]
 local REGROW_PER_MS = 0.1 / 60000
 
@@ -23,22 +23,24 @@ local function lane_limits(state, rpm, tpm, now)
 end
 
 -- A call takes a minute of the even rate at most, so that a time beyond this comes from a clock that was put back.
-local TAT_AHEAD_MAX_MS = 130000
+local AHEAD_MAX_MS = 130000
 
-local function lane_tat(state, now)
-  local tat = tonumber(redis.call('HGET', state, 'tat')) or 0
-  return tat - now > TAT_AHEAD_MAX_MS and now or tat
+-- Until when the even rate of requests and that of tokens are used up. Each by itself: small calls use up the one, large calls the
+-- other, and both limits are used only where neither waits for the other.
+local function lane_used_until(state, now)
+  local known = redis.call('HMGET', state, 'requests_until_ms', 'tokens_until_ms')
+  local requests, tokens = tonumber(known[1]) or 0, tonumber(known[2]) or 0
+  return requests - now > AHEAD_MAX_MS and now or requests, tokens - now > AHEAD_MAX_MS and now or tokens
 end
 
-local function lane_use(state, now, span)
-  if span <= 0 then return end
-  local tat = math.max(now, lane_tat(state, now)) + span
-  redis.call('HSET', state, 'tat', string.format('%.3f', tat))
+-- So much of an even rate, in ms; 0 where there is no limit.
+local function even_ms(limit, amount)
+  return limit > 0 and amount * 60000 / limit or 0
 end
 
--- What a call takes of an even rate, in ms; 0 where there are no limits.
+-- What a call takes of a lane, in ms of the even rate that it takes more of; 0 where there are no limits.
 local function lane_span(rpm, tpm, requests, tokens)
-  return math.max(rpm > 0 and requests * 60000 / rpm or 0, tpm > 0 and tokens * 60000 / tpm or 0)
+  return math.max(even_ms(rpm, requests), even_ms(tpm, tokens))
 end
 
 local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
@@ -79,7 +81,7 @@ local function lane_wait(upstream, now, requests, tokens)
   if not lane_fits(upstream, tokens) or (upstream.rpm > 0 and requests > upstream.rpm) then return -1, '' end
   upstream.minute = window_advance(upstream.window, now)
   local frozen = (tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0) - now
-  local even = lane_tat(upstream.state, now) - upstream.burst - now
+  local even = math.max(lane_used_until(upstream.state, now)) - upstream.burst - now
   local wait = math.max(0, frozen, even, window_wait(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, requests, tokens))
   if upstream.rpd > 0 or upstream.tpd > 0 then
     upstream.whole_day = window_advance(upstream.day, now, DAY_BUCKET_MS)
@@ -116,9 +118,13 @@ local function lane_take(upstream, now, requests, tokens)
   if upstream.whole_day then window_add(upstream.day, upstream.whole_day, requests, tokens) end
   if upstream.rpm == 0 and upstream.tpm == 0 then return end
   local spread_requests, spread_tokens = lane_spread(upstream, now)
-  local span = lane_span(upstream.rpm, upstream.tpm, requests, tokens)
-  local spread = lane_span(upstream.rpm, upstream.tpm, requests * spread_requests, tokens * spread_tokens)
-  lane_use(upstream.state, now, math.min(spread, math.max(span, SPREAD_MAX_MS)))
+  local requests_until, tokens_until = lane_used_until(upstream.state, now)
+  local function used(until_ms, limit, amount, spread)
+    local span = even_ms(limit, amount)
+    return string.format('%.3f', math.max(now, until_ms) + math.min(span * spread, math.max(span, SPREAD_MAX_MS)))
+  end
+  redis.call('HSET', upstream.state, 'requests_until_ms', used(requests_until, upstream.rpm, requests, spread_requests),
+    'tokens_until_ms', used(tokens_until, upstream.tpm, tokens, spread_tokens))
 end
 
 -- The limits of all that serve the lane together; 0: unlimited.
@@ -178,19 +184,22 @@ local function lane_leave(waiting, fair, id, unserved)
   if unserved then lane_inherit(waiting, fair, key, place, tonumber(span)) end
 end
 
--- How fast virtual time goes, as seen over the last seconds; what was seen longer ago says nothing.
+-- How fast virtual time goes, as seen over half a minute; what was seen before a break says nothing. Less than that misleads: it stands
+-- still while some large calls have their turns, and leaps after them.
 local SAMPLE_MS = 2000
 local SAMPLE_MAX_MS = 10000
+local SPEED_OVER_MS = 30000
 
 local function lane_clock(fair, v, now)
-  local seen = redis.call('HMGET', fair, 'v_then', 'then_ms', 'speed')
+  local seen = redis.call('HMGET', fair, 'v_then', 'then_ms', 'speed', 'speed_over_ms')
   local since = now - (tonumber(seen[2]) or 0)
   if since < SAMPLE_MS then return end
   if since <= SAMPLE_MAX_MS then
-    local speed = (v - tonumber(seen[1])) / since
-    redis.call('HSET', fair, 'speed', string.format('%.9f', seen[3] and (speed + tonumber(seen[3])) / 2 or speed))
+    local before = tonumber(seen[4]) or 0
+    local speed = ((tonumber(seen[3]) or 0) * before + v - tonumber(seen[1])) / (before + since)
+    redis.call('HSET', fair, 'speed', string.format('%.9f', speed), 'speed_over_ms', int(math.min(before + since, SPEED_OVER_MS)))
   else
-    redis.call('HDEL', fair, 'speed')
+    redis.call('HDEL', fair, 'speed', 'speed_over_ms')
   end
   redis.call('HSET', fair, 'v_then', string.format('%.6f', v), 'then_ms', int(now))
 end
@@ -225,12 +234,13 @@ local function lane_even(upstreams, now, requests, tokens)
   if #open == 0 then open = upstreams end
   local rpm, tpm = lane_together(open)
   if rpm == 0 and tpm == 0 then return opens_in end
-  local lag = 0
+  local requests_in, tokens_in = even_ms(rpm, requests), even_ms(tpm, tokens)
   for _, upstream in ipairs(open) do
-    local share = tpm > 0 and upstream.tpm / tpm or upstream.rpm / rpm
-    lag = lag + share * (math.max(now, lane_tat(upstream.state, now)) - upstream.burst - now)
+    local requests_until, tokens_until = lane_used_until(upstream.state, now)
+    if rpm > 0 then requests_in = requests_in + upstream.rpm / rpm * (math.max(now, requests_until) - upstream.burst - now) end
+    if tpm > 0 then tokens_in = tokens_in + upstream.tpm / tpm * (math.max(now, tokens_until) - upstream.burst - now) end
   end
-  return math.max(opens_in, lag + lane_span(rpm, tpm, requests, tokens))
+  return math.max(opens_in, requests_in, tokens_in)
 end
 
 -- Calls that come before this place, and the ms until its turn as far as anybody knows.
@@ -248,6 +258,6 @@ end
 -- For an upstream that corrects what it counted: the window, and the even rate with it. Included after `window`.
 local function lane_correct(window, state, bucket, delta, token_ms)
   window_correct(window, bucket, delta)
-  local tat = tonumber(redis.call('HGET', state, 'tat'))
-  if tat and delta < 0 then redis.call('HSET', state, 'tat', string.format('%.3f', tat + delta * token_ms)) end
+  local until_ms = tonumber(redis.call('HGET', state, 'tokens_until_ms'))
+  if until_ms and delta < 0 then redis.call('HSET', state, 'tokens_until_ms', string.format('%.3f', until_ms + delta * token_ms)) end
 end
