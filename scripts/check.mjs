@@ -20,6 +20,7 @@ const results = [
   // The end-to-end tests take a machine of two cores each: one file after the other.
   jest('tests', ['--selectProjects', 'unit', 'integration']),
   jest('end-to-end tests', ['--selectProjects', 'e2e', '--runInBand']),
+  step('bench smoke', ['node', 'bench/speed.ts', '--smoke']),
   // A scenario that fails may leave its load running, which must not keep the report waiting.
   jest('faults', ['--selectProjects', 'faults', '--runInBand', '--forceExit'], { DAYPASS_FAULTS: process.env.DAYPASS_CHECK_FAULTS ?? 'quick' }),
 ];

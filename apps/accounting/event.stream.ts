@@ -34,6 +34,11 @@ export class EventStream {
     private readonly options: EventStreamOptions,
   ) {}
 
+  /** More stands in it than one read brings. */
+  isFull(entries: readonly StreamEntry[]): boolean {
+    return entries.length >= this.options.batch;
+  }
+
   async createGroup(): Promise<void> {
     try {
       await this.redis.xgroup('CREATE', this.options.key, this.options.group, '0', 'MKSTREAM');

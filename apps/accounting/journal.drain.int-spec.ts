@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
@@ -37,6 +38,19 @@ describe('the journal', () => {
     await accounting.drained();
     expect(await count(`ledger.transfers WHERE request_id = 'booked'`)).toBe(2);
     await accounting.until(async () => (await accounting.redis.xlen(redisKeys.journal)) === 0);
+  });
+
+  it('books what comes within a tenth of a second together', async () => {
+    for (let n = 0; n < 50; n++) {
+      await accounting.redis.xadd(redisKeys.journal, '*', ...entry(`trickle-${n}`, 'hold'));
+      await sleep(10);
+    }
+    await accounting.drained();
+    expect(await count(`ledger.transfers WHERE request_id LIKE 'trickle-%'`)).toBe(50);
+    const [row] = await accounting.source.query<{ transactions: string }[]>(
+      `SELECT count(DISTINCT xmin::text) AS transactions FROM ledger.transfers WHERE request_id LIKE 'trickle-%'`,
+    );
+    expect(Number(row!.transactions)).toBeLessThan(12);
   });
 
   it('books each event once, though it comes again under another place', async () => {

@@ -6,6 +6,8 @@ import type { EventStream, StreamEntry } from './event.stream.js';
 const CLAIM_EVERY_MS = 10_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_PATIENCE_MS = 5_000;
+/** A transaction costs much the same whether it books one entry or a hundred: what comes meanwhile is booked together. */
+const GATHER_MS = 100;
 
 export interface StreamDrainOptions {
   /** For the log. */
@@ -63,7 +65,7 @@ export class StreamDrain {
         // Told above all while it grows.
         await this.stream.length().then(onLag, () => undefined);
         this.logger.warn({ err: error, failures }, `the ${name} waits: its last batch could not be booked`);
-        await sleep(Math.min(50 * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS), undefined, { signal: this.stopping.signal }).catch(() => undefined);
+        await this.pause(Math.min(50 * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS));
       }
     }
   }
@@ -77,6 +79,11 @@ export class StreamDrain {
       this.options.onBatch((performance.now() - startedMs) / 1_000);
     }
     this.options.onLag(await this.stream.length());
+    if (entries.length > 0 && !this.stream.isFull(entries)) await this.pause(GATHER_MS);
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 
   /** First what was read before and never acknowledged, by us or by a process that died; then what is new. */

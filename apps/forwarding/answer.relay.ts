@@ -1,5 +1,4 @@
-import { Inject, Injectable } from '@nestjs/common';
-import type { Redis } from 'ioredis';
+import { Injectable } from '@nestjs/common';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
@@ -7,7 +6,6 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { chatOutputContents, chatReplaced, chunkTexts, framesReplaced, type Content, type Replacement } from '#libs/moderation/chat-contents.js';
 import { hasOwnVerdict } from '#libs/moderation/guards/provider.guard.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
-import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { countOutput, type Progress } from './answer.progress.js';
 import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
@@ -17,6 +15,7 @@ import { readFrame } from './domain/stream-frame.js';
 import { clean, isSafetyRefusal } from './domain/upstream-failure.js';
 import { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
+import { ReplyChannel } from './reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
 import { readBody, readFrames } from './upstream.client.js';
 
@@ -58,7 +57,7 @@ const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 @Injectable()
 export class AnswerRelay {
   constructor(
-    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly channel: ReplyChannel,
     private readonly box: ContentBox,
     private readonly gate: OutputGate,
   ) {}
@@ -80,7 +79,7 @@ export class AnswerRelay {
 
   async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress, controller: AbortController): Promise<Answered> {
     const { output } = ticket.policy;
-    const shown = output === 'gate' ? null : new ReplyWriter(this.redis, this.box, ticket);
+    const shown = output === 'gate' ? null : new ReplyWriter(this.channel, this.box, ticket);
     progress.writer = shown;
     if (output !== 'gate') await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, output) });
     const kept: string[] = [];

@@ -15,6 +15,7 @@ import { Forwarder } from './forwarder.service.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
 import { createLaneProcessor } from './lane.processor.js';
 import { OutputGate } from './output.gate.js';
+import { ReplyChannel } from './reply.channel.js';
 import { Settler } from './settler.service.js';
 import { UpstreamClient } from './upstream.client.js';
 
@@ -40,6 +41,7 @@ export class ForwardingModule {
         Forwarder,
         ForwardingMetrics,
         OutputGate,
+        ReplyChannel,
         Settler,
         UpstreamClient,
         ...lanes.map((lane) => createLaneProcessor(lane, config)),

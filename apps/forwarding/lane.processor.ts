@@ -1,8 +1,8 @@
 import { Processor } from '@nestjs/bullmq';
 import { Inject, type Type } from '@nestjs/common';
-import { Worker } from 'bullmq';
+import { Worker, type Job } from 'bullmq';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { laneQueue } from '#libs/contracts/jobs.js';
+import { laneQueue, turnJobSchema } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
@@ -16,7 +16,7 @@ const LOOK_EVERY_MS = 3_000;
 const FORGOTTEN_AT_ONCE = 32;
 
 /**
- * One processor for each lane: decorators see the lane's name only when the class is made. A job is a turn; whose it is says
+ * One processor for each lane: decorators see the lane's name only when the class is made. A job is some turns; whose they are says
  * the lane's own order. A turn takes calls as long as some wait, so that those of a process that died are not missed.
  */
 export function createLaneProcessor(lane: string, config: DaypassConfig): Type<DrainingWorker> {
@@ -47,8 +47,13 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
       await Promise.allSettled(this.running);
     }
 
-    async process(): Promise<void> {
-      if (await this.serve()) return;
+    async process(job: Job): Promise<void> {
+      const { turns } = turnJobSchema.parse(job.data);
+      // Where as many run as may, those take what waits when they come to their ends.
+      const room = Math.min(turns, config.limits.concurrency - this.running.size);
+      const served = await Promise.allSettled(Array.from({ length: Math.max(0, room) }, () => this.serve()));
+      for (const end of served) if (end.status === 'rejected') throw end.reason;
+      if (served.every((end) => end.status === 'fulfilled' && end.value)) return;
       // The process ends: back to its place, for another.
       await this.worker.rateLimit(1);
       throw Worker.RateLimitError();

@@ -1,10 +1,8 @@
-import type { Redis } from 'ioredis';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { REPLY_STREAM_LIFE_MS, REPLY_STREAM_MAX_ENTRIES } from '#libs/redis/hold.store.js';
-import { redisKeys } from '#libs/redis/keys.js';
-import type { ContentBox } from '#libs/secrets/content-box.js';
 import { insist } from '#libs/redis/insist.js';
+import type { ContentBox } from '#libs/secrets/content-box.js';
+import type { ReplyChannel } from './reply.channel.js';
 
 /** A Redis that is away for a minute interrupts a stream, and does not end it. */
 const PATIENCE_MS = 90_000;
@@ -20,7 +18,7 @@ export class ReplyWriter {
   private sent = 0;
 
   constructor(
-    private readonly redis: Redis,
+    private readonly channel: ReplyChannel,
     private readonly box: ContentBox,
     private readonly ticket: Ticket,
   ) {}
@@ -65,11 +63,6 @@ export class ReplyWriter {
 
   private async send(reply: Reply): Promise<void> {
     const payload = this.box.seal(JSON.stringify(reply), this.ticket.requestId);
-    const stream = redisKeys.reply(this.ticket.replyTo);
-    await insist(async () => {
-      // A stream whose reader died must not stay.
-      const life = this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS);
-      await Promise.all([this.redis.xadd(stream, 'MAXLEN', '~', REPLY_STREAM_MAX_ENTRIES, '*', 'id', this.ticket.requestId, 'payload', payload), life]);
-    }, PATIENCE_MS);
+    await insist(() => this.channel.send({ replyTo: this.ticket.replyTo, requestId: this.ticket.requestId, payload }), PATIENCE_MS);
   }
 }

@@ -86,9 +86,19 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     }
   }
 
+  /** An entry holds what one or more calls have to say: of each its `id`, and at last its `payload`. */
   private deliver(fields: Buffer[]): void {
-    const entry: Record<string, Buffer> = {};
-    for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
+    let entry: Record<string, Buffer> = {};
+    for (let i = 0; i + 1 < fields.length; i += 2) {
+      const name = fields[i]!.toString();
+      entry[name] = fields[i + 1]!;
+      if (name !== 'payload') continue;
+      this.tell(entry);
+      entry = {};
+    }
+  }
+
+  private tell(entry: Record<string, Buffer>): void {
     const requestId = entry.id?.toString() ?? '';
     const listener = this.listeners.get(requestId);
     if (!listener || !entry.payload) return;

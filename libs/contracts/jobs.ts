@@ -84,8 +84,9 @@ export const MODERATION_BATCH_MAX = 32;
 export const moderationJobSchema = z.object({ calls: z.array(ticketSchema).min(1).max(MODERATION_BATCH_MAX) });
 export type ModerationJob = z.infer<typeof moderationJobSchema>;
 
-/** A turn in a lane: whose it is, the lane's own order says when it comes. */
-export const turnJobSchema = z.object({ lane: z.string() });
+/** So many turns in a lane, of calls that came within one tick: whose they are, the lane's own order says when they come. */
+export const TURNS_MAX = 32;
+export const turnJobSchema = z.object({ lane: z.string(), turns: z.number().int().min(1).max(TURNS_MAX).catch(1) });
 export type TurnJob = z.infer<typeof turnJobSchema>;
 
 /** Queues share one Redis slot with the money, hence the braces. */

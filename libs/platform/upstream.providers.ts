@@ -13,6 +13,7 @@ import { LanePacer } from '#libs/pacing/lane-pacer.js';
 import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { plainFetch } from './plain-fetch.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 
 /** The upstream's official client with its own retries off: what may be repeated is for the holds to say. */
@@ -27,6 +28,7 @@ export const upstreamProviders = [
         project: null,
         maxRetries: 0,
         timeout: config.limits.upstreamTimeoutMs,
+        fetch: plainFetch(),
       }),
     inject: [CONFIG],
   },

@@ -1,11 +1,9 @@
 import type { Queue } from 'bullmq';
-import { TURN_JOB, type Ticket } from '#libs/contracts/jobs.js';
+import { TURN_JOB, TURNS_MAX, type Ticket, type TurnJob } from '#libs/contracts/jobs.js';
 import type { Entered, LaneLine } from '#libs/pacing/lane-line.js';
 import { TickBatch } from './tick-batch.js';
 
-const ENQUEUE_MAX = 256;
-
-/** The door to the lanes: a call joins those that wait, and one more turn goes to the lane's workers, those of one tick in one command. */
+/** The door to the lanes: a call joins those that wait, and one more turn goes to the lane's workers, those of one tick in one job. */
 export class LaneQueues {
   private readonly turns = new Map<string, TickBatch<string, void>>();
 
@@ -19,9 +17,10 @@ export class LaneQueues {
       const lane = lanes[index]!;
       this.turns.set(
         lane,
-        new TickBatch<string, void>(ENQUEUE_MAX, async (requestIds) => {
-          // The job id drops a second turn for the same call while the first still waits.
-          await queue.addBulk(requestIds.map((requestId) => ({ name: TURN_JOB, data: { lane }, opts: { jobId: `${requestId}-${TURN_JOB}` } })));
+        new TickBatch<string, void>(TURNS_MAX, async (requestIds) => {
+          const job: TurnJob = { lane, turns: requestIds.length };
+          // The job id drops the same turns once more while the first still wait; a turn too many finds nobody.
+          await queue.add(TURN_JOB, job, { jobId: `${requestIds[0]!}-${TURN_JOB}` });
           return requestIds.map(() => undefined);
         }),
       );

@@ -117,3 +117,21 @@ describe('the money connection', () => {
     await second.stop();
   });
 });
+
+describe('what one turn sends', () => {
+  it('leaves in one write, and is answered in its order', async () => {
+    const redis = connect(money.url);
+    await whenReady(redis);
+    const socket = (redis as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => unknown> }).stream;
+    let writes = 0;
+    for (const way of ['_write', '_writev'] as const) {
+      const write = socket[way].bind(socket);
+      socket[way] = (...args) => {
+        writes++;
+        return write(...args);
+      };
+    }
+    expect(await Promise.all(['a', 'b', 'c', 'd'].map((text) => redis.echo(text)))).toEqual(['a', 'b', 'c', 'd']);
+    expect(writes).toBe(1);
+  });
+});
