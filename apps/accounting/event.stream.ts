@@ -34,7 +34,7 @@ export class EventStream {
     private readonly options: EventStreamOptions,
   ) {}
 
-  /** More stands in it than one read brings. */
+  /** One read brought as much as it may: more may stand in it. */
   isFull(entries: readonly StreamEntry[]): boolean {
     return entries.length >= this.options.batch;
   }

@@ -12,7 +12,8 @@ export interface Figures {
 
 type Results = ReadonlyMap<{ name: string; kind: 'calls' | 'streams' }, ReadonlyMap<string, Figures>>;
 
-const BESIDE = 'Portkey';
+/** What the others are compared with. */
+export const BESIDE = 'Portkey';
 const sum = (amounts: Record<string, number>): number => Object.values(amounts).reduce((total, amount) => total + amount, 0);
 
 /** As they stand in the README: calls, streams, and what a call takes. */

@@ -1,8 +1,7 @@
 import { Agent, request, type Dispatcher } from 'undici';
 
 /**
- * What the official client calls instead of the global `fetch`: the same HTTP client beneath it without web streams, which cost more
- * than the rest of a call (`npm run bench`). The deadline for the headers is the caller's, by signal.
+ * What the official client calls instead of the global `fetch`: the same HTTP client beneath it, without web streams. The deadline for the headers is the caller's, by signal.
  */
 export function plainFetch(dispatcher: Dispatcher = new Agent({ headersTimeout: 0 })): typeof fetch {
   return async (input, init = {}) => {
@@ -44,9 +43,5 @@ class PlainResponse {
 
   text(): Promise<string> {
     return this.raw.text();
-  }
-
-  json(): Promise<unknown> {
-    return this.raw.json();
   }
 }

@@ -15,7 +15,7 @@ export function moneyConnection(url: string): Redis {
   );
 }
 
-/** What one turn sends leaves in one write: a system call for each command takes longer than the command. */
+/** What one turn sends leaves in one write, rather than in a system call for each command. */
 function gatherWrites(redis: Redis): Redis {
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (command, stream) => {
