@@ -1,3 +1,4 @@
+import type { KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
@@ -19,7 +20,7 @@ import { KeyReader } from './key.reader.js';
 /** What people do with keys. */
 @Injectable()
 export class KeyService {
-  private readonly pepper: Buffer;
+  private readonly pepper: KeyObject;
 
   constructor(
     @Inject(CONFIG) config: DaypassConfig,

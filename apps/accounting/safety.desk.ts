@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto';
+import { randomUUID, type KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import OpenAI from 'openai';
@@ -30,7 +30,7 @@ const PAUSE_MAX_SECONDS = 3_600;
 export class SafetyDesk extends PeriodicService {
   protected readonly loop: Periodic;
   private readonly client: OpenAI;
-  private readonly pepper: Buffer;
+  private readonly pepper: KeyObject;
 
   constructor(
     @Inject(CONFIG) config: DaypassConfig,

@@ -156,7 +156,8 @@ describe('the environment', () => {
 
   it('derives keys of 32 bytes from the secret: another one for each purpose, the same after each start', () => {
     const { tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper } = loadConfig('ingress', good).secrets;
-    const all = [tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper].map((key) => key.toString('hex'));
+    const peppers = [tokenPepper, safetyPepper, idempotencyPepper, verdictPepper].map((pepper) => pepper.export());
+    const all = [contentKey, ...peppers].map((key) => key.toString('hex'));
     expect(new Set(all).size).toBe(5);
     expect(all.every((key) => key.length === 64)).toBe(true);
     expect(loadConfig('forwarding', good).secrets.contentKey.equals(contentKey)).toBe(true);

@@ -1,4 +1,4 @@
-import { hkdfSync } from 'node:crypto';
+import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
@@ -99,11 +99,11 @@ export interface DaypassConfig {
   adminToken: string;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
   secrets: {
-    tokenPepper: Buffer;
+    tokenPepper: KeyObject;
     contentKey: Buffer;
-    safetyPepper: Buffer;
-    idempotencyPepper: Buffer;
-    verdictPepper: Buffer;
+    safetyPepper: KeyObject;
+    idempotencyPepper: KeyObject;
+    verdictPepper: KeyObject;
     /** Wraps the key of each visitor's content in the record. */
     auditKey: Buffer;
     /** Seed of the key that signs the record. */
@@ -193,11 +193,11 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     databaseUrl: env.DATABASE_URL ?? '',
     adminToken: env.DAYPASS_ADMIN_TOKEN ?? '',
     secrets: {
-      tokenPepper: derive(env.DAYPASS_SECRET, 'token-pepper'),
+      tokenPepper: pepper(env.DAYPASS_SECRET, 'token-pepper'),
       contentKey: derive(env.DAYPASS_SECRET, 'content-key'),
-      safetyPepper: derive(env.DAYPASS_SECRET, 'safety-pepper'),
-      idempotencyPepper: derive(env.DAYPASS_SECRET, 'idempotency-pepper'),
-      verdictPepper: derive(env.DAYPASS_SECRET, 'verdict-pepper'),
+      safetyPepper: pepper(env.DAYPASS_SECRET, 'safety-pepper'),
+      idempotencyPepper: pepper(env.DAYPASS_SECRET, 'idempotency-pepper'),
+      verdictPepper: pepper(env.DAYPASS_SECRET, 'verdict-pepper'),
       auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
       auditSeed: derive(env.DAYPASS_SECRET, 'audit-seed'),
     },
@@ -271,6 +271,11 @@ function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile
     return { ...guard, path: module };
   });
   return { ...file, guards };
+}
+
+// Made once: from bytes it is made anew with each use, which took four times as long as the rest of an HMAC (measured).
+function pepper(secret: string, purpose: string): KeyObject {
+  return createSecretKey(derive(secret, purpose));
 }
 
 function derive(secret: string, purpose: string): Buffer {

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
@@ -23,7 +24,7 @@ describe('the verdict cache', () => {
   let redis: Redis;
   let nowMs: number;
   const cacheWith = (options: Partial<VerdictCacheOptions> = {}): VerdictCache =>
-    new VerdictCache(redis, { pepper: Buffer.from('pepper'), bucketMs: BUCKET_MS, nowMs: () => nowMs, ...options });
+    new VerdictCache(redis, { pepper: createSecretKey('pepper', 'utf8'), bucketMs: BUCKET_MS, nowMs: () => nowMs, ...options });
   /** Keeping is not waited for. */
   const keep = async (cache: VerdictCache, texts: string[], results: ModerationResult[]): Promise<void> => {
     cache.keep(MODEL, texts, results);
@@ -53,7 +54,7 @@ describe('the verdict cache', () => {
     await keep(cache, ['fine', 'bad'], [result(1e-7), flagged]);
     expect(await cache.find(MODEL, ['bad', 'unknown', 'fine'])).toEqual([flagged, undefined, result(1e-7)]);
     expect(await cache.find('another', ['bad'])).toEqual([undefined]);
-    expect(await cacheWith({ pepper: Buffer.from('other') }).find(MODEL, ['bad'])).toEqual([undefined]);
+    expect(await cacheWith({ pepper: createSecretKey('other', 'utf8') }).find(MODEL, ['bad'])).toEqual([undefined]);
   });
 
   it('tells nothing of the texts to who reads Redis', async () => {
@@ -79,10 +80,21 @@ describe('the verdict cache', () => {
     expect((await cache.find(MODEL, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([true, true, true, false]);
   });
 
+  it('keeps in one command what came in one tick', async () => {
+    const cache = cacheWith();
+    const scripts = async (): Promise<number> => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+    await keep(cache, ['once'], [result(0.1)]);
+    const before = await scripts();
+    cache.keep(MODEL, ['a'], [result(0.1)]);
+    await keep(cache, ['b', 'c'], [result(0.2), result(0.3)]);
+    expect((await scripts()) - before).toBe(1);
+    expect(await cache.find(MODEL, ['a', 'b', 'c'])).toEqual([result(0.1), result(0.2), result(0.3)]);
+  });
+
   it('knows nothing where Redis does not answer', async () => {
     const gone = new Redis(stores.redisUrl, { lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
     gone.on('error', () => undefined);
-    const cache = new VerdictCache(gone, { pepper: Buffer.from('pepper') });
+    const cache = new VerdictCache(gone, { pepper: createSecretKey('pepper', 'utf8') });
     expect(await cache.find(MODEL, ['a'])).toEqual([undefined]);
     cache.keep(MODEL, ['a'], [result(0.1)]);
     await sleep(20);

@@ -1,13 +1,14 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
+import { TickBatch } from '#libs/queues/tick-batch.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { ModerationResult } from './verdict.js';
 
 export interface VerdictCacheOptions {
   /** So that a dump of Redis does not tell who wrote what. */
-  pepper: Buffer;
+  pepper: KeyObject;
   /** A verdict is remembered for one to two of these. */
   bucketMs?: number;
   /** Of one bucket; two are alive. */
@@ -15,9 +16,15 @@ export interface VerdictCacheOptions {
   nowMs?: () => number;
 }
 
+interface Kept {
+  hash: string;
+  verdict: string;
+}
+
 const BUCKET_MS = 30 * 60_000;
 /** About 10 MB a bucket. */
 const MOST_VERDICTS = 25_000;
+const KEPT_AT_ONCE = 64;
 
 /**
  * Verdicts on texts that were judged before under the same model, for all processes: a conversation costs its new turn
@@ -26,6 +33,7 @@ const MOST_VERDICTS = 25_000;
  */
 export class VerdictCache {
   private readonly script: Script;
+  private readonly kept = new TickBatch<Kept, void>(KEPT_AT_ONCE, (verdicts) => this.write(verdicts));
   private readonly bucketMs: number;
   private readonly mostVerdicts: number;
   private readonly nowMs: () => number;
@@ -50,8 +58,8 @@ export class VerdictCache {
         this.redis.hmget(redisKeys.verdicts(String(bucket)), ...hashes),
         this.redis.hmget(redisKeys.verdicts(String(bucket - 1)), ...hashes),
       ]);
-      const aging = hashes.flatMap((hash, index) => (!fresh[index] && former[index] ? [hash, former[index]] : []));
-      if (aging.length > 0) this.write(aging);
+      const aging = hashes.flatMap((hash, index) => (!fresh[index] && former[index] ? [{ hash, verdict: former[index] }] : []));
+      this.later(aging);
       return hashes.map((_, index) => unpack(fresh[index] ?? former[index] ?? null));
     } catch {
       return texts.map(() => undefined);
@@ -59,11 +67,18 @@ export class VerdictCache {
   }
 
   keep(model: string, texts: readonly string[], results: readonly ModerationResult[]): void {
-    if (texts.length > 0) this.write(texts.flatMap((text, index) => [this.hash(model, text), pack(results[index]!)]));
+    this.later(texts.map((text, index) => ({ hash: this.hash(model, text), verdict: pack(results[index]!) })));
   }
 
-  private write(fields: readonly string[]): void {
-    void this.script([redisKeys.verdicts(String(this.bucket()))], [2 * this.bucketMs, this.mostVerdicts, ...fields]).catch(() => undefined);
+  private later(verdicts: readonly Kept[]): void {
+    for (const verdict of verdicts) void this.kept.add(verdict).catch(() => undefined);
+  }
+
+  /** Those of one tick in one command. */
+  private async write(verdicts: readonly Kept[]): Promise<void[]> {
+    const fields = verdicts.flatMap(({ hash, verdict }) => [hash, verdict]);
+    await this.script([redisKeys.verdicts(String(this.bucket()))], [2 * this.bucketMs, this.mostVerdicts, ...fields]);
+    return verdicts.map(() => undefined);
   }
 
   private bucket(): number {

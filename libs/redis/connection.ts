@@ -22,7 +22,7 @@ function gatherWrites(redis: Redis): Redis {
     const socket: unknown = (redis as unknown as { stream?: unknown }).stream;
     if (redis.status === 'ready' && socket instanceof Socket && socket.writableCorked === 0) {
       socket.cork();
-      process.nextTick(() => socket.uncork());
+      setImmediate(() => socket.uncork());
     }
     return send(command, stream);
   };

@@ -7,7 +7,7 @@ import { Money } from './money.fixture.js';
 
 /** The window under a clock of the test's own: what the scripts do with it, on a copy where a test only looks ahead. */
 const HARNESS = `
-${readFileSync(join(import.meta.dirname, 'lua', 'window.include.lua'), 'utf8')}
+${['common', 'window'].map((name) => readFileSync(join(import.meta.dirname, 'lua', `${name}.include.lua`), 'utf8')).join('\n')}
 local key, now = KEYS[1], tonumber(ARGV[2])
 if ARGV[1] == 'correct' then
   window_correct(key, tonumber(ARGV[3]), tonumber(ARGV[4]))
@@ -78,6 +78,15 @@ class WindowUnderTest {
     return [Number(waitMs), Number(bucket)];
   }
 
+  /** Ms until Redis forgets it. */
+  livesMs(): Promise<number> {
+    return this.redis.pttl(this.key);
+  }
+
+  async endsIn(ms: number): Promise<void> {
+    await this.redis.pexpire(this.key, ms);
+  }
+
   async correct(bucket: number, delta: number): Promise<void> {
     await this.run('correct', 0, bucket, delta);
   }
@@ -126,6 +135,14 @@ beforeAll(async () => {
 afterAll(() => money.stop());
 
 describe('the sliding window', () => {
+  it('lives on for as long as what it counts', async () => {
+    const window = new WindowUnderTest(money.redis, { rpm: 10, tpm: 0 });
+    await window.reserve(BEGIN_MS, 1);
+    await window.endsIn(5_000);
+    await window.reserve(BEGIN_MS + BUCKET_MS, 1);
+    expect(await window.livesMs()).toBeGreaterThan(MINUTE_MS);
+  });
+
   it('admits what the limits allow and never more in any 60 s, and a wait is exact to one bucket', async () => {
     await fc.assert(
       fc.asyncProperty(limits, steps, async (limit, sequence) => {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import { createSecretKey } from 'node:crypto';
 import fc from 'fast-check';
 import { createVirtualKey, hashVirtualKey, isWellFormed, visiblePrefix } from './virtual-key.js';
 
@@ -64,7 +65,7 @@ describe('a virtual key', () => {
 });
 
 describe('what is stored of a key', () => {
-  const pepper = Buffer.alloc(32, 1);
+  const pepper = createSecretKey(Buffer.alloc(32, 1));
 
   it('is the same for the same key and pepper, and tells nothing of the key', () => {
     const key = createVirtualKey();
@@ -75,7 +76,7 @@ describe('what is stored of a key', () => {
 
   it('differs by pepper and by key', () => {
     const key = createVirtualKey();
-    expect(hashVirtualKey(key, Buffer.alloc(32, 2))).not.toBe(hashVirtualKey(key, pepper));
+    expect(hashVirtualKey(key, createSecretKey(Buffer.alloc(32, 2)))).not.toBe(hashVirtualKey(key, pepper));
     expect(hashVirtualKey(createVirtualKey(), pepper)).not.toBe(hashVirtualKey(key, pepper));
   });
 });

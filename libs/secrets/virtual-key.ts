@@ -1,4 +1,4 @@
-import { createHmac, randomInt } from 'node:crypto';
+import { createHmac, randomInt, type KeyObject } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
 const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
@@ -19,7 +19,7 @@ export function isWellFormed(token: string): boolean {
 }
 
 /** What is stored of a key. Without the pepper it can neither be guessed nor checked. */
-export function hashVirtualKey(token: string, pepper: Buffer): string {
+export function hashVirtualKey(token: string, pepper: KeyObject): string {
   return createHmac('sha256', pepper).update(token).digest('base64url');
 }
 

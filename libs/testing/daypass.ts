@@ -30,7 +30,7 @@ export interface AdminAnswer {
   status: number;
   headers: Headers;
   // The shape differs by endpoint, and a test asserts what it needs of it.
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any
+  // oxlint-disable-next-line typescript/no-explicit-any
   body: any;
 }
 

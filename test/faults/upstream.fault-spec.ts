@@ -31,7 +31,7 @@ const FAILURES: Failure[] = [
 describe('an upstream', () => {
   let arena: Arena;
   beforeAll(async () => {
-    arena = await Arena.start({ env: { DAYPASS_UPSTREAM_TIMEOUT_MS: '3000' } });
+    arena = await Arena.start({ env: { DAYPASS_UPSTREAM_TIMEOUT_MS: '3000', DAYPASS_MAX_WAIT_MS: '120000' } });
   }, 90_000);
   afterAll(() => arena?.stop());
   afterEach(() => arena.clear());

@@ -141,7 +141,7 @@ async function failedStart(env: Record<string, string>): Promise<string> {
 }
 
 // The answers' shapes are what the test asserts.
-// eslint-disable-next-line typescript/no-explicit-any
+// oxlint-disable-next-line typescript/no-explicit-any
 function paste(line: string): any {
   return JSON.parse(execFileSync('bash', ['-c', line], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
 }

@@ -1,4 +1,4 @@
-import { createHmac } from 'node:crypto';
+import { createHmac, type KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, MoreThan, type EntityManager } from 'typeorm';
@@ -22,7 +22,7 @@ export interface FirstAnswer {
 /** First answers to writes, in Postgres and in the transaction of their effects, so that neither is ever there without the other. */
 @Injectable()
 export class IdempotencyStore {
-  private readonly pepper: Buffer;
+  private readonly pepper: KeyObject;
 
   constructor(
     @Inject(CONFIG) config: DaypassConfig,

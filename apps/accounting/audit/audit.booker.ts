@@ -19,6 +19,7 @@ import { VisitorVault } from './visitor.vault.js';
 /** An event out of the stream, with its content compressed and open for a moment. */
 interface ReadEvent {
   event: RequestEvent | CheckEvent;
+  policyVersion: string;
   atMs: number;
   compressed: Buffer | null;
 }
@@ -80,7 +81,7 @@ export class AuditBooker {
       manager,
       events.map(({ event }) => visitorOf(event)),
     );
-    const policies = new Map(events.map(({ event }) => [policyVersionOf(event.policy), event.policy]));
+    const policies = new Map(events.map(({ event, policyVersion }) => [policyVersion, event.policy]));
     await this.audit.keepPolicies(manager, policies);
     const rows = new Map(
       events.map((read) => {
@@ -104,7 +105,7 @@ export class AuditBooker {
       if (event.kind === 'safety') return { notice: event, atMs };
       const requestId = event.kind === 'request' ? event.id : event.request;
       const compressed = entry.content.length > 0 ? await this.vault.compress(this.box.open(entry.content, requestId)) : null;
-      return { event, atMs, compressed };
+      return { event, policyVersion: policyVersionOf(event.policy), atMs, compressed };
     } catch (error) {
       return rejected(entry, error instanceof Error ? error.message : String(error));
     }
@@ -135,9 +136,8 @@ function visitorOf({ key }: RequestEvent | CheckEvent): string {
   return key;
 }
 
-function rowOf({ event, atMs }: ReadEvent): RequestRow | CheckRow {
+function rowOf({ event, policyVersion, atMs }: ReadEvent): RequestRow | CheckRow {
   const common = { id: event.id, atMs, visitorId: visitorOf(event), keyId: event.key, campaignId: event.campaign, contentHash: null };
-  const policyVersion = policyVersionOf(event.policy);
   if (event.kind === 'request') return { kind: 'request', ...common, model: event.model, stream: event.stream, policyVersion };
   const thresholds = Object.fromEntries(Object.entries(event.policy.thresholds).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])));
   const { request: requestId, direction, guard, model, decision, categories, scores, reason } = event;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { createSecretKey } from 'node:crypto';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { idempotencyOf } from './idempotency.js';
 
-const pepper = Buffer.alloc(32, 7);
+const pepper = createSecretKey(Buffer.alloc(32, 7));
 const asked = { body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'a secret plan' }] }, wish: { input: false, output: false } };
 
 describe('an idempotency key', () => {
@@ -56,6 +57,6 @@ describe('an idempotency key', () => {
   it('shows neither the name nor the prompt, and nobody without the pepper can try prompts out', () => {
     const { nameHash, fingerprint } = idempotencyOf('my name', asked, pepper)!;
     expect(JSON.stringify({ nameHash, fingerprint })).not.toMatch(/my name|secret plan/);
-    expect(idempotencyOf('my name', asked, Buffer.alloc(32, 8))!.fingerprint).not.toBe(fingerprint);
+    expect(idempotencyOf('my name', asked, createSecretKey(Buffer.alloc(32, 8)))!.fingerprint).not.toBe(fingerprint);
   });
 });

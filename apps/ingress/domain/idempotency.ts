@@ -1,4 +1,4 @@
-import { createHash, createHmac } from 'node:crypto';
+import { createHash, createHmac, type KeyObject } from 'node:crypto';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
 
@@ -12,7 +12,7 @@ export interface Idempotency {
  * Reads the header `Idempotency-Key`; undefined where there is none. `asked` is what a repeat has to ask for again, as parsed JSON.
  * @throws DaypassError when the header is not 1 to 255 printable ASCII characters
  */
-export function idempotencyOf(header: string | string[] | undefined, asked: unknown, pepper: Buffer): Idempotency | undefined {
+export function idempotencyOf(header: string | string[] | undefined, asked: unknown, pepper: KeyObject): Idempotency | undefined {
   if (header === undefined) return undefined;
   const name = String(header);
   const fault = idempotencyKeyFault(name);

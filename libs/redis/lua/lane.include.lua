@@ -9,8 +9,8 @@
 ]]
 local REGROW_PER_MS = 0.1 / 60000
 
-local function lane_limits(state, rpm, tpm, now)
-  local told = redis.call('HMGET', state, 'rpm', 'tpm', 'factor', 'factor_ms')
+-- `told`: rpm, tpm, factor and factor_ms out of the state.
+local function lane_limits(state, told, rpm, tpm, now)
   rpm, tpm = tonumber(told[1]) or rpm, tonumber(told[2]) or tpm
   local factor = tonumber(told[3])
   if not factor then return rpm, tpm end
@@ -27,9 +27,8 @@ local AHEAD_MAX_MS = 130000
 
 -- Until when the even rate of requests and that of tokens are used up. Each by itself: small calls use up the one, large calls the
 -- other, and both limits are used only where neither waits for the other.
-local function lane_used_until(state, now)
-  local known = redis.call('HMGET', state, 'requests_until_ms', 'tokens_until_ms')
-  local requests, tokens = tonumber(known[1]) or 0, tonumber(known[2]) or 0
+local function lane_used_until(upstream, now)
+  local requests, tokens = upstream.requests_until, upstream.tokens_until
   return requests - now > AHEAD_MAX_MS and now or requests, tokens - now > AHEAD_MAX_MS and now or tokens
 end
 
@@ -47,6 +46,7 @@ local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
 
 -- The upstreams that serve the lane, in the order that they are taken in. Each has the last keys, `window`, `state`, `circuit` and
 -- `day`, and from `argument` on rpm, tpm, rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), and its name.
+-- What its state says is read here, once.
 local function lane_upstreams(argument, now)
   local upstreams = {}
   local count = (#ARGV - argument + 1) / UPSTREAM_ARGS
@@ -54,8 +54,12 @@ local function lane_upstreams(argument, now)
     local key, first = #KEYS - (count - i) * UPSTREAM_KEYS, argument + i * UPSTREAM_ARGS
     local upstream = { window = KEYS[key + 1], state = KEYS[key + 2], circuit = KEYS[key + 3], day = KEYS[key + 4],
       tpd = tonumber(ARGV[first + 3]), burst = tonumber(ARGV[first + 4]), corrects = ARGV[first + 5] == '1', name = ARGV[first + 6] }
-    upstream.rpm, upstream.tpm = lane_limits(upstream.state, tonumber(ARGV[first]), tonumber(ARGV[first + 1]), now)
-    upstream.rpd = tonumber(redis.call('HGET', upstream.state, 'rpd')) or tonumber(ARGV[first + 2])
+    local told = redis.call('HMGET', upstream.state, 'rpm', 'tpm', 'factor', 'factor_ms', 'rpd', 'requests_until_ms', 'tokens_until_ms',
+      'spread_requests', 'spread_tokens', 'spread_ms')
+    upstream.rpm, upstream.tpm = lane_limits(upstream.state, told, tonumber(ARGV[first]), tonumber(ARGV[first + 1]), now)
+    upstream.rpd = tonumber(told[5]) or tonumber(ARGV[first + 2])
+    upstream.requests_until, upstream.tokens_until = tonumber(told[6]) or 0, tonumber(told[7]) or 0
+    upstream.spread_requests, upstream.spread_tokens, upstream.spread_ms = tonumber(told[8]), tonumber(told[9]), tonumber(told[10]) or 0
     upstreams[#upstreams + 1] = upstream
   end
   return upstreams
@@ -68,8 +72,10 @@ end
 local PROBE_LOOK_MS = 100
 
 -- Ms until an upstream is to be asked again, because it was away (`failing`) or refuses the account (`account`), and which; 0 and ''.
+-- Sets its `failures` and `tripped`.
 local function lane_circuit(upstream, now)
-  local told = redis.call('HMGET', upstream.circuit, 'open_until_ms', 'kind', 'probe_until_ms')
+  local told = redis.call('HMGET', upstream.circuit, 'open_until_ms', 'kind', 'probe_until_ms', 'failures', 'tripped')
+  upstream.failures, upstream.tripped = told[4] or '0', told[5]
   -- While one call tries, it may be well any moment.
   local wait = math.max((tonumber(told[1]) or 0) - now, math.min(PROBE_LOOK_MS, (tonumber(told[3]) or 0) - now))
   if wait <= 0 then return 0, '' end
@@ -80,8 +86,8 @@ end
 local function lane_wait(upstream, now, requests, tokens)
   if not lane_fits(upstream, tokens) or (upstream.rpm > 0 and requests > upstream.rpm) then return -1, '' end
   upstream.minute = window_advance(upstream.window, now)
-  local frozen = (tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0) - now
-  local even = math.max(lane_used_until(upstream.state, now)) - upstream.burst - now
+  local frozen = upstream.minute.frozen_until_ms - now
+  local even = math.max(lane_used_until(upstream, now)) - upstream.burst - now
   local wait = math.max(0, frozen, even, window_wait(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, requests, tokens))
   if upstream.rpd > 0 or upstream.tpd > 0 then
     upstream.whole_day = window_advance(upstream.day, now, DAY_BUCKET_MS)
@@ -100,9 +106,8 @@ local SPREAD_SLACK_MS = 3000
 local SPREAD_MAX_MS = 5000
 
 local function lane_spread(upstream, now)
-  local known = redis.call('HMGET', upstream.state, 'spread_requests', 'spread_tokens', 'spread_ms')
-  local age = now - (tonumber(known[3]) or 0)
-  if age >= 0 and age < SPREAD_EVERY_MS then return tonumber(known[1]), tonumber(known[2]) end
+  local age = now - upstream.spread_ms
+  if age >= 0 and age < SPREAD_EVERY_MS then return upstream.spread_requests, upstream.spread_tokens end
   local requests, tokens = window_steady(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, SPREAD_SLACK_MS)
   local function spread(limit, steady)
     return limit > 0 and math.max(1, math.min(SPREAD_MAX, limit / 60000 / math.max(steady, 1e-12))) or 1
@@ -118,7 +123,7 @@ local function lane_take(upstream, now, requests, tokens)
   if upstream.whole_day then window_add(upstream.day, upstream.whole_day, requests, tokens) end
   if upstream.rpm == 0 and upstream.tpm == 0 then return end
   local spread_requests, spread_tokens = lane_spread(upstream, now)
-  local requests_until, tokens_until = lane_used_until(upstream.state, now)
+  local requests_until, tokens_until = lane_used_until(upstream, now)
   local function used(until_ms, limit, amount, spread)
     local span = even_ms(limit, amount)
     return string.format('%.3f', math.max(now, until_ms) + math.min(span * spread, math.max(span, SPREAD_MAX_MS)))
@@ -236,7 +241,7 @@ local function lane_even(upstreams, now, requests, tokens)
   if rpm == 0 and tpm == 0 then return opens_in end
   local requests_in, tokens_in = even_ms(rpm, requests), even_ms(tpm, tokens)
   for _, upstream in ipairs(open) do
-    local requests_until, tokens_until = lane_used_until(upstream.state, now)
+    local requests_until, tokens_until = lane_used_until(upstream, now)
     if rpm > 0 then requests_in = requests_in + upstream.rpm / rpm * (math.max(now, requests_until) - upstream.burst - now) end
     if tpm > 0 then tokens_in = tokens_in + upstream.tpm / tpm * (math.max(now, tokens_until) - upstream.burst - now) end
   end

@@ -17,10 +17,10 @@ for _, upstream in ipairs(lane_upstreams(1, now)) do
   local minute = window_advance(upstream.window, now)
   local day = { requests = 0, tokens = 0 }
   if upstream.rpd > 0 or upstream.tpd > 0 then day = window_advance(upstream.day, now, DAY_BUCKET_MS) end
-  local frozen = tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0
+  local frozen = minute.frozen_until_ms
   local open, kind = lane_circuit(upstream, now)
   shown[#shown + 1] = { int(upstream.rpm), int(upstream.tpm), int(minute.requests), int(minute.tokens), frozen > now and int(frozen) or '0',
-    int(day.requests), int(day.tokens), open > 0 and int(now + open) or '0', kind, redis.call('HGET', upstream.circuit, 'failures') or '0', int(upstream.rpd), int(upstream.tpd) }
+    int(day.requests), int(day.tokens), open > 0 and int(now + open) or '0', kind, upstream.failures, int(upstream.rpd), int(upstream.tpd) }
 end
 local waiting, first = redis.call('ZCARD', KEYS[1]), redis.call('ZRANGE', KEYS[1] .. '|', 0, 0, 'WITHSCORES')
 return { tostring(waiting), waiting > 0 and redis.call('HGET', KEYS[2], 'tokens') or '0', redis.call('ZRANGE', KEYS[1], 0, 0)[1] or '',

@@ -59,9 +59,8 @@ if not chosen then
 end
 
 lane_take(chosen, now, 1, tokens)
-local circuit = redis.call('HMGET', chosen.circuit, 'failures', 'tripped')
 -- One call tries, the others wait for what becomes of it.
-if circuit[2] then redis.call('HSET', chosen.circuit, 'probe_until_ms', int(now + tonumber(ARGV[6]))) end
+if chosen.tripped then redis.call('HSET', chosen.circuit, 'probe_until_ms', int(now + tonumber(ARGV[6]))) end
 lane_serve(KEYS[7], KEYS[8], ARGV[1], hold[5], now)
 if redis.call('HINCRBY', KEYS[9], hold[6], int(tokens)) == tokens then redis.call('PEXPIRE', KEYS[9], 180000) end
 local attempt = (tonumber(hold[3]) or 0) + 1
@@ -76,4 +75,4 @@ end
 redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[3])), ARGV[1])
 redis.call('XADD', KEYS[4], '*', 'kind', 'dispatch', 'request', ARGV[1], 'key', hold[5], 'campaign', hold[6],
   'amount', hold[7], 'paid', '0', 'absorbed', '0', 'attempt', int(attempt), 'day', hold[8], 'at_ms', int(now))
-return { 'started', tostring(attempt), int(now), int(chosen.minute.requests + 1), int(chosen.minute.tokens + tokens), chosen.name, circuit[1] or '0' }
+return { 'started', tostring(attempt), int(now), int(chosen.minute.requests + 1), int(chosen.minute.tokens + tokens), chosen.name, chosen.failures }

@@ -1,6 +1,6 @@
 --[[
   A sliding window over requests and tokens, shared by the limits of a key and the limits of a lane.
-  State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket.
+  State: one hash; `h` oldest bucket kept, `n` and `t` sums over all kept buckets, `n<i>` and `t<i>` per bucket, and for a lane `frozen_until_ms`.
   A minute's bucket is a quarter of a second, a day's six minutes. 241 would be enough for every minute (day) to lie wholly inside what is
   counted; two more are for calls that were on their way for longer than others, so that the upstream counts them later than we do.
 ]]
@@ -11,19 +11,18 @@ local BUCKETS = 243
 local function window_advance(key, now_ms, bucket_ms)
   bucket_ms = bucket_ms or MINUTE_BUCKET_MS
   local current = math.floor(now_ms / bucket_ms)
-  local state = redis.call('HMGET', key, 'h', 'n', 't')
+  local state = redis.call('HMGET', key, 'h', 'n', 't', 'n' .. current, 't' .. current, 'frozen_until_ms')
   local head = tonumber(state[1])
   local oldest = current - BUCKETS + 1
   if not head or oldest - head > BUCKETS or head > current + 1 then
     redis.call('HDEL', key, 'h', 'n', 't')
     if head then
-      local frozen = redis.call('HGET', key, 'frozen_until_ms')
       redis.call('DEL', key)
-      if frozen then redis.call('HSET', key, 'frozen_until_ms', frozen) end
+      if state[6] then redis.call('HSET', key, 'frozen_until_ms', state[6]) end
     end
     redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
-    redis.call('PEXPIRE', key, math.max(2 * BUCKETS * bucket_ms, (tonumber(redis.call('HGET', key, 'frozen_until_ms')) or 0) - now_ms))
-    return { current = current, head = oldest, requests = 0, tokens = 0, bucket_ms = bucket_ms }
+    redis.call('PEXPIRE', key, math.max(2 * BUCKETS * bucket_ms, (tonumber(state[6]) or 0) - now_ms))
+    return { current = current, head = oldest, requests = 0, tokens = 0, bucket_ms = bucket_ms, frozen_until_ms = tonumber(state[6]) or 0 }
   end
   local requests, tokens = tonumber(state[2]), tonumber(state[3])
   if head < oldest then
@@ -41,7 +40,8 @@ local function window_advance(key, now_ms, bucket_ms)
     redis.call('HSET', key, 'h', oldest, 'n', requests, 't', tokens)
     head = oldest
   end
-  return { current = current, head = head, requests = requests, tokens = tokens, bucket_ms = bucket_ms }
+  return { current = current, head = head, requests = requests, tokens = tokens, bucket_ms = bucket_ms, frozen_until_ms = tonumber(state[6]) or 0,
+    bucket_requests = tonumber(state[4]), bucket_tokens = tonumber(state[5]) }
 end
 
 -- Requests and tokens of each bucket that counts, the oldest first.
@@ -88,12 +88,11 @@ local function window_steady(key, window, now_ms, rpm, tpm, slack_ms)
   return requests, tokens
 end
 
+-- As `window_advance` has just seen it: in one command rather than in one for each number.
 local function window_add(key, window, requests, tokens)
-  redis.call('HINCRBY', key, 'n', requests)
-  redis.call('HINCRBY', key, 't', tokens)
-  redis.call('HINCRBY', key, 'n' .. window.current, requests)
-  redis.call('HINCRBY', key, 't' .. window.current, tokens)
-  redis.call('PEXPIRE', key, 2 * BUCKETS * window.bucket_ms)
+  redis.call('HSET', key, 'n', int(window.requests + requests), 't', int(window.tokens + tokens),
+    'n' .. window.current, int((window.bucket_requests or 0) + requests), 't' .. window.current, int((window.bucket_tokens or 0) + tokens))
+  if not window.bucket_requests then redis.call('PEXPIRE', key, 2 * BUCKETS * window.bucket_ms) end
 end
 
 -- Replaces a reservation made in `bucket` by what was really used, while the bucket still counts.
