@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 const BLOCK_MS = 500;
 /** Longer than any batch takes, so that a living process keeps what it read. */
@@ -20,8 +21,8 @@ export interface EventStreamOptions {
   batch: number;
   /** Whether entries have a field `content`, which is bytes. */
   hasContent?: boolean;
-  /** Removes all that is older; told what was acknowledged with it. */
-  trim: (keepFrom: string, acknowledged: readonly StreamEntry[]) => Promise<unknown>;
+  /** Where the bytes of what waits are counted, and how many an entry has. */
+  counted?: { key: string; bytesOf: (entry: StreamEntry) => number };
 }
 
 type RawEntry<T> = [id: T, flat: T[] | null];
@@ -29,10 +30,14 @@ const NO_CONTENT = Buffer.alloc(0);
 
 /** A Redis stream as one consumer of its group sees it. Its connection blocks in reads and serves nothing else. */
 export class EventStream {
+  private readonly end: Script;
+
   constructor(
     private readonly redis: Redis,
     private readonly options: EventStreamOptions,
-  ) {}
+  ) {
+    this.end = defineScript(redis, 'acknowledge');
+  }
 
   /** One read brought as much as it may: more may stand in it. */
   isFull(entries: readonly StreamEntry[]): boolean {
@@ -68,15 +73,12 @@ export class EventStream {
     return entries.map(toEntryWithContent);
   }
 
-  /** Acknowledges committed entries, and trims what every consumer has acknowledged. */
+  /** Acknowledges committed entries, as they were read, and removes what every consumer has acknowledged. */
   async acknowledge(entries: readonly StreamEntry[]): Promise<void> {
-    const { key, group, trim } = this.options;
+    const { key, group, counted } = this.options;
     const ids = entries.map(({ id }) => id);
-    await this.redis.xack(key, group, ...ids);
-    const [, oldestPending] = (await this.redis.xpending(key, group)) as [number, string | null];
-    // Entries are handed out in order: what is older than ours and not pending is committed.
-    const newest = ids.reduce((a, b) => (isBefore(a, b) ? b : a));
-    await trim(oldestPending !== null && isBefore(oldestPending, newest) ? oldestPending : after(newest), entries);
+    const bytes = counted ? entries.reduce((sum, entry) => sum + counted.bytesOf(entry), 0) : 0;
+    await this.end([key, ...(counted ? [counted.key] : [])], [group, bytes, after(ids.at(-1)!), ...ids]);
   }
 
   length(): Promise<number> {

@@ -44,11 +44,12 @@ export class JournalBooker {
   private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
     const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
     const [booked, struck] = await this.source.transaction(async (manager) => {
+      // First, so that `drainedTo` waits for what is under way: a Redis that came back older is compared with it.
+      await this.ledger.markDrained(manager, head, new Date(newestAt));
       await this.ledger.reject(manager, rejected);
       await this.ledger.bookAttempts(manager, attempts);
       const fresh = await this.strikes.book(manager, strikes);
       const ids = await this.ledger.book(manager, transfers);
-      await this.ledger.markDrained(manager, head, new Date(newestAt));
       return [ids, fresh] as const;
     });
     this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));

@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from './accounting.fixture.js';
-import { isDrainedTo } from './journal.stream.js';
+import { isDrainedTo, journalStream } from './journal.stream.js';
 
 let accounting: AccountingFixture;
 beforeAll(async () => {
@@ -134,6 +134,30 @@ describe('the journal', () => {
     await accounting.redis.xgroup('SETID', redisKeys.journal, JOURNAL_GROUP, '0-1');
     await accounting.redis.xtrim(redisKeys.journal, 'MAXLEN', '=', 0);
     expect(await isDrainedTo(accounting.redis, id!)).toBe(true);
+  });
+
+  it('is acknowledged and trimmed in one step, and what an older Redis has still to deliver stays', async () => {
+    await accounting.drained();
+    await accounting.app.close();
+    const redis = accounting.redis.duplicate();
+    const stream = journalStream(redis, 'one');
+    const id = (await accounting.redis.xadd(redisKeys.journal, '*', ...entry('still-to-come', 'hold')))!;
+    // Redis lost that it was delivered, and hears an acknowledgement that was on its way.
+    await stream.acknowledge([{ id, fields: {}, content: Buffer.alloc(0) }]);
+    const read = await stream.readNew();
+    expect(read.map((one) => one.id)).toEqual([id]);
+    let commands = 0;
+    const send = redis.sendCommand.bind(redis);
+    redis.sendCommand = (...args) => {
+      commands++;
+      return send(...args);
+    };
+    await stream.acknowledge(read);
+    // In between, an entry would be gone and pending, and a Redis that came back from there would have it booked by nobody.
+    expect(commands).toBe(1);
+    expect(await accounting.redis.xlen(redisKeys.journal)).toBe(0);
+    stream.close();
+    await accounting.restart();
   });
 
   it('waits while its group or stream is gone, and goes on', async () => {

@@ -6,8 +6,7 @@ import { EventStream, isBefore, isStreamDrainedTo, streamHead } from './event.st
 const BATCH = 1_000;
 
 export function journalStream(redis: Redis, consumer: string): EventStream {
-  const key = redisKeys.journal;
-  return new EventStream(redis, { key, group: JOURNAL_GROUP, consumer, batch: BATCH, trim: (keepFrom) => redis.xtrim(key, 'MINID', '=', keepFrom) });
+  return new EventStream(redis, { key: redisKeys.journal, group: JOURNAL_GROUP, consumer, batch: BATCH });
 }
 
 /** The id of the last entry ever written; 0-0 when there was none. */

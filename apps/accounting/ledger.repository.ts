@@ -131,9 +131,9 @@ export class LedgerRepository {
     await manager.query(DRAINED, [ms, seq ?? '0', at.toISOString()]);
   }
 
-  /** null: nothing was ever booked. */
+  /** null: nothing was ever booked. Waits for a batch that is being booked at this moment. */
   async drainedTo(): Promise<{ journalId: string; atMs: number } | null> {
-    const [row] = await this.source.query<{ ms: string; seq: string; at: Date }[]>('SELECT ms, seq, at FROM ledger.drained');
+    const [row] = await this.source.query<{ ms: string; seq: string; at: Date }[]>('SELECT ms, seq, at FROM ledger.drained FOR SHARE');
     return row ? { journalId: `${row.ms}-${row.seq}`, atMs: row.at.getTime() } : null;
   }
 

@@ -153,6 +153,24 @@ describe('a Redis that comes back older than the ledger', () => {
     expect(await verify()).toMatchObject(SOUND);
   }, 30_000);
 
+  it('is rebuilt though the ledger commits only now what it had read before', async () => {
+    const key = await accounting.createKey('c', { budget_usd: '1' });
+    await accounting.drained();
+    const before = await number();
+    const runner = accounting.source.createQueryRunner();
+    await runner.startTransaction();
+    await runner.query('UPDATE ledger.drained SET ms = ms + 1');
+    await accounting.redis.set(redisKeys.epoch, `open another-run ${before}`);
+    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    await runner.commitTransaction();
+    await runner.release();
+    await reopened(before);
+    // Nothing but a rebuild takes the journal there.
+    const [drained] = await accounting.source.query<{ id: string }[]>(`SELECT ms || '-' || seq AS id FROM ledger.drained`);
+    expect(await journalHead(accounting.redis)).toBe(drained!.id);
+    expect(await show(key)).toMatchObject({ spent_usd: '0.00', held_usd: '0.00' });
+  }, 30_000);
+
   it('though nothing of its journal is missing, learns again what was changed about keys', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     await accounting.drained();

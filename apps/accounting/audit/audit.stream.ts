@@ -1,21 +1,19 @@
 import type { Redis } from 'ioredis';
 import { AUDIT_GROUP } from '#libs/contracts/audit.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { defineScript } from '#libs/redis/scripts.js';
 import { EventStream, isStreamDrainedTo, streamHead, type StreamEntry } from '../event.stream.js';
 
 /** Contents are large, but all that waits is bounded by its bytes (DAYPASS_AUDIT_MAX_BYTES). */
 const BATCH = 512;
 
 export function auditStream(redis: Redis, consumer: string): EventStream {
-  const trim = defineScript(redis, 'trim-record');
   return new EventStream(redis, {
     key: redisKeys.audit,
     group: AUDIT_GROUP,
     consumer,
     batch: BATCH,
     hasContent: true,
-    trim: (keepFrom, booked) => trim([redisKeys.audit, redisKeys.auditBytes], [keepFrom, booked.reduce((sum, entry) => sum + bytesOf(entry), 0)]),
+    counted: { key: redisKeys.auditBytes, bytesOf },
   });
 }
 
