@@ -129,7 +129,8 @@ describe('chat completions through the official client', () => {
   });
 
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {
-    daypass.rehearsal.onChat = () => ({ content: 'word '.repeat(400), tokensPerSecond: 100 });
+    // Long enough that a machine that stands still for a while does not end it first.
+    daypass.rehearsal.onChat = () => ({ content: 'word '.repeat(2_000), tokensPerSecond: 100 });
     const watched = await daypass.createKey({ campaign: { moderation: { input: 'gate', output: 'off' } } });
     const streaming = new OpenAI({ apiKey: watched.key, baseURL: daypass.baseUrl, maxRetries: 0 });
     const stream = await streaming.chat.completions.create({ model, messages, stream: true });
@@ -139,7 +140,7 @@ describe('chat completions through the official client', () => {
     while (daypass.rehearsal.chatCalls()[0]?.state === 'running' && Date.now() < until) await sleep(20);
     const call = daypass.rehearsal.chatCalls()[0]!;
     expect(call.state).toBe('aborted');
-    expect(call.usage!.completion_tokens).toBeLessThan(200);
+    expect(call.usage!.completion_tokens).toBeLessThan(1_000);
     const books = await booksAtRest(daypass);
     const booked = books.at(-1)!;
     const transfers = await daypass.admin(`/admin/v1/keys/${watched.id}/transfers`);
