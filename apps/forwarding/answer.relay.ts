@@ -6,7 +6,6 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { chatOutputContents, chatReplaced, chunkTexts, framesReplaced, type Content, type Replacement } from '#libs/moderation/chat-contents.js';
 import { hasOwnVerdict } from '#libs/moderation/guards/provider.guard.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
-import { ContentBox } from '#libs/secrets/content-box.js';
 import { countOutput, type Progress } from './answer.progress.js';
 import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
 import { metaOf } from './domain/reply-meta.js';
@@ -58,7 +57,6 @@ const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 export class AnswerRelay {
   constructor(
     private readonly channel: ReplyChannel,
-    private readonly box: ContentBox,
     private readonly gate: OutputGate,
   ) {}
 
@@ -79,7 +77,7 @@ export class AnswerRelay {
 
   async stream(ticket: Ticket, response: Response, queueMs: number, progress: Progress, controller: AbortController): Promise<Answered> {
     const { output } = ticket.policy;
-    const shown = output === 'gate' ? null : new ReplyWriter(this.channel, this.box, ticket);
+    const shown = output === 'gate' ? null : new ReplyWriter(this.channel, ticket);
     progress.writer = shown;
     if (output !== 'gate') await shown?.open({ type: 'open', meta: metaOf(ticket, queueMs, output) });
     const kept: string[] = [];
@@ -119,8 +117,8 @@ export class AnswerRelay {
           usage = frame.usage ?? usage;
           serviceTier = frame.serviceTier ?? serviceTier;
           done ||= frame.done;
-          if (windows) await windows.add(frame.text, texts, frame.closing);
-          else show(frame.text);
+          if (!windows) show(frame.text);
+          else if (windows.add(frame.text, texts, frame.closing)) await windows.room();
         }
       }
       if (!done && !windows?.stopped) throw new Error('the stream ended before its last frame');

@@ -43,7 +43,7 @@ async function run(
   for (let at = 0, n = 0; at < text.length && !windows.stopped; n++) {
     const frame = text.slice(at, at + lengths[n % lengths.length]!);
     at += frame.length;
-    await windows.add(frame, [{ path: '0.content', text: frame }]);
+    windows.add(frame, [{ path: '0.content', text: frame }]);
     if (n % 3 === 0) await new Promise(setImmediate);
   }
   await windows.finish();
@@ -96,13 +96,13 @@ describe('a stream under moderation', () => {
       hasMore: () => false,
       onStop: () => undefined,
     });
-    await windows.add('role', []);
+    windows.add('role', []);
     expect(shown).toEqual(['role']);
-    await windows.add('One', [{ path: 'c', text: 'One' }]);
-    await windows.add(' two.', [{ path: 'c', text: ' two.' }]);
+    windows.add('One', [{ path: 'c', text: 'One' }]);
+    windows.add(' two.', [{ path: 'c', text: ' two.' }]);
     await sleep(0);
     expect(shown).toEqual(['role', 'One', ' two.']);
-    await windows.add(' Three', [{ path: 'c', text: ' Three' }]);
+    windows.add(' Three', [{ path: 'c', text: ' Three' }]);
     await sleep(0);
     expect(shown).toHaveLength(3);
     await windows.finish();
@@ -143,8 +143,9 @@ describe('a stream under moderation', () => {
       hasMore: () => false,
       onStop: () => undefined,
     });
-    await windows.add('first.', [{ path: 'c', text: 'first.' }]);
-    const full = windows.add('x', [{ path: 'c', text: 'x'.repeat(70_000) }]);
+    windows.add('first.', [{ path: 'c', text: 'first.' }]);
+    expect(windows.add('x', [{ path: 'c', text: 'x'.repeat(70_000) }])).toBe(true);
+    const full = windows.room();
     const state = await Promise.race([full.then(() => 'room'), sleep(20).then(() => 'full')]);
     expect(state).toBe('full');
     release({ word: 'pass' });
@@ -161,7 +162,7 @@ describe('a stream under moderation', () => {
       show: (one) => (shown += one),
       onStop: () => undefined,
     });
-    for (const text of ['The sec', 'ret is out. ', 'So.']) await windows.add(frame(text), [{ path: '0.content', text }]);
+    for (const text of ['The sec', 'ret is out. ', 'So.']) windows.add(frame(text), [{ path: '0.content', text }]);
     await windows.finish();
     expect([...shown.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text).join('')).toBe('The [x] is out. So.');
     expect(windows.word).toBe('redacted');
@@ -177,8 +178,8 @@ describe('a stream under moderation', () => {
       show: (one) => (shown += one),
       onStop: () => undefined,
     });
-    await windows.add('all is shown. ', [{ path: '0.content', text: 'all is shown. ' }]);
-    await windows.add('[stop]', [], true);
+    windows.add('all is shown. ', [{ path: '0.content', text: 'all is shown. ' }]);
+    windows.add('[stop]', [], true);
     const finished = windows.finish();
     expect(shown).toBe('all is shown. ');
     verdict.resolve({ word: 'blocked' });
@@ -201,10 +202,10 @@ describe('a stream under moderation', () => {
       show: () => undefined,
       onStop: () => undefined,
     });
-    await windows.add('text. ', [{ path: '0.content', text: 'text. ' }]);
+    windows.add('text. ', [{ path: '0.content', text: 'text. ' }]);
     await new Promise(setImmediate);
     more = true;
-    await windows.add('its own verdict', []);
+    windows.add('its own verdict', []);
     await windows.finish();
     expect(judged).toEqual([1, 0]);
     expect(windows.stopped?.word).toBe('blocked');

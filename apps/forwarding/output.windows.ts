@@ -46,16 +46,25 @@ export class OutputWindows {
     return this.words.has('unchecked') ? 'unchecked' : this.words.has('redacted') ? 'redacted' : 'pass';
   }
 
-  /** Resolves when there is room for more. `closing`: the frame says how a choice, or the stream, ended. @throws what kept a verdict, or the visitor, from being reached */
-  async add(frame: string, texts: readonly FrameText[], closing = false): Promise<void> {
-    if (this.stopped) return;
+  /**
+   * Returns whether it is full, so that `room` is to be waited for. `closing`: the frame says how a choice, or the stream, ended.
+   * @throws what kept a verdict, or the visitor, from being reached
+   */
+  add(frame: string, texts: readonly FrameText[], closing = false): boolean {
+    if (this.stopped) return false;
     this.cutter.add(frame, texts);
     if (this.options.mode === 'trail') {
       this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0), closing });
       this.showAhead();
     }
     this.pump();
-    while (this.cutter.characters > WAITING_CHARACTERS && this.judging) await this.judging;
+    if (this.failure) throw this.failure;
+    return this.isFull;
+  }
+
+  /** Resolves when there is room for more. @throws as `add` */
+  async room(): Promise<void> {
+    while (this.isFull) await this.judging;
     if (this.failure) throw this.failure;
   }
 
@@ -66,6 +75,10 @@ export class OutputWindows {
     await this.judging;
     if (rest && !this.stopped && !this.failure) await this.settle(rest, verdict);
     if (this.failure) throw this.failure;
+  }
+
+  private get isFull(): boolean {
+    return this.cutter.characters > WAITING_CHARACTERS && this.judging !== null;
   }
 
   private pump(): void {

@@ -1,7 +1,6 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
-import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { ReplyChannel } from './reply.channel.js';
 
 /** A Redis that is away for a minute interrupts a stream, and does not end it. */
@@ -19,7 +18,6 @@ export class ReplyWriter {
 
   constructor(
     private readonly channel: ReplyChannel,
-    private readonly box: ContentBox,
     private readonly ticket: Ticket,
   ) {}
 
@@ -62,7 +60,7 @@ export class ReplyWriter {
   }
 
   private async send(reply: Reply): Promise<void> {
-    const payload = this.box.seal(JSON.stringify(reply), this.ticket.requestId);
-    await insist(() => this.channel.send({ replyTo: this.ticket.replyTo, requestId: this.ticket.requestId, payload }), PATIENCE_MS);
+    const { replyTo, requestId } = this.ticket;
+    await insist(() => this.channel.send({ replyTo, requestId, reply }), PATIENCE_MS);
   }
 }

@@ -47,17 +47,19 @@ export class UpstreamClient {
 }
 
 export async function readBody(response: Response): Promise<string> {
+  const reader = new BodyReader();
   let text = '';
-  for await (const piece of decoded(response)) text += piece;
-  return text;
+  for await (const piece of bodyOf(response)) text += reader.read(piece);
+  return text + reader.rest();
 }
 
 /** The `data` of each server-sent event, as it comes. */
 export async function* readFrames(response: Response): AsyncGenerator<string[]> {
+  const reader = new BodyReader();
   let frames: string[] = [];
   const parser = createParser({ onEvent: ({ data }) => frames.push(data) });
-  for await (const piece of decoded(response)) {
-    parser.feed(piece);
+  for await (const piece of bodyOf(response)) {
+    parser.feed(reader.read(piece));
     if (frames.length > 0) {
       yield frames;
       frames = [];
@@ -65,17 +67,24 @@ export async function* readFrames(response: Response): AsyncGenerator<string[]> 
   }
 }
 
-async function* decoded(response: Response): AsyncGenerator<string> {
-  if (!response.body) return;
-  const decoder = new TextDecoder();
-  let bytes = 0;
-  for await (const piece of response.body as unknown as AsyncIterable<Uint8Array>) {
-    bytes += piece.byteLength;
-    if (bytes > ANSWER_BYTES_MAX) throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
-    yield decoder.decode(piece, { stream: true });
+function bodyOf({ body }: Response): AsyncIterable<Uint8Array> | Uint8Array[] {
+  return (body as AsyncIterable<Uint8Array> | null) ?? [];
+}
+
+class BodyReader {
+  private readonly decoder = new TextDecoder();
+  private bytes = 0;
+
+  /** @throws when the answer has become too large */
+  read(piece: Uint8Array): string {
+    this.bytes += piece.byteLength;
+    if (this.bytes > ANSWER_BYTES_MAX) throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    return this.decoder.decode(piece, { stream: true });
   }
-  const rest = decoder.decode();
-  if (rest !== '') yield rest;
+
+  rest(): string {
+    return this.decoder.decode();
+  }
 }
 
 /** What the client threw, in the words that decisions are made of. */

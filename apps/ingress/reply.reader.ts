@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { replySchema, type Reply } from '#libs/contracts/reply.js';
+import { replyPartsSchema, replySchema, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { blockingConnection } from '#libs/redis/connection.js';
@@ -23,6 +23,7 @@ export type ReplyListener = (reply: Reply, told: Told) => void;
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;
 const TRIM_EVERY_MS = 1_000;
+const NOTHING_TOLD: Told = { availableNano: undefined, strikes: 0 };
 
 /** One blocking read for the answers to every call of this process: its reply stream. */
 @Injectable()
@@ -86,27 +87,30 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     }
   }
 
-  /** An entry holds what one or more calls have to say: of each its `id`, and at last its `payload`. */
+  /** An entry holds parts of streams, or with its `id` and `payload` what ended one call. */
   private deliver(fields: Buffer[]): void {
-    let entry: Record<string, Buffer> = {};
-    for (let i = 0; i + 1 < fields.length; i += 2) {
-      const name = fields[i]!.toString();
-      entry[name] = fields[i + 1]!;
-      if (name !== 'payload') continue;
-      this.tell(entry);
-      entry = {};
+    const entry: Record<string, Buffer> = {};
+    for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
+    try {
+      if (entry.parts) {
+        const parts = replyPartsSchema.parse(JSON.parse(this.box.open(entry.parts, this.processId)));
+        for (const { id, reply } of parts) this.tell(id, reply, NOTHING_TOLD);
+        return;
+      }
+      const requestId = entry.id?.toString() ?? '';
+      if (!entry.payload || !this.listeners.has(requestId)) return;
+      const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
+      this.tell(requestId, reply, { availableNano: entry.available?.toString(), strikes: Number(entry.strikes?.toString() ?? 0) });
+    } catch (error) {
+      this.logger.error({ err: error, requestId: entry.id?.toString() }, 'a reply could not be read');
     }
   }
 
-  private tell(entry: Record<string, Buffer>): void {
-    const requestId = entry.id?.toString() ?? '';
-    const listener = this.listeners.get(requestId);
-    if (!listener || !entry.payload) return;
+  private tell(requestId: string, reply: Reply, told: Told): void {
     try {
-      const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
-      listener(reply, { availableNano: entry.available?.toString(), strikes: Number(entry.strikes?.toString() ?? 0) });
+      this.listeners.get(requestId)?.(reply, told);
     } catch (error) {
-      this.logger.error({ err: error, requestId }, 'a reply could not be read');
+      this.logger.error({ err: error, requestId }, 'a reply could not be shown');
     }
   }
 

@@ -13,8 +13,7 @@ export const replyMetaSchema = z.object({
 export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 
 /**
- * What workers say to the ingress process that holds the visitor's connection, one entry each on its reply stream,
- * encrypted. `answer` is whole and final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
+ * What workers say to the ingress process that holds the visitor's connection, on its reply stream, encrypted. `answer` is whole and final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
  */
 export const replySchema = z.discriminatedUnion('type', [
   z.object({
@@ -32,3 +31,7 @@ export const replySchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('end'), frames: z.number().int().nonnegative(), text: z.string().optional() }),
 ]);
 export type Reply = z.infer<typeof replySchema>;
+
+/** What the streams of many calls say within one turn, in one entry. */
+export const replyPartsSchema = z.array(z.object({ id: z.string(), reply: replySchema }));
+export type ReplyParts = z.infer<typeof replyPartsSchema>;

@@ -1,7 +1,11 @@
-import { createCipheriv, createDecipheriv, createSecretKey, randomBytes, type KeyObject } from 'node:crypto';
+import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type KeyObject } from 'node:crypto';
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
+/** Random bytes are fetched for so many IVs at a time: one by one they took half as long as sealing (measured). */
+const IVS = 512;
+const ivs = Buffer.alloc(IVS * IV_BYTES);
+let ivsUsed = IVS;
 
 /** Seals content, for its short time in Redis or in the record: AES-256-GCM, bound to an id so that no sealed text can be moved to another call. */
 export class ContentBox {
@@ -13,7 +17,7 @@ export class ContentBox {
   }
 
   seal(content: string | Buffer, requestId: string): Buffer {
-    const iv = randomBytes(IV_BYTES);
+    const iv = freshIv();
     const cipher = createCipheriv('aes-256-gcm', this.key, iv);
     cipher.setAAD(Buffer.from(requestId));
     const sealed = typeof content === 'string' ? cipher.update(content, 'utf8') : cipher.update(content);
@@ -32,4 +36,14 @@ export class ContentBox {
     decipher.setAuthTag(sealed.subarray(-TAG_BYTES));
     return Buffer.concat([decipher.update(sealed.subarray(IV_BYTES, -TAG_BYTES)), decipher.final()]);
   }
+}
+
+/** Never handed out twice; to be copied before the next one is asked for. */
+function freshIv(): Buffer {
+  if (ivsUsed === IVS) {
+    randomFillSync(ivs);
+    ivsUsed = 0;
+  }
+  const start = ivsUsed++ * IV_BYTES;
+  return ivs.subarray(start, start + IV_BYTES);
 }
