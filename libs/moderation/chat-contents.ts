@@ -162,6 +162,7 @@ function replacedDeep(value: Json, replacements: readonly Replacement[]): Json {
  * the whole of it goes into the first frame that held some of it.
  */
 export function framesReplaced(frames: readonly string[], replacements: readonly Replacement[]): string[] {
+  if (replacements.length === 0) return [...frames];
   const chunks = frames.map(chunkOf);
   const texts = new StreamTexts();
   for (const chunk of chunks) if (chunk) texts.add(chunkTexts(chunk));
