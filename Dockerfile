@@ -32,4 +32,6 @@ COPY --from=production /app/package.json ./
 COPY --from=production /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node
-CMD ["node", "--enable-source-maps", "dist/apps/ingress/main.js"]
+# As NODE_FLAGS in libs/stack/service-process.ts.
+ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=8", "--heap-growing-percent=60"]
+CMD ["dist/apps/ingress/main.js"]
