@@ -18,6 +18,7 @@ const CALLING = 1_000;
 const AT_ONCE = 64;
 const MINUTES = Number(process.env.BENCH_MINUTES ?? 10);
 const PROCESSES: Names = { services: /apps\/\w+\/main/, redis: /redis-server/, postgres: /postgres/ };
+const FILLED_WITHIN_MS = 300_000;
 const KEY_BUDGET_NANO = 1_000_000_000_000n;
 
 const upstream = await startUpstream();
@@ -88,7 +89,11 @@ async function fill(slug: string): Promise<string[]> {
   await redis.flushall();
   const calling = tokens.filter((_, index) => index % (MANY / CALLING) === 0);
   const headers = { authorization: `Bearer ${calling.at(-1)!}` };
-  while ((await fetch(`${daypass.baseUrl}/key`, { headers })).status !== 200) await sleep(500);
+  const until = Date.now() + FILLED_WITHIN_MS;
+  while ((await fetch(`${daypass.baseUrl}/key`, { headers })).status !== 200) {
+    if (Date.now() > until) throw new Error('the keys are not in Redis yet');
+    await sleep(500);
+  }
   return calling;
 }
 

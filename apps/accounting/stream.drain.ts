@@ -19,7 +19,7 @@ export interface StreamDrainOptions {
 }
 
 /**
- * Moves a stream into Postgres: read → one transaction → commit → acknowledge → trim. Several processes may drain at once,
+ * Moves a stream into Postgres: read → one transaction → commit → acknowledge and trim. Several processes may drain at once,
  * and any of them may die at any point: an entry that was not acknowledged is read and booked again, which changes nothing.
  */
 export class StreamDrain {
