@@ -13,7 +13,8 @@ export const replyMetaSchema = z.object({
 export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 
 /**
- * What workers say to the ingress process that holds the visitor's connection, on its reply stream, encrypted. `answer` is whole and final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
+ * What workers say to the ingress process that holds the visitor's connection, on its reply stream, encrypted. `answer` is whole and
+ * final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
  */
 export const replySchema = z.discriminatedUnion('type', [
   z.object({

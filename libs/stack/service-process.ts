@@ -15,8 +15,8 @@ const RESTARTS_WINDOW_MS = 60_000;
 const BACKOFF_MIN_MS = 200;
 const KILL_GRACE_MS = 3_000;
 /**
- * V8 left to itself lets young objects have 128 MB of each process and the heap double before it collects: half of the memory under load,
- * for a tenth of the speed (measured, docs/adr/0011-speed.md).
+ * V8 left to itself lets young objects have 128 MB of each process, and the heap double before it collects. These take two
+ * fifths to a half of the memory under load away, and 6 to 15 % of the speed (measured, docs/adr/0011-speed.md).
  */
 export const NODE_FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=60'] as const;
 const LAST_LINES = 15;
