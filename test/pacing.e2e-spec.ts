@@ -122,7 +122,7 @@ describe('a lane', () => {
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 10_000 }, tokens: { limit: 10_000_000 } });
     const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
     expect(metrics).toMatch(/daypass_lane_limit_requests\{lane="gpt-5.4-nano"[^}]*\} 10000\n/);
-    expect(metrics).toMatch(/daypass_lane_tokens_total\{lane="gpt-5.4-nano",campaign="cmp_[^"]+"[^}]*\} \d+\n/);
+    expect(metrics).toMatch(/daypass_lane_tokens_total\{lane="gpt-5.4-nano",campaign_id="cmp_[^"]+"[^}]*\} \d+\n/);
     expect(simulator.chat.log.filter(({ refused }) => refused)).toEqual([]);
   });
 });

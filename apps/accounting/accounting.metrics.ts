@@ -5,6 +5,25 @@ import { REGISTRY } from '#libs/platform/platform.tokens.js';
 import type { CheckRow } from './domain/audit.chain.js';
 import { ABSORBED, UPSTREAM_PREFIX, type Transfer } from './domain/transfer.js';
 
+const KEY_STATUSES = ['active', 'suspended', 'revoked', 'expired'];
+
+/** What a campaign has, nano-dollars. */
+export interface CampaignFigures {
+  id: string;
+  slug: string;
+  budgetNano: bigint;
+  spentNano: bigint;
+  heldNano: bigint;
+}
+
+export interface KeyFigures {
+  id: string;
+  slug: string;
+  spentNano: bigint;
+}
+
+export type KeyCount = Record<'status' | 'count', string>;
+
 @Injectable()
 export class AccountingMetrics {
   private readonly events: Counter<'kind'>;
@@ -26,6 +45,14 @@ export class AccountingMetrics {
   private readonly recordBroken: Gauge;
   private readonly recordedChecks: Counter<'campaign' | 'direction' | 'guard' | 'decision'>;
   private readonly drifts: Gauge<'period'>;
+  private readonly sealed: Gauge;
+  private readonly persistent: Gauge<'store'>;
+  private readonly budgets: Gauge<'campaign'>;
+  private readonly spent: Gauge<'campaign'>;
+  private readonly held: Gauge<'campaign'>;
+  private readonly campaignInfo: Gauge<'campaign' | 'campaign_id'>;
+  private readonly keyCounts: Gauge<'status'>;
+  private readonly keysSpent: Gauge<'key' | 'campaign'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
     const registers = [registry];
@@ -89,6 +116,38 @@ export class AccountingMetrics {
       name: 'daypass_upstream_drift_usd',
       help: 'Dollars booked for upstream calls less dollars that the provider billed, over the last billed day and over the last 30; below 0 something went unbooked',
       labelNames: ['period'],
+      registers,
+    });
+    this.sealed = new Gauge({
+      name: 'daypass_audit_sealed_timestamp_seconds',
+      help: 'When the whole record was last known to be signed, Unix time; 0: not yet',
+      registers,
+    });
+    this.persistent = new Gauge({
+      name: 'daypass_store_persistent',
+      help: '1: what the store was told survives its restart; 0: its append-only file is off or cannot be written',
+      labelNames: ['store'],
+      registers,
+    });
+    this.budgets = new Gauge({ name: 'daypass_campaign_budget_usd', help: 'Budget of an open campaign', labelNames: ['campaign'], registers });
+    this.spent = new Gauge({
+      name: 'daypass_campaign_spent_usd',
+      help: 'What the calls of an open campaign have spent of it',
+      labelNames: ['campaign'],
+      registers,
+    });
+    this.held = new Gauge({ name: 'daypass_campaign_held_usd', help: 'What its calls in flight hold of it', labelNames: ['campaign'], registers });
+    this.campaignInfo = new Gauge({
+      name: 'daypass_campaign_info',
+      help: 'Always 1: the slug of an open campaign beside its id, for figures that know the id only',
+      labelNames: ['campaign', 'campaign_id'],
+      registers,
+    });
+    this.keyCounts = new Gauge({ name: 'daypass_keys', help: 'Virtual keys by status', labelNames: ['status'], registers });
+    this.keysSpent = new Gauge({
+      name: 'daypass_top_key_spent_usd',
+      help: 'What the ten keys have spent that spent most',
+      labelNames: ['key', 'campaign'],
       registers,
     });
   }
@@ -158,6 +217,33 @@ export class AccountingMetrics {
 
   recordCut(isCut: boolean): void {
     this.recordBroken.set(isCut ? 1 : 0);
+  }
+
+  recordSealed(atMs: number): void {
+    this.sealed.set(atMs / 1_000);
+  }
+
+  storeKept(isKept: boolean): void {
+    this.persistent.set({ store: 'redis' }, isKept ? 1 : 0);
+  }
+
+  campaigns(figures: readonly CampaignFigures[]): void {
+    for (const gauge of [this.budgets, this.spent, this.held, this.campaignInfo]) gauge.reset();
+    for (const { id, slug: campaign, budgetNano, spentNano, heldNano } of figures) {
+      this.budgets.set({ campaign }, usd(budgetNano));
+      this.spent.set({ campaign }, usd(spentNano));
+      this.held.set({ campaign }, usd(heldNano));
+      this.campaignInfo.set({ campaign, campaign_id: id }, 1);
+    }
+  }
+
+  keys(counts: readonly KeyCount[]): void {
+    for (const status of KEY_STATUSES) this.keyCounts.set({ status }, Number(counts.find((row) => row.status === status)?.count ?? 0));
+  }
+
+  topKeys(figures: readonly KeyFigures[]): void {
+    this.keysSpent.reset();
+    for (const { id: key, slug: campaign, spentNano } of figures) this.keysSpent.set({ key, campaign }, usd(spentNano));
   }
 
   rebuilt(): void {

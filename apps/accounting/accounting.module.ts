@@ -32,6 +32,7 @@ import { BalanceRepository } from './balance.repository.js';
 import { CampaignService } from './campaign.service.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
 import { DoorKeeper } from './door.keeper.js';
+import { FiguresKeeper } from './figures.keeper.js';
 import { HoldSweeper } from './hold.sweeper.js';
 import { JournalBooker } from './journal.booker.js';
 import { JournalDrain } from './journal.drain.js';
@@ -84,6 +85,7 @@ export class AccountingModule {
         CampaignService,
         CheckpointKeeper,
         DoorKeeper,
+        FiguresKeeper,
         HoldSweeper,
         IdempotencyStore,
         IdempotencySweeper,

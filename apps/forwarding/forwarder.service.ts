@@ -82,11 +82,12 @@ export class Forwarder {
       const [start, sealed] = await Promise.all([this.start(ticket), this.body(requestId)]);
       if (start.code === 'started') {
         const { attempt, nowMs, upstream, failures, laneRequests: requests, laneTokens: tokens } = start;
-        this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens);
+        const queueMs = Math.max(0, nowMs - ticket.acceptedMs);
+        this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens, queueMs / 1_000);
         return {
           state: 'begun',
           call: { ticket, attempt, upstream, failures },
-          queueMs: Math.max(0, nowMs - ticket.acceptedMs),
+          queueMs,
           sealed,
           controller,
           counted: { requests, tokens, atMs: nowMs },

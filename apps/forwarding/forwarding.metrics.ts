@@ -22,10 +22,11 @@ const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) =
 export class ForwardingMetrics {
   private readonly calls: Counter<'lane' | 'outcome'>;
   private readonly seconds: Histogram<'lane'>;
+  private readonly dispatchSeconds: Histogram<'lane'>;
   private readonly waits: Counter<'lane'>;
   private readonly absorbed: Counter;
   private readonly trouble: Counter<'upstream'>;
-  private readonly sent: Counter<'lane' | 'campaign'>;
+  private readonly sent: Counter<'lane' | 'campaign_id'>;
   readonly running: Gauge;
 
   constructor(@Inject(REGISTRY) registry: Registry, lanes: LaneTable, line: LaneLine) {
@@ -38,6 +39,13 @@ export class ForwardingMetrics {
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640],
       registers,
     });
+    this.dispatchSeconds = new Histogram({
+      name: 'daypass_dispatch_wait_seconds',
+      help: 'From the hold to the dispatch: the verdict on the input, and the wait for a turn',
+      labelNames: ['lane'],
+      buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120],
+      registers,
+    });
     this.waits = new Counter({
       name: 'daypass_lane_waits_total',
       help: 'Times a call was put back because its lane was full',
@@ -47,7 +55,7 @@ export class ForwardingMetrics {
     this.sent = new Counter({
       name: 'daypass_lane_tokens_total',
       help: "Tokens that were reserved of a lane's limit, by campaign: the shares that campaigns get of it",
-      labelNames: ['lane', 'campaign'],
+      labelNames: ['lane', 'campaign_id'],
       registers,
     });
     // One look at the lanes for all of a scrape; a Redis that is away must not take the other metrics with it.
@@ -98,8 +106,9 @@ export class ForwardingMetrics {
     this.calls.inc({ lane, outcome });
     this.seconds.observe({ lane }, seconds);
   }
-  dispatched(lane: string, campaign: string, tokens: number): void {
-    this.sent.inc({ lane, campaign }, tokens);
+  dispatched(lane: string, campaignId: string, tokens: number, waitedSeconds: number): void {
+    this.sent.inc({ lane, campaign_id: campaignId }, tokens);
+    this.dispatchSeconds.observe({ lane }, waitedSeconds);
   }
   waited(lane: string): void {
     this.waits.inc({ lane });

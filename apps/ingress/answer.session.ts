@@ -93,6 +93,7 @@ export class AnswerSession {
           this.lose();
           break;
         }
+        if (this.frames === 0) this.parts.metrics.firstShown((performance.now() - this.begun) / 1_000);
         this.frames++;
         raw.write(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
@@ -189,7 +190,7 @@ export class AnswerSession {
     this.parts.places.forget(requestId);
     this.parts.calls.release(this.call.ticket);
     const ms = Math.round(performance.now() - this.begun);
-    this.parts.metrics.callEnded(outcome, ms / 1_000);
+    this.parts.metrics.callEnded(this.visitor.campaign.slug, outcome, ms / 1_000);
     this.parts.logger.info({ requestId, keyId, model, stream, outcome, ms }, 'call');
     return true;
   }

@@ -5,18 +5,30 @@ import { ReplyReader } from './reply.reader.js';
 
 @Injectable()
 export class IngressMetrics {
-  private readonly calls: Counter<'outcome'>;
+  private readonly calls: Counter<'campaign' | 'outcome'>;
   private readonly seconds: Histogram;
+  private readonly firstSeconds: Histogram;
   private readonly refusals: Counter<'code'>;
   private readonly replays: Counter;
 
   constructor(@Inject(REGISTRY) registry: Registry, replies: ReplyReader) {
     const registers = [registry];
-    this.calls = new Counter({ name: 'daypass_calls_total', help: 'Calls that held money, by how they ended', labelNames: ['outcome'], registers });
+    this.calls = new Counter({
+      name: 'daypass_calls_total',
+      help: 'Calls that held money, by how they ended',
+      labelNames: ['campaign', 'outcome'],
+      registers,
+    });
     this.seconds = new Histogram({
       name: 'daypass_call_seconds',
       help: 'From the hold to the last byte of the answer',
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
+      registers,
+    });
+    this.firstSeconds = new Histogram({
+      name: 'daypass_first_token_seconds',
+      help: 'From the hold to the first piece of a streamed answer that is shown',
+      buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     });
     this.refusals = new Counter({
@@ -36,8 +48,12 @@ export class IngressMetrics {
     });
   }
 
-  callEnded(outcome: string, seconds: number): void {
-    this.calls.inc({ outcome });
+  firstShown(seconds: number): void {
+    this.firstSeconds.observe(seconds);
+  }
+
+  callEnded(campaign: string, outcome: string, seconds: number): void {
+    this.calls.inc({ campaign, outcome });
     this.seconds.observe(seconds);
   }
 

@@ -14,6 +14,7 @@ import { queueErrors } from '#libs/queues/queue.errors.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { InputModerator } from './input.moderator.js';
 import { createModerationProcessor } from './moderation.processor.js';
+import { QueueMetrics } from './queue.metrics.js';
 
 @Module({})
 export class ModerationModule {
@@ -35,6 +36,7 @@ export class ModerationModule {
           useFactory: (line: LaneLine, ...queues: Queue[]) => new LaneQueues(lanes, queues, line),
         },
         InputModerator,
+        QueueMetrics,
         createModerationProcessor(config),
       ],
     };

@@ -75,3 +75,9 @@ export async function assertKeepsData(redis: Redis): Promise<void> {
   const role = /^role:(.*)$/m.exec(info)?.[1]?.trim();
   if (role !== 'master') throw new Error(`Redis is read-only (role ${role ?? 'unknown'}): connect to the primary`);
 }
+
+/** Whether what Redis was told survives its restart: it appends to a file, and the last write to it succeeded. */
+export async function isKeptOnDisk(redis: Redis): Promise<boolean> {
+  const info = await redis.info('persistence');
+  return /^aof_enabled:1\r?$/m.test(info) && /^aof_last_write_status:ok\r?$/m.test(info);
+}

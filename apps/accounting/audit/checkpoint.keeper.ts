@@ -81,8 +81,13 @@ export class CheckpointKeeper extends PeriodicService {
       this.logger.error({ seq: anchor.seq, head: head.seq }, 'the record does not reach what was signed: rows were cut off or rewritten');
     this.isCut = isCut;
     this.metrics.recordCut(isCut);
-    if (isCut || head.seq === 0 || (head.seq === this.signed && anchor !== null)) return;
+    if (isCut) return;
     const atMs = Date.now();
+    if (head.seq > 0 && (head.seq !== this.signed || anchor === null)) await this.signHead(head, atMs);
+    this.metrics.recordSealed(atMs);
+  }
+
+  private async signHead(head: Link, atMs: number): Promise<void> {
     const signature = this.signer.sign(checkpointText(head, atMs));
     await this.source.query(`INSERT INTO audit.checkpoints (seq, hash, at, signature) VALUES ($1, decode($2, 'hex'), $3, $4) ON CONFLICT DO NOTHING`, [
       head.seq,

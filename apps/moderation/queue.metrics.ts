@@ -1,0 +1,37 @@
+import { InjectQueue } from '@nestjs/bullmq';
+import { Inject, Injectable } from '@nestjs/common';
+import type { Queue } from 'bullmq';
+import { Gauge, type Registry } from 'prom-client';
+import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import { REGISTRY } from '#libs/platform/platform.tokens.js';
+
+const STATES = ['waiting', 'active', 'delayed'] as const;
+
+/** How long the line before moderation is; each process of the service tells of the same line. */
+@Injectable()
+export class QueueMetrics {
+  constructor(@Inject(REGISTRY) registry: Registry, @InjectQueue(MODERATION_QUEUE) queue: Queue) {
+    const registers = [registry];
+    new Gauge({
+      name: 'daypass_moderation_queue_jobs',
+      help: 'Jobs of the moderation queue by state; a job carries the calls of one tick',
+      labelNames: ['state'],
+      registers,
+      async collect() {
+        this.reset();
+        // A Redis that is away must not take the other metrics with it.
+        const counts = await queue.getJobCounts(...STATES).catch(() => null);
+        if (counts) for (const state of STATES) this.set({ state }, counts[state] ?? 0);
+      },
+    });
+    new Gauge({
+      name: 'daypass_moderation_queue_oldest_seconds',
+      help: 'How long the first job of the moderation queue has waited; 0: none waits',
+      registers,
+      async collect() {
+        const [oldest] = await queue.getJobs(['waiting'], 0, 0, true).catch(() => []);
+        this.set(oldest ? Math.max(0, Date.now() - oldest.timestamp) / 1_000 : 0);
+      },
+    });
+  }
+}
