@@ -88,7 +88,7 @@ const MONEY: Dashboard = {
       'bargauge',
     ),
     panel('Calls by campaign', 'reqps', 'Calls that held money.', [{ expr: rate('daypass_calls_total', 'campaign', CAMPAIGN), legend: '{{campaign}}' }]),
-    panel('Calls by their end', 'reqps', 'ok, or the code of the error that the visitor was told.', [
+    panel('Calls by their end', 'reqps', 'Either ok, or the code of the error that the visitor was told.', [
       { expr: rate('daypass_calls_total', 'outcome', CAMPAIGN), legend: '{{outcome}}' },
     ]),
     panel('Refusals by reason', 'reqps', 'Requests answered with an error before or after their hold, by its code.', [
@@ -111,7 +111,7 @@ const FLOW: Dashboard = {
   description: 'How calls come through: rate, latency by stage, queues, limits, retries.',
   panels: [
     panel('Upstream calls', 'reqps', 'By lane.', [{ expr: rate('daypass_upstream_calls_total', 'lane', LANE), legend: '{{lane}}' }]),
-    panel('Upstream calls by their end', 'reqps', 'ok, or what became of them; `deferred` is a 429, `retried` a failure before anything was done.', [
+    panel('Upstream calls by their end', 'reqps', 'Either ok, or what became of them; `deferred` is a 429, `retried` a failure before anything was done.', [
       { expr: rate('daypass_upstream_calls_total', 'outcome', LANE), legend: '{{outcome}}' },
     ]),
     panel(

@@ -13,13 +13,13 @@ const say = (text) => process.stdout.write(`${text}\n`);
 export class Obstacle extends Error {}
 
 /**
- * @param withBrowser also a Chromium, which the pages are tested in
+ * @param forTests also a Chromium, which the pages are tested in, and a Prometheus, which asks what the dashboards ask
  * @returns the Node that Daypass runs on
  */
-export function prepare({ withBrowser = false } = {}) {
+export function prepare({ forTests = false } = {}) {
   installPackages();
-  if (!process.env.REDIS_URL || withBrowser) installProgram(REDIS);
-  if (withBrowser) installProgram(CHROMIUM);
+  if (!process.env.REDIS_URL || forTests) installProgram(REDIS);
+  if (forTests) for (const program of [CHROMIUM, PROMETHEUS]) installProgram(program);
   const node = findNode();
   build(node);
   return node;
@@ -53,6 +53,13 @@ const CHROMIUM = {
   commands: ['chromium', 'chromium-browser', 'google-chrome'],
   byHand: 'The tests look at pages in Chromium: install it (the command chromium must be found).',
   packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', pacman: 'chromium', brew: '--cask chromium' },
+};
+
+const PROMETHEUS = {
+  name: 'Prometheus',
+  commands: ['prometheus'],
+  byHand: 'The tests ask a Prometheus: install it (the commands prometheus and promtool must be found).',
+  packages: { 'apt-get': 'prometheus', dnf: 'golang-github-prometheus', apk: 'prometheus', pacman: 'prometheus', brew: 'prometheus' },
 };
 
 const MANAGERS = {

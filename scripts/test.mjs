@@ -1,10 +1,10 @@
-// `npm test`: the same set-up as `npm start` and a browser, then everything that `npm run check` checks.
+// `npm test`: the same set-up as `npm start`, a browser and a Prometheus, then everything that `npm run check` checks.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Obstacle, prepare, root } from './prepare.mjs';
 
 try {
-  const node = prepare({ withBrowser: true });
+  const node = prepare({ forTests: true });
   const { status } = spawnSync(node, [join(root, 'scripts/check.mjs'), '--built'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
   process.exitCode = status ?? 1;
 } catch (error) {

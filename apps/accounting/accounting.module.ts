@@ -66,7 +66,7 @@ export class AccountingModule {
             retryAttempts: 10,
             retryDelay: 1_000,
           }),
-          dataSourceFactory: (options) => openDataSource(options as DataSourceOptions),
+          dataSourceFactory: (options) => openDataSource(options as DataSourceOptions, config.auditorPassword),
         }),
       ],
       controllers: [AuditController, CampaignsController, KeysController, LanesController, LedgerController, ReconciliationController],

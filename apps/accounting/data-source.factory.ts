@@ -1,4 +1,4 @@
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { Campaign } from './entities/campaign.entity.js';
 import { IdempotentWrite } from './entities/idempotent-write.entity.js';
 import { Key } from './entities/key.entity.js';
@@ -17,6 +17,7 @@ import { Audit1763942400040 } from './migrations/1763942400040-audit.migration.j
 import { Safety1763942400050 } from './migrations/1763942400050-safety.migration.js';
 import { Weights1763942400060 } from './migrations/1763942400060-weights.migration.js';
 import { Upstreams1763942400070 } from './migrations/1763942400070-upstreams.migration.js';
+import { Auditor1763942400080, AUDITOR_ROLE } from './migrations/1763942400080-auditor.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -41,6 +42,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Safety1763942400050,
       Weights1763942400060,
       Upstreams1763942400070,
+      Auditor1763942400080,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
@@ -52,15 +54,15 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
   };
 }
 
-/** Connects and migrates, then works under a role that may only add to the ledger. */
-export async function openDataSource(options: DataSourceOptions): Promise<DataSource> {
-  const mayStepDown = await migrate(options);
+/** Connects and migrates, then works under a role that may only add to the ledger. With a password the auditor may log in. */
+export async function openDataSource(options: DataSourceOptions, auditorPassword?: string): Promise<DataSource> {
+  const mayStepDown = await migrate(options, auditorPassword);
   const extra = options.extra as Record<string, unknown>;
   return new DataSource({ ...options, ...(mayStepDown ? { extra: { ...extra, options: `-c role=${SERVICE_ROLE}` } } : {}) } as DataSourceOptions).initialize();
 }
 
 /** As the login of the address, which owns the tables; one process at a time, so that several may start at once. */
-async function migrate(options: DataSourceOptions): Promise<boolean> {
+async function migrate(options: DataSourceOptions, auditorPassword: string | undefined): Promise<boolean> {
   const source = await new DataSource(options).initialize();
   const lock = source.createQueryRunner();
   try {
@@ -68,6 +70,7 @@ async function migrate(options: DataSourceOptions): Promise<boolean> {
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     try {
       await source.runMigrations({ transaction: 'each' });
+      if (auditorPassword !== undefined) await admitAuditor(lock, auditorPassword);
       const [row] = (await lock.query(
         `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${SERVICE_ROLE}') AND pg_has_role('${SERVICE_ROLE}', 'MEMBER') AS may`,
       )) as { may: boolean }[];
@@ -79,4 +82,14 @@ async function migrate(options: DataSourceOptions): Promise<boolean> {
     await lock.release();
     await source.destroy();
   }
+}
+
+/** Utility statements take no parameters, so Postgres itself quotes the password. */
+async function admitAuditor(runner: QueryRunner, password: string): Promise<void> {
+  const [row] = (await runner.query(`SELECT format('ALTER ROLE ${AUDITOR_ROLE} LOGIN CONNECTION LIMIT 5 PASSWORD %L', $1::text) AS statement`, [password])) as {
+    statement: string;
+  }[];
+  await runner.query(row!.statement);
+  await runner.query(`ALTER ROLE ${AUDITOR_ROLE} SET default_transaction_read_only = on`);
+  await runner.query(`ALTER ROLE ${AUDITOR_ROLE} SET statement_timeout = '60s'`);
 }

@@ -35,6 +35,7 @@ describe('migrations', () => {
       'Safety1763942400050',
       'Weights1763942400060',
       'Upstreams1763942400070',
+      'Auditor1763942400080',
     ]);
   });
 

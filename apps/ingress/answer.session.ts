@@ -70,6 +70,7 @@ export class AnswerSession {
     const { raw } = this.reply;
     switch (message.type) {
       case 'answer':
+        if (message.status < 400) this.firstShown();
         this.end(message.status < 400 ? 'ok' : String(message.status));
         // Whoever answers does not know that a stream was begun, to tell its place or by a worker that died since.
         if (this.opened) {
@@ -93,7 +94,7 @@ export class AnswerSession {
           this.lose();
           break;
         }
-        if (this.frames === 0) this.parts.metrics.firstShown((performance.now() - this.begun) / 1_000);
+        if (this.frames === 0) this.firstShown();
         this.frames++;
         raw.write(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
@@ -108,6 +109,11 @@ export class AnswerSession {
         this.done.resolve();
         break;
     }
+  }
+
+  /** Of a stream; where it is judged as a whole, its first piece is all of it. */
+  private firstShown(): void {
+    if (this.call.ticket.stream) this.parts.metrics.firstShown((performance.now() - this.begun) / 1_000);
   }
 
   /** A comment, which clients of event streams pass over. */

@@ -51,6 +51,7 @@ const environmentSchema = z.object({
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
+  DAYPASS_AUDITOR_PASSWORD: z.string().min(16, 'must have at least 16 characters').optional(),
   DAYPASS_CONFIG: z.string().optional(),
   DAYPASS_HOST: z.string().default('0.0.0.0'),
   DAYPASS_PORT: port.default(8080),
@@ -97,6 +98,8 @@ export interface DaypassConfig {
   redisUrl: string;
   databaseUrl: string;
   adminToken: string;
+  /** Of the role `auditor`, which reads the views at a console; without one it cannot log in. */
+  auditorPassword: string | undefined;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
   secrets: {
     tokenPepper: KeyObject;
@@ -192,6 +195,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     redisUrl: env.REDIS_URL,
     databaseUrl: env.DATABASE_URL ?? '',
     adminToken: env.DAYPASS_ADMIN_TOKEN ?? '',
+    auditorPassword: env.DAYPASS_AUDITOR_PASSWORD,
     secrets: {
       tokenPepper: pepper(env.DAYPASS_SECRET, 'token-pepper'),
       contentKey: derive(env.DAYPASS_SECRET, 'content-key'),

@@ -1,7 +1,8 @@
 // Brings the shipped docker-compose.yml up with the rehearsal upstream and uses it as a visitor and as an operator would.
 import assert from 'node:assert/strict';
-import { execFileSync, spawnSync } from 'node:child_process';
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -14,6 +15,9 @@ const standins = join(root, '../shared/standins/prepare');
 const folder = mkdtempSync(join(tmpdir(), 'daypass-compose-'));
 const project = `daypass-test-${process.pid}`;
 const SERVICES = ['ingress', 'moderation', 'forwarding', 'accounting'];
+/** What a machine without an image registry has; Grafana is not among it. */
+const STARTED = ['balancer', ...SERVICES, 'redis', 'postgres', 'prometheus', 'alertmanager', 'adminer', 'rehearsal'];
+const SCALE = { ingress: 2, moderation: 2, forwarding: 3 };
 const model = 'gpt-5.4-mini';
 const total = { passed: 0, failed: 0 };
 
@@ -25,6 +29,11 @@ const settings = {
   DAYPASS_POSTGRES_PASSWORD: randomBytes(24).toString('hex'),
   DAYPASS_PORT: String(await freePort()),
   DAYPASS_ADMIN_PORT: String(await freePort()),
+  DAYPASS_AUDITOR_PASSWORD: randomBytes(24).toString('hex'),
+  DAYPASS_PROMETHEUS_PORT: String(await freePort()),
+  DAYPASS_ALERTMANAGER_PORT: String(await freePort()),
+  DAYPASS_CONSOLE_PORT: String(await freePort()),
+  DAYPASS_GRAFANA_PORT: String(await freePort()),
 };
 
 if (existsSync(standins)) execFileSync(standins, ['docker-compose.yml'], { cwd: root, stdio: 'inherit' });
@@ -38,7 +47,7 @@ try {
     assert.match(stderr, /is required in \.env/);
   });
   const up = await check('docker compose up: everything becomes healthy', () => {
-    const { status } = compose(['up', '--build', '--detach', '--wait', '--wait-timeout', '300'], { show: true });
+    const { status } = compose(['up', '--build', '--detach', '--wait', '--wait-timeout', '300', ...STARTED], { show: true });
     if (status !== 0) compose(['logs', '--tail', '30'], { show: true });
     assert.equal(status, 0);
   });
@@ -109,7 +118,7 @@ async function useIt() {
   await check('nothing but the visitors’ port is published beyond loopback', () => {
     const published = containers().flatMap(({ service, ports }) => ports.map((port) => ({ service, ...port })));
     const open = published.filter(({ host }) => host !== '127.0.0.1');
-    assert.deepEqual([...new Set(open.map(({ service, port }) => `${service} ${port}`))], [`ingress ${settings.DAYPASS_PORT}`]);
+    assert.deepEqual([...new Set(open.map(({ service, port }) => `${service} ${port}`))], [`balancer ${settings.DAYPASS_PORT}`]);
   });
 
   await check('every service runs as an ordinary user and is restarted when it dies', () => {
@@ -131,11 +140,149 @@ async function useIt() {
     compose(['restart', 'redis', 'postgres'], {});
     let after;
     for (let attempt = 0; attempt < 60 && after !== before; attempt++) {
-      await new Promise((resolve) => setTimeout(resolve, 500));
+      await pause(500);
       after = await balance().catch(() => undefined);
     }
     assert.ok(before);
     assert.equal(after, before);
+  });
+
+  await check('every container has a limit of its memory', () => {
+    for (const { service, memory } of containers()) assert.ok(memory > 0, service);
+  });
+
+  await check('Prometheus sees all four services, takes the alerts and reaches Alertmanager', async () => {
+    const prometheus = async (path) => (await (await fetch(`http://127.0.0.1:${settings.DAYPASS_PROMETHEUS_PORT}/api/v1/${path}`)).json()).data;
+    await until(async () => {
+      const { activeTargets } = await prometheus('targets');
+      assert.deepEqual(
+        activeTargets
+          .filter(({ health }) => health === 'up')
+          .map(({ labels }) => labels.job)
+          .toSorted(),
+        SERVICES.map((name) => `daypass-${name}`).toSorted(),
+      );
+      assert.equal((await prometheus('alertmanagers')).activeAlertmanagers.length, 1);
+    });
+    const { groups } = await prometheus('rules');
+    assert.ok(groups.flatMap(({ rules }) => rules).length >= 18);
+    assert.deepEqual(
+      groups.flatMap(({ rules }) => rules).filter(({ health }) => health === 'err'),
+      [],
+    );
+    assert.equal((await fetch(`http://127.0.0.1:${settings.DAYPASS_ALERTMANAGER_PORT}/-/ready`)).status, 200);
+  });
+
+  await check('the auditor reads the views at the console, and nothing else', async () => {
+    assert.match(asAuditor('SELECT campaign, spent_usd FROM ledger.statement_by_campaign'), /compose\|0\.\d+/);
+    for (const sql of [
+      'SELECT * FROM access.keys',
+      'SELECT * FROM audit.contents',
+      'SELECT * FROM ledger.entries',
+      'CREATE TABLE mine ()',
+      'DELETE FROM audit.erasures',
+    ])
+      assert.throws(() => asAuditor(sql), /permission denied|read-only transaction/);
+    const console = `http://127.0.0.1:${settings.DAYPASS_CONSOLE_PORT}/`;
+    const login = {
+      'auth[driver]': 'pgsql',
+      'auth[server]': 'postgres',
+      'auth[username]': 'auditor',
+      'auth[password]': settings.DAYPASS_AUDITOR_PASSWORD,
+      'auth[db]': 'daypass',
+    };
+    const answer = await fetch(console, { method: 'POST', body: new URLSearchParams(login), redirect: 'manual' });
+    const cookie = answer.headers
+      .getSetCookie()
+      .map((line) => line.split(';')[0])
+      .join('; ');
+    const page = await (await fetch(new URL(answer.headers.get('location') ?? '', console), { headers: { cookie } })).text();
+    assert.match(page, /ledger|audit|Logout/);
+    assert.doesNotMatch(page, /Invalid credentials|authentication failed/i);
+  });
+
+  await check('--scale ingress=2, moderation=2, forwarding=3: the same visitors are served, by all of them', async () => {
+    const scale = Object.entries(SCALE).flatMap(([name, count]) => ['--scale', `${name}=${count}`]);
+    assert.equal(compose(['up', '--detach', '--wait', '--wait-timeout', '200', '--no-recreate', ...scale, ...STARTED], { show: true }).status, 0);
+    for (const [name, count] of Object.entries(SCALE)) assert.equal(containers().filter(({ service }) => service === name).length, count);
+    await until(async () => {
+      await Promise.all(
+        Array.from({ length: 12 }, (_, n) => openai.chat.completions.create({ model, messages: [{ role: 'user', content: `scaled ${n} ${Math.random()}` }] })),
+      );
+      for (const [name, logged] of [
+        ['ingress', '"msg":"call"'],
+        ['forwarding', '"msg":"upstream call"'],
+      ]) {
+        const serving = containers().filter(({ service, id }) => service === name && docker(['logs', '--tail', '2000', id]).includes(logged));
+        assert.equal(serving.length, SCALE[name]);
+      }
+    });
+  });
+
+  await check('a rolling restart under load loses no call and bills none twice', async () => {
+    const before = containers()
+      .filter(({ service }) => SERVICES.includes(service))
+      .map(({ id }) => id);
+    let [going, asked, answered] = [true, 0, 0];
+    const failures = [];
+    const client = new OpenAI({ apiKey: rich.body.key, baseURL: visitors, maxRetries: 0 });
+    const load = Array.from({ length: 6 }, async (_, visitor) => {
+      for (let n = 0; going; n++) {
+        asked++;
+        try {
+          const content = `rolling ${visitor} ${n} ${Math.random()}`;
+          if (visitor % 2 === 0) await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20 });
+          else for await (const _chunk of await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20, stream: true }));
+          answered++;
+        } catch (error) {
+          failures.push(`${error?.status} ${error?.code} ${error?.message}`);
+        }
+        await pause(100);
+      }
+    });
+    const { status, output } = await script('rolling-restart.sh');
+    await pause(2_000);
+    going = false;
+    await Promise.all(load);
+    assert.equal(status, 0, output);
+    const after = containers().filter(({ service }) => SERVICES.includes(service));
+    assert.deepEqual(
+      after.filter(({ id }) => before.includes(id)),
+      [],
+    );
+    assert.equal(after.length, before.length);
+    process.stdout.write(`          ${asked} calls, ${answered} answered meanwhile\n`);
+    assert.deepEqual(failures, []);
+    await until(() =>
+      assert.equal(asAuditor("SELECT count(*) FROM audit.calls WHERE bookings <> '{hold,post}' AND bookings <> '{hold,void}' OR bookings IS NULL"), '0'),
+    );
+    const { body } = await admin('/admin/v1/ledger/verify');
+    assert.deepEqual({ ok: body.ok, problems: body.problems, differences: body.differences }, { ok: true, problems: [], differences: [] });
+  });
+
+  await check('a backup that is restored has the same trial balance, and keys work as before', async () => {
+    await until(async () => assert.equal((await admin('/admin/v1/ledger/verify')).body.ok, true));
+    const balance = () => asAuditor('SELECT account, balance_usd FROM ledger.trial_balance ORDER BY account');
+    const before = balance();
+    const file = join(folder, 'backup');
+    assert.equal((await script('backup.sh', file)).status, 0);
+    await openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'after the backup' }] });
+    await until(() => assert.notEqual(balance(), before));
+    const { status, output } = await script('restore.sh', file);
+    assert.equal(status, 0, output);
+    assert.equal(balance(), before);
+    await until(async () => assert.ok((await openai.chat.completions.create({ model, messages })).choices[0].message.content));
+    await until(async () => {
+      const { body } = await admin('/admin/v1/ledger/verify');
+      assert.deepEqual({ ok: body.ok, problems: body.problems, differences: body.differences }, { ok: true, problems: [], differences: [] });
+    });
+    const record = (await admin('/admin/v1/audit/verify')).body;
+    assert.equal(record.ok, true, JSON.stringify(record));
+    const junk = join(folder, 'junk');
+    writeFileSync(junk, 'no backup');
+    const refused = await script('restore.sh', junk);
+    assert.notEqual(refused.status, 0);
+    assert.match(refused.output, /is no backup; nothing was changed/);
   });
 
   const sizes = ['daypass:local', 'daypass-rehearsal:local'].map(
@@ -157,22 +304,74 @@ async function check(name, body) {
   }
 }
 
+/** GET without a body, POST with one. */
 async function admin(path, body) {
   const response = await fetch(`http://127.0.0.1:${settings.DAYPASS_ADMIN_PORT}${path}`, {
-    method: 'POST',
+    method: body ? 'POST' : 'GET',
     headers: { authorization: `Bearer ${settings.DAYPASS_ADMIN_TOKEN}`, 'content-type': 'application/json' },
-    body: JSON.stringify(body),
+    ...(body ? { body: JSON.stringify(body) } : {}),
   });
   return { status: response.status, body: await response.json() };
+}
+
+/** Tries for a minute. @throws what the last try threw */
+async function until(attempt) {
+  for (let n = 0; ; n++) {
+    try {
+      return await attempt();
+    } catch (error) {
+      if (n === 60) throw error;
+      await pause(1_000);
+    }
+  }
+}
+
+function pause(ms) {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** A script of docker/, as an operator runs it; the load of this process goes on meanwhile. */
+async function script(name, ...args) {
+  const [command, ...first] = composeCommand;
+  const files = ['-f', 'docker-compose.yml', ...overrides()];
+  const COMPOSE = [command, ...first, '-p', project, '--env-file', envFile('test.env', settings), ...files, '--profile', 'rehearsal'].join(' ');
+  const child = spawn(join(root, 'docker', name), args, { cwd: root, env: { ...plainEnvironment(), COMPOSE }, stdio: ['ignore', 'pipe', 'pipe'] });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
+  const [status] = await once(child, 'close');
+  return { status, output };
+}
+
+function asAuditor(sql) {
+  const { id } = containers().find(({ service }) => service === 'postgres');
+  return docker([
+    'exec',
+    '-e',
+    `PGPASSWORD=${settings.DAYPASS_AUDITOR_PASSWORD}`,
+    id,
+    'psql',
+    '-h',
+    '127.0.0.1',
+    '-U',
+    'auditor',
+    '-d',
+    'daypass',
+    '-Atc',
+    sql,
+  ]);
+}
+
+/** Without the developer's own settings. */
+function plainEnvironment() {
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DAYPASS_|OPENAI_)/.test(name)));
 }
 
 function compose(args, { envFile: file = envFile('test.env', settings), show = false }) {
   const [command, ...first] = composeCommand;
   const files = ['-f', 'docker-compose.yml', ...overrides()];
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DAYPASS_|OPENAI_)/.test(name)));
   return spawnSync(command, [...first, '-p', project, '--env-file', file, ...files, '--profile', 'rehearsal', ...args], {
     cwd: root,
-    env,
+    env: plainEnvironment(),
     encoding: 'utf8',
     stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
   });
@@ -182,7 +381,10 @@ function compose(args, { envFile: file = envFile('test.env', settings), show = f
 function overrides() {
   if (!existsSync(standins)) return [];
   const file = join(folder, 'override.json');
-  writeFileSync(file, JSON.stringify({ services: Object.fromEntries([...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }])) }));
+  writeFileSync(
+    file,
+    JSON.stringify({ services: Object.fromEntries(['balancer', ...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }])) }),
+  );
   return ['-f', file];
 }
 
@@ -199,7 +401,7 @@ function envFile(name, values) {
 }
 
 function docker(args) {
-  return execFileSync('docker', args, { encoding: 'utf8' }).trim();
+  return execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
 }
 
 function containers() {
@@ -210,6 +412,7 @@ function containers() {
     id: Id,
     service: Config.Labels['com.docker.compose.service'],
     restart: HostConfig.RestartPolicy.Name,
+    memory: HostConfig.Memory,
     ports: Object.values(NetworkSettings.Ports ?? {}).flatMap((bindings) => (bindings ?? []).map(({ HostIp, HostPort }) => ({ host: HostIp, port: HostPort }))),
   }));
 }

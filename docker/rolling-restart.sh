@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Restarts the services one after another, or brings a new image in (after `docker compose build`), while calls go on: for each
+# process a new one is started first, and the old one ends when the new one is ready and its own calls are answered.
+set -euo pipefail
+compose=${COMPOSE:-docker compose}
+# It has the admin API's port, so that there is one of it: bookings wait while it is away.
+$compose up --detach --no-deps --force-recreate --wait accounting
+for service in moderation forwarding ingress; do
+  old=$($compose ps -q "$service")
+  count=$(wc -w <<<"$old")
+  $compose up --detach --no-deps --no-recreate --wait --scale "$service=$((2 * count))" "$service"
+  for id in $old; do
+    docker stop --time 30 "$id" >/dev/null
+    docker rm "$id" >/dev/null
+  done
+  $compose up --detach --no-deps --no-recreate --wait --scale "$service=$count" "$service"
+done
+echo "restarted"
