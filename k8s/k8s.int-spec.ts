@@ -1,0 +1,198 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from '@jest/globals';
+import { ScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject';
+import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor';
+import { Deployment, StatefulSet } from 'kubernetes-models/apps/v1';
+import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
+import { Job } from 'kubernetes-models/batch/v1';
+import { Ingress, NetworkPolicy } from 'kubernetes-models/networking.k8s.io/v1';
+import { PodDisruptionBudget } from 'kubernetes-models/policy/v1';
+import { ConfigMap, Namespace, Secret, Service, type IContainer, type IPodSpec } from 'kubernetes-models/v1';
+import { parse, parseAllDocuments } from 'yaml';
+import { ConfigError, loadConfig, SERVICES, type Service as ServiceName } from '#libs/config/config.js';
+
+const root = process.cwd();
+
+interface Manifest {
+  apiVersion: string;
+  kind: string;
+  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  // What a kind holds is checked against its schema.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  [field: string]: any;
+}
+
+/** The published schema of each kind that is used. */
+const KINDS: Record<string, new (data: never) => { validate(): void }> = {
+  'apps/v1 Deployment': Deployment,
+  'apps/v1 StatefulSet': StatefulSet,
+  'autoscaling/v2 HorizontalPodAutoscaler': HorizontalPodAutoscaler,
+  'batch/v1 Job': Job,
+  'keda.sh/v1alpha1 ScaledObject': ScaledObject,
+  'monitoring.coreos.com/v1 ServiceMonitor': ServiceMonitor,
+  'networking.k8s.io/v1 Ingress': Ingress,
+  'networking.k8s.io/v1 NetworkPolicy': NetworkPolicy,
+  'policy/v1 PodDisruptionBudget': PodDisruptionBudget,
+  'v1 ConfigMap': ConfigMap,
+  'v1 Namespace': Namespace,
+  'v1 Secret': Secret,
+  'v1 Service': Service,
+};
+
+const build = (overlay: string): Manifest[] =>
+  parseAllDocuments(execFileSync('kustomize', ['build', join(root, 'k8s', 'overlays', overlay)], { encoding: 'utf8' })).map(
+    (document) => document.toJS() as Manifest,
+  );
+const OVERLAYS = { local: build('local'), production: build('production') };
+const of = (overlay: keyof typeof OVERLAYS, kind: string, name: string): Manifest => {
+  const found = OVERLAYS[overlay].find((one) => one.kind === kind && one.metadata.name === name);
+  if (!found) throw new Error(`${overlay} has no ${kind} ${name}`);
+  return found;
+};
+const podOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IPodSpec => of(overlay, 'Deployment', service).spec.template.spec as IPodSpec;
+const containerOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IContainer => podOf(overlay, service).containers[0]!;
+
+it('a schema is not content with everything', () => {
+  const good = of('production', 'Deployment', 'ingress');
+  expect(() => new Deployment({ ...good, spec: { ...good.spec, replicas: 'two' } } as never).validate()).toThrow(/replicas/);
+  expect(() => new ScaledObject({ ...of('production', 'ScaledObject', 'forwarding'), spec: { triggers: [] } } as never).validate()).toThrow(/scaleTargetRef/);
+});
+
+describe.each(Object.keys(OVERLAYS) as (keyof typeof OVERLAYS)[])('the overlay %s', (overlay) => {
+  it.each(OVERLAYS[overlay].map((one) => [one.kind, one.metadata.name, one] as const))('%s %s is as its published schema says', (kind, _, manifest) => {
+    const Kind = KINDS[`${manifest.apiVersion} ${kind}`];
+    if (!Kind) throw new Error(`no schema is known for ${manifest.apiVersion} ${kind}`);
+    expect(() => new Kind(manifest as never).validate()).not.toThrow();
+    if (kind !== 'Namespace') expect(manifest.metadata.namespace).toBe('daypass');
+  });
+
+  it('has nothing twice, and no reference that leads nowhere', () => {
+    const manifests = OVERLAYS[overlay];
+    const names = manifests.map(({ kind, metadata }) => `${kind}/${metadata.name}`);
+    expect(names.length).toBe(new Set(names).size);
+    for (const service of SERVICES) {
+      const pod = podOf(overlay, service);
+      const maps = [
+        ...(pod.volumes ?? []).map(({ configMap }) => configMap?.name),
+        ...(pod.containers[0]!.envFrom ?? []).map((from) => from.configMapRef?.name),
+      ];
+      for (const name of maps.filter(Boolean)) expect(names).toContain(`ConfigMap/${name}`);
+    }
+    for (const { spec } of manifests.filter(({ kind }) => ['HorizontalPodAutoscaler', 'ScaledObject'].includes(kind)))
+      expect(names).toContain(`Deployment/${spec.scaleTargetRef.name}`);
+    for (const { spec } of manifests.filter(({ kind }) => kind === 'Ingress'))
+      for (const { http } of spec.rules)
+        for (const { backend } of http.paths) {
+          const { ports } = of(overlay, 'Service', backend.service.name).spec as { ports: { name: string }[] };
+          expect(ports.map(({ name }) => name)).toContain(backend.service.port.name);
+        }
+  });
+});
+
+describe.each(SERVICES)('%s', (service) => {
+  const container = containerOf('production', service);
+  const settings = of('production', 'ConfigMap', container.envFrom![0]!.configMapRef!.name!).data as Record<string, string>;
+  const FOLDER = join(root, 'k8s', 'base');
+  const secrets = (container.env ?? []).map(({ name, valueFrom }) => ({ ...valueFrom!.secretKeyRef!, secret: valueFrom!.secretKeyRef!.name, name }));
+  const example: Record<string, string> = {
+    ...{ OPENAI_API_KEY: 'sk', REDIS_URL: 'redis://redis:6379', DATABASE_URL: 'postgres://daypass@postgres/daypass' },
+    ...{ DAYPASS_SECRET: 'x'.repeat(32), DAYPASS_ADMIN_TOKEN: 'x'.repeat(16), DAYPASS_AUDITOR_PASSWORD: 'x'.repeat(16) },
+  };
+  const required = Object.fromEntries(secrets.filter(({ optional }) => !optional).map(({ name }) => [name, example[name]!]));
+  const env = { ...settings, ...required, DAYPASS_CONFIG: join(FOLDER, 'config.yaml') };
+
+  it('starts with what it is given, and not with less', () => {
+    expect(settings.DAYPASS_CONFIG).toBe('/etc/daypass/config.yaml');
+    expect(container.volumeMounts).toContainEqual({ name: 'config', mountPath: '/etc/daypass', readOnly: true });
+    expect(() => loadConfig(service, env)).not.toThrow();
+    for (const name of Object.keys(required)) {
+      const { [name]: _, ...less } = env as Record<string, string>;
+      expect(() => loadConfig(service, less)).toThrow(ConfigError);
+    }
+  });
+
+  it('is given no variable that the code does not know', () => {
+    const known = readFileSync(join(root, 'libs', 'config', 'config.ts'), 'utf8');
+    for (const name of [...Object.keys(settings), ...secrets.map((one) => one.name)]) expect(known).toContain(`  ${name}: `);
+    for (const { name, key, secret } of secrets) expect([secret, key]).toEqual(['daypass', name]);
+  });
+
+  it('has the ports that the code listens on, for its service, its probes and its network policies', () => {
+    const config = loadConfig(service, env);
+    const ports = Object.fromEntries(container.ports!.map((port) => [port.name, port.containerPort]));
+    expect(ports).toEqual({
+      ops: config.ops.port,
+      ...(service === 'ingress' ? { visitors: config.visitors.port } : {}),
+      ...(service === 'accounting' ? { admin: config.admin.port } : {}),
+    });
+    expect([config.ops.host, config.visitors.host]).toEqual(['0.0.0.0', '0.0.0.0']);
+    const { ports: served, selector } = of('production', 'Service', service).spec as {
+      ports: { name: string; port: number; targetPort: string }[];
+      selector: object;
+    };
+    expect(Object.fromEntries(served.map(({ targetPort, port }) => [targetPort, port]))).toEqual(ports);
+    expect(of('production', 'Deployment', service).spec.template.metadata.labels).toMatchObject(selector);
+    const source = readFileSync(join(root, 'libs', 'observability', 'ops-server.ts'), 'utf8');
+    for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
+      expect(probe!.httpGet!.port).toBe('ops');
+      expect(source).toContain(`'${probe!.httpGet!.path}'`);
+    }
+    const policies = OVERLAYS.production.filter(({ kind }) => kind === 'NetworkPolicy');
+    const admitted = policies.flatMap(({ spec }) =>
+      ((spec.ingress ?? []) as { ports?: { port: number; endPort?: number }[] }[]).flatMap((rule) => rule.ports ?? []),
+    );
+    for (const port of Object.values(ports) as number[]) expect(admitted.some((one) => port >= one.port && port <= (one.endPort ?? one.port))).toBe(true);
+  });
+
+  it('runs the program that is built, without rights', () => {
+    expect(existsSync(join(root, container.args![0]!.replace(/^dist\//, '').replace(/\.js$/, '.ts')))).toBe(true);
+    expect(podOf('production', service)).toMatchObject({ automountServiceAccountToken: false, securityContext: { runAsNonRoot: true, runAsUser: 1000 } });
+    expect(container.securityContext).toEqual({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
+    expect(container.resources).toMatchObject({ requests: { cpu: expect.any(String), memory: expect.any(String) }, limits: { memory: expect.any(String) } });
+  });
+
+  it('is given the time to end its calls', () => {
+    const { shutdownDeadlineMs } = loadConfig(service, env).limits;
+    const [, seconds] = container.lifecycle!.preStop!.exec!.command!;
+    expect(podOf('production', service).terminationGracePeriodSeconds! * 1_000).toBeGreaterThan(shutdownDeadlineMs + Number(seconds) * 1_000);
+  });
+});
+
+describe('production', () => {
+  it('has no secret in it, and an image with a version', () => {
+    expect(OVERLAYS.production.filter(({ kind }) => kind === 'Secret')).toEqual([]);
+    for (const { spec } of OVERLAYS.production.filter(({ kind }) => ['Deployment', 'Job'].includes(kind)))
+      for (const { image } of spec.template.spec.containers as { image: string }[]) expect(image).toMatch(/:\d+\.\d+\.\d+$/);
+  });
+
+  it('has the job that migrates', () => {
+    const { args } = (of('production', 'Job', 'migrate').spec.template.spec as IPodSpec).containers[0]!;
+    expect(args).toEqual(['dist/apps/accounting/migrate.js']);
+    expect(existsSync(join(root, 'apps', 'accounting', 'migrate.ts'))).toBe(true);
+  });
+
+  it('scales by metrics that there are', () => {
+    const documented = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
+    const scaled = JSON.stringify(OVERLAYS.production.filter(({ kind }) => kind === 'ScaledObject'));
+    const names = [...new Set(scaled.match(/\bdaypass_\w+/g))];
+    expect(names).toContain('daypass_lane_oldest_seconds');
+    for (const name of names) expect(documented).toContain(`\`${name}\``);
+  });
+});
+
+describe('compose', () => {
+  it('gives the services the same ports, and every image a version', () => {
+    const compose = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+      services: Record<string, { image: string; healthcheck?: { test: string[] } }>;
+    };
+    for (const service of SERVICES)
+      expect(compose.services[service]!.healthcheck!.test.join(' ')).toContain(
+        `http://127.0.0.1:${containerOf('production', service).ports![0]!.containerPort}/health/ready`,
+      );
+    for (const { image } of Object.values(compose.services)) expect(image).toMatch(/:(local|v?\d+\.\d+(\.\d+)?(-[a-z]+)?)$/);
+    const local = OVERLAYS.local.filter(({ kind }) => kind === 'StatefulSet').map(({ spec }) => (spec.template.spec as IPodSpec).containers[0]!.image);
+    expect(local.toSorted()).toEqual([compose.services.postgres!.image, compose.services.redis!.image]);
+  });
+});
