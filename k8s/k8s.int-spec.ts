@@ -192,7 +192,7 @@ describe('compose', () => {
         `http://127.0.0.1:${containerOf('production', service).ports![0]!.containerPort}/health/ready`,
       );
     for (const { image } of Object.values(compose.services)) expect(image).toMatch(/:(local|v?\d+\.\d+(\.\d+)?(-[a-z]+)?)$/);
-    const local = OVERLAYS.local.filter(({ kind }) => kind === 'StatefulSet').map(({ spec }) => (spec.template.spec as IPodSpec).containers[0]!.image);
+    const local = OVERLAYS.local.filter(({ kind }) => kind === 'StatefulSet').map(({ spec }): string => (spec.template.spec as IPodSpec).containers[0]!.image!);
     expect(local.toSorted()).toEqual([compose.services.postgres!.image, compose.services.redis!.image]);
   });
 });
