@@ -9,7 +9,7 @@ const bin = join(root, 'node_modules', '.bin');
 const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
 // A key of the developer's own must never be spent by a test, nor its stores be written to.
-for (const name of Object.keys(env)) if (/^(OPENAI_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
+for (const name of Object.keys(env)) if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
 
 const results = [
   step('format', ['prettier', '--check', '--log-level', 'warn', '.']),

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
+import type { Span } from '@opentelemetry/api';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
@@ -9,6 +10,7 @@ import { largerThanLane, queueFull } from '#libs/contracts/queue-refusals.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { traced, type SpanOptions } from '#libs/observability/tracing.js';
 import { Circuits } from '#libs/pacing/circuit.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -104,8 +106,9 @@ export class Forwarder {
   /** Sends it, and sees it to its end. */
   async run(begun: Begun): Promise<void> {
     try {
-      if (begun.sealed) await this.call(begun, begun.sealed);
-      else await this.bodyLost(begun.call, begun.queueMs);
+      const { call, queueMs, sealed } = begun;
+      if (sealed) await traced('forward', spanOf(call, queueMs), (span) => this.call(begun, sealed, span));
+      else await this.bodyLost(call, queueMs);
     } finally {
       this.cancels.forget(begun.call.ticket.requestId);
     }
@@ -160,7 +163,7 @@ export class Forwarder {
     }
   }
 
-  private async call({ call, queueMs, controller, counted }: Begun, sealed: Buffer): Promise<void> {
+  private async call({ call, queueMs, controller, counted }: Begun, sealed: Buffer, span: Span): Promise<void> {
     const { ticket, attempt, upstream } = call;
     const { requestId, keyId, campaignId, lane, replyTo, day } = ticket;
     const progress = new Progress();
@@ -181,7 +184,7 @@ export class Forwarder {
       const admitted = parallel ? this.admit(ready.ticket, ready.body) : Promise.resolve(ticket);
       // Told at once, while the upstream may be silent.
       admitted.catch((error: unknown) => controller.abort(error));
-      response = await this.upstream.open(upstream, ready.body, controller.signal);
+      response = await traced('upstream', { kind: 'client' }, () => this.upstream.open(upstream, ready.body, controller.signal));
       this.learn(lane, upstream, response.headers, counted);
       this.well(call);
       const judged = await admitted;
@@ -201,6 +204,7 @@ export class Forwarder {
       this.leases.release(requestId);
       this.metrics.running.dec();
       this.metrics.ended(lane, outcome, (performance.now() - begun) / 1000);
+      span.setAttribute('daypass.outcome', outcome);
       this.logger.info({ requestId, keyId, lane, model: ticket.model, attempt, outcome, ms: Math.round(performance.now() - begun) }, 'upstream call');
     }
   }
@@ -375,6 +379,18 @@ export class Forwarder {
     await progress.writer.flush().catch(() => undefined);
     return progress.writer.ending(errorFrame(error));
   }
+}
+
+function spanOf({ ticket, attempt, upstream }: EndingCall, queueMs: number): SpanOptions {
+  const { requestId, lane, model, trace } = ticket;
+  const attributes = {
+    'daypass.request_id': requestId,
+    'daypass.lane': lane,
+    'daypass.upstream': upstream,
+    'daypass.attempt': attempt,
+    'daypass.queue_ms': queueMs,
+  };
+  return { parent: trace, attributes: { ...attributes, 'gen_ai.request.model': model } };
 }
 
 function strikeOf({ policy }: Ticket): NonNullable<EndRequest['strike']> {

@@ -30,7 +30,7 @@ export class ForwardingModule {
       module: ForwardingModule,
       imports: [
         PlatformModule.register(config, logger, registry),
-        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         BullModule.registerQueue(...lanes.map((lane) => ({ name: laneQueue(lane) }))),
       ],
       providers: [

@@ -20,7 +20,7 @@ const FORGOTTEN_AT_ONCE = 32;
  * the lane's own order. A turn takes calls as long as some wait, so that those of a process that died are not missed.
  */
 export function createLaneProcessor(lane: string, config: DaypassConfig): Type<DrainingWorker> {
-  @Processor(laneQueue(lane), workerOptions(config.redisUrl, config.limits.concurrency))
+  @Processor(laneQueue(lane), workerOptions(config.redisUrl, config.limits.concurrency, config.traces))
   class LaneProcessor extends DrainingWorker {
     private readonly turns: LaneTurns;
     private readonly running = new Set<Promise<unknown>>();

@@ -21,6 +21,8 @@ const SETTLING_MS = 30_000;
 /** An answer that Redis has recorded is on its way; longer than this means that it was lost. */
 const ON_ITS_WAY_MS = 5_000;
 const RETRY_MS = 1_000;
+/** Clients hang up once they have read it, while the stream's end is still on its way. */
+const LAST_FRAME = 'data: [DONE]\n\n';
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
 export interface SessionParts {
@@ -42,6 +44,8 @@ export class AnswerSession {
   private ended = false;
   /** Frames of the stream that were shown; the next one has this number. */
   private frames = 0;
+  /** All of the stream was shown. */
+  private whole = false;
 
   constructor(
     private readonly parts: SessionParts,
@@ -97,6 +101,7 @@ export class AnswerSession {
         if (this.frames === 0) this.firstShown();
         this.frames++;
         raw.write(message.text);
+        this.whole = message.text.endsWith(LAST_FRAME);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
         break;
       case 'end':
@@ -134,8 +139,8 @@ export class AnswerSession {
   }
 
   private readonly onClose = (): void => {
-    if (this.reply.raw.writableFinished || !this.end('visitor left')) return;
-    void this.abandon();
+    if (this.reply.raw.writableFinished || !this.end(this.whole ? 'ok' : 'visitor left')) return;
+    if (!this.whole) void this.abandon();
     this.done.resolve();
   };
 

@@ -33,6 +33,8 @@ export interface Wanted {
   /** How long the call may wait for its turn, and for running calls to give money back. */
   maxWaitMs: number;
   idempotency: Idempotency | undefined;
+  /** W3C's traceparent, where calls are traced. */
+  trace: string | undefined;
   /** Aborts when the visitor hangs up. */
   left: AbortSignal;
 }
@@ -142,6 +144,7 @@ export class CallService {
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
         acceptedMs: hold.nowMs,
+        ...(wanted.trace === undefined ? {} : { trace: wanted.trace }),
       },
     };
   }

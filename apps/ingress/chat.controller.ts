@@ -1,7 +1,9 @@
 import { Controller, Inject, Post, Req, Res } from '@nestjs/common';
+import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
+import { traced, traceparentNow } from '#libs/observability/tracing.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
 import { writeHead } from './answer.head.js';
 import { AnswerSession, type SessionParts } from './answer.session.js';
@@ -33,22 +35,29 @@ export class ChatController {
   }
 
   @Post()
-  async create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+  create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
+    return traced('call', { kind: 'server', attributes: { 'daypass.request_id': request.id } }, (span) => this.answer(request, reply, span));
+  }
+
+  private async answer(request: FastifyRequest, reply: FastifyReply, span: Span): Promise<void> {
     const left = new AbortController();
     // A reason of our own: without one an error with its stack is made for every call.
     reply.raw.once('close', () => left.abort(LEFT));
     const visitor = await this.authenticator.visitor(request.headers.authorization);
     this.authenticator.refuseSuspended(visitor);
     const chat = parseChatRequest(request.body);
+    span.setAttributes({ 'daypass.key_id': visitor.key.id, 'daypass.campaign': visitor.campaign.slug, 'gen_ai.request.model': chat.model });
     const wish = wishOf(chat, request.headers);
-    const call = await this.calls.admit(visitor, {
+    const wanted = {
       requestId: request.id,
       chat,
       wish,
       maxWaitMs: maxWaitOf(request.headers['x-daypass-max-wait-ms'], this.config.limits.maxWaitMs),
       idempotency: idempotencyOf(request.headers['idempotency-key'], { body: request.body, wish }, this.config.secrets.idempotencyPepper),
+      trace: traceparentNow(),
       left: left.signal,
-    });
+    };
+    const call = await traced('hold', {}, () => this.calls.admit(visitor, wanted));
     if (!('reply' in call)) return new AnswerSession(this.parts, call, visitor, reply).run();
     sendKept(call, visitor, reply);
     this.parts.metrics.replayed();

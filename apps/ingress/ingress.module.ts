@@ -33,7 +33,7 @@ export class IngressModule {
       module: IngressModule,
       imports: [
         PlatformModule.register(config, logger, registry),
-        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
       ],
       controllers: [ChatController, ModelsController, KeyController],

@@ -6,6 +6,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
+import { traced } from '#libs/observability/tracing.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
@@ -27,7 +28,11 @@ export class InputModerator {
   async judge(calls: readonly Ticket[]): Promise<void> {
     const bodies = await this.redis.mgetBuffer(calls.map((call) => redisKeys.body(call.requestId)));
     // All settle before one failure is thrown: the retry of the job repeats only what the holds do not know yet.
-    const ends = await Promise.allSettled(calls.map((call, index) => this.judgeOne(call, bodies[index] ?? null)));
+    const ends = await Promise.allSettled(
+      calls.map((call, index) =>
+        traced('judge input', { parent: call.trace, attributes: { 'daypass.request_id': call.requestId } }, () => this.judgeOne(call, bodies[index] ?? null)),
+      ),
+    );
     const failed = ends.find((end) => end.status === 'rejected');
     if (failed) throw failed.reason;
   }

@@ -24,7 +24,7 @@ export class ModerationModule {
       module: ModerationModule,
       imports: [
         PlatformModule.register(config, logger, registry),
-        BullModule.forRoot(bullOptions(config.redisUrl)),
+        BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
       ],
       providers: [

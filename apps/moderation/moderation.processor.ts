@@ -11,7 +11,7 @@ import { InputModerator } from './input.moderator.js';
 
 /** The worker's options come out of the configuration, which decorators see only when the class is made. */
 export function createModerationProcessor(config: DaypassConfig): Type<DrainingWorker> {
-  @Processor(MODERATION_QUEUE, workerOptions(config.redisUrl, config.limits.concurrency))
+  @Processor(MODERATION_QUEUE, workerOptions(config.redisUrl, config.limits.concurrency, config.traces))
   class ModerationProcessor extends DrainingWorker {
     constructor(
       @Inject(InputModerator) private readonly inputs: InputModerator,

@@ -80,6 +80,8 @@ const environmentSchema = z.object({
   DAYPASS_AUDIT_MAX_BYTES: positive(67_108_864, 68_719_476_736),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000),
   DAYPASS_RECONCILE_EVERY_MS: positive(900_000, 86_400_000),
+  OTEL_EXPORTER_OTLP_ENDPOINT: url(/^https?$/, 'must be an http:// or https:// URL').optional(),
+  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url(/^https?$/, 'must be an http:// or https:// URL').optional(),
   DAYPASS_REPORT_DELAY_MS: z.coerce.number().int().min(0).max(604_800_000).default(3_600_000),
 });
 
@@ -135,6 +137,8 @@ export interface DaypassConfig {
     shutdownDeadlineMs: number;
   };
   moderationModel: string;
+  /** Whether spans are sent; where to, the exporter reads itself. */
+  traces: boolean;
   /** How the books are compared with the provider's own reports; without an admin key they are not. */
   reconcile: {
     adminKey: string | undefined;
@@ -225,6 +229,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
     },
     moderationModel: env.DAYPASS_MODERATION_MODEL,
+    traces: (env.OTEL_EXPORTER_OTLP_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) !== undefined,
     reconcile: {
       adminKey: env.OPENAI_ADMIN_KEY,
       adminBaseUrl: env.OPENAI_ADMIN_BASE_URL ?? env.OPENAI_BASE_URL,

@@ -76,6 +76,8 @@ export const ticketSchema = z.object({
   patienceMs: z.number().nonnegative().default(0),
   /** Redis time at which the hold was taken, in milliseconds. */
   acceptedMs: z.number(),
+  /** W3C's traceparent, where calls are traced. */
+  trace: z.string().max(100).optional(),
 });
 export type Ticket = z.infer<typeof ticketSchema>;
 

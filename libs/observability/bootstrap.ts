@@ -1,6 +1,7 @@
 import { ConfigError, loadConfig, type DaypassConfig, type Service } from '#libs/config/config.js';
 import { createLogger, type Logger } from './logger.js';
 import { settleHeap } from './settle-heap.js';
+import { startTracing } from './tracing.js';
 
 /** Reads the configuration and runs the service; a bad setting or a failed start ends the process with a clear line. */
 export async function bootstrap(service: Service, run: (config: DaypassConfig, logger: Logger) => Promise<void>): Promise<void> {
@@ -13,6 +14,7 @@ export async function bootstrap(service: Service, run: (config: DaypassConfig, l
     process.exit(78);
   }
   const logger = createLogger(service, config.logLevel);
+  if (config.traces) startTracing(service);
   try {
     await run(config, logger);
     settleHeap();

@@ -1,6 +1,7 @@
 import type { INestApplicationContext } from '@nestjs/common';
 import type { Logger } from './logger.js';
 import type { OpsServer } from './ops-server.js';
+import { stopTracing } from './tracing.js';
 
 export interface RunningService {
   app: INestApplicationContext;
@@ -28,6 +29,7 @@ export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningSe
     app
       .close()
       .then(() => ops.close())
+      .then(stopTracing)
       .then(() => process.exit(0))
       .catch((error: unknown) => {
         logger.error({ err: error }, 'shutdown failed');

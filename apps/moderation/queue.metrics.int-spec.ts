@@ -1,0 +1,37 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Queue } from 'bullmq';
+import { Registry } from 'prom-client';
+import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import { bullOptions } from '#libs/queues/bull.options.js';
+import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { QueueMetrics } from './queue.metrics.js';
+
+let store: TestRedis;
+let queue: Queue;
+const registry = new Registry();
+beforeAll(async () => {
+  store = await startTestRedis();
+  queue = new Queue(MODERATION_QUEUE, bullOptions(store.redisUrl));
+  queue.on('error', () => undefined);
+  new QueueMetrics(registry, queue);
+});
+afterAll(async () => {
+  await queue.close().catch(() => undefined);
+  await store.stop();
+});
+
+describe('the line before moderation', () => {
+  const value = async (line: RegExp): Promise<number> => Number(line.exec(await registry.metrics())?.[1]);
+  const oldest = (): Promise<number> => value(/^daypass_moderation_queue_oldest_seconds (\S+)$/m);
+
+  it('is empty at first', async () => {
+    expect(await oldest()).toBe(0);
+    expect(await value(/queue_jobs\{state="waiting"\} (\d+)/)).toBe(0);
+  });
+
+  it('tells how many wait, and how long the first of them has', async () => {
+    for (const agoMs of [60_000, 1_000, 0]) await queue.add('moderate', {}, { timestamp: Date.now() - agoMs });
+    expect(await value(/queue_jobs\{state="waiting"\} (\d+)/)).toBe(3);
+    expect(Math.round(await oldest())).toBe(60);
+  });
+});

@@ -1,0 +1,49 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
+import { context, propagation, SpanStatusCode, trace } from '@opentelemetry/api';
+import { InMemorySpanExporter, SimpleSpanProcessor } from '@opentelemetry/sdk-trace';
+import { startTracing, stopTracing, traced, traceparentNow } from './tracing.js';
+
+let exporter: InMemorySpanExporter;
+
+// It ends with the provider that it belongs to.
+beforeEach(() => {
+  exporter = new InMemorySpanExporter();
+});
+afterEach(async () => {
+  await stopTracing();
+  for (const api of [trace, context, propagation]) api.disable();
+});
+
+describe('tracing', () => {
+  it('is off until it is started: the work is done, and nobody hears of it', async () => {
+    expect(await traced('call', {}, async () => traceparentNow())).toBeUndefined();
+    await expect(traced('call', {}, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
+  });
+
+  it('makes one trace of what goes on elsewhere', async () => {
+    startTracing('ingress', new SimpleSpanProcessor({ exporter }));
+    const parent = await traced('call', { kind: 'server' }, async () => {
+      await traced('hold', {}, () => Promise.resolve());
+      return traceparentNow();
+    });
+    expect(parent).toMatch(/^00-[0-9a-f]{32}-[0-9a-f]{16}-01$/);
+    await traced('forward', { parent, attributes: { 'daypass.lane': 'mini' } }, async () => undefined);
+    await traced('another', {}, async () => undefined);
+    const [hold, call, forward, another] = exporter.getFinishedSpans();
+    expect([hold, call, forward, another].map((span) => span!.name)).toEqual(['hold', 'call', 'forward', 'another']);
+    expect(hold!.parentSpanContext?.spanId).toBe(call!.spanContext().spanId);
+    expect(forward!.parentSpanContext?.spanId).toBe(call!.spanContext().spanId);
+    expect(new Set([hold, call, forward].map((span) => span!.spanContext().traceId)).size).toBe(1);
+    expect(another!.spanContext().traceId).not.toBe(call!.spanContext().traceId);
+    expect(forward!.resource.attributes['service.name']).toBe('daypass-ingress');
+  });
+
+  it('tells of an error its code, and not what it says', async () => {
+    startTracing('ingress', new SimpleSpanProcessor({ exporter }));
+    const error = Object.assign(new Error('the visitor asked: a secret'), { code: 'moderation_blocked' });
+    await expect(traced('call', {}, () => Promise.reject(error))).rejects.toBe(error);
+    const [span] = exporter.getFinishedSpans();
+    expect(span!.status).toEqual({ code: SpanStatusCode.ERROR, message: 'moderation_blocked' });
+    expect(JSON.stringify([span!.attributes, span!.events, span!.status])).not.toContain('secret');
+  });
+});
