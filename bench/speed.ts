@@ -41,6 +41,8 @@ const SMOKE = args.includes('--smoke');
 const wanted = args.filter((name) => !name.startsWith('--'));
 const ROUNDS = SMOKE ? 1 : Number(process.env.BENCH_ROUNDS ?? 5);
 const SECONDS = SMOKE ? 1 : Number(process.env.BENCH_SECONDS ?? 5);
+/** V8 compiles what runs often: a process that has answered a few thousand calls is another than a fresh one. */
+const WARM_SECONDS = SMOKE ? 0 : 10;
 const HERE = import.meta.dirname;
 const PROCESSES = {
   ingress: /apps\/ingress\/main/,
@@ -197,6 +199,9 @@ const results = new Map<Workload, Map<string, Measured>>();
 let failed = 0;
 try {
   const candidates = await candidatesOf(upstream, daypass);
+  if (WARM_SECONDS > 0) {
+    for (const candidate of candidates) await load<CallsResult>('calls.ts', { ...orderOf(candidate, calls(64)), seconds: WARM_SECONDS });
+  }
   for (const workload of workloads) {
     await setUpstream(upstream, { latencyMs: workload.latencyMs, chunks: 100, gapMs: 10 });
     const rounds = new Map<string, Measured[]>(candidates.map(({ name }) => [name, []]));

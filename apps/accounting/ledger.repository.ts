@@ -3,7 +3,7 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Cursor } from './domain/cursor.js';
 import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from './domain/owner.js';
-import { storable } from './domain/storable.js';
+import { storable, storableJson } from './domain/storable.js';
 import { effectOf, type Attempt, type Transfer } from './domain/transfer.js';
 import { LedgerTransfer } from './entities/ledger-transfer.entity.js';
 
@@ -100,7 +100,7 @@ export class LedgerRepository {
       unique.map(({ campaignId }) => campaignId),
       unique.map(({ at }) => at.toISOString()),
       unique.map(({ budgetDay }) => budgetDay),
-      unique.map(({ detail }) => JSON.stringify(storable(detail))),
+      unique.map(({ detail }) => storableJson(detail)),
       unique.map(({ journalId }) => journalId),
       entries.map(({ id }) => id),
       entries.map(({ account }) => account),
@@ -141,7 +141,7 @@ export class LedgerRepository {
     if (entries.length === 0) return;
     await manager.query(REJECT, [
       entries.map(({ journalId }) => journalId),
-      entries.map(({ raw }) => JSON.stringify(storable(raw))),
+      entries.map(({ raw }) => storableJson(raw)),
       entries.map(({ reason }) => storable(reason)),
     ]);
   }

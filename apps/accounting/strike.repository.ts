@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import { storable } from './domain/storable.js';
+import { storableJson } from './domain/storable.js';
 import type { Cursor } from './domain/cursor.js';
 import { noticeOf, type Step, type Strike } from './domain/strike.js';
 
@@ -24,7 +24,7 @@ export class StrikeRepository {
         strikes.map(({ at }) => at),
         strikes.map(({ strikes: count }) => count),
         strikes.map(({ step }) => step),
-        strikes.map(({ detail }) => JSON.stringify(storable(detail))),
+        strikes.map(({ detail }) => storableJson(detail)),
         strikes.map(({ cooldownUntil }) => cooldownUntil),
       ],
     );
@@ -34,7 +34,7 @@ export class StrikeRepository {
     await manager.query(`INSERT INTO access.notices (id, at, body) SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::jsonb[]) ON CONFLICT DO NOTHING`, [
       booked.map(({ requestId }) => `strike:${requestId}`),
       booked.map(({ at }) => at),
-      booked.map((strike) => JSON.stringify(storable(noticeOf(strike)))),
+      booked.map((strike) => storableJson(noticeOf(strike))),
     ]);
     const suspended = booked.filter(({ step }) => step === 'suspend');
     if (suspended.length === 0) return booked;

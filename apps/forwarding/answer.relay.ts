@@ -6,6 +6,7 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { chatOutputContents, chatReplaced, chunkTexts, framesReplaced, type Content, type Replacement } from '#libs/moderation/chat-contents.js';
 import { hasOwnVerdict } from '#libs/moderation/guards/provider.guard.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
+import type { Recorded } from '#libs/redis/event.recorder.js';
 import { countOutput, type Progress } from './answer.progress.js';
 import { blockedCompletion, blockedStream } from './domain/blocked-output.js';
 import { metaOf } from './domain/reply-meta.js';
@@ -16,6 +17,7 @@ import { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
 import { ReplyChannel } from './reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
+import { StreamPace } from './stream.pace.js';
 import { readBody, readFrames } from './upstream.client.js';
 
 /** A whole answer: its true cost, and the reply that ends the call. */
@@ -27,6 +29,8 @@ export interface Answered {
   outcome: string;
   /** What is judged after it was shown (`observe`). */
   observed: Content[];
+  /** Verdicts that go into the record with the reply. */
+  events?: readonly Recorded[];
 }
 
 /** What a whole answer looks like to its visitor. */
@@ -55,6 +59,8 @@ const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 /** Turns the upstream's response into what the visitor may see. */
 @Injectable()
 export class AnswerRelay {
+  private readonly pace = new StreamPace();
+
   constructor(
     private readonly channel: ReplyChannel,
     private readonly gate: OutputGate,
@@ -103,8 +109,9 @@ export class AnswerRelay {
     let usage: unknown;
     let serviceTier: string | undefined;
     let done = false;
+    this.pace.join();
     try {
-      for await (const batch of readFrames(response)) {
+      for await (const batch of readFrames(response, () => this.pace.pause())) {
         for (const data of batch) {
           const frame = readFrame(data, ticket.includeUsage);
           if (frame.error) throw new UpstreamStreamError(frame.error);
@@ -126,6 +133,8 @@ export class AnswerRelay {
     } catch (error) {
       // Stopped while the upstream was silent: our own hand broke the stream off.
       if (!windows?.stopped) throw error;
+    } finally {
+      this.pace.leave();
     }
     const told = settle(ticket, { usage, serviceTier, model: asText(first?.model) });
     if (windows) this.gate.tell(ticket, windows.stopped?.word ?? windows.word);
@@ -184,16 +193,16 @@ export class AnswerRelay {
     if (ticket.policy.output !== 'gate') {
       return { settlement, reply: whole(shown([]), ticket.policy.output), outcome: 'ok', observed: ticket.policy.output === 'observe' ? contents : [] };
     }
-    const verdict = await this.gate.verdict(ticket, contents, provider);
+    const { verdict, events } = await this.gate.verdict(ticket, contents, provider);
     switch (verdict.word) {
       case 'unavailable': {
         const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano: paidOf(ticket, settlement) };
-        return { settlement, reply: errorAnswer(verdict.error, meta), outcome: 'moderation_unavailable', observed: [] };
+        return { settlement, reply: errorAnswer(verdict.error, meta), outcome: 'moderation_unavailable', observed: [], events };
       }
       case 'blocked':
-        return { settlement, reply: whole(blocked(), 'blocked'), outcome: 'output_blocked', observed: [] };
+        return { settlement, reply: whole(blocked(), 'blocked'), outcome: 'output_blocked', observed: [], events };
       default:
-        return { settlement, reply: whole(shown(verdict.redactions ?? []), verdict.word), outcome: 'ok', observed: [] };
+        return { settlement, reply: whole(shown(verdict.redactions ?? []), verdict.word), outcome: 'ok', observed: [], events };
     }
   }
 }

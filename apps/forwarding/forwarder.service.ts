@@ -190,7 +190,7 @@ export class Forwarder {
       const judged = await admitted;
       const answered = await (ticket.stream ? this.relay.stream(judged, response, queueMs, progress, controller) : this.relay.whole(judged, response, queueMs));
       outcome = answered.outcome;
-      await this.settler.post(call, answered.settlement, answered.reply, outcome, answered.kept);
+      await this.settler.post(call, answered.settlement, answered.reply, outcome, answered);
       if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);
     } catch (error) {
       // What is left of a failed answer must not hold the socket.
@@ -231,14 +231,14 @@ export class Forwarder {
 
   /** What costs no time comes before the call (`parallel`). @throws InputRefused */
   private async prepare(ticket: Ticket, body: Record<string, unknown>): Promise<{ ticket: Ticket; body: Record<string, unknown> }> {
-    const judged = await this.inputs.judge(ticket, body, 'local');
+    const judged = await this.inputs.judge(ticket, body, { stage: 'local' });
     if (judged.body === null) throw new InputRefused(judged.decision);
     return { ticket: { ...ticket, inputVerdict: judged.decision.word }, body: judged.body };
   }
 
   /** The other guards look while the upstream reads (`parallel`). Returns the call as it goes on. @throws InputRefused */
   private async admit(ticket: Ticket, body: Record<string, unknown>): Promise<Ticket> {
-    const { decision } = await this.inputs.judge(ticket, body, 'remote', true);
+    const { decision } = await this.inputs.judge(ticket, body, { stage: 'remote', forwarded: true });
     if (!decision.pass) throw new InputRefused(decision);
     return decision.word === 'pass' ? ticket : { ...ticket, inputVerdict: decision.word };
   }
@@ -284,7 +284,8 @@ export class Forwarder {
     const strike = refusal.strike ? strikeOf(ticket) : undefined;
     const { code } = refusal.error;
     if (!progress || reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
-    else if (ticket.stream) await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, undefined, strike);
+    else if (ticket.stream)
+      await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, strike ? { strike } : {});
     else await this.settler.presume(call, code, reply, strike);
     return code;
   }
@@ -295,7 +296,7 @@ export class Forwarder {
     if (error instanceof UpstreamStreamError) {
       const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
       const strike = error.safety ? strikeOf(ticket) : undefined;
-      await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code, undefined, strike);
+      await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code, strike ? { strike } : {});
       return 'stream_error';
     }
     const reaction = reactTo(failureOf(error));

@@ -8,7 +8,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { upstreamProviders } from '#libs/platform/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { queueErrors } from '#libs/queues/queue.errors.js';
+import { queueErrors, queuesOf } from '#libs/queues/queue.providers.js';
 import { AnswerRelay } from './answer.relay.js';
 import { CancelListener } from './cancel.listener.js';
 import { Forwarder } from './forwarder.service.js';
@@ -31,7 +31,7 @@ export class ForwardingModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        BullModule.registerQueue(...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+        queuesOf(lanes.map(laneQueue)),
       ],
       providers: [
         queueErrors(lanes.map(laneQueue)),

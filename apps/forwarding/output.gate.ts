@@ -2,11 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Content, Replacement } from '#libs/moderation/chat-contents.js';
-import { Checker, type How } from '#libs/moderation/checker.js';
+import { Checker, type How, type Look } from '#libs/moderation/checker.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
 import type { Logger } from '#libs/observability/logger.js';
+import type { Recorded } from '#libs/redis/event.recorder.js';
 import { LOGGER } from '#libs/platform/platform.tokens.js';
 
 export type OutputVerdict =
@@ -22,24 +23,19 @@ export class OutputGate {
     private readonly metrics: ModerationMetrics,
   ) {}
 
-  async verdict(ticket: Ticket, contents: readonly Content[], provider: How['provider']): Promise<OutputVerdict> {
-    const verdict = await this.judge(ticket, contents, { ...(provider ? { provider } : {}) });
+  /** On a whole answer; its events go into the record with what follows from it. */
+  async verdict(ticket: Ticket, contents: readonly Content[], provider: How['provider']): Promise<{ verdict: OutputVerdict; events: readonly Recorded[] }> {
+    const look = await this.checker.look(ticket, 'output', contents, { ...(provider ? { provider } : {}), carried: true });
+    const verdict = verdictOf(look, ticket);
     this.tell(ticket, verdict.word);
-    return verdict;
+    return { verdict, events: look.events };
   }
 
   /** For a part of an answer; what became of the whole is told once. `results` takes what the endpoint said. */
   async judge(ticket: Ticket, contents: readonly Content[], how: How, results?: ModerationResult[]): Promise<OutputVerdict> {
     const look = await this.checker.look(ticket, 'output', contents, { ...how, passing: results !== undefined });
     results?.push(...look.results);
-    switch (look.outcome.kind) {
-      case 'pass':
-        return { word: look.outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: look.outcome.redactions };
-      case 'flagged':
-        return { word: 'blocked' };
-      case 'unavailable':
-        return ticket.policy.onUnavailable === 'open' ? { word: 'unchecked' } : { word: 'unavailable', error: unavailable() };
-    }
+    return verdictOf(look, ticket);
   }
 
   /** An answer whose every part was judged comes back with the visitor's next turn. */
@@ -60,6 +56,17 @@ export class OutputGate {
   tell({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
     this.metrics.verdict('output', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'output', decision }, 'moderation');
+  }
+}
+
+function verdictOf({ outcome }: Look, { policy }: Ticket): OutputVerdict {
+  switch (outcome.kind) {
+    case 'pass':
+      return { word: outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: outcome.redactions };
+    case 'flagged':
+      return { word: 'blocked' };
+    case 'unavailable':
+      return policy.onUnavailable === 'open' ? { word: 'unchecked' } : { word: 'unavailable', error: unavailable() };
   }
 }
 

@@ -22,6 +22,11 @@ export interface EndingCall {
   failures: number;
 }
 
+/** What goes with a booking: `kept` stands for a stream that was shown piece by piece; verdicts that are not in the record yet. */
+interface Posted extends Pick<EndRequest, 'strike' | 'events'> {
+  kept?: Reply;
+}
+
 /** Ends calls: books what they cost and answers the visitor, in one script. */
 @Injectable()
 export class Settler {
@@ -32,8 +37,9 @@ export class Settler {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
-  /** Books the true cost. Without a reply the visitor is gone. `kept` stands for a stream that was shown piece by piece. */
-  async post(call: EndingCall, settlement: Settlement, reply: Reply | null, outcome: string, kept?: Reply, strike?: EndRequest['strike']): Promise<void> {
+  /** Books the true cost. Without a reply the visitor is gone. */
+  async post(call: EndingCall, settlement: Settlement, reply: Reply | null, outcome: string, more: Posted = {}): Promise<void> {
+    const { kept, strike, events } = more;
     const answer = await this.end(call, {
       transition: 'post',
       costNano: settlement.costNano,
@@ -42,6 +48,7 @@ export class Settler {
       reply,
       kept,
       ...(strike ? { strike } : {}),
+      ...(events ? { events } : {}),
     });
     if (answer && answer.absorbedNano > 0n) {
       this.metrics.boundExceeded();
@@ -71,7 +78,7 @@ export class Settler {
 
   private async end(
     { ticket, attempt, upstream }: EndingCall,
-    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens' | 'strike'> & {
+    end: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens' | 'strike' | 'events'> & {
       detail: Record<string, unknown>;
       reply: Reply | null;
       /** For a repeat under the idempotency key: this, or the reply (undefined), or nothing (null). */

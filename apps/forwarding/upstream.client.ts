@@ -7,6 +7,7 @@ import { retryAfterMs } from '#libs/moderation/moderator.js';
 import { CONFIG } from '#libs/platform/platform.tokens.js';
 import type { UpstreamFailure } from './domain/upstream-failure.js';
 
+const LAST_DATA = '[DONE]';
 /** Bound of what one answer may weigh. */
 const ANSWER_BYTES_MAX = 33_554_432;
 const NEVER_SENT = new Set([
@@ -53,17 +54,18 @@ export async function readBody(response: Response): Promise<string> {
   return text + reader.rest();
 }
 
-/** The `data` of each server-sent event, as it comes. */
-export async function* readFrames(response: Response): AsyncGenerator<string[]> {
+/** The `data` of each server-sent event, as it comes; after a part of the stream that was not its last, `pause` is waited for. */
+export async function* readFrames(response: Response, pause: () => Promise<void>): AsyncGenerator<string[]> {
   const reader = new BodyReader();
   let frames: string[] = [];
   const parser = createParser({ onEvent: ({ data }) => frames.push(data) });
   for await (const piece of bodyOf(response)) {
     parser.feed(reader.read(piece));
-    if (frames.length > 0) {
-      yield frames;
-      frames = [];
-    }
+    if (frames.length === 0) continue;
+    yield frames;
+    const ended = frames.at(-1) === LAST_DATA;
+    frames = [];
+    if (!ended) await pause();
   }
 }
 

@@ -10,7 +10,7 @@ import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { queueErrors } from '#libs/queues/queue.errors.js';
+import { queueErrors, queuesOf } from '#libs/queues/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { Authenticator } from './authenticator.service.js';
 import { CallQueues } from './call.queues.js';
@@ -34,7 +34,7 @@ export class IngressModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+        queuesOf([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
       ],
       controllers: [ChatController, ModelsController, KeyController],
       providers: [

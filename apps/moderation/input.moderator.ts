@@ -10,6 +10,7 @@ import { traced } from '#libs/observability/tracing.js';
 import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
+import type { Recorded } from '#libs/redis/event.recorder.js';
 import type { EndRequest } from '#libs/redis/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -45,26 +46,26 @@ export class InputModerator {
       if (await this.passOn(ticket)) await this.inputs.observe(ticket, body);
       return;
     }
-    const { decision, body: judged } = await this.inputs.judge(ticket, body);
+    const { decision, body: judged, events } = await this.inputs.judge(ticket, body, { carried: true });
     if (decision.pass) {
       if (judged !== body) await this.redis.set(redisKeys.body(ticket.requestId), this.box.seal(JSON.stringify(judged), ticket.requestId), 'KEEPTTL', 'XX');
-      await this.passOn({ ...ticket, inputVerdict: decision.word });
+      await this.passOn({ ...ticket, inputVerdict: decision.word }, events);
       return;
     }
     const moderation = { input: decision.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' } as const;
     const strike: Pick<EndRequest, 'strike'> = decision.strike ? { strike: ticket.policy.strikes ?? true } : {};
-    await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), strike);
+    await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), { ...strike, events });
   }
 
-  /** False where its lane will not have room for it in time, or ever. */
-  private async passOn(ticket: Ticket): Promise<boolean> {
-    const error = refusalAtLane(await this.lanes.enqueue(ticket), ticket.patienceMs);
+  /** With its verdicts, in one step. False where its lane will not have room for it in time, or ever. */
+  private async passOn(ticket: Ticket, events: readonly Recorded[] = []): Promise<boolean> {
+    const error = refusalAtLane(await this.lanes.enqueue(ticket, events), ticket.patienceMs);
     if (!error) return true;
     await this.refuse(ticket, error, errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }));
     return false;
   }
 
-  private async refuse(ticket: Ticket, error: DaypassError, answer: Reply, more: Pick<EndRequest, 'strike'> = {}): Promise<void> {
+  private async refuse(ticket: Ticket, error: DaypassError, answer: Reply, more: Pick<EndRequest, 'strike' | 'events'> = {}): Promise<void> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const { outcome } = await this.holds.end({
       requestId,

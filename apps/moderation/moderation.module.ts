@@ -10,7 +10,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/platform/platform.module.js';
 import { upstreamProviders } from '#libs/platform/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { queueErrors } from '#libs/queues/queue.errors.js';
+import { queueErrors, queuesOf } from '#libs/queues/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { InputModerator } from './input.moderator.js';
 import { createModerationProcessor } from './moderation.processor.js';
@@ -25,7 +25,7 @@ export class ModerationModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        BullModule.registerQueue({ name: MODERATION_QUEUE }, ...lanes.map((lane) => ({ name: laneQueue(lane) }))),
+        queuesOf([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
       ],
       providers: [
         queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),

@@ -144,6 +144,7 @@ describe('the environment', () => {
 
   it.each([
     ['REDIS_URL', 'rediss://user:p%40ss@redis.internal:6380/2'],
+    ['REDIS_URL', 'unix:///run/redis/redis.sock'],
     ['DATABASE_URL', 'postgresql://u@db/daypass?sslmode=require'],
     ['OPENAI_BASE_URL', 'http://127.0.0.1:4010/v1'],
   ])('takes %s=%s', (name, value) => {

@@ -47,7 +47,7 @@ const environmentSchema = z.object({
   OPENAI_PROJECT_ID: ids.default([]),
   OPENAI_API_KEY_ID: ids.default([]),
   DAYPASS_UPSTREAM_KEYS: upstreamKeys.default({}),
-  REDIS_URL: url(/^rediss?$/, 'must be an address such as redis://127.0.0.1:6379'),
+  REDIS_URL: url(/^(rediss?|unix)$/, 'must be an address such as redis://127.0.0.1:6379, or unix:///run/redis.sock'),
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),

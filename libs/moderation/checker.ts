@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { CheckDecision, CheckEvent, Direction } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/observability/logger.js';
-import type { EventRecorder } from '#libs/redis/event.recorder.js';
+import type { EventRecorder, Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { Content, Replacement } from './chat-contents.js';
@@ -20,6 +20,8 @@ export interface How {
   passing?: boolean;
   /** What the provider said beside an output. */
   provider?: readonly Record<string, unknown>[];
+  /** The caller takes the events to the record himself, in one step with what follows from the verdict. */
+  carried?: boolean;
 }
 
 /** What all guards together made of some content. */
@@ -34,6 +36,8 @@ export interface Look {
   outcome: Outcome;
   /** What the moderation endpoint said. */
   results: readonly ModerationResult[];
+  /** Where they are the caller's to carry. */
+  events: readonly Recorded[];
 }
 
 export interface CheckerParts {
@@ -44,18 +48,19 @@ export interface CheckerParts {
   logger: Logger;
 }
 
-/** The one way to a verdict: the guards look, each finding is counted, logged and in the record before anything follows from it. */
+/** The one way to a verdict: the guards look, each finding is counted, logged and in the record before anything follows from it, or with it. */
 export class Checker {
   constructor(private readonly parts: CheckerParts) {}
 
   /** @throws when the record cannot be written, so that nothing is let go without */
   async look(ticket: Ticket, direction: Direction, contents: readonly Content[], how: How = {}): Promise<Look> {
-    const { found = 'redact', stage = 'all', passing = false, provider = [] } = how;
+    const { found = 'redact', stage = 'all', passing = false, provider = [], carried = false } = how;
     const { requestId, keyId, campaignId, model, policy } = ticket;
     const findings = await this.parts.guards.check(contents, { requestId, keyId, campaignId, model, direction, policy, passing, provider }, stage);
     this.count(ticket, direction, findings);
-    await this.record(ticket, direction, contents, findings, found);
-    return { outcome: outcomeOf(findings, found), results: resultsOf(findings) };
+    const events = this.eventsOf(ticket, direction, contents, findings, found);
+    if (!carried) await Promise.all(events.map(({ event, sealed }) => insist(() => this.parts.recorder.record(event, sealed))));
+    return { outcome: outcomeOf(findings, found), results: resultsOf(findings), events: carried ? events : [] };
   }
 
   private count({ requestId }: Ticket, direction: Direction, findings: readonly Finding[]): void {
@@ -68,15 +73,12 @@ export class Checker {
   }
 
   /** What was asked is in the record already; what was answered goes in with its first finding. */
-  private async record(ticket: Ticket, direction: Direction, contents: readonly Content[], findings: readonly Finding[], found: How['found']): Promise<void> {
-    const { recorder, box } = this.parts;
-    await Promise.all(
-      findings.map((finding, index) => {
-        const sealed = direction === 'output' && index === 0 && contents.length > 0 ? box.seal(JSON.stringify(contents), ticket.requestId) : null;
-        const event = eventOf(ticket, direction, finding, found);
-        return insist(() => recorder.record(event, sealed));
-      }),
-    );
+  private eventsOf(ticket: Ticket, direction: Direction, contents: readonly Content[], findings: readonly Finding[], found: How['found']): Recorded[] {
+    return findings.map((finding, index) => {
+      const isShown = direction === 'output' && index === 0 && contents.length > 0;
+      const sealed = isShown ? this.parts.box.seal(JSON.stringify(contents), ticket.requestId) : null;
+      return { event: eventOf(ticket, direction, finding, found), sealed };
+    });
   }
 }
 

@@ -3,7 +3,7 @@ import OpenAI, { APIError } from 'openai';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 import type { Content } from './chat-contents.js';
-import { mergedResult, type VerdictCache } from './verdict-cache.js';
+import { mergedResult, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
 
 /** No verdict could be had in time; what happens then is the policy's to say. */
@@ -34,6 +34,7 @@ export interface ModeratorOptions {
 
 /** The largest batch is undocumented; up to 32 are known to be taken. */
 const BATCH_TEXTS = 32;
+const LOOK_TEXTS = 128;
 /** A text beyond this is judged in overlapping pieces, so that nothing can hide at a cut. */
 const PIECE_CHARACTERS = 8_000;
 const OVERLAP_CHARACTERS = 200;
@@ -44,9 +45,12 @@ const IN_FLIGHT_MAX = 64;
 const ATTEMPTS = 3;
 const WAITING_MAX = 20_000;
 
-/** Asks the moderation endpoint: texts of all callers within a tick share a call, images go one by one. */
+type Verdict = ModerationResult | ModerationUnavailableError;
+
+/** Asks the moderation endpoint: texts of all callers within a tick are looked up, and share a call; images go one by one. */
 export class Moderator {
-  private readonly texts: TickBatch<string, ModerationResult | ModerationUnavailableError>;
+  /** What is known comes at once, though others of the same tick are asked about; so each has a promise of its own. */
+  private readonly texts = new TickBatch<Text, { verdict: Promise<Verdict> }>(LOOK_TEXTS, (texts) => this.look(texts));
   private readonly batchTokens: number;
   private waiting = 0;
   private inFlight = 0;
@@ -55,9 +59,6 @@ export class Moderator {
   constructor(private readonly options: ModeratorOptions) {
     const { tpm } = options.pacer.upstream;
     this.batchTokens = tpm > 0 ? Math.min(BATCH_TOKENS, Math.ceil(tpm / LANE_SHARE)) : BATCH_TOKENS;
-    this.texts = new TickBatch(BATCH_TEXTS, async (texts) =>
-      (await Promise.all(groupsOf(texts, this.batchTokens).map((group) => this.askTexts(group)))).flat(),
-    );
   }
 
   /**
@@ -67,11 +68,11 @@ export class Moderator {
    */
   async judge(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
     if (this.waiting > WAITING_MAX) throw new ModerationUnavailableError('too much is waiting for a verdict');
-    const pieces = contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
-    const images = contents.flatMap((content) => (content.kind === 'image' ? [content.url] : []));
     const asked = [
-      ...(passing ? pieces.map((piece) => this.texts.add(piece)) : await this.knownOrAsked(pieces)),
-      ...images.map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
+      ...piecesOfAll(contents).map(async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict),
+      ...contents
+        .flatMap((content) => (content.kind === 'image' ? [content.url] : []))
+        .map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
     ];
     this.waiting += asked.length;
     try {
@@ -86,33 +87,47 @@ export class Moderator {
 
   /** The verdict on texts that were judged in other parts: it is theirs together. */
   remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
+    const { cache, model } = this.options;
     const merged = mergedResult(results);
-    const pieces = contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
-    this.options.cache.keep(
-      this.options.model,
-      pieces,
-      pieces.map(() => merged),
+    const hashes = piecesOfAll(contents).map((piece) => cache.hash(model, piece));
+    cache.keep(
+      hashes,
+      hashes.map(() => merged),
     );
   }
 
-  private async knownOrAsked(pieces: readonly string[]): Promise<Promise<ModerationResult | ModerationUnavailableError>[]> {
-    const { cache, model, observeCache } = this.options;
-    const known = await cache.find(model, pieces);
-    observeCache(known.filter((result) => result !== undefined).length, pieces.length);
-    return pieces.map((piece, index) => this.askUnlessKnown(piece, known[index]));
-  }
+  private async look(texts: readonly Text[]): Promise<{ verdict: Promise<Verdict> }[]> {
+    const { cache, model, pacer, observeCache } = this.options;
+    const most = { mostTexts: BATCH_TEXTS, mostTokens: this.batchTokens };
+    // Nobody passes those that wait.
+    const room = pacer.isWaitedFor || this.inFlight >= IN_FLIGHT_MAX ? undefined : { upstream: pacer.upstream, ...most };
+    const { hashes, known, groups } = await cache.find(model, texts, room);
+    const lookedUp = texts.flatMap(({ passing }, index) => (passing ? [] : [known[index]]));
+    observeCache(lookedUp.filter((result) => result !== undefined).length, lookedUp.length);
 
-  private async askUnlessKnown(piece: string, known: ModerationResult | undefined): Promise<ModerationResult | ModerationUnavailableError> {
-    if (known) return known;
-    const result = await this.texts.add(piece);
-    if (!(result instanceof Error)) this.options.cache.keep(this.options.model, [piece], [result]);
-    return result;
+    const verdicts = known.map((result): { verdict: Promise<Verdict> } | undefined => result && { verdict: Promise.resolve(result) });
+    const unknown = texts.map((_, index) => index).filter((index) => !known[index]);
+    const ask = (indexes: readonly number[], reserved: boolean): void => {
+      const asked = indexes.map((index) => texts[index]!);
+      const itsHashes = indexes.map((index) => hashes[index]!);
+      const results = this.askTexts(asked, reserved);
+      results.then((all) => cache.keep(itsHashes, all.map(unlessError))).catch(() => undefined);
+      for (const [place, index] of indexes.entries()) verdicts[index] = { verdict: results.then((all) => all[place]!) };
+    };
+    for (const size of groups) ask(unknown.splice(0, size), true);
+    for (const group of groupsOf(unknown, (index) => texts[index]!.tokens, most)) ask(group, false);
+    return verdicts as { verdict: Promise<Verdict> }[];
   }
 
   /** A text that the endpoint refuses must not fail the calls of others that share its batch, so a refused batch is asked one by one. */
-  private async askTexts(texts: string[]): Promise<(ModerationResult | ModerationUnavailableError)[]> {
+  private async askTexts(texts: readonly Text[], reserved = false): Promise<Verdict[]> {
     try {
-      return await this.ask(texts, texts.length, estimateTokens(texts));
+      return await this.ask(
+        texts.map(({ text }) => text),
+        texts.length,
+        texts.reduce((sum, { tokens }) => sum + tokens, 0),
+        reserved,
+      );
     } catch (error) {
       if (!(error instanceof ModerationUnavailableError)) throw error;
       if (!error.refused || texts.length === 1) return texts.map(() => error);
@@ -120,18 +135,26 @@ export class Moderator {
     }
   }
 
-  private async ask(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number): Promise<ModerationResult[]> {
+  /** `reserved`: the lane has room for its first attempt. */
+  private async ask(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number, reserved = false): Promise<ModerationResult[]> {
+    // Who has to wait for that goes later than the room was for.
+    const inTime = this.inFlight < IN_FLIGHT_MAX;
     while (this.inFlight >= IN_FLIGHT_MAX) await new Promise<void>((resolve) => this.queue.push(resolve));
     this.inFlight++;
     try {
-      return await this.attempt(input, expected, tokens);
+      return await this.attempt(input, expected, tokens, reserved && inTime);
     } finally {
       this.inFlight--;
       this.queue.shift()?.();
     }
   }
 
-  private async attempt(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number): Promise<ModerationResult[]> {
+  private async attempt(
+    input: string[] | OpenAI.ModerationMultiModalInput[],
+    expected: number,
+    tokens: number,
+    reserved: boolean,
+  ): Promise<ModerationResult[]> {
     const { client, model, pacer, timeoutMs, observe } = this.options;
     const until = Date.now() + timeoutMs;
     let reason = 'no attempt was made';
@@ -139,7 +162,7 @@ export class Moderator {
     for (let attempt = 1; attempt <= ATTEMPTS && Date.now() < until; attempt++) {
       const begun = performance.now();
       try {
-        await pacer.reserve(tokens, until - Date.now());
+        if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now());
         const answer = await client.moderations.create({ model, input }, { maxRetries: 0, timeout: Math.max(1, until - Date.now()) });
         const results = answer.results as unknown as ModerationResult[];
         if (!Array.isArray(results) || results.length !== expected || !results.every(isResult)) {
@@ -169,16 +192,16 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function groupsOf(texts: readonly string[], mostTokens: number): string[][] {
-  const groups: string[][] = [];
+function groupsOf<T>(items: readonly T[], tokensOf: (item: T) => number, { mostTexts, mostTokens }: { mostTexts: number; mostTokens: number }): T[][] {
+  const groups: T[][] = [];
   let room = 0;
-  for (const text of texts) {
-    const tokens = estimateTokens([text]);
-    if (tokens > room || groups.length === 0) {
+  for (const item of items) {
+    const tokens = tokensOf(item);
+    if (tokens > room || (groups.at(-1)?.length ?? mostTexts) >= mostTexts) {
       groups.push([]);
       room = mostTokens;
     }
-    groups.at(-1)!.push(text);
+    groups.at(-1)!.push(item);
     room -= tokens;
   }
   return groups;
@@ -187,8 +210,16 @@ function groupsOf(texts: readonly string[], mostTokens: number): string[][] {
 const IMAGE_TOKENS = 1_000;
 
 /** As the limits are counted: from characters, not by tokenizing (OpenAI, "Rate limits"). */
-function estimateTokens(texts: readonly string[]): number {
-  return texts.reduce((sum, text) => sum + Math.ceil(Buffer.byteLength(text) / 4), 0);
+function estimateTokens(text: string): number {
+  return Math.ceil(Buffer.byteLength(text) / 4);
+}
+
+function unlessError(verdict: Verdict): ModerationResult | undefined {
+  return verdict instanceof Error ? undefined : verdict;
+}
+
+function piecesOfAll(contents: readonly Content[]): string[] {
+  return contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
 }
 
 export function piecesOf(text: string): string[] {

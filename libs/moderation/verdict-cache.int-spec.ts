@@ -3,8 +3,10 @@ import { createSecretKey } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { laneUpstream } from '#libs/redis/money.fixture.js';
 import { startTestRedis } from '#libs/testing/stores.js';
-import { mergedResult, VerdictCache, type VerdictCacheOptions } from './verdict-cache.js';
+import { mergedResult, VerdictCache, type Text, type VerdictCacheOptions } from './verdict-cache.js';
 import type { ModerationResult } from './verdict.js';
 
 const MODEL = 'omni';
@@ -27,9 +29,20 @@ describe('the verdict cache', () => {
     new VerdictCache(redis, { pepper: createSecretKey('pepper', 'utf8'), bucketMs: BUCKET_MS, nowMs: () => nowMs, ...options });
   /** Keeping is not waited for. */
   const keep = async (cache: VerdictCache, texts: string[], results: ModerationResult[]): Promise<void> => {
-    cache.keep(MODEL, texts, results);
+    cache.keep(
+      texts.map((text) => cache.hash(MODEL, text)),
+      results,
+    );
     await sleep(20);
   };
+  const wish = (text: string, tokens = 1): Text => ({ text, tokens, passing: false });
+  const find = async (cache: VerdictCache, texts: string[], model = MODEL) =>
+    (
+      await cache.find(
+        model,
+        texts.map((text) => wish(text)),
+      )
+    ).known;
 
   beforeAll(async () => {
     stores = await startTestRedis();
@@ -52,9 +65,9 @@ describe('the verdict cache', () => {
       category_scores: { ...result(0.123456789).category_scores, 'new/one': 0.25 },
     });
     await keep(cache, ['fine', 'bad'], [result(1e-7), flagged]);
-    expect(await cache.find(MODEL, ['bad', 'unknown', 'fine'])).toEqual([flagged, undefined, result(1e-7)]);
-    expect(await cache.find('another', ['bad'])).toEqual([undefined]);
-    expect(await cacheWith({ pepper: createSecretKey('other', 'utf8') }).find(MODEL, ['bad'])).toEqual([undefined]);
+    expect(await find(cache, ['bad', 'unknown', 'fine'])).toEqual([flagged, undefined, result(1e-7)]);
+    expect(await find(cache, ['bad'], 'another')).toEqual([undefined]);
+    expect(await find(cacheWith({ pepper: createSecretKey('other', 'utf8') }), ['bad'])).toEqual([undefined]);
   });
 
   it('tells nothing of the texts to who reads Redis', async () => {
@@ -66,10 +79,10 @@ describe('the verdict cache', () => {
     const cache = cacheWith();
     await keep(cache, ['once', 'again'], [result(0.1), result(0.2)]);
     nowMs += BUCKET_MS;
-    expect(await cache.find(MODEL, ['again'])).toEqual([result(0.2)]);
+    expect(await find(cache, ['again'])).toEqual([result(0.2)]);
     await sleep(20);
     nowMs += BUCKET_MS;
-    expect(await cache.find(MODEL, ['once', 'again'])).toEqual([undefined, result(0.2)]);
+    expect(await find(cache, ['once', 'again'])).toEqual([undefined, result(0.2)]);
     for (const key of await redis.keys('*')) expect(await redis.pttl(key)).toBeGreaterThan(0);
   });
 
@@ -77,7 +90,7 @@ describe('the verdict cache', () => {
     const cache = cacheWith({ mostVerdicts: 3 });
     await keep(cache, ['a', 'b'], [result(0.1), result(0.1)]);
     await keep(cache, ['c', 'd'], [result(0.1), result(0.1)]);
-    expect((await cache.find(MODEL, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([true, true, true, false]);
+    expect((await find(cache, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([true, true, true, false]);
   });
 
   it('keeps in one command what came in one tick', async () => {
@@ -85,18 +98,38 @@ describe('the verdict cache', () => {
     const scripts = async (): Promise<number> => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
     await keep(cache, ['once'], [result(0.1)]);
     const before = await scripts();
-    cache.keep(MODEL, ['a'], [result(0.1)]);
+    cache.keep([cache.hash(MODEL, 'a')], [result(0.1)]);
     await keep(cache, ['b', 'c'], [result(0.2), result(0.3)]);
     expect((await scripts()) - before).toBe(1);
-    expect(await cache.find(MODEL, ['a', 'b', 'c'])).toEqual([result(0.1), result(0.2), result(0.3)]);
+    expect(await find(cache, ['a', 'b', 'c'])).toEqual([result(0.1), result(0.2), result(0.3)]);
+  });
+
+  it('reserves room for what nobody knows, in calls of a bounded size, as far as there is some', async () => {
+    const cache = cacheWith();
+    await keep(cache, ['known'], [result(0.1)]);
+    const upstream = laneUpstream({ slot: 'moderation', name: 'openai/moderation', tpm: 1_000, burstMs: 60_000 });
+    const find = (texts: Text[]) => cache.find(MODEL, texts, { upstream, mostTexts: 2, mostTokens: 300 });
+    const reserved = async (): Promise<(string | null)[]> => redis.hmget(redisKeys.laneWindow('moderation'), 'n', 't');
+    expect((await find([wish('known', 100)])).groups).toEqual([]);
+    expect(await reserved()).toEqual([null, null]);
+    const passing = { text: 'known', tokens: 10, passing: true };
+    expect(await find([wish('a', 10), wish('known', 100), passing, wish('c', 100), wish('d', 250)])).toMatchObject({
+      known: [undefined, result(0.1), undefined, undefined, undefined],
+      groups: [2, 1, 1],
+    });
+    expect(await reserved()).toEqual(['3', '370']);
+    // The second of these calls has to wait, and what comes after it does not pass.
+    expect((await find([wish('e', 400), wish('f', 400), wish('g', 1)])).groups).toEqual([1]);
+    expect(await reserved()).toEqual(['4', '770']);
+    expect((await cache.find(MODEL, [wish('h', 1)])).groups).toEqual([]);
   });
 
   it('knows nothing where Redis does not answer', async () => {
     const gone = new Redis(stores.redisUrl, { lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
     gone.on('error', () => undefined);
     const cache = new VerdictCache(gone, { pepper: createSecretKey('pepper', 'utf8') });
-    expect(await cache.find(MODEL, ['a'])).toEqual([undefined]);
-    cache.keep(MODEL, ['a'], [result(0.1)]);
+    expect(await find(cache, ['a'])).toEqual([undefined]);
+    cache.keep([cache.hash(MODEL, 'a')], [result(0.1)]);
     await sleep(20);
     gone.disconnect();
   });

@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
 import { TickBatch } from '#libs/queues/tick-batch.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { ModerationResult } from './verdict.js';
 
@@ -14,6 +15,31 @@ export interface VerdictCacheOptions {
   /** Of one bucket; two are alive. */
   mostVerdicts?: number;
   nowMs?: () => number;
+}
+
+/** A text that needs a verdict. */
+export interface Text {
+  text: string;
+  /** As the lane counts them. */
+  tokens: number;
+  /** It never comes again, so it is neither looked up nor remembered. */
+  passing: boolean;
+}
+
+/** Where texts that nobody knows are asked about, and what one call takes at most. */
+export interface Room {
+  upstream: LaneUpstream;
+  mostTexts: number;
+  mostTokens: number;
+}
+
+export interface Found {
+  /** One for each text; '' for passing ones. */
+  hashes: string[];
+  /** One for each text. */
+  known: (ModerationResult | undefined)[];
+  /** Calls that have room, each for so many of the unknown texts, in their order; the others have none yet. */
+  groups: number[];
 }
 
 interface Kept {
@@ -32,42 +58,48 @@ const KEPT_AT_ONCE = 64;
  * not answer, or has no room, knows nothing.
  */
 export class VerdictCache {
-  private readonly script: Script;
+  private readonly findScript: Script;
+  private readonly keepScript: Script;
   private readonly kept = new TickBatch<Kept, void>(KEPT_AT_ONCE, (verdicts) => this.write(verdicts));
   private readonly bucketMs: number;
   private readonly mostVerdicts: number;
   private readonly nowMs: () => number;
 
   constructor(
-    private readonly redis: Redis,
+    redis: Redis,
     private readonly options: VerdictCacheOptions,
   ) {
-    this.script = defineScript(redis, 'keep-verdicts');
+    this.findScript = defineScript(redis, 'find-verdicts');
+    this.keepScript = defineScript(redis, 'keep-verdicts');
     this.bucketMs = options.bucketMs ?? BUCKET_MS;
     this.mostVerdicts = options.mostVerdicts ?? MOST_VERDICTS;
     this.nowMs = options.nowMs ?? Date.now;
   }
 
-  /** One for each text; undefined where it is not known. What is known from the bucket before is remembered for longer. */
-  async find(model: string, texts: readonly string[]): Promise<(ModerationResult | undefined)[]> {
-    if (texts.length === 0) return [];
-    const hashes = texts.map((text) => this.hash(model, text));
+  /** What is known of some texts. What is known from the bucket before is remembered for longer. With `room`, what is not known has it reserved. */
+  async find(model: string, texts: readonly Text[], room?: Room): Promise<Found> {
+    const hashes = texts.map(({ text, passing }) => (passing ? '' : this.hash(model, text)));
     const bucket = this.bucket();
+    const upstreams = room ? [room.upstream] : [];
+    const keys = [redisKeys.verdicts(String(bucket)), redisKeys.verdicts(String(bucket - 1)), ...upstreamKeys(upstreams)];
+    const limits = [room?.mostTexts ?? 0, room?.mostTokens ?? 0, room ? 1 : 0];
+    const args = [texts.length, ...limits, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
     try {
-      const [fresh, former] = await Promise.all([
-        this.redis.hmget(redisKeys.verdicts(String(bucket)), ...hashes),
-        this.redis.hmget(redisKeys.verdicts(String(bucket - 1)), ...hashes),
-      ]);
-      const aging = hashes.flatMap((hash, index) => (!fresh[index] && former[index] ? [{ hash, verdict: former[index] }] : []));
-      this.later(aging);
-      return hashes.map((_, index) => unpack(fresh[index] ?? former[index] ?? null));
+      const [verdicts, aging, groups] = (await this.findScript(keys, args)) as [string[], number[], number[]];
+      this.later(hashes.flatMap((hash, index) => (aging[index] ? [{ hash, verdict: verdicts[index]! }] : [])));
+      return { hashes, known: verdicts.map(unpack), groups };
     } catch {
-      return texts.map(() => undefined);
+      return { hashes, known: texts.map(() => undefined), groups: [] };
     }
   }
 
-  keep(model: string, texts: readonly string[], results: readonly ModerationResult[]): void {
-    this.later(texts.map((text, index) => ({ hash: this.hash(model, text), verdict: pack(results[index]!) })));
+  /** `hashes`: as `find` gave them, or `hash`; what has none, or no result, is not kept. */
+  keep(hashes: readonly string[], results: readonly (ModerationResult | undefined)[]): void {
+    this.later(hashes.flatMap((hash, index) => (hash === '' || !results[index] ? [] : [{ hash, verdict: pack(results[index]) }])));
+  }
+
+  hash(model: string, text: string): string {
+    return createHmac('sha256', this.options.pepper).update(model).update('\0').update(text).digest('base64url').slice(0, 24);
   }
 
   private later(verdicts: readonly Kept[]): void {
@@ -77,16 +109,12 @@ export class VerdictCache {
   /** Those of one tick in one command. */
   private async write(verdicts: readonly Kept[]): Promise<void[]> {
     const fields = verdicts.flatMap(({ hash, verdict }) => [hash, verdict]);
-    await this.script([redisKeys.verdicts(String(this.bucket()))], [2 * this.bucketMs, this.mostVerdicts, ...fields]);
+    await this.keepScript([redisKeys.verdicts(String(this.bucket()))], [2 * this.bucketMs, this.mostVerdicts, ...fields]);
     return verdicts.map(() => undefined);
   }
 
   private bucket(): number {
     return Math.floor(this.nowMs() / this.bucketMs);
-  }
-
-  private hash(model: string, text: string): string {
-    return createHmac('sha256', this.options.pepper).update(model).update('\0').update(text).digest('base64url').slice(0, 24);
   }
 }
 
@@ -98,8 +126,8 @@ function pack({ flagged, categories, category_scores: scores }: ModerationResult
   return JSON.stringify([flagged ? 1 : 0, hit, known, ...(Object.keys(others).length > 0 ? [others] : [])]);
 }
 
-function unpack(text: string | null): ModerationResult | undefined {
-  if (text === null) return undefined;
+function unpack(text: string): ModerationResult | undefined {
+  if (text === '') return undefined;
   const [flagged, hit, known, others] = JSON.parse(text) as [number, string[], (number | null)[], Record<string, number>?];
   return {
     flagged: flagged === 1,

@@ -1,6 +1,7 @@
+import { spawnSync } from 'node:child_process';
 import { describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';
-import { createLogger, NestLogger } from './logger.js';
+import { createLogger, gatherLines, NestLogger } from './logger.js';
 
 const SECRET = 'sk-hunter2';
 
@@ -60,6 +61,27 @@ describe('a log line', () => {
   it('survives what was thrown without being an error', () => {
     expect(logged((logger) => logger.error({ err: 'a string' }, 'failed'))[0]).toMatchObject({ err: 'a string' });
     expect(logged((logger) => logger.error({ err: undefined }, 'failed'))).toHaveLength(1);
+  });
+});
+
+describe('lines of one turn', () => {
+  it('leave in one write, in their order, and at once where the process ends', async () => {
+    const writes: string[] = [];
+    const gathered = gatherLines({ write: (text) => void writes.push(text) });
+    for (const line of ['a\n', 'b\n']) gathered.write(line);
+    expect(writes).toEqual([]);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(writes).toEqual(['a\nb\n']);
+    gathered.write('c\n');
+    gathered.flushSync();
+    await new Promise((resolve) => setImmediate(resolve));
+    expect(writes).toEqual(['a\nb\n', 'c\n']);
+  });
+
+  it('are not lost with a process that ends in the middle of one', () => {
+    const script = `import { createLogger } from '#libs/observability/logger.js'; createLogger('ingress', 'info').info('last words'); process.exit(0);`;
+    const { stdout } = spawnSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' });
+    expect(stdout).toContain('last words');
   });
 });
 

@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { configFileSchema } from '#libs/config/config-file.js';
+import type { CheckEvent } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Money } from '#libs/redis/money.fixture.js';
@@ -55,6 +56,16 @@ describe('who waits for a lane', () => {
     expect(await served(line, 9)).toEqual(['r1', 'r2', 'r3']);
     expect(await line.heads('lane', 5)).toEqual([]);
     expect(await money.redis.exists(redisKeys.laneFair('lane'))).toBe(0);
+  });
+
+  it('has its verdicts in the record before anybody can serve it', async () => {
+    const line = lineOf({ rpm: 60 });
+    await money.take('r1', { keyId: 'a' });
+    const check = { kind: 'check', id: 'chk_1' } as unknown as CheckEvent;
+    expect(await line.enter(ticket('r1', 'a'), [{ event: check, sealed: null }])).toEqual({ code: 'entered', before: 0, waitMs: 0 });
+    const [[, flat]] = (await money.redis.xrange(redisKeys.audit, '-', '+')) as [[string, string[]]];
+    expect(JSON.parse(flat[flat.indexOf('event') + 1]!)).toEqual(check);
+    expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, upstreams: [{ rpm: 60 }] });
   });
 
   it('takes turns by key, whatever number of calls each has', async () => {

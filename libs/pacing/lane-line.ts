@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis';
 import { ticketSchema, type Ticket } from '#libs/contracts/jobs.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
+import { eventArgs, type Recorded } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
@@ -80,12 +81,14 @@ export class LaneLine {
     this.lookScript = defineScript(redis, 'look-at-lane');
   }
 
-  /** Repeated, it answers anew and changes nothing. */
-  async enter(ticket: Ticket): Promise<Entered> {
+  /** Repeated, it answers anew and changes nothing. `events`: for the record, in the same step. */
+  async enter(ticket: Ticket, events: readonly Recorded[] = []): Promise<Entered> {
     const { lane, requestId, keyId, pacedTokens, weight } = ticket;
     const upstreams = this.lanes.upstreamsOf(lane);
-    const keys = [...lineKeys(lane), redisKeys.hold(requestId), redisKeys.ticket(requestId), ...upstreamKeys(upstreams)];
-    const args = [requestId, keyId, pacedTokens, weight, JSON.stringify(ticket), TICKET_LIFE_MS, ...upstreamArgs(upstreams)];
+    const own = [redisKeys.hold(requestId), redisKeys.ticket(requestId), redisKeys.audit, redisKeys.auditBytes];
+    const call = [requestId, keyId, pacedTokens, weight, JSON.stringify(ticket), TICKET_LIFE_MS];
+    const keys = [...lineKeys(lane), ...own, ...upstreamKeys(upstreams)];
+    const args = [...call, events.length, ...eventArgs(events), ...upstreamArgs(upstreams)];
     const [code, before, waitMs] = (await this.enterScript(keys, args)) as [Entered['code'], number, number];
     return code === 'entered' || code === 'late' ? { code, before, waitMs } : { code };
   }

@@ -27,6 +27,11 @@ export class LanePacer {
     this.freezeScript = defineScript(redis, 'freeze-lane');
   }
 
+  /** Calls of this process wait for room. */
+  get isWaitedFor(): boolean {
+    return this.last !== undefined;
+  }
+
   /**
    * Resolves when a call of this many tokens may go.
    * @throws LaneBusyError when that would take longer than `patienceMs`, or never

@@ -10,6 +10,8 @@ describe('what BullMQ connects to', () => {
     ['redis://:secret@redis', { password: 'secret' }],
     ['rediss://redis:6380', { host: 'redis', port: 6380, tls: {} }],
     ['redis://[::1]:6379', { host: '::1', port: 6379 }],
+    ['unix:///run/my%20redis.sock', { path: '/run/my redis.sock' }],
+    ['unix://:secret@localhost/run/redis.sock?db=2', { path: '/run/redis.sock', password: 'secret', db: 2 }],
   ])('is what %s names', (url, options) => {
     expect(workerConnectionOptions(url)).toMatchObject(options);
     expect(queueConnectionOptions(url)).toMatchObject(options);

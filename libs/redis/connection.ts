@@ -11,7 +11,14 @@ const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(a
  */
 export function moneyConnection(url: string): Redis {
   return gatherWrites(
-    new Redis(url, { autoResendUnfulfilledCommands: false, enableOfflineQueue: false, maxRetriesPerRequest: 0, commandTimeout: 5_000, retryStrategy }),
+    new Redis({
+      ...addressOf(url),
+      autoResendUnfulfilledCommands: false,
+      enableOfflineQueue: false,
+      maxRetriesPerRequest: 0,
+      commandTimeout: 5_000,
+      retryStrategy,
+    }),
   );
 }
 
@@ -31,20 +38,30 @@ function gatherWrites(redis: Redis): Redis {
 
 /** A connection that blocks in reads, of its own so that nothing waits behind it. */
 export function blockingConnection(url: string): Redis {
-  return new Redis(url, { maxRetriesPerRequest: null, retryStrategy });
+  return new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy });
+}
+
+/** `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`: a socket file costs a third of what TCP on one machine does. */
+function addressOf(url: string): RedisOptions {
+  const parsed = new URL(url);
+  const socket = parsed.protocol === 'unix:';
+  const db = socket ? Number(parsed.searchParams.get('db') ?? 0) : parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0;
+  return {
+    ...(socket
+      ? { path: decodeURIComponent(parsed.pathname) }
+      : // The brackets of an IPv6 address belong to the URL, not to the host.
+        { host: parsed.hostname.replace(/^\[|\]$/g, ''), port: Number(parsed.port || 6379) }),
+    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
+    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
+    ...(db > 0 ? { db } : {}),
+    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+  };
 }
 
 /** What BullMQ's workers take (they insist on unlimited retries for blocking reads). */
 export function workerConnectionOptions(url: string): RedisOptions {
-  const parsed = new URL(url);
   return {
-    // The brackets of an IPv6 address belong to the URL, not to the host.
-    host: parsed.hostname.replace(/^\[|\]$/g, ''),
-    port: Number(parsed.port || 6379),
-    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
-    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
-    ...(parsed.pathname.length > 1 ? { db: Number(parsed.pathname.slice(1)) } : {}),
-    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+    ...addressOf(url),
     maxRetriesPerRequest: null,
     retryStrategy,
   };

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { CheckEvent } from '#libs/contracts/audit.js';
 import type { EndRequest } from './hold.types.js';
 import { redisKeys } from './keys.js';
 import { Money } from './money.fixture.js';
@@ -40,6 +41,39 @@ const reach: Record<string, () => Promise<unknown>> = {
     await money.end('r', 'presume');
   },
 };
+
+describe('a verdict that goes with the end', () => {
+  const verdict = (id: string, sealed: Buffer | null = null) => ({ event: { kind: 'check', id } as unknown as CheckEvent, sealed });
+  const recorded = async () =>
+    (await money.redis.xrangeBuffer(redisKeys.audit, '-', '+')).map(([entry, flat]) => {
+      const fields = Object.fromEntries(Array.from({ length: flat.length / 2 }, (_, n) => [flat[2 * n]!.toString(), flat[2 * n + 1]!]));
+      return { entry: entry.toString(), id: (JSON.parse(fields.event!.toString()) as CheckEvent).id, content: fields.content! };
+    });
+
+  it('is in the record before the visitor is answered, with what was judged', async () => {
+    await money.dispatched('r');
+    const sealed = randomBytes(64);
+    await money.end('r', 'post', { costNano: 1n, reply: Buffer.from('answer'), events: [verdict('chk_1', sealed), verdict('chk_2')] });
+    const events = await recorded();
+    expect(events.map(({ id, content }) => [id, content.length])).toEqual([
+      ['chk_1', 64],
+      ['chk_2', 0],
+    ]);
+    expect(events[0]!.content.equals(sealed)).toBe(true);
+    expect(Number(await money.redis.get(redisKeys.auditBytes))).toBeGreaterThan(64);
+    expect(await money.redis.xlen(redisKeys.reply('door'))).toBe(1);
+  });
+
+  it('is there even where the hold had ended, and is not where nothing is done', async () => {
+    await money.take('r');
+    await money.end('r', 'void');
+    expect(await money.end('r', 'post', { events: [verdict('chk_1')] })).toMatchObject({ outcome: 'repeated' });
+    expect((await recorded()).map(({ id }) => id)).toEqual(['chk_1']);
+    await money.redis.del(redisKeys.epoch);
+    expect(await money.end('r', 'post', { events: [verdict('chk_2')] })).toMatchObject({ outcome: 'recovering' });
+    expect(await recorded()).toHaveLength(1);
+  });
+});
 
 describe('ending a hold', () => {
   type Row = [from: string, transition: EndRequest['transition'], outcome: string, state: string, paid: bigint, journal: string | null];

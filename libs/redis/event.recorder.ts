@@ -4,12 +4,19 @@ import { TickBatch } from '#libs/queues/tick-batch.js';
 import { redisKeys } from './keys.js';
 import { defineScript, type Script } from './scripts.js';
 
-interface Recorded {
+/** An event for the record, and its sealed content. */
+export interface Recorded {
   event: AuditEvent;
   sealed: Buffer | null;
 }
 
 const EVENTS_MAX = 32;
+
+/** As scripts take them: the event, and its content ('' for none). */
+export function eventArgs(events: readonly Recorded[]): string[] {
+  // A buffer goes through ioredis as it is.
+  return events.flatMap(({ event, sealed }) => [JSON.stringify(event), (sealed ?? '') as string]);
+}
 
 /** Hands events to accounting, which books them in the record; those of one tick in one command. */
 export class EventRecorder {
@@ -26,10 +33,7 @@ export class EventRecorder {
   }
 
   private async write(events: readonly Recorded[]): Promise<void[]> {
-    await this.script(
-      [redisKeys.audit, redisKeys.auditBytes],
-      events.flatMap(({ event, sealed }) => [JSON.stringify(event), (sealed ?? '') as string]),
-    );
+    await this.script([redisKeys.audit, redisKeys.auditBytes], eventArgs(events));
     return events.map(() => undefined);
   }
 }

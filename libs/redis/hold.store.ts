@@ -4,6 +4,7 @@ import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { redisNowMs } from './clock.js';
+import { eventArgs } from './event.recorder.js';
 import {
   LEASE_MS,
   PROBE_MS,
@@ -186,6 +187,8 @@ export class HoldStore {
       redisKeys.operatorPrefix,
       redisKeys.laneWaiting(end.lane),
       redisKeys.laneFair(end.lane),
+      redisKeys.audit,
+      redisKeys.auditBytes,
     ];
     const { dispatched } = end;
     const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
@@ -214,6 +217,7 @@ export class HoldStore {
       strikes.suspendAfter,
       strikes.windowMs,
       dispatched?.upstream ?? '',
+      ...eventArgs(end.events ?? []),
     ];
     const [outcome, state, paid, absorbed, available] = (await this.endScript(keys, args)) as [string, string, string, string, string];
     if (dispatched && (outcome === 'applied' || outcome === 'corrected')) this.recentEnds.add(end);

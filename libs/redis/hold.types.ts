@@ -1,6 +1,7 @@
 import type { RequestEvent } from '#libs/contracts/audit.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import type { StrikePolicy } from '#libs/contracts/policy.js';
+import type { Recorded } from './event.recorder.js';
 import type { LaneUpstream } from './lane.upstreams.js';
 
 /** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
@@ -123,6 +124,8 @@ export interface EndRequest {
   keep?: 'reply' | Buffer;
   /** A refused input: it counts against the key, and has consequences where the policy says so. */
   strike?: StrikePolicy | true;
+  /** For the record, in the same step and before the reply: the verdicts that this follows from. */
+  events?: readonly Recorded[];
   /** From the worker that dispatched the call. */
   dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'> & { upstream?: string };
 }

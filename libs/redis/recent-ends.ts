@@ -8,7 +8,7 @@ const KEPT_MAX = 20_000;
 export class RecentEnds {
   private ends: { atMs: number; end: EndRequest }[] = [];
 
-  add({ reply: _, keep: __, ...end }: EndRequest): void {
+  add({ reply: _, keep: __, events: ___, ...end }: EndRequest): void {
     const now = performance.now();
     if (this.ends.length >= KEPT_MAX || (this.ends[0]?.atMs ?? now) < now - 2 * KEPT_MS) {
       this.ends = this.ends.filter(({ atMs }) => atMs >= now - KEPT_MS).slice(-KEPT_MAX / 2);

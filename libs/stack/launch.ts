@@ -50,7 +50,7 @@ async function ownRedis(settings: LaunchSettings): Promise<string> {
     () => redis.process.signal('KILL'),
   );
   redis.process.onUnexpectedExit((lines) => void giveUp(`Redis ended by itself:\n${lines}`));
-  return redis.url;
+  return redis.localUrl;
 }
 
 async function ownPostgres(settings: LaunchSettings, secrets: Secrets): Promise<string> {

@@ -1,11 +1,13 @@
 import { execFileSync } from 'node:child_process';
 import { mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { freePort } from './free-port.js';
 import { endStale } from './stale-process.js';
 import { SupervisedProcess } from './supervised-process.js';
 
 const NAMES = ['redis-server', 'valkey-server'];
+/** What Linux takes for the path of a socket is 107 bytes; macOS takes 103. */
+const SOCKET_PATH_MAX_BYTES = 103;
 
 /** `everysec`: a power cut may lose the last second. `always`: each script waits for the disk. */
 export type RedisFsync = 'everysec' | 'always';
@@ -23,6 +25,8 @@ export interface RedisServerOptions {
 
 export interface RedisServer {
   url: string;
+  /** For processes of this machine: the socket file beside its data, where it has data. */
+  localUrl: string;
   process: SupervisedProcess;
   stop(): Promise<void>;
 }
@@ -31,6 +35,8 @@ export interface RedisServer {
 export async function startRedisServer({ dataDir, fsync = 'everysec', port, orphanSeconds, onLine }: RedisServerOptions = {}): Promise<RedisServer> {
   const listenPort = port ?? (await freePort());
   const args = ['--bind', '127.0.0.1', '--port', String(listenPort), '--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'];
+  const url = `redis://127.0.0.1:${listenPort}`;
+  let localUrl = url;
   if (dataDir === undefined) {
     args.push('--appendonly', 'no');
   } else {
@@ -38,6 +44,11 @@ export async function startRedisServer({ dataDir, fsync = 'everysec', port, orph
     // Two Redis on one append-only file would spoil it.
     await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
     args.push('--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
+    const socket = resolve(dataDir, 'redis.sock');
+    if (Buffer.byteLength(socket) <= SOCKET_PATH_MAX_BYTES) {
+      args.push('--unixsocket', socket, '--unixsocketperm', '700');
+      localUrl = `unix://${encodeURI(socket).replaceAll('?', '%3F').replaceAll('#', '%23')}`;
+    }
   }
   const process = await SupervisedProcess.start({
     name: 'Redis',
@@ -49,7 +60,7 @@ export async function startRedisServer({ dataDir, fsync = 'everysec', port, orph
     orphanSeconds: orphanSeconds ?? 0,
     ...(onLine ? { onLine } : {}),
   });
-  return { url: `redis://127.0.0.1:${listenPort}`, process, stop: () => process.stop() };
+  return { url, localUrl, process, stop: () => process.stop() };
 }
 
 /** @throws when neither Redis nor Valkey is on the path */

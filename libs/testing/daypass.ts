@@ -58,7 +58,7 @@ export async function startDaypass(options: DaypassOptions = {}) {
     ...surroundings(process.env),
     OPENAI_API_KEY: 'sk-rehearsal',
     OPENAI_BASE_URL: options.upstream?.url ?? rehearsal.url,
-    REDIS_URL: through(stores.redisUrl, redisProxy),
+    REDIS_URL: redisProxy ? through(stores.redisUrl, redisProxy) : stores.redis.localUrl,
     DAYPASS_SECRET: randomBytes(36).toString('base64url'),
     DAYPASS_HOST: '127.0.0.1',
     DAYPASS_PORT: String(visitorsPort),

@@ -7,6 +7,8 @@ import { startRedisServer } from '#libs/stack/redis-server.js';
 
 export interface TestRedis {
   redisUrl: string;
+  /** As `npm start` gives it to the services. */
+  localUrl: string;
   stop(): Promise<void>;
   /** kill -9, as far as the machine is concerned: what it has written it has written. */
   kill(): Promise<void>;
@@ -52,6 +54,7 @@ export async function startTestRedis({ durable = false } = {}): Promise<TestRedi
   const port = Number(new URL(server.url).port);
   return {
     redisUrl: server.url,
+    localUrl: server.localUrl,
     kill: () => server.process.kill(),
     start: async () => {
       server = await startRedisServer({ ...data, port });

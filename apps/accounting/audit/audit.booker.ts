@@ -9,7 +9,7 @@ import { ContentBox } from '#libs/secrets/content-box.js';
 import { AccountingMetrics } from '../accounting.metrics.js';
 import { policyVersionOf, type CheckRow, type RequestRow } from '../domain/audit.chain.js';
 import { periodOfRequest } from '../domain/period.js';
-import { storable } from '../domain/storable.js';
+import { parseStorable } from '../domain/storable.js';
 import type { StreamEntry } from '../event.stream.js';
 import { LedgerRepository, type RejectedEntry } from '../ledger.repository.js';
 import { bookOrSetAside } from '../set-aside.js';
@@ -99,7 +99,7 @@ export class AuditBooker {
 
   private async read(entry: StreamEntry): Promise<Reading> {
     try {
-      const event = auditEventSchema.parse(storable(JSON.parse(entry.fields.event ?? '')));
+      const event = auditEventSchema.parse(parseStorable(entry.fields.event ?? ''));
       const atMs = Number(entry.fields.at_ms);
       if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is not a time');
       if (event.kind === 'safety') return { notice: event, atMs };

@@ -1,3 +1,6 @@
+/** How JSON writes what Postgres' text and jsonb cannot hold: the zero character, halves of surrogate pairs. Whole pairs are as good as never escaped. */
+const SUSPECT = /\\u(?:0000|d[89a-f])/i;
+
 /**
  * The value with what Postgres' text and jsonb cannot hold (the zero character, halves of surrogate pairs) replaced.
  * Otherwise one such character would stop a whole batch of bookings.
@@ -7,4 +10,16 @@ export function storable<T>(value: T): T {
   if (Array.isArray(value)) return value.map(storable) as T;
   if (typeof value !== 'object' || value === null) return value;
   return Object.fromEntries(Object.entries(value).map(([name, inner]) => [storable(name), storable(inner)])) as T;
+}
+
+/** JSON of the storable value. */
+export function storableJson(value: unknown): string {
+  const text = JSON.stringify(value);
+  return SUSPECT.test(text) ? JSON.stringify(storable(value)) : text;
+}
+
+/** The storable value out of JSON. @throws SyntaxError */
+export function parseStorable(text: string): unknown {
+  const value: unknown = JSON.parse(text);
+  return SUSPECT.test(text) ? storable(value) : value;
 }

@@ -13,7 +13,7 @@
   hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
   KEYS: 1 hold  2 key  3 campaign  4 journal  5 leases  6 key window  7 ticket  8 body  9 reply stream  10 epoch
-        11 operator's levels, without the day  12 waiting for the lane  13 its fair order
+        11 operator's levels, without the day  12 waiting for the lane  13 its fair order  14 audit stream  15 its bytes
   ARGV: 1 request id  2 transition  3 cost (nano)  4 tokens really used (-1: unknown)  5 detail (JSON)
         6 reply payload ('' for none)  7 retention of the ended hold (ms; a presumed one may be corrected for longer, ARGV 11)  8 strike (0 | 1)
         9 bound of the reply stream (entries)  10 life of the reply stream (ms)
@@ -25,6 +25,7 @@
         20 (with a strike, each 0 for none) strikes that make the key rest  21 for so long (ms)
         22 strikes that suspend it  23 window that they are counted in (ms)
         24 upstream that the worker sent it to, for a hold that does not know
+        25… events for the record, whatever becomes of the hold: of each the event (JSON), and its sealed content ('' for none)
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
     outcome: applied · repeated · corrected · running · missing · leased · refused · recovering
 ]]
@@ -32,12 +33,14 @@
 --@include window
 --@include lane
 --@include adopt
+--@include audit
 local FIELDS = { 'state', 'key', 'campaign', 'amount', 'paid', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'absorbed', 'day',
   'restored', 'idempotency', 'lane_token_ms', 'lane_window', 'lane_state', 'upstream' }
 local phase = door(KEYS[10], ARGV[12])
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local transition, cost, attempt = ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[13])
 local now = now_milliseconds()
+for i = 25, #ARGV, 2 do record(KEYS[14], KEYS[15], now, ARGV[i], ARGV[i + 1]) end
 local hold = redis.call('HMGET', KEYS[1], unpack(FIELDS))
 if not hold[1] and attempt > 0 and (transition == 'post' or transition == 'presume') then
   adopt_hold(KEYS[1], KEYS[2], KEYS[3], KEYS[11], KEYS[4], ARGV[1], ARGV[16], ARGV[17], tonumber(ARGV[14]), ARGV[15], ARGV[13], now)

@@ -1,21 +1,25 @@
 --[[
   A call joins those that wait for a lane. Its place is where its key's turn comes: calls of one key follow one another, and
   keys take turns by what they take of the lane, so that many calls of one key do not stand before another key's first.
-  Idempotent by request id.
+  Idempotent by request id. The verdicts that let it come so far go into the record first, in the same step, whatever becomes of the call.
 
-  KEYS: 1 waiting  2 fair  3 hold  4 ticket  5… of the upstreams
-  ARGV: 1 request id  2 key id  3 tokens  4 weight of the key  5 ticket  6 life of the ticket (ms)  7… of the upstreams
+  KEYS: 1 waiting  2 fair  3 hold  4 ticket  5 audit stream  6 its bytes  7… of the upstreams
+  ARGV: 1 request id  2 key id  3 tokens  4 weight of the key  5 ticket  6 life of the ticket (ms)  7 events for the record
+        8… of each the event (JSON), and its sealed content ('' for none)  … of the upstreams
   Output: { code, calls before it, ms until its turn as far as anybody knows }
     entered · late (its deadline comes first, and it does not join) · too_large (for all upstreams) · gone (its hold does not wait)
 ]]
 --@include common
 --@include window
 --@include lane
+--@include audit
 local now = now_milliseconds()
+local events = tonumber(ARGV[7])
+for i = 8, 7 + 2 * events, 2 do record(KEYS[5], KEYS[6], now, ARGV[i], ARGV[i + 1]) end
 local hold = redis.call('HMGET', KEYS[3], 'state', 'deadline_ms')
 if hold[1] ~= 'held' then return { 'gone', 0, 0 } end
 local tokens, weight = tonumber(ARGV[3]), tonumber(ARGV[4])
-local upstreams = lane_upstreams(7, now)
+local upstreams = lane_upstreams(8 + 2 * events, now)
 local known = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[1]))
 if known then
   local before, eta = lane_ahead(KEYS[1], KEYS[2], upstreams, known, now)
