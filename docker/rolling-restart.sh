@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Restarts the services one after another, or brings a new image in (after `docker compose build`), while calls go on: for each
-# process a new one is started first, and the old one ends when the new one is ready and its own calls are answered.
+# process a new one is started first (but for accounting: bookings wait while it is away), and the old one ends when the new one is ready and
+# its own calls are answered, or their time is over (DAYPASS_SHUTDOWN_DEADLINE_MS, and DAYPASS_STOP_SECONDS to kill it, which is more).
 set -euo pipefail
 compose=${COMPOSE:-docker compose}
 # It has the admin API's port, so that there is one of it: bookings wait while it is away.
@@ -10,7 +11,7 @@ for service in moderation forwarding ingress; do
   count=$(wc -w <<<"$old")
   $compose up --detach --no-deps --no-recreate --wait --scale "$service=$((2 * count))" "$service"
   for id in $old; do
-    docker stop --time 30 "$id" >/dev/null
+    docker stop --time "${DAYPASS_STOP_SECONDS:-30}" "$id" >/dev/null
     docker rm "$id" >/dev/null
   done
   $compose up --detach --no-deps --no-recreate --wait --scale "$service=$count" "$service"

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { ScaledObject } from '@kubernetes-models/keda/keda.sh/v1alpha1/ScaledObject';
+import { PrometheusRule } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/PrometheusRule';
 import { ServiceMonitor } from '@kubernetes-models/prometheus-operator/monitoring.coreos.com/v1/ServiceMonitor';
 import { Deployment, StatefulSet } from 'kubernetes-models/apps/v1';
 import { HorizontalPodAutoscaler } from 'kubernetes-models/autoscaling/v2';
@@ -31,6 +32,7 @@ const KINDS: Record<string, new (data: never) => { validate(): void }> = {
   'autoscaling/v2 HorizontalPodAutoscaler': HorizontalPodAutoscaler,
   'batch/v1 Job': Job,
   'keda.sh/v1alpha1 ScaledObject': ScaledObject,
+  'monitoring.coreos.com/v1 PrometheusRule': PrometheusRule,
   'monitoring.coreos.com/v1 ServiceMonitor': ServiceMonitor,
   'networking.k8s.io/v1 Ingress': Ingress,
   'networking.k8s.io/v1 NetworkPolicy': NetworkPolicy,
@@ -171,6 +173,23 @@ describe('production', () => {
     const { args } = (of('production', 'Job', 'migrate').spec.template.spec as IPodSpec).containers[0]!;
     expect(args).toEqual(['dist/apps/accounting/migrate.js']);
     expect(existsSync(join(root, 'apps', 'accounting', 'migrate.ts'))).toBe(true);
+  });
+
+  it('leaves the number of processes to autoscaling, but for accounting', () => {
+    for (const service of SERVICES) expect(of('production', 'Deployment', service).spec.replicas).toBe(service === 'accounting' ? 1 : undefined);
+  });
+
+  it('wakes by the same alerts as compose does', () => {
+    const { groups } = parse(readFileSync(join(root, 'observability', 'alerts.yml'), 'utf8')) as { groups: object[] };
+    expect(of('production', 'PrometheusRule', 'daypass').spec.groups).toEqual(groups);
+  });
+
+  it('lets out what is sent to a collector of traces, and in what a certificate takes', () => {
+    const policies = OVERLAYS.production.filter(({ kind }) => kind === 'NetworkPolicy');
+    const ports = (direction: 'ingress' | 'egress'): number[] =>
+      policies.flatMap(({ spec }) => ((spec[direction] ?? []) as { ports: { port: number }[] }[]).flatMap((rule) => rule.ports.map(({ port }) => port)));
+    expect(ports('egress')).toEqual(expect.arrayContaining([53, 443, 4318, 5432, 6379]));
+    expect(ports('ingress')).toContain(8089);
   });
 
   it('scales by metrics that there are', () => {

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
+import { parse } from 'yaml';
 import { DASHBOARDS, grafanaDashboard, queryOf } from './dashboards.js';
 
 const root = process.cwd();
@@ -46,6 +47,30 @@ describe('the dashboards', () => {
     expect(queries.some(({ expr }) => expr.includes('campaign=~"$campaign"'))).toBe(true);
     expect(queries.some(({ expr }) => expr.includes('lane=~"$lane"'))).toBe(true);
     for (const target of queries) expect(queryOf(target, '5s')).not.toContain('$');
+  });
+});
+
+describe('what Grafana is provisioned with', () => {
+  const yaml = (...path: string[]): unknown => parse(read(...path), { merge: true });
+  const provisioning = (folder: string, file: string): unknown => yaml('observability', 'grafana', 'provisioning', folder, file);
+  const compose = yaml('docker-compose.yml') as { services: Record<string, { volumes: string[]; environment: Record<string, string>; ports: string[] }> };
+  const { grafana } = compose.services;
+
+  it('is the Prometheus beside it, under the name that the dashboards ask for', () => {
+    const { datasources } = provisioning('datasources', 'prometheus.yml') as { datasources: { uid: string; type: string; url: string }[] };
+    expect(datasources).toEqual([expect.objectContaining({ uid: 'prometheus', type: 'prometheus' })]);
+    expect(Object.keys(compose.services)).toContain(new URL(datasources[0]!.url).hostname);
+    const uids = JSON.stringify(DASHBOARDS.map(grafanaDashboard)).match(/"uid":"prometheus"/g);
+    expect(uids!.length).toBeGreaterThanOrEqual(DASHBOARDS.flatMap(({ panels }) => panels).length);
+  });
+
+  it('are dashboards where they are mounted, for whoever looks on this machine', () => {
+    const { providers } = provisioning('dashboards', 'daypass.yml') as { providers: { options: { path: string } }[] };
+    expect(grafana!.volumes).toContain(`./observability/grafana/dashboards:${providers[0]!.options.path}:ro`);
+    expect(grafana!.volumes).toContain('./observability/grafana/provisioning:/etc/grafana/provisioning:ro');
+    expect(grafana!.environment.GF_DASHBOARDS_DEFAULT_HOME_DASHBOARD_PATH).toBe(`${providers[0]!.options.path}/${DASHBOARDS[0]!.uid}.json`);
+    expect(grafana!.environment).toMatchObject({ GF_AUTH_ANONYMOUS_ENABLED: 'true', GF_AUTH_ANONYMOUS_ORG_ROLE: 'Viewer' });
+    expect(grafana!.ports.every((port) => port.startsWith('127.0.0.1:'))).toBe(true);
   });
 });
 

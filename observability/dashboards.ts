@@ -95,7 +95,10 @@ const MONEY: Dashboard = {
       { expr: rate('daypass_refusals_total', 'code'), legend: '{{code}}' },
     ]),
     panel('Books beside the provider’s bill', 'currencyUSD', 'Booked less billed, last billed day and last 30. Below 0 something went unbooked.', [
-      { expr: `${shared('daypass_upstream_drift_usd', 'period')} or label_replace(vector(0), "period", "nothing billed yet", "", "")`, legend: '{{period}}' },
+      {
+        expr: `${shared('daypass_upstream_drift_usd', 'period')} or on() label_replace(vector(0), "period", "nothing billed yet", "", "")`,
+        legend: '{{period}}',
+      },
     ]),
     panel('Presumed calls', 'short', 'Calls whose end nobody saw, booked at their bound until a usage report decides.', [
       { expr: 'max(daypass_presumed_calls_waiting)', legend: 'waiting' },

@@ -46,6 +46,8 @@ export class AccountingMetrics {
   private readonly recordedChecks: Counter<'campaign' | 'direction' | 'guard' | 'decision'>;
   private readonly drifts: Gauge<'period'>;
   private readonly sealed: Gauge;
+  private isRecordCut = false;
+  private isRecordProven = true;
   private readonly persistent: Gauge<'store'>;
   private readonly budgets: Gauge<'campaign'>;
   private readonly spent: Gauge<'campaign'>;
@@ -102,7 +104,7 @@ export class AccountingMetrics {
     this.recordWaiting = new Gauge({ name: 'daypass_audit_lag_entries', help: 'Requests and checks that are not in the record yet', registers });
     this.recordBroken = new Gauge({
       name: 'daypass_audit_broken',
-      help: '1: the record does not reach as far as it did, so that no checkpoint is signed; see GET /admin/v1/audit/verify',
+      help: '1: the record does not reach what was signed, or a row, content or signature in it is not what it was; see GET /admin/v1/audit/verify',
       registers,
     });
     this.recordedChecks = new Counter({
@@ -215,8 +217,16 @@ export class AccountingMetrics {
     this.recordWaiting.set(entries);
   }
 
+  /** Its end, looked at each second. */
   recordCut(isCut: boolean): void {
-    this.recordBroken.set(isCut ? 1 : 0);
+    this.isRecordCut = isCut;
+    this.recordBroken.set(this.isRecordCut || !this.isRecordProven ? 1 : 0);
+  }
+
+  /** All of it, looked at from time to time. */
+  recordProven(isProven: boolean): void {
+    this.isRecordProven = isProven;
+    this.recordCut(this.isRecordCut);
   }
 
   recordSealed(atMs: number): void {

@@ -25,6 +25,7 @@ import { AuditReader } from './audit/audit.reader.js';
 import { AuditRepository } from './audit/audit.repository.js';
 import { AuditVerifier } from './audit/audit.verifier.js';
 import { CheckpointKeeper } from './audit/checkpoint.keeper.js';
+import { RecordWatch } from './audit/record.watch.js';
 import { RetentionKeeper } from './audit/retention.keeper.js';
 import { VisitorEraser } from './audit/visitor.eraser.js';
 import { VisitorVault } from './audit/visitor.vault.js';
@@ -102,6 +103,7 @@ export class AccountingModule {
         ProjectLimits,
         ReconcileRepository,
         Reconciler,
+        RecordWatch,
         RedisRebuild,
         RetentionKeeper,
         SafetyDesk,

@@ -70,7 +70,8 @@ async function migrate(options: DataSourceOptions, auditorPassword: string | und
     await lock.query('SELECT pg_advisory_lock($1)', [MIGRATION_LOCK]);
     try {
       await source.runMigrations({ transaction: 'each' });
-      if (auditorPassword !== undefined) await admitAuditor(lock, auditorPassword);
+      if (auditorPassword === undefined) await lockOutAuditor(lock);
+      else await admitAuditor(lock, auditorPassword);
       const [row] = (await lock.query(
         `SELECT EXISTS (SELECT FROM pg_roles WHERE rolname = '${SERVICE_ROLE}') AND pg_has_role('${SERVICE_ROLE}', 'MEMBER') AS may`,
       )) as { may: boolean }[];
@@ -82,6 +83,15 @@ async function migrate(options: DataSourceOptions, auditorPassword: string | und
     await lock.release();
     await source.destroy();
   }
+}
+
+/** Without a password nobody logs in, whatever it was before. Where the role is not ours to change, it is its owner's. */
+async function lockOutAuditor(runner: QueryRunner): Promise<void> {
+  await runner.query(`
+    DO $$ BEGIN
+      IF EXISTS (SELECT FROM pg_roles WHERE rolname = '${AUDITOR_ROLE}' AND rolcanlogin) THEN ALTER ROLE ${AUDITOR_ROLE} NOLOGIN; END IF;
+    EXCEPTION WHEN insufficient_privilege THEN NULL;
+    END $$`);
 }
 
 /** Utility statements take no parameters, so Postgres itself quotes the password. */

@@ -99,6 +99,8 @@ export class ForwardingMetrics {
       labelNames: ['upstream'],
       registers,
     });
+    // Told from the beginning, so that the first refusal is an increase.
+    for (const { name } of lanes.all().flatMap((lane) => lanes.upstreamsOf(lane))) this.trouble.inc({ upstream: name }, 0);
     this.running = new Gauge({ name: 'daypass_upstream_calls_running', help: 'Upstream calls of this process that run now', registers });
   }
 

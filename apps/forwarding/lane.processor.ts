@@ -76,10 +76,12 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
     }
 
     private async serveForgotten(): Promise<void> {
-      if (this.running.size > 0) return;
+      const room = config.limits.concurrency - this.running.size;
+      // Who waits for a turn takes it.
+      if (room <= 0 || this.turns.isWaitedFor) return;
       try {
         const { waitingCalls } = await this.line.look(lane);
-        await Promise.all(Array.from({ length: Math.min(waitingCalls, FORGOTTEN_AT_ONCE) }, () => this.serve()));
+        await Promise.all(Array.from({ length: Math.min(waitingCalls, FORGOTTEN_AT_ONCE, room) }, () => this.serve()));
       } catch (error) {
         this.logger.warn({ err: error, lane }, 'a line could not be looked at');
       }

@@ -34,6 +34,10 @@ export class LaneTurns {
     return promise;
   }
 
+  get isWaitedFor(): boolean {
+    return this.waiting.length > 0;
+  }
+
   stop(): void {
     this.stopping.abort();
   }

@@ -12,6 +12,7 @@ import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import type { EndRequest } from '#libs/redis/hold.types.js';
+import { insist, mended } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 
@@ -59,7 +60,9 @@ export class InputModerator {
 
   /** With its verdicts, in one step. False where its lane will not have room for it in time, or ever. */
   private async passOn(ticket: Ticket, events: readonly Recorded[] = []): Promise<boolean> {
-    const error = refusalAtLane(await this.lanes.enqueue(ticket, events), ticket.patienceMs);
+    // Whoever judged anew would put another verdict on record.
+    const entered = await insist(() => this.lanes.enqueue(ticket, events), ticket.patienceMs);
+    const error = refusalAtLane(entered, ticket.patienceMs);
     if (!error) return true;
     await this.refuse(ticket, error, errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }));
     return false;
@@ -67,7 +70,7 @@ export class InputModerator {
 
   private async refuse(ticket: Ticket, error: DaypassError, answer: Reply, more: Pick<EndRequest, 'strike' | 'events'> = {}): Promise<void> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
-    const { outcome } = await this.holds.end({
+    const end: EndRequest = {
       requestId,
       keyId,
       campaignId,
@@ -78,8 +81,7 @@ export class InputModerator {
       detail: { reason: error.code, ...error.details },
       reply: this.box.seal(JSON.stringify(answer), requestId),
       ...(ticket.keepAnswer && isKept(answer) ? { keep: 'reply' as const } : {}),
-    });
-    // The job is tried again; nothing was passed on.
-    if (outcome === 'recovering') throw new Error('Redis is being mended');
+    };
+    await insist(() => this.holds.end(end).then(mended));
   }
 }

@@ -100,7 +100,7 @@ export class Moderator {
     const { cache, model, pacer, observeCache } = this.options;
     const most = { mostTexts: BATCH_TEXTS, mostTokens: this.batchTokens };
     // Nobody passes those that wait.
-    const room = pacer.isWaitedFor || this.inFlight >= IN_FLIGHT_MAX ? undefined : { upstream: pacer.upstream, ...most };
+    const room = pacer.isWaitedFor ? undefined : { upstream: pacer.upstream, ...most, mostCalls: Math.max(0, IN_FLIGHT_MAX - this.inFlight) };
     const { hashes, known, groups } = await cache.find(model, texts, room);
     const lookedUp = texts.flatMap(({ passing }, index) => (passing ? [] : [known[index]]));
     observeCache(lookedUp.filter((result) => result !== undefined).length, lookedUp.length);

@@ -108,7 +108,7 @@ describe('the verdict cache', () => {
     const cache = cacheWith();
     await keep(cache, ['known'], [result(0.1)]);
     const upstream = laneUpstream({ slot: 'moderation', name: 'openai/moderation', tpm: 1_000, burstMs: 60_000 });
-    const find = (texts: Text[]) => cache.find(MODEL, texts, { upstream, mostTexts: 2, mostTokens: 300 });
+    const find = (texts: Text[], mostCalls = 9) => cache.find(MODEL, texts, { upstream, mostTexts: 2, mostTokens: 300, mostCalls });
     const reserved = async (): Promise<(string | null)[]> => redis.hmget(redisKeys.laneWindow('moderation'), 'n', 't');
     expect((await find([wish('known', 100)])).groups).toEqual([]);
     expect(await reserved()).toEqual([null, null]);
@@ -122,6 +122,8 @@ describe('the verdict cache', () => {
     expect((await find([wish('e', 400), wish('f', 400), wish('g', 1)])).groups).toEqual([1]);
     expect(await reserved()).toEqual(['4', '770']);
     expect((await cache.find(MODEL, [wish('h', 1)])).groups).toEqual([]);
+    expect((await find([wish('i', 100), wish('j', 100), wish('k', 1)], 1)).groups).toEqual([2]);
+    expect(await reserved()).toEqual(['5', '970']);
   });
 
   it('knows nothing where Redis does not answer', async () => {

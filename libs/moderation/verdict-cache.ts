@@ -31,6 +31,7 @@ export interface Room {
   upstream: LaneUpstream;
   mostTexts: number;
   mostTokens: number;
+  mostCalls: number;
 }
 
 export interface Found {
@@ -82,7 +83,7 @@ export class VerdictCache {
     const bucket = this.bucket();
     const upstreams = room ? [room.upstream] : [];
     const keys = [redisKeys.verdicts(String(bucket)), redisKeys.verdicts(String(bucket - 1)), ...upstreamKeys(upstreams)];
-    const limits = [room?.mostTexts ?? 0, room?.mostTokens ?? 0, room ? 1 : 0];
+    const limits = [room?.mostTexts ?? 0, room?.mostTokens ?? 0, room?.mostCalls ?? 0];
     const args = [texts.length, ...limits, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
     try {
       const [verdicts, aging, groups] = (await this.findScript(keys, args)) as [string[], number[], number[]];

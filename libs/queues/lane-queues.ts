@@ -22,8 +22,8 @@ export class LaneQueues {
         lane,
         new TickBatch<string, void>(TURNS_MAX, async (requestIds) => {
           const job: TurnJob = { lane, turns: requestIds.length };
-          // The job id drops the same turns once more while the first still wait; a turn too many finds nobody.
-          await queue.add(TURN_JOB, job, { jobId: `${requestIds[0]!}-${TURN_JOB}` });
+          // Without an id of ours: a job of the same name may be running for long, and would swallow the turns of new calls. A turn too many finds nobody.
+          await queue.add(TURN_JOB, job);
           return requestIds.map(() => undefined);
         }),
       );
@@ -42,7 +42,7 @@ export class LaneQueues {
     if (entered.code === 'entered') {
       this.closed.delete(ticket.lane);
       await (turn ?? turns.add(ticket.requestId));
-    } else this.closed.add(ticket.lane);
+    } else if (entered.code === 'late') this.closed.add(ticket.lane);
     return entered;
   }
 }

@@ -6,8 +6,7 @@ import type { Logger } from '#libs/observability/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
 
 /**
- * Queues that jobs are added to over the money connection: what is added comes behind what was sent before it, and leaves in the
- * same write.
+ * Queues that jobs are added to over the money connection: what is added comes behind what was sent before it.
  */
 export function queuesOf(names: readonly string[]): DynamicModule {
   return BullModule.registerQueueAsync(...names.map((name) => ({ name, inject: [MONEY_REDIS], useFactory: (redis: Redis) => ({ connection: redis }) })));

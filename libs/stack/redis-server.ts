@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { once } from 'node:events';
+import { mkdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { freePort } from './free-port.js';
 import { endStale } from './stale-process.js';
@@ -45,7 +47,7 @@ export async function startRedisServer({ dataDir, fsync = 'everysec', port, orph
     await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
     args.push('--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
     const socket = resolve(dataDir, 'redis.sock');
-    if (Buffer.byteLength(socket) <= SOCKET_PATH_MAX_BYTES) {
+    if (await takesSocket(socket)) {
       args.push('--unixsocket', socket, '--unixsocketperm', '700');
       localUrl = `unix://${encodeURI(socket).replaceAll('?', '%3F').replaceAll('#', '%23')}`;
     }
@@ -61,6 +63,22 @@ export async function startRedisServer({ dataDir, fsync = 'everysec', port, orph
     ...(onLine ? { onLine } : {}),
   });
   return { url, localUrl, process, stop: () => process.stop() };
+}
+
+/** Not every file system has sockets (shared folders of virtual machines), and Redis would not start without the one that it was told to make. */
+async function takesSocket(path: string): Promise<boolean> {
+  if (Buffer.byteLength(path) > SOCKET_PATH_MAX_BYTES) return false;
+  rmSync(path, { force: true });
+  const server = createServer();
+  try {
+    server.listen(path);
+    await once(server, 'listening');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    server.close();
+  }
 }
 
 /** @throws when neither Redis nor Valkey is on the path */

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -79,41 +79,45 @@ async function useIt() {
 
   await check('the admin API creates a campaign and keys', () => assert.deepEqual([campaign.status, rich.status, poor.status], [201, 201, 201]));
 
-  await check('a chat is answered, with usage', async () => {
-    const answer = await openai.chat.completions.create({ model, messages });
-    assert.match(answer.choices[0].message.content, /Say hello to the container/);
-    assert.ok(answer.usage.completion_tokens > 0);
-  });
+  /** What a visitor does. */
+  const visit = async (where) => {
+    await check(`a chat is answered, with usage${where}`, async () => {
+      const answer = await openai.chat.completions.create({ model, messages });
+      assert.match(answer.choices[0].message.content, /Say hello to the container/);
+      assert.ok(answer.usage.completion_tokens > 0);
+    });
 
-  await check('a streamed chat is answered, with usage', async () => {
-    let text = '';
-    let usage;
-    for await (const chunk of await openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } })) {
-      text += chunk.choices[0]?.delta.content ?? '';
-      usage = chunk.usage ?? usage;
-    }
-    assert.match(text, /Say hello to the container/);
-    assert.ok(usage.completion_tokens > 0);
-  });
+    await check(`a streamed chat is answered, with usage${where}`, async () => {
+      let text = '';
+      let usage;
+      for await (const chunk of await openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } })) {
+        text += chunk.choices[0]?.delta.content ?? '';
+        usage = chunk.usage ?? usage;
+      }
+      assert.match(text, /Say hello to the container/);
+      assert.ok(usage.completion_tokens > 0);
+    });
 
-  await check('a flagged prompt is refused', async () => {
-    const flagged = openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'DAYPASS-REHEARSAL-FLAG' }] });
-    await assert.rejects(flagged, (error) => error instanceof OpenAI.BadRequestError && error.code === 'moderation_blocked');
-  });
+    await check(`a flagged prompt is refused${where}`, async () => {
+      const flagged = openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'DAYPASS-REHEARSAL-FLAG' }] });
+      await assert.rejects(flagged, (error) => error instanceof OpenAI.BadRequestError && error.code === 'moderation_blocked');
+    });
 
-  await check('an empty budget is insufficient_quota, without a retry', async () => {
-    let calls = 0;
-    const refused = visitor(poor.body.key, () => calls++).chat.completions.create({ model, messages });
-    await assert.rejects(refused, (error) => error instanceof OpenAI.RateLimitError && error.code === 'insufficient_quota');
-    assert.equal(calls, 1);
-  });
+    await check(`an empty budget is insufficient_quota, without a retry${where}`, async () => {
+      let calls = 0;
+      const refused = visitor(poor.body.key, () => calls++).chat.completions.create({ model, messages });
+      await assert.rejects(refused, (error) => error instanceof OpenAI.RateLimitError && error.code === 'insufficient_quota');
+      assert.equal(calls, 1);
+    });
 
-  await check('GET /v1/key shows what was spent and holds nothing', async () => {
-    const { data } = await (await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })).json();
-    assert.ok(Number(data.spent_usd) > 0);
-    assert.equal(Number(data.held_usd), 0);
-    assert.equal(data.campaign, 'compose');
-  });
+    await check(`GET /v1/key shows what was spent and holds nothing${where}`, async () => {
+      const { data } = await (await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })).json();
+      assert.ok(Number(data.spent_usd) > 0);
+      assert.equal(Number(data.held_usd), 0);
+      assert.equal(data.campaign, 'compose');
+    });
+  };
+  await visit('');
 
   await check('nothing but the visitors’ port is published beyond loopback', () => {
     const published = containers().flatMap(({ service, ports }) => ports.map((port) => ({ service, ...port })));
@@ -147,9 +151,12 @@ async function useIt() {
     assert.equal(after, before);
   });
 
-  await check('every container has a limit of its memory', () => {
-    for (const { service, memory } of containers()) assert.ok(memory > 0, service);
-  });
+  await check('every container has a limit of its memory, and says whether it is well', () =>
+    // The stores were just restarted, and say so with their next probe.
+    until(() => {
+      for (const { service, memory, health } of containers()) assert.deepEqual([service, memory > 0, health], [service, true, 'healthy']);
+    }),
+  );
 
   await check('Prometheus sees all four services, takes the alerts and reaches Alertmanager', async () => {
     const prometheus = async (path) => (await (await fetch(`http://127.0.0.1:${settings.DAYPASS_PROMETHEUS_PORT}/api/v1/${path}`)).json()).data;
@@ -221,10 +228,20 @@ async function useIt() {
     });
   });
 
+  await visit(', scaled');
+
   await check('a rolling restart under load loses no call and bills none twice', async () => {
     const before = containers()
       .filter(({ service }) => SERVICES.includes(service))
       .map(({ id }) => id);
+    /** Calls that were paid, and calls that came to the upstream. */
+    const paid = () => Number(asAuditor('SELECT coalesce(sum(paid_calls), 0) FROM ledger.daily_spend'));
+    const sent = () =>
+      docker(['logs', containers().find(({ service }) => service === 'rehearsal').id])
+        .split('\n')
+        .filter((line) => line === 'chat').length;
+    await until(async () => assert.equal((await admin('/admin/v1/ledger/verify')).body.ok, true));
+    const [paidBefore, sentBefore] = [paid(), sent()];
     let [going, asked, answered] = [true, 0, 0];
     const failures = [];
     const client = new OpenAI({ apiKey: rich.body.key, baseURL: visitors, maxRetries: 0 });
@@ -255,6 +272,7 @@ async function useIt() {
     assert.equal(after.length, before.length);
     process.stdout.write(`          ${asked} calls, ${answered} answered meanwhile\n`);
     assert.deepEqual(failures, []);
+    await until(() => assert.deepEqual([paid() - paidBefore, sent() - sentBefore], [answered, answered]));
     await until(() =>
       assert.equal(asAuditor("SELECT count(*) FROM audit.calls WHERE bookings <> '{hold,post}' AND bookings <> '{hold,void}' OR bookings IS NULL"), '0'),
     );
@@ -270,9 +288,19 @@ async function useIt() {
     assert.equal((await script('backup.sh', file)).status, 0);
     await openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'after the backup' }] });
     await until(() => assert.notEqual(balance(), before));
+    // One that was cut off changes nothing.
+    const cut = join(folder, 'cut');
+    writeFileSync(cut, readFileSync(file).subarray(0, -2_000));
+    const after = balance();
+    const broken = await script('restore.sh', cut);
+    assert.notEqual(broken.status, 0);
+    assert.equal(balance(), after);
+    const counts = () => Object.keys(SCALE).map((name) => [name, containers().filter(({ service }) => service === name).length]);
+    const scaled = counts();
     const { status, output } = await script('restore.sh', file);
     assert.equal(status, 0, output);
     assert.equal(balance(), before);
+    assert.deepEqual(counts(), scaled);
     await until(async () => assert.ok((await openai.chat.completions.create({ model, messages })).choices[0].message.content));
     await until(async () => {
       const { body } = await admin('/admin/v1/ledger/verify');
@@ -410,11 +438,12 @@ function containers() {
   const ids = docker(['ps', '-q', '--filter', `label=com.docker.compose.project=${project}`])
     .split('\n')
     .filter(Boolean);
-  return JSON.parse(docker(['inspect', ...ids])).map(({ Id, Config, HostConfig, NetworkSettings }) => ({
+  return JSON.parse(docker(['inspect', ...ids])).map(({ Id, Config, HostConfig, NetworkSettings, State }) => ({
     id: Id,
     service: Config.Labels['com.docker.compose.service'],
     restart: HostConfig.RestartPolicy.Name,
     memory: HostConfig.Memory,
+    health: State.Health?.Status,
     ports: Object.values(NetworkSettings.Ports ?? {}).flatMap((bindings) => (bindings ?? []).map(({ HostIp, HostPort }) => ({ host: HostIp, port: HostPort }))),
   }));
 }

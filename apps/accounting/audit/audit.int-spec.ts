@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Registry } from 'prom-client';
 import { DataSource } from 'typeorm';
 import type { CheckEvent, RequestEvent } from '#libs/contracts/audit.js';
+import { REGISTRY } from '#libs/platform/platform.tokens.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -10,6 +12,7 @@ import { linkAfter, type CheckRow, type Link } from '../domain/audit.chain.js';
 import { AuditRepository } from './audit.repository.js';
 import type { AuditProblem, AuditVerification } from './audit.verifier.js';
 import { isRecordUpToDate } from './audit.stream.js';
+import { RecordWatch } from './record.watch.js';
 import { RetentionKeeper } from './retention.keeper.js';
 
 const DAY_MS = 86_400_000;
@@ -218,6 +221,21 @@ describe('tampering', () => {
   ])('by editing %s is found, and the row named', async (_, change, back) => {
     const problems = await found(`UPDATE audit.checks SET ${change} WHERE id = '${checkId}'`, `UPDATE audit.checks SET ${back} WHERE id = '${checkId}'`);
     expect(problems).toEqual([{ kind: 'altered', from: seq, to: seq, id: checkId, message: expect.stringContaining(checkId) }]);
+  });
+
+  it('is told by itself, wherever it is, for as long as it lasts', async () => {
+    const told = async () => /^daypass_audit_broken\{.*\} (\d)$/m.exec(await accounting.app.get<Registry>(REGISTRY).metrics())?.[1];
+    const watch = accounting.app.get(RecordWatch);
+    await watch.run();
+    expect(await told()).toBe('0');
+    await tamper(async (query) => void (await query(`UPDATE audit.checks SET decision = 'blocked' WHERE id = $1`, [checkId])));
+    await watch.run();
+    // Its end, which is looked at meanwhile, is as it was.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    expect(await told()).toBe('1');
+    await tamper(async (query) => void (await query(`UPDATE audit.checks SET decision = 'pass' WHERE id = $1`, [checkId])));
+    await watch.run();
+    expect(await told()).toBe('0');
   });
 
   it('by deleting a row is found, and its place named', async () => {

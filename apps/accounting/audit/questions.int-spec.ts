@@ -6,7 +6,7 @@ import { DataSource } from 'typeorm';
 import type { CheckEvent } from '#libs/contracts/audit.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { AccountingFixture } from '../accounting.fixture.js';
-import { dataSourceOptions } from '../data-source.factory.js';
+import { dataSourceOptions, openDataSource } from '../data-source.factory.js';
 import { isRecordUpToDate } from './audit.stream.js';
 
 const PASSWORD = `it's "quoted" \\ and long enough`;
@@ -85,6 +85,14 @@ afterAll(async () => {
 describe('the auditor', () => {
   it('logs in with the password that was set, and with no other', async () => {
     await expect(logIn('another password')).rejects.toThrow('password authentication failed');
+  });
+
+  it('is let out again where no password is set any more', async () => {
+    const options = dataSourceOptions(accounting.config.databaseUrl, () => undefined);
+    await (await openDataSource(options)).destroy();
+    await expect(logIn(PASSWORD)).rejects.toThrow('not permitted to log in');
+    await (await openDataSource(options, PASSWORD)).destroy();
+    await (await logIn(PASSWORD)).end();
   });
 
   it('reads every view that docs/audit.md names', async () => {

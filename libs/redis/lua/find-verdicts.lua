@@ -3,7 +3,7 @@
   come, first served, in calls of a bounded size, until one has to wait.
 
   KEYS: 1 bucket  2 the bucket before  3… of the lane's one upstream
-  ARGV: 1 texts  2 most texts of a call  3 most tokens of a call (a larger text goes by itself)  4 reserve (0 | 1)
+  ARGV: 1 texts  2 most texts of a call  3 most tokens of a call (a larger text goes by itself)  4 most calls to reserve room for
         5… of each text its hash ('' is not looked up), then of each its tokens  … of the lane's one upstream
   Output: { verdicts ('' unknown), which of them come from the bucket before (1 | 0), how many unknown texts each call with room has }
 ]]
@@ -30,11 +30,13 @@ if #hashes > 0 then
 end
 
 local groups = {}
-if ARGV[4] == '0' then return { verdicts, aging, groups } end
+local most_calls = tonumber(ARGV[4])
+if most_calls == 0 then return { verdicts, aging, groups } end
 local now = now_milliseconds()
 local size, tokens = 0, 0
 local function reserve()
   if size == 0 then return true end
+  if #groups == most_calls then return false end
   local upstream = lane_upstreams(5 + 2 * count, now)[1]
   if lane_wait(upstream, now, 1, tokens) ~= 0 then return false end
   lane_take(upstream, now, 1, tokens)
