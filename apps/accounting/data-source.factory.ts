@@ -18,6 +18,7 @@ import { Safety1763942400050 } from './migrations/1763942400050-safety.migration
 import { Weights1763942400060 } from './migrations/1763942400060-weights.migration.js';
 import { Upstreams1763942400070 } from './migrations/1763942400070-upstreams.migration.js';
 import { Auditor1763942400080, AUDITOR_ROLE } from './migrations/1763942400080-auditor.migration.js';
+import { Measures1763942400090 } from './migrations/1763942400090-measures.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -43,6 +44,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Weights1763942400060,
       Upstreams1763942400070,
       Auditor1763942400080,
+      Measures1763942400090,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -7,6 +7,7 @@ import { CONFIG } from '#libs/platform/platform.tokens.js';
 import { createVirtualKey, hashVirtualKey, visiblePrefix } from '#libs/secrets/virtual-key.js';
 import { AccountProjector } from './account.projector.js';
 import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
+import { AuditRepository } from './audit/audit.repository.js';
 import { AdminError } from './admin/admin.error.js';
 import type { ChangeKey, CreateKey } from './admin/key.schemas.js';
 import { isKeyId, newKeyId } from './domain/account-id.js';
@@ -27,6 +28,7 @@ export class KeyService {
     private readonly writer: AccountWriter,
     private readonly projector: AccountProjector,
     private readonly reader: KeyReader,
+    private readonly audit: AuditRepository,
   ) {
     this.pepper = config.secrets.tokenPepper;
   }
@@ -70,11 +72,15 @@ export class KeyService {
     return this.reader.showOne(key);
   }
 
-  async setStatus(id: string, status: KeyStatus, note: string | null): Promise<KeyView> {
+  /** What a person does is on record; what the provider's notices lead to is recorded with the notice. */
+  async setStatus(id: string, status: KeyStatus, note: string | null, by: 'person' | 'provider' = 'person'): Promise<KeyView> {
     const key = await this.writer.change(
       (manager) => find(manager, id),
-      (current) => {
+      async (current, manager) => {
         if (status !== 'revoked') refuseRevoked(current);
+        const told = { suspended: 'suspended', active: 'reinstated', revoked: 'revoked' }[status];
+        if (by === 'person' && (current.status !== status || note !== null))
+          await this.audit.appendAct(manager, { act: 'status', subject: id, note: note === null ? told : `${told}: ${note}` });
         const change = { status, statusNote: note ?? (current.status === status ? current.statusNote : null) };
         // At once, whatever the clocks say: its unspent budget goes back.
         if (status === 'revoked' && current.status !== 'revoked') return { change: { ...change, settleAt: new Date(0) } };

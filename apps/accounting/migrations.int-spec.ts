@@ -36,6 +36,7 @@ describe('migrations', () => {
       'Weights1763942400060',
       'Upstreams1763942400070',
       'Auditor1763942400080',
+      'Measures1763942400090',
     ]);
   });
 

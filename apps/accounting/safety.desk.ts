@@ -1,8 +1,8 @@
-import { randomUUID, type KeyObject } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import OpenAI from 'openai';
-import { DataSource, type EntityManager } from 'typeorm';
+import { DataSource } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
@@ -79,7 +79,7 @@ export class SafetyDesk extends PeriodicService {
   private async suspend(keyId: string, note: string): Promise<boolean> {
     const [key] = await this.source.query<{ status: string }[]>('SELECT status FROM access.keys WHERE id = $1', [keyId]);
     if (!key || key.status === 'revoked') return false;
-    await this.keys.setStatus(keyId, 'suspended', note);
+    await this.keys.setStatus(keyId, 'suspended', note, 'provider');
     return true;
   }
 
@@ -90,7 +90,8 @@ export class SafetyDesk extends PeriodicService {
         [id, outcome, keyId, reason],
       );
       if (closed === 0) return;
-      await this.record(manager, `${type} ${id}: ${outcome}${reason ? `, ${reason}` : ''}`, keyId);
+      const note = `${type} ${id}: ${outcome}${reason ? `, ${reason}` : ''}`;
+      await this.audit.appendAct(manager, { act: 'safety', subject: keyId ?? 'unknown', note });
       const who = keyId === null ? 'nobody whom we know' : `the key ${keyId}`;
       const body = {
         type: 'safety.case',
@@ -100,12 +101,6 @@ export class SafetyDesk extends PeriodicService {
       await manager.query('INSERT INTO access.notices (id, at, body) VALUES ($1, now(), $2) ON CONFLICT DO NOTHING', [`safety:${id}`, JSON.stringify(body)]);
     });
     this.logger.error({ caseId: id, keyId, outcome, reason }, 'a safety case of the provider is worked off');
-  }
-
-  private async record(manager: EntityManager, note: string, keyId: string | null): Promise<void> {
-    const head = await this.audit.lockHead(manager);
-    const row = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), act: 'safety', subject: keyId ?? 'unknown', beforeMs: null, note } as const;
-    await this.audit.append(manager, head, [{ row, period: '', sealed: null }]);
   }
 
   /** The identifier cannot be turned back, so each key's own is compared. */

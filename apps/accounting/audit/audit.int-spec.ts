@@ -81,6 +81,10 @@ const booked = () => accounting.until(() => isRecordUpToDate(accounting.redis));
 const verify = async (): Promise<AuditVerification> => (await accounting.admin('GET', '/admin/v1/audit/verify')).body;
 const one = async <T>(sql: string, values: unknown[] = []): Promise<T> => (await intruder.query<T[]>(sql, values))[0]!;
 
+/** In both places: the one in Redis comes last. */
+const signedUpTo = (seq: number) =>
+  accounting.until(async () => (JSON.parse((await accounting.redis.get(redisKeys.auditAnchor)) ?? '{}') as { seq?: number }).seq === seq);
+
 /** Past the triggers, as the owner of the database can. */
 async function tamper(work: (query: (sql: string, values?: unknown[]) => Promise<unknown>) => Promise<void>): Promise<void> {
   const runner = intruder.createQueryRunner();
@@ -258,7 +262,7 @@ describe('tampering', () => {
 
   it('by cutting off the end is found, even where the head and the checkpoints are cut with it', async () => {
     const head = (await verify()).head.seq;
-    await accounting.until(async () => JSON.parse((await accounting.redis.get(redisKeys.auditAnchor))!).seq === head);
+    await signedUpTo(head);
     const cut = head - 2;
     const backup = await Promise.all(
       ['requests', 'checks', 'acts', 'checkpoints', 'head'].map(async (table) => {
@@ -291,7 +295,7 @@ describe('tampering', () => {
 
   it('by rewriting every row from one on, head and all, is found by the signatures', async () => {
     const { head } = await verify();
-    await accounting.until(async () => (await one<{ seq: string }>('SELECT max(seq) AS seq FROM audit.checkpoints')).seq === String(head.seq));
+    await signedUpTo(head.seq);
     const repository = accounting.app.get(AuditRepository);
     const before = await repository.rowsBetween(intruder.manager, seq - 1, head.seq);
     const rewrite = async (links: Link[], decision: string) =>
@@ -320,7 +324,7 @@ describe('tampering', () => {
 
   it('by signing anew without the key is found', async () => {
     const { head } = await verify();
-    await accounting.until(async () => (await one<{ seq: string }>('SELECT max(seq) AS seq FROM audit.checkpoints')).seq === String(head.seq));
+    await signedUpTo(head.seq);
     const problems = await found(
       `UPDATE audit.checkpoints SET hash = sha256(hash) WHERE seq = ${head.seq}`,
       `UPDATE audit.checkpoints SET hash = (SELECT hash FROM audit.head) WHERE seq = ${head.seq}`,
@@ -372,7 +376,10 @@ describe('what goes', () => {
       const { body } = await accounting.admin('GET', `/admin/v1/requests/${gone}`);
       expect(body).toMatchObject({ asked: null, checks: [{ decision: 'pass' }, { decision: 'pass', judged: null }] });
     }
-    expect(await one(`SELECT kind, note FROM audit.acts WHERE subject = $1`, [key.id])).toEqual({ kind: 'erasure', note: 'asked for by mail' });
+    expect(await one(`SELECT kind, note FROM audit.acts WHERE subject = $1 AND kind <> 'status'`, [key.id])).toEqual({
+      kind: 'erasure',
+      note: 'asked for by mail',
+    });
     expect((await verify()).problems).toEqual([]);
     expect((await accounting.admin('POST', '/admin/v1/visitors/nobody/erase', {})).status).toBe(404);
   });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
@@ -76,6 +77,13 @@ export class AuditRepository {
     await this.keepContents(manager, rows);
     if (rows.length > 0) await manager.query(`UPDATE audit.head SET seq = $1, hash = decode($2, 'hex')`, [link.seq, link.hash]);
     return link;
+  }
+
+  /** Chains an act, in the transaction of what it tells of. */
+  async appendAct(manager: EntityManager, act: Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number }): Promise<void> {
+    const head = await this.lockHead(manager);
+    const row: ActRow = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), beforeMs: null, ...act };
+    await this.append(manager, head, [{ row, period: '', sealed: null }]);
   }
 
   private async keepContents(manager: EntityManager, rows: readonly NewRow[]): Promise<void> {

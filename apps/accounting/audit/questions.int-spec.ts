@@ -141,8 +141,18 @@ describe('docs/audit.md answers', () => {
     expect((await ask(5))[0]).toEqual([expect.objectContaining({ key_id: key.id, decision: 'blocked', categories: ['violence'], scores: { violence: 0.9 } })]);
   });
 
-  it('6. what was done about it', async () => {
-    expect((await ask(6))[0]).toEqual([expect.objectContaining({ cause: 'strike', measure: 'suspend', campaign: 'school', key_id: key.id, strikes: 1 })]);
+  it('6. what was done about it, by Daypass and by people', async () => {
+    const struck = expect.objectContaining({ cause: 'strike', measure: 'suspend', campaign: 'school', key_id: key.id, strikes: 1 });
+    expect((await ask(6))[0]).toEqual([struck]);
+    const set = (what: string, body: object) => accounting.admin('POST', `/admin/v1/keys/${key.id}/${what}`, body);
+    await set('suspend', { note: 'looking into it' });
+    await set('reinstate', {});
+    // Nothing new.
+    await set('reinstate', {});
+    const person = (measure: string) => expect.objectContaining({ cause: 'person', measure, campaign: 'school', key_id: key.id });
+    expect((await ask(6))[0]).toEqual([person('reinstated'), person('suspended: looking into it'), struck]);
+    expect(await auditor.query('SELECT * FROM audit.erasures').then(({ rows }) => rows)).toEqual([]);
+    expect((await accounting.admin('GET', '/admin/v1/audit/verify')).body.ok).toBe(true);
   });
 
   it('7. who is flagged most', async () => {

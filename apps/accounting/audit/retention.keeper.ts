@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
@@ -48,11 +47,7 @@ export class RetentionKeeper extends PeriodicService {
     const [due] = await this.source.query<unknown[]>('SELECT 1 FROM audit.contents WHERE campaign_id = $1 AND at < $2 LIMIT 1', [campaignId, before]);
     if (!due) return;
     // Told first: a deletion that the record does not tell of would be a hole.
-    await this.source.transaction(async (manager) => {
-      const head = await this.audit.lockHead(manager);
-      const row = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), act: 'retention', subject: campaignId, beforeMs, note: `${days} days` } as const;
-      await this.audit.append(manager, head, [{ row, period: '', sealed: null }]);
-    });
+    await this.source.transaction((manager) => this.audit.appendAct(manager, { act: 'retention', subject: campaignId, beforeMs, note: `${days} days` }));
     let deleted = 0;
     for (let count = BATCH; count === BATCH; deleted += count) {
       [, count] = await this.source.query<[unknown, number]>(

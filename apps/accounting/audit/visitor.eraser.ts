@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import { AdminError } from '../admin/admin.error.js';
 import { UnitOfWork } from '../unit-of-work.js';
@@ -20,7 +19,8 @@ export class VisitorEraser {
   /** Repeated, it answers as the first time. @throws AdminError `not_found`, or `conflict` while the visitor can still call */
   erase(id: string, note: string | null): Promise<ErasedVisitor> {
     return this.work.run(async ({ manager }) => {
-      const head = await this.audit.lockHead(manager);
+      // Before the visitor, as whoever books does.
+      await this.audit.lockHead(manager);
       const [visitor] = await manager.query<{ erased_at: Date | null }[]>('SELECT erased_at FROM audit.visitors WHERE id = $1 FOR UPDATE', [id]);
       if (!visitor) throw new AdminError('not_found', `There is no visitor '${id.slice(0, 100)}' in the record.`);
       if (visitor.erased_at) return { id, erased_at: visitor.erased_at.toISOString() };
@@ -29,8 +29,7 @@ export class VisitorEraser {
         throw new AdminError('conflict', `The key of '${id}' is in use: revoke it first, so that nothing new comes to be erased. Nothing was changed.`);
       const now = new Date();
       await manager.query('UPDATE audit.visitors SET wrapped_key = NULL, erased_at = $2 WHERE id = $1', [id, now]);
-      const row = { kind: 'act', id: `act_${randomUUID()}`, atMs: now.getTime(), act: 'erasure', subject: id, beforeMs: null, note } as const;
-      await this.audit.append(manager, head, [{ row, period: '', sealed: null }]);
+      await this.audit.appendAct(manager, { act: 'erasure', subject: id, note, atMs: now.getTime() });
       return { id, erased_at: now.toISOString() };
     });
   }

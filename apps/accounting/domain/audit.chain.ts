@@ -38,13 +38,13 @@ export interface CheckRow {
   contentHash: string | null;
 }
 
-/** What was done to the record itself. */
+/** What was done to the record itself, and what people and the provider did about a visitor. */
 export interface ActRow {
   kind: 'act';
   id: string;
   atMs: number;
-  act: 'retention' | 'erasure' | 'safety';
-  /** The campaign whose contents went, the visitor who was erased, or whom a notice of the provider's named. */
+  act: 'retention' | 'erasure' | 'safety' | 'status';
+  /** The campaign whose contents went, the visitor who was erased, or whom a notice of the provider's named; the key whose status a person set. */
   subject: string;
   /** Of `retention`: contents older than this. */
   beforeMs: number | null;
