@@ -17,7 +17,8 @@ export class VisitorLeft extends Error {
 /** Hears which visitors left, and aborts their calls where this process runs them. */
 @Injectable()
 export class CancelListener implements OnApplicationBootstrap, OnApplicationShutdown {
-  private readonly running = new Map<string, AbortController>();
+  /** A call that was put back may have begun again before its former attempt has come to its end. */
+  private readonly running = new Map<string, Set<AbortController>>();
   private readonly subscriber: Redis;
 
   constructor(@Inject(CONFIG) config: DaypassConfig, @Inject(LOGGER) logger: Logger) {
@@ -26,7 +27,9 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
   }
 
   async onApplicationBootstrap(): Promise<void> {
-    this.subscriber.on('message', (_channel, requestId) => this.running.get(requestId)?.abort(new VisitorLeft()));
+    this.subscriber.on('message', (_channel, requestId) => {
+      for (const controller of this.running.get(requestId) ?? []) controller.abort(new VisitorLeft());
+    });
     await this.subscriber.subscribe(redisKeys.cancelChannel);
   }
 
@@ -36,11 +39,14 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
 
   track(requestId: string): AbortController {
     const controller = new AbortController();
-    this.running.set(requestId, controller);
+    this.running.set(requestId, (this.running.get(requestId) ?? new Set()).add(controller));
     return controller;
   }
 
-  forget(requestId: string): void {
-    this.running.delete(requestId);
+  /** That attempt, and no other of the same call. */
+  forget(requestId: string, controller: AbortController): void {
+    const attempts = this.running.get(requestId);
+    attempts?.delete(controller);
+    if (attempts?.size === 0) this.running.delete(requestId);
   }
 }

@@ -95,10 +95,10 @@ export class Forwarder {
           counted: { requests, tokens, atMs: nowMs },
         };
       }
-      this.cancels.forget(requestId);
+      this.cancels.forget(requestId, controller);
       return await this.notStarted(ticket, start);
     } catch (error) {
-      this.cancels.forget(requestId);
+      this.cancels.forget(requestId, controller);
       throw error;
     }
   }
@@ -110,7 +110,7 @@ export class Forwarder {
       if (sealed) await traced('forward', spanOf(call, queueMs), (span) => this.call(begun, sealed, span));
       else await this.bodyLost(call, queueMs);
     } finally {
-      this.cancels.forget(begun.call.ticket.requestId);
+      this.cancels.forget(begun.call.ticket.requestId, begun.controller);
     }
   }
 

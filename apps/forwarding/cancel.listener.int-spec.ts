@@ -1,0 +1,48 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { createLogger } from '#libs/observability/logger.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { CancelListener, VisitorLeft } from './cancel.listener.js';
+
+let store: TestRedis;
+let redis: Redis;
+let cancels: CancelListener;
+beforeAll(async () => {
+  store = await startTestRedis();
+  redis = new Redis(store.redisUrl);
+  cancels = new CancelListener({ redisUrl: store.redisUrl } as DaypassConfig, createLogger('forwarding', 'silent'));
+  await cancels.onApplicationBootstrap();
+});
+afterAll(async () => {
+  cancels.onApplicationShutdown();
+  redis.disconnect();
+  await store.stop();
+});
+
+/** What became of them once the visitor of `r` has left. */
+async function left(...controllers: AbortController[]): Promise<boolean[]> {
+  await redis.publish(redisKeys.cancelChannel, 'r');
+  await sleep(50);
+  return controllers.map(({ signal }) => signal.reason instanceof VisitorLeft);
+}
+
+describe('a visitor who left', () => {
+  it('ends the call, and no other', async () => {
+    const [call, other] = [cancels.track('r'), cancels.track('s')];
+    expect(await left(call, other)).toEqual([true, false]);
+    cancels.forget('r', call);
+    cancels.forget('s', other);
+  });
+
+  it('ends the attempt that runs, though the one before it came to its end later', async () => {
+    const former = cancels.track('r');
+    const running = cancels.track('r');
+    cancels.forget('r', former);
+    expect(await left(former, running)).toEqual([false, true]);
+    cancels.forget('r', running);
+    expect(await left(former)).toEqual([false]);
+  });
+});
