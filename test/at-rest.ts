@@ -2,6 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
+import type { ChatCall } from '#libs/stack/rehearsal.js';
 import type { Daypass } from '#libs/testing/daypass.js';
 
 export interface CallInLedger {
@@ -44,6 +45,18 @@ export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
     redis.disconnect();
     await client.end();
   }
+}
+
+/** An answer that takes half a minute at 100 tokens a second: no machine stands still for so long that it is over before its visitor has left. */
+export const LONG = 'word '.repeat(3_000);
+
+/** Resolves with the rehearsal's calls once all of them were hung up on. @throws with what became of each, when one was not */
+export async function cancelledUpstream(daypass: Daypass, withinMs = 10_000): Promise<readonly ChatCall[]> {
+  const calls = daypass.rehearsal.chatCalls();
+  const until = Date.now() + withinMs;
+  while (calls.some(({ state }) => state === 'running') && Date.now() < until) await sleep(20);
+  expect(calls.map(({ state }) => state)).toEqual(calls.map(() => 'aborted'));
+  return calls;
 }
 
 /** The error that a promise of the official client ends with. */

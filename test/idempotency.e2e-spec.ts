@@ -4,7 +4,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { SERVICES } from '#libs/config/config.js';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
-import { booksAtRest, errorOf } from './at-rest.js';
+import { booksAtRest, cancelledUpstream, errorOf, LONG } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
 const FLAG = 'DAYPASS-REHEARSAL-FLAG';
@@ -222,10 +222,11 @@ describe('a call with an Idempotency-Key', () => {
 
   it('whose visitor hung up in mid-stream is not run again: the answer that was paid for broke off', async () => {
     const streaming = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
-    daypass.rehearsal.onChat = () => ({ content: 'word '.repeat(400), tokensPerSecond: 100 });
+    daypass.rehearsal.onChat = () => ({ content: LONG, tokensPerSecond: 100 });
     const stream = await clientOf(streaming).chat.completions.create({ model, messages: say('long'), stream: true }, named('broken off'));
     let seen = 0;
     for await (const _ of stream) if (++seen === 10) break;
+    await cancelledUpstream(daypass);
     await booksAtRest(daypass);
     requests = 0;
     const error = await errorOf(clientOf(streaming).chat.completions.create({ model, messages: say('long'), stream: true }, named('broken off')));

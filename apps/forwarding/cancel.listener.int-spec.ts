@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
@@ -14,6 +15,8 @@ beforeAll(async () => {
   store = await startTestRedis();
   redis = new Redis(store.redisUrl);
   cancels = new CancelListener({ redisUrl: store.redisUrl } as DaypassConfig, createLogger('forwarding', 'silent'));
+  // The moment at which ioredis sends a subscription, though its connection is not ready yet.
+  await once((cancels as unknown as { subscriber: Redis }).subscriber, 'connect');
   await cancels.onApplicationBootstrap();
 });
 afterAll(async () => {

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/observability/logger.js';
 import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
-import { blockingConnection } from '#libs/redis/connection.js';
+import { blockingConnection, whenReady } from '#libs/redis/connection.js';
 import { redisKeys } from '#libs/redis/keys.js';
 
 /** Thrown into a call whose visitor left. */
@@ -30,6 +30,8 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
     this.subscriber.on('message', (_channel, requestId) => {
       for (const controller of this.running.get(requestId) ?? []) controller.abort(new VisitorLeft());
     });
+    // Sent before, it can overtake ioredis' own check of the connection, which then drops it and forgets the channel (5.11).
+    await whenReady(this.subscriber);
     await this.subscriber.subscribe(redisKeys.cancelChannel);
   }
 

@@ -4,6 +4,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/observability/logger.js';
 import type { Place } from '#libs/pacing/lane-line.js';
+import { insist } from '#libs/redis/insist.js';
 import { writeHead } from './answer.head.js';
 import type { Visitor } from './authenticator.service.js';
 import type { AdmittedCall, CallService } from './call.service.js';
@@ -21,6 +22,10 @@ const SETTLING_MS = 30_000;
 /** An answer that Redis has recorded is on its way; longer than this means that it was lost. */
 const ON_ITS_WAY_MS = 5_000;
 const RETRY_MS = 1_000;
+/** A worker that hears it ends the call at once; one that is dead loses the call's lease within this many seconds. */
+const CANCELS_MAX = 40;
+/** A Redis that is away for a minute does not make the operator pay for answers that nobody reads. */
+const ABANDON_PATIENCE_MS = 90_000;
 /** Clients hang up once they have read it, while the stream's end is still on its way. */
 const LAST_FRAME = 'data: [DONE]\n\n';
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
@@ -206,17 +211,23 @@ export class AnswerSession {
     return true;
   }
 
+  /**
+   * Said until it has come to an end: the upstream may have refused at this very moment, so that the call waits again, and
+   * the worker that runs it does not hear what is published while its connection is made anew.
+   */
   private async abandon(): Promise<void> {
+    const { calls, logger } = this.parts;
     const { ticket } = this.call;
     try {
-      if ((await this.parts.calls.giveUp(ticket, 'visitor left')) !== 'running') return;
-      await this.parts.calls.cancelUpstream(ticket.requestId);
-      // The upstream may have refused at this very moment, so that the call waits again.
-      await sleep(RETRY_MS);
-      await this.parts.calls.giveUp(ticket, 'visitor left');
+      for (let said = 0; said < CANCELS_MAX; said++) {
+        if ((await insist(() => calls.giveUp(ticket, 'visitor left'), ABANDON_PATIENCE_MS)) !== 'running') return;
+        await insist(() => calls.cancelUpstream(ticket.requestId), ABANDON_PATIENCE_MS);
+        await sleep(RETRY_MS);
+      }
+      logger.warn({ requestId: ticket.requestId }, 'an abandoned call runs on');
     } catch (error) {
-      // The lease is no longer renewed from here, so the sweeper ends the hold.
-      this.parts.logger.warn({ err: error, requestId: ticket.requestId }, 'an abandoned call could not be given up');
+      // A call that waits loses its lease, which is no longer renewed from here; one that runs is paid for until its end.
+      logger.warn({ err: error, requestId: ticket.requestId }, 'an abandoned call could not be given up');
     }
   }
 

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '#libs/config/config.js';
+import { cancelledUpstream } from '../at-rest.js';
 import { Arena } from './arena.js';
 import { blockEventLoop } from './block-event-loop.js';
 import { scenario } from './scenario.js';
@@ -65,7 +66,8 @@ describe('processes', () => {
 
   scenario(8, 'the visitor hangs up in mid-stream', { quick: true }, async () => {
     const key = await arena.key();
-    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 40 });
+    // Twenty seconds: a machine that stands still for a while does not end them before their visitors have left.
+    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 10 });
     const leave = new AbortController();
     const calls = Array.from({ length: 10 }, () => arena.call(key, { stream: true, max_tokens: 400, signal: leave.signal }));
     await arena.upstreamRuns(10);
@@ -73,7 +75,7 @@ describe('processes', () => {
     leave.abort();
     const leftAt = performance.now();
     await Promise.all(calls);
-    await arena.until(() => arena.daypass.rehearsal.chatCalls().every(({ state }) => state === 'aborted'), 'the upstream is cancelled', 5_000);
+    await cancelledUpstream(arena.daypass);
     const cancelledMs = performance.now() - leftAt;
     arena.daypass.rehearsal.onChat = undefined;
     return `10 upstream calls cancelled within ${cancelledMs.toFixed(0)} ms, billed for what was generated; ${await arena.holds()}`;
