@@ -6,6 +6,9 @@ import { CONFIG, LOGGER } from '#libs/platform/platform.tokens.js';
 import { blockingConnection, whenReady } from '#libs/redis/connection.js';
 import { redisKeys } from '#libs/redis/keys.js';
 
+/** Nothing else is asked on this connection, and only what is asked shows that it is dead. */
+const PING_EVERY_MS = 10_000;
+
 /** Thrown into a call whose visitor left. */
 export class VisitorLeft extends Error {
   constructor() {
@@ -20,6 +23,7 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
   /** A call that was put back may have begun again before its former attempt has come to its end. */
   private readonly running = new Map<string, Set<AbortController>>();
   private readonly subscriber: Redis;
+  private pinging: NodeJS.Timeout | undefined;
 
   constructor(@Inject(CONFIG) config: DaypassConfig, @Inject(LOGGER) logger: Logger) {
     this.subscriber = blockingConnection(config.redisUrl);
@@ -33,9 +37,11 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
     // Sent before, it can overtake ioredis' own check of the connection, which then drops it and forgets the channel (5.11).
     await whenReady(this.subscriber);
     await this.subscriber.subscribe(redisKeys.cancelChannel);
+    this.pinging = setInterval(() => void this.subscriber.ping().catch(() => undefined), PING_EVERY_MS).unref();
   }
 
   onApplicationShutdown(): void {
+    clearInterval(this.pinging);
     this.subscriber.disconnect();
   }
 

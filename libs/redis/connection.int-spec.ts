@@ -1,9 +1,11 @@
 import { connect as dial, createServer, type Socket } from 'node:net';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { freePort } from '#libs/stack/free-port.js';
 import { startRedisServer } from '#libs/stack/redis-server.js';
-import { assertKeepsData, moneyConnection, whenReady } from './connection.js';
+import { FaultProxy } from '#libs/testing/fault-proxy.js';
+import { assertKeepsData, blockingConnection, moneyConnection, SILENT_MAX_MS, whenReady } from './connection.js';
 import { Money } from './money.fixture.js';
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
@@ -118,6 +120,42 @@ describe('the money connection', () => {
     expect(await redis.ping()).toBe('PONG');
     await second.stop();
   });
+});
+
+describe('a connection whose other end is gone without a word', () => {
+  /** How often it was ready again after it was cut while it was asked, and what it answers then, and after its other end is gone. */
+  async function broken(made: (url: string) => Redis): Promise<unknown[]> {
+    const proxy = await FaultProxy.start(Number(new URL(money.url).port));
+    const redis = made(`redis://127.0.0.1:${proxy.port}`);
+    redis.on('error', () => undefined);
+    opened.push(redis);
+    await whenReady(redis);
+    const asked = redis.xread('BLOCK', 5_000, 'STREAMS', 'nothing', '$').catch(() => null);
+    await sleep(50);
+    let readyAfterCut = 0;
+    redis.on('ready', () => readyAfterCut++);
+    proxy.cut();
+    await asked;
+    await whenReady(redis);
+    // Longer than the silence that the connection which was cut would have been allowed.
+    await sleep(SILENT_MAX_MS + 1_000);
+    const answers: unknown[] = [readyAfterCut, await redis.ping()];
+    proxy.strand();
+    const unheard = redis.ping().catch(() => undefined);
+    await new Promise((resolve) => redis.once('ready', resolve));
+    await unheard;
+    answers.push(await redis.ping());
+    await proxy.stop();
+    return answers;
+  }
+
+  it('is made anew, and the one that follows stays', async () => {
+    const seen = await Promise.all([moneyConnection, blockingConnection].map(broken));
+    expect(seen).toEqual([
+      [1, 'PONG', 'PONG'],
+      [1, 'PONG', 'PONG'],
+    ]);
+  }, 60_000);
 });
 
 describe('what one turn sends', () => {

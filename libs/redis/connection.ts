@@ -3,6 +3,12 @@ import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
 
 const RETRY_MAX_MS = 2_000;
+/**
+ * Longer than any read blocks (BullMQ's at most ten seconds). A connection on which nothing comes for so long though something was
+ * asked is made anew: where its other end is gone without a word (a node that died, a firewall that forgot it), TCP finds out
+ * after a quarter of an hour, and on a connection that only listens after hours.
+ */
+export const SILENT_MAX_MS = 15_000;
 const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), RETRY_MAX_MS);
 
 /**
@@ -10,7 +16,7 @@ const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(a
  * reconnect by default, which applied one increment twice (measured with ioredis 5); our scripts are idempotent and repeated by their callers.
  */
 export function moneyConnection(url: string): Redis {
-  return gatherWrites(
+  const redis = gatherWrites(
     new Redis({
       ...addressOf(url),
       autoResendUnfulfilledCommands: false,
@@ -18,8 +24,22 @@ export function moneyConnection(url: string): Redis {
       maxRetriesPerRequest: 0,
       commandTimeout: 5_000,
       retryStrategy,
+      socketTimeout: SILENT_MAX_MS,
     }),
   );
+  return withoutStaleTimer(redis);
+}
+
+/**
+ * ioredis 5.11 leaves the timer of a connection that closed, which then ends the next one (redis/ioredis#2147, mended in 6).
+ * BullMQ makes its workers' connections itself: those break once more after a break, which costs them a reconnection.
+ */
+function withoutStaleTimer(redis: Redis): Redis {
+  const timed = redis as unknown as { socketTimeoutTimer: NodeJS.Timeout | undefined };
+  return redis.on('close', () => {
+    clearTimeout(timed.socketTimeoutTimer);
+    timed.socketTimeoutTimer = undefined;
+  });
 }
 
 /** What one turn sends leaves in one write, rather than in a system call for each command. */
@@ -38,7 +58,7 @@ function gatherWrites(redis: Redis): Redis {
 
 /** A connection that blocks in reads, of its own so that nothing waits behind it. */
 export function blockingConnection(url: string): Redis {
-  return new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy });
+  return withoutStaleTimer(new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: SILENT_MAX_MS }));
 }
 
 /** `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`: a socket file costs a quarter of what TCP on one machine does. */
@@ -64,6 +84,7 @@ export function workerConnectionOptions(url: string): RedisOptions {
     ...addressOf(url),
     maxRetriesPerRequest: null,
     retryStrategy,
+    socketTimeout: SILENT_MAX_MS,
   };
 }
 

@@ -52,6 +52,16 @@ describe('a fault proxy', () => {
     proxy.heal();
   });
 
+  it('strands the connections that there are, and no others', async () => {
+    proxy.strand();
+    await expect(through.get('x')).rejects.toThrow('timed out');
+    const another = new Redis(proxy.port, '127.0.0.1');
+    expect(await another.get('x')).toBe('1');
+    another.disconnect();
+    proxy.cut();
+    await new Promise((resolve) => through.once('ready', resolve));
+  });
+
   it('lets one request through and drops its reply', async () => {
     const dropped = proxy.dropReplyTo('marker');
     await expect(through.set('x', 'marker')).rejects.toThrow();

@@ -52,6 +52,13 @@ export class FaultProxy {
     this.mode = 'freeze';
   }
 
+  /** The connections that there are stand for ever, and nothing goes through them; new ones are served as before. */
+  strand(): void {
+    for (const { client, server } of this.links) {
+      for (const socket of [client, server]) socket.removeAllListeners('data').resume();
+    }
+  }
+
   /** As before. What was swallowed is gone, so that frozen connections are cut. */
   heal(): void {
     const cut = this.mode === 'freeze';

@@ -2,6 +2,7 @@ import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals'
 import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { readScript } from '#libs/redis/scripts.js';
+import { LONG } from '../at-rest.js';
 import { Arena, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
 import { tally } from './tally.js';
@@ -140,6 +141,24 @@ describe('Redis', () => {
     expectOnly(outcomes, LATER);
     expect(tally(outcomes).codes).not.toEqual([]);
     expectNoHoles(streams);
+    return `${figures}; ${await arena.holds()}`;
+  });
+
+  scenario(26, 'connections to Redis that stand and pass nothing', {}, async () => {
+    const { outcomes, streams, figures } = await under(() => Promise.resolve(arena.daypass.redisProxy!.strand()), { streamSeconds: 30 });
+    // A call that waited for its lane meanwhile has waited longer than it may.
+    expectOnly(outcomes, [...LATER, '429 queue_full']);
+    expect(streams.map(({ done }) => done)).toEqual(Array(5).fill(true));
+    expectNoHoles(streams);
+    const visitor = await arena.key();
+    arena.daypass.rehearsal.onChat = () => ({ content: LONG, tokensPerSecond: 100 });
+    const leave = new AbortController();
+    const left = arena.call(visitor, { stream: true, max_tokens: 4_000, signal: leave.signal });
+    await arena.upstreamRuns(1);
+    leave.abort();
+    await left;
+    await arena.until(() => arena.upstream.every(({ state }) => state !== 'running'), 'a leaving is heard again');
+    arena.daypass.rehearsal.onChat = undefined;
     return `${figures}; ${await arena.holds()}`;
   });
 
