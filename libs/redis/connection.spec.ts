@@ -18,7 +18,7 @@ describe('what BullMQ connects to', () => {
   });
 
   it('has no user, password, database or TLS that the address does not name', () => {
-    expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual(['host', 'maxRetriesPerRequest', 'port', 'retryStrategy']);
+    expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual(['host', 'maxRetriesPerRequest', 'port', 'retryStrategy', 'socketTimeout']);
   });
 
   it('lets workers wait for Redis, and tells who enqueues at once that it is away', () => {
