@@ -55,6 +55,7 @@ export async function cancelledUpstream(daypass: Daypass, withinMs = 10_000): Pr
   const calls = daypass.rehearsal.chatCalls();
   const until = Date.now() + withinMs;
   while (calls.some(({ state }) => state === 'running') && Date.now() < until) await sleep(20);
+  expect(calls).not.toEqual([]);
   expect(calls.map(({ state }) => state)).toEqual(calls.map(() => 'aborted'));
   return calls;
 }

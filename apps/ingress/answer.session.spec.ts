@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { FastifyReply } from 'fastify';
 import type { Reply } from '#libs/contracts/reply.js';
@@ -41,6 +42,8 @@ async function session(frames: readonly string[], says: Said[] = ['ended']): Pro
   raw.emit('close');
   await running;
   if (outcome === 'visitor left') await dealtWith.promise;
+  // What would be done after it had ended is seen, too.
+  await nextTurn();
   return { outcome, done };
 }
 

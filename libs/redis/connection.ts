@@ -32,7 +32,8 @@ export function moneyConnection(url: string): Redis {
 
 /**
  * ioredis 5.11 leaves the timer of a connection that closed, which then ends the next one (redis/ioredis#2147, mended in 6).
- * BullMQ makes its workers' connections itself: those break once more after a break, which costs them a reconnection.
+ * BullMQ makes its workers' connections itself: those break once more after a break. Commands on their way are sent again then, as after
+ * every break, and a job whose answer was lost is taken over when its lock has run out.
  */
 function withoutStaleTimer(redis: Redis): Redis {
   const timed = redis as unknown as { socketTimeoutTimer: NodeJS.Timeout | undefined };
