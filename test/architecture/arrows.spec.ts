@@ -1,0 +1,110 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { spawnSync } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+const ROOT = process.cwd();
+const FOLDERS = ['apps', 'libs/config', 'libs/contracts', 'libs/money', 'libs/redis', 'libs/stack', 'libs/testing'];
+
+interface Planted {
+  /** What the file does that the architecture has an opinion on. */
+  name: string;
+  file: string;
+  text: string;
+  /** Words of the message that forbids it; undefined where it is allowed. */
+  why?: string;
+}
+
+/** Each file has a name of its own, so that one lint run answers for all of them. */
+const FORBIDDEN: Planted[] = (
+  [
+    ['an app imports another app', 'apps/ingress/planted-1.ts', "import '../accounting/main.js';", 'Apps never import each other'],
+    ['an app imports another app from deeper down', 'apps/ingress/deep/planted-2.ts', "import '../../moderation/main.js';", 'Apps never import each other'],
+    ['a spec of an app imports another app', 'apps/forwarding/planted-3.int-spec.ts', "import '../ingress/main.js';", 'Apps never import each other'],
+    ['a lib imports an app', 'libs/redis/planted-4.ts', "import '../../apps/ingress/main.js';", 'Libs never import apps'],
+    ['a tool of the stack imports an app', 'libs/stack/planted-5.ts', "import '../../apps/ingress/main.js';", 'Libs never import apps'],
+    ['a service imports the test tools', 'apps/ingress/planted-6.ts', "import '#libs/testing/stores.js';", 'no part of it imports them'],
+    ['domain imports a framework', 'apps/ingress/domain/planted-7.ts', "import '@nestjs/common';", 'domain/ is pure'],
+    ['domain imports a client', 'apps/ingress/domain/planted-8.ts', "import 'ioredis';", 'domain/ is pure'],
+    ["domain imports Node's network", 'apps/accounting/domain/planted-9.ts', "import 'node:http';", 'domain/ is pure'],
+    ['domain imports another lib', 'apps/forwarding/domain/planted-10.ts', "import '#libs/redis/keys.js';", 'domain/ is pure'],
+    ['domain imports from outside its folder', 'apps/forwarding/domain/planted-11.ts', "import '../main.js';", 'domain/ is pure'],
+    ['contracts imports another lib', 'libs/contracts/planted-12.ts', "import '#libs/money/nano.js';", 'libs/contracts imports no other lib'],
+    ['a service other than accounting imports typeorm', 'apps/ingress/planted-13.ts', "import 'typeorm';", 'Only accounting knows Postgres'],
+    ['a lib imports pg', 'libs/redis/planted-14.ts', "import 'pg';", 'Only accounting knows Postgres'],
+    ['a service reads the environment', 'apps/ingress/planted-15.ts', 'export const port = process.env.PORT;', 'process.env'],
+    ['a promise floats', 'libs/money/planted-16.ts', 'Promise.resolve();', 'Promises must be awaited'],
+  ] as const
+).map(([name, file, text, why]) => ({ name, file, text, why }));
+
+const CIRCLE: Planted[] = [
+  {
+    name: 'one half of a circle through #libs',
+    file: 'libs/money/one.ts',
+    text: "import { two } from '#libs/redis/two.js';\nexport const one = (): number => two() + 1;",
+    why: 'Dependency cycle',
+  },
+  {
+    name: 'the other half of that circle',
+    file: 'libs/redis/two.ts',
+    text: "import { one } from '#libs/money/one.js';\nexport const two = (): number => one() + 1;",
+    why: 'Dependency cycle',
+  },
+];
+
+const ALLOWED: Planted[] = (
+  [
+    ['accounting imports typeorm', 'apps/accounting/allowed-1.ts', "import 'typeorm';"],
+    ['an app imports libs', 'apps/ingress/allowed-2.ts', "import '#libs/redis/keys.js';"],
+    [
+      'domain imports contracts, money and its neighbours',
+      'apps/ingress/domain/allowed-3.ts',
+      "import '#libs/contracts/jobs.js';\nimport '#libs/money/nano.js';\nimport './other.js';",
+    ],
+    ['domain imports a mere type', 'apps/ingress/domain/allowed-4.ts', "import type { Call } from '../call.js';\nexport type Same = Call;"],
+    ['a spec of domain imports its tools', 'apps/ingress/domain/allowed-5.spec.ts', "import '@jest/globals';"],
+    ['the launcher reads the environment', 'libs/stack/allowed-6.ts', 'export const port = process.env.PORT;'],
+  ] as const
+).map(([name, file, text]) => ({ name, file, text }));
+
+interface Finding {
+  filename: string;
+  message: string;
+}
+
+describe('the arrows of the architecture', () => {
+  let findings: Map<string, string[]>;
+
+  beforeAll(() => {
+    const tree = mkdtempSync(join(tmpdir(), 'daypass-arrows-'));
+    try {
+      for (const file of ['oxlint.config.ts', 'tsconfig.json', 'tsconfig.lint.json', 'package.json']) cpSync(join(ROOT, file), join(tree, file));
+      symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
+      for (const folder of FOLDERS) mkdirSync(join(tree, folder), { recursive: true });
+      for (const { file, text } of [...FORBIDDEN, ...CIRCLE, ...ALLOWED]) {
+        mkdirSync(dirname(join(tree, file)), { recursive: true });
+        writeFileSync(join(tree, file), `${text}\n`);
+      }
+      const run = spawnSync(
+        join(ROOT, 'node_modules/.bin/oxlint'),
+        ['--type-aware', '--tsconfig', 'tsconfig.lint.json', '--format', 'json', 'apps', 'libs'],
+        { cwd: tree, encoding: 'utf8' },
+      );
+      expect(run.status).toBe(1);
+      const { diagnostics } = JSON.parse(run.stdout) as { diagnostics: (Finding & { help?: string })[] };
+      findings = new Map();
+      for (const { filename, message, help } of diagnostics) findings.set(filename, [...(findings.get(filename) ?? []), `${message} ${help ?? ''}`]);
+    } finally {
+      rmSync(tree, { recursive: true, force: true });
+    }
+  }, 60_000);
+
+  it.each([...FORBIDDEN, ...CIRCLE])('fail when $name', ({ file, why }) => {
+    expect(findings.get(file)).toEqual([expect.stringContaining(why!)]);
+  });
+
+  it.each(ALLOWED)('hold when $name', ({ file }) => {
+    expect(findings.get(file)).toBeUndefined();
+  });
+});
