@@ -22,12 +22,15 @@ const shared = {
   },
 };
 
+/** Stores and services that one test file after the other borrows. */
+const keeper = { globalSetup: '<rootDir>/test/keeper.setup.mjs', globalTeardown: '<rootDir>/test/keeper.teardown.mjs' };
+
 export default {
   testTimeout: 30_000,
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'] },
-    { ...shared, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'] },
-    { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
-    { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
   ],
 };

@@ -3,7 +3,7 @@ import { expect } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { ChatCall } from '#libs/stack/rehearsal.js';
-import type { Daypass } from '#libs/testing/daypass.js';
+import type { SharedDaypass } from '#libs/testing/daypass.js';
 
 export interface CallInLedger {
   request_id: string;
@@ -12,8 +12,8 @@ export interface CallInLedger {
   paid: bigint;
 }
 
-/** Waits until every hold has ended and the journal is drained, then checks that the books balance, and that the record is whole. Returns what they say of each call. */
-export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
+/** Waits until every hold has ended and the journal is drained, then checks that the books balance, and that the record is whole. Returns what they say of each call of the keys that this test file created. */
+export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[]> {
   const redis = new Redis(daypass.redisUrl);
   const client = new pg.Client({ connectionString: daypass.databaseUrl });
   await client.connect();
@@ -38,7 +38,8 @@ export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
     expect(unrecorded.rows).toEqual([]);
     const { rows } = await client.query<{ request_id: string; kinds: string[]; paid: string }>(
       `select t.request_id, array_agg(distinct t.kind order by t.kind) as kinds, coalesce(sum(e.amount_nano) filter (where e.account like 'upstream:%'), 0)::text as paid
-         from ledger.transfers t join ledger.entries e on e.transfer_id = t.id where t.request_id is not null group by t.request_id`,
+         from ledger.transfers t join ledger.entries e on e.transfer_id = t.id where t.request_id is not null and t.key_id = any ($1) group by t.request_id`,
+      [daypass.keys.map(({ id }) => id)],
     );
     return rows.map((row) => ({ ...row, paid: BigInt(row.paid) }));
   } finally {
@@ -51,7 +52,7 @@ export async function booksAtRest(daypass: Daypass): Promise<CallInLedger[]> {
 export const LONG = 'word '.repeat(3_000);
 
 /** Resolves with the rehearsal's calls once all of them were hung up on. @throws with what became of each, when one was not */
-export async function cancelledUpstream(daypass: Daypass, withinMs = 10_000): Promise<readonly ChatCall[]> {
+export async function cancelledUpstream(daypass: SharedDaypass, withinMs = 10_000): Promise<readonly ChatCall[]> {
   const calls = daypass.rehearsal.chatCalls();
   const until = Date.now() + withinMs;
   while (calls.some(({ state }) => state === 'running') && Date.now() < until) await sleep(20);

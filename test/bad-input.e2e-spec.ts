@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { connect } from 'node:net';
 import OpenAI from 'openai';
-import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -12,7 +12,7 @@ const valid = { model, messages, max_tokens: 5 };
 const BOUND_MS = 5_000;
 
 describe('bad input', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   let key: TestKey;
   const send = async (body: unknown, headers: Record<string, string> = {}, path = '/chat/completions', method = 'POST') => {
     const begun = Date.now();
@@ -27,7 +27,7 @@ describe('bad input', () => {
   };
 
   beforeAll(async () => {
-    daypass = await startDaypass({ env: { DAYPASS_REQUEST_TIMEOUT_MS: '2000' } });
+    daypass = await shareDaypass();
     key = await daypass.createKey();
   }, 60_000);
   afterAll(async () => {
@@ -149,9 +149,9 @@ describe('bad input', () => {
 });
 
 describe('odd but lawful input', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   beforeAll(async () => {
-    daypass = await startDaypass();
+    daypass = await shareDaypass();
   }, 60_000);
   afterAll(() => daypass?.stop());
 

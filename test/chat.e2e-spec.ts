@@ -2,19 +2,19 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
-import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
 import { booksAtRest, cancelledUpstream, LONG } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
 const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Say hello' }];
 
 describe('chat completions through the official client', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   let key: TestKey;
   let client: OpenAI;
 
   beforeAll(async () => {
-    daypass = await startDaypass();
+    daypass = await shareDaypass();
     key = await daypass.createKey({ key: { label: 'visitor', limits: { rpm: 100, tpm: 1_000_000, concurrent: 20 } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
   }, 60_000);

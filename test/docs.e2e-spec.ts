@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { chromium, type Browser } from 'playwright-core';
-import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 
 const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
 
@@ -17,11 +17,11 @@ function findBrowser(): string {
 }
 
 describe('the admin API’s documentation in a browser', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   let browser: Browser;
 
   beforeAll(async () => {
-    daypass = await startDaypass();
+    daypass = await shareDaypass();
     browser = await chromium.launch({
       executablePath: findBrowser(),
       args: [

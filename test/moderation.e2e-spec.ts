@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { redisKeys } from '#libs/redis/keys.js';
-import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -11,14 +11,14 @@ const FLAG = 'DAYPASS-REHEARSAL-FLAG';
 const say = (content: string): OpenAI.ChatCompletionMessageParam[] => [{ role: 'user', content }];
 
 describe('moderation', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   const clientWith = async (moderation?: object): Promise<OpenAI> => {
     const key = await daypass.createKey({ campaign: moderation ? { moderation } : {} });
     return new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
   };
 
   beforeAll(async () => {
-    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '1500' } });
+    daypass = await shareDaypass();
   }, 60_000);
   afterAll(() => daypass?.stop());
   beforeEach(async () => {

@@ -6,19 +6,19 @@ import { loadConfig } from '#libs/config/config.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { booksAtRest } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
 const answer = Array.from({ length: 60 }, (_, index) => `w${index} `).join('');
 
 describe('a stream that is shown as it comes', () => {
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   let redis: Redis;
   let client: OpenAI;
 
   beforeAll(async () => {
-    daypass = await startDaypass();
+    daypass = await shareDaypass();
     redis = new Redis(daypass.redisUrl);
     const key = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });

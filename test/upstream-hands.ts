@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChatBody } from '#libs/stack/rehearsal.chat.js';
-import type { Daypass } from '#libs/testing/daypass.js';
+import type { SharedDaypass } from '#libs/testing/daypass.js';
 
 interface RunningCall {
   body: ChatBody;
@@ -14,7 +14,7 @@ export class UpstreamHands {
   readonly calls: RunningCall[] = [];
   private endAllWith: number | undefined;
 
-  constructor(daypass: Daypass) {
+  constructor(daypass: SharedDaypass) {
     daypass.rehearsal.onChat = (body) =>
       new Promise((resolve) => {
         const end = (outputTokens: number): void => resolve({ content: 'ok', usage: { prompt_tokens: 10, completion_tokens: outputTokens } });

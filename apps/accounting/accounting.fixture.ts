@@ -1,8 +1,9 @@
 import 'reflect-metadata';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
+import { randomBytes } from 'node:crypto';
+import { Client } from 'pg';
 import { DataSource } from 'typeorm';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
 import { createLogger } from '#libs/observability/logger.js';
@@ -13,11 +14,14 @@ import { Door } from '#libs/redis/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { laneUpstream } from '#libs/redis/money.fixture.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { startTestStores, type TestStores } from '#libs/testing/stores.js';
+import { borrowPostgres, borrowRedis } from '#libs/testing/borrowed.js';
+import { until } from '#libs/testing/until.js';
 import { createAccountingApp } from './accounting.app.js';
+import { dataSourceOptions, openDataSource } from './data-source.factory.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 
 const ADMIN_TOKEN = 'admin-token-for-tests';
+const TEMPLATE = 'migrated';
 
 export interface AdminAnswer {
   status: number;
@@ -33,21 +37,20 @@ export class AccountingFixture {
   readonly holds: HoldStore;
 
   private constructor(
-    readonly stores: TestStores,
     readonly config: DaypassConfig,
     public app: NestFastifyApplication,
     private url: string,
   ) {
-    this.redis = new Redis(stores.redisUrl);
+    this.redis = new Redis(config.redisUrl);
     this.holds = new HoldStore(this.redis);
   }
 
   static async start(env: Record<string, string> = {}): Promise<AccountingFixture> {
-    const stores = await startTestStores();
+    const [redisUrl, databaseUrl] = await Promise.all([borrowRedis(), migratedDatabase()]);
     const config = loadConfig('accounting', {
       OPENAI_API_KEY: 'unused',
-      REDIS_URL: stores.redisUrl,
-      DATABASE_URL: stores.databaseUrl,
+      REDIS_URL: redisUrl,
+      DATABASE_URL: databaseUrl,
       DAYPASS_SECRET: 'a secret that only tests know, long enough',
       DAYPASS_ADMIN_TOKEN: ADMIN_TOKEN,
       DAYPASS_ADMIN_PORT: '0',
@@ -55,7 +58,7 @@ export class AccountingFixture {
       ...env,
     });
     const { app, url } = await launch(config);
-    const fixture = new AccountingFixture(stores, config, app, url);
+    const fixture = new AccountingFixture(config, app, url);
     await fixture.until(() => new Door(fixture.redis).isOpen());
     return fixture;
   }
@@ -79,7 +82,6 @@ export class AccountingFixture {
   async stop(): Promise<void> {
     this.redis.disconnect();
     await this.app.close();
-    await this.stores.stop();
   }
 
   async admin(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<AdminAnswer> {
@@ -169,12 +171,30 @@ export class AccountingFixture {
     await this.until(() => isDrainedTo(this.redis, head));
   }
 
-  async until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-    const deadline = Date.now() + timeoutMs;
-    while (!(await condition())) {
-      if (Date.now() > deadline) throw new Error('it did not come about in time');
-      await sleep(20);
+  until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
+    return until('what the test waits for', condition, timeoutMs);
+  }
+}
+
+/** A database of the test's own, copied from one in which the migrations have run. */
+async function migratedDatabase(): Promise<string> {
+  const first = await borrowPostgres();
+  const named = (name: string): string => Object.assign(new URL(first), { pathname: `/${name}` }).href;
+  const client = new Client({ connectionString: named('postgres') });
+  await client.connect();
+  try {
+    const { rowCount } = await client.query(`SELECT FROM pg_database WHERE datname = '${TEMPLATE}'`);
+    if (rowCount === 0) {
+      const draft = `draft_${randomBytes(6).toString('hex')}`;
+      await client.query(`CREATE DATABASE ${draft}`);
+      await (await openDataSource(dataSourceOptions(named(draft), () => undefined))).destroy();
+      await client.query(`ALTER DATABASE ${draft} RENAME TO ${TEMPLATE}`);
     }
+    const name = `test_${randomBytes(6).toString('hex')}`;
+    await client.query(`CREATE DATABASE ${name} TEMPLATE ${TEMPLATE}`);
+    return named(name);
+  } finally {
+    await client.end();
   }
 }
 

@@ -161,7 +161,7 @@ describe('the journal', () => {
   });
 
   it('waits while its group or stream is gone, and goes on', async () => {
-    const admin = new Redis(accounting.stores.redisUrl);
+    const admin = new Redis(accounting.config.redisUrl);
     await admin.del(redisKeys.journal);
     await admin.xadd(redisKeys.journal, '*', ...entry('fresh', 'hold'));
     await accounting.until(async () => (await count(`ledger.transfers WHERE request_id = 'fresh'`)) === 1);

@@ -12,6 +12,7 @@ import { differencesOf, type Difference } from './domain/difference.js';
 import { dateOfDay, dayOf } from './domain/period.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 import { countBooked, findLedgerProblems } from './ledger.checks.js';
+import { OneAtATime } from './one-at-a-time.js';
 import { UsageReader } from './usage.reader.js';
 
 const DRAIN_TIMEOUT_MS = 5_000;
@@ -46,10 +47,10 @@ interface Holder {
   budgetNano: bigint | null;
 }
 
-/** Proves the books: the ledger in itself (B, C), against Redis (D) and against the provider's bill (E). One at a time: who asks meanwhile shares its answer. */
+/** Proves the books: the ledger in itself (B, C), against Redis (D) and against the provider's bill (E). */
 @Injectable()
 export class LedgerVerifier {
-  private running: Promise<Verification> | undefined;
+  private readonly once = new OneAtATime(() => this.run());
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
@@ -59,8 +60,7 @@ export class LedgerVerifier {
   ) {}
 
   verify(): Promise<Verification> {
-    this.running ??= this.run().finally(() => (this.running = undefined));
-    return this.running;
+    return this.once.ask();
   }
 
   private async run(): Promise<Verification> {

@@ -6,12 +6,14 @@ import { readiness } from './accounting.readiness.js';
 
 let accounting: AccountingFixture;
 let postgres: Client;
+let database: string;
 let key: { id: string };
 beforeAll(async () => {
   accounting = await AccountingFixture.start();
   await accounting.createCampaign('c', { budget_usd: '100' });
   key = await accounting.createKey('c', { budget_usd: '1' });
-  const url = new URL(accounting.stores.databaseUrl);
+  const url = new URL(accounting.config.databaseUrl);
+  database = url.pathname.slice(1);
   url.pathname = '/postgres';
   postgres = new Client({ connectionString: url.href });
   await postgres.connect();
@@ -22,10 +24,10 @@ afterAll(async () => {
 });
 
 async function closePostgres(): Promise<void> {
-  await postgres.query('ALTER DATABASE daypass ALLOW_CONNECTIONS false');
-  await postgres.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'daypass'`);
+  await postgres.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS false`);
+  await postgres.query(`SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '${database}'`);
 }
-const openPostgres = () => postgres.query('ALTER DATABASE daypass ALLOW_CONNECTIONS true');
+const openPostgres = () => postgres.query(`ALTER DATABASE ${database} ALLOW_CONNECTIONS true`);
 
 describe('while Postgres is away', () => {
   it('calls go on, the journal waits, and everything is booked when it is back', async () => {

@@ -5,16 +5,16 @@ import { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { createLogger } from '#libs/observability/logger.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
 import { CancelListener, VisitorLeft } from './cancel.listener.js';
 
-let store: TestRedis;
+let redisUrl: string;
 let redis: Redis;
 let cancels: CancelListener;
 beforeAll(async () => {
-  store = await startTestRedis();
-  redis = new Redis(store.redisUrl);
-  cancels = new CancelListener({ redisUrl: store.redisUrl } as DaypassConfig, createLogger('forwarding', 'silent'));
+  redisUrl = await borrowRedis();
+  redis = new Redis(redisUrl);
+  cancels = new CancelListener({ redisUrl } as DaypassConfig, createLogger('forwarding', 'silent'));
   // The moment at which ioredis sends a subscription, though its connection is not ready yet.
   await once((cancels as unknown as { subscriber: Redis }).subscriber, 'connect');
   await cancels.onApplicationBootstrap();
@@ -22,7 +22,6 @@ beforeAll(async () => {
 afterAll(async () => {
   cancels.onApplicationShutdown();
   redis.disconnect();
-  await store.stop();
 });
 
 /** What became of them once the visitor of `r` has left. */

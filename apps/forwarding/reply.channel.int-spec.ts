@@ -3,18 +3,17 @@ import { Redis } from 'ioredis';
 import type { ReplyParts } from '#libs/contracts/reply.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
 import { ReplyChannel } from './reply.channel.js';
 
-let store: TestRedis;
+let redisUrl: string;
 let redis: Redis;
 beforeAll(async () => {
-  store = await startTestRedis();
-  redis = new Redis(store.redisUrl);
+  redisUrl = await borrowRedis();
+  redis = new Redis(redisUrl);
 });
 afterAll(async () => {
   redis.disconnect();
-  await store.stop();
 });
 
 it('brings what calls say within one turn to each ingress in one entry, in its order, sealed for it alone, on a stream that ends by itself', async () => {

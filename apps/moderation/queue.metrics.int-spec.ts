@@ -3,21 +3,20 @@ import { Queue } from 'bullmq';
 import { Registry } from 'prom-client';
 import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
 import { QueueMetrics } from './queue.metrics.js';
 
-let store: TestRedis;
+let redisUrl: string;
 let queue: Queue;
 const registry = new Registry();
 beforeAll(async () => {
-  store = await startTestRedis();
-  queue = new Queue(MODERATION_QUEUE, bullOptions(store.redisUrl));
+  redisUrl = await borrowRedis();
+  queue = new Queue(MODERATION_QUEUE, bullOptions(redisUrl));
   queue.on('error', () => undefined);
   new QueueMetrics(registry, queue);
 });
 afterAll(async () => {
   await queue.close().catch(() => undefined);
-  await store.stop();
 });
 
 describe('the line before moderation', () => {

@@ -3,20 +3,19 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Queue } from 'bullmq';
 import { laneQueue, TURNS_MAX, type Ticket, type TurnJob } from '#libs/contracts/jobs.js';
 import type { Entered, LaneLine } from '#libs/pacing/lane-line.js';
-import { startTestRedis, type TestRedis } from '#libs/testing/stores.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
 import { bullOptions } from './bull.options.js';
 import { LaneQueues } from './lane-queues.js';
 
-let store: TestRedis;
+let redisUrl: string;
 let queue: Queue<TurnJob>;
 beforeAll(async () => {
-  store = await startTestRedis();
-  queue = new Queue(laneQueue('lane'), bullOptions(store.redisUrl));
+  redisUrl = await borrowRedis();
+  queue = new Queue(laneQueue('lane'), bullOptions(redisUrl));
   await queue.waitUntilReady();
 });
 afterAll(async () => {
   await queue.close();
-  await store.stop();
 });
 
 const line = { enter: () => Promise.resolve({ code: 'entered', before: 0, waitMs: 0 }) } as unknown as LaneLine;

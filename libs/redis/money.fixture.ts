@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
-import { startRedisServer } from '#libs/stack/redis-server.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
 import { AccountStore, type CampaignProjection, type KeyProjection } from './account.store.js';
 import { moneyConnection, whenReady } from './connection.js';
 import { HoldStore } from './hold.store.js';
@@ -46,22 +46,20 @@ export class Money {
   private constructor(
     readonly redis: Redis,
     readonly url: string,
-    private readonly stopServer: () => Promise<void>,
   ) {
     this.holds = new HoldStore(redis);
     this.accounts = new AccountStore(redis);
   }
 
   static async start(): Promise<Money> {
-    const server = await startRedisServer();
-    const redis = moneyConnection(server.url);
+    const url = await borrowRedis();
+    const redis = moneyConnection(url);
     await whenReady(redis);
-    return new Money(redis, server.url, () => server.stop());
+    return new Money(redis, url);
   }
 
   async stop(): Promise<void> {
     await this.redis.quit();
-    await this.stopServer();
   }
 
   /** An empty Redis, open for calls. */

@@ -4,6 +4,8 @@ import { createServer } from 'node:net';
 const FIRST_PORT = 15_000;
 const LAST_PORT = 32_000;
 const ATTEMPTS = 50;
+/** How long a port that was found is kept from others who look for one: longer than any server takes to listen on it. */
+const RESERVED_MS = 60_000;
 
 /**
  * A TCP port of 127.0.0.1 that nothing listens on right now, from below the range that systems take outgoing connections
@@ -26,8 +28,27 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
 export async function freePortBase(count: number): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const base = randomInt(FIRST_PORT, LAST_PORT - count);
-    const free = await Promise.all(Array.from({ length: count }, (_, offset) => isPortFree(base + offset, '127.0.0.1')));
+    const free = await Promise.all(
+      Array.from({ length: count }, async (_, offset) => (await isPortFree(base + offset, '127.0.0.1')) && (await reserve(base + offset))),
+    );
     if (free.every(Boolean)) return base;
   }
   throw new Error(`found no ${count} free ports in a row between ${FIRST_PORT} and ${LAST_PORT}`);
+}
+
+/**
+ * Between the moment when a port is found and the moment when a server listens on it, another process may find it too. An abstract
+ * socket (Linux) of its number says that it is taken, to all processes of this machine, and is gone with its owner.
+ */
+async function reserve(port: number): Promise<boolean> {
+  if (process.platform !== 'linux') return true;
+  const mark = createServer();
+  return new Promise((resolve) => {
+    mark.once('error', () => resolve(false));
+    mark.listen(`\0daypass-port-${port}`, () => {
+      mark.unref();
+      setTimeout(() => mark.close(), RESERVED_MS).unref();
+      resolve(true);
+    });
+  });
 }

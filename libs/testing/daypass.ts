@@ -1,29 +1,15 @@
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { SERVICES, type Service } from '#libs/config/config.js';
-import { surroundings } from '#libs/stack/child-env.js';
-import { freePort } from '#libs/stack/free-port.js';
+import { Redis } from 'ioredis';
+import type { Service } from '#libs/config/config.js';
+import { redisKeys } from '#libs/redis/keys.js';
 import { Rehearsal, type RehearsalOptions } from '#libs/stack/rehearsal.js';
-import { Services } from '#libs/stack/services.js';
-import { FaultProxy } from './fault-proxy.js';
-import { startTestStores } from './stores.js';
+import { borrowDaypass } from './borrowed.js';
+import { launchDaypass, READY_TIMEOUT_MS, type DaypassPlace, type LaunchOptions } from './launched-daypass.js';
 
-export interface DaypassOptions {
-  /** Set for all four services; it wins over what is set here. */
-  env?: Record<string, string>;
-  /** What DAYPASS_CONFIG holds. */
-  config?: object;
-  /** An upstream of the test's own, with /v1 in its URL; the rehearsal runs all the same. */
-  upstream?: { url: string };
+export interface DaypassOptions extends Omit<LaunchOptions, 'upstreamPort'> {
   rehearsal?: RehearsalOptions;
-  /** Set for one service alone. */
-  serviceEnv?: Partial<Record<Service, Record<string, string>>>;
-  /** Stores that keep what they are told, as in production. */
-  durable?: boolean;
-  /** The services reach their stores through proxies that can fail; tests reach them directly. */
-  proxies?: boolean;
 }
 
 export interface AdminAnswer {
@@ -41,95 +27,46 @@ export interface TestKey {
   campaign: string;
 }
 
-const READY_TIMEOUT_MS = 30_000;
 const MODELS = ['gpt-5.4-mini', 'gpt-5.4-nano'];
 
+/** What a test can do with any running Daypass. */
+export type SharedDaypass = ReturnType<typeof handlesOf> & { stop(): Promise<void> };
+/** One of the test's own: it can also kill its services and stores. */
 export type Daypass = Awaited<ReturnType<typeof startDaypass>>;
+
+/**
+ * The Daypass that the worker's test files share, each with an upstream, campaigns and keys of its own. For tests that need no
+ * settings of their own and break nothing.
+ */
+export async function shareDaypass(): Promise<SharedDaypass> {
+  const place = await borrowDaypass();
+  const rehearsal = await Rehearsal.start({ port: place.upstreamPort });
+  await forgetVerdicts(place);
+  return { ...handlesOf(place, rehearsal), stop: () => rehearsal.stop() };
+}
+
+/** Whatever was judged before is judged again: what one test had judged is not known to the next. */
+export async function forgetVerdicts({ redisUrl }: Pick<DaypassPlace, 'redisUrl'>): Promise<void> {
+  const redis = new Redis(redisUrl);
+  for (const bucket of await redis.keys(redisKeys.verdicts('*'))) await redis.del(bucket);
+  redis.disconnect();
+}
 
 /** All of Daypass for one test file: empty stores, the rehearsal upstream, and the four services as they are built in dist/. */
 export async function startDaypass(options: DaypassOptions = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'daypass-e2e-'));
-  const adminToken = randomBytes(24).toString('base64url');
-  const [stores, rehearsal] = await Promise.all([startTestStores({ durable: options.durable ?? false }), Rehearsal.start(options.rehearsal)]);
-  const [redisProxy, postgresProxy] = options.proxies ? await Promise.all([proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)]) : [];
-  const [visitorsPort, adminPort, ...opsPortList] = await distinctPorts(2 + SERVICES.length);
-  const opsPorts = Object.fromEntries(SERVICES.map((name, index) => [name, opsPortList[index]!])) as Record<Service, number>;
-  const env: Record<string, string> = {
-    ...surroundings(process.env),
-    OPENAI_API_KEY: 'sk-rehearsal',
-    OPENAI_BASE_URL: options.upstream?.url ?? rehearsal.url,
-    REDIS_URL: redisProxy ? through(stores.redisUrl, redisProxy) : stores.redis.localUrl,
-    DAYPASS_SECRET: randomBytes(36).toString('base64url'),
-    DAYPASS_HOST: '127.0.0.1',
-    DAYPASS_PORT: String(visitorsPort),
-    DAYPASS_ADMIN_PORT: String(adminPort),
-    DAYPASS_SHUTDOWN_DEADLINE_MS: '8000',
-    ...options.env,
-  };
-  if (options.config) {
-    env.DAYPASS_CONFIG = join(folder, 'config.json');
-    writeFileSync(env.DAYPASS_CONFIG, JSON.stringify(options.config));
-  }
-  const services = new Services({
-    env,
-    databaseUrl: through(stores.databaseUrl, postgresProxy),
-    adminToken,
-    opsPorts,
-    logDir: join(folder, 'logs'),
-    readyTimeoutMs: READY_TIMEOUT_MS,
-    ...(options.serviceEnv ? { serviceEnv: options.serviceEnv } : {}),
-  });
-  const stop = async (): Promise<void> => {
-    await services.stop();
-    await Promise.all([stores.stop(), rehearsal.stop(), redisProxy?.stop(), postgresProxy?.stop()]);
-    rmSync(folder, { recursive: true, force: true });
-  };
-  try {
-    await services.start();
-  } catch (error) {
-    await stop();
+  const { rehearsal: rehearsalOptions, ...launch } = options;
+  const rehearsal = await Rehearsal.start(rehearsalOptions);
+  const launched = await launchDaypass({ ...launch, upstreamPort: Number(new URL(rehearsal.url).port) }).catch(async (error: unknown) => {
+    await rehearsal.stop();
     throw error;
-  }
-
-  const adminUrl = `http://127.0.0.1:${adminPort}`;
-  const admin = async (path: string, init: { method?: string; body?: unknown; headers?: Record<string, string> } = {}): Promise<AdminAnswer> => {
-    const response = await fetch(`${adminUrl}${path}`, {
-      method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
-      headers: { authorization: `Bearer ${adminToken}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }), ...init.headers },
-      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, body: parsedOr(text) };
-  };
-
+  });
+  const { services, stores, redisProxy, postgresProxy } = launched;
   return {
-    baseUrl: `http://127.0.0.1:${visitorsPort}/v1`,
-    adminUrl,
-    adminToken,
-    redisUrl: stores.redisUrl,
-    databaseUrl: stores.databaseUrl,
-    logDir: join(folder, 'logs'),
+    ...handlesOf(launched.place, rehearsal),
     redis: stores.redis,
     postgres: stores.postgres,
     redisProxy,
     postgresProxy,
-    rehearsal,
-    env,
-    opsUrls: Object.fromEntries(SERVICES.map((name) => [name, services.opsUrl(name)])) as Record<Service, string>,
-    /** `admin('/admin/v1/keys', { body: {…} })`: POST with a body, GET without, unless a method is named. */
-    admin,
-    /** A key in a campaign of its own, or in the one whose slug is given. @throws unless both are created */
-    createKey: async (wish: { campaign?: Record<string, unknown> | string; key?: Record<string, unknown> } = {}): Promise<TestKey> => {
-      const slug = typeof wish.campaign === 'string' ? wish.campaign : `test-${randomBytes(5).toString('hex')}`;
-      let campaign = slug;
-      if (typeof wish.campaign !== 'string') {
-        const body = { slug, name: slug, budget_usd: '10.00', models: MODELS, ...wish.campaign };
-        campaign = body.slug;
-        expectCreated(await admin('/admin/v1/campaigns', { body }));
-      }
-      const { body } = expectCreated(await admin('/admin/v1/keys', { body: { campaign, budget_usd: '1.00', ...wish.key } }));
-      return { key: body.key, id: body.id, campaign };
-    },
     services: {
       pid: (name: Service): number | undefined => services.get(name).pid,
       /** Sends a signal. A service that dies of it is started again, as everywhere. */
@@ -142,9 +79,48 @@ export async function startDaypass(options: DaypassOptions = {}) {
       },
       whenReady: (name: Service): Promise<void> => services.get(name).whenReady(READY_TIMEOUT_MS),
     },
+    stop: async (): Promise<void> => {
+      await launched.stop();
+      await rehearsal.stop();
+    },
+  };
+}
+
+function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
+  const { adminUrl, adminToken } = place;
+  const keys: TestKey[] = [];
+  const admin = async (path: string, init: { method?: string; body?: unknown; headers?: Record<string, string> } = {}): Promise<AdminAnswer> => {
+    const response = await fetch(`${adminUrl}${path}`, {
+      method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
+      headers: { authorization: `Bearer ${adminToken}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }), ...init.headers },
+      ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, headers: response.headers, body: parsedOr(text) };
+  };
+  return {
+    ...place,
+    rehearsal,
+    /** Every key that this test file has created. */
+    keys: keys as readonly TestKey[],
+    /** `admin('/admin/v1/keys', { body: {…} })`: POST with a body, GET without, unless a method is named. */
+    admin,
+    /** A key in a campaign of its own, or in the one whose slug is given. @throws unless both are created */
+    createKey: async (wish: { campaign?: Record<string, unknown> | string; key?: Record<string, unknown> } = {}): Promise<TestKey> => {
+      const slug = typeof wish.campaign === 'string' ? wish.campaign : `test-${randomBytes(5).toString('hex')}`;
+      let campaign = slug;
+      if (typeof wish.campaign !== 'string') {
+        const body = { slug, name: slug, budget_usd: '10.00', models: MODELS, ...wish.campaign };
+        campaign = body.slug;
+        expectCreated(await admin('/admin/v1/campaigns', { body }));
+      }
+      const { body } = expectCreated(await admin('/admin/v1/keys', { body: { campaign, budget_usd: '1.00', ...wish.key } }));
+      const key = { key: body.key, id: body.id, campaign };
+      keys.push(key);
+      return key;
+    },
     /** Everything that a service has written so far. */
-    logs: (name: Service): string => readFileSync(services.get(name).options.logFile, 'utf8'),
-    stop,
+    logs: (name: Service): string => readFileSync(join(place.logDir, `${name}.log`), 'utf8'),
   };
 }
 
@@ -159,19 +135,4 @@ function parsedOr(text: string): unknown {
   } catch {
     return text;
   }
-}
-
-const proxyOf = (url: string): Promise<FaultProxy> => FaultProxy.start(Number(new URL(url).port));
-
-function through(url: string, proxy: FaultProxy | undefined): string {
-  if (!proxy) return url;
-  const changed = new URL(url);
-  changed.port = String(proxy.port);
-  return changed.href;
-}
-
-async function distinctPorts(count: number): Promise<number[]> {
-  const ports = new Set<number>();
-  while (ports.size < count) ports.add(await freePort());
-  return [...ports];
 }

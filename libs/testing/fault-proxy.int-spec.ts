@@ -1,17 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import { FaultProxy } from './fault-proxy.js';
-import { startTestRedis } from './stores.js';
+import { borrowRedis } from './borrowed.js';
 
 describe('a fault proxy', () => {
-  let stores: Awaited<ReturnType<typeof startTestRedis>>;
   let proxy: FaultProxy;
   let through: Redis;
   let direct: Redis;
   beforeEach(async () => {
-    stores = await startTestRedis();
-    proxy = await FaultProxy.start(Number(new URL(stores.redisUrl).port));
-    direct = new Redis(stores.redisUrl);
+    const redisUrl = await borrowRedis();
+    proxy = await FaultProxy.start(Number(new URL(redisUrl).port));
+    direct = new Redis(redisUrl);
     through = new Redis(proxy.port, '127.0.0.1', {
       maxRetriesPerRequest: 0,
       autoResendUnfulfilledCommands: false,
@@ -25,7 +24,6 @@ describe('a fault proxy', () => {
     through.disconnect();
     direct.disconnect();
     await proxy.stop();
-    await stores.stop();
   });
 
   it('passes what is said, and cuts', async () => {

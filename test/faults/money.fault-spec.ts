@@ -12,6 +12,8 @@ import { scenario } from './scenario.js';
 
 /** What 100 output tokens cost at most, beyond the least that a call needs. */
 const CAP_NANO = 84n * 4_500n;
+/** Of 30 input and 100 output tokens. */
+const COST_NANO = 30n * 750n + 100n * 4_500n;
 
 describe('money', () => {
   let arena: Arena;
@@ -34,8 +36,10 @@ describe('money', () => {
   scenario(1, '500 parallel calls, money for 7', { quick: true }, async () => {
     const poor = await arena.key('0.000001');
     const { text } = await arena.call(poor);
-    const needed = parseUsd(/"needed_usd":"([\d.]+)"/.exec(text)![1]!) + CAP_NANO;
-    const key = await arena.key(formatUsd(7n * needed + needed / 2n));
+    const leastNano = parseUsd(/"needed_usd":"([\d.]+)"/.exec(text)![1]!);
+    const needed = leastNano + CAP_NANO;
+    const budgetNano = 7n * needed + needed / 2n;
+    const key = await arena.key(formatUsd(budgetNano));
     let running = 0;
     let most = 0;
     arena.daypass.rehearsal.onChat = async (body) => {
@@ -51,6 +55,10 @@ describe('money', () => {
     expect(answered + refused).toBe(500);
     expect(most).toBe(7);
     expect(answered).toBeGreaterThanOrEqual(7);
+    const spentNano = parseUsd((await arena.daypass.admin(`/admin/v1/keys/${key.id}`)).body.spent_usd as string);
+    // What the seven answers cost is spent at least, and nothing was refused that the rest would have carried.
+    expect(spentNano).toBeGreaterThanOrEqual(7n * COST_NANO);
+    expect(budgetNano - spentNano).toBeLessThan(leastNano);
     return `${answered} answered, ${refused} refused, at most ${most} at once; ${await arena.holds()}`;
   });
 

@@ -19,7 +19,7 @@ const budget = async () => Number((await accounting.admin('GET', '/admin/v1/camp
 const rows = (sql: string, parameters: unknown[] = []) => accounting.source.query<Record<string, unknown>[]>(sql, parameters);
 
 async function whileNoAnswerCanBeKept(work: () => Promise<void>): Promise<void> {
-  const owner = new Client({ connectionString: accounting.stores.databaseUrl });
+  const owner = new Client({ connectionString: accounting.config.databaseUrl });
   await owner.connect();
   await owner.query('ALTER TABLE access.idempotent_writes ADD CONSTRAINT broken CHECK (false) NOT VALID');
   try {

@@ -2,6 +2,7 @@ import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
 import { GENESIS, linkAfter, policyVersionOf, type ActRow, type Link } from '../domain/audit.chain.js';
+import { OneAtATime } from '../one-at-a-time.js';
 import { AuditRepository, type KeptRow } from './audit.repository.js';
 import { CheckpointKeeper, type Checkpoint } from './checkpoint.keeper.js';
 
@@ -36,10 +37,10 @@ interface ContentRow {
   hash: string;
 }
 
-/** Proves the record: that no row was edited, deleted, moved or cut off, and that each content is what its row tells of. One at a time. */
+/** Proves the record: that no row was edited, deleted, moved or cut off, and that each content is what its row tells of. */
 @Injectable()
 export class AuditVerifier {
-  private running: Promise<AuditVerification> | undefined;
+  private readonly once = new OneAtATime(() => this.run());
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
@@ -48,8 +49,7 @@ export class AuditVerifier {
   ) {}
 
   verify(): Promise<AuditVerification> {
-    this.running ??= this.run().finally(() => (this.running = undefined));
-    return this.running;
+    return this.once.ask();
   }
 
   private async run(): Promise<AuditVerification> {

@@ -1,0 +1,75 @@
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { freePort } from '#libs/stack/free-port.js';
+import { launchDaypass, type LaunchedDaypass } from './launched-daypass.js';
+import { startTestPostgres, startTestRedis, type TestPostgres, type TestRedis } from './stores.js';
+
+/** Where the tests find the keeper. */
+export const KEEPER_VARIABLE = 'DAYPASS_TEST_KEEPER';
+
+/** What one worker of the test runner has been lent. Each part is started when it is first asked for. */
+interface Shelf {
+  redis?: Promise<TestRedis>;
+  postgres?: Promise<TestPostgres>;
+  daypass?: Promise<LaunchedDaypass>;
+}
+
+/**
+ * Starts stores and services once for each worker of the test runner, and lends them to one test file after the other. It lives
+ * in the runner's own process, answers over loopback, and ends all that it started.
+ */
+export class Keeper {
+  private readonly shelves = new Map<string, Shelf>();
+  private readonly server: Server;
+
+  private constructor() {
+    this.server = createServer((request, response) => void this.answer(new URL(request.url!, 'http://keeper'), response));
+  }
+
+  static async start(): Promise<Keeper> {
+    const keeper = new Keeper();
+    await new Promise<void>((resolve) => keeper.server.listen(0, '127.0.0.1', resolve));
+    return keeper;
+  }
+
+  get url(): string {
+    return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
+  }
+
+  async stop(): Promise<void> {
+    this.server.closeAllConnections();
+    this.server.close();
+    const lent = [...this.shelves.values()].flatMap(({ daypass, redis, postgres }) => [daypass, redis, postgres]);
+    await Promise.all(lent.map(async (one) => (await one?.catch(() => undefined))?.stop()));
+  }
+
+  private async answer({ pathname, searchParams }: URL, response: ServerResponse): Promise<void> {
+    try {
+      const worker = searchParams.get('worker') ?? '';
+      const shelf = this.shelves.get(worker) ?? {};
+      this.shelves.set(worker, shelf);
+      response.end(JSON.stringify(await lend(shelf, pathname)));
+    } catch (error) {
+      response.writeHead(500).end(error instanceof Error ? error.stack : String(error));
+    }
+  }
+}
+
+async function lend(shelf: Shelf, what: string): Promise<object> {
+  switch (what) {
+    case '/redis':
+      return { url: (await (shelf.redis ??= startTestRedis())).redisUrl };
+    case '/postgres':
+      return { url: (await (shelf.postgres ??= startTestPostgres())).databaseUrl };
+    case '/daypass':
+      return (await (shelf.daypass ??= launchShared())).place;
+    default:
+      throw new Error(`the keeper has no ${what}`);
+  }
+}
+
+/** Every test file runs an upstream of its own on the port that the services know. Impatient, so that tests of patience are short. */
+async function launchShared(): Promise<LaunchedDaypass> {
+  const env = { DAYPASS_MODERATION_TIMEOUT_MS: '1500', DAYPASS_REQUEST_TIMEOUT_MS: '2000' };
+  return launchDaypass({ env, upstreamPort: await freePort() });
+}
