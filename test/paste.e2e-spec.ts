@@ -1,0 +1,146 @@
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { parse as parseYaml } from 'yaml';
+import { configFileSchema } from '#libs/config/config-file.js';
+import { ERRORS } from '#libs/contracts/errors.js';
+import { readVerdict } from '#libs/moderation/guards/guard.js';
+import { ensureDemo } from '#libs/stack/demo.js';
+import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from './pages.js';
+
+/** Commands that are not pasted here, and where they are run instead. A page has to show each of them. */
+const ELSEWHERE: [command: RegExp, where: string][] = [
+  [/^(git clone .* daypass|cd daypass)$/, '.ci/run'],
+  [/^(\w+=\S+ )*npm start\b/, 'test/start/start.e2e-spec.ts'],
+  [/^(\w+=\S+ )*npm (test|run check)\b/, '.ci/run'],
+  [/^(\w+=\S+ )*npm run test:\w+/, 'scripts/check.mjs'],
+  [/^(\w+=\S+ )*npm run bench\b/, 'scripts/check.mjs'],
+  [/^npm run dashboards\b/, 'observability/dashboards.spec.ts'],
+  [/^npx nest start /, 'libs/stack/services.ts'],
+  [/^cp \.env\.example \.env/, 'test/compose/run.mjs'],
+  [/^(docker compose |docker\/|git pull$)/, 'test/compose/run.mjs'],
+  [/^kubectl /, 'k8s/k8s.int-spec.ts'],
+];
+/** Languages of blocks that are not tried here, and where they are. */
+const LANGUAGES_ELSEWHERE: Record<string, string> = {
+  sql: 'apps/accounting/audit/questions.int-spec.ts',
+  // A proxy of the operator's own, which no test starts.
+  nginx: 'docs/production.md',
+  // Pictures.
+  text: 'ARCHITECTURE.md',
+};
+const SHOWN = blocksIn('sh').flatMap(({ text }) => commandsOf(text));
+const PYTHON = process.env.PYTHON ?? 'python3';
+const run = promisify(execFile);
+/** Where in the table the parts of a command are; none where it is pasted here. */
+function elsewhere(command: string): number[] {
+  const places = command.split(' && ').map((part) => ELSEWHERE.findIndex(([pattern]) => pattern.test(part)));
+  return places.includes(-1) ? [] : places;
+}
+
+describe('README and docs, pasted', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'daypass-paste-'));
+  let daypass: Daypass;
+  let demoKey: string;
+  /** What is written for `npm start` on its ports, for this Daypass. */
+  const here = (text: string): string =>
+    text
+      .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8080/g, new URL(daypass.baseUrl).origin)
+      .replaceAll(/http:\/\/(localhost|127\.0\.0\.1):8081/g, daypass.adminUrl)
+      .replaceAll('dp_…', demoKey);
+
+  beforeAll(async () => {
+    daypass = await startDaypass();
+    // The files that `npm start` and compose have beside a reader's shell.
+    mkdirSync(join(folder, '.daypass'));
+    demoKey = (await ensureDemo(daypass.adminUrl, daypass.adminToken, join(folder, '.daypass'))).key;
+    writeFileSync(join(folder, '.daypass/admin-token'), daypass.adminToken);
+    writeFileSync(join(folder, '.env'), readFileSync('.env.example', 'utf8').replace('DAYPASS_ADMIN_TOKEN=', `DAYPASS_ADMIN_TOKEN=${daypass.adminToken}`));
+    symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+  }, 60_000);
+  afterAll(async () => {
+    await daypass?.stop();
+    rmSync(folder, { recursive: true, force: true });
+  });
+
+  /** Pastes a block, command by command, into the shell that `state` describes. */
+  async function paste({ place, text }: Block, shell: { state: string; seen: string }): Promise<void> {
+    let output = '';
+    for (const command of commandsOf(text).filter((one) => elsewhere(one).length === 0)) {
+      // A key's id that the reader fills in is the last one that an answer showed.
+      const filled = here(command).replaceAll('key_…', /.*"id":"(key_\w+)"/s.exec(shell.seen)?.[1] ?? 'key_…');
+      // `-e` lets the first half of `a && b` fail.
+      const keepState = `{ declare -f; declare -p | grep -vE '^declare -\\S*r'; } > state 2>&1`;
+      writeFileSync(join(folder, 'pasted.sh'), `${shell.state}\nset -euo pipefail\n${filled}\n[ $? = 0 ]\n${keepState}\n`);
+      const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder }).catch((error: Error & { stdout: string; stderr: string }) => {
+        throw new Error(`${place}: ${command}\n${error.stdout}${error.stderr}`);
+      });
+      shell.state = readFileSync(join(folder, 'state'), 'utf8');
+      shell.seen += stdout;
+      output += stdout;
+    }
+    // An answer is an error only where the block says so.
+    const refused = [...output.matchAll(/"error":\{.*?"code":"(\w+)"/g)].map(([, code]) => code);
+    expect({ place, refused }).toEqual({ place, refused: [...text.matchAll(/^# refused: (\w+)/gm)].map(([, code]) => code) });
+  }
+
+  it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language === 'sh')))(
+    'works in a shell: %s',
+    async (page) => {
+      const shell = { state: '', seen: '' };
+      for (const block of blocksOf(page).filter(({ language }) => language === 'sh')) await paste(block, shell);
+    },
+    60_000,
+  );
+
+  it('has no command and no language that is tried nowhere, and the tables above nothing that no page shows', () => {
+    const unseen = ELSEWHERE.filter((_, index) => !SHOWN.flatMap(elsewhere).includes(index));
+    expect(unseen.map(([pattern]) => String(pattern))).toEqual([]);
+    const known = ['sh', 'js', 'ts', 'python', 'yaml', 'json', ...Object.keys(LANGUAGES_ELSEWHERE)];
+    expect(PAGES.flatMap(blocksOf).filter(({ language }) => !known.includes(language))).toEqual([]);
+    expect(Object.keys(LANGUAGES_ELSEWHERE).filter((language) => blocksIn(language).length === 0)).toEqual([]);
+  });
+
+  it('names scripts and files that are there', () => {
+    const text = SHOWN.filter((command) => elsewhere(command).length > 0).join('\n');
+    const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: object };
+    expect([...text.matchAll(/npm run ([\w:]+)/g)].filter(([, name]) => !(name! in scripts))).toEqual([]);
+    const named = [...text.matchAll(/(?<![\w./-])(docker|k8s|bench|observability)\/[\w./-]*[\w]|\.env\.example/g)].map(([file]) => file);
+    const places = [...ELSEWHERE.map(([, where]) => where), ...Object.values(LANGUAGES_ELSEWHERE)];
+    expect([...named, ...places].filter((file) => !existsSync(file))).toEqual([]);
+    expect([...PAGES, 'ARCHITECTURE.md', 'CHANGELOG.md'].flatMap(brokenLinks)).toEqual([]);
+  });
+
+  it.each(blocksIn('js', 'ts'))('runs in Node: $place', async ({ place, text }) => {
+    writeFileSync(join(folder, 'pasted.mjs'), here(text));
+    const missing = [...text.matchAll(/from '([^']+)'/g)].filter(([, name]) => !existsSync(join('node_modules', name!)));
+    if (missing.length > 0) {
+      process.stderr.write(`${place}: read, not run, because ${missing.map(([, name]) => name).join(' and ')} is not installed\n`);
+      await run('node', ['--check', 'pasted.mjs'], { cwd: folder });
+      expect(text).toMatch(/apiKey: 'dp_…'[\s\S]*baseURL: 'http:\/\/localhost:8080\/v1'/);
+    } else expect((await run('node', ['pasted.mjs'], { cwd: folder })).stdout.trim()).not.toBe('');
+  });
+
+  it.each(blocksIn('python'))('runs in Python: $place', async ({ place, text }) => {
+    writeFileSync(join(folder, 'pasted.py'), here(text));
+    if (spawnSync(PYTHON, ['-c', 'import openai']).status !== 0) {
+      process.stderr.write(`${place}: compiled, not run, because ${PYTHON} has no package openai\n`);
+      await run(PYTHON, ['-m', 'py_compile', 'pasted.py'], { cwd: folder });
+      expect(text).toMatch(/OpenAI\(api_key="dp_…", base_url="http:\/\/localhost:8080\/v1"\)[\s\S]*chat\.completions\.create\(\s*model="gpt-5\.4-mini"/);
+    } else expect((await run(PYTHON, ['pasted.py'], { cwd: folder })).stdout.trim()).not.toBe('');
+  });
+
+  it.each(blocksIn('yaml', 'json'))('is what Daypass reads: $place', ({ text }) => {
+    const value = parseYaml(text) as object;
+    if ('flagged' in value) expect(readVerdict(value, 'own')).toMatchObject(value);
+    else expect(configFileSchema.safeParse(value).error?.issues).toBeUndefined();
+  });
+
+  it('tells visitors of every error that they can get', () => {
+    expect(Object.keys(ERRORS).filter((code) => !readFileSync('docs/visitors.md', 'utf8').includes(`\`${code}\``))).toEqual([]);
+  });
+});
