@@ -27,10 +27,12 @@ const keeper = { globalSetup: '<rootDir>/test/keeper.setup.mjs', globalTeardown:
 
 export default {
   testTimeout: 30_000,
+  testSequencer: '<rootDir>/test/sequencer.mjs',
   projects: [
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'] },
     { ...shared, ...keeper, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'] },
-    { ...shared, ...keeper, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
-    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'] },
+    { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/*.e2e-spec.ts'] },
+    { ...shared, displayName: 'start', testMatch: ['<rootDir>/test/start/*.e2e-spec.ts'] },
   ],
 };

@@ -9,7 +9,7 @@ import { configFileSchema } from '#libs/config/config-file.js';
 import { ERRORS } from '#libs/contracts/errors.js';
 import { readVerdict } from '#libs/moderation/guards/guard.js';
 import { ensureDemo } from '#libs/stack/demo.js';
-import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from './pages.js';
 
 /** Commands that are not pasted here, and where they are run instead. A page has to show each of them. */
@@ -44,7 +44,7 @@ function elsewhere(command: string): number[] {
 
 describe('README and docs, pasted', () => {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-paste-'));
-  let daypass: Daypass;
+  let daypass: SharedDaypass;
   let demoKey: string;
   /** What is written for `npm start` on its ports, for this Daypass. */
   const here = (text: string): string =>
@@ -54,7 +54,7 @@ describe('README and docs, pasted', () => {
       .replaceAll('dp_…', demoKey);
 
   beforeAll(async () => {
-    daypass = await startDaypass();
+    daypass = await shareDaypass();
     // The files that `npm start` and compose have beside a reader's shell.
     mkdirSync(join(folder, '.daypass'));
     demoKey = (await ensureDemo(daypass.adminUrl, daypass.adminToken, join(folder, '.daypass'))).key;

@@ -18,10 +18,13 @@ import { borrowPostgres, borrowRedis } from '#libs/testing/borrowed.js';
 import { until } from '#libs/testing/until.js';
 import { createAccountingApp } from './accounting.app.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
+import { DoorKeeper } from './door.keeper.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 
 const ADMIN_TOKEN = 'admin-token-for-tests';
 const TEMPLATE = 'migrated';
+/** Nobody but the test has anything to say while the door settles. */
+const SETTLE_MS = { afterLoss: 1_000, afterRestart: 500 };
 
 export interface AdminAnswer {
   status: number;
@@ -200,6 +203,7 @@ async function migratedDatabase(): Promise<string> {
 
 async function launch(config: DaypassConfig): Promise<{ app: NestFastifyApplication; url: string }> {
   const app = await createAccountingApp(config, createLogger('accounting', config.logLevel), createRegistry('accounting'));
+  Object.assign(app.get(DoorKeeper).settleMs, SETTLE_MS);
   await app.listen(0, '127.0.0.1');
   return { app, url: await app.getUrl() };
 }

@@ -31,6 +31,8 @@ const AFTER_RESTART_MS = 3_000;
  */
 @Injectable()
 export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  /** How long workers have to say what they run, after Redis lost something, and after it merely restarted. Tests are less patient. */
+  readonly settleMs = { afterLoss: AFTER_LOSS_MS, afterRestart: AFTER_RESTART_MS };
   private readonly loop: Periodic;
   private readonly door: Door;
   private wasOpen = false;
@@ -99,7 +101,7 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     const number = await nextNumber(runner);
     await this.door.set('settling', number);
     const first = number === 1;
-    const settleMs = first || (quiet && !lost) ? 0 : lost ? AFTER_LOSS_MS : AFTER_RESTART_MS;
+    const settleMs = first || (quiet && !lost) ? 0 : lost ? this.settleMs.afterLoss : this.settleMs.afterRestart;
     await Promise.all([sleep(settleMs), lost ? undefined : this.projector.findBehind()]);
     await this.door.set('open', number);
     this.logger.info({ number, lost, ms: Math.round(performance.now() - startedMs) }, 'the door is open');

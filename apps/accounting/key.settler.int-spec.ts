@@ -54,7 +54,8 @@ describe('a closed key', () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     await accounting.hold(key, 'still-running', 600_000_000n);
     await revoke(key);
-    await sleep(2_500);
+    await lookAgain(key);
+    await accounting.app.get(KeySettler).settleDue();
     expect(await show(key)).toMatchObject({ budget_usd: '1.00', held_usd: '0.60', returned_usd: '0.00' });
     await accounting.end(key, 'still-running', 'void');
     await returned(key, '1.00');
@@ -126,7 +127,7 @@ describe('a closed key', () => {
     await mender.query('SELECT pg_advisory_lock($1)', [DOOR_LOCK]);
     await door.set('settling', number);
     await change(key, { expires_at: '2020-01-01T00:00:00Z' });
-    await sleep(2_500);
+    await accounting.app.get(KeySettler).settleDue();
     expect(await show(key)).toMatchObject({ status: 'expired', returned_usd: '0.00' });
     await mender.query('SELECT pg_advisory_unlock($1)', [DOOR_LOCK]);
     await mender.release();

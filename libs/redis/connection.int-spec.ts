@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import { freePort } from '#libs/stack/free-port.js';
 import { startRedisServer } from '#libs/stack/redis-server.js';
 import { FaultProxy } from '#libs/testing/fault-proxy.js';
-import { assertKeepsData, blockingConnection, moneyConnection, SILENT_MAX_MS, whenReady, workerConnectionOptions } from './connection.js';
+import { assertKeepsData, blockingConnection, moneyConnection, whenReady, workerConnectionOptions } from './connection.js';
 import { Money } from './money.fixture.js';
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
@@ -123,10 +123,13 @@ describe('the money connection', () => {
 });
 
 describe('a connection whose other end is gone without a word', () => {
+  /** A tenth of what the services are set to, which is the next test's business. */
+  const SILENT_MS = 1_500;
+
   /** How often it was ready again after it was cut while it was asked, and what it answers then, and after its other end is gone. */
-  async function broken(made: (url: string) => Redis): Promise<unknown[]> {
+  async function broken(made: (url: string, silentMaxMs: number) => Redis): Promise<unknown[]> {
     const proxy = await FaultProxy.start(Number(new URL(money.url).port));
-    const redis = made(`redis://127.0.0.1:${proxy.port}`);
+    const redis = made(`redis://127.0.0.1:${proxy.port}`, SILENT_MS);
     redis.on('error', () => undefined);
     opened.push(redis);
     await whenReady(redis);
@@ -138,7 +141,7 @@ describe('a connection whose other end is gone without a word', () => {
     await asked;
     await whenReady(redis);
     // Longer than the silence that the connection which was cut would have been allowed.
-    await sleep(SILENT_MAX_MS + 1_000);
+    await sleep(SILENT_MS + 500);
     const answers: unknown[] = [readyAfterCut, await redis.ping()];
     proxy.strand();
     const unheard = redis.ping().catch(() => undefined);
@@ -150,14 +153,23 @@ describe('a connection whose other end is gone without a word', () => {
   }
 
   it('is made anew, and the one that follows stays', async () => {
-    const seen = await Promise.all([moneyConnection, blockingConnection, (url: string) => new Redis(workerConnectionOptions(url))].map(broken));
+    const seen = await Promise.all(
+      [moneyConnection, blockingConnection, (url: string, silentMaxMs: number) => new Redis(workerConnectionOptions(url, silentMaxMs))].map(broken),
+    );
     expect(seen).toEqual([
       [1, 'PONG', 'PONG'],
       [1, 'PONG', 'PONG'],
       // BullMQ's own, which breaks once more.
       [2, 'PONG', 'PONG'],
     ]);
-  }, 60_000);
+  });
+
+  it('is given fifteen seconds of silence', () => {
+    const money15 = connect(money.url);
+    const blocking = blockingConnection(money.url);
+    opened.push(blocking);
+    expect([money15.options.socketTimeout, blocking.options.socketTimeout, workerConnectionOptions(money.url).socketTimeout]).toEqual([15_000, 15_000, 15_000]);
+  });
 });
 
 describe('what one turn sends', () => {

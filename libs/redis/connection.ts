@@ -15,7 +15,7 @@ const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(a
  * The connection that money moves over. Nothing is re-sent behind our back: ioredis repeats unanswered commands after a
  * reconnect by default, which applied one increment twice (measured with ioredis 5); our scripts are idempotent and repeated by their callers.
  */
-export function moneyConnection(url: string): Redis {
+export function moneyConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
   const redis = gatherWrites(
     new Redis({
       ...addressOf(url),
@@ -24,7 +24,7 @@ export function moneyConnection(url: string): Redis {
       maxRetriesPerRequest: 0,
       commandTimeout: 5_000,
       retryStrategy,
-      socketTimeout: SILENT_MAX_MS,
+      socketTimeout: silentMaxMs,
     }),
   );
   return withoutStaleTimer(redis);
@@ -58,8 +58,8 @@ function gatherWrites(redis: Redis): Redis {
 }
 
 /** A connection that blocks in reads, of its own so that nothing waits behind it. */
-export function blockingConnection(url: string): Redis {
-  return withoutStaleTimer(new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: SILENT_MAX_MS }));
+export function blockingConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
+  return withoutStaleTimer(new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }));
 }
 
 /** `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`: a socket file costs a quarter of what TCP on one machine does. */
@@ -80,12 +80,12 @@ function addressOf(url: string): RedisOptions {
 }
 
 /** What BullMQ's workers take (they insist on unlimited retries for blocking reads). */
-export function workerConnectionOptions(url: string): RedisOptions {
+export function workerConnectionOptions(url: string, silentMaxMs = SILENT_MAX_MS): RedisOptions {
   return {
     ...addressOf(url),
     maxRetriesPerRequest: null,
     retryStrategy,
-    socketTimeout: SILENT_MAX_MS,
+    socketTimeout: silentMaxMs,
   };
 }
 

@@ -86,11 +86,10 @@ describe('the arrows of the architecture', () => {
         mkdirSync(dirname(join(tree, file)), { recursive: true });
         writeFileSync(join(tree, file), `${text}\n`);
       }
-      const run = spawnSync(
-        join(ROOT, 'node_modules/.bin/oxlint'),
-        ['--type-aware', '--tsconfig', 'tsconfig.lint.json', '--format', 'json', 'apps', 'libs'],
-        { cwd: tree, encoding: 'utf8' },
-      );
+      const run = spawnSync(join(ROOT, 'node_modules/.bin/oxlint'), ['--type-aware', '--tsconfig', 'tsconfig.lint.json', '--format', 'json', 'apps', 'libs'], {
+        cwd: tree,
+        encoding: 'utf8',
+      });
       expect(run.status).toBe(1);
       const { diagnostics } = JSON.parse(run.stdout) as { diagnostics: (Finding & { help?: string })[] };
       findings = new Map();
