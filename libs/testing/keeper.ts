@@ -48,7 +48,9 @@ export class Keeper {
       const worker = searchParams.get('worker') ?? '';
       const shelf = this.shelves.get(worker) ?? {};
       this.shelves.set(worker, shelf);
-      response.end(JSON.stringify(await lend(shelf, pathname)));
+      const lent = JSON.stringify(await lend(shelf, pathname));
+      // A connection kept alive may be closed in the moment when the next file asks.
+      response.writeHead(200, { connection: 'close' }).end(lent);
     } catch (error) {
       response.writeHead(500).end(error instanceof Error ? error.stack : String(error));
     }
