@@ -1,5 +1,6 @@
 // `npm run bench:pacing`: whether the whole of an account's limits is used, never more, and shared fairly. Real sixty-second windows against a
-// simulator that meters; everything on this machine. A scenario's name as an argument runs it alone.
+// simulator that meters; everything runs on this machine. With the name of a scenario as an argument it runs only that one. A whole run
+// writes its section of bench/README.md.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
@@ -340,4 +341,4 @@ await scenario('one of three killed', killed);
 await scenario('full tilt, tier 5', () => fullTilt('tier 5', { rpm: 5_000, tpm: 500_000 }, 200, 4, 30_000));
 await scenario('full tilt, tier 1', () => fullTilt('tier 1', { rpm: 500, tpm: 10_000 }, 20, 4, 120_000));
 await scenario('a long line', measureLine);
-report();
+report(wanted.length === 0);

@@ -1,16 +1,16 @@
 // `npm run bench`: Daypass beside what a user would pick instead, on one machine, against one upstream, in turns. `-- --smoke`: a short
-// run that fails on errors and never on time. `-- <workload>…`: some of it.
+// run that fails on errors and never on time. `-- <workload>…`: some of it. A whole run writes its section of bench/README.md.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '#libs/stack/free-port.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import type { CallsOrder, CallsResult } from './speed/calls.ts';
 import { bodyOf, endAll, load, PRODUCTION, serve, setUpstream, startUpstream } from './speed/harness.ts';
 import { cpuOf, memoryOf } from './speed/processes.ts';
-import { bars, BESIDE, tables, type Figures } from './speed/report.ts';
+import { bars, BESIDE, details, tables, type Figures } from './speed/report.ts';
 import type { StreamsResult } from './speed/streams.ts';
 
 interface Workload {
@@ -229,12 +229,13 @@ try {
   endAll();
   await daypass.stop();
 }
-process.stdout.write(
-  `\n${cpus()[0]?.model ?? ''}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}; medians of ${ROUNDS} rounds of ${SECONDS} s\n\n`,
-);
-process.stdout.write(tables(results));
-if (workloads.length === ALL.length) {
+const section = new BenchSection('speed', 'bench');
+section.text(`Medians of ${ROUNDS} rounds of ${SECONDS} s.`);
+section.text(tables(results));
+process.stdout.write(`\n${section.markdown()}\n\n${details(results)}`);
+if (!SMOKE && workloads.length === ALL.length && failed === 0) {
   mkdirSync(join(HERE, 'results'), { recursive: true });
   writeFileSync(join(HERE, 'results', 'speed.svg'), bars(results));
+  section.publish();
 }
 process.exitCode = failed === 0 ? 0 : 1;
