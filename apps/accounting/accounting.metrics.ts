@@ -123,12 +123,12 @@ export class AccountingMetrics {
     });
     this.presumed = new Gauge({
       name: 'daypass_presumed_calls_waiting',
-      help: 'Calls of the last week with an unknown end that no report has decided yet',
+      help: 'Presumed calls (with an unknown end) of the last week that no report has decided yet',
       registers,
     });
     this.drifts = new Gauge({
       name: 'daypass_upstream_drift_usd',
-      help: 'Dollars booked less dollars billed by the provider, over the last billed day and the last 30 days; below 0 the books lack something',
+      help: 'Dollars booked less dollars billed, over the last billed day and the last 30 days; below 0 the books lack something',
       labelNames: ['period'],
       registers,
     });

@@ -33,7 +33,7 @@ export class ModerationMetrics {
     });
     this.looks = new Histogram({
       name: 'daypass_guard_seconds',
-      help: 'How long a guard took to check an input, an output or a piece of one, by whether it reached a verdict',
+      help: 'How long a guard took to check an input, an output or a piece, by whether it reached a verdict',
       labelNames: ['direction', 'guard', 'outcome'],
       buckets: SECONDS,
       registers,
