@@ -112,7 +112,10 @@ const wholeSchema = z.strictObject({
     description: 'Prices by model. They win over the prices that Daypass knows, and add models that it does not know.',
   }),
   operator: operatorSchema.default({}).meta({ description: 'The limits of the operator, above all campaigns.' }),
-  guards: guardsSchema.meta({ description: 'Checks of your own, beside the moderation endpoint.' }),
+  guards: guardsSchema.meta({
+    description:
+      'Checks of your own, beside the moderation endpoint. Daypass refuses what a guard flags as `moderation_blocked`, and counts a strike. A guard that fails gives no verdict: then `on_unavailable` of the policy decides.',
+  }),
 });
 
 export const configFileSchema = wholeSchema.superRefine(refuseStrayUpstreams);

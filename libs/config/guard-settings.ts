@@ -56,7 +56,8 @@ export const guardSchema = z.discriminatedUnion('type', [
         .default([...PERSONAL_DATA_KINDS])
         .meta({ description: 'The kinds of personal data that it finds.' }),
       action: z.enum(['redact', 'block']).default('redact').meta({
-        description: '`redact` removes what it finds from the request or the answer. `block` refuses the request or the answer.',
+        description:
+          '`redact` removes what it finds from the request or the answer. `block` refuses the request or the answer. With the output mode `trail` both refuse, because the visitor has seen the text already.',
       }),
       country: z.string().regex(COUNTRY, 'must be a country in two capital letters, such as DE').optional().meta({
         description: 'A country in two capital letters. Daypass then finds phone numbers in the national form of that country too.',
@@ -74,7 +75,7 @@ export const guardSchema = z.discriminatedUnion('type', [
       secret: z.string().min(16, 'must have at least 16 characters').meta({ description: 'Daypass signs each request with it (Standard Webhooks).' }),
       timeout_ms: timeoutMs(3_000),
     })
-    .meta({ description: 'Asks a service of your own.' }),
+    .meta({ description: 'Asks a service of your own. Daypass posts `{ guard, direction, content, context }`. The service answers as a `module` does.' }),
   z
     .strictObject({
       type: z.literal('module'),
@@ -83,7 +84,10 @@ export const guardSchema = z.discriminatedUnion('type', [
       options: z.record(z.string(), z.json()).default({}).meta({ description: 'Your module gets these as `context.options`.' }),
       timeout_ms: timeoutMs(2_000),
     })
-    .meta({ description: 'Runs code of your own in a thread. [guards/opening-hours.mjs](guards/opening-hours.mjs) is an example.' }),
+    .meta({
+      description:
+        'Runs code of your own in a thread. `check` returns `{ flagged, categories, scores, redactions: [{ find, replace }] }`. [guards/opening-hours.mjs](guards/opening-hours.mjs) is an example.',
+    }),
 ]);
 export type GuardSettings = z.output<typeof guardSchema>;
 

@@ -99,7 +99,8 @@ export const EXAMPLE = `lanes:
   mini: { rpm: 500, tpm: 200000, models: [gpt-5.4-mini, gpt-5.4-nano] } # both models share these limits
   flagship: { preset: flagship-2, rpd: 10000, models: [gpt-5.2] } # usage tier 2, and a limit a day
   shared: { rpm: 100, fixed: true, counts: used, models: [gpt-5.4] } # never more than this, whatever OpenAI allows
-  own: { elsewhere_only: true, models: [llama-4] } # the main account never serves this lane; only the upstreams listed below do
+  # The main account never serves this lane; only the upstreams listed below do.
+  own: { elsewhere_only: true, models: [llama-4] }
   moderation: { preset: moderation-2 } # the moderation endpoint
 upstreams: # Daypass tries the main account first, then these in their order
   - name: spare # needs DAYPASS_UPSTREAM_KEYS=spare=sk-…
@@ -121,6 +122,7 @@ guards:
   - { name: tickets, type: regex, patterns: ['(?i)ticket-\\d{4}'], directions: [input] }
   - { name: private, type: personal_data, action: redact, country: DE }
   - { name: desk, type: webhook, url: 'https://example.org/guard', secret: at least 16 characters, always: false }
+  # docs/guards/opening-hours.mjs is this module.
   - { name: hours, type: module, path: ./opening-hours.mjs, options: { from_hour: 9, to_hour: 18, code: 1234-workshop } }
 `;
 
@@ -145,25 +147,25 @@ function intro(compose: string): string {
 
 \`npm run docs:settings\` writes this page from the schemas in \`libs/config\`. Change the schemas, not this page.
 
-You set Daypass up with environment variables. Lanes, prices, upstreams and guards stand in [a config file](#the-config-file).
-A wrong setting stops the start. Daypass then names every fault at once, and never shows a value.
+Environment variables set Daypass up. Lanes, prices, upstreams and guards stand in [a config file](#the-config-file). A
+wrong setting stops the start. Daypass then names every fault at once, and never shows a value.
 
 ## What wins
 
 - \`npm start\` reads exported variables only. It does not read \`.env\`.
-- \`npm start\` makes \`DAYPASS_SECRET\` and \`DAYPASS_ADMIN_TOKEN\` and keeps them in \`DAYPASS_DATA_DIR\`. An exported variable wins over the kept one.
-- \`docker compose\` reads \`.env\`. A variable that your shell exports wins over \`.env\`. Did you export \`DAYPASS_ADMIN_TOKEN\` for \`npm start\`?
-  Then run \`unset DAYPASS_ADMIN_TOKEN\` before \`docker compose up\`.
+- \`npm start\` makes \`DAYPASS_SECRET\` and \`DAYPASS_ADMIN_TOKEN\` and keeps them in \`DAYPASS_DATA_DIR\`. An exported
+  variable wins over the kept one.
+- \`docker compose\` reads \`.env\`. A variable that your shell exports wins over \`.env\`. Did you export
+  \`DAYPASS_ADMIN_TOKEN\` for \`npm start\`? Then run \`unset DAYPASS_ADMIN_TOKEN\` before \`docker compose up\`.
 - An empty variable counts as not set.
 - No variable overrides a field of the config file, and no field overrides a variable.
-- In a lane, a number wins over the preset. The limits in the upstream's headers win over both, unless the lane is \`fixed\`.
+- In a lane, a number wins over the preset. The limits in the upstream's headers win over both, unless the lane is
+  \`fixed\`.
 - A price in the config file wins over the price that Daypass knows.
 
 The services read their variables at the start. Restart them after a change.
 
-Compose passes these variables from \`.env\` to the services or to their ports:
-${wrapped(passed.map((name) => `\`${name}\``))}
-To set another one, add it to \`docker-compose.override.yml\`:
+${wrapped(`Compose passes these variables from \`.env\` to the services or to their ports: ${passed.map((name) => `\`${name}\``).join(', ')}. To set another one, add it to \`docker-compose.override.yml\`:`)}
 
 \`\`\`yaml
 services:
@@ -171,14 +173,13 @@ services:
 \`\`\``;
 }
 
-/** Names with commas between them, in lines of at most 130 characters. */
-function wrapped(names: readonly string[]): string {
+/** A paragraph in lines of at most 120 characters. */
+function wrapped(text: string): string {
   const lines = [''];
-  names.forEach((name, index) => {
-    const word = `${name}${index === names.length - 1 ? '.' : ','}`;
-    if (lines.at(-1)!.length + word.length > 130) lines.push(word);
+  for (const word of text.split(/\s+/)) {
+    if (lines.at(-1)!.length + word.length > 119) lines.push(word);
     else lines.push(`${lines.pop()!} ${word}`.trimStart());
-  });
+  }
   return lines.join('\n');
 }
 
@@ -204,7 +205,7 @@ function fileSections(): string {
   const kinds = guards!.items!.oneOf!;
   const common = Object.keys(kinds[0]!.properties!).filter((name) => kinds.every(({ properties }) => properties![name]) && name !== 'type');
   const section = (title: string, description: string | undefined, schema: Described, hidden: readonly string[] = []): string =>
-    `### ${title}\n\n${description ?? ''}\n\n${table('field', schema, hidden)}`;
+    `### ${title}\n\n${wrapped(description ?? '')}\n\n${table('field', schema, hidden)}`;
   const commonOnly = { properties: Object.fromEntries(common.map((name) => [name, kinds[0]!.properties![name]!])), required: kinds[0]!.required! };
   return [
     `## The config file
@@ -229,8 +230,8 @@ function presets(): string {
   const rows = Object.entries(PRESETS).map(([name, [rpm, tpm]]) => [`\`${name}\``, String(rpm), String(tpm)]);
   return `## Lane presets
 
-OpenAI documents these limits by usage tier: \`flagship\` for gpt-5.2, \`mini\` for gpt-5-mini, \`moderation\` for omni-moderation.
-With \`OPENAI_ADMIN_KEY\` and \`OPENAI_PROJECT_ID\` the limits of your project replace them.
+OpenAI documents these limits by usage tier: \`flagship\` for gpt-5.2, \`mini\` for gpt-5-mini, \`moderation\` for
+omni-moderation. With \`OPENAI_ADMIN_KEY\` and \`OPENAI_PROJECT_ID\` the limits of your project replace them.
 
 ${markdownTable(['preset', 'rpm', 'tpm'], rows)}`;
 }
