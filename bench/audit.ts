@@ -13,7 +13,7 @@ import { ADMIN_TOKEN, requestId, startAccounting, tell } from '#libs/testing/ben
 import { BenchSection } from '#libs/testing/bench-page.js';
 
 const HOLDS = 10_000;
-/** A call: what was asked, its input's check, and two of its output. */
+/** Each call makes four rows: its request, a check of the input, and two checks of the output. */
 const CALLS = 25_000;
 const AT_ONCE = 64;
 const QUESTION = { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }] };

@@ -82,7 +82,7 @@ async function told(what: string, tokens: readonly string[], seconds: number): P
   return { perSecond, cpu };
 }
 
-/** As many keys as a large event has, made in the books; an emptied Redis gets them from there. */
+/** Writes the keys of a large event into the books, and empties Redis. Accounting then fills Redis from the books. */
 async function fill(slug: string): Promise<string[]> {
   const { tokenPepper } = loadConfig('ingress', daypass.env).secrets;
   const tokens = Array.from({ length: MANY }, createVirtualKey);
@@ -118,11 +118,11 @@ async function keepOn(tokens: readonly string[]): Promise<void> {
   row('heap of a service after that, beside its heap before', `${Math.min(...grown).toFixed(2)} to ${Math.max(...grown).toFixed(2)} times`);
 }
 
-/** The least that was seen within some seconds: what is left right after a collection. */
+/** The smallest heap within some seconds: the size right after a collection. */
 async function heaps(tokens: readonly string[]): Promise<Record<Service, number>> {
   const least = Object.fromEntries(SERVICES.map((service) => [service, Infinity])) as Record<Service, number>;
   for (let look = 0; look < 40; look++) {
-    // Somebody has to make garbage, or none is collected.
+    // Without new garbage V8 collects none.
     await measure(tokens, 0.5);
     for (const service of SERVICES) {
       const text = await (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();

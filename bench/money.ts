@@ -101,7 +101,7 @@ async function fillLedger(keys: number): Promise<void> {
             LATERAL (VALUES ('key:' || ${key}), ('campaign:cmp_bench'), ('operator:total'), ('operator:day:${day}')) AS owners (owner)
       GROUP BY owner ORDER BY owner ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano`,
   );
-  // As autovacuum has done to rows of yesterday.
+  // Autovacuum has done this to rows of yesterday.
   await sql.query('VACUUM ANALYZE ledger.transfers, ledger.entries, ledger.attempts, ledger.balances');
   await sql.query('CHECKPOINT');
   tell(`(the ledger has ${FORMER_CALLS} more calls)`, `${((performance.now() - begun) / 1_000).toFixed(0)} s`);

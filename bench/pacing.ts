@@ -63,7 +63,7 @@ const keysOf = (daypass: Daypass, count: number, campaign: Record<string, unknow
       ...(await Promise.all(Array.from({ length: count - 1 }, () => daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000' } })))),
     ]);
 
-/** One call; a refusal's `retry-after` is slept off, at most a few seconds. */
+/** One call, and what came of it. */
 async function call({ daypass, outcome }: Stage, key: TestKey, characters: number, cap: number, maxWaitMs: number): Promise<'answered' | 'refused'> {
   const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
     method: 'POST',
@@ -85,7 +85,7 @@ async function call({ daypass, outcome }: Stage, key: TestKey, characters: numbe
   return 'refused';
 }
 
-/** The share of the limit that was used, minute by minute, once the first window was full; and the most that any sixty seconds held. */
+/** `share`: how much of the limit the calls used from `fromMs` to `toMs`. `most`: the most that any sixty seconds held. */
 function use(log: readonly Counted[], limits: SimulatedLimits, fromMs: number, toMs: number): { share: number; most: number } {
   const passed = log.filter(({ refused }) => !refused);
   const within = passed.filter(({ atMs }) => atMs >= fromMs && atMs < toMs);
@@ -279,7 +279,7 @@ interface Judged {
   characters: number;
 }
 
-/** A conversation of eight turns after a system prompt that all of them share; each turn sends all of it again. */
+/** A conversation of eight turns. All conversations share a system prompt, and each turn sends the whole conversation again. */
 async function converse({ daypass }: Stage, key: TestKey, until: number, judged: Judged, maxWaitMs: number): Promise<void> {
   const messages = [{ role: 'system', content: `You answer shortly. ${TEXT.repeat(4)}` }];
   for (let turn = 0; turn < 8 && Date.now() < until; turn++) {

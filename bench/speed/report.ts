@@ -66,7 +66,7 @@ export function details(results: Results): string {
 
 const COLOURS = ['#4c78a8', '#9ecae9', '#e45756', '#bab0ac', '#d8d8d8'];
 
-/** Calls a second of each candidate, workload by workload; each workload by its own fastest but the upstream alone. */
+/** Draws the calls a second of each candidate. In each workload the fastest candidate has the longest bar. */
 export function bars(results: Results): string {
   const rows = [...results].filter(([{ kind }]) => kind === 'calls');
   const names = rows.length > 0 ? [...rows[0]![1].keys()] : [];

@@ -205,7 +205,7 @@ function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile
   return { ...file, guards };
 }
 
-// A key object, made once: Node makes one from bytes at each use, which takes four times as long as the rest of an HMAC (ADR 0011).
+// A key object, made once. From bytes Node would make one at each use, which takes longer than the HMAC itself.
 function pepper(secret: string, purpose: string): KeyObject {
   return createSecretKey(derive(secret, purpose));
 }
