@@ -69,6 +69,16 @@ describe('docs/settings.md', () => {
   });
 });
 
+describe('docs/pacing.md', () => {
+  it('shows config files that Daypass takes', () => {
+    const examples = [...read('docs', 'pacing.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, yaml]) => configFileSchema.safeParse(parse(yaml!)));
+    expect(examples.map(({ success, error }) => [success, error?.message])).toEqual([
+      [true, undefined],
+      [true, undefined],
+    ]);
+  });
+});
+
 describe('a Markdown table', () => {
   it('is as prettier formats it', () => {
     expect(markdownTable(['a', ''], [['twelve × 3', 'x'], ['y']])).toBe(
