@@ -1,4 +1,5 @@
-// `npm run bench:audit`: what the record costs: a hold with and without it, how fast it is booked, and how long its proof takes. Stores as in production, on this machine.
+// `npm run bench:audit`: what the record costs: a hold with and without it, how fast accounting books it, and how long its proof takes.
+// Its stores run as in production. It writes its section of bench/README.md.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -9,15 +10,18 @@ import { HoldStore } from '#libs/redis/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { ADMIN_TOKEN, requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 
 const HOLDS = 10_000;
-/** A call: what was asked, its input's check, and two of its output. */
+/** Each call makes four rows: its request, a check of the input, and two checks of the output. */
 const CALLS = 25_000;
 const AT_ONCE = 64;
 const QUESTION = { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }] };
 const ANSWER = [{ kind: 'text', text: 'A piece of an answer, of about two hundred tokens, as it is judged. '.repeat(12) }];
 const policy = { input: 'gate', output: 'window', thresholds: { violence: 0.6 }, onUnavailable: 'closed' } as const;
 
+const section = new BenchSection('audit');
+const row = section.table('', 'measured');
 const { stores, config, launch } = await startAccounting();
 const redis = new Redis(stores.redisUrl);
 const holds = new HoldStore(redis);
@@ -73,7 +77,10 @@ for (const recorded of [false, true]) {
     times.push(performance.now() - begun);
   }
   times.sort((a, b) => a - b);
-  tell(`a hold and its body, ${recorded ? 'on record' : 'unrecorded'}, one at a time, p50 / p99`, `${percentile(times, 0.5)} / ${percentile(times, 0.99)} ms`);
+  row(
+    `a hold and its body, ${recorded ? 'with' : 'without'} the record, one at a time, p50 / p99`,
+    `${percentile(times, 0.5)} / ${percentile(times, 0.99)} ms`,
+  );
 }
 
 const drained = async (): Promise<void> => {
@@ -96,10 +103,18 @@ tell(`${waiting} requests and checks wait in Redis`, `${(Number(await redis.get(
 const begun = performance.now();
 app = await launch();
 await drained();
-tell('booked and chained a second', (waiting / ((performance.now() - begun) / 1_000)).toFixed(0));
+row(
+  'requests and verdicts that accounting encrypts, chains and books',
+  `${Math.round(waiting / ((performance.now() - begun) / 1_000)).toLocaleString('en')} a second`,
+);
 const before = performance.now();
 const { ok, checked } = await admin('audit/verify');
-tell(`audit/verify of ${checked!.rows} rows with their contents (${ok ? 'whole' : 'BROKEN'})`, `${((performance.now() - before) / 1_000).toFixed(1)} s`);
+row(
+  `\`audit/verify\` of ${checked!.rows.toLocaleString('en')} rows with their contents${ok ? '' : ' (BROKEN)'}`,
+  `${((performance.now() - before) / 1_000).toFixed(1)} s`,
+);
+if (ok) section.publish();
+else process.exitCode = 1;
 await app.close();
 redis.disconnect();
 await stores.stop();

@@ -1,11 +1,12 @@
 // `npm run bench:growth`: whether a call costs the same with 100,000 keys as with 10, and after ten minutes at full load as before them.
-// BENCH_MINUTES for fewer.
+// BENCH_MINUTES sets another time. It writes its section of bench/README.md.
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { loadConfig, SERVICES, type Service } from '#libs/config/config.js';
 import { createVirtualKey, hashVirtualKey } from '#libs/secrets/virtual-key.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass } from '#libs/testing/daypass.js';
 import type { CallsOrder, CallsResult } from './speed/calls.ts';
 import { bodyOf, endAll, load, PRODUCTION, setUpstream, startUpstream } from './speed/harness.ts';
@@ -13,7 +14,7 @@ import { cpuOf, type Names } from './speed/processes.ts';
 
 const FEW = 10;
 const MANY = 100_000;
-/** As many of them call, evenly taken. */
+/** This many of them make calls. */
 const CALLING = 1_000;
 const AT_ONCE = 64;
 const MINUTES = Number(process.env.BENCH_MINUTES ?? 10);
@@ -21,6 +22,8 @@ const PROCESSES: Names = { services: /apps\/\w+\/main/, redis: /redis-server/, p
 const FILLED_WITHIN_MS = 300_000;
 const KEY_BUDGET_NANO = 1_000_000_000_000n;
 
+const section = new BenchSection('growth');
+const row = section.table('', 'measured');
 const upstream = await startUpstream();
 await setUpstream(upstream, { latencyMs: 0, chunks: 0, gapMs: 10 });
 const daypass = await startDaypass({ upstream: { url: `${upstream}/v1` }, durable: true, env: { ...PRODUCTION, DAYPASS_MAX_CALLS: '5000' } });
@@ -37,8 +40,10 @@ try {
   const many = await fill(first.campaign);
   await measure(many, 10);
   const withMany = await told(`${MANY.toLocaleString('en')} keys`, many, 30);
-  tell('CPU a call', `${(withMany / withFew).toFixed(2)} times as much`);
+  row(`CPU seconds for 1,000 calls, with ${FEW} keys`, withFew.cpu.toFixed(2));
+  row(`CPU seconds for 1,000 calls, with ${MANY.toLocaleString('en')} keys`, withMany.cpu.toFixed(2));
   await keepOn(many);
+  section.publish();
 } finally {
   redis.disconnect();
   await sql.end();
@@ -66,17 +71,18 @@ async function measure(tokens: readonly string[], seconds: number): Promise<{ pe
   return { perSecond: answered / took, cpu: (1_000 * cpu) / answered, failed, p99Ms };
 }
 
-/** Returns the CPU seconds for a thousand calls. */
-async function told(what: string, tokens: readonly string[], seconds: number): Promise<number> {
+/** Prints what it measures. @throws when a call failed: such figures are worth nothing */
+async function told(what: string, tokens: readonly string[], seconds: number): Promise<{ perSecond: number; cpu: number }> {
   const { perSecond, cpu, failed, p99Ms } = await measure(tokens, seconds);
   tell(
     what,
     `${perSecond.toFixed(0)} calls/s, p99 ${p99Ms.toFixed(0)} ms, ${cpu.toFixed(2)} CPU seconds for 1,000 calls${failed > 0 ? `, ${failed} FAILED` : ''}`,
   );
-  return cpu;
+  if (failed > 0) throw new Error(`${failed} calls failed`);
+  return { perSecond, cpu };
 }
 
-/** As many keys as a large event has, made in the books; an emptied Redis gets them from there. */
+/** Writes the keys of a large event into the books, and empties Redis. Accounting then fills Redis from the books. */
 async function fill(slug: string): Promise<string[]> {
   const { tokenPepper } = loadConfig('ingress', daypass.env).secrets;
   const tokens = Array.from({ length: MANY }, createVirtualKey);
@@ -99,20 +105,24 @@ async function fill(slug: string): Promise<string[]> {
 
 async function keepOn(tokens: readonly string[]): Promise<void> {
   const before = await heaps(tokens);
-  for (let minute = 1; minute <= MINUTES; minute++) await told(`minute ${minute}`, tokens, 60);
+  const rates: number[] = [];
+  for (let minute = 1; minute <= MINUTES; minute++) rates.push((await told(`minute ${minute}`, tokens, 60)).perSecond);
   await sleep(5_000);
   const after = await heaps(tokens);
   for (const service of SERVICES) {
     const [was, is] = [before[service], after[service]];
     tell(`heap of ${service}`, `${was.toFixed(0)} MB before, ${is.toFixed(0)} MB after (${(is / was).toFixed(2)} ×)`);
   }
+  const grown = SERVICES.map((service) => after[service] / before[service]);
+  row(`calls a second, ${AT_ONCE} at a time, in each of ${MINUTES} minutes`, `${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)}`);
+  row('heap of a service after that, beside its heap before', `${Math.min(...grown).toFixed(2)} to ${Math.max(...grown).toFixed(2)} times`);
 }
 
-/** The least that was seen within some seconds: what is left right after a collection. */
+/** The smallest heap within some seconds: the size right after a collection. */
 async function heaps(tokens: readonly string[]): Promise<Record<Service, number>> {
   const least = Object.fromEntries(SERVICES.map((service) => [service, Infinity])) as Record<Service, number>;
   for (let look = 0; look < 40; look++) {
-    // Somebody has to make garbage, or none is collected.
+    // Without new garbage V8 collects none.
     await measure(tokens, 0.5);
     for (const service of SERVICES) {
       const text = await (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();

@@ -1,8 +1,10 @@
-// `npm run bench:moderation`: what moderation costs a visitor in time, and the operator in calls and tokens of the endpoint. All services on this machine.
+// `npm run bench:moderation`: what moderation costs a visitor in time, and the operator in calls and tokens of the endpoint. All services run
+// on this machine. It writes its section of bench/README.md.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { redisKeys } from '#libs/redis/keys.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass } from '#libs/testing/daypass.js';
 
 const RUNS = 7;
@@ -16,8 +18,8 @@ const CONVERSATIONS = 20;
 const TURNS = 6;
 
 const model = 'gpt-5.4-mini';
+const number = (count: number): string => Math.round(count).toLocaleString('en');
 const median = (values: number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!;
-const tell = (what: string, figure: string): void => void process.stdout.write(`${what.padEnd(52)} ${figure}\n`);
 
 const daypass = await startDaypass({ rehearsal: { keepCalls: 100_000 } });
 const redis = new Redis(daypass.redisUrl);
@@ -26,7 +28,7 @@ const clientWith = async (moderation: object): Promise<OpenAI> => {
   const { key } = await daypass.createKey({ campaign: { budget_usd: '1000', moderation }, key: { budget_usd: '100' } });
   return new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
 };
-/** What the endpoint was asked since the last reset. */
+/** Calls to the endpoint since the last reset, and their tokens. */
 const asked = (): { calls: number; tokens: number } => {
   const calls = rehearsal.moderationCalls();
   return { calls: calls.length, tokens: Math.round(calls.reduce((sum, { body }) => sum + JSON.stringify(body.input).length, 0) / 4) };
@@ -35,6 +37,11 @@ const forget = async (): Promise<void> => {
   for (const bucket of await redis.keys(redisKeys.verdicts('*'))) await redis.del(bucket);
 };
 
+const section = new BenchSection('moderation');
+section.text(
+  `An answer of 300 tokens in ${SENTENCES} sentences, first token after ${FIRST_TOKEN_MS} ms, ${TOKENS_PER_SECOND} tokens a second. Medians of ${RUNS} calls.`,
+);
+const timed = section.table('a verdict takes', 'output', 'first token', 'whole answer', 'moderation calls');
 for (const latencyMs of LATENCIES_MS) {
   rehearsal.options.moderationLatencyMs = latencyMs;
   for (const output of MODES) {
@@ -52,13 +59,13 @@ for (const latencyMs of LATENCIES_MS) {
       whole.push(performance.now() - begun);
       calls.push(asked().calls);
     }
-    tell(
-      `verdicts take ${latencyMs} ms, output ${output}`,
-      `first token ${median(first).toFixed(0)} ms, whole ${median(whole).toFixed(0)} ms, ${median(calls)} moderation calls`,
-    );
+    const mode = output === 'off' ? '`off` (input too)' : `\`${output}\``;
+    timed(`${latencyMs} ms`, mode, `${number(median(first))} ms`, `${(median(whole) / 1_000).toFixed(1)} s`, String(median(calls)));
   }
 }
 
+section.text(`${CONVERSATIONS} conversations of ${TURNS} turns:`);
+const talked = section.table('known verdicts', 'output', 'tokens that the endpoint judges for each call');
 rehearsal.options.moderationLatencyMs = 20;
 for (const remembered of [false, true]) {
   for (const output of ['gate', 'window'] as const) {
@@ -82,13 +89,10 @@ for (const remembered of [false, true]) {
         }
       }),
     );
-    const { calls, tokens } = asked();
-    tell(
-      `${CONVERSATIONS} conversations of ${TURNS} turns, ${output}, verdicts ${remembered ? 'remembered' : 'forgotten'}`,
-      `${(calls / chats).toFixed(2)} moderation calls and ${Math.round(tokens / chats)} tokens per chat call`,
-    );
+    talked(remembered ? 'remembered' : 'forgotten', `\`${output}\``, number(asked().tokens / chats));
   }
 }
+section.publish();
 redis.disconnect();
 await daypass.stop();
 process.exit(0);

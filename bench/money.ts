@@ -1,16 +1,18 @@
-// `npm run bench:money`: what holding money costs, and whether it grows. Stores as in production (append-only file, fsync), on this machine.
+// `npm run bench:money`: what a hold costs, and whether that grows. Its stores run as in production (append-only file, fsync).
+// It writes its section of bench/README.md.
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import { Door } from '#libs/redis/door.js';
 import { HoldStore } from '#libs/redis/hold.store.js';
 import { requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 
 const ROUNDS = 20_000;
 const AT_ONCE = 64;
 const EVENTS = 120_000;
 const KEYS = [1_000, 100_000];
-/** Calls that the ledger is filled up with at last: a hold and a post each. */
+/** The bench fills the ledger with these calls at last: a hold and a post each. */
 const FORMER_CALLS = 2_500_000;
 const FILL_AT_ONCE = 100_000;
 const BUDGET_NANO = 1_000_000_000_000_000n;
@@ -26,6 +28,9 @@ const opened = async (): Promise<void> => {
   while (!(await door.isOpen().catch(() => false))) await sleep(50);
 };
 
+const section = new BenchSection('money');
+const row = section.table('', 'keys', 'measured');
+const number = (count: number): string => Math.round(count).toLocaleString('en');
 let app = await launch();
 await opened();
 await sql.query(
@@ -46,16 +51,17 @@ for (const count of KEYS) {
   made = count;
   await rebuild();
   const open = await measureHolds(count);
-  tell(`rebuild of ${count} keys with ${open.length} calls in flight`, await rebuild());
+  row(`rebuild of an empty Redis, ${number(open.length)} calls in flight`, number(count), await rebuild());
   await end(open);
   await measureDrain(count);
 }
 await measureVerify();
 await fillLedger(made);
-tell(`rebuild of ${made} keys from a full ledger`, await rebuild());
+row('rebuild of an empty Redis, full ledger', number(made), await rebuild());
 await measureDrain(made);
 await measureDrain(KEYS[0]!);
 await measureVerify();
+section.publish();
 await app.close();
 redis.disconnect();
 await sql.end();
@@ -95,24 +101,24 @@ async function fillLedger(keys: number): Promise<void> {
             LATERAL (VALUES ('key:' || ${key}), ('campaign:cmp_bench'), ('operator:total'), ('operator:day:${day}')) AS owners (owner)
       GROUP BY owner ORDER BY owner ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano`,
   );
-  // As autovacuum has done to rows of yesterday.
+  // Autovacuum has done this to rows of yesterday.
   await sql.query('VACUUM ANALYZE ledger.transfers, ledger.entries, ledger.attempts, ledger.balances');
   await sql.query('CHECKPOINT');
-  tell(`(the ledger filled up with ${FORMER_CALLS} calls)`, `${((performance.now() - begun) / 1_000).toFixed(0)} s`);
+  tell(`(the ledger has ${FORMER_CALLS} more calls)`, `${((performance.now() - begun) / 1_000).toFixed(0)} s`);
 }
 
-/** Redis loses everything; the wait for workers that may still speak is part of it. */
+/** Redis loses everything. Accounting first waits for workers that may still report calls, and this wait counts. */
 async function rebuild(): Promise<string> {
   const begun = performance.now();
   await app.close();
   await redis.flushall();
   app = await launch();
   await opened();
-  return `${((performance.now() - begun) / 1_000).toFixed(1)} s, the wait for workers included`;
+  return `${((performance.now() - begun) / 1_000).toFixed(1)} s`;
 }
 
 async function measureVerify(): Promise<void> {
-  // What was drained went past Redis.
+  // These events went past Redis.
   await rebuild();
   const begun = performance.now();
   const response = await fetch(`${await app.getUrl()}/admin/v1/ledger/verify`, { headers: { authorization: `Bearer ${config.adminToken}` } });
@@ -123,7 +129,7 @@ async function measureVerify(): Promise<void> {
     differences: object[];
   };
   if (!ok) throw new Error(JSON.stringify({ problems: problems.slice(0, 3), differences: differences.slice(0, 3) }));
-  tell(`verify of ${checked.transfers} transfers`, `${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+  row(`\`ledger/verify\` of ${number(checked.transfers)} transfers`, number(made), `${((performance.now() - begun) / 1_000).toFixed(1)} s`);
 }
 
 /** Returns the calls that it leaves open. */
@@ -157,7 +163,7 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
     alone.push(performance.now() - begun);
   }
   alone.sort((a, b) => a - b);
-  tell(`a hold with ${keys} keys, one at a time`, `p50 ${alone[1_000]!.toFixed(2)} ms, p99 ${alone[1_980]!.toFixed(2)} ms`);
+  row('a hold, one at a time, p50 / p99', number(keys), `${alone[1_000]!.toFixed(2)} / ${alone[1_980]!.toFixed(2)} ms`);
   const begun = performance.now();
   let n = 0;
   await Promise.all(
@@ -165,7 +171,7 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
       while (n < ROUNDS) await hold(requestId(), n++);
     }),
   );
-  tell(`holds with ${keys} keys, ${AT_ONCE} at a time`, `${Math.round((ROUNDS * 1_000) / (performance.now() - begun))} a second, the drain beside them`);
+  row(`holds, ${AT_ONCE} at a time, while the drain runs`, number(keys), `${number((ROUNDS * 1_000) / (performance.now() - begun))} a second`);
   return open;
 }
 
@@ -222,7 +228,7 @@ async function measureDrain(keys: number): Promise<void> {
   const begun = performance.now();
   const first = left;
   while ((await redis.xlen('{dp}:journal')) > 0) await sleep(20);
-  tell(`drain over ${keys} keys into a ledger of ${before} transfers`, `${Math.round((first * 1_000) / (performance.now() - begun))} events a second`);
+  row(`journal events booked into a ledger of ${number(before)} transfers`, number(keys), `${number((first * 1_000) / (performance.now() - begun))} a second`);
   app = await launched;
   await opened();
 }

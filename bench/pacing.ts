@@ -1,5 +1,6 @@
 // `npm run bench:pacing`: whether the whole of an account's limits is used, never more, and shared fairly. Real sixty-second windows against a
-// simulator that meters; everything on this machine. A scenario's name as an argument runs it alone.
+// simulator that meters; everything runs on this machine. With the name of a scenario as an argument it runs only that one. A whole run
+// writes its section of bench/README.md.
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
@@ -62,7 +63,7 @@ const keysOf = (daypass: Daypass, count: number, campaign: Record<string, unknow
       ...(await Promise.all(Array.from({ length: count - 1 }, () => daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000' } })))),
     ]);
 
-/** One call; a refusal's `retry-after` is slept off, at most a few seconds. */
+/** One call, and what came of it. */
 async function call({ daypass, outcome }: Stage, key: TestKey, characters: number, cap: number, maxWaitMs: number): Promise<'answered' | 'refused'> {
   const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
     method: 'POST',
@@ -84,7 +85,7 @@ async function call({ daypass, outcome }: Stage, key: TestKey, characters: numbe
   return 'refused';
 }
 
-/** The share of the limit that was used, minute by minute, once the first window was full; and the most that any sixty seconds held. */
+/** `share`: how much of the limit the calls used from `fromMs` to `toMs`. `most`: the most that any sixty seconds held. */
 function use(log: readonly Counted[], limits: SimulatedLimits, fromMs: number, toMs: number): { share: number; most: number } {
   const passed = log.filter(({ refused }) => !refused);
   const within = passed.filter(({ atMs }) => atMs >= fromMs && atMs < toMs);
@@ -278,7 +279,7 @@ interface Judged {
   characters: number;
 }
 
-/** A conversation of eight turns after a system prompt that all of them share; each turn sends all of it again. */
+/** A conversation of eight turns. All conversations share a system prompt, and each turn sends the whole conversation again. */
 async function converse({ daypass }: Stage, key: TestKey, until: number, judged: Judged, maxWaitMs: number): Promise<void> {
   const messages = [{ role: 'system', content: `You answer shortly. ${TEXT.repeat(4)}` }];
   for (let turn = 0; turn < 8 && Date.now() < until; turn++) {
@@ -340,4 +341,4 @@ await scenario('one of three killed', killed);
 await scenario('full tilt, tier 5', () => fullTilt('tier 5', { rpm: 5_000, tpm: 500_000 }, 200, 4, 30_000));
 await scenario('full tilt, tier 1', () => fullTilt('tier 1', { rpm: 500, tpm: 10_000 }, 20, 4, 120_000));
 await scenario('a long line', measureLine);
-report();
+report(wanted.length === 0);

@@ -1,16 +1,16 @@
 // `npm run bench`: Daypass beside what a user would pick instead, on one machine, against one upstream, in turns. `-- --smoke`: a short
-// run that fails on errors and never on time. `-- <workload>…`: some of it.
+// run that fails on errors and never on time. `-- <workload>…`: some of it. A whole run writes its section of bench/README.md.
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
-import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { freePort } from '#libs/stack/free-port.js';
+import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import type { CallsOrder, CallsResult } from './speed/calls.ts';
 import { bodyOf, endAll, load, PRODUCTION, serve, setUpstream, startUpstream } from './speed/harness.ts';
 import { cpuOf, memoryOf } from './speed/processes.ts';
-import { bars, BESIDE, tables, type Figures } from './speed/report.ts';
+import { bars, BESIDE, details, tables, type Figures } from './speed/report.ts';
 import type { StreamsResult } from './speed/streams.ts';
 
 interface Workload {
@@ -25,10 +25,10 @@ interface Workload {
 interface Candidate {
   name: string;
   url: string;
-  /** A token for each kind: what is judged whole can't be streamed. */
+  /** A token for each kind: a campaign that judges whole answers cannot stream. */
   tokens: Record<Workload['kind'], string>;
   headers?: Record<string, string>;
-  /** Its processes, beside which the upstream and the load share the machine. */
+  /** Its processes. The upstream and the load share the machine with them. */
   processes: readonly string[];
 }
 
@@ -126,7 +126,7 @@ async function measure(candidate: Candidate, workload: Workload, redis: Redis): 
   const order = orderOf(candidate, workload);
   const before = { cpu: cpuOf(PROCESSES), redis: await commandsOf(redis) };
   let memory: Record<string, number> = {};
-  // Seen while it works, not after it.
+  // Memory while the candidate works, not afterwards.
   const look = setTimeout(() => (memory = memoryOf(PROCESSES)), (order.seconds * 1_000) / 2);
   const figures =
     workload.kind === 'calls'
@@ -151,7 +151,7 @@ async function measure(candidate: Candidate, workload: Workload, redis: Redis): 
   const perCall = (amount: number): number => amount / Math.max(1, figures.done);
   return {
     ...figures,
-    // A load that nobody answered has failed, whatever it says.
+    // A load without any answer has failed, whatever it reports.
     failed: figures.failed + (figures.done === 0 ? 1 : 0),
     perSecond: figures.done / figures.seconds,
     cpu: Object.fromEntries(candidate.processes.map((name) => [name, 1_000 * perCall(after.cpu[name]! - before.cpu[name]!)])),
@@ -170,7 +170,7 @@ async function commandsOf(redis: Redis): Promise<{ scripts: number; commands: nu
 
 const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
-/** Of each figure by itself. */
+/** The median of each figure by itself. */
 function medianOf(rounds: readonly Measured[]): Measured {
   const of = (pick: (round: Measured) => number): number => median(rounds.map(pick));
   const each = (pick: (round: Measured) => Record<string, number>): Record<string, number> =>
@@ -206,7 +206,7 @@ try {
     await setUpstream(upstream, { latencyMs: workload.latencyMs, chunks: 100, gapMs: 10 });
     const rounds = new Map<string, Measured[]>(candidates.map(({ name }) => [name, []]));
     for (let round = 0; round < ROUNDS; round++) {
-      // Each is first, second, … as often as the others.
+      // Each candidate is first, second, … as often as the others.
       for (let n = 0; n < candidates.length; n++) {
         const candidate = candidates[(round + n) % candidates.length]!;
         // The first seconds of a process are not like its later ones.
@@ -229,12 +229,13 @@ try {
   endAll();
   await daypass.stop();
 }
-process.stdout.write(
-  `\n${cpus()[0]?.model ?? ''}, ${cpus().length} cores, ${new Date().toISOString().slice(0, 10)}; medians of ${ROUNDS} rounds of ${SECONDS} s\n\n`,
-);
-process.stdout.write(tables(results));
-if (workloads.length === ALL.length) {
+const section = new BenchSection('speed', 'bench');
+section.text(`Medians of ${ROUNDS} rounds of ${SECONDS} s.`);
+section.text(tables(results));
+process.stdout.write(`\n${section.markdown()}\n\n${details(results)}`);
+if (!SMOKE && workloads.length === ALL.length && failed === 0) {
   mkdirSync(join(HERE, 'results'), { recursive: true });
   writeFileSync(join(HERE, 'results', 'speed.svg'), bars(results));
+  section.publish();
 }
 process.exitCode = failed === 0 ? 0 : 1;

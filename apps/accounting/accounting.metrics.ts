@@ -58,97 +58,114 @@ export class AccountingMetrics {
 
   constructor(@Inject(REGISTRY) registry: Registry) {
     const registers = [registry];
-    this.events = new Counter({ name: 'daypass_journal_events_total', help: 'Journal events booked, by kind', labelNames: ['kind'], registers });
+    this.events = new Counter({ name: 'daypass_journal_events_total', help: 'Journal events that accounting booked', labelNames: ['kind'], registers });
     this.rejected = new Counter({
       name: 'daypass_journal_rejected_total',
-      help: 'Journal entries that could not be booked; see ledger.rejected_events',
+      help: 'Journal entries that accounting could not book; see ledger.rejected_events',
       registers,
     });
     this.batchSeconds = new Histogram({
       name: 'daypass_journal_batch_seconds',
-      help: 'From a batch read to a batch acknowledged',
+      help: 'From the read of a batch to its acknowledgement',
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
       registers,
     });
-    this.lag = new Gauge({ name: 'daypass_journal_lag_entries', help: 'Journal entries that are not booked yet', registers });
+    this.lag = new Gauge({ name: 'daypass_journal_lag_entries', help: 'Journal entries that wait in Redis for the ledger', registers });
     this.spend = new Counter({ name: 'daypass_spend_usd_total', help: 'Dollars booked to upstreams, before refunds', registers });
-    this.refunded = new Counter({ name: 'daypass_refunded_usd_total', help: 'Dollars that corrections of presumed calls took back from upstreams', registers });
-    this.absorbed = new Counter({ name: 'daypass_absorbed_usd_total', help: 'Dollars that the operator paid beyond what was held; should stay 0', registers });
+    this.refunded = new Counter({
+      name: 'daypass_refunded_usd_total',
+      help: 'Dollars that Daypass gave back when it learned how calls with an unknown end had ended',
+      registers,
+    });
+    this.absorbed = new Counter({
+      name: 'daypass_absorbed_usd_total',
+      help: 'Dollars that the operator absorbed, because calls cost more than their bound; should stay 0',
+      registers,
+    });
     this.swept = new Counter({
       name: 'daypass_swept_holds_total',
-      help: 'Holds ended because their holder fell silent',
+      help: 'Holds that accounting ended because nobody renewed their lease',
       labelNames: ['transition'],
       registers,
     });
     this.pending = new Gauge({ name: 'daypass_projections_pending', help: 'Keys and campaigns whose last change Redis does not have yet', registers });
-    this.rebuilds = new Counter({ name: 'daypass_rebuilds_total', help: 'Times that Redis was rebuilt from the ledger', registers });
+    this.rebuilds = new Counter({ name: 'daypass_rebuilds_total', help: 'Times that accounting rebuilt Redis from the ledger', registers });
     this.reconciliations = new Counter({
       name: 'daypass_reconciliations_total',
-      help: "Times that the books were compared with the provider's reports",
+      help: "Times that accounting compared the books with the provider's reports",
       labelNames: ['outcome'],
       registers,
     });
     this.judgements = new Counter({
       name: 'daypass_judged_calls_total',
-      help: 'Presumed calls that a usage report decided on: refunded, wholly or in part, or confirmed at their bound',
+      help: 'Calls with an unknown end that a usage report decided: refunded, wholly or in part, or confirmed at their bound',
       labelNames: ['outcome'],
       registers,
     });
     this.strikes = new Counter({
       name: 'daypass_strikes_total',
-      help: 'Refused inputs, by what followed: a warning, a rest of the key, its suspension',
+      help: 'Refused inputs, by what followed: a warning, a cooldown of the key, its suspension',
       labelNames: ['step'],
       registers,
     });
-    this.recordRows = new Counter({ name: 'daypass_audit_rows_total', help: 'Requests and checks that were added to the record', registers });
-    this.recordWaiting = new Gauge({ name: 'daypass_audit_lag_entries', help: 'Requests and checks that are not in the record yet', registers });
+    this.recordRows = new Counter({ name: 'daypass_audit_rows_total', help: 'Requests and checks that accounting added to the record', registers });
+    this.recordWaiting = new Gauge({ name: 'daypass_audit_lag_entries', help: 'Requests and checks that wait in Redis for the record', registers });
     this.recordBroken = new Gauge({
       name: 'daypass_audit_broken',
-      help: '1: the record does not reach what was signed, or a row, content or signature in it is not what it was; see GET /admin/v1/audit/verify',
+      help: '1: the record is not what accounting signed, or a row, content or signature in it changed; see GET /admin/v1/audit/verify',
       registers,
     });
     this.recordedChecks = new Counter({
       name: 'daypass_audit_checks_total',
-      help: 'Checks in the record; the share of flagged content of a campaign is that of blocked and flagged among them',
+      help: "Checks in the record; a campaign's share of flagged content is the share of blocked and flagged among them",
       labelNames: ['campaign', 'direction', 'guard', 'decision'],
       registers,
     });
-    this.presumed = new Gauge({ name: 'daypass_presumed_calls_waiting', help: 'Presumed calls of the last week that no report has decided on', registers });
+    this.presumed = new Gauge({
+      name: 'daypass_presumed_calls_waiting',
+      help: 'Presumed calls (with an unknown end) of the last week that no report has decided yet',
+      registers,
+    });
     this.drifts = new Gauge({
       name: 'daypass_upstream_drift_usd',
-      help: 'Dollars booked for upstream calls less dollars that the provider billed, over the last billed day and over the last 30; below 0 something went unbooked',
+      help: 'Dollars booked less dollars billed, over the last billed day and the last 30 days; below 0 the books lack something',
       labelNames: ['period'],
       registers,
     });
     this.sealed = new Gauge({
       name: 'daypass_audit_sealed_timestamp_seconds',
-      help: 'When the whole record was last known to be signed, Unix time; 0: not yet',
+      help: 'When accounting last found the whole record signed, Unix time; 0: not yet',
       registers,
     });
     this.persistent = new Gauge({
       name: 'daypass_store_persistent',
-      help: '1: what the store was told survives its restart; 0: its append-only file is off or cannot be written',
+      help: '1: the store keeps its data over a restart; 0: its append-only file is off or the disk is full',
       labelNames: ['store'],
       registers,
     });
     this.budgets = new Gauge({ name: 'daypass_campaign_budget_usd', help: 'Budget of an open campaign', labelNames: ['campaign'], registers });
     this.spent = new Gauge({
       name: 'daypass_campaign_spent_usd',
-      help: 'What the calls of an open campaign have spent of it',
+      help: 'What the calls of an open campaign have spent of its budget',
       labelNames: ['campaign'],
       registers,
     });
-    this.held = new Gauge({ name: 'daypass_campaign_held_usd', help: 'What its calls in flight hold of it', labelNames: ['campaign'], registers });
+    this.held = new Gauge({
+      name: 'daypass_campaign_held_usd',
+      help: 'What the running calls of an open campaign hold of its budget',
+      labelNames: ['campaign'],
+      registers,
+    });
     this.campaignInfo = new Gauge({
       name: 'daypass_campaign_info',
-      help: 'Always 1: the slug of an open campaign beside its id, for figures that know the id only',
+      help: 'Always 1: the slug of an open campaign beside its id, for metrics that have the id only',
       labelNames: ['campaign', 'campaign_id'],
       registers,
     });
     this.keyCounts = new Gauge({ name: 'daypass_keys', help: 'Virtual keys by status', labelNames: ['status'], registers });
     this.keysSpent = new Gauge({
       name: 'daypass_top_key_spent_usd',
-      help: 'What the ten keys have spent that spent most',
+      help: 'What each of the ten keys that spent most has spent',
       labelNames: ['key', 'campaign'],
       registers,
     });

@@ -7,15 +7,18 @@ import { REGISTRY } from '#libs/platform/platform.tokens.js';
 const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number]> = {
   daypass_lane_waiting_calls: ['Calls that wait for their turn', ({ waitingCalls }) => waitingCalls],
   daypass_lane_waiting_tokens: ['Tokens of the calls that wait for their turn', ({ waitingTokens }) => waitingTokens],
-  daypass_lane_oldest_seconds: ['How long the call has waited that came first', ({ oldestMs }) => oldestMs / 1_000],
+  daypass_lane_oldest_seconds: ['How long the oldest waiting call has waited', ({ oldestMs }) => oldestMs / 1_000],
 };
 const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) => number]> = {
-  daypass_lane_limit_requests: ['Requests a minute that are kept to; 0: none is known', ({ rpm }) => rpm],
-  daypass_lane_limit_tokens: ['Tokens a minute that are kept to; 0: none is known', ({ tpm }) => tpm],
+  daypass_lane_limit_requests: ['Requests a minute that Daypass keeps to; 0: it knows no limit', ({ rpm }) => rpm],
+  daypass_lane_limit_tokens: ['Tokens a minute that Daypass keeps to; 0: it knows no limit', ({ tpm }) => tpm],
   daypass_lane_used_requests: ['Requests within the last minute', ({ requests }) => requests],
   daypass_lane_used_tokens: ['Tokens within the last minute', ({ tokens }) => tokens],
-  daypass_lane_frozen_until_seconds: ['Until when the upstream asked to wait, Unix time; 0: it did not', ({ frozenUntilMs }) => frozenUntilMs / 1_000],
-  daypass_upstream_open_until_seconds: ['Until when the upstream is left alone, Unix time; 0: it is asked', ({ openUntilMs }) => openUntilMs / 1_000],
+  daypass_lane_frozen_until_seconds: [
+    'Until when the upstream asked Daypass to wait, Unix time; 0: it did not ask',
+    ({ frozenUntilMs }) => frozenUntilMs / 1_000,
+  ],
+  daypass_upstream_open_until_seconds: ['Until when Daypass leaves the upstream alone, Unix time; 0: it asks it', ({ openUntilMs }) => openUntilMs / 1_000],
 };
 
 @Injectable()
@@ -34,7 +37,7 @@ export class ForwardingMetrics {
     this.calls = new Counter({ name: 'daypass_upstream_calls_total', help: 'Upstream calls by lane and end', labelNames: ['lane', 'outcome'], registers });
     this.seconds = new Histogram({
       name: 'daypass_upstream_call_seconds',
-      help: 'From the dispatch to the last byte of the upstream',
+      help: "From the dispatch to the last byte of the upstream's answer",
       labelNames: ['lane'],
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640],
       registers,
@@ -48,13 +51,13 @@ export class ForwardingMetrics {
     });
     this.waits = new Counter({
       name: 'daypass_lane_waits_total',
-      help: 'Times a call was put back because its lane was full',
+      help: 'Times that a call went back into the line because its lane was full',
       labelNames: ['lane'],
       registers,
     });
     this.sent = new Counter({
       name: 'daypass_lane_tokens_total',
-      help: "Tokens that were reserved of a lane's limit, by campaign: the shares that campaigns get of it",
+      help: "Tokens of a lane's limit that calls reserved, by campaign: what each campaign gets of the lane",
       labelNames: ['lane', 'campaign_id'],
       registers,
     });
@@ -95,7 +98,7 @@ export class ForwardingMetrics {
     this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
     this.trouble = new Counter({
       name: 'daypass_account_trouble_total',
-      help: "Calls that an upstream refused because of the account's own key, money or rights",
+      help: 'Calls that an upstream refused because of the account: its key, its money or its rights',
       labelNames: ['upstream'],
       registers,
     });

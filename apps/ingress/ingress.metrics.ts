@@ -15,7 +15,7 @@ export class IngressMetrics {
     const registers = [registry];
     this.calls = new Counter({
       name: 'daypass_calls_total',
-      help: 'Calls that held money, by how they ended',
+      help: 'Calls with a hold, by how they ended',
       labelNames: ['campaign', 'outcome'],
       registers,
     });
@@ -27,13 +27,13 @@ export class IngressMetrics {
     });
     this.firstSeconds = new Histogram({
       name: 'daypass_first_token_seconds',
-      help: 'From the hold to the first piece of a streamed answer that is shown',
+      help: 'From the hold to the first piece of a streamed answer that the visitor gets',
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     });
     this.refusals = new Counter({
       name: 'daypass_refusals_total',
-      help: 'Requests answered with an error of the catalogue, by its code',
+      help: 'Requests that got an error of the catalogue, by its code',
       labelNames: ['code'],
       registers,
     });

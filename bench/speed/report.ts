@@ -1,4 +1,6 @@
-/** What is told of a workload and a candidate: medians. */
+import { markdownTable } from '#libs/config/markdown-table.js';
+
+/** Medians of one workload and one candidate. */
 export interface Figures {
   perSecond: number;
   p50Ms: number;
@@ -12,68 +14,59 @@ export interface Figures {
 
 type Results = ReadonlyMap<{ name: string; kind: 'calls' | 'streams' }, ReadonlyMap<string, Figures>>;
 
-/** What the others are compared with. */
+/** The bench compares all others with this one. */
 export const BESIDE = 'Portkey';
 const sum = (amounts: Record<string, number>): number => Object.values(amounts).reduce((total, amount) => total + amount, 0);
 
-/** As they stand in the README: calls, streams, and what a call takes. */
+/** As they stand in bench/README.md: calls, streams, and what a call costs. The upstream alone is no candidate, so it has no column. */
 export function tables(results: Results): string {
-  return [calls(results), streams(results), costs(results)].filter((text) => text !== '').join('\n');
-}
-
-function calls(results: Results): string {
-  const rows = [...results].filter(([{ kind }]) => kind === 'calls');
-  if (rows.length === 0) return '';
-  const names = [...rows[0]![1].keys()];
-  const lines = rows.map(([{ name }, figures]) => {
-    const beside = figures.get(BESIDE)!;
-    const cells = names.map((candidate) => {
-      const { perSecond, p50Ms, p99Ms } = figures.get(candidate)!;
-      const ratio = candidate === BESIDE ? '' : ` (${(perSecond / beside.perSecond).toFixed(2)} ×)`;
+  return [
+    tableOf(results, 'calls', `Calls a second (beside ${BESIDE}'s); p50 / p99 in ms:`, ({ perSecond, p50Ms, p99Ms }, beside) => {
+      const ratio = beside ? ` (${(perSecond / beside.perSecond).toFixed(2)} ×)` : '';
       return `${perSecond.toFixed(0)}${ratio}; ${p50Ms.toFixed(1)} / ${p99Ms.toFixed(1)}`;
-    });
-    return `| ${name} | ${cells.join(' | ')} |`;
-  });
-  return `Calls a second (beside ${BESIDE}); p50 / p99 in ms:\n\n| | ${names.join(' | ')} |\n|${' --- |'.repeat(names.length + 1)}\n${lines.join('\n')}\n`;
+    }),
+    tableOf(results, 'streams', 'Streams that end in a second; p50 / p99 of the first token in ms; p99 of the gap between chunks in ms:', (figures) => {
+      const { perSecond, p50Ms, p99Ms, gapP99Ms } = figures;
+      return `${perSecond.toFixed(0)}; ${p50Ms.toFixed(0)} / ${p99Ms.toFixed(0)}; ${gapP99Ms.toFixed(0)}`;
+    }),
+    tableOf(results, undefined, 'CPU seconds for 1,000 calls, stores included; memory of its processes in MB, stores not included:', ({ cpu, memory }) => {
+      const { redis: _redis, postgres: _postgres, ...own } = memory;
+      return `${sum(cpu).toFixed(2)}; ${sum(own).toFixed(0)}`;
+    }),
+  ]
+    .filter((text) => text !== '')
+    .join('\n\n');
 }
 
-function streams(results: Results): string {
-  const rows = [...results].filter(([{ kind }]) => kind === 'streams');
+/** `beside`: the figures of the one that the others are compared with; undefined for its own. */
+type Cell = (figures: Figures, beside: Figures | undefined) => string;
+
+function tableOf(results: Results, kind: 'calls' | 'streams' | undefined, head: string, cell: Cell): string {
+  const rows = [...results].filter(([workload]) => kind === undefined || workload.kind === kind);
   if (rows.length === 0) return '';
-  const names = [...rows[0]![1].keys()];
-  const lines = rows.map(([{ name }, figures]) => {
-    const cells = names.map((candidate) => {
-      const { p50Ms, p99Ms, gapP99Ms, perSecond } = figures.get(candidate)!;
-      return `${p50Ms.toFixed(0)} / ${p99Ms.toFixed(0)}; ${gapP99Ms.toFixed(0)}; ${perSecond.toFixed(0)}`;
-    });
-    return `| ${name} | ${cells.join(' | ')} |`;
-  });
-  return `First token p50 / p99 in ms; gap between chunks p99 in ms; streams ended a second:\n\n| | ${names.join(' | ')} |\n|${' --- |'.repeat(names.length + 1)}\n${lines.join('\n')}\n`;
+  const names = [...rows[0]![1]].filter(([, { cpu }]) => Object.keys(cpu).length > 0).map(([name]) => name);
+  const lines = rows.map(([{ name }, figures]) => [
+    name,
+    ...names.map((candidate) => cell(figures.get(candidate)!, candidate === BESIDE ? undefined : figures.get(BESIDE))),
+  ]);
+  return `${head}\n\n${markdownTable(['', ...names], lines)}`;
 }
 
-function costs(results: Results): string {
+/** Where the CPU seconds of a call go, and what it asks of Redis. */
+export function details(results: Results): string {
   const lines = [...results].flatMap(([{ name }, figures]) =>
-    [...figures]
-      .filter(([, { cpu }]) => Object.keys(cpu).length > 0)
-      .map(([candidate, { cpu, memory, redisScripts, redisCommands }]) => {
-        const parts =
-          Object.keys(cpu).length > 1
-            ? ` (${Object.entries(cpu)
-                .map(([part, seconds]) => `${part} ${seconds.toFixed(2)}`)
-                .join(', ')})`
-            : '';
-        const ofRedis = 'redis' in cpu ? `${redisScripts.toFixed(1)} / ${redisCommands.toFixed(1)}` : '';
-        const { redis = 0, postgres = 0, ...services } = memory;
-        const stores = redis + postgres > 0 ? ` + ${(redis + postgres).toFixed(0)}` : '';
-        return `| ${name} | ${candidate} | ${sum(cpu).toFixed(2)}${parts} | ${sum(services).toFixed(0)}${stores} | ${ofRedis} |`;
-      }),
+    [...figures].flatMap(([candidate, { cpu, redisScripts, redisCommands }]) => {
+      if (!('redis' in cpu)) return [];
+      const parts = Object.entries(cpu).map(([part, seconds]) => `${part} ${seconds.toFixed(2)}`);
+      return [`${name}, ${candidate}: ${parts.join(', ')}; Redis scripts / commands a call: ${redisScripts.toFixed(1)} / ${redisCommands.toFixed(1)}`];
+    }),
   );
-  return `CPU seconds for 1,000 calls, memory in MB (services + stores), and Redis scripts / commands (theirs included) a call:\n\n| | | CPU | MB | Redis |\n| --- | --- | --- | --- | --- |\n${lines.join('\n')}\n`;
+  return `${lines.join('\n')}\n`;
 }
 
 const COLOURS = ['#4c78a8', '#9ecae9', '#e45756', '#bab0ac', '#d8d8d8'];
 
-/** Calls a second of each candidate, workload by workload; each workload by its own fastest but the upstream alone. */
+/** Draws the calls a second of each candidate. In each workload the fastest candidate has the longest bar. */
 export function bars(results: Results): string {
   const rows = [...results].filter(([{ kind }]) => kind === 'calls');
   const names = rows.length > 0 ? [...rows[0]![1].keys()] : [];

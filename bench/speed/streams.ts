@@ -1,5 +1,5 @@
-// Open streams, in a process of their own: reads a CallsOrder as JSON, keeps so many open, each followed by another, and prints a
-// StreamsResult. No load generator tells the time between a stream's chunks.
+// Open streams, in a process of their own. Reads a CallsOrder as JSON, keeps that many streams open, and prints a StreamsResult. No load
+// generator measures the time between a stream's chunks.
 import { readFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import type { CallsOrder } from './calls.ts';
@@ -56,7 +56,7 @@ function open(): Promise<boolean> {
     (response) => {
       response.on('data', (piece: Buffer) => {
         const now = performance.now();
-        // Frames that come together are gaps of nothing, as a reader sees them.
+        // For a reader, frames that come together have no gap between them.
         for (let from = piece.indexOf(FRAME); from >= 0; from = piece.indexOf(FRAME, from + 1)) {
           if (before === 0) first.add(now - begun);
           else gaps.add(now - before);

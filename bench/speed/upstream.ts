@@ -1,5 +1,5 @@
-// The upstream of `npm run bench`: fixed answers after a settable time, and nothing else. It shares the machine with what is measured,
-// so that it does as little as it can.
+// The upstream of `npm run bench`: fixed answers after a settable time, and nothing else. It shares the machine with the candidates, so
+// it does as little as possible.
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 
@@ -13,7 +13,7 @@ export interface UpstreamSettings {
 const HEAD = { id: 'chatcmpl-bench', created: 1_790_000_000, model: 'gpt-5.4-mini' };
 const USAGE = { prompt_tokens: 200, completion_tokens: 40, total_tokens: 240 };
 const CONTENT = 'The village lies in a valley between two rivers, and its people have kept the old bridge for three hundred years. '.repeat(2);
-/** Never the same twice: what was judged before is not judged again. */
+/** Never the same twice, because Daypass remembers verdicts. */
 const MARK = '0000000000';
 const ANSWER = JSON.stringify({
   ...HEAD,
@@ -33,7 +33,7 @@ let settings: UpstreamSettings = { latencyMs: 0, chunks: 100, gapMs: 10 };
 const streams = new Map<ServerResponse, number>();
 let ticking: NodeJS.Timeout | undefined;
 
-/** One timer for all streams: a thousand of them would be measured instead of the gateway. */
+/** One timer for all streams: with a thousand timers the bench would measure them instead of the gateway. */
 function tick(): void {
   for (const [response, left] of streams) {
     if (response.destroyed) streams.delete(response);

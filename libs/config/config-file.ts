@@ -8,46 +8,59 @@ const laneName = z.string().regex(/^[A-Za-z0-9._:/-]{1,128}$/);
 const limit = z.number().int().min(1, 'must be at least 1; leave it out for no limit');
 
 const limits = {
-  /** Numbers beside it win over the preset's. */
-  preset: z.enum(PRESET_NAMES, { error: `must be one of ${PRESET_NAMES.join(', ')}` }).optional(),
-  rpm: limit.optional(),
-  tpm: limit.optional(),
-  rpd: limit.optional(),
-  tpd: limit.optional(),
-  ipm: limit.optional(),
-  /** Of the even rate, so many seconds may be used at once; 60: all of a minute. */
-  burst_seconds: z.number().min(1).max(60).default(10),
-  /** What of a call's tokens counts: what it asks for, as OpenAI does, or what it used in the end. */
-  counts: z.enum(['asked', 'used']).default('asked'),
-  /** Keep to these numbers, whatever the upstream's headers say. */
-  fixed: z.boolean().default(false),
+  preset: z
+    .enum(PRESET_NAMES, { error: `must be one of ${PRESET_NAMES.join(', ')}` })
+    .optional()
+    .meta({ description: 'Limits of an OpenAI usage tier, from [the table below](#lane-presets). A number beside it wins over the preset.' }),
+  rpm: limit.optional().meta({ description: 'Requests a minute.' }),
+  tpm: limit.optional().meta({ description: 'Tokens a minute.' }),
+  rpd: limit.optional().meta({ description: 'Requests in 24 hours.' }),
+  tpd: limit.optional().meta({ description: 'Tokens in 24 hours.' }),
+  ipm: limit.optional().meta({ description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.' }),
+  burst_seconds: z.number().min(1).max(60).default(10).meta({
+    description: 'Calls may use this many seconds of the limit at once. 60 lets a whole minute go at once.',
+    unit: 's',
+  }),
+  counts: z.enum(['asked', 'used']).default('asked').meta({
+    description: '`asked` counts what a call asks for, as OpenAI does: its input and its output cap. `used` gives back what it did not use.',
+  }),
+  fixed: z.boolean().default(false).meta({ description: "`true` keeps these numbers and ignores the limits in the upstream's headers." }),
 };
 
-/** Limits of one lane: an upstream account × a rate-limit group. What is left out is not limited; a 429 still freezes the lane. */
+/** Limits of one lane: an upstream account × a rate-limit group. A limit that is left out does not exist; a 429 still freezes the lane. */
 const laneSchema = z
   .strictObject({
     ...limits,
-    /** Models that share these limits; the lane's own name counts as one. */
-    models: z.array(z.string().min(1)).default([]),
-    /** OPENAI_API_KEY's account does not serve it, only `upstreams` do. */
-    elsewhere_only: z.boolean().optional(),
+    models: z
+      .array(z.string().min(1))
+      .default([])
+      .meta({ description: "Models that share these limits. A model of the lane's own name belongs to it anyway." }),
+    elsewhere_only: z.boolean().optional().meta({
+      description: '`true`: the main account never serves this lane. Only the `upstreams` of this file do.',
+    }),
   })
   .transform(withPreset);
 export type LaneSettings = z.infer<typeof laneSchema>;
 
-/** An account beside OPENAI_API_KEY's, at OpenAI or at a compatible endpoint; its key is in DAYPASS_UPSTREAM_KEYS. */
+/** An account beside OPENAI_API_KEY's, at OpenAI or at a compatible endpoint. */
 const upstreamSchema = z.strictObject({
   name: z
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be small letters, digits and dashes')
-    .refine((name) => name !== FIRST_UPSTREAM, `${FIRST_UPSTREAM} is the name of OPENAI_API_KEY's own`),
-  base_url: z.url({ protocol: /^https?$/, error: 'must be an address such as https://api.openai.com/v1' }),
-  /** It asks for no key. */
-  keyless: z.boolean().default(false),
-  /** The lanes that it serves, too, and its limits in each; left out: all of them, and its limits are learned. */
-  lanes: z.record(laneName, z.strictObject(limits).transform(withPreset)).optional(),
-  /** What it calls a model, where that is not the visitors' name. */
-  models: z.record(z.string().min(1), z.string().min(1)).default({}),
+    .refine((name) => name !== FIRST_UPSTREAM, `${FIRST_UPSTREAM} is the name of OPENAI_API_KEY's own`)
+    .meta({ description: 'Its name in the ledger, in metrics and in `DAYPASS_UPSTREAM_KEYS`: small letters, digits and dashes.' }),
+  base_url: z
+    .url({ protocol: /^https?$/, error: 'must be an address such as https://api.openai.com/v1' })
+    .meta({ description: 'The address of its API.', example: 'http://10.0.0.5:8000/v1' }),
+  keyless: z.boolean().default(false).meta({ description: '`true`: it needs no key. Otherwise `DAYPASS_UPSTREAM_KEYS` must have one.' }),
+  lanes: z
+    .record(laneName, z.strictObject(limits).transform(withPreset))
+    .optional()
+    .meta({ description: 'The lanes that it serves, each with its own limits. Without this field it serves all of them and Daypass learns its limits.' }),
+  models: z
+    .record(z.string().min(1), z.string().min(1))
+    .default({})
+    .meta({ description: 'Names of models that differ here: the name that visitors use, and the name that this upstream knows.' }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
 
@@ -64,28 +77,47 @@ const usdPerMillion = usd.transform((nano) => Number((nano + 999_999n) / 1_000_0
 
 /** Parsed to whole nano-dollars per token, rounded up. */
 const priceSchema = z.strictObject({
-  input_usd_per_million: usdPerMillion,
-  cached_input_usd_per_million: usdPerMillion.optional(),
-  output_usd_per_million: usdPerMillion,
-  max_output_tokens: limit.optional(),
+  input_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million input tokens.' }),
+  cached_input_usd_per_million: usdPerMillion.optional().meta({
+    description: 'Dollars for a million input tokens that the provider had in its cache.',
+    fallback: 'the input price',
+  }),
+  output_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million output tokens.' }),
+  max_output_tokens: limit.optional().meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
 });
 export type PriceSettings = z.infer<typeof priceSchema>;
 
-/** Where the operator is told of strikes; each notice is signed with the secret (Standard Webhooks). */
 const webhookSchema = z.strictObject({
-  url: z.url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' }),
-  secret: z.string().min(16, 'must have at least 16 characters'),
+  url: z
+    .url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' })
+    .meta({ description: 'Accounting posts each notice here until it gets a 2xx. The field `text` suits Slack and similar services.' }),
+  secret: z.string().min(16, 'must have at least 16 characters').meta({ description: 'Accounting signs each notice with it (Standard Webhooks).' }),
+});
+
+const operatorSchema = z.strictObject({
+  budget_usd_per_day: usd.optional().meta({ description: 'All calls of one UTC day together may cost this many dollars.' }),
+  budget_usd_total: usd.optional().meta({ description: 'All calls together may ever cost this many dollars.' }),
+  webhook: webhookSchema.optional().meta({ description: 'Where Daypass tells the operator about strikes and safety notices.' }),
 });
 
 const wholeSchema = z.strictObject({
-  lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}),
-  prices: z.record(z.string().min(1), priceSchema).default({}),
-  operator: z.strictObject({ budget_usd_per_day: usd.optional(), budget_usd_total: usd.optional(), webhook: webhookSchema.optional() }).default({}),
-  /** Beside the moderation endpoint. */
-  guards: guardsSchema,
-  /** Taken in their order, after OPENAI_API_KEY's own: where that has no room, is away or out of money. */
-  upstreams: z.array(upstreamSchema).max(20).default([]),
+  lanes: z.record(laneName, laneSchema).superRefine(refuseSharedModels).default({}).meta({
+    description:
+      'The rate limits of your account, by lane. A lane has the name of a model or of a group of models. Models that no lane names share the lane `default`. The lane `moderation` is for the moderation endpoint.',
+  }),
+  upstreams: z.array(upstreamSchema).max(20).default([]).meta({
+    description: 'Further accounts or compatible endpoints. Daypass tries the main account first, then these in their order.',
+  }),
+  prices: z.record(z.string().min(1), priceSchema).default({}).meta({
+    description: 'Prices by model. They win over the prices that Daypass knows, and add models that it does not know.',
+  }),
+  operator: operatorSchema.default({}).meta({ description: 'The limits of the operator, above all campaigns.' }),
+  guards: guardsSchema.meta({
+    description:
+      'Checks of your own, beside the moderation endpoint. Daypass refuses what a guard flags as `moderation_blocked`, and counts a strike. A guard that fails gives no verdict: then `on_unavailable` of the policy decides.',
+  }),
 });
+
 export const configFileSchema = wholeSchema.superRefine(refuseStrayUpstreams);
 export type ConfigFile = z.infer<typeof configFileSchema>;
 

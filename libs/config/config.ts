@@ -2,105 +2,28 @@ import { createSecretKey, hkdfSync, type KeyObject } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
-import { z } from 'zod';
+import type { z } from 'zod';
 import { configFileSchema, type ConfigFile } from './config-file.js';
+import { environmentSchema, SERVICES, type Service } from './environment.js';
 
-export const SERVICES = ['ingress', 'moderation', 'forwarding', 'accounting'] as const;
-export type Service = (typeof SERVICES)[number];
-
-const port = z.coerce.number().int().min(0).max(65_535);
-/** `localhost:6379` parses as a URL too, with `localhost:` for its protocol; so the protocol is asked for. */
-const url = (protocol: RegExp, error: string) => z.url({ protocol, error });
-/** One or more, with commas between them. */
-const ids = z
-  .string()
-  .transform((text) => text.split(',').map((id) => id.trim()))
-  .pipe(z.array(z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be ids as the provider gives them, such as key_abc, with commas between them')).max(20));
-/** `name=key`, with commas between them. */
-const upstreamKeys = z
-  .string()
-  .refine(
-    (text) => text.split(',').every((pair) => /^\s*[a-z0-9][a-z0-9-]*\s*=\s*\S+\s*$/.test(pair)),
-    'must be name=key for each of the upstreams, with commas between them',
-  )
-  .transform((text) =>
-    Object.fromEntries(
-      text.split(',').map(
-        (pair) =>
-          pair
-            .trim()
-            .split(/\s*=\s*(.*)/s)
-            .slice(0, 2) as [string, string],
-      ),
-    ),
-  );
-const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
-
-/** Every environment variable that Daypass reads. `npm start` and compose set the required ones. */
-const environmentSchema = z.object({
-  OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays'),
-  OPENAI_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').default('https://api.openai.com/v1'),
-  OPENAI_WEBHOOK_SECRET: z.string().startsWith('whsec_', 'must be the secret that the provider shows with the webhook, whsec_…').optional(),
-  OPENAI_SAFETY_KEY: z.string().min(1).optional(),
-  OPENAI_ADMIN_KEY: z.string().min(1).optional(),
-  OPENAI_ADMIN_BASE_URL: url(/^https?$/, 'must be an address such as https://api.openai.com/v1').optional(),
-  OPENAI_PROJECT_ID: ids.default([]),
-  OPENAI_API_KEY_ID: ids.default([]),
-  DAYPASS_UPSTREAM_KEYS: upstreamKeys.default({}),
-  REDIS_URL: url(/^(rediss?|unix)$/, 'must be an address such as redis://127.0.0.1:6379, or unix:///run/redis.sock'),
-  DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass').optional(),
-  DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one'),
-  DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional(),
-  DAYPASS_AUDITOR_PASSWORD: z.string().min(16, 'must have at least 16 characters').optional(),
-  DAYPASS_CONFIG: z.string().optional(),
-  DAYPASS_HOST: z.string().default('0.0.0.0'),
-  DAYPASS_PORT: port.default(8080),
-  DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1'),
-  DAYPASS_ADMIN_PORT: port.default(8081),
-  DAYPASS_OPS_PORT: port.optional(),
-  DAYPASS_OPS_PORT_BASE: z.coerce
-    .number()
-    .int()
-    .min(0)
-    .max(65_536 - SERVICES.length)
-    .default(9101),
-  DAYPASS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info'),
-  DAYPASS_MAX_BODY_BYTES: positive(2_097_152, 104_857_600),
-  DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576),
-  DAYPASS_REQUEST_TIMEOUT_MS: positive(30_000, 600_000),
-  DAYPASS_MAX_WAIT_MS: positive(30_000, 600_000),
-  DAYPASS_UPSTREAM_TIMEOUT_MS: positive(600_000, 3_600_000),
-  DAYPASS_MODERATION_TIMEOUT_MS: positive(10_000, 120_000),
-  DAYPASS_MODERATION_MODEL: z.string().default('omni-moderation-2024-09-26'),
-  DAYPASS_DEFAULT_OUTPUT_TOKENS: positive(4_096, 1_000_000),
-  DAYPASS_MIN_OUTPUT_TOKENS: positive(16, 1_000_000),
-  DAYPASS_MAX_CALLS: positive(2_000, 100_000),
-  DAYPASS_CONCURRENCY: positive(256, 10_000),
-  DAYPASS_JOURNAL_MAX_ENTRIES: positive(1_000_000, 100_000_000),
-  DAYPASS_AUDIT_MAX_BYTES: positive(67_108_864, 68_719_476_736),
-  DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000),
-  DAYPASS_RECONCILE_EVERY_MS: positive(900_000, 86_400_000),
-  OTEL_EXPORTER_OTLP_ENDPOINT: url(/^https?$/, 'must be an http:// or https:// URL').optional(),
-  OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: url(/^https?$/, 'must be an http:// or https:// URL').optional(),
-  DAYPASS_REPORT_DELAY_MS: z.coerce.number().int().min(0).max(604_800_000).default(3_600_000),
-});
+export { SERVICES, type Service };
 
 export interface DaypassConfig {
   service: Service;
   openai: {
     apiKey: string;
     baseUrl: string;
-    /** Of the provider's webhooks; without it none is heard. */
+    /** Of the provider's webhooks. Without it ingress has no path for them. */
     webhookSecret: string | undefined;
     /** May read safety cases. */
     safetyKey: string;
   };
-  /** Of the further upstreams, by name; only forwarding has them. */
+  /** Keys of the further upstreams, by name. Only forwarding has them. */
   upstreamKeys: Readonly<Record<string, string>>;
   redisUrl: string;
   databaseUrl: string;
   adminToken: string;
-  /** Of the role `auditor`, which reads the views at a console; without one it cannot log in. */
+  /** Of the Postgres role `auditor`. Without a password that role cannot log in. */
   auditorPassword: string | undefined;
   /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
   secrets: {
@@ -132,22 +55,22 @@ export interface DaypassConfig {
     /** Jobs that one worker process runs at once, per queue. */
     concurrency: number;
     journalEntries: number;
-    /** Of what was asked and judged and is not in the record yet. */
+    /** Requests and verdicts that wait in Redis for the record. */
     auditBytes: number;
     shutdownDeadlineMs: number;
   };
   moderationModel: string;
-  /** Whether spans are sent; where to, the exporter reads itself. */
+  /** Whether services send traces. The exporter itself reads where to. */
   traces: boolean;
-  /** How the books are compared with the provider's own reports; without an admin key they are not. */
+  /** How accounting compares the books with the provider's reports. Without an admin key it does not. */
   reconcile: {
     adminKey: string | undefined;
     adminBaseUrl: string;
-    /** Whose usage is meant; without any, that of the whole organization. */
+    /** Accounting counts only their usage; without any, that of the whole organization. */
     projectIds: string[];
     apiKeyIds: string[];
     everyMs: number;
-    /** After this long a minute's report is taken for complete. */
+    /** Accounting trusts the report of a minute this long after the minute has ended. */
     reportDelayMs: number;
   };
   file: ConfigFile;
@@ -249,7 +172,7 @@ function opsPort(base: number, service: Service): number {
 
 function describe(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
   const name = issue.path.join('.');
-  // A value may be a secret, so only the names and what is wrong are told.
+  // A value may be a secret. So the message has the variable's name and the fault, never the value.
   return given[name] === undefined && issue.code === 'invalid_type' ? `${name} is required` : `${name}: ${issue.message}`;
 }
 
@@ -282,7 +205,7 @@ function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile
   return { ...file, guards };
 }
 
-// Made once: from bytes it is made anew with each use, which took four times as long as the rest of an HMAC (measured).
+// A key object, made once. From bytes Node would make one at each use, which takes longer than the HMAC itself.
 function pepper(secret: string, purpose: string): KeyObject {
   return createSecretKey(derive(secret, purpose));
 }

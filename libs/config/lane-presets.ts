@@ -1,8 +1,8 @@
 /**
  * Requests and tokens a minute by usage tier, as OpenAI documents them: omni-moderation, and the families of gpt-5.2 (`flagship`) and
- * gpt-5-mini (`mini`) on the pages of these models. They are where a lane starts: what the upstream's headers tell wins.
+ * gpt-5-mini (`mini`) on the pages of these models. A lane starts with them; the limits in the upstream's headers then replace them.
  */
-const PRESETS = {
+export const PRESETS = {
   'moderation-free': [250, 10_000],
   'moderation-1': [500, 10_000],
   'moderation-2': [500, 20_000],
@@ -24,7 +24,7 @@ type Preset = keyof typeof PRESETS;
 
 export const PRESET_NAMES = Object.keys(PRESETS) as [Preset, ...Preset[]];
 
-/** The preset's numbers, where there are none beside it. */
+/** Fills in the preset's numbers where the lane has none of its own. */
 export function withPreset<T extends { preset?: Preset | undefined; rpm?: number | undefined; tpm?: number | undefined }>({
   preset,
   ...settings

@@ -15,32 +15,32 @@ export class ModerationMetrics {
     const registers = [registry];
     this.verdicts = new Counter({
       name: 'daypass_moderation_verdicts_total',
-      help: 'Inputs and outputs of calls, by what moderation decided',
+      help: 'Inputs and outputs of calls, by the decision of moderation',
       labelNames: ['direction', 'decision'],
       registers,
     });
     this.flags = new Counter({
       name: 'daypass_moderation_flags_total',
-      help: 'Inputs and outputs that a policy flagged, by each category that made it so',
+      help: 'Inputs and outputs that a policy flagged, by each category that it flagged',
       labelNames: ['direction', 'category'],
       registers,
     });
     this.judged = new Counter({
       name: 'daypass_moderation_texts_total',
-      help: 'Texts that needed a verdict: known from before, or asked of the endpoint',
+      help: 'Texts that needed a verdict, by whether the verdict was known or the endpoint gave it',
       labelNames: ['verdict'],
       registers,
     });
     this.looks = new Histogram({
       name: 'daypass_guard_seconds',
-      help: 'How long a guard took over an input, an output or a piece of one, and whether it came to a verdict: what the detour costs',
+      help: 'How long a guard took to check an input, an output or a piece, by whether it reached a verdict',
       labelNames: ['direction', 'guard', 'outcome'],
       buckets: SECONDS,
       registers,
     });
     this.seconds = new Histogram({
       name: 'daypass_moderation_call_seconds',
-      help: 'Length of one call to the moderation endpoint, waiting for its lane included',
+      help: 'Length of one call to the moderation endpoint, with the wait for its lane',
       labelNames: ['outcome'],
       buckets: SECONDS,
       registers,

@@ -33,7 +33,7 @@ const ticketOf = (id: string, keyId: string): Ticket => ({
   },
 });
 
-/** What it costs to join a line and to be picked from it, with a hundred and with a hundred thousand who wait; on a Redis as in production. */
+/** Measures what it costs to join a line and to be picked from it, with 100 and with 100,000 calls that wait. Redis runs as in production. */
 export async function measureLine(): Promise<void> {
   const store = await startTestRedis({ durable: true });
   const redis = new Redis(store.redisUrl);
@@ -64,7 +64,7 @@ export async function measureLine(): Promise<void> {
   };
   const memory = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))![1]);
 
-  /** Milliseconds for each of so many calls, 64 at once: joining, and being picked. They leave the line as long as it was. */
+  /** Milliseconds for a call to join, and to be picked, with 64 at once. The line keeps its length. */
   const measure = async (): Promise<[enqueueMs: number, pickMs: number]> => {
     let [enqueueMs, pickMs] = [0, 0];
     for (let n = 0; n < SAMPLE; n += AT_ONCE) {

@@ -1,4 +1,5 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { BenchSection } from './bench-page.js';
 import type { Counted } from './simulator.js';
 
 export interface Row {
@@ -17,7 +18,7 @@ export function tell(row: Row): void {
   process.stdout.write(`${row.scenario.padEnd(18)} ${row.used.padEnd(10)} ${String(row.upstream429).padEnd(4)} ${row.figures}\n`);
 }
 
-/** Tokens that were let through in each second, beside the even rate of the limit. */
+/** Draws the tokens that the upstream let through in each second, and the even rate of the limit. */
 export function plot(title: string, log: readonly Counted[], tpm: number, begunMs: number): void {
   const points = new Map<number, number>();
   for (const { atMs, tokens, refused } of log) {
@@ -28,10 +29,14 @@ export function plot(title: string, log: readonly Counted[], tpm: number, begunM
   plots.push({ title, limit: tpm / 60, points: [...points] });
 }
 
-/** The table, and `bench/results/pacing.svg` where something was plotted. */
-export function report(): void {
-  process.stdout.write(`\n| scenario | of the limit used | 429s of the upstream | |\n| --- | --- | --- | --- |\n`);
-  for (const { scenario: name, used, upstream429, figures } of rows) process.stdout.write(`| ${name} | ${used} | ${upstream429} | ${figures} |\n`);
+/** Draws `bench/results/pacing.svg`. `whole`: all scenarios ran, so that their table goes into bench/README.md. */
+export function report(whole: boolean): void {
+  if (whole) {
+    const section = new BenchSection('pacing');
+    const row = section.table('scenario', 'of the limit used', '429s of the upstream', '');
+    for (const { scenario, used, upstream429, figures } of rows) row(`\`${scenario}\``, used, String(upstream429), figures);
+    section.publish();
+  }
   if (plots.length === 0) return;
   mkdirSync('bench/results', { recursive: true });
   const [width, height, gap] = [900, 180, 40];
