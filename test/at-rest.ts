@@ -1,9 +1,9 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { expect } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { ChatCall } from '#libs/stack/rehearsal.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 
 export interface CallInLedger {
   request_id: string;
@@ -18,11 +18,7 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
   const client = new pg.Client({ connectionString: daypass.databaseUrl });
   await client.connect();
   try {
-    const until = Date.now() + 20_000;
-    while ((await redis.zcard('{dp}:leases')) > 0) {
-      if (Date.now() > until) throw new Error(`holds are stuck: ${(await redis.zrange('{dp}:leases', 0, 10)).join(', ')}`);
-      await sleep(50);
-    }
+    await until('no hold is left', async () => (await redis.zcard('{dp}:leases')) === 0, 30_000);
     const verified = await daypass.admin('/admin/v1/ledger/verify');
     expect(verified.body).toMatchObject({ ok: true, problems: [] });
     const sums = await client.query<{ transfer_id: string }>('select transfer_id from ledger.entries group by transfer_id having sum(amount_nano) <> 0');
@@ -32,7 +28,7 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
       expect({ hash, held, running: running ?? '0' }).toEqual({ hash, held: '0', running: '0' });
       expect(BigInt(spent!)).toBeLessThanOrEqual(BigInt(budget!));
     }
-    while ((await redis.xlen('{dp}:audit')) > 0 && Date.now() < until) await sleep(20);
+    await until('the record is drained', async () => (await redis.xlen('{dp}:audit')) === 0);
     expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true, problems: [] });
     const unrecorded = await client.query(`select request_id from ledger.transfers where kind = 'hold' except select id from audit.requests`);
     expect(unrecorded.rows).toEqual([]);
@@ -54,8 +50,7 @@ export const LONG = 'word '.repeat(3_000);
 /** Resolves with the rehearsal's calls once all of them were hung up on. @throws with what became of each, when one was not */
 export async function cancelledUpstream(daypass: SharedDaypass, withinMs = 10_000): Promise<readonly ChatCall[]> {
   const calls = daypass.rehearsal.chatCalls();
-  const until = Date.now() + withinMs;
-  while (calls.some(({ state }) => state === 'running') && Date.now() < until) await sleep(20);
+  await until('every call has ended upstream', () => calls.every(({ state }) => state !== 'running'), withinMs);
   expect(calls).not.toEqual([]);
   expect(calls.map(({ state }) => state)).toEqual(calls.map(() => 'aborted'));
   return calls;

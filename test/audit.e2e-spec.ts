@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { SERVICES } from '#libs/config/config.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -44,7 +44,7 @@ describe('the record', () => {
   async function recordOf(id: string | null | undefined): Promise<Kept> {
     const redis = new Redis(daypass.redisUrl);
     try {
-      for (const end = Date.now() + 10_000; (await redis.xlen('{dp}:audit')) > 0; await sleep(20)) if (Date.now() > end) throw new Error('it is not booked');
+      await until('the record is booked', async () => (await redis.xlen('{dp}:audit')) === 0);
     } finally {
       redis.disconnect();
     }

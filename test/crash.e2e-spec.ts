@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { redisKeys } from '#libs/redis/keys.js';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -22,11 +23,7 @@ describe('a service that dies', () => {
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
-  const upstreamRuns = async (): Promise<void> => {
-    for (const until = Date.now() + 5_000; daypass.rehearsal.chatCalls().length === 0; await sleep(10)) {
-      if (Date.now() > until) throw new Error('the call did not reach the upstream');
-    }
-  };
+  const upstreamRuns = () => until('the call reaches the upstream', () => daypass.rehearsal.chatCalls().length > 0);
 
   it('while a call waits for its verdict (moderation, kill -9) is replaced, and the call is answered', async () => {
     let asked = 0;
@@ -35,7 +32,7 @@ describe('a service that dies', () => {
       return undefined;
     };
     const call = client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Judged once' }], max_tokens: 50 });
-    for (const until = Date.now() + 5_000; asked === 0 && Date.now() < until;) await sleep(10);
+    await until('the call is judged', () => asked > 0);
     daypass.services.kill('moderation', 'SIGKILL');
     expect((await call).choices).toHaveLength(1);
     await booksAtRest(daypass);

@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { SERVICES } from '#libs/config/config.js';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, cancelledUpstream, errorOf, LONG } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -123,7 +123,7 @@ describe('a call with an Idempotency-Key', () => {
     daypass.rehearsal.onChat = () => ({ content: 'late', firstTokenMs: 1_500 });
     const body = { model, messages: say('slow') };
     const first = post(body, 'running');
-    while (upstreamCalls() === 0) await sleep(5);
+    await until('the call reaches the upstream', () => upstreamCalls() > 0);
     const early = await post(body, 'running');
     expect(early.status).toBe(409);
     expect(JSON.parse(early.text)).toMatchObject({ error: { code: 'idempotency_in_progress', param: 'idempotency-key' } });
@@ -213,7 +213,7 @@ describe('a call with an Idempotency-Key', () => {
         ? { refuse: { status: 429, headers: { 'retry-after-ms': '1500' }, error: { message: 'slow down', code: 'rate_limit_exceeded' } } }
         : undefined;
     const waiting = errorOf(clientOf(watched).chat.completions.create({ model, messages: say('hi') }, named('suspended')));
-    while (asked === 0) await sleep(5);
+    await until('the call reaches the upstream', () => asked > 0);
     await daypass.admin(`/admin/v1/keys/${watched.id}/suspend`, { body: { note: 'looking' } });
     expect(await waiting).toMatchObject({ status: 403, code: 'key_suspended' });
     await daypass.admin(`/admin/v1/keys/${watched.id}/reinstate`, { body: { note: 'fine' } });
@@ -287,7 +287,7 @@ describe('a call with an Idempotency-Key', () => {
     const before = new Set(await redis.keys('{dp}:idempotency:*'));
     daypass.rehearsal.onChat = () => ({ content: 'MARKER-ANSWER and more', firstTokenMs: 300 });
     const first = post({ model, messages: say('MARKER-PROMPT') }, 'MARKER-NAME');
-    while (upstreamCalls() === 0) await sleep(5);
+    await until('the call reaches the upstream', () => upstreamCalls() > 0);
     const whileRunning = await dump(redis);
     await first;
     const afterwards = await dump(redis);
@@ -307,7 +307,7 @@ describe('a call with an Idempotency-Key', () => {
   it('gets the answer of its first call, though the ingress was killed while it ran (kill -9): the official client comes again', async () => {
     daypass.rehearsal.onChat = () => ({ content: 'survived', firstTokenMs: 3_000 });
     const answer = clientOf(key, 10).chat.completions.create({ model, messages: say('hold on') }, named('ingress killed'));
-    while (upstreamCalls() === 0) await sleep(5);
+    await until('the call reaches the upstream', () => upstreamCalls() > 0);
     daypass.services.kill('ingress', 'SIGKILL');
     expect((await answer).choices[0]?.message.content).toBe('survived');
     expect(upstreamCalls()).toBe(1);
@@ -318,7 +318,7 @@ describe('a call with an Idempotency-Key', () => {
     daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
     const body = { model, messages: say('whoops') };
     const first = post(body, 'worker killed');
-    while (upstreamCalls() === 0) await sleep(5);
+    await until('the call reaches the upstream', () => upstreamCalls() > 0);
     daypass.services.kill('forwarding', 'SIGKILL');
     expect(JSON.parse((await first).text)).toMatchObject({ error: { code: 'upstream_outcome_unknown' } });
     expect(await post(body, 'worker killed')).toMatchObject({ status: 502, replayed: 'true', id: (await first).id, text: (await first).text });

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { redisKeys } from '#libs/redis/keys.js';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -115,17 +116,17 @@ describe('moderation', () => {
   it('shows the answer at once when the output is only observed, and judges it all the same', async () => {
     const client = await clientWith({ input: 'observe', output: 'observe' });
     daypass.rehearsal.onChat = () => ({ content: `before ${FLAG} after` });
+    const flaggedOutputs = async (): Promise<number> => {
+      const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
+      return Number(/^daypass_moderation_verdicts\w*\{[^}]*direction="output",decision="flagged"[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+    };
+    const before = await flaggedOutputs();
     let text = '';
     for await (const chunk of await client.chat.completions.create({ model, messages: say(FLAG), stream: true })) text += chunk.choices[0]?.delta.content ?? '';
     expect(text).toBe(`before ${FLAG} after`);
-    const until = Date.now() + 5_000;
-    while (daypass.rehearsal.moderationCalls().length < 2 && Date.now() < until) await sleep(20);
-    expect(daypass.rehearsal.moderationCalls()).toHaveLength(2);
+    await until('input and output are judged', () => daypass.rehearsal.moderationCalls().length === 2);
     // The verdict is counted once it is in the record.
-    const counted = async () =>
-      (await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text()).split('\n').filter((line) => line.startsWith('daypass_moderation_verdicts'));
-    while ((await counted()).length === 0 && Date.now() < until) await sleep(20);
-    expect((await counted()).join('\n')).toMatch(/direction="output",decision="flagged"[^}]*\} 1/);
+    await until('the verdict is counted', async () => (await flaggedOutputs()) === before + 1);
   });
 
   const sentence = 'This is a sentence of some length, and nothing is wrong with it. ';

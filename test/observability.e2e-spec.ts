@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';
 import { SERVICES } from '#libs/config/config.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { startPrometheus, type Series, type TestPrometheus } from '#libs/testing/prometheus.js';
 import { DASHBOARDS, queryOf } from '../observability/dashboards.js';
 import { previewOf, type Line } from '../observability/preview.js';
@@ -165,9 +166,7 @@ describe('what operators see', () => {
 
   it('is what the books say', async () => {
     const { body } = await daypass.admin('/admin/v1/campaigns/shop');
-    for (let attempt = 0; attempt < 30 && (await value('daypass_campaign_spent_usd{campaign="shop"}')) !== Number(body.spent_usd); attempt++)
-      await sleep(1_000);
-    expect(await value('daypass_campaign_spent_usd{campaign="shop"}')).toBe(Number(body.spent_usd));
+    await until('Prometheus has what was spent', async () => (await value('daypass_campaign_spent_usd{campaign="shop"}')) === Number(body.spent_usd), 30_000);
     expect(await value('daypass_campaign_budget_usd{campaign="shop"}')).toBe(10);
     expect(await value('daypass_store_persistent{store="redis"}')).toBe(1);
     expect(await value('daypass_keys{status="suspended"}')).toBeGreaterThan(0);
@@ -179,8 +178,7 @@ describe('what operators see', () => {
     const redis = new Redis(daypass.redisUrl);
     try {
       await redis.config('SET', 'appendonly', 'no');
-      for (let attempt = 0; attempt < 30 && (await value('daypass_store_persistent')) !== 0; attempt++) await sleep(1_000);
-      expect(await value('daypass_store_persistent')).toBe(0);
+      await until('Prometheus has it', async () => (await value('daypass_store_persistent')) === 0, 30_000);
     } finally {
       redis.disconnect();
     }

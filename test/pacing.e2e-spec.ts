@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { Simulator } from '#libs/testing/simulator.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
@@ -91,10 +92,10 @@ describe('a lane', () => {
       const controller = new AbortController();
       return { controller, done: client.chat.completions.create({ model: paced, messages }, { signal: controller.signal }).catch(() => undefined) };
     });
-    for (const end = Date.now() + 3_000; (await laneOf('slow')).waiting.calls < 3 && Date.now() < end;) await sleep(20);
+    await until('calls wait', async () => (await laneOf('slow')).waiting.calls >= 3);
     for (const { controller } of calls) controller.abort();
     await Promise.all(calls.map(({ done }) => done));
-    for (const end = Date.now() + 2_000; (await laneOf('slow')).waiting.calls > 0 && Date.now() < end;) await sleep(20);
+    await until('nobody waits', async () => (await laneOf('slow')).waiting.calls === 0);
     expect(await laneOf('slow')).toMatchObject({ waiting: { calls: 0 }, requests: { limit: 60 } });
     await booksAtRest(daypass);
   }, 30_000);
@@ -105,7 +106,7 @@ describe('a lane', () => {
     await rested();
     await daypass.services.stop('forwarding');
     const call = client.chat.completions.create({ model: paced, messages });
-    for (const end = Date.now() + 5_000; (await laneOf('slow')).waiting.calls === 0 && Date.now() < end;) await sleep(20);
+    await until('the call waits', async () => (await laneOf('slow')).waiting.calls > 0);
     await sleep(200);
     for (const key of await redis.keys('{dp}:queue:lane-slow:*')) await redis.del(key);
     redis.disconnect();
@@ -118,7 +119,7 @@ describe('a lane', () => {
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 5 } });
     const client = clientOf(await newKey());
     await client.chat.completions.create({ model: told, messages });
-    for (const end = Date.now() + 3_000; (await laneOf(told)).requests.limit === 5 && Date.now() < end;) await sleep(20);
+    await until('the limit is learned', async () => (await laneOf(told)).requests.limit !== 5);
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 10_000 }, tokens: { limit: 10_000_000 } });
     const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
     expect(metrics).toMatch(/daypass_lane_limit_requests\{lane="gpt-5.4-nano"[^}]*\} 10000\n/);

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -58,9 +59,6 @@ describe("the provider's safety notices", () => {
     data: { id: caseId },
   });
   const statusOf = async (key: TestKey) => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body as { status: string; status_note: string | null };
-  const until = async (what: string, condition: () => boolean | Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + 15_000; !(await condition()); await sleep(50)) if (Date.now() > end) throw new Error(what);
-  };
   /** By what the provider knows the visitor. */
   async function identifierOf(key: TestKey): Promise<string> {
     await clientOf(key).chat.completions.create(hi());
@@ -74,11 +72,11 @@ describe("the provider's safety notices", () => {
     expect(await identifierOf(other)).not.toBe(identifier);
     daypass.rehearsal.safetyCases.set('C-1', { entity_identifier: identifier, reason: 'cyber_abuse', notice: { type: 'warning' } });
     for (let round = 0; round < 3; round++) expect(await tell(notice('C-1'))).toEqual({ status: 200, body: { received: true } });
-    await until('the visitor is not suspended', async () => (await statusOf(named)).status === 'suspended');
+    await until('the visitor is suspended', async () => (await statusOf(named)).status === 'suspended');
     expect((await statusOf(named)).status_note).toBe("the provider's safety case C-1 (cyber_abuse)");
     expect(await errorOf(clientOf(named).chat.completions.create(hi()))).toMatchObject({ status: 403, code: 'key_suspended' });
     expect((await clientOf(other).chat.completions.create(hi())).choices).toHaveLength(1);
-    await until('the operator was not told', () => heard.length > 0);
+    await until('the operator is told', () => heard.length > 0);
     await sleep(1_500);
     expect(heard).toEqual([
       {
@@ -96,7 +94,7 @@ describe("the provider's safety notices", () => {
     expect(await tell(notice('C-2', 'safety.deactivation_issued'))).toMatchObject({ status: 200 });
     await sleep(1_200);
     daypass.rehearsal.safetyCases.set('C-2', { entity_identifier: 'somebody else', reason: null, notice: { type: 'deactivation' } });
-    await until('the operator was not told', () => heard.some(({ data }) => data.case === 'C-2'));
+    await until('the operator is told', () => heard.some(({ data }) => data.case === 'C-2'));
     expect(heard.at(-1)!.data).toMatchObject({ outcome: 'unknown visitor', key: null });
   }, 30_000);
 

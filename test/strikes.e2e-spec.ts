@@ -7,6 +7,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import pg from 'pg';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -61,9 +62,6 @@ describe('strikes', () => {
     const response = await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } });
     return ((await response.json()) as { data: { status: string; suspended_until: string | null; strikes: number } }).data;
   };
-  const until = async (what: string, condition: () => boolean | Promise<boolean>): Promise<void> => {
-    for (const end = Date.now() + 15_000; !(await condition()); await sleep(50)) if (Date.now() > end) throw new Error(what);
-  };
 
   it('are told with each refusal, make the key rest, then suspend it, and a person reinstates it; the operator hears of each step once', async () => {
     const key = await daypass.createKey({
@@ -82,15 +80,15 @@ describe('strikes', () => {
       suspended_until: (resting.error as { daypass: { until: string } }).daypass.until,
       strikes: 2,
     });
-    await until('the key rests too long', async () => (await shown(key)).status === 'active');
+    await until('the key has rested', async () => (await shown(key)).status === 'active');
     expect((await client.chat.completions.create({ model, messages: good })).choices).toHaveLength(1);
 
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '3' });
     expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({ status: 403, code: 'key_suspended' });
-    await until('the books do not know of it', async () => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status === 'suspended');
+    await until('the books know of it', async () => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status === 'suspended');
     expect((await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status_note).toBe('strikes: 3 refused inputs');
 
-    await until('the operator was not told', () => heard.length === 3);
+    await until('the operator is told', () => heard.length === 3);
     expect(heard.map(({ body }) => body.type).toSorted()).toEqual(['strike.cooldown', 'strike.suspend', 'strike.warn']);
     expect(heard.every(({ signed }) => signed)).toBe(true);
     const last = heard.find(({ body }) => body.type === 'strike.suspend')!;
@@ -161,12 +159,12 @@ describe('strikes', () => {
     await database.connect();
     const booked = async () =>
       Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM access.strikes WHERE key_id = ANY ($1)', [[key.id, resting.id]])).rows[0]!.n);
-    await until('the strikes are not booked', async () => (await booked()) === 3);
+    await until('the strikes are booked', async () => (await booked()) === 3);
     await database.end();
     const redis = new Redis(daypass.redisUrl);
     await redis.flushall();
     redis.disconnect();
-    await until('it does not come back', async () => (await shown(key).catch(() => null))?.strikes === 2);
+    await until('the strikes come back', async () => (await shown(key).catch(() => null))?.strikes === 2);
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '3' });
     expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({ code: 'key_suspended' });
     expect(await shown(resting)).toMatchObject({ status: 'suspended', suspended_until: expect.any(String) });

@@ -1,6 +1,6 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ChatBody } from '#libs/stack/rehearsal.chat.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 
 interface RunningCall {
   body: ChatBody;
@@ -24,10 +24,8 @@ export class UpstreamHands {
   }
 
   /** Resolves when so many calls have come. */
-  async came(count: number): Promise<void> {
-    for (const until = Date.now() + 10_000; this.calls.length < count; await sleep(5)) {
-      if (Date.now() > until) throw new Error(`${this.calls.length} calls came, ${count} were expected`);
-    }
+  came(count: number): Promise<void> {
+    return until(`${count} calls come`, () => this.calls.length >= count);
   }
 
   /** Whatever runs, and whatever comes. */

@@ -29,9 +29,9 @@ describe('an upstream that fails', () => {
     daypass.rehearsal.onChat = () =>
       ++asked === 1
         ? { refuse: { status: 429, headers: { 'retry-after-ms': '400' }, error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' } } }
-        : undefined;
+        : { content: 'the answer to the second try' };
     const { data, response } = await client.chat.completions.create({ model, messages }).withResponse();
-    expect(data.choices[0]?.message.content).toBeTruthy();
+    expect(data.choices[0]?.message.content).toBe('the answer to the second try');
     const [first, second] = daypass.rehearsal.chatCalls();
     expect(second!.startedAtMs - first!.startedAtMs).toBeGreaterThanOrEqual(395);
     expect(await booked(response)).toMatchObject({ kinds: ['hold', 'post'] });

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { formatUsd, parseUsd } from '#libs/money/nano.js';
 import { shareDaypass, startDaypass, type Daypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 import { UpstreamHands } from './upstream-hands.js';
 
@@ -336,7 +337,7 @@ describe('a key that is withdrawn while its call waits in the lane', () => {
         : undefined;
     // The lane is frozen by the first call, and the others wait in it.
     const first = chatWith(daypass, refusedByUpstream!)(5);
-    while (asked === 0) await sleep(5);
+    await until('the first call reaches the upstream', () => asked > 0);
     const withdrawn = [revoked, suspended, expired, closed].map((key) => errorOf(chatWith(daypass, key!)(5)));
     const served = chatWith(daypass, untouched!)(5);
     await sleep(500);

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { Redis } from 'ioredis';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from './accounting.fixture.js';
@@ -160,12 +159,20 @@ describe('the journal', () => {
     await accounting.restart();
   });
 
-  it('waits while its group or stream is gone, and goes on', async () => {
-    const admin = new Redis(accounting.config.redisUrl);
-    await admin.del(redisKeys.journal);
-    await admin.xadd(redisKeys.journal, '*', ...entry('fresh', 'hold'));
-    await accounting.until(async () => (await count(`ledger.transfers WHERE request_id = 'fresh'`)) === 1);
-    admin.disconnect();
+  it.each([
+    ['stream', () => accounting.redis.del(redisKeys.journal)],
+    ['group', () => accounting.redis.xgroup('DESTROY', redisKeys.journal, JOURNAL_GROUP)],
+  ])('whose %s is gone gets it again: what was booked before stays as it was, and what comes is booked once', async (what, remove) => {
+    const transfers = (request: string) => count(`ledger.transfers WHERE request_id = '${request}'`);
+    await accounting.redis.xadd(redisKeys.journal, '*', ...entry(`before-${what}`, 'hold'));
+    await accounting.drained();
+    expect(await remove()).toBe(1);
+    await accounting.redis.xadd(redisKeys.journal, '*', ...entry(`after-${what}`, 'hold'));
+    await accounting.until(async () => (await transfers(`after-${what}`)) === 1);
+    await accounting.until(async () => (await accounting.redis.xlen(redisKeys.journal)) === 0);
+    const groups = (await accounting.redis.xinfo('GROUPS', redisKeys.journal)) as string[][];
+    expect(groups.map((pairs) => pairs[1])).toEqual([JOURNAL_GROUP]);
+    expect([await transfers(`before-${what}`), await transfers(`after-${what}`)]).toEqual([1, 1]);
   });
 });
 

@@ -3,6 +3,7 @@ import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { ChatCall } from '#libs/stack/rehearsal.js';
 import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 
 /** The provider's own prices of gpt-5.4-mini, nano-dollars per token, written down apart from Daypass' price book. */
 const BILLED = { input: 750n, cached: 75n, output: 4_500n };
@@ -135,10 +136,9 @@ export class Arena {
     this.daypass.rehearsal.reset();
   }
 
-  async until(condition: () => boolean | Promise<boolean>, what: string, timeoutMs = 15_000): Promise<void> {
-    for (const until = Date.now() + timeoutMs; !(await Promise.resolve(condition()).catch(() => false)); await sleep(20)) {
-      if (Date.now() > until) throw new Error(`${what}: not within ${timeoutMs} ms`);
-    }
+  /** A store that is away is no answer. */
+  until(condition: () => boolean | Promise<boolean>, what: string, timeoutMs?: number): Promise<void> {
+    return until(what, () => Promise.resolve(condition()).catch(() => false), timeoutMs);
   }
 
   upstreamRuns(count: number): Promise<void> {

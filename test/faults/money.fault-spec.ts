@@ -62,7 +62,7 @@ describe('money', () => {
     return `${answered} answered, ${refused} refused, at most ${most} at once; ${await arena.holds()}`;
   });
 
-  scenario(2, 'any story of holds, ends, top-ups and revocations', { quick: true }, async () => {
+  scenario(2, 'any story of holds, ends, top-ups and suspensions', { quick: true }, async () => {
     let steps = 0;
     const step = fc.oneof(
       { weight: 5, arbitrary: fc.record({ say: fc.constant('take' as const), call: fc.nat(11), tokens: fc.integer({ min: 1, max: 100 }) }) },
@@ -183,7 +183,7 @@ describe('money', () => {
     }, 'the rest is absorbed');
     const metrics = await (await fetch(`${arena.daypass.opsUrls.forwarding}/metrics`)).text();
     expect(metrics).toMatch(/bound_exceeded\S* [1-9]/);
-    return `visitor pays the bound, the rest is absorbed and told; ${await arena.holds()}`;
+    return `the visitor pays the bound, the operator absorbs the rest, and a metric says so; ${await arena.holds()}`;
   });
 
   scenario(23, 'a key revoked, expired or suspended while its call waits', { quick: true }, async () => {

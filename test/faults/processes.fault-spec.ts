@@ -113,7 +113,7 @@ describe('processes', () => {
 
   scenario(24, 'SIGTERM with 200 open streams', {}, async () => {
     const key = await arena.key('5.00');
-    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 60 });
+    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 100 });
     const calls = Array.from({ length: 200 }, () => arena.call(key, { stream: true, max_tokens: 400 }));
     await arena.upstreamRuns(200);
     await sleep(500);
@@ -124,6 +124,7 @@ describe('processes', () => {
     const whole = outcomes.filter(({ done }) => done).length;
     arena.daypass.rehearsal.onChat = undefined;
     await arena.daypass.services.start('forwarding');
+    expect(whole).toBe(200);
     return `${whole} of 200 ended whole, the process in ${(endedMs / 1_000).toFixed(1)} s; ${await arena.holds()}`;
   });
 });
