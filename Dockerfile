@@ -2,8 +2,9 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Install scripts are not needed here: they fetch a Node and a Postgres for `npm start`.
-RUN npm ci --ignore-scripts
+# Names the compiler. Optional packages are the Node and the Postgres of `npm start`, which no image needs.
+COPY scripts/package.json scripts/
+RUN npm ci --omit=dev --omit=optional --ignore-scripts
 COPY tsconfig.json tsconfig.build.json nest-cli.json ./
 COPY apps apps
 COPY libs libs
@@ -11,10 +12,11 @@ RUN npx nest build ingress
 
 FROM node:24-bookworm-slim AS production
 WORKDIR /app
+# Without scripts/package.json: npm then knows nothing of what only `npm start` needs.
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 
-# The upstream double for `docker compose --profile rehearsal`: the same code and the development package that it stands on.
+# The upstream double for `docker compose --profile rehearsal`: the same code and the package that it stands on.
 FROM node:24-bookworm-slim AS rehearsal
 ENV NODE_ENV=production
 WORKDIR /app

@@ -1,92 +1,158 @@
 // What `npm start` and `npm test` share: packages, a Redis, a build. Plain JavaScript without packages: it runs before they are there.
-import { execFileSync, spawnSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Interrupted, Obstacle, runChild } from './child.mjs';
+import { linkNode } from './link-node.mjs';
+import { missingPackages } from './packages.mjs';
+import { Progress } from './progress.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...parts) => join(root, ...parts);
-const say = (text) => process.stdout.write(`${text}\n`);
-
-/** Something that a person has to do: said in a line, without a stack. */
-export class Obstacle extends Error {}
+const PARENT_POLL_MS = 500;
+/** One Ctrl-C comes from the terminal and again from npm. */
+export const SAME_KEYSTROKE_MS = 300;
 
 /**
- * @param forTests also a Chromium, which the pages are tested in, and a Prometheus, which asks what the dashboards ask
+ * @param forTests also the packages that only tests need, a Chromium, which the pages are tested in, and a Prometheus, which is
+ *   asked what the dashboards ask
  * @returns the Node that Daypass runs on
+ * @throws Obstacle
  */
-export function prepare({ forTests = false } = {}) {
-  installPackages();
-  if (!process.env.REDIS_URL || forTests) installProgram(REDIS);
-  if (forTests) for (const program of [CHROMIUM, PROMETHEUS]) installProgram(program);
-  const node = findNode();
-  build(node);
-  return node;
+export async function prepare({ forTests = false } = {}) {
+  const progress = new Progress();
+  const ending = new AbortController();
+  let interruptedAt;
+  const interrupt = () => {
+    if (interruptedAt === undefined) {
+      interruptedAt = Date.now();
+      process.stdout.write('\nEnding the installation. Ctrl-C again ends it at once.\n');
+      ending.abort(new Interrupted('The installation was interrupted. The next start goes on with it.'));
+    } else if (Date.now() - interruptedAt > SAME_KEYSTROKE_MS) process.exit(130);
+  };
+  const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+  for (const signal of signals) process.on(signal, interrupt);
+  // Where npm itself is killed nobody passes a signal on: an adopted process ends by itself.
+  const parent = process.ppid;
+  const watch = setInterval(() => process.env.npm_lifecycle_event && process.ppid !== parent && interrupt(), PARENT_POLL_MS);
+  const wanted = [...(!process.env.REDIS_URL || forTests ? [REDIS] : []), ...(forTests ? [CHROMIUM, PROMETHEUS] : [])];
+  try {
+    await together(ending, [
+      (signal) => installPackages(forTests ? 'all' : 'start', progress, signal),
+      (signal) =>
+        installPrograms(
+          wanted.filter(({ commands }) => !commands.some(isFound)),
+          progress,
+          signal,
+        ),
+    ]);
+    const node = findNode();
+    await build(node, progress, ending.signal);
+    return node;
+  } finally {
+    clearInterval(watch);
+    for (const signal of signals) process.off(signal, interrupt);
+  }
 }
 
-function installPackages() {
-  const installed = inRoot('node_modules', '.package-lock.json');
-  if (existsSync(installed) && statSync(installed).mtimeMs >= statSync(inRoot('package-lock.json')).mtimeMs) return;
-  say('Installing the npm packages (once) …');
-  // Also the development ones: the rehearsal upstream, Postgres and Node itself are among them.
-  run('npm', ['ci', '--include=dev', '--no-audit', '--no-fund', '--loglevel=error'], 'npm could not install the packages');
+/** Runs all of them at the same time. Where one fails the others are ended, and then its error is thrown. */
+async function together(ending, tasks) {
+  const results = await Promise.allSettled(
+    tasks.map(async (task) => {
+      try {
+        await task(ending.signal);
+      } catch (error) {
+        ending.abort(error);
+        throw error;
+      }
+    }),
+  );
+  if (results.some(({ status }) => status === 'rejected')) throw ending.signal.reason;
 }
 
-/** The npm package `node` brings the right Node; where install scripts are switched off, ours must do. */
+async function installPackages(set, progress, signal) {
+  const { missing, differing, installed, total, count } = missingPackages(root, set);
+  if (missing === 0 && differing === 0) return;
+  // `npm ci` empties node_modules first, under a Daypass that may run from it. What is right and only too little is added to.
+  const command = installed > 0 && differing === 0 ? ['install', '--no-save'] : ['ci'];
+  // npm writes this list at its end. Without it the next start knows that this one was interrupted.
+  rmSync(inRoot('node_modules', '.package-lock.json'), { force: true });
+  await progress.step({
+    doing: 'Installing npm packages',
+    done: `Installed ${total} npm packages`,
+    total,
+    count,
+    work: () =>
+      runChild(['npm', ...command, set === 'all' ? '--include=dev' : '--omit=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
+        cwd: root,
+        whatToDo: 'Read what npm says above. Check that this machine reaches the npm registry, then start again.',
+        signal,
+      }),
+  });
+}
+
+/** npm brings the right Node as a package. Where it could not, the Node that runs this must do. */
 function findNode() {
-  const packaged = inRoot('node_modules', '.bin', process.platform === 'win32' ? 'node.cmd' : 'node');
-  if (existsSync(packaged) && spawnSync(packaged, ['--version']).status === 0) return packaged;
+  const packaged = linkNode();
+  if (packaged && spawnSync(packaged, ['--version']).status === 0) return packaged;
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
-  throw new Obstacle(`Daypass needs Node 24, and this is ${process.version}: allow npm's install scripts (npm rebuild node), or install Node 24.`);
+  throw new Obstacle(`Daypass needs Node 24, and this is Node ${process.versions.node}. npm has no Node for this system: install Node 24.`);
 }
 
 const REDIS = {
   name: 'Redis',
   commands: ['redis-server', 'valkey-server'],
-  byHand: 'Daypass needs Redis 7 or Valkey: install it (the command redis-server must be found), or set REDIS_URL.',
+  byHand: 'Daypass needs Redis 7 or Valkey. Install it, so that the command redis-server is found, or set REDIS_URL.',
   packages: { 'apt-get': 'redis-server', dnf: 'redis', apk: 'redis', pacman: 'valkey', brew: 'redis' },
 };
 
 const CHROMIUM = {
   name: 'Chromium',
   commands: ['chromium', 'chromium-browser', 'google-chrome'],
-  byHand: 'The tests look at pages in Chromium: install it (the command chromium must be found).',
+  byHand: 'The tests look at pages in Chromium. Install it, so that the command chromium is found.',
   packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', pacman: 'chromium', brew: '--cask chromium' },
 };
 
 const PROMETHEUS = {
   name: 'Prometheus',
   commands: ['prometheus'],
-  byHand: 'The tests ask a Prometheus: install it (the commands prometheus and promtool must be found).',
+  byHand: 'The tests ask a Prometheus. Install it, so that the commands prometheus and promtool are found.',
   packages: { 'apt-get': 'prometheus', dnf: 'golang-github-prometheus', apk: 'prometheus', pacman: 'prometheus', brew: 'prometheus' },
 };
 
+/** `update` first where there is one. `oneByOne`: what is asked for one package must not hold for the others. */
 const MANAGERS = {
-  'apt-get': ['apt-get update -qq', 'apt-get install -y -qq --no-install-recommends'],
-  dnf: ['dnf install -y -q'],
-  apk: ['apk add --quiet'],
-  pacman: ['pacman -Sy --noconfirm --quiet'],
-  brew: ['brew install --quiet'],
+  'apt-get': { update: 'apt-get update -qq', install: 'apt-get install -y -qq --no-install-recommends' },
+  dnf: { install: 'dnf install -y -q' },
+  apk: { install: 'apk add --quiet' },
+  pacman: { install: 'pacman -Sy --noconfirm --quiet' },
+  brew: { install: 'brew install --quiet', oneByOne: true },
 };
 
-function installProgram({ name, commands, byHand, packages }) {
-  if (commands.some(isFound)) return;
+/** One package manager runs at a time, because it locks the others out: all programs in one call. */
+async function installPrograms(programs, progress, signal) {
+  if (programs.length === 0) return;
+  const byHand = programs.map((program) => program.byHand).join(' ');
   const manager = Object.keys(MANAGERS).find(isFound);
   if (!manager) throw new Obstacle(byHand);
+  const { update, install, oneByOne } = MANAGERS[manager];
   const sudo = manager === 'brew' || process.getuid?.() === 0 ? '' : 'sudo -n ';
-  say(`Installing ${name} with ${manager} (once) …`);
-  const steps = MANAGERS[manager];
-  for (const step of [...steps.slice(0, -1), `${steps.at(-1)} ${packages[manager]}`]) {
-    const [file, ...args] = `${sudo}${step}`.split(' ');
-    // RUNLEVEL: the package's own service is not started. We run one of our own and leave port 6379 alone.
-    const { status } = spawnSync(file, args, {
-      stdio: ['ignore', 'ignore', 'inherit'],
-      env: { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' },
-    });
-    if (status !== 0) throw new Obstacle(`\`${sudo}${step}\` failed. ${byHand}`);
-  }
-  if (!commands.some(isFound)) throw new Obstacle(byHand);
+  const packages = programs.map((program) => program.packages[manager]);
+  const calls = [...(update ? [update] : []), ...(oneByOne ? packages : [packages.join(' ')]).map((names) => `${install} ${names}`)];
+  const names = programs.map(({ name }) => name).join(', ');
+  await progress.step({
+    doing: `Installing ${names} with ${manager}`,
+    done: `Installed ${names}`,
+    work: async () => {
+      // RUNLEVEL: the package's own service is not started. We run one of our own and leave port 6379 alone.
+      const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
+      for (const call of calls) await runChild(`${sudo}${call}`.split(' '), { env, whatToDo: byHand, signal, patient: true });
+    },
+  });
+  const lacking = programs.filter(({ commands }) => !commands.some(isFound));
+  if (lacking.length > 0) throw new Obstacle(lacking.map((program) => program.byHand).join(' '));
 }
 
 function isFound(command) {
@@ -94,15 +160,23 @@ function isFound(command) {
 }
 
 /** Builds unless dist/ was built from exactly these sources. */
-function build(node) {
+async function build(node, progress, signal) {
   const stampFile = inRoot('dist', '.build-stamp');
   const stamp = stampOfSources();
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
-  say('Building …');
   rmSync(stampFile, { force: true });
   // The incremental build would leave what it believes to be there.
   rmSync(inRoot('dist', '.tsbuildinfo'), { force: true });
-  run(node, [inRoot('node_modules', '@nestjs', 'cli', 'bin', 'nest.js'), 'build', 'ingress'], 'the build failed');
+  await progress.step({
+    doing: 'Building Daypass',
+    done: 'Built Daypass',
+    work: () =>
+      runChild([node, inRoot('node_modules', '@nestjs', 'cli', 'bin', 'nest.js'), 'build', 'ingress'], {
+        cwd: root,
+        whatToDo: 'Read what the compiler says above.',
+        signal,
+      }),
+  });
   mkdirSync(inRoot('dist'), { recursive: true });
   writeFileSync(stampFile, stamp);
 }
@@ -121,12 +195,4 @@ function filesUnder(folder) {
   return entries.flatMap((entry) =>
     entry.isDirectory() ? filesUnder(join(folder, entry.name)) : /\.(ts|lua)$/.test(entry.name) ? [join(folder, entry.name)] : [],
   );
-}
-
-function run(file, args, failure) {
-  try {
-    execFileSync(file, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
-  } catch {
-    throw new Obstacle(failure);
-  }
 }

@@ -1,17 +1,17 @@
 // `npm start`: prepares what is missing, then hands over to the launcher under the right Node.
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { Obstacle, prepare, root } from './prepare.mjs';
+import { Interrupted, Obstacle } from './child.mjs';
+import { prepare, root, SAME_KEYSTROKE_MS } from './prepare.mjs';
 
-const SAME_KEYSTROKE_MS = 300;
 const PARENT_POLL_MS = 500;
 let node;
 try {
-  node = prepare();
+  node = await prepare();
 } catch (error) {
   if (!(error instanceof Obstacle)) throw error;
   process.stderr.write(`${error.message}\n`);
-  process.exit(1);
+  process.exit(error instanceof Interrupted ? 130 : 1);
 }
 
 // In a session of its own: one Ctrl-C reaches us from the terminal and again from npm, and the launcher must see it once.

@@ -27,12 +27,17 @@ async function launch(settings: LaunchSettings): Promise<void> {
   const unlock = lockDataDir(settings.dataDir);
   await ending.add(async () => unlock());
   const secrets = keepSecrets(settings.dataDir, process.env);
+  const started = [...(settings.redisUrl ? [] : ['Redis']), ...(settings.databaseUrl ? [] : ['Postgres']), 'the four services'];
+  const names = new Intl.ListFormat('en-GB').format(started);
+  const startingAt = Date.now();
+  say(`Starting ${names} …`);
   const [redisUrl, databaseUrl] = await Promise.all([settings.redisUrl ?? ownRedis(settings), settings.databaseUrl ?? ownPostgres(settings, secrets)]);
   const upstream = {
     OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set',
     OPENAI_BASE_URL: settings.openaiBaseUrl ?? (settings.rehearsed ? await rehearsedUpstream() : undefined),
   };
   await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, ...upstream });
+  say(`Started ${names} in ${((Date.now() - startingAt) / 1_000).toFixed(1)} s.`);
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
   say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, startedInMs: Date.now() - startedAt }));
   settleHeap();
