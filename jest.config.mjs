@@ -22,6 +22,9 @@ const shared = {
   },
 };
 
+/** Tells times and sizes, so that it has the machine to itself. */
+const START = 'test/start/start.e2e-spec.ts';
+
 /** Stores and services that one test file after the other borrows. */
 const keeper = { globalSetup: '<rootDir>/test/keeper.setup.mjs', globalTeardown: '<rootDir>/test/keeper.teardown.mjs' };
 
@@ -32,7 +35,7 @@ export default {
     { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'] },
     { ...shared, ...keeper, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'] },
     { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
-    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/*.e2e-spec.ts'] },
-    { ...shared, displayName: 'start', testMatch: ['<rootDir>/test/start/*.e2e-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'], testPathIgnorePatterns: [START] },
+    { ...shared, displayName: 'start', testMatch: [`**/${START}`] },
   ],
 };

@@ -11,7 +11,7 @@ import { Rehearsal } from './rehearsal.js';
 import { LIFELIKE } from './rehearsal.pace.js';
 import { keepSecrets, type Secrets } from './secrets-file.js';
 import { Services } from './services.js';
-import { checkPorts, readSettings, type LaunchSettings } from './settings.js';
+import { checkPorts, readSettings, settingsOfAll, settingsOfOne, type LaunchSettings } from './settings.js';
 import { openStoreLog } from './store-log.js';
 
 /** `npm start`: stores, upstream, services, demo key, in this order; ended in reverse. */
@@ -79,23 +79,11 @@ async function rehearsedUpstream(): Promise<string> {
   return rehearsal.url;
 }
 
-const FOR_THE_BOOKS = new Set(['OPENAI_ADMIN_KEY', 'OPENAI_ADMIN_BASE_URL', 'OPENAI_PROJECT_ID', 'OPENAI_API_KEY_ID']);
-
 async function runServices(settings: LaunchSettings, secrets: Secrets, databaseUrl: string, env: Record<string, string | undefined>): Promise<void> {
-  const {
-    DAYPASS_OPS_PORT: _,
-    DAYPASS_ADMIN_TOKEN: __,
-    DAYPASS_UPSTREAM_KEYS: upstreamKeys,
-    ...ours
-  } = Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith('DAYPASS_')));
   const services = new Services({
-    env: defined({ ...surroundings(process.env), ...ours, ...env, DAYPASS_SECRET: secrets.secret }),
+    env: defined({ ...surroundings(process.env), ...settingsOfAll(process.env), ...env, DAYPASS_SECRET: secrets.secret }),
     databaseUrl,
-    // Whoever holds the admin key may read what the whole organization does; only the books need it.
-    serviceEnv: {
-      accounting: Object.fromEntries(Object.entries(process.env).filter(([name]) => FOR_THE_BOOKS.has(name))) as Record<string, string>,
-      forwarding: defined({ DAYPASS_UPSTREAM_KEYS: upstreamKeys }),
-    },
+    serviceEnv: settingsOfOne(process.env),
     adminToken: secrets.adminToken,
     opsPorts: settings.opsPorts,
     logDir: settings.logDir,

@@ -46,6 +46,33 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
   };
 }
 
+/** Settings that one service alone is told: whoever holds the admin key may read what the whole organization does. */
+const FOR_ONE: Readonly<Record<string, Service>> = {
+  DAYPASS_UPSTREAM_KEYS: 'forwarding',
+  OPENAI_ADMIN_BASE_URL: 'accounting',
+  OPENAI_ADMIN_KEY: 'accounting',
+  OPENAI_API_KEY_ID: 'accounting',
+  OPENAI_PROJECT_ID: 'accounting',
+  OPENAI_SAFETY_KEY: 'accounting',
+  OPENAI_WEBHOOK_SECRET: 'ingress',
+};
+/** The launcher decides on these. */
+const OURS = new Set(['DAYPASS_OPS_PORT', 'DAYPASS_ADMIN_TOKEN']);
+
+/** What every service is told of our own settings. */
+export function settingsOfAll(env: NodeJS.ProcessEnv): Record<string, string> {
+  return given(env, (name) => name.startsWith('DAYPASS_') && !(name in FOR_ONE) && !OURS.has(name));
+}
+
+/** What one service is told beside that. */
+export function settingsOfOne(env: NodeJS.ProcessEnv): Partial<Record<Service, Record<string, string>>> {
+  return Object.fromEntries(SERVICES.map((service) => [service, given(env, (name) => FOR_ONE[name] === service)]));
+}
+
+function given(env: NodeJS.ProcessEnv, wanted: (name: string) => boolean): Record<string, string> {
+  return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined && wanted(entry[0])));
+}
+
 /** What is not given is made later by the launcher itself, so something that passes stands in for it. */
 function checkForServices(env: NodeJS.ProcessEnv): void {
   const standIns = {
