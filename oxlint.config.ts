@@ -41,7 +41,7 @@ export default defineConfig({
   plugins: ['typescript', 'import', 'node', 'promise', 'unicorn', 'oxc'],
   categories: { correctness: 'error' },
   env: { node: true },
-  ignorePatterns: ['dist', 'node_modules', 'coverage', '.daypass'],
+  ignorePatterns: ['dist', 'node_modules', 'coverage', '.daypass', '.venv'],
   rules: {
     'import/no-cycle': 'error',
     'node/no-process-env': 'error',

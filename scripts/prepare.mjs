@@ -1,7 +1,7 @@
 // What `npm start` and `npm test` share: packages, a Redis, a build. Plain JavaScript without packages: it runs before they are there.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Interrupted, Obstacle, runChild } from './child.mjs';
@@ -16,8 +16,8 @@ const PARENT_POLL_MS = 500;
 export const SAME_KEYSTROKE_MS = 300;
 
 /**
- * @param forTests also the packages that only tests need, a Chromium, which the pages are tested in, and a Prometheus, which is
- *   asked what the dashboards ask
+ * @param forTests also the packages that only tests need, a Chromium, which the pages are tested in, a Prometheus, which is asked
+ *   what the dashboards ask, and OpenAI's Python client
  * @returns the Node that Daypass runs on
  * @throws Obstacle
  */
@@ -47,6 +47,7 @@ export async function prepare({ forTests = false } = {}) {
           progress,
           signal,
         ),
+      ...(forTests ? [(signal) => installPythonClient(progress, signal)] : []),
     ]);
     const node = findNode();
     await build(node, progress, ending.signal);
@@ -153,6 +154,25 @@ async function installPrograms(programs, progress, signal) {
   });
   const lacking = programs.filter(({ commands }) => !commands.some(isFound));
   if (lacking.length > 0) throw new Obstacle(lacking.map((program) => program.byHand).join(' '));
+}
+
+/** The tests paste the Python examples of the docs. Where Python, or a part of it, is not there they are only compiled, and a line says so. */
+async function installPythonClient(progress, signal) {
+  const [venv, requirements] = [inRoot('.venv'), inRoot('test', 'python-requirements.txt')];
+  const done = join(venv, 'requirements.txt');
+  if (!isFound('python3') || (existsSync(done) && readFileSync(done, 'utf8') === readFileSync(requirements, 'utf8'))) return;
+  const work = async () => {
+    const whatToDo = 'The Python examples of the docs are compiled and not run.';
+    await runChild(['python3', '-m', 'venv', '--clear', venv], { cwd: root, whatToDo, signal });
+    await runChild([join(venv, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements], { cwd: root, whatToDo, signal });
+    copyFileSync(requirements, done);
+  };
+  try {
+    await progress.step({ doing: "Installing OpenAI's Python client", done: "Installed OpenAI's Python client", work });
+  } catch (error) {
+    if (error instanceof Interrupted || signal.aborted) throw error;
+    process.stdout.write(`${error.message}\n`);
+  }
 }
 
 function isFound(command) {

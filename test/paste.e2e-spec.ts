@@ -35,7 +35,8 @@ const LANGUAGES_ELSEWHERE: Record<string, string> = {
   text: 'ARCHITECTURE.md',
 };
 const SHOWN = blocksIn('sh').flatMap(({ text }) => commandsOf(text));
-const PYTHON = process.env.PYTHON ?? 'python3';
+/** `npm test` brings it with OpenAI's client. */
+const PYTHON = existsSync('.venv/bin/python') ? resolve('.venv/bin/python') : 'python3';
 const run = promisify(execFile);
 /** Where in the table the parts of a command are; none where it is pasted here. */
 function elsewhere(command: string): number[] {
