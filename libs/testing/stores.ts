@@ -35,7 +35,12 @@ const PASSWORD = 'throw-away';
 
 /** An empty Redis and an empty Postgres on free ports. Both end with this process, however it ends. `durable`: as in production, else kept nowhere. */
 export async function startTestStores({ durable = false } = {}): Promise<TestStores> {
-  const [redis, postgres] = await Promise.all([startTestRedis({ durable }), startTestPostgres({ durable })]);
+  const starting = [startTestRedis({ durable }), startTestPostgres({ durable })] as const;
+  const [redis, postgres] = await Promise.all(starting).catch(async (error: unknown) => {
+    // One that did start would keep the test runner from ending.
+    await Promise.all(starting.map(async (one) => (await one.catch(() => undefined))?.stop()));
+    throw error;
+  });
   return {
     redisUrl: redis.redisUrl,
     databaseUrl: postgres.databaseUrl,
