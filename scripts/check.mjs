@@ -16,7 +16,7 @@ for (const name of Object.keys(env)) if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(R
 
 const results = await Promise.all([
   step('format', ['prettier', '--check', '--log-level', 'warn', '.']),
-  step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.lint.json']),
+  step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json']),
   step('types', ['tsc', '--noEmit']),
   // `npm test` has just built; building again would only cost time.
   ...(process.argv.includes('--built') ? [] : [step('build', ['nest', 'build', 'ingress'])]),

@@ -79,14 +79,14 @@ describe('the arrows of the architecture', () => {
   beforeAll(() => {
     const tree = mkdtempSync(join(tmpdir(), 'daypass-arrows-'));
     try {
-      for (const file of ['oxlint.config.ts', 'tsconfig.json', 'tsconfig.lint.json', 'package.json']) cpSync(join(ROOT, file), join(tree, file));
+      for (const file of ['oxlint.config.ts', 'tsconfig.json', 'package.json']) cpSync(join(ROOT, file), join(tree, file));
       symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
       for (const folder of FOLDERS) mkdirSync(join(tree, folder), { recursive: true });
       for (const { file, text } of [...FORBIDDEN, ...CIRCLE, ...ALLOWED]) {
         mkdirSync(dirname(join(tree, file)), { recursive: true });
         writeFileSync(join(tree, file), `${text}\n`);
       }
-      const run = spawnSync(join(ROOT, 'node_modules/.bin/oxlint'), ['--type-aware', '--tsconfig', 'tsconfig.lint.json', '--format', 'json', 'apps', 'libs'], {
+      const run = spawnSync(join(ROOT, 'node_modules/.bin/oxlint'), ['--type-aware', '--tsconfig', 'tsconfig.json', '--format', 'json', 'apps', 'libs'], {
         cwd: tree,
         encoding: 'utf8',
       });
