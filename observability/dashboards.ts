@@ -65,13 +65,13 @@ const MONEY: Dashboard = {
     ),
     panel('Keys', 'short', 'Virtual keys by status.', [{ expr: shared('daypass_keys', 'status'), legend: '{{status}}' }], 'stat'),
     panel('Spend', 'currencyUSD', 'Dollars an hour, as booked.', [{ expr: `sum(rate(daypass_spend_usd_total${RATE})) * 3600`, legend: 'dollars an hour' }]),
-    panel('Budget used', 'percentunit', 'Spent and held of each open campaign. Alerts come at 80 and at 100 %.', [
+    panel('Budget used', 'percentunit', 'Spent and held of each active campaign. Alerts come at 80 and at 100 %.', [
       {
         expr: `(${shared('daypass_campaign_spent_usd', 'campaign', CAMPAIGN)} + ${shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN)}) / (${shared('daypass_campaign_budget_usd', 'campaign', CAMPAIGN)} > 0)`,
         legend: '{{campaign}}',
       },
     ]),
-    panel('Budget left', 'currencyUSD', 'Neither spent nor held, by open campaign.', [
+    panel('Budget left', 'currencyUSD', 'Neither spent nor held, by active campaign.', [
       {
         expr: `${shared('daypass_campaign_budget_usd', 'campaign', CAMPAIGN)} - ${shared('daypass_campaign_spent_usd', 'campaign', CAMPAIGN)} - ${shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN)}`,
         legend: '{{campaign}}',

@@ -16,7 +16,7 @@ import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from '
 /** Commands that are not pasted here, and where they are run instead. A page has to show each of them. */
 const ELSEWHERE: [command: RegExp, where: string][] = [
   [/^(git clone .* daypass|cd daypass)$/, '.ci/run'],
-  [/^(\w+=\S+ )*npm start\b/, 'test/start/start.e2e-spec.ts'],
+  [/^((\w+=\S+ )*npm start|(read -rs|export) OPENAI_API_KEY)$/, 'test/start/start.e2e-spec.ts'],
   [/^(\w+=\S+ )*npm (test|run check)\b/, '.ci/run'],
   [/^(\w+=\S+ )*npm run test:\w+/, 'scripts/check.mjs'],
   [/^(\w+=\S+ )*npm run bench\b/, 'scripts/check.mjs'],

@@ -104,7 +104,7 @@ export class AccountingMetrics {
     });
     this.strikes = new Counter({
       name: 'daypass_strikes_total',
-      help: 'Refused inputs, by what followed: a warning, a cooldown of the key, its suspension',
+      help: 'Refused inputs, by what followed: a warning, a rest of the key, its suspension',
       labelNames: ['step'],
       registers,
     });
@@ -128,7 +128,7 @@ export class AccountingMetrics {
     });
     this.drifts = new Gauge({
       name: 'daypass_upstream_drift_usd',
-      help: 'Dollars booked less dollars billed, over the last billed day and the last 30 days; below 0 the books lack something',
+      help: 'Dollars booked less dollars billed, over the last billed day and over 30 days; below 0 the books lack something',
       labelNames: ['period'],
       registers,
     });
@@ -143,22 +143,22 @@ export class AccountingMetrics {
       labelNames: ['store'],
       registers,
     });
-    this.budgets = new Gauge({ name: 'daypass_campaign_budget_usd', help: 'Budget of an open campaign', labelNames: ['campaign'], registers });
+    this.budgets = new Gauge({ name: 'daypass_campaign_budget_usd', help: 'Budget of an active campaign', labelNames: ['campaign'], registers });
     this.spent = new Gauge({
       name: 'daypass_campaign_spent_usd',
-      help: 'What the calls of an open campaign have spent of its budget',
+      help: 'What the calls of an active campaign have spent of its budget',
       labelNames: ['campaign'],
       registers,
     });
     this.held = new Gauge({
       name: 'daypass_campaign_held_usd',
-      help: 'What the running calls of an open campaign hold of its budget',
+      help: 'What the running calls of an active campaign hold of its budget',
       labelNames: ['campaign'],
       registers,
     });
     this.campaignInfo = new Gauge({
       name: 'daypass_campaign_info',
-      help: 'Always 1: the slug of an open campaign beside its id, for metrics that have the id only',
+      help: 'Always 1: the slug of an active campaign beside its id, for metrics that have the id only',
       labelNames: ['campaign', 'campaign_id'],
       registers,
     });

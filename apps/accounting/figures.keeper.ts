@@ -9,7 +9,7 @@ import { AccountingMetrics, type CampaignFigures, type KeyCount, type KeyFigures
 import { Periodic, PeriodicService } from './periodic.js';
 
 const EVERY_MS = 10_000;
-/** Bounds of what becomes a label: the newest open campaigns, and the keys that spent most. */
+/** Bounds of what becomes a label: the newest active campaigns, and the keys that spent most. */
 const CAMPAIGNS_MAX = 200;
 const TOP_KEYS = 10;
 

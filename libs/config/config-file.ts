@@ -114,7 +114,7 @@ const wholeSchema = z.strictObject({
   operator: operatorSchema.default({}).meta({ description: 'The limits of the operator, above all campaigns.' }),
   guards: guardsSchema.meta({
     description:
-      'Checks of your own, beside the moderation endpoint. Daypass refuses what a guard flags as `moderation_blocked`, and counts a strike. A guard that fails gives no verdict: then `on_unavailable` of the policy decides.',
+      'Guards of your own, beside the moderation endpoint. A flagged input gets `moderation_blocked` and a strike. A flagged output gets the `finish_reason` `content_filter`. A guard that fails gives no verdict: then `on_unavailable` of the policy decides.',
   }),
 });
 

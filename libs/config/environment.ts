@@ -108,7 +108,7 @@ const stores = {
 const secrets = {
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one').meta({
     description:
-      'Daypass derives its own keys from this secret, to check virtual keys and to encrypt content. With another secret every virtual key is void and stored content is lost. `npm start` makes one and keeps it.',
+      'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret every virtual key is void and stored content is lost. `npm start` makes one and keeps it.',
   }),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional().meta({
     description: 'The operator sends it to the admin API as `Authorization: Bearer …`. `npm start` makes one and keeps it.',

@@ -116,12 +116,12 @@ prices:
 operator:
   budget_usd_per_day: '20.00'
   budget_usd_total: '500.00'
-  webhook: { url: 'https://example.org/hook', secret: at least 16 characters }
+  webhook: { url: 'https://example.org/hook', secret: CHANGE-ME-to-a-secret-of-your-own }
 guards:
   - { name: words, type: blocklist, words: [some phrase, another] }
   - { name: tickets, type: regex, patterns: ['(?i)ticket-\\d{4}'], directions: [input] }
   - { name: private, type: personal_data, action: redact, country: DE }
-  - { name: desk, type: webhook, url: 'https://example.org/guard', secret: at least 16 characters, always: false }
+  - { name: desk, type: webhook, url: 'https://example.org/guard', secret: CHANGE-ME-to-a-secret-of-your-own, always: false }
   # docs/guards/opening-hours.mjs is this module.
   - { name: hours, type: module, path: ./opening-hours.mjs, options: { from_hour: 9, to_hour: 18, code: 1234-workshop } }
 `;
@@ -148,7 +148,8 @@ function intro(compose: string): string {
 \`npm run docs:settings\` writes this page from the schemas in \`libs/config\`. Change the schemas, not this page.
 
 Environment variables set Daypass up. Lanes, prices, upstreams and guards stand in [a config file](#the-config-file). A
-wrong setting stops the start. Daypass then names every fault at once, and never shows a value.
+wrong setting stops the start. Daypass then names every fault at once, and never shows a value. The
+[glossary](glossary.md) explains the words.
 
 ## What wins
 
@@ -159,13 +160,17 @@ wrong setting stops the start. Daypass then names every fault at once, and never
   \`DAYPASS_ADMIN_TOKEN\` for \`npm start\`? Then run \`unset DAYPASS_ADMIN_TOKEN\` before \`docker compose up\`.
 - An empty variable counts as not set.
 - No variable overrides a field of the config file, and no field overrides a variable.
-- In a lane, a number wins over the preset. The limits in the upstream's headers win over both, unless the lane is
-  \`fixed\`.
+- In a lane, a number wins over the preset. The limits in the upstream's headers and the project's limits win over both,
+  unless the lane is \`fixed\`. [pacing.md](pacing.md#where-limits-come-from) says which of these two wins.
 - A price in the config file wins over the price that Daypass knows.
 
 The services read their variables at the start. Restart them after a change.
 
-${wrapped(`Compose passes these variables from \`.env\` to the services or to their ports: ${passed.map((name) => `\`${name}\``).join(', ')}. To set another one, add it to \`docker-compose.override.yml\`:`)}
+Compose passes these variables from \`.env\` to the services or to their ports:
+
+${passed.map((name) => `- \`${name}\``).join('\n')}
+
+To set another one, add it to \`docker-compose.override.yml\`:
 
 \`\`\`yaml
 services:
