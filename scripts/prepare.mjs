@@ -147,7 +147,7 @@ async function installPrograms(programs, progress, signal) {
     doing: `Installing ${names} with ${manager}`,
     done: `Installed ${names}`,
     work: async () => {
-      // RUNLEVEL: the package's own service is not started. We run one of our own and leave port 6379 alone.
+      // RUNLEVEL: without systemd the package's own service is not started. We run one of our own and leave port 6379 alone.
       const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
       for (const call of calls) await runChild(`${sudo}${call}`.split(' '), { env, whatToDo: byHand, signal, patient: true });
     },

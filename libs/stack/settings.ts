@@ -48,6 +48,7 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
 
 /** Settings that one service alone is told: whoever holds the admin key may read what the whole organization does. */
 const FOR_ONE: Readonly<Record<string, Service>> = {
+  DAYPASS_AUDITOR_PASSWORD: 'accounting',
   DAYPASS_UPSTREAM_KEYS: 'forwarding',
   OPENAI_ADMIN_BASE_URL: 'accounting',
   OPENAI_ADMIN_KEY: 'accounting',

