@@ -8,6 +8,8 @@ import { root } from './prepare.mjs';
 
 /** More than a machine of two cores has: most of the tests' time is waiting. */
 const WORKERS = 3;
+/** Several times what it takes. */
+const JEST_MAX_MS = 40 * 60_000;
 const bin = join(root, 'node_modules', '.bin');
 const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
@@ -55,7 +57,9 @@ async function jest(name, projects, args) {
     // Its report goes to error output; what it prints on standard output is the JSON again.
     stdio: ['ignore', 'ignore', 'inherit'],
   });
+  const hangs = setTimeout(() => child.kill('SIGKILL'), JEST_MAX_MS);
   const [status] = await once(child, 'close');
+  clearTimeout(hangs);
   const { passed, failed } = numbersOf(file);
   // A suite that does not load has no test that could fail.
   return { name, passed, failed: status === 0 ? failed : Math.max(1, failed) };

@@ -1,6 +1,6 @@
 // npm runs this after it has installed. scripts/package.json names one package with the command `node` for each system, and npm 10
 // then leaves the link in node_modules/.bin out. With the link, npm scripts run on the Node that Daypass needs.
-import { existsSync, mkdirSync, symlinkSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -16,6 +16,8 @@ export function linkNode() {
   const link = join(modules, '.bin', 'node');
   if (!windows && !existsSync(link)) {
     mkdirSync(dirname(link), { recursive: true });
+    // One that leads nowhere.
+    rmSync(link, { force: true });
     symlinkSync(join('..', name, 'bin', 'node'), link);
   }
   return node;

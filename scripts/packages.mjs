@@ -4,7 +4,8 @@ import { join } from 'node:path';
 
 /**
  * @param set `start`: what Daypass needs to build and to run; `all`: what tests and development need as well
- * @returns how many packages are missing, have another version, are installed and are wanted, and a count of those unpacked so far
+ * @returns how many packages are missing, have another version, are installed and are wanted, a count of those unpacked so far, and
+ *   which set is installed
  */
 export function missingPackages(root, set) {
   const wanted = packagesOf(root, set);
@@ -15,6 +16,7 @@ export function missingPackages(root, set) {
     missing: absent.length,
     differing: differing.length,
     installed: Object.keys(installed).length,
+    installedSet: Object.values(installed).some(({ dev }) => dev) ? 'all' : 'start',
     total: wanted.length,
     count: () => wanted.filter(([path]) => existsSync(join(root, path, 'package.json'))).length,
   };

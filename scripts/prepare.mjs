@@ -73,7 +73,9 @@ async function together(ending, tasks) {
   if (results.some(({ status }) => status === 'rejected')) throw ending.signal.reason;
 }
 
-async function installPackages(set, progress, signal) {
+async function installPackages(wantedSet, progress, signal) {
+  // What a contributor has for the tests, npm would take away again.
+  const set = missingPackages(root, wantedSet).installedSet === 'all' ? 'all' : wantedSet;
   const { missing, differing, installed, total, count } = missingPackages(root, set);
   if (missing === 0 && differing === 0) return;
   // `npm ci` empties node_modules first, under a Daypass that may run from it. What is right and only too little is added to.

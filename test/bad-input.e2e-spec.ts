@@ -31,11 +31,14 @@ describe('bad input', () => {
     key = await daypass.createKey();
   }, 60_000);
   afterAll(async () => {
-    // Whatever was sent above: nothing reached the upstream, and no hold stayed.
-    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
-    const calls = await booksAtRest(daypass);
-    expect(calls.filter((call) => call.paid > 0n)).toEqual([]);
-    await daypass.stop();
+    try {
+      // Whatever was sent above: nothing reached the upstream, and no hold stayed.
+      expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+      const calls = await booksAtRest(daypass);
+      expect(calls.filter((call) => call.paid > 0n)).toEqual([]);
+    } finally {
+      await daypass?.stop();
+    }
   });
 
   it.each([

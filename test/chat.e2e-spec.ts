@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, cancelledUpstream, LONG } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -170,17 +171,17 @@ describe('chat completions through the official client', () => {
 
   it('gives the hold back when the visitor hangs up before the call was sent', async () => {
     daypass.rehearsal.onModeration = async () => {
-      await sleep(700);
+      await sleep(1_500);
       return undefined;
     };
     const abort = new AbortController();
-    setTimeout(() => abort.abort(), 200);
+    void until('its input is being judged', () => daypass.rehearsal.moderationCalls().length > 0).then(() => abort.abort());
     await expect(
       client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Nobody asked this before' }] }, { signal: abort.signal }),
     ).rejects.toThrow(/abort/i);
     const calls = await booksAtRest(daypass);
     expect(calls.filter((call) => call.kinds.includes('void'))).toHaveLength(1);
-    await sleep(800);
+    await sleep(1_000);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
   });
 

@@ -324,7 +324,9 @@ describe('a call with an Idempotency-Key', () => {
     expect(await post(body, 'worker killed')).toMatchObject({ status: 502, replayed: 'true', id: (await first).id, text: (await first).text });
     expect(upstreamCalls()).toBe(1);
     await daypass.services.whenReady('forwarding');
-    await booksAtRest(daypass);
+    const { id } = await first;
+    const booked = (await booksAtRest(daypass)).find(({ request_id }) => request_id === id);
+    expect(booked?.kinds).toEqual(['hold', 'presume']);
   }, 60_000);
 
   it('gets its first answer again after all services were started anew', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -13,7 +13,7 @@ import { ensureDemo } from '#libs/stack/demo.js';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from './pages.js';
 
-/** Commands that are not pasted here, and where they are run instead. A page has to show each of them. */
+/** Commands that are not pasted here, and where they, or what they apply (kubectl), are tried instead. A page has to show each of them. */
 const ELSEWHERE: [command: RegExp, where: string][] = [
   [/^(git clone .* daypass|cd daypass)$/, '.ci/run'],
   [/^((\w+=\S+ )*npm start|(read -rs|export) OPENAI_API_KEY)$/, 'test/start/start.e2e-spec.ts'],
@@ -137,9 +137,10 @@ describe('README and docs, pasted', () => {
 
   it.each(blocksIn('python'))('runs in Python: $place', async ({ place, text }) => {
     writeFileSync(join(folder, 'pasted.py'), here(text));
-    if (spawnSync(PYTHON, ['-c', 'import openai']).status !== 0) {
-      process.stderr.write(`${place}: compiled, not run, because ${PYTHON} has no package openai\n`);
-      await run(PYTHON, ['-m', 'py_compile', 'pasted.py'], { cwd: folder });
+    const client = spawnSync(PYTHON, ['-c', 'import openai']);
+    if (client.status !== 0) {
+      process.stderr.write(`${place}: not run, because ${PYTHON} with the package openai is not there\n`);
+      if (client.error === undefined) await run(PYTHON, ['-m', 'py_compile', 'pasted.py'], { cwd: folder });
       expect(text).toMatch(/OpenAI\(api_key="dp_…", base_url="http:\/\/localhost:8080\/v1"\)[\s\S]*chat\.completions\.create\(\s*model="gpt-5\.4-mini"/);
     } else expect((await run(PYTHON, ['pasted.py'], { cwd: folder })).stdout.trim()).not.toBe('');
   });
@@ -149,6 +150,10 @@ describe('README and docs, pasted', () => {
     if ('services' in value) expect(strangersIn(value)).toEqual([]);
     else if ('flagged' in value) expect(readVerdict(value, 'own')).toMatchObject(value);
     else expect(configFileSchema.safeParse(value).error?.issues).toBeUndefined();
+  });
+
+  it('has a first page that is read in five minutes', () => {
+    expect(statSync('README.md').size).toBeLessThanOrEqual(9_216);
   });
 
   it('tells visitors of every error that they can get', () => {

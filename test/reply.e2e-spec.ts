@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
@@ -7,6 +6,7 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { booksAtRest, cancelledUpstream } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
@@ -35,7 +35,9 @@ describe('a stream that is shown as it comes', () => {
   /** What a worker whose write was repeated, or lost, would have put on the visitor's reply stream. */
   const slipIn = async (reply: Reply): Promise<void> => {
     const box = new ContentBox(loadConfig('ingress', daypass.env).secrets.contentKey);
-    const [requestId] = await redis.zrange(redisKeys.leases, 0, 0);
+    const running = await redis.zrange(redisKeys.leases, 0, -1);
+    const keysOf = await Promise.all(running.map((id) => redis.hget(redisKeys.hold(id), 'key')));
+    const requestId = running[keysOf.indexOf(daypass.keys[0]!.id)];
     const replyTo = await redis.hget(redisKeys.hold(requestId!), 'reply_to');
     await redis.xadd(redisKeys.reply(replyTo!), '*', 'id', requestId!, 'payload', box.seal(JSON.stringify(reply), requestId!));
   };
@@ -48,7 +50,7 @@ describe('a stream that is shown as it comes', () => {
   it('shows a frame once, though it was written twice', async () => {
     const text = { seen: '' };
     const done = read(text);
-    await sleep(600);
+    await until('the stream is being shown', () => text.seen !== '');
     await slipIn({ type: 'frames', n: 0, text: frame });
     await done;
     expect(text.seen).toBe(answer);
@@ -58,7 +60,7 @@ describe('a stream that is shown as it comes', () => {
   it('ends with an error rather than with a hole, and cancels upstream', async () => {
     const text = { seen: '' };
     const done = read(text);
-    await sleep(600);
+    await until('the stream is being shown', () => text.seen !== '');
     await slipIn({ type: 'frames', n: 100_000, text: frame });
     await expect(done).rejects.toThrow(/lost on its way/);
     expect(answer.startsWith(text.seen)).toBe(true);

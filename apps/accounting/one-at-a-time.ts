@@ -9,8 +9,10 @@ export class OneAtATime<T> {
   constructor(private readonly work: () => Promise<T>) {}
 
   ask(): Promise<T> {
+    // Also between the end of one run and the beginning of the next.
+    if (this.next !== undefined) return this.next;
     if (this.running === undefined) return this.begin();
-    this.next ??= this.running.then(
+    this.next = this.running.then(
       () => this.begin(),
       () => this.begin(),
     );

@@ -1,4 +1,5 @@
 import { StreamTexts, type FrameText } from '#libs/moderation/chat-contents.js';
+import type { CutAnswer } from './domain/settlement.js';
 import type { ReplyWriter } from './reply.writer.js';
 
 /** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
@@ -17,14 +18,13 @@ export class Progress {
     if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.begunMs;
   }
 
-  /** Milliseconds until there was something to see, or until now: a model may have reasoned meanwhile. */
-  get unseenMs(): number {
-    return this.silentMs ?? performance.now() - this.begunMs;
-  }
-
-  /** Output tokens that were seen: the larger of what the text counts and the number of chunks, each at least a token. */
-  async seenTokens(): Promise<number> {
-    return Math.max(this.chunks, await countOutput(this.texts.texts()));
+  /** How far the answer came until now, for its bill. A model may have reasoned until there was something to see. */
+  async cut({ hungUp }: { hungUp: boolean }): Promise<CutAnswer> {
+    const elapsedMs = performance.now() - this.begunMs;
+    const unseenMs = this.silentMs ?? elapsedMs;
+    // The larger of what the text counts and the number of chunks, each at least a token.
+    const seenTokens = Math.max(this.chunks, await countOutput(this.texts.texts()));
+    return { seenTokens, unseenMs, flowingMs: elapsedMs - unseenMs, hungUp };
   }
 }
 

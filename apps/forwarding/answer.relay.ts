@@ -70,9 +70,9 @@ export class AnswerRelay {
     const text = await readBody(response);
     const completion = JSON.parse(text) as Record<string, unknown>;
     const contents = chatOutputContents(completion);
-    const settlement =
-      settle(ticket, { usage: completion.usage, serviceTier: asText(completion.service_tier), model: asText(completion.model) }) ??
-      settleCut(ticket, await countOutput(contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []))), 0);
+    const told = settle(ticket, { usage: completion.usage, serviceTier: asText(completion.service_tier), model: asText(completion.model) });
+    const seen = contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []));
+    const settlement = told ?? settleCut(ticket, { seenTokens: await countOutput(seen), unseenMs: 0, flowingMs: 0, hungUp: false });
     const forms: Forms = {
       contentType: JSON_TYPE,
       shown: (redactions) => (redactions.length > 0 ? JSON.stringify(chatReplaced(completion, redactions)) : text),
@@ -140,7 +140,7 @@ export class AnswerRelay {
     if (windows) this.gate.tell(ticket, windows.stopped?.word ?? windows.word);
     if (windows?.word === 'pass' && !windows.stopped) this.gate.remember(progress.texts.contents(), results);
     if (shown && windows?.stopped) return this.stopped(windows.stopped, { ticket, queueMs, progress, shown, kept, first, told });
-    const settlement = told ?? settleCut(ticket, await progress.seenTokens(), 0);
+    const settlement = told ?? settleCut(ticket, { ...(await progress.cut({ hungUp: false })), unseenMs: 0 });
     if (shown && output !== 'gate') {
       // The cost is known; that the visitor could not be reached with the rest of the answer does not change it.
       if (!(await reached(shown))) return replyLost(settlement, shown);
@@ -159,7 +159,7 @@ export class AnswerRelay {
 
   /** A stream that was shown in part, and may not go on. What was generated until then is booked. */
   private async stopped(stop: Stop, { ticket, queueMs, progress, shown, kept, first, told }: StreamSoFar): Promise<Answered> {
-    const settlement = told ?? settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
+    const settlement = told ?? settleCut(ticket, await progress.cut({ hungUp: true }));
     const { input, output } = settlement.detail.usage;
     const usage = ticket.includeUsage ? { prompt_tokens: input, completion_tokens: output, total_tokens: input + output } : null;
     const ending = stop.word === 'blocked' ? blockedStream(first ?? {}, ticket.choices, usage, true) : errorFrame(stop.error);

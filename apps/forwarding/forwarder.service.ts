@@ -269,7 +269,7 @@ export class Forwarder {
       await this.settler.presume(call, 'visitor left before the answer', null);
       return 'visitor_left_presumed';
     }
-    await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), null, 'visitor_left');
+    await this.settler.post(call, settleCut(ticket, await progress.cut({ hungUp: true })), null, 'visitor_left');
     return 'visitor_left';
   }
 
@@ -284,8 +284,7 @@ export class Forwarder {
     const strike = refusal.strike ? strikeOf(ticket) : undefined;
     const { code } = refusal.error;
     if (!progress || reactTo(failureOf(error)).kind !== 'unknown') await this.settler.void(call, code, reply, strike);
-    else if (ticket.stream)
-      await this.settler.post(call, settleCut(ticket, await progress.seenTokens(), progress.unseenMs), reply, code, strike ? { strike } : {});
+    else if (ticket.stream) await this.settler.post(call, settleCut(ticket, await progress.cut({ hungUp: true })), reply, code, strike ? { strike } : {});
     else await this.settler.presume(call, code, reply, strike);
     return code;
   }
@@ -294,7 +293,7 @@ export class Forwarder {
     const { ticket, attempt } = call;
     const { requestId, lane } = ticket;
     if (error instanceof UpstreamStreamError) {
-      const settlement = settleCut(ticket, await progress.seenTokens(), progress.unseenMs);
+      const settlement = settleCut(ticket, await progress.cut({ hungUp: false }));
       const strike = error.safety ? strikeOf(ticket) : undefined;
       await this.settler.post(call, settlement, await this.errorReply(error, ticket, queueMs, progress), error.code, strike ? { strike } : {});
       return 'stream_error';

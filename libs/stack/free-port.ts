@@ -4,8 +4,8 @@ import { createServer } from 'node:net';
 const FIRST_PORT = 15_000;
 const LAST_PORT = 32_000;
 const ATTEMPTS = 50;
-/** How long a port that was found is kept from others who look for one: longer than any server takes to listen on it. */
-const RESERVED_MS = 60_000;
+/** How long a port that was found is kept from others who look for one: longer than tests leave it unused between two servers. */
+const RESERVED_MS = 600_000;
 
 /**
  * A TCP port of 127.0.0.1 that nothing listens on right now, from below the range that systems take outgoing connections

@@ -2,12 +2,22 @@ import { Redis } from 'ioredis';
 import { KEEPER_VARIABLE } from './keeper.js';
 import type { DaypassPlace } from './launched-daypass.js';
 
+/** As `startRedisServer` starts one. */
+const SETTINGS = [
+  ['maxclients', '10000'],
+  ['maxmemory', '0'],
+  ['maxmemory-policy', 'noeviction'],
+] as const;
+
 /** The worker's own Redis, emptied: nobody else uses it until this test file has ended. Returns its address. */
 export async function borrowRedis(): Promise<string> {
   const { url } = await ask<{ url: string }>('redis');
   const redis = new Redis(url);
   // What an earlier file left running must not write into this one's store.
   for (const type of ['NORMAL', 'PUBSUB'] as const) await redis.client('KILL', 'TYPE', type, 'SKIPME', 'YES');
+  // Nor what it set be in force when it failed half-way.
+  await redis.replicaof('NO', 'ONE');
+  for (const [name, value] of SETTINGS) await redis.config('SET', name, value);
   await redis.flushall();
   redis.disconnect();
   return url;

@@ -41,7 +41,10 @@ export type Daypass = Awaited<ReturnType<typeof startDaypass>>;
 export async function shareDaypass(): Promise<SharedDaypass> {
   const place = await borrowDaypass();
   const rehearsal = await Rehearsal.start({ port: place.upstreamPort });
-  await forgetVerdicts(place);
+  await forgetVerdicts(place).catch(async (error: unknown) => {
+    await rehearsal.stop();
+    throw error;
+  });
   return { ...handlesOf(place, rehearsal), stop: () => rehearsal.stop() };
 }
 

@@ -2,17 +2,17 @@ import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { freePort } from '#libs/stack/free-port.js';
 import { launchDaypass, type LaunchedDaypass } from './launched-daypass.js';
-import { startTestPostgres, startTestRedis, type TestPostgres, type TestRedis } from './stores.js';
+import { startTestPostgres, startTestRedis } from './stores.js';
 
 /** Where the tests find the keeper. */
 export const KEEPER_VARIABLE = 'DAYPASS_TEST_KEEPER';
 
-/** What one worker of the test runner has been lent. Each part is started when it is first asked for. */
-interface Shelf {
-  redis?: Promise<TestRedis>;
-  postgres?: Promise<TestPostgres>;
-  daypass?: Promise<LaunchedDaypass>;
+interface Stoppable {
+  stop(): Promise<void>;
 }
+
+/** What one worker of the test runner has been lent, by name. Each part is started when it is first asked for. */
+type Shelf = Map<string, Promise<Stoppable>>;
 
 /**
  * Starts stores and services once for each worker of the test runner, and lends them to one test file after the other. It lives
@@ -39,14 +39,14 @@ export class Keeper {
   async stop(): Promise<void> {
     this.server.closeAllConnections();
     this.server.close();
-    const lent = [...this.shelves.values()].flatMap(({ daypass, redis, postgres }) => [daypass, redis, postgres]);
-    await Promise.all(lent.map(async (one) => (await one?.catch(() => undefined))?.stop()));
+    const lent = [...this.shelves.values()].flatMap((shelf) => [...shelf.values()]);
+    await Promise.all(lent.map(async (one) => (await one.catch(() => undefined))?.stop()));
   }
 
   private async answer({ pathname, searchParams }: URL, response: ServerResponse): Promise<void> {
     try {
       const worker = searchParams.get('worker') ?? '';
-      const shelf = this.shelves.get(worker) ?? {};
+      const shelf: Shelf = this.shelves.get(worker) ?? new Map();
       this.shelves.set(worker, shelf);
       const lent = JSON.stringify(await lend(shelf, pathname));
       // A connection kept alive may be closed in the moment when the next file asks.
@@ -60,18 +60,25 @@ export class Keeper {
 async function lend(shelf: Shelf, what: string): Promise<object> {
   switch (what) {
     case '/redis':
-      return { url: (await (shelf.redis ??= startTestRedis())).redisUrl };
+      return { url: (await once(shelf, 'redis', startTestRedis)).redisUrl };
     case '/postgres':
-      return { url: (await (shelf.postgres ??= startTestPostgres())).databaseUrl };
+      return { url: (await once(shelf, 'postgres', startTestPostgres)).databaseUrl };
     case '/daypass':
-      return (await (shelf.daypass ??= launchShared())).place;
+      return (await once(shelf, 'daypass', launchShared)).place;
     default:
       throw new Error(`the keeper has no ${what}`);
   }
 }
 
-/** Every test file runs an upstream of its own on the port that the services know. Impatient, so that tests of patience are short. */
+/** What did not start is tried again for the next file. */
+async function once<Part extends Stoppable>(shelf: Shelf, name: string, start: () => Promise<Part>): Promise<Part> {
+  const part = (shelf.get(name) ?? start()) as Promise<Part>;
+  shelf.set(name, part);
+  part.catch(() => shelf.delete(name));
+  return part;
+}
+
+/** Every test file runs an upstream of its own on the port that the services know. A request that arrives slowly is refused early. */
 async function launchShared(): Promise<LaunchedDaypass> {
-  const env = { DAYPASS_MODERATION_TIMEOUT_MS: '1500', DAYPASS_REQUEST_TIMEOUT_MS: '2000' };
-  return launchDaypass({ env, upstreamPort: await freePort() });
+  return launchDaypass({ env: { DAYPASS_REQUEST_TIMEOUT_MS: '3000' }, upstreamPort: await freePort() });
 }

@@ -71,6 +71,8 @@ const ALLOWED: Planted[] = (
 interface Finding {
   filename: string;
   message: string;
+  help?: string;
+  severity: string;
 }
 
 describe('the arrows of the architecture', () => {
@@ -91,7 +93,9 @@ describe('the arrows of the architecture', () => {
         encoding: 'utf8',
       });
       expect(run.status).toBe(1);
-      const { diagnostics } = JSON.parse(run.stdout) as { diagnostics: (Finding & { help?: string })[] };
+      const { diagnostics, number_of_files } = JSON.parse(run.stdout) as { diagnostics: Finding[]; number_of_files: number };
+      expect(number_of_files).toBe(FORBIDDEN.length + CIRCLE.length + ALLOWED.length);
+      expect(diagnostics.filter(({ severity }) => severity !== 'error')).toEqual([]);
       findings = new Map();
       for (const { filename, message, help } of diagnostics) findings.set(filename, [...(findings.get(filename) ?? []), `${message} ${help ?? ''}`]);
     } finally {

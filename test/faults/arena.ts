@@ -256,7 +256,8 @@ export class Arena {
   }
 }
 
-function billOf({ usage }: ChatCall): bigint {
+/** What the provider bills for it. */
+export function billOf({ usage }: ChatCall): bigint {
   if (!usage) return 0n;
   const cached = usage.prompt_tokens_details.cached_tokens;
   return BigInt(usage.prompt_tokens - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(usage.completion_tokens) * BILLED.output;

@@ -42,10 +42,17 @@ describe('processes', () => {
     const call = arena.call(key);
     await arena.upstreamRuns(1);
     kill('forwarding');
+    const killedAt = performance.now();
     const outcome = await call;
     expect([outcome.status, outcome.code]).toEqual([502, 'upstream_outcome_unknown']);
+    // A lease of 15 s, a sweep a second, and room for a slow machine.
+    expect(performance.now() - killedAt).toBeLessThan(30_000);
     arena.daypass.rehearsal.onChat = undefined;
     await whenReady('forwarding');
+    await arena.until(async () => {
+      const { rows } = await arena.sql.query<{ kind: string }>(`SELECT kind FROM ledger.transfers WHERE key_id = $1 AND request_id IS NOT NULL`, [key.id]);
+      return rows.some(({ kind }) => kind === 'presume') && !rows.some(({ kind }) => kind === 'post' || kind === 'void');
+    }, 'it is presumed');
     return `told as 502, sent once, presumed; ${await arena.holds()}`;
   });
 
@@ -113,7 +120,13 @@ describe('processes', () => {
 
   scenario(24, 'SIGTERM with 200 open streams', {}, async () => {
     const key = await arena.key('5.00');
-    arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 100 });
+    const all = Promise.withResolvers<void>();
+    let came = 0;
+    arena.daypass.rehearsal.onChat = async () => {
+      if (++came === 200) all.resolve();
+      await Promise.race([all.promise, sleep(15_000)]);
+      return { content: WORDS.split(' ').slice(0, 40).join(' '), tokensPerSecond: 10 };
+    };
     const calls = Array.from({ length: 200 }, () => arena.call(key, { stream: true, max_tokens: 400 }));
     await arena.upstreamRuns(200);
     await sleep(500);

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { surroundings } from '#libs/stack/child-env.js';
+import { until } from '#libs/testing/until.js';
 
 /** The first `npm start` on a bare machine, with an npm and an apt-get that only act as if they installed. */
 const SCRIPTS = join(process.cwd(), 'scripts');
@@ -144,7 +145,7 @@ describe('the first npm start', () => {
     expect(code).toBe(1);
     expect(output).toContain('E: Unable to locate package');
     expect(output).toContain('Install it, so that the command redis-server is found, or set REDIS_URL.');
-    expect(processesIn(folder)).toEqual([]);
+    await until('npm has ended', () => processesIn(folder).length === 0);
     for (const name of ['apt-fails', 'npm-hangs']) rmSync(join(folder, name));
     expect((await start()).output).toContain('launched');
   });
@@ -152,12 +153,12 @@ describe('the first npm start', () => {
   it('ends on Ctrl-C without leaving npm behind, and the next start installs all of it', async () => {
     writeFileSync(join(folder, 'npm-hangs'), '');
     const running = start();
-    for (let waitedMs = 0; waitedMs < 5_000 && !existsSync(join(folder, 'node_modules/one/package.json')); waitedMs += 50) await sleep(50);
+    await until('npm unpacks', () => existsSync(join(folder, 'node_modules/one/package.json')));
     child!.kill('SIGINT');
     const { code, output } = await running;
     expect(code).toBe(130);
     expect(output).toContain('The installation was interrupted. The next start goes on with it.');
-    expect(processesIn(folder)).toEqual([]);
+    await until('npm has ended', () => processesIn(folder).length === 0);
     rmSync(join(folder, 'npm-hangs'));
     expect((await start()).output).toContain('launched');
     expect(calls().filter((call) => call.startsWith('npm ci'))).toHaveLength(2);
@@ -167,14 +168,13 @@ describe('the first npm start', () => {
     writeFileSync(join(folder, 'npm-hangs'), '');
     program('npm', NPM.replace('const all', "process.on('SIGTERM', () => {});\nconst all"));
     const running = start();
-    for (let waitedMs = 0; waitedMs < 5_000 && !existsSync(join(folder, 'node_modules/one/package.json')); waitedMs += 50) await sleep(50);
+    await until('npm unpacks', () => existsSync(join(folder, 'node_modules/one/package.json')));
     child!.kill('SIGINT');
     await sleep(1_000);
     expect(child!.exitCode).toBeNull();
     child!.kill('SIGINT');
     expect((await running).code).toBe(130);
-    for (let waitedMs = 0; waitedMs < 2_000 && processesIn(folder).length > 0; waitedMs += 50) await sleep(50);
-    expect(processesIn(folder)).toEqual([]);
+    await until('npm has ended', () => processesIn(folder).length === 0);
   });
 
   it('rewrites one line on a terminal', async () => {

@@ -1,0 +1,32 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { settleCut, type CutAnswer } from './settlement.js';
+
+const price = { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 };
+const ticket = { inputTokens: 10, choices: 1, capTokens: 1_000, tierPercent: 100, feeNano: '0', price } as unknown as Ticket;
+const outputOf = (changes: Partial<CutAnswer>, of: Ticket = ticket): number =>
+  settleCut(of, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: true, ...changes }).detail.usage.output;
+
+describe('an answer that was cut before its usage came', () => {
+  it('costs what was seen where the upstream came to its end', () => {
+    expect(outputOf({ seenTokens: 100, flowingMs: 1_000, hungUp: false })).toBe(100);
+  });
+
+  it('costs a fifth of a second more at its own pace where we hung up: the upstream goes on until it hears of it', () => {
+    expect(outputOf({ seenTokens: 100, flowingMs: 1_000 })).toBe(100 + 20 + 1);
+    expect(outputOf({ seenTokens: 100, flowingMs: 10_000 })).toBe(100 + 2 + 1);
+    // Too short to know its pace: as much again as was seen.
+    expect(outputOf({ seenTokens: 5, flowingMs: 1 })).toBe(5 + 5 + 1);
+  });
+
+  it('costs what a model can have reasoned in silence, after half a second for reading', () => {
+    expect(outputOf({ unseenMs: 400 })).toBe(0);
+    expect(outputOf({ unseenMs: 1_500 })).toBe(200);
+  });
+
+  it('never costs more than its cap, unless more was seen', () => {
+    const short = { ...ticket, capTokens: 110 };
+    expect(outputOf({ seenTokens: 100, flowingMs: 1_000 }, short)).toBe(110);
+    expect(outputOf({ seenTokens: 120, flowingMs: 1_000 }, short)).toBe(120);
+  });
+});
