@@ -12,7 +12,11 @@ describe('processes', () => {
   let arena: Arena;
   beforeAll(async () => {
     // Node opens its inspector on a free port, which is how a test blocks an event loop for real.
-    arena = await Arena.start({ serviceEnv: { forwarding: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } } });
+    arena = await Arena.start({
+      // As in production: long enough for streams to end.
+      env: { DAYPASS_SHUTDOWN_DEADLINE_MS: '25000' },
+      serviceEnv: { forwarding: { NODE_OPTIONS: '--inspect=127.0.0.1:0' } },
+    });
   }, 90_000);
   afterAll(() => arena?.stop());
   afterEach(() => arena.clear());
@@ -125,7 +129,7 @@ describe('processes', () => {
     arena.daypass.rehearsal.onChat = async () => {
       if (++came === 200) all.resolve();
       await Promise.race([all.promise, sleep(15_000)]);
-      return { content: WORDS.split(' ').slice(0, 40).join(' '), tokensPerSecond: 10 };
+      return { content: WORDS.split(' ').slice(0, 20).join(' '), tokensPerSecond: 5 };
     };
     const calls = Array.from({ length: 200 }, () => arena.call(key, { stream: true, max_tokens: 400 }));
     await arena.upstreamRuns(200);
