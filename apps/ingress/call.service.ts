@@ -150,8 +150,8 @@ export class CallService {
   }
 
   /**
-   * Takes the hold. Where running calls hold what is missing, it waits for them within the call's deadline; what is free
-   * at the end of it has to do then.
+   * Takes the hold. Where running calls hold what is missing, it waits for them within the call's deadline. At the end of its
+   * wait it lowers the output cap to what the free budget covers.
    */
   private async take(visitor: Visitor, wanted: Wanted, quote: Quote & { policy: CallPolicy }, untilMs: number): Promise<HoldAnswer> {
     const { requestId, chat, idempotency } = wanted;
