@@ -25,7 +25,7 @@ COPY --from=build /app/node_modules/@copilotkit node_modules/@copilotkit
 COPY --from=build /app/node_modules/zod node_modules/zod
 COPY --from=build /app/dist/libs dist/libs
 USER node
-CMD ["node", "dist/libs/stack/rehearsal-main.js"]
+CMD ["node", "dist/libs/rehearsal/rehearsal-main.js"]
 
 FROM node:24-bookworm-slim AS service
 ENV NODE_ENV=production
@@ -34,6 +34,6 @@ COPY --from=production /app/package.json ./
 COPY --from=production /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node
-# As NODE_FLAGS in libs/stack/service-process.ts.
+# As NODE_FLAGS in libs/launch/service-process.ts.
 ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=8", "--heap-growing-percent=60"]
 CMD ["dist/apps/ingress/main.js"]

@@ -32,10 +32,25 @@ export default {
   testTimeout: 30_000,
   testSequencer: '<rootDir>/test/sequencer.mjs',
   projects: [
-    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'] },
-    { ...shared, ...keeper, displayName: 'integration', testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'] },
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'],
+    },
+    {
+      ...shared,
+      ...keeper,
+      displayName: 'integration',
+      testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'],
+    },
     { ...shared, displayName: 'faults', testMatch: ['<rootDir>/test/faults/**/*.fault-spec.ts'] },
-    { ...shared, ...keeper, displayName: 'e2e', testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'], testPathIgnorePatterns: [START] },
+    {
+      ...shared,
+      ...keeper,
+      displayName: 'e2e',
+      testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'],
+      testPathIgnorePatterns: [START],
+    },
     { ...shared, displayName: 'start', testMatch: [`**/${START}`] },
   ],
 };

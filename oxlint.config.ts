@@ -6,6 +6,22 @@ import { defineConfig } from 'oxlint';
 /** The architecture's arrows (ARCHITECTURE.md), each proved to fail by test/architecture. */
 const APPS = ['ingress', 'moderation', 'forwarding', 'accounting'];
 const LIBS = readdirSync(join(import.meta.dirname, 'libs'));
+/** What each library may import of the others; none imports upwards, so that their folders have no circle. */
+const ARROWS: Record<string, readonly string[]> = {
+  contracts: [],
+  secrets: [],
+  money: ['contracts'],
+  endpoints: ['contracts', 'money'],
+  config: ['contracts', 'money'],
+  redis: ['contracts'],
+  pacing: ['config', 'contracts', 'redis'],
+  holds: ['contracts', 'money', 'pacing', 'redis', 'secrets'],
+  queues: ['contracts', 'pacing', 'redis'],
+  moderation: ['config', 'contracts', 'endpoints', 'pacing', 'redis', 'secrets'],
+  service: ['config', 'contracts', 'holds', 'moderation', 'pacing', 'redis', 'secrets'],
+};
+/** They run Daypass, and no part of it imports them. */
+const RUNNERS = ['launch', 'rehearsal', 'testing'];
 const SPECS = ['**/*.spec.ts', '**/*.int-spec.ts', '**/*.e2e-spec.ts', '**/*.fixture.ts'];
 
 interface Restriction {
@@ -18,7 +34,10 @@ const others = (app: string): Restriction => ({
   message: 'Apps never import each other: they meet in libs/contracts, by queue or journal.',
 });
 const BOOKS: Restriction = { regex: '^(typeorm|pg|@nestjs/typeorm)(/|$)', message: 'Only accounting knows Postgres.' };
-const TOOLS: Restriction = { regex: '^#libs/(stack|testing)/', message: 'libs/stack and libs/testing run Daypass; no part of it imports them.' };
+const TOOLS: Restriction = {
+  regex: `^#libs/(${RUNNERS.join('|')})/`,
+  message: 'libs/launch, libs/rehearsal and libs/testing run Daypass; no part of it imports them.',
+};
 // The regex engine has no look-ahead, so what domain/ may not import is spelt out: packages, Node's modules, parents, other libs.
 const IMPURE_MODULES = builtinModules.filter((name) => name !== 'crypto').join('|');
 const IMPURE_LIBS = LIBS.filter((lib) => lib !== 'contracts' && lib !== 'money').join('|');
@@ -28,8 +47,15 @@ const PURE: Restriction = {
   // A type is gone when it runs.
   allowTypeImports: true,
 };
+const PURE_FORMATS: Restriction = {
+  regex: `^(@[a-z]|[a-z][a-z0-9.-]*(/|$)|node:(${IMPURE_MODULES})$)`,
+  message: 'libs/endpoints is pure: it imports libs/contracts, libs/money, node:crypto and its own folder.',
+};
 const NO_APPS: Restriction = { regex: '(^|/)apps/', message: 'Libs never import apps.' };
-const LEAF: Restriction = { regex: '^(#libs/|\\.\\./)', message: 'libs/contracts imports no other lib.' };
+const upwards = (lib: string, below: readonly string[]): Restriction => ({
+  regex: `^#libs/(${LIBS.filter((other) => other !== lib && !below.includes(other)).join('|')})/`,
+  message: `libs/${lib} imports ${below.length > 0 ? below.map((other) => `libs/${other}`).join(', ') : 'no other lib'}.`,
+});
 
 const restricted = (files: string[], patterns: Restriction[], excludeFiles: string[] = SPECS) => ({
   files,
@@ -56,14 +82,28 @@ export default defineConfig({
     'unicorn/prefer-string-starts-ends-with': 'off',
   },
   overrides: [
-    restricted(['libs/**'], [NO_APPS, BOOKS, TOOLS]),
-    restricted(['libs/contracts/**'], [NO_APPS, BOOKS, TOOLS, LEAF]),
-    restricted(['libs/stack/**', 'libs/testing/**'], [NO_APPS, BOOKS]),
-    ...APPS.map((app) => restricted([`apps/${app}/**`], [others(app), TOOLS, ...(app === 'accounting' ? [] : [BOOKS])])),
+    restricted(['libs/**'], [NO_APPS, BOOKS]),
+    ...Object.entries(ARROWS).map(([lib, below]) =>
+      restricted(
+        [`libs/${lib}/**`],
+        [NO_APPS, BOOKS, upwards(lib, below), ...(lib === 'endpoints' ? [PURE_FORMATS] : [])],
+      ),
+    ),
+    ...APPS.map((app) =>
+      restricted([`apps/${app}/**`], [others(app), TOOLS, ...(app === 'accounting' ? [] : [BOOKS])]),
+    ),
     ...APPS.map((app) => restricted([`apps/${app}/**/*.{spec,int-spec,fixture}.ts`], [others(app)], [])),
     restricted(['apps/*/domain/**'], [PURE]),
     {
-      files: ['libs/observability/bootstrap.ts', 'libs/stack/**', 'libs/testing/**', 'scripts/**', '**/*.mjs', 'test/**', 'bench/**', ...SPECS],
+      files: [
+        'libs/service/bootstrap.ts',
+        ...RUNNERS.map((lib) => `libs/${lib}/**`),
+        'scripts/**',
+        '**/*.mjs',
+        'test/**',
+        'bench/**',
+        ...SPECS,
+      ],
       rules: { 'node/no-process-env': 'off' },
     },
   ],

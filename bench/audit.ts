@@ -4,9 +4,9 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { CheckEvent, RequestEvent } from '#libs/contracts/audit.js';
-import { Door } from '#libs/redis/door.js';
+import { Door } from '#libs/holds/door.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { ADMIN_TOKEN, requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
@@ -16,8 +16,13 @@ const HOLDS = 10_000;
 /** Each call makes four rows: its request, a check of the input, and two checks of the output. */
 const CALLS = 25_000;
 const AT_ONCE = 64;
-const QUESTION = { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }] };
-const ANSWER = [{ kind: 'text', text: 'A piece of an answer, of about two hundred tokens, as it is judged. '.repeat(12) }];
+const QUESTION = {
+  model: 'gpt-5.4-mini',
+  messages: [{ role: 'user', content: 'A question of about a hundred words, as people ask them. '.repeat(10) }],
+};
+const ANSWER = [
+  { kind: 'text', text: 'A piece of an answer, of about two hundred tokens, as it is judged. '.repeat(12) },
+];
 const policy = { input: 'gate', output: 'window', thresholds: { violence: 0.6 }, onUnavailable: 'closed' } as const;
 
 const section = new BenchSection('audit');
@@ -27,7 +32,8 @@ const redis = new Redis(stores.redisUrl);
 const holds = new HoldStore(redis);
 const recorder = new EventRecorder(redis);
 const box = new ContentBox(config.secrets.contentKey);
-const percentile = (sorted: readonly number[], share: number): string => sorted[Math.floor(sorted.length * share)]!.toFixed(2);
+const percentile = (sorted: readonly number[], share: number): string =>
+  sorted[Math.floor(sorted.length * share)]!.toFixed(2);
 
 let app = await launch();
 const admin = async (path: string, body?: object) => {
@@ -42,7 +48,15 @@ while (!(await new Door(redis).isOpen())) await sleep(50);
 const campaign = await admin('campaigns', { slug: 'bench', name: 'bench', budget_usd: '1000000', models: ['m'] });
 const keys = await Promise.all(Array.from({ length: 100 }, () => admin('keys', { campaign: 'bench' })));
 const keyOf = (index: number): string => keys[index % keys.length]!.id!;
-const asked = (id: string, key: string): RequestEvent => ({ kind: 'request', id, key, campaign: campaign.id!, model: 'gpt-5.4-mini', stream: true, policy });
+const asked = (id: string, key: string): RequestEvent => ({
+  kind: 'request',
+  id,
+  key,
+  campaign: campaign.id!,
+  model: 'gpt-5.4-mini',
+  stream: true,
+  policy,
+});
 const judged = (request: string, key: string, direction: 'input' | 'output'): CheckEvent => ({
   kind: 'check',
   id: `chk_${randomBytes(12).toString('hex')}`,
@@ -66,12 +80,35 @@ for (const recorded of [false, true]) {
     const [id, keyId] = [requestId(), keyOf(n)];
     const body = box.seal(JSON.stringify(QUESTION), id);
     const begun = performance.now();
-    const terms = { fixedNano: 1_000n, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1, inputTokens: 1, choices: 1, maxWaitMs: 1_000, detail: '{}' };
+    const terms = {
+      fixedNano: 1_000n,
+      perTokenNano: 0n,
+      capTokens: 1,
+      leastCapTokens: 1,
+      inputTokens: 1,
+      choices: 1,
+      maxWaitMs: 1_000,
+      detail: '{}',
+    };
     await Promise.all([
       redis.set(redisKeys.body(id), body, 'PX', 60_000),
       holds.take(
-        { requestId: id, keyId, campaignId: campaign.id!, ...terms, lane: 'lane', replyTo: 'bench', ...(recorded ? { recorded: asked(id, keyId) } : {}) },
-        { journalEntries: 1e9, auditBytes: 1e12, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
+        {
+          requestId: id,
+          keyId,
+          campaignId: campaign.id!,
+          ...terms,
+          lane: 'lane',
+          replyTo: 'bench',
+          ...(recorded ? { recorded: asked(id, keyId) } : {}),
+        },
+        {
+          journalEntries: 1e9,
+          auditBytes: 1e12,
+          operatorDayNano: undefined,
+          operatorTotalNano: undefined,
+          patient: false,
+        },
       ),
     ]);
     times.push(performance.now() - begun);
@@ -94,12 +131,16 @@ for (let done = 0; done < CALLS; done += AT_ONCE) {
       const [id, key] = [requestId(), keyOf(done + index)];
       await recorder.record(asked(id, key), box.seal(JSON.stringify(QUESTION), id));
       await recorder.record(judged(id, key, 'input'));
-      for (let piece = 0; piece < 2; piece++) await recorder.record(judged(id, key, 'output'), box.seal(JSON.stringify(ANSWER), id));
+      for (let piece = 0; piece < 2; piece++)
+        await recorder.record(judged(id, key, 'output'), box.seal(JSON.stringify(ANSWER), id));
     }),
   );
 }
 const waiting = await redis.xlen(redisKeys.audit);
-tell(`${waiting} requests and checks wait in Redis`, `${(Number(await redis.get(redisKeys.auditBytes)) / 1_048_576).toFixed(0)} MiB`);
+tell(
+  `${waiting} requests and checks wait in Redis`,
+  `${(Number(await redis.get(redisKeys.auditBytes)) / 1_048_576).toFixed(0)} MiB`,
+);
 const begun = performance.now();
 app = await launch();
 await drained();

@@ -26,7 +26,11 @@ const section = new BenchSection('growth');
 const row = section.table('', 'measured');
 const upstream = await startUpstream();
 await setUpstream(upstream, { latencyMs: 0, chunks: 0, gapMs: 10 });
-const daypass = await startDaypass({ upstream: { url: `${upstream}/v1` }, durable: true, env: { ...PRODUCTION, DAYPASS_MAX_CALLS: '5000' } });
+const daypass = await startDaypass({
+  upstream: { url: `${upstream}/v1` },
+  durable: true,
+  env: { ...PRODUCTION, DAYPASS_MAX_CALLS: '5000' },
+});
 const sql = new pg.Client({ connectionString: daypass.databaseUrl });
 const redis = new Redis(daypass.redisUrl);
 await sql.connect();
@@ -55,7 +59,10 @@ function tell(what: string, figures: string): void {
   process.stdout.write(`${what.padEnd(26)} ${figures}\n`);
 }
 
-async function measure(tokens: readonly string[], seconds: number): Promise<{ perSecond: number; cpu: number; failed: number; p99Ms: number }> {
+async function measure(
+  tokens: readonly string[],
+  seconds: number,
+): Promise<{ perSecond: number; cpu: number; failed: number; p99Ms: number }> {
   const order: CallsOrder = {
     url: `${daypass.baseUrl}/chat/completions`,
     headers: { 'content-type': 'application/json' },
@@ -72,7 +79,11 @@ async function measure(tokens: readonly string[], seconds: number): Promise<{ pe
 }
 
 /** Prints what it measures. @throws when a call failed: such figures are worth nothing */
-async function told(what: string, tokens: readonly string[], seconds: number): Promise<{ perSecond: number; cpu: number }> {
+async function told(
+  what: string,
+  tokens: readonly string[],
+  seconds: number,
+): Promise<{ perSecond: number; cpu: number }> {
   const { perSecond, cpu, failed, p99Ms } = await measure(tokens, seconds);
   tell(
     what,
@@ -90,7 +101,12 @@ async function fill(slug: string): Promise<string[]> {
     `INSERT INTO access.keys (id, campaign_id, label, status, token_hash, prefix, budget_nano, limits, version, projected_version, created_at, updated_at, returned_nano)
      SELECT given.id, campaigns.id, '', 'active', given.hash, 'dp_', $3, '{"rpm":0,"tpm":0,"concurrent":0}', 1, 0, now(), now(), 0
        FROM unnest($1::text[], $2::text[]) AS given (id, hash), access.campaigns WHERE campaigns.slug = $4`,
-    [tokens.map(() => `key_${randomBytes(10).toString('hex')}`), tokens.map((token) => hashVirtualKey(token, tokenPepper)), KEY_BUDGET_NANO, slug],
+    [
+      tokens.map(() => `key_${randomBytes(10).toString('hex')}`),
+      tokens.map((token) => hashVirtualKey(token, tokenPepper)),
+      KEY_BUDGET_NANO,
+      slug,
+    ],
   );
   await redis.flushall();
   const calling = tokens.filter((_, index) => index % (MANY / CALLING) === 0);
@@ -114,8 +130,14 @@ async function keepOn(tokens: readonly string[]): Promise<void> {
     tell(`heap of ${service}`, `${was.toFixed(0)} MB before, ${is.toFixed(0)} MB after (${(is / was).toFixed(2)} ×)`);
   }
   const grown = SERVICES.map((service) => after[service] / before[service]);
-  row(`calls a second, ${AT_ONCE} at a time, in each of ${MINUTES} minutes`, `${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)}`);
-  row('heap of a service after that, beside its heap before', `${Math.min(...grown).toFixed(2)} to ${Math.max(...grown).toFixed(2)} times`);
+  row(
+    `calls a second, ${AT_ONCE} at a time, in each of ${MINUTES} minutes`,
+    `${Math.min(...rates).toFixed(0)} to ${Math.max(...rates).toFixed(0)}`,
+  );
+  row(
+    'heap of a service after that, beside its heap before',
+    `${Math.min(...grown).toFixed(2)} to ${Math.max(...grown).toFixed(2)} times`,
+  );
 }
 
 /** The smallest heap within some seconds: the size right after a collection. */
@@ -126,7 +148,10 @@ async function heaps(tokens: readonly string[]): Promise<Record<Service, number>
     await measure(tokens, 0.5);
     for (const service of SERVICES) {
       const text = await (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();
-      least[service] = Math.min(least[service], Number(/^nodejs_heap_size_used_bytes.* (\S+)$/m.exec(text)?.[1]) / 1_048_576);
+      least[service] = Math.min(
+        least[service],
+        Number(/^nodejs_heap_size_used_bytes.* (\S+)$/m.exec(text)?.[1]) / 1_048_576,
+      );
     }
   }
   return least;

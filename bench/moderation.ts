@@ -31,7 +31,10 @@ const clientWith = async (moderation: object): Promise<OpenAI> => {
 /** Calls to the endpoint since the last reset, and their tokens. */
 const asked = (): { calls: number; tokens: number } => {
   const calls = rehearsal.moderationCalls();
-  return { calls: calls.length, tokens: Math.round(calls.reduce((sum, { body }) => sum + JSON.stringify(body.input).length, 0) / 4) };
+  return {
+    calls: calls.length,
+    tokens: Math.round(calls.reduce((sum, { body }) => sum + JSON.stringify(body.input).length, 0) / 4),
+  };
 };
 const forget = async (): Promise<void> => {
   for (const bucket of await redis.keys(redisKeys.verdicts('*'))) await redis.del(bucket);
@@ -49,18 +52,32 @@ for (const latencyMs of LATENCIES_MS) {
     const [first, whole, calls]: [number[], number[], number[]] = [[], [], []];
     for (let run = 0; run < RUNS; run++) {
       rehearsal.reset();
-      rehearsal.onChat = () => ({ content: SENTENCE.repeat(SENTENCES), firstTokenMs: FIRST_TOKEN_MS, tokensPerSecond: TOKENS_PER_SECOND });
+      rehearsal.onChat = () => ({
+        content: SENTENCE.repeat(SENTENCES),
+        firstTokenMs: FIRST_TOKEN_MS,
+        tokensPerSecond: TOKENS_PER_SECOND,
+      });
       await forget();
       const begun = performance.now();
       let firstMs = 0;
-      for await (const chunk of await client.chat.completions.create({ model, messages: [{ role: 'user', content: `question ${run}` }], stream: true }))
+      for await (const chunk of await client.chat.completions.create({
+        model,
+        messages: [{ role: 'user', content: `question ${run}` }],
+        stream: true,
+      }))
         if (firstMs === 0 && chunk.choices[0]?.delta.content) firstMs = performance.now() - begun;
       first.push(firstMs);
       whole.push(performance.now() - begun);
       calls.push(asked().calls);
     }
     const mode = output === 'off' ? '`off` (input too)' : `\`${output}\``;
-    timed(`${latencyMs} ms`, mode, `${number(median(first))} ms`, `${(median(whole) / 1_000).toFixed(1)} s`, String(median(calls)));
+    timed(
+      `${latencyMs} ms`,
+      mode,
+      `${number(median(first))} ms`,
+      `${(median(whole) / 1_000).toFixed(1)} s`,
+      String(median(calls)),
+    );
   }
 }
 
@@ -70,7 +87,9 @@ rehearsal.options.moderationLatencyMs = 20;
 for (const remembered of [false, true]) {
   for (const output of ['gate', 'window'] as const) {
     rehearsal.reset();
-    rehearsal.onChat = (body) => ({ content: `${SENTENCE.repeat(8)}(${JSON.stringify(body.messages?.at(-1)?.content)})` });
+    rehearsal.onChat = (body) => ({
+      content: `${SENTENCE.repeat(8)}(${JSON.stringify(body.messages?.at(-1)?.content)})`,
+    });
     const client = await clientWith({ input: 'gate', output });
     let chats = 0;
     await Promise.all(
@@ -79,9 +98,13 @@ for (const remembered of [false, true]) {
           { role: 'system', content: `You are the guide of project ${conversation}. ${SENTENCE.repeat(6)}` },
         ];
         for (let turn = 0; turn < TURNS; turn++) {
-          messages.push({ role: 'user', content: `Question ${turn} of ${conversation} (${output}, ${remembered}): ${SENTENCE.repeat(2)}` });
+          messages.push({
+            role: 'user',
+            content: `Question ${turn} of ${conversation} (${output}, ${remembered}): ${SENTENCE.repeat(2)}`,
+          });
           let answer = '';
-          for await (const chunk of await client.chat.completions.create({ model, messages, stream: true })) answer += chunk.choices[0]?.delta.content ?? '';
+          for await (const chunk of await client.chat.completions.create({ model, messages, stream: true }))
+            answer += chunk.choices[0]?.delta.content ?? '';
           messages.push({ role: 'assistant', content: answer });
           chats++;
           if (!remembered) await forget();

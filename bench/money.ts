@@ -3,8 +3,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { Door } from '#libs/redis/door.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
+import { Door } from '#libs/holds/door.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
 import { requestId, startAccounting, tell } from '#libs/testing/bench-accounting.js';
 import { BenchSection } from '#libs/testing/bench-page.js';
 
@@ -88,8 +88,14 @@ async function fillLedger(keys: number): Promise<void> {
   const key = `'key_' || (1 + n % ${keys})`;
   for (let first = 0; first < FORMER_CALLS; first += FILL_AT_ONCE) {
     const calls = `generate_series(${first}, ${first + FILL_AT_ONCE - 1}) AS n`;
-    await book(`SELECT ${call} || ':hold', 'hold', ${call}, ${key}, 'key:' || ${key}, 'inflight', 4 FROM ${calls}`, atMs);
-    await book(`SELECT ${call} || ':end', 'post', ${call}, ${key}, 'inflight', 'upstream:openai', 4 FROM ${calls}`, atMs);
+    await book(
+      `SELECT ${call} || ':hold', 'hold', ${call}, ${key}, 'key:' || ${key}, 'inflight', 4 FROM ${calls}`,
+      atMs,
+    );
+    await book(
+      `SELECT ${call} || ':end', 'post', ${call}, ${key}, 'inflight', 'upstream:openai', 4 FROM ${calls}`,
+      atMs,
+    );
     await sql.query(
       `INSERT INTO ledger.attempts SELECT ${call}, 1, 'dispatch', '${new Date(atMs).toISOString().slice(0, 7)}-01', to_timestamp(${atMs / 1_000}) FROM ${calls}`,
     );
@@ -121,7 +127,9 @@ async function measureVerify(): Promise<void> {
   // These events went past Redis.
   await rebuild();
   const begun = performance.now();
-  const response = await fetch(`${await app.getUrl()}/admin/v1/ledger/verify`, { headers: { authorization: `Bearer ${config.adminToken}` } });
+  const response = await fetch(`${await app.getUrl()}/admin/v1/ledger/verify`, {
+    headers: { authorization: `Bearer ${config.adminToken}` },
+  });
   const { ok, checked, problems, differences } = (await response.json()) as {
     ok: boolean;
     checked: { transfers: number };
@@ -129,7 +137,11 @@ async function measureVerify(): Promise<void> {
     differences: object[];
   };
   if (!ok) throw new Error(JSON.stringify({ problems: problems.slice(0, 3), differences: differences.slice(0, 3) }));
-  row(`\`ledger/verify\` of ${number(checked.transfers)} transfers`, number(made), `${((performance.now() - begun) / 1_000).toFixed(1)} s`);
+  row(
+    `\`ledger/verify\` of ${number(checked.transfers)} transfers`,
+    number(made),
+    `${((performance.now() - begun) / 1_000).toFixed(1)} s`,
+  );
 }
 
 /** Returns the calls that it leaves open. */
@@ -153,7 +165,13 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
         lane: 'lane',
         replyTo: 'bench',
       },
-      { journalEntries: 1e9, auditBytes: 1e12, operatorDayNano: undefined, operatorTotalNano: undefined, patient: true },
+      {
+        journalEntries: 1e9,
+        auditBytes: 1e12,
+        operatorDayNano: undefined,
+        operatorTotalNano: undefined,
+        patient: true,
+      },
     );
   };
   const alone: number[] = [];
@@ -171,14 +189,22 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
       while (n < ROUNDS) await hold(requestId(), n++);
     }),
   );
-  row(`holds, ${AT_ONCE} at a time, while the drain runs`, number(keys), `${number((ROUNDS * 1_000) / (performance.now() - begun))} a second`);
+  row(
+    `holds, ${AT_ONCE} at a time, while the drain runs`,
+    number(keys),
+    `${number((ROUNDS * 1_000) / (performance.now() - begun))} a second`,
+  );
   return open;
 }
 
 async function end(calls: readonly { requestId: string; keyId: string }[]): Promise<void> {
   for (let start = 0; start < calls.length; start += FILL_AT_ONCE / 100) {
     const some = calls.slice(start, start + FILL_AT_ONCE / 100);
-    await Promise.all(some.map((call) => holds.end({ ...call, campaignId: 'cmp_bench', lane: 'lane', replyTo: 'bench', transition: 'void', detail: {} })));
+    await Promise.all(
+      some.map((call) =>
+        holds.end({ ...call, campaignId: 'cmp_bench', lane: 'lane', replyTo: 'bench', transition: 'void', detail: {} }),
+      ),
+    );
   }
   while ((await redis.xlen('{dp}:journal')) > 0) await sleep(20);
 }
@@ -205,7 +231,17 @@ async function measureDrain(keys: number): Promise<void> {
         'at_ms',
         String(Date.now()),
       ];
-      pipeline.xadd('{dp}:journal', '*', 'kind', 'hold', 'paid', '0', ...fields, 'detail', '{"model":"gpt-5.4-mini","stream":false,"input_tokens":12}');
+      pipeline.xadd(
+        '{dp}:journal',
+        '*',
+        'kind',
+        'hold',
+        'paid',
+        '0',
+        ...fields,
+        'detail',
+        '{"model":"gpt-5.4-mini","stream":false,"input_tokens":12}',
+      );
       pipeline.xadd('{dp}:journal', '*', 'kind', 'dispatch', 'paid', '0', 'attempt', '1', ...fields);
       pipeline.xadd(
         '{dp}:journal',
@@ -228,7 +264,11 @@ async function measureDrain(keys: number): Promise<void> {
   const begun = performance.now();
   const first = left;
   while ((await redis.xlen('{dp}:journal')) > 0) await sleep(20);
-  row(`journal events booked into a ledger of ${number(before)} transfers`, number(keys), `${number((first * 1_000) / (performance.now() - begun))} a second`);
+  row(
+    `journal events booked into a ledger of ${number(before)} transfers`,
+    number(keys),
+    `${number((first * 1_000) / (performance.now() - begun))} a second`,
+  );
   app = await launched;
   await opened();
 }

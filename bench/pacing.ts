@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
-import { freePort } from '#libs/stack/free-port.js';
+import { freePort } from '#libs/launch/free-port.js';
 import { proseOf, Simulator, type Counted, type SimulatedLimits } from '#libs/testing/simulator.js';
 import { measureLine } from '#libs/testing/bench-line.js';
 import { plot, report, tell, type Row } from '#libs/testing/bench-report.js';
@@ -14,7 +14,8 @@ const MINUTE = 60_000;
 const PLENTY: SimulatedLimits = { rpm: 1e9, tpm: 1e12 };
 const model = 'gpt-5.4-mini';
 /** About four and a half characters a token, as English has. */
-const TEXT = 'The people of the village gathered around the fountain and listened to the stranger telling about distant mountains. ';
+const TEXT =
+  'The people of the village gathered around the fountain and listened to the stranger telling about distant mountains. ';
 
 interface Outcome {
   answered: number;
@@ -57,17 +58,34 @@ async function on(
 
 const keysOf = (daypass: Daypass, count: number, campaign: Record<string, unknown> = {}): Promise<TestKey[]> =>
   daypass
-    .createKey({ campaign: { budget_usd: '100000', moderation: { input: 'off', output: 'off' }, ...campaign }, key: { budget_usd: '1000' } })
+    .createKey({
+      campaign: { budget_usd: '100000', moderation: { input: 'off', output: 'off' }, ...campaign },
+      key: { budget_usd: '1000' },
+    })
     .then(async (first) => [
       first,
-      ...(await Promise.all(Array.from({ length: count - 1 }, () => daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000' } })))),
+      ...(await Promise.all(
+        Array.from({ length: count - 1 }, () =>
+          daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000' } }),
+        ),
+      )),
     ]);
 
 /** One call, and what came of it. */
-async function call({ daypass, outcome }: Stage, key: TestKey, characters: number, cap: number, maxWaitMs: number): Promise<'answered' | 'refused'> {
+async function call(
+  { daypass, outcome }: Stage,
+  key: TestKey,
+  characters: number,
+  cap: number,
+  maxWaitMs: number,
+): Promise<'answered' | 'refused'> {
   const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', 'x-daypass-max-wait-ms': String(maxWaitMs) },
+    headers: {
+      authorization: `Bearer ${key.key}`,
+      'content-type': 'application/json',
+      'x-daypass-max-wait-ms': String(maxWaitMs),
+    },
     body: JSON.stringify({
       model,
       max_completion_tokens: cap,
@@ -81,16 +99,25 @@ async function call({ daypass, outcome }: Stage, key: TestKey, characters: numbe
   }
   const { code } = (JSON.parse(text) as { error: { code: string } }).error;
   outcome.refused.set(code, (outcome.refused.get(code) ?? 0) + 1);
-  if (response.headers.get('x-should-retry') === 'true' && response.headers.get('retry-after') === null) outcome.dishonest++;
+  if (response.headers.get('x-should-retry') === 'true' && response.headers.get('retry-after') === null)
+    outcome.dishonest++;
   return 'refused';
 }
 
 /** `share`: how much of the limit the calls used from `fromMs` to `toMs`. `most`: the most that any sixty seconds held. */
-function use(log: readonly Counted[], limits: SimulatedLimits, fromMs: number, toMs: number): { share: number; most: number } {
+function use(
+  log: readonly Counted[],
+  limits: SimulatedLimits,
+  fromMs: number,
+  toMs: number,
+): { share: number; most: number } {
   const passed = log.filter(({ refused }) => !refused);
   const within = passed.filter(({ atMs }) => atMs >= fromMs && atMs < toMs);
   const minutes = (toMs - fromMs) / MINUTE;
-  const share = Math.max(within.length / (limits.rpm * minutes), within.reduce((sum, { tokens }) => sum + tokens, 0) / (limits.tpm * minutes));
+  const share = Math.max(
+    within.length / (limits.rpm * minutes),
+    within.reduce((sum, { tokens }) => sum + tokens, 0) / (limits.tpm * minutes),
+  );
   let [most, first, requests, tokens] = [0, 0, 0, 0];
   for (const one of passed) {
     requests++;
@@ -127,7 +154,12 @@ async function overload(): Promise<void> {
     const { log } = stage.simulator.chat;
     const { share, most } = use(log, limits, begun + MINUTE, until);
     plot('Overload: three times the limit', log, limits.tpm, begun);
-    return { scenario: 'overload', used: percent(share), upstream429: refusedBy(log), figures: `most in any 60 s ${percent(most)}; ${said(stage.outcome)}` };
+    return {
+      scenario: 'overload',
+      used: percent(share),
+      upstream429: refusedBy(log),
+      figures: `most in any 60 s ${percent(most)}; ${said(stage.outcome)}`,
+    };
   });
 }
 
@@ -143,13 +175,18 @@ async function fairness(): Promise<void> {
       while (Date.now() < until) {
         const ended = await call(stage, key, 800, 300, 60_000);
         if (ended === 'refused') await sleep(2_000);
-        else if (Date.now() > begun + MINUTE && Date.now() < until) answered.set(key.id, (answered.get(key.id) ?? 0) + 1);
+        else if (Date.now() > begun + MINUTE && Date.now() < until)
+          answered.set(key.id, (answered.get(key.id) ?? 0) + 1);
       }
     };
-    const clients = [...keys, ...double].flatMap((key, index) => Array.from({ length: index === 0 ? 300 : 3 * (index >= 50 ? 2 : 1) }, () => keep(key)));
+    const clients = [...keys, ...double].flatMap((key, index) =>
+      Array.from({ length: index === 0 ? 300 : 3 * (index >= 50 ? 2 : 1) }, () => keep(key)),
+    );
     await Promise.all(clients);
     const shares = keys.map(({ id }) => answered.get(id) ?? 0);
-    const jain = shares.reduce((sum, share) => sum + share, 0) ** 2 / (shares.length * shares.reduce((sum, share) => sum + share * share, 0));
+    const jain =
+      shares.reduce((sum, share) => sum + share, 0) ** 2 /
+      (shares.length * shares.reduce((sum, share) => sum + share * share, 0));
     const mean = shares.reduce((sum, share) => sum + share, 0) / shares.length;
     const weighted = double.reduce((sum, { id }) => sum + (answered.get(id) ?? 0), 0) / double.length / mean;
     const { log } = stage.simulator.chat;
@@ -174,7 +211,9 @@ async function mixed(): Promise<void> {
         else waits.set(size, [...(waits.get(size) ?? []), Date.now() - asked]);
       }
     };
-    await Promise.all(keys.flatMap((key, index) => Array.from({ length: 2 }, () => keep(key, sizes[index % sizes.length]!))));
+    await Promise.all(
+      keys.flatMap((key, index) => Array.from({ length: 2 }, () => keep(key, sizes[index % sizes.length]!))),
+    );
     const { log } = stage.simulator.chat;
     const { share, most } = use(log, limits, begun + MINUTE, until);
     const longest = sizes.map(
@@ -220,7 +259,12 @@ async function changing(): Promise<void> {
       );
     plot('A limit that halves at 120 s and trebles at 240 s', chat.log, limits.tpm, begun);
     const figures = `used of the limit before ${after(begun + MINUTE, dropped, limits)}, of the half in its second minute ${after(dropped + MINUTE, raised, { rpm: 600, tpm: 300_000 })}, of the raised one in its second minute ${after(raised + MINUTE, until, chat.limits)}; 429s while it halved ${refusedBy(chat.log.filter(({ atMs }) => atMs < dropped + MINUTE))}, later ${refusedBy(chat.log.filter(({ atMs }) => atMs >= dropped + MINUTE))}`;
-    return { scenario: 'changing limits', used: after(begun + MINUTE, dropped, limits), upstream429: refusedBy(chat.log), figures };
+    return {
+      scenario: 'changing limits',
+      used: after(begun + MINUTE, dropped, limits),
+      upstream429: refusedBy(chat.log),
+      figures,
+    };
   });
 }
 
@@ -233,7 +277,8 @@ async function furtherForwarders({ daypass }: Stage, count: number): Promise<Chi
         env: { ...daypass.env, DAYPASS_OPS_PORT: String(port), DAYPASS_LOG_LEVEL: 'silent' },
         stdio: 'ignore',
       });
-      const ready = async (): Promise<boolean> => (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null))?.ok ?? false;
+      const ready = async (): Promise<boolean> =>
+        (await fetch(`http://127.0.0.1:${port}/health/ready`).catch(() => null))?.ok ?? false;
       while (!(await ready())) await sleep(100);
       return child;
     }),
@@ -258,7 +303,8 @@ async function killed(): Promise<void> {
     for (const forwarder of forwarders) forwarder.kill('SIGTERM');
     const { log } = stage.simulator.chat;
     const { share, most } = use(log, limits, begun + MINUTE, until);
-    const second = (ms: number): number => log.filter(({ atMs, refused }) => !refused && atMs >= ms && atMs < ms + SECOND).length;
+    const second = (ms: number): number =>
+      log.filter(({ atMs, refused }) => !refused && atMs >= ms && atMs < ms + SECOND).length;
     let back = 0;
     while (back < 60 && second(killedAt + back * SECOND) < (0.9 * limits.rpm) / 60) back++;
     const after = use(log, limits, killedAt + 10 * SECOND, until).share;
@@ -280,13 +326,23 @@ interface Judged {
 }
 
 /** A conversation of eight turns. All conversations share a system prompt, and each turn sends the whole conversation again. */
-async function converse({ daypass }: Stage, key: TestKey, until: number, judged: Judged, maxWaitMs: number): Promise<void> {
+async function converse(
+  { daypass }: Stage,
+  key: TestKey,
+  until: number,
+  judged: Judged,
+  maxWaitMs: number,
+): Promise<void> {
   const messages = [{ role: 'system', content: `You answer shortly. ${TEXT.repeat(4)}` }];
   for (let turn = 0; turn < 8 && Date.now() < until; turn++) {
     messages.push({ role: 'user', content: proseOf(30) });
     const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', 'x-daypass-max-wait-ms': String(maxWaitMs) },
+      headers: {
+        authorization: `Bearer ${key.key}`,
+        'content-type': 'application/json',
+        'x-daypass-max-wait-ms': String(maxWaitMs),
+      },
       body: JSON.stringify({ model, max_completion_tokens: 250, messages }),
     });
     const body = (await response.json()) as { error?: { code: string }; choices: { message: { content: string } }[] };
@@ -303,7 +359,13 @@ async function converse({ daypass }: Stage, key: TestKey, until: number, judged:
   }
 }
 
-async function fullTilt(scenarioName: string, moderation: SimulatedLimits, clients: number, minutes: number, moderationTimeoutMs: number): Promise<void> {
+async function fullTilt(
+  scenarioName: string,
+  moderation: SimulatedLimits,
+  clients: number,
+  minutes: number,
+  moderationTimeoutMs: number,
+): Promise<void> {
   const limits = { rpm: 10_000, tpm: 2_000_000 };
   await on(
     limits,

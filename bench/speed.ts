@@ -4,7 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
-import { freePort } from '#libs/stack/free-port.js';
+import { freePort } from '#libs/launch/free-port.js';
 import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import type { CallsOrder, CallsResult } from './speed/calls.ts';
@@ -65,7 +65,13 @@ const calls = (atOnce: number, bodyBytes = 1_000, latencyMs = 0): Workload => ({
   bodyBytes,
   latencyMs,
 });
-const streams = (atOnce: number): Workload => ({ name: `${atOnce} streams`, kind: 'streams', atOnce, bodyBytes: 1_000, latencyMs: 0 });
+const streams = (atOnce: number): Workload => ({
+  name: `${atOnce} streams`,
+  kind: 'streams',
+  atOnce,
+  bodyBytes: 1_000,
+  latencyMs: 0,
+});
 const ALL = [
   ...[1, 16, 64, 256].map((atOnce) => calls(atOnce)),
   calls(16, 20_000),
@@ -74,17 +80,29 @@ const ALL = [
   calls(256, 1_000, 300),
   ...[100, 500, 1_000].map(streams),
 ];
-const workloads = SMOKE ? [calls(1), calls(16), streams(50)] : wanted.length > 0 ? ALL.filter(({ name }) => wanted.includes(name)) : ALL;
+const workloads = SMOKE
+  ? [calls(1), calls(16), streams(50)]
+  : wanted.length > 0
+    ? ALL.filter(({ name }) => wanted.includes(name))
+    : ALL;
 
 /** As its documentation says, with the versions that its streams work with; installed beside its package.json at the first run. */
 async function startPortkey(): Promise<string> {
   const folder = join(HERE, 'speed', 'portkey');
   if (!existsSync(join(folder, 'node_modules'))) {
-    const { status } = spawnSync('npm', ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'], { cwd: folder, stdio: 'inherit' });
+    const { status } = spawnSync(
+      'npm',
+      ['install', '--ignore-scripts', '--no-audit', '--no-fund', '--no-package-lock'],
+      { cwd: folder, stdio: 'inherit' },
+    );
     if (status !== 0) throw new Error('Portkey could not be installed: is the npm registry reached?');
   }
   const port = await freePort();
-  await serve(process.execPath, [join(folder, 'node_modules/@portkey-ai/gateway/build/start-server.js'), `--port=${port}`, '--headless']);
+  await serve(process.execPath, [
+    join(folder, 'node_modules/@portkey-ai/gateway/build/start-server.js'),
+    `--port=${port}`,
+    '--headless',
+  ]);
   return `http://127.0.0.1:${port}`;
 }
 
@@ -95,10 +113,18 @@ async function candidatesOf(upstream: string, daypass: Daypass): Promise<Candida
   };
   const [whole, windows, unjudged] = await Promise.all([key('gate', 'gate'), key('gate', 'window'), key('off', 'off')]);
   const any = { calls: 'sk-bench', streams: 'sk-bench' };
-  const [portkey, port] = await Promise.all([startPortkey(), serve(process.execPath, [join(HERE, 'speed/passthrough.ts'), upstream])]);
+  const [portkey, port] = await Promise.all([
+    startPortkey(),
+    serve(process.execPath, [join(HERE, 'speed/passthrough.ts'), upstream]),
+  ]);
   return [
     { name: 'Daypass', url: daypass.baseUrl, tokens: { calls: whole, streams: windows }, processes: DAYPASS },
-    { name: 'Daypass, unjudged', url: daypass.baseUrl, tokens: { calls: unjudged, streams: unjudged }, processes: DAYPASS },
+    {
+      name: 'Daypass, unjudged',
+      url: daypass.baseUrl,
+      tokens: { calls: unjudged, streams: unjudged },
+      processes: DAYPASS,
+    },
     {
       name: BESIDE,
       url: `${portkey}/v1`,
@@ -138,14 +164,16 @@ async function measure(candidate: Candidate, workload: Workload, redis: Redis): 
           p99Ms,
           gapP99Ms: 0,
         }))
-      : await load<StreamsResult>('streams.ts', order).then(({ ended, broken, seconds, firstP50Ms, firstP99Ms, gapP99Ms }) => ({
-          done: ended,
-          failed: broken,
-          seconds,
-          p50Ms: firstP50Ms,
-          p99Ms: firstP99Ms,
-          gapP99Ms,
-        }));
+      : await load<StreamsResult>('streams.ts', order).then(
+          ({ ended, broken, seconds, firstP50Ms, firstP99Ms, gapP99Ms }) => ({
+            done: ended,
+            failed: broken,
+            seconds,
+            p50Ms: firstP50Ms,
+            p99Ms: firstP99Ms,
+            gapP99Ms,
+          }),
+        );
   clearTimeout(look);
   const after = { cpu: cpuOf(PROCESSES), redis: await commandsOf(redis) };
   const perCall = (amount: number): number => amount / Math.max(1, figures.done);
@@ -154,7 +182,9 @@ async function measure(candidate: Candidate, workload: Workload, redis: Redis): 
     // A load without any answer has failed, whatever it reports.
     failed: figures.failed + (figures.done === 0 ? 1 : 0),
     perSecond: figures.done / figures.seconds,
-    cpu: Object.fromEntries(candidate.processes.map((name) => [name, 1_000 * perCall(after.cpu[name]! - before.cpu[name]!)])),
+    cpu: Object.fromEntries(
+      candidate.processes.map((name) => [name, 1_000 * perCall(after.cpu[name]! - before.cpu[name]!)]),
+    ),
     memory: Object.fromEntries(candidate.processes.map((name) => [name, memory[name] ?? 0])),
     redisScripts: perCall(after.redis.scripts - before.redis.scripts),
     redisCommands: perCall(after.redis.commands - before.redis.commands),
@@ -165,10 +195,14 @@ async function measure(candidate: Candidate, workload: Workload, redis: Redis): 
 async function commandsOf(redis: Redis): Promise<{ scripts: number; commands: number }> {
   const info = await redis.info('all');
   const number = (pattern: RegExp): number => Number(pattern.exec(info)?.[1] ?? 0);
-  return { scripts: number(/^cmdstat_evalsha:calls=(\d+)/m) + number(/^cmdstat_eval:calls=(\d+)/m), commands: number(/^total_commands_processed:(\d+)/m) };
+  return {
+    scripts: number(/^cmdstat_evalsha:calls=(\d+)/m) + number(/^cmdstat_eval:calls=(\d+)/m),
+    commands: number(/^total_commands_processed:(\d+)/m),
+  };
 }
 
-const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
+const median = (values: readonly number[]): number =>
+  values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
 
 /** The median of each figure by itself. */
 function medianOf(rounds: readonly Measured[]): Measured {
@@ -200,7 +234,8 @@ let failed = 0;
 try {
   const candidates = await candidatesOf(upstream, daypass);
   if (WARM_SECONDS > 0) {
-    for (const candidate of candidates) await load<CallsResult>('calls.ts', { ...orderOf(candidate, calls(64)), seconds: WARM_SECONDS });
+    for (const candidate of candidates)
+      await load<CallsResult>('calls.ts', { ...orderOf(candidate, calls(64)), seconds: WARM_SECONDS });
   }
   for (const workload of workloads) {
     await setUpstream(upstream, { latencyMs: workload.latencyMs, chunks: 100, gapMs: 10 });

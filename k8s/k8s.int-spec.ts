@@ -45,31 +45,40 @@ const KINDS: Record<string, new (data: never) => { validate(): void }> = {
 };
 
 const build = (overlay: string): Manifest[] =>
-  parseAllDocuments(execFileSync('kustomize', ['build', join(root, 'k8s', 'overlays', overlay)], { encoding: 'utf8' })).map(
-    (document) => document.toJS() as Manifest,
-  );
+  parseAllDocuments(
+    execFileSync('kustomize', ['build', join(root, 'k8s', 'overlays', overlay)], { encoding: 'utf8' }),
+  ).map((document) => document.toJS() as Manifest);
 const OVERLAYS = { local: build('local'), production: build('production') };
 const of = (overlay: keyof typeof OVERLAYS, kind: string, name: string): Manifest => {
   const found = OVERLAYS[overlay].find((one) => one.kind === kind && one.metadata.name === name);
   if (!found) throw new Error(`${overlay} has no ${kind} ${name}`);
   return found;
 };
-const podOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IPodSpec => of(overlay, 'Deployment', service).spec.template.spec as IPodSpec;
-const containerOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IContainer => podOf(overlay, service).containers[0]!;
+const podOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IPodSpec =>
+  of(overlay, 'Deployment', service).spec.template.spec as IPodSpec;
+const containerOf = (overlay: keyof typeof OVERLAYS, service: ServiceName): IContainer =>
+  podOf(overlay, service).containers[0]!;
 
 it('a schema is not content with everything', () => {
   const good = of('production', 'Deployment', 'ingress');
-  expect(() => new Deployment({ ...good, spec: { ...good.spec, replicas: 'two' } } as never).validate()).toThrow(/replicas/);
-  expect(() => new ScaledObject({ ...of('production', 'ScaledObject', 'forwarding'), spec: { triggers: [] } } as never).validate()).toThrow(/scaleTargetRef/);
+  expect(() => new Deployment({ ...good, spec: { ...good.spec, replicas: 'two' } } as never).validate()).toThrow(
+    /replicas/,
+  );
+  expect(() =>
+    new ScaledObject({ ...of('production', 'ScaledObject', 'forwarding'), spec: { triggers: [] } } as never).validate(),
+  ).toThrow(/scaleTargetRef/);
 });
 
 describe.each(Object.keys(OVERLAYS) as (keyof typeof OVERLAYS)[])('the overlay %s', (overlay) => {
-  it.each(OVERLAYS[overlay].map((one) => [one.kind, one.metadata.name, one] as const))('%s %s is as its published schema says', (kind, _, manifest) => {
-    const Kind = KINDS[`${manifest.apiVersion} ${kind}`];
-    if (!Kind) throw new Error(`no schema is known for ${manifest.apiVersion} ${kind}`);
-    expect(() => new Kind(manifest as never).validate()).not.toThrow();
-    if (kind !== 'Namespace') expect(manifest.metadata.namespace).toBe('daypass');
-  });
+  it.each(OVERLAYS[overlay].map((one) => [one.kind, one.metadata.name, one] as const))(
+    '%s %s is as its published schema says',
+    (kind, _, manifest) => {
+      const Kind = KINDS[`${manifest.apiVersion} ${kind}`];
+      if (!Kind) throw new Error(`no schema is known for ${manifest.apiVersion} ${kind}`);
+      expect(() => new Kind(manifest as never).validate()).not.toThrow();
+      if (kind !== 'Namespace') expect(manifest.metadata.namespace).toBe('daypass');
+    },
+  );
 
   it('has nothing twice, and no reference that leads nowhere', () => {
     const manifests = OVERLAYS[overlay];
@@ -96,14 +105,27 @@ describe.each(Object.keys(OVERLAYS) as (keyof typeof OVERLAYS)[])('the overlay %
 
 describe.each(SERVICES)('%s', (service) => {
   const container = containerOf('production', service);
-  const settings = of('production', 'ConfigMap', container.envFrom![0]!.configMapRef!.name!).data as Record<string, string>;
+  const settings = of('production', 'ConfigMap', container.envFrom![0]!.configMapRef!.name!).data as Record<
+    string,
+    string
+  >;
   const FOLDER = join(root, 'k8s', 'base');
-  const secrets = (container.env ?? []).map(({ name, valueFrom }) => ({ ...valueFrom!.secretKeyRef!, secret: valueFrom!.secretKeyRef!.name, name }));
+  const secrets = (container.env ?? []).map(({ name, valueFrom }) => ({
+    ...valueFrom!.secretKeyRef!,
+    secret: valueFrom!.secretKeyRef!.name,
+    name,
+  }));
   const example: Record<string, string> = {
     ...{ OPENAI_API_KEY: 'sk', REDIS_URL: 'redis://redis:6379', DATABASE_URL: 'postgres://daypass@postgres/daypass' },
-    ...{ DAYPASS_SECRET: 'x'.repeat(32), DAYPASS_ADMIN_TOKEN: 'x'.repeat(16), DAYPASS_AUDITOR_PASSWORD: 'x'.repeat(16) },
+    ...{
+      DAYPASS_SECRET: 'x'.repeat(32),
+      DAYPASS_ADMIN_TOKEN: 'x'.repeat(16),
+      DAYPASS_AUDITOR_PASSWORD: 'x'.repeat(16),
+    },
   };
-  const required = Object.fromEntries(secrets.filter(({ optional }) => !optional).map(({ name }) => [name, example[name]!]));
+  const required = Object.fromEntries(
+    secrets.filter(({ optional }) => !optional).map(({ name }) => [name, example[name]!]),
+  );
   const env = { ...settings, ...required, DAYPASS_CONFIG: join(FOLDER, 'config.yaml') };
 
   it('starts with what it is given, and not with less', () => {
@@ -117,7 +139,8 @@ describe.each(SERVICES)('%s', (service) => {
   });
 
   it('is given no variable that the code does not know', () => {
-    for (const name of [...Object.keys(settings), ...secrets.map((one) => one.name)]) expect(Object.keys(environmentSchema.shape)).toContain(name);
+    for (const name of [...Object.keys(settings), ...secrets.map((one) => one.name)])
+      expect(Object.keys(environmentSchema.shape)).toContain(name);
     for (const { name, key, secret } of secrets) expect([secret, key]).toEqual(['daypass', name]);
   });
 
@@ -136,7 +159,7 @@ describe.each(SERVICES)('%s', (service) => {
     };
     expect(Object.fromEntries(served.map(({ targetPort, port }) => [targetPort, port]))).toEqual(ports);
     expect(of('production', 'Deployment', service).spec.template.metadata.labels).toMatchObject(selector);
-    const source = readFileSync(join(root, 'libs', 'observability', 'ops-server.ts'), 'utf8');
+    const source = readFileSync(join(root, 'libs', 'service', 'ops-server.ts'), 'utf8');
     for (const probe of [container.livenessProbe, container.readinessProbe, container.startupProbe]) {
       expect(probe!.httpGet!.port).toBe('ops');
       expect(source).toContain(`'${probe!.httpGet!.path}'`);
@@ -145,20 +168,33 @@ describe.each(SERVICES)('%s', (service) => {
     const admitted = policies.flatMap(({ spec }) =>
       ((spec.ingress ?? []) as { ports?: { port: number; endPort?: number }[] }[]).flatMap((rule) => rule.ports ?? []),
     );
-    for (const port of Object.values(ports) as number[]) expect(admitted.some((one) => port >= one.port && port <= (one.endPort ?? one.port))).toBe(true);
+    for (const port of Object.values(ports) as number[])
+      expect(admitted.some((one) => port >= one.port && port <= (one.endPort ?? one.port))).toBe(true);
   });
 
   it('runs the program that is built, without rights', () => {
     expect(existsSync(join(root, container.args![0]!.replace(/^dist\//, '').replace(/\.js$/, '.ts')))).toBe(true);
-    expect(podOf('production', service)).toMatchObject({ automountServiceAccountToken: false, securityContext: { runAsNonRoot: true, runAsUser: 1000 } });
-    expect(container.securityContext).toEqual({ allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, capabilities: { drop: ['ALL'] } });
-    expect(container.resources).toMatchObject({ requests: { cpu: expect.any(String), memory: expect.any(String) }, limits: { memory: expect.any(String) } });
+    expect(podOf('production', service)).toMatchObject({
+      automountServiceAccountToken: false,
+      securityContext: { runAsNonRoot: true, runAsUser: 1000 },
+    });
+    expect(container.securityContext).toEqual({
+      allowPrivilegeEscalation: false,
+      readOnlyRootFilesystem: true,
+      capabilities: { drop: ['ALL'] },
+    });
+    expect(container.resources).toMatchObject({
+      requests: { cpu: expect.any(String), memory: expect.any(String) },
+      limits: { memory: expect.any(String) },
+    });
   });
 
   it('is given the time to end its calls', () => {
     const { shutdownDeadlineMs } = loadConfig(service, env).limits;
     const [, seconds] = container.lifecycle!.preStop!.exec!.command!;
-    expect(podOf('production', service).terminationGracePeriodSeconds! * 1_000).toBeGreaterThan(shutdownDeadlineMs + Number(seconds) * 1_000);
+    expect(podOf('production', service).terminationGracePeriodSeconds! * 1_000).toBeGreaterThan(
+      shutdownDeadlineMs + Number(seconds) * 1_000,
+    );
   });
 });
 
@@ -166,7 +202,8 @@ describe('production', () => {
   it('has no secret in it, and an image with a version', () => {
     expect(OVERLAYS.production.filter(({ kind }) => kind === 'Secret')).toEqual([]);
     for (const { spec } of OVERLAYS.production.filter(({ kind }) => ['Deployment', 'Job'].includes(kind)))
-      for (const { image } of spec.template.spec.containers as { image: string }[]) expect(image).toMatch(/:\d+\.\d+\.\d+$/);
+      for (const { image } of spec.template.spec.containers as { image: string }[])
+        expect(image).toMatch(/:\d+\.\d+\.\d+$/);
   });
 
   it('has the job that migrates', () => {
@@ -176,7 +213,8 @@ describe('production', () => {
   });
 
   it('leaves the number of processes to autoscaling, but for accounting', () => {
-    for (const service of SERVICES) expect(of('production', 'Deployment', service).spec.replicas).toBe(service === 'accounting' ? 1 : undefined);
+    for (const service of SERVICES)
+      expect(of('production', 'Deployment', service).spec.replicas).toBe(service === 'accounting' ? 1 : undefined);
   });
 
   it('wakes by the same alerts as compose does', () => {
@@ -187,7 +225,11 @@ describe('production', () => {
   it('lets out what is sent to a collector of traces, and in what a certificate takes', () => {
     const policies = OVERLAYS.production.filter(({ kind }) => kind === 'NetworkPolicy');
     const ports = (direction: 'ingress' | 'egress'): number[] =>
-      policies.flatMap(({ spec }) => ((spec[direction] ?? []) as { ports: { port: number }[] }[]).flatMap((rule) => rule.ports.map(({ port }) => port)));
+      policies.flatMap(({ spec }) =>
+        ((spec[direction] ?? []) as { ports: { port: number }[] }[]).flatMap((rule) =>
+          rule.ports.map(({ port }) => port),
+        ),
+      );
     expect(ports('egress')).toEqual(expect.arrayContaining([53, 443, 4318, 5432, 6379]));
     expect(ports('ingress')).toContain(8089);
   });
@@ -210,8 +252,11 @@ describe('compose', () => {
       expect(compose.services[service]!.healthcheck!.test.join(' ')).toContain(
         `http://127.0.0.1:${containerOf('production', service).ports![0]!.containerPort}/health/ready`,
       );
-    for (const { image } of Object.values(compose.services)) expect(image).toMatch(/:(local|v?\d+\.\d+(\.\d+)?(-[a-z]+)?)$/);
-    const local = OVERLAYS.local.filter(({ kind }) => kind === 'StatefulSet').map(({ spec }): string => (spec.template.spec as IPodSpec).containers[0]!.image!);
+    for (const { image } of Object.values(compose.services))
+      expect(image).toMatch(/:(local|v?\d+\.\d+(\.\d+)?(-[a-z]+)?)$/);
+    const local = OVERLAYS.local
+      .filter(({ kind }) => kind === 'StatefulSet')
+      .map(({ spec }): string => (spec.template.spec as IPodSpec).containers[0]!.image!);
     expect(local.toSorted()).toEqual([compose.services.postgres!.image, compose.services.redis!.image]);
   });
 });

@@ -4,7 +4,10 @@ import { describe, expect, it } from '@jest/globals';
 
 /** The program that comes with Prometheus. */
 function promtool(...args: string[]): { status: number | null; text: string } {
-  const { status, stdout, stderr, error } = spawnSync('promtool', args, { cwd: join(process.cwd(), 'observability'), encoding: 'utf8' });
+  const { status, stdout, stderr, error } = spawnSync('promtool', args, {
+    cwd: join(process.cwd(), 'observability'),
+    encoding: 'utf8',
+  });
   return { status, text: error ? String(error) : stdout + stderr };
 }
 
@@ -16,7 +19,10 @@ describe('the alerts', () => {
   });
 
   it('come when they should, and not before', () => {
-    expect(promtool('test', 'rules', 'alerts.test.yml')).toMatchObject({ status: 0, text: expect.stringContaining('SUCCESS') });
+    expect(promtool('test', 'rules', 'alerts.test.yml')).toMatchObject({
+      status: 0,
+      text: expect.stringContaining('SUCCESS'),
+    });
   });
 
   it('are part of a configuration that Prometheus takes', () => {

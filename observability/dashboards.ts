@@ -25,17 +25,25 @@ const RATE = '[$__rate_interval]';
 const CAMPAIGN = 'campaign=~"$campaign"';
 const LANE = 'lane=~"$lane"';
 
-const panel = (title: string, unit: Unit, description: string, targets: Target[], kind: Panel['kind'] = 'timeseries'): Panel => ({
+const panel = (
+  title: string,
+  unit: Unit,
+  description: string,
+  targets: Target[],
+  kind: Panel['kind'] = 'timeseries',
+): Panel => ({
   ...{ title, description, unit, kind, targets },
 });
 const rate = (metric: string, by: string, filter = ''): string => `sum by (${by}) (rate(${metric}{${filter}}${RATE}))`;
-const quantile = (share: number, metric: string, filter = ''): string => `histogram_quantile(${share}, sum by (le) (rate(${metric}_bucket{${filter}}${RATE})))`;
+const quantile = (share: number, metric: string, filter = ''): string =>
+  `histogram_quantile(${share}, sum by (le) (rate(${metric}_bucket{${filter}}${RATE})))`;
 const quantiles = (metric: string, filter = ''): Target[] =>
   [0.5, 0.95, 0.99].map((share) => ({ expr: quantile(share, metric, filter), legend: `p${share * 100}` }));
 /** Every process of a service tells the same of what lies in a store. */
 const shared = (metric: string, by: string, filter = ''): string => `max by (${by}) (${metric}{${filter}})`;
 /** What has no share yet is no division by nothing. */
-const share = (used: string, limit: string, by: string, filter: string): string => `${shared(used, by, filter)} / (${shared(limit, by, filter)} > 0)`;
+const share = (used: string, limit: string, by: string, filter: string): string =>
+  `${shared(used, by, filter)} / (${shared(limit, by, filter)} > 0)`;
 
 const MONEY: Dashboard = {
   uid: 'daypass-money',
@@ -63,8 +71,16 @@ const MONEY: Dashboard = {
       [{ expr: 'sum(daypass_absorbed_usd_total)', legend: 'absorbed' }],
       'stat',
     ),
-    panel('Keys', 'short', 'Virtual keys by status.', [{ expr: shared('daypass_keys', 'status'), legend: '{{status}}' }], 'stat'),
-    panel('Spend', 'currencyUSD', 'Dollars an hour, as booked.', [{ expr: `sum(rate(daypass_spend_usd_total${RATE})) * 3600`, legend: 'dollars an hour' }]),
+    panel(
+      'Keys',
+      'short',
+      'Virtual keys by status.',
+      [{ expr: shared('daypass_keys', 'status'), legend: '{{status}}' }],
+      'stat',
+    ),
+    panel('Spend', 'currencyUSD', 'Dollars an hour, as booked.', [
+      { expr: `sum(rate(daypass_spend_usd_total${RATE})) * 3600`, legend: 'dollars an hour' },
+    ]),
     panel('Budget used', 'percentunit', 'Spent and held of each active campaign. Alerts come at 80 and at 100 %.', [
       {
         expr: `(${shared('daypass_campaign_spent_usd', 'campaign', CAMPAIGN)} + ${shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN)}) / (${shared('daypass_campaign_budget_usd', 'campaign', CAMPAIGN)} > 0)`,
@@ -77,34 +93,56 @@ const MONEY: Dashboard = {
         legend: '{{campaign}}',
       },
     ]),
-    panel('Held by campaign', 'currencyUSD', 'What calls in flight hold; it comes back, or becomes spend, as they end.', [
-      { expr: shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN), legend: '{{campaign}}' },
-    ]),
+    panel(
+      'Held by campaign',
+      'currencyUSD',
+      'What calls in flight hold; it comes back, or becomes spend, as they end.',
+      [{ expr: shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN), legend: '{{campaign}}' }],
+    ),
     panel(
       'Top keys',
       'currencyUSD',
       'The keys that have spent most, by id.',
-      [{ expr: `topk(10, ${shared('daypass_top_key_spent_usd', 'key, campaign', CAMPAIGN)})`, legend: '{{key}} ({{campaign}})' }],
+      [
+        {
+          expr: `topk(10, ${shared('daypass_top_key_spent_usd', 'key, campaign', CAMPAIGN)})`,
+          legend: '{{key}} ({{campaign}})',
+        },
+      ],
       'bargauge',
     ),
-    panel('Calls by campaign', 'reqps', 'Calls that held money.', [{ expr: rate('daypass_calls_total', 'campaign', CAMPAIGN), legend: '{{campaign}}' }]),
+    panel('Calls by campaign', 'reqps', 'Calls that held money.', [
+      { expr: rate('daypass_calls_total', 'campaign', CAMPAIGN), legend: '{{campaign}}' },
+    ]),
     panel('Calls by their end', 'reqps', 'Either ok, or the code of the error that the visitor was told.', [
       { expr: rate('daypass_calls_total', 'outcome', CAMPAIGN), legend: '{{outcome}}' },
     ]),
     panel('Refusals by reason', 'reqps', 'Requests answered with an error before or after their hold, by its code.', [
       { expr: rate('daypass_refusals_total', 'code'), legend: '{{code}}' },
     ]),
-    panel('Books beside the provider’s bill', 'currencyUSD', 'Booked less billed, last billed day and last 30. Below 0 something went unbooked.', [
-      {
-        expr: `${shared('daypass_upstream_drift_usd', 'period')} or on() label_replace(vector(0), "period", "nothing billed yet", "", "")`,
-        legend: '{{period}}',
-      },
+    panel(
+      'Books beside the provider’s bill',
+      'currencyUSD',
+      'Booked less billed, last billed day and last 30. Below 0 something went unbooked.',
+      [
+        {
+          expr: `${shared('daypass_upstream_drift_usd', 'period')} or on() label_replace(vector(0), "period", "nothing billed yet", "", "")`,
+          legend: '{{period}}',
+        },
+      ],
+    ),
+    panel(
+      'Presumed calls',
+      'short',
+      'Calls whose end nobody saw, booked at their bound until a usage report decides.',
+      [{ expr: 'max(daypass_presumed_calls_waiting)', legend: 'waiting' }],
+    ),
+    panel('Journal lag', 'short', 'Bookings that are not in Postgres yet.', [
+      { expr: 'max(daypass_journal_lag_entries)', legend: 'entries' },
     ]),
-    panel('Presumed calls', 'short', 'Calls whose end nobody saw, booked at their bound until a usage report decides.', [
-      { expr: 'max(daypass_presumed_calls_waiting)', legend: 'waiting' },
+    panel('Bookings', 'cps', 'Journal events booked, by kind.', [
+      { expr: rate('daypass_journal_events_total', 'kind'), legend: '{{kind}}' },
     ]),
-    panel('Journal lag', 'short', 'Bookings that are not in Postgres yet.', [{ expr: 'max(daypass_journal_lag_entries)', legend: 'entries' }]),
-    panel('Bookings', 'cps', 'Journal events booked, by kind.', [{ expr: rate('daypass_journal_events_total', 'kind'), legend: '{{kind}}' }]),
   ],
 };
 
@@ -113,10 +151,15 @@ const FLOW: Dashboard = {
   title: 'Daypass: flow',
   description: 'How calls come through: rate, latency by stage, queues, limits, retries.',
   panels: [
-    panel('Upstream calls', 'reqps', 'By lane.', [{ expr: rate('daypass_upstream_calls_total', 'lane', LANE), legend: '{{lane}}' }]),
-    panel('Upstream calls by their end', 'reqps', 'Either ok, or what became of them; `deferred` is a 429, `retried` a failure before anything was done.', [
-      { expr: rate('daypass_upstream_calls_total', 'outcome', LANE), legend: '{{outcome}}' },
+    panel('Upstream calls', 'reqps', 'By lane.', [
+      { expr: rate('daypass_upstream_calls_total', 'lane', LANE), legend: '{{lane}}' },
     ]),
+    panel(
+      'Upstream calls by their end',
+      'reqps',
+      'Either ok, or what became of them; `deferred` is a 429, `retried` a failure before anything was done.',
+      [{ expr: rate('daypass_upstream_calls_total', 'outcome', LANE), legend: '{{outcome}}' }],
+    ),
     panel(
       'Latency by stage, p95',
       's',
@@ -130,31 +173,72 @@ const FLOW: Dashboard = {
       ],
     ),
     panel('Whole call', 's', 'From the hold to the last byte of the answer.', quantiles('daypass_call_seconds')),
-    panel('Time to first token', 's', 'From the hold to the first piece of a stream that is shown.', quantiles('daypass_first_token_seconds')),
-    panel('Wait for the dispatch', 's', 'From the hold to the dispatch: verdict and turn.', quantiles('daypass_dispatch_wait_seconds', LANE)),
-    panel('Queue depth', 'short', 'Calls that wait for a turn, by lane.', [{ expr: shared('daypass_lane_waiting_calls', 'lane', LANE), legend: '{{lane}}' }]),
-    panel('Queue age', 's', 'How long the first of them has waited.', [{ expr: shared('daypass_lane_oldest_seconds', 'lane', LANE), legend: '{{lane}}' }]),
+    panel(
+      'Time to first token',
+      's',
+      'From the hold to the first piece of a stream that is shown.',
+      quantiles('daypass_first_token_seconds'),
+    ),
+    panel(
+      'Wait for the dispatch',
+      's',
+      'From the hold to the dispatch: verdict and turn.',
+      quantiles('daypass_dispatch_wait_seconds', LANE),
+    ),
+    panel('Queue depth', 'short', 'Calls that wait for a turn, by lane.', [
+      { expr: shared('daypass_lane_waiting_calls', 'lane', LANE), legend: '{{lane}}' },
+    ]),
+    panel('Queue age', 's', 'How long the first of them has waited.', [
+      { expr: shared('daypass_lane_oldest_seconds', 'lane', LANE), legend: '{{lane}}' },
+    ]),
     panel('Moderation queue', 'short', 'Jobs before the moderation service; each carries the calls of one tick.', [
       { expr: shared('daypass_moderation_queue_jobs', 'state'), legend: '{{state}}' },
     ]),
-    panel('Moderation queue age', 's', 'How long the first of them has waited.', [{ expr: 'max(daypass_moderation_queue_oldest_seconds)', legend: 'oldest' }]),
-    panel('Use of request limits', 'percentunit', 'Requests of the last minute beside the limit; 100 % is full, not wrong.', [
-      { expr: share('daypass_lane_used_requests', 'daypass_lane_limit_requests', 'lane, upstream', LANE), legend: '{{lane}} at {{upstream}}' },
+    panel('Moderation queue age', 's', 'How long the first of them has waited.', [
+      { expr: 'max(daypass_moderation_queue_oldest_seconds)', legend: 'oldest' },
     ]),
+    panel(
+      'Use of request limits',
+      'percentunit',
+      'Requests of the last minute beside the limit; 100 % is full, not wrong.',
+      [
+        {
+          expr: share('daypass_lane_used_requests', 'daypass_lane_limit_requests', 'lane, upstream', LANE),
+          legend: '{{lane}} at {{upstream}}',
+        },
+      ],
+    ),
     panel('Use of token limits', 'percentunit', 'Tokens of the last minute beside the limit.', [
-      { expr: share('daypass_lane_used_tokens', 'daypass_lane_limit_tokens', 'lane, upstream', LANE), legend: '{{lane}} at {{upstream}}' },
+      {
+        expr: share('daypass_lane_used_tokens', 'daypass_lane_limit_tokens', 'lane, upstream', LANE),
+        legend: '{{lane}} at {{upstream}}',
+      },
     ]),
-    panel('Retries and 429s', 'reqps', 'Calls that went back to the line: refused by the upstream’s limits, or failed before anything was done.', [
-      { expr: rate('daypass_upstream_calls_total', 'outcome', `${LANE},outcome=~"deferred|retried"`), legend: '{{outcome}}' },
-    ]),
+    panel(
+      'Retries and 429s',
+      'reqps',
+      'Calls that went back to the line: refused by the upstream’s limits, or failed before anything was done.',
+      [
+        {
+          expr: rate('daypass_upstream_calls_total', 'outcome', `${LANE},outcome=~"deferred|retried"`),
+          legend: '{{outcome}}',
+        },
+      ],
+    ),
     panel('Turns that found no room', 'reqps', 'Looks at a full lane; many of them are normal under load.', [
       { expr: rate('daypass_lane_waits_total', 'lane', LANE), legend: '{{lane}}' },
     ]),
     panel('Frozen for', 's', 'How long the upstream still asked to wait (429 with retry-after).', [
-      { expr: `clamp_min(${shared('daypass_lane_frozen_until_seconds', 'lane, upstream', LANE)} - time(), 0)`, legend: '{{lane}} at {{upstream}}' },
+      {
+        expr: `clamp_min(${shared('daypass_lane_frozen_until_seconds', 'lane, upstream', LANE)} - time(), 0)`,
+        legend: '{{lane}} at {{upstream}}',
+      },
     ]),
     panel('Left alone for', 's', 'How long an upstream that failed again and again is still left alone.', [
-      { expr: `clamp_min(${shared('daypass_upstream_open_until_seconds', 'lane, upstream', LANE)} - time(), 0)`, legend: '{{lane}} at {{upstream}}' },
+      {
+        expr: `clamp_min(${shared('daypass_upstream_open_until_seconds', 'lane, upstream', LANE)} - time(), 0)`,
+        legend: '{{lane}} at {{upstream}}',
+      },
     ]),
     panel('Tokens by campaign', 'cps', 'Tokens a second reserved of a lane’s limit: the shares that campaigns get.', [
       {
@@ -166,8 +250,12 @@ const FLOW: Dashboard = {
       { expr: 'sum(daypass_upstream_calls_running)', legend: 'upstream' },
       { expr: 'sum(daypass_calls_running)', legend: 'visitors' },
     ]),
-    panel('CPU', 'percentunit', 'Of one core, by service.', [{ expr: rate('process_cpu_seconds_total', 'service', 'service!=""'), legend: '{{service}}' }]),
-    panel('Memory', 'bytes', 'Resident, by service.', [{ expr: 'sum by (service) (process_resident_memory_bytes{service!=""})', legend: '{{service}}' }]),
+    panel('CPU', 'percentunit', 'Of one core, by service.', [
+      { expr: rate('process_cpu_seconds_total', 'service', 'service!=""'), legend: '{{service}}' },
+    ]),
+    panel('Memory', 'bytes', 'Resident, by service.', [
+      { expr: 'sum by (service) (process_resident_memory_bytes{service!=""})', legend: '{{service}}' },
+    ]),
     panel('Event loop lag, p99', 's', 'How late a service is to its own timers.', [
       { expr: 'max by (service) (nodejs_eventloop_lag_p99_seconds)', legend: '{{service}}' },
     ]),
@@ -179,7 +267,13 @@ const SAFETY: Dashboard = {
   title: 'Daypass: safety',
   description: 'What moderation said, what followed, whether it answers, and whether the record is whole.',
   panels: [
-    panel('Suspended keys', 'short', 'They wait for a person.', [{ expr: 'max(daypass_keys{status="suspended"})', legend: 'suspended' }], 'stat'),
+    panel(
+      'Suspended keys',
+      'short',
+      'They wait for a person.',
+      [{ expr: 'max(daypass_keys{status="suspended"})', legend: 'suspended' }],
+      'stat',
+    ),
     panel(
       'Record broken',
       'bool_yes_no',
@@ -215,7 +309,12 @@ const SAFETY: Dashboard = {
     panel('Strikes', 'cps', 'Refused inputs by what followed: a warning, a rest, a suspension.', [
       { expr: rate('daypass_strikes_total', 'step'), legend: '{{step}}' },
     ]),
-    panel('Moderation latency', 's', 'Calls to the moderation endpoint, their wait for its lane included.', quantiles('daypass_moderation_call_seconds')),
+    panel(
+      'Moderation latency',
+      's',
+      'Calls to the moderation endpoint, their wait for its lane included.',
+      quantiles('daypass_moderation_call_seconds'),
+    ),
     panel('Moderation calls', 'reqps', 'By whether they ended with verdicts; errors alone are an outage.', [
       { expr: rate('daypass_moderation_call_seconds_count', 'outcome'), legend: '{{outcome}}' },
     ]),
@@ -223,9 +322,14 @@ const SAFETY: Dashboard = {
       { expr: rate('daypass_moderation_texts_total', 'verdict'), legend: '{{verdict}}' },
     ]),
     panel('Guards, p95', 's', 'How long each guard takes.', [
-      { expr: `histogram_quantile(0.95, sum by (le, guard) (rate(daypass_guard_seconds_bucket${RATE})))`, legend: '{{guard}}' },
+      {
+        expr: `histogram_quantile(0.95, sum by (le, guard) (rate(daypass_guard_seconds_bucket${RATE})))`,
+        legend: '{{guard}}',
+      },
     ]),
-    panel('Record lag', 'short', 'Requests and checks that are not in the record yet.', [{ expr: 'max(daypass_audit_lag_entries)', legend: 'entries' }]),
+    panel('Record lag', 'short', 'Requests and checks that are not in the record yet.', [
+      { expr: 'max(daypass_audit_lag_entries)', legend: 'entries' },
+    ]),
     panel('Seal lag', 's', 'Since the whole record was last known to be signed; about a second is normal.', [
       { expr: 'time() - max(daypass_audit_sealed_timestamp_seconds)', legend: 'since the last seal' },
     ]),
@@ -239,7 +343,17 @@ const HEIGHT = 8;
 const STAT_HEIGHT = 4;
 
 const variable = (name: string, label: string, metric: string) => ({
-  ...{ name, label, type: 'query', datasource: { type: 'prometheus', uid: 'prometheus' }, refresh: 2, sort: 1, multi: true, includeAll: true, allValue: '.*' },
+  ...{
+    name,
+    label,
+    type: 'query',
+    datasource: { type: 'prometheus', uid: 'prometheus' },
+    refresh: 2,
+    sort: 1,
+    multi: true,
+    includeAll: true,
+    allValue: '.*',
+  },
   ...{ current: { text: 'All', value: '$__all' }, definition: `label_values(${metric}, ${name})` },
   query: { query: `label_values(${metric}, ${name})`, refId: name },
 });
@@ -255,24 +369,54 @@ export function grafanaDashboard({ uid, title, description, panels }: Dashboard)
     return {
       ...{ id: index + 1, type: one.kind, title: one.title, description: one.description, gridPos },
       datasource: { type: 'prometheus', uid: 'prometheus' },
-      fieldConfig: { defaults: { unit: one.unit, custom: one.kind === 'timeseries' ? { fillOpacity: 10, showPoints: 'never' } : {} }, overrides: [] },
+      fieldConfig: {
+        defaults: { unit: one.unit, custom: one.kind === 'timeseries' ? { fillOpacity: 10, showPoints: 'never' } : {} },
+        overrides: [],
+      },
       options: optionsOf(one.kind),
       targets: one.targets.map(({ expr, legend }, number) => ({
-        ...{ refId: String.fromCharCode(65 + number), expr, legendFormat: legend, instant: one.kind !== 'timeseries', range: one.kind === 'timeseries' },
+        ...{
+          refId: String.fromCharCode(65 + number),
+          expr,
+          legendFormat: legend,
+          instant: one.kind !== 'timeseries',
+          range: one.kind === 'timeseries',
+        },
       })),
     };
   });
   return {
-    ...{ uid, title, description, tags: ['daypass'], schemaVersion: 39, editable: false, refresh: '10s', timezone: '', time: { from: 'now-1h', to: 'now' } },
-    templating: { list: [variable('campaign', 'Campaign', 'daypass_campaign_budget_usd'), variable('lane', 'Lane', 'daypass_lane_waiting_calls')] },
+    ...{
+      uid,
+      title,
+      description,
+      tags: ['daypass'],
+      schemaVersion: 39,
+      editable: false,
+      refresh: '10s',
+      timezone: '',
+      time: { from: 'now-1h', to: 'now' },
+    },
+    templating: {
+      list: [
+        variable('campaign', 'Campaign', 'daypass_campaign_budget_usd'),
+        variable('lane', 'Lane', 'daypass_lane_waiting_calls'),
+      ],
+    },
     panels: placed,
   };
 }
 
 function optionsOf(kind: Panel['kind']): object {
-  if (kind === 'timeseries') return { legend: { displayMode: 'list', placement: 'bottom', showLegend: true }, tooltip: { mode: 'multi', sort: 'desc' } };
+  if (kind === 'timeseries')
+    return {
+      legend: { displayMode: 'list', placement: 'bottom', showLegend: true },
+      tooltip: { mode: 'multi', sort: 'desc' },
+    };
   const reduceOptions = { calcs: ['lastNotNull'], fields: '', values: false };
-  return kind === 'stat' ? { reduceOptions, textMode: 'value_and_name', colorMode: 'none', graphMode: 'area' } : { reduceOptions, orientation: 'horizontal' };
+  return kind === 'stat'
+    ? { reduceOptions, textMode: 'value_and_name', colorMode: 'none', graphMode: 'area' }
+    : { reduceOptions, orientation: 'horizontal' };
 }
 
 /** With its variables set: what Prometheus is asked. */

@@ -38,8 +38,10 @@ function panelOf(panel: Panel, lines: readonly Line[]): string {
   const most = Math.max(...points.map(([, value]) => value), 0);
   const least = Math.min(...points.map(([, value]) => value), 0);
   const span = most - least || 1;
-  const x = (seconds: number): number => PLOT.left + ((seconds - from) / (to - from || 1)) * (WIDTH - PLOT.left - PLOT.right);
-  const y = (value: number): number => HEIGHT - PLOT.bottom - ((value - least) / span) * (HEIGHT - PLOT.top - PLOT.bottom);
+  const x = (seconds: number): number =>
+    PLOT.left + ((seconds - from) / (to - from || 1)) * (WIDTH - PLOT.left - PLOT.right);
+  const y = (value: number): number =>
+    HEIGHT - PLOT.bottom - ((value - least) / span) * (HEIGHT - PLOT.top - PLOT.bottom);
   const ticks = [least, least + span / 2, least + span].map(
     (value) =>
       `<line x1="${PLOT.left}" x2="${WIDTH - PLOT.right}" y1="${y(value).toFixed(1)}" y2="${y(value).toFixed(1)}" stroke="#e4e7eb"/>` +
@@ -65,7 +67,8 @@ function panelOf(panel: Panel, lines: readonly Line[]): string {
 }
 
 function shown(value: number, unit: Panel['unit']): string {
-  const round = (number: number): string => (Math.abs(number) >= 100 ? number.toFixed(0) : Number(number.toPrecision(3)).toString());
+  const round = (number: number): string =>
+    Math.abs(number) >= 100 ? number.toFixed(0) : Number(number.toPrecision(3)).toString();
   switch (unit) {
     case 'currencyUSD':
       return `$${value !== 0 && Math.abs(value) < 0.001 ? value.toExponential(1) : round(value)}`;

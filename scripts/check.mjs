@@ -14,7 +14,8 @@ const bin = join(root, 'node_modules', '.bin');
 const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
 // A key of the developer's own must never be spent by a test, nor its stores be written to.
-for (const name of Object.keys(env)) if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
+for (const name of Object.keys(env))
+  if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
 
 const results = await Promise.all([
   step('format', ['prettier', '--check', '--log-level', 'warn', '.']),
@@ -31,7 +32,9 @@ rmSync(reports, { recursive: true, force: true });
 
 const total = { passed: sum('passed'), failed: sum('failed') };
 const faulty = results.filter((result) => result.failed > 0).map((result) => result.name);
-process.stdout.write(`\n${faulty.length === 0 ? 'Everything passes' : `Failed: ${faulty.join(', ')}`} (${total.passed} passed, ${total.failed} failed).\n`);
+process.stdout.write(
+  `\n${faulty.length === 0 ? 'Everything passes' : `Failed: ${faulty.join(', ')}`} (${total.passed} passed, ${total.failed} failed).\n`,
+);
 if (process.env.DAYPASS_CHECK_REPORT) writeFileSync(process.env.DAYPASS_CHECK_REPORT, JSON.stringify(total));
 process.exitCode = faulty.length === 0 ? 0 : 1;
 
@@ -39,11 +42,17 @@ process.exitCode = faulty.length === 0 ? 0 : 1;
 async function step(name, [command, ...args], { show = false } = {}) {
   const startedMs = performance.now();
   if (show) process.stdout.write(`\n— ${name}\n`);
-  const child = spawn(join(bin, command), args, { cwd: root, env, stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'] });
+  const child = spawn(join(bin, command), args, {
+    cwd: root,
+    env,
+    stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => (output += data));
   const [status] = await once(child, 'close');
-  process.stdout.write(`${show ? '' : `\n— ${name}\n${output}`}${status === 0 ? 'ok' : 'FAILED'} (${secondsSince(startedMs)} s)\n`);
+  process.stdout.write(
+    `${show ? '' : `\n— ${name}\n${output}`}${status === 0 ? 'ok' : 'FAILED'} (${secondsSince(startedMs)} s)\n`,
+  );
   return { name, passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
 }
 
@@ -53,7 +62,11 @@ async function jest(name, projects, args) {
   const file = join(reports, `${name}.json`);
   const child = spawn(join(bin, 'jest'), ['--selectProjects', ...projects, ...args, '--json', `--outputFile=${file}`], {
     cwd: root,
-    env: { ...env, DAYPASS_FAULTS: process.env.DAYPASS_CHECK_FAULTS ?? 'quick', NODE_OPTIONS: '--experimental-vm-modules --no-warnings=ExperimentalWarning' },
+    env: {
+      ...env,
+      DAYPASS_FAULTS: process.env.DAYPASS_CHECK_FAULTS ?? 'quick',
+      NODE_OPTIONS: '--experimental-vm-modules --no-warnings=ExperimentalWarning',
+    },
     // Its report goes to error output; what it prints on standard output is the JSON again.
     stdio: ['ignore', 'ignore', 'inherit'],
   });

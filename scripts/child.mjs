@@ -22,7 +22,8 @@ export function runChild([file, ...args], { cwd, env = process.env, whatToDo, si
     // A session of its own: Ctrl-C reaches this process alone, which then ends npm with all that npm has started.
     const child = spawn(file, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'], detached: !patient });
     let output = '';
-    for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output = `${output}${data}`.slice(-KEPT_CHARACTERS)));
+    for (const stream of [child.stdout, child.stderr])
+      stream.on('data', (data) => (output = `${output}${data}`.slice(-KEPT_CHARACTERS)));
     const kill = (name) => {
       try {
         if (patient) child.kill(name);
@@ -48,6 +49,8 @@ export function runChild([file, ...args], { cwd, env = process.env, whatToDo, si
       else resolve();
     };
     child.once('error', (error) => settle(`\`${file}\` did not start (${error.code}).`));
-    child.once('close', (code, killedBy) => settle(code === 0 ? undefined : `\`${[file, ...args].join(' ')}\` failed (${killedBy ?? code}).`));
+    child.once('close', (code, killedBy) =>
+      settle(code === 0 ? undefined : `\`${[file, ...args].join(' ')}\` failed (${killedBy ?? code}).`),
+    );
   });
 }

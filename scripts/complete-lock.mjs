@@ -42,7 +42,9 @@ if (process.argv.includes('--check')) {
   }
 } else {
   writeFileSync(file, after);
-  process.stdout.write(`package-lock.json: added ${added} packages of other systems, forgot ${forgotten} optional peers\n`);
+  process.stdout.write(
+    `package-lock.json: added ${added} packages of other systems, forgot ${forgotten} optional peers\n`,
+  );
 }
 
 /** Adds the binaries that their parents name, without a checksum. */
@@ -55,9 +57,17 @@ function addOtherSystems() {
       const words = name.split(/[/-]/);
       const os = words.map((word) => SYSTEMS[word]).find(Boolean);
       const cpu = words.map((word) => PROCESSORS[word]).find(Boolean);
-      if (!os || !cpu || !/^\d/.test(version)) throw new Error(`${path} names ${name}@${version}: for which system that is cannot be told`);
+      if (!os || !cpu || !/^\d/.test(version))
+        throw new Error(`${path} names ${name}@${version}: for which system that is cannot be told`);
       const libc = words.includes('musl') ? ['musl'] : words.includes('gnu') ? ['glibc'] : undefined;
-      missing[`node_modules/${name}`] = { version, cpu: [cpu], ...(parent.dev ? { dev: true } : {}), ...(libc ? { libc } : {}), optional: true, os: [os] };
+      missing[`node_modules/${name}`] = {
+        version,
+        cpu: [cpu],
+        ...(parent.dev ? { dev: true } : {}),
+        ...(libc ? { libc } : {}),
+        optional: true,
+        os: [os],
+      };
     }
   }
   Object.assign(lock.packages, missing);
@@ -101,7 +111,8 @@ function reachedFrom(paths) {
     reached.add(path);
     const { dependencies, optionalDependencies, peerDependencies = {}, peerDependenciesMeta } = lock.packages[path];
     const peers = Object.keys(peerDependencies).filter((name) => !peerDependenciesMeta?.[name]?.optional);
-    for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), ...peers]) visit(found(path, name));
+    for (const name of [...Object.keys({ ...dependencies, ...optionalDependencies }), ...peers])
+      visit(found(path, name));
   };
   for (const path of paths) visit(path);
   return reached;
@@ -120,5 +131,9 @@ function found(path, name) {
 function withDev(entry) {
   const before = ['name', 'version', 'resolved', 'integrity', 'cpu'];
   const pairs = Object.entries(entry);
-  return Object.fromEntries([...pairs.filter(([key]) => before.includes(key)), ['dev', true], ...pairs.filter(([key]) => !before.includes(key))]);
+  return Object.fromEntries([
+    ...pairs.filter(([key]) => before.includes(key)),
+    ['dev', true],
+    ...pairs.filter(([key]) => !before.includes(key)),
+  ]);
 }

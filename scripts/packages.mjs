@@ -24,7 +24,8 @@ export function missingPackages(root, set) {
 
 function packagesOf(root, set) {
   return Object.entries(readLock(join(root, 'package-lock.json'))).filter(
-    ([path, entry]) => path.includes('node_modules/') && !entry.link && (set === 'all' || !entry.dev) && isForThisSystem(entry),
+    ([path, entry]) =>
+      path.includes('node_modules/') && !entry.link && (set === 'all' || !entry.dev) && isForThisSystem(entry),
   );
 }
 
@@ -37,4 +38,5 @@ function isForThisSystem({ os, cpu, libc }) {
   return names(os, process.platform) && names(cpu, process.arch) && names(libc, libcHere);
 }
 
-const libcHere = process.platform === 'linux' ? (process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl') : undefined;
+const libcHere =
+  process.platform === 'linux' ? (process.report.getReport().header.glibcVersionRuntime ? 'glibc' : 'musl') : undefined;

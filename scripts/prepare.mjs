@@ -1,7 +1,16 @@
 // What `npm start` and `npm test` share: packages, a Redis, a build. Plain JavaScript without packages: it runs before they are there.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Interrupted, Obstacle, runChild } from './child.mjs';
@@ -36,7 +45,10 @@ export async function prepare({ forTests = false } = {}) {
   for (const signal of signals) process.on(signal, interrupt);
   // Where npm itself is killed nobody passes a signal on: an adopted process ends by itself.
   const parent = process.ppid;
-  const watch = setInterval(() => process.env.npm_lifecycle_event && process.ppid !== parent && interrupt(), PARENT_POLL_MS);
+  const watch = setInterval(
+    () => process.env.npm_lifecycle_event && process.ppid !== parent && interrupt(),
+    PARENT_POLL_MS,
+  );
   const wanted = [...(!process.env.REDIS_URL || forTests ? [REDIS] : []), ...(forTests ? [CHROMIUM, PROMETHEUS] : [])];
   try {
     await together(ending, [
@@ -88,11 +100,21 @@ async function installPackages(wantedSet, progress, signal) {
     total,
     count,
     work: () =>
-      runChild(['npm', ...command, set === 'all' ? '--include=dev' : '--omit=dev', '--no-audit', '--no-fund', '--loglevel=error'], {
-        cwd: root,
-        whatToDo: 'Read what npm says above. Check that this machine reaches the npm registry, then start again.',
-        signal,
-      }),
+      runChild(
+        [
+          'npm',
+          ...command,
+          set === 'all' ? '--include=dev' : '--omit=dev',
+          '--no-audit',
+          '--no-fund',
+          '--loglevel=error',
+        ],
+        {
+          cwd: root,
+          whatToDo: 'Read what npm says above. Check that this machine reaches the npm registry, then start again.',
+          signal,
+        },
+      ),
   });
 }
 
@@ -101,7 +123,9 @@ function findNode() {
   const packaged = linkNode();
   if (packaged && spawnSync(packaged, ['--version']).status === 0) return packaged;
   if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath;
-  throw new Obstacle(`Daypass needs Node 24, and this is Node ${process.versions.node}. npm has no Node for this system: install Node 24.`);
+  throw new Obstacle(
+    `Daypass needs Node 24, and this is Node ${process.versions.node}. npm has no Node for this system: install Node 24.`,
+  );
 }
 
 const REDIS = {
@@ -122,7 +146,13 @@ const PROMETHEUS = {
   name: 'Prometheus',
   commands: ['prometheus'],
   byHand: 'The tests ask a Prometheus. Install it, so that the commands prometheus and promtool are found.',
-  packages: { 'apt-get': 'prometheus', dnf: 'golang-github-prometheus', apk: 'prometheus', pacman: 'prometheus', brew: 'prometheus' },
+  packages: {
+    'apt-get': 'prometheus',
+    dnf: 'golang-github-prometheus',
+    apk: 'prometheus',
+    pacman: 'prometheus',
+    brew: 'prometheus',
+  },
 };
 
 /** `update` first where there is one. `oneByOne`: what is asked for one package must not hold for the others. */
@@ -143,7 +173,10 @@ async function installPrograms(programs, progress, signal) {
   const { update, install, oneByOne } = MANAGERS[manager];
   const sudo = manager === 'brew' || process.getuid?.() === 0 ? '' : 'sudo -n ';
   const packages = programs.map((program) => program.packages[manager]);
-  const calls = [...(update ? [update] : []), ...(oneByOne ? packages : [packages.join(' ')]).map((names) => `${install} ${names}`)];
+  const calls = [
+    ...(update ? [update] : []),
+    ...(oneByOne ? packages : [packages.join(' ')]).map((names) => `${install} ${names}`),
+  ];
   const names = programs.map(({ name }) => name).join(', ');
   await progress.step({
     doing: `Installing ${names} with ${manager}`,
@@ -151,7 +184,8 @@ async function installPrograms(programs, progress, signal) {
     work: async () => {
       // RUNLEVEL: without systemd the package's own service is not started. We run one of our own and leave port 6379 alone.
       const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
-      for (const call of calls) await runChild(`${sudo}${call}`.split(' '), { env, whatToDo: byHand, signal, patient: true });
+      for (const call of calls)
+        await runChild(`${sudo}${call}`.split(' '), { env, whatToDo: byHand, signal, patient: true });
     },
   });
   const lacking = programs.filter(({ commands }) => !commands.some(isFound));
@@ -162,11 +196,15 @@ async function installPrograms(programs, progress, signal) {
 async function installPythonClient(progress, signal) {
   const [venv, requirements] = [inRoot('.venv'), inRoot('test', 'python-requirements.txt')];
   const done = join(venv, 'requirements.txt');
-  if (!isFound('python3') || (existsSync(done) && readFileSync(done, 'utf8') === readFileSync(requirements, 'utf8'))) return;
+  if (!isFound('python3') || (existsSync(done) && readFileSync(done, 'utf8') === readFileSync(requirements, 'utf8')))
+    return;
   const work = async () => {
     const whatToDo = 'The Python examples of the docs are compiled and not run.';
     await runChild(['python3', '-m', 'venv', '--clear', venv], { cwd: root, whatToDo, signal });
-    await runChild([join(venv, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements], { cwd: root, whatToDo, signal });
+    await runChild(
+      [join(venv, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements],
+      { cwd: root, whatToDo, signal },
+    );
     copyFileSync(requirements, done);
   };
   try {
@@ -205,7 +243,14 @@ async function build(node, progress, signal) {
 
 function stampOfSources() {
   const hash = createHash('sha256');
-  for (const file of ['package-lock.json', 'tsconfig.json', 'tsconfig.build.json', 'nest-cli.json', ...filesUnder('apps'), ...filesUnder('libs')]) {
+  for (const file of [
+    'package-lock.json',
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'nest-cli.json',
+    ...filesUnder('apps'),
+    ...filesUnder('libs'),
+  ]) {
     const { size, mtimeMs } = statSync(inRoot(file));
     hash.update(`${file} ${size} ${mtimeMs}\n`);
   }
@@ -215,6 +260,10 @@ function stampOfSources() {
 function filesUnder(folder) {
   const entries = readdirSync(inRoot(folder), { withFileTypes: true }).sort((a, b) => (a.name < b.name ? -1 : 1));
   return entries.flatMap((entry) =>
-    entry.isDirectory() ? filesUnder(join(folder, entry.name)) : /\.(ts|lua)$/.test(entry.name) ? [join(folder, entry.name)] : [],
+    entry.isDirectory()
+      ? filesUnder(join(folder, entry.name))
+      : /\.(ts|lua)$/.test(entry.name)
+        ? [join(folder, entry.name)]
+        : [],
   );
 }

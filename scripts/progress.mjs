@@ -37,7 +37,9 @@ export class Progress {
   }
 
   #textOf(doing, startedAt, total, counted) {
-    return total ? `${doing}: ${Math.min(counted, total)} of ${total}` : `${doing}: ${Math.round((Date.now() - startedAt) / 1_000)} s`;
+    return total
+      ? `${doing}: ${Math.min(counted, total)} of ${total}`
+      : `${doing}: ${Math.round((Date.now() - startedAt) / 1_000)} s`;
   }
 
   #tellQuarters(doing, total, count) {

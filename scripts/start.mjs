@@ -15,7 +15,7 @@ try {
 }
 
 // In a session of its own: one Ctrl-C reaches us from the terminal and again from npm, and the launcher must see it once.
-const launcher = spawn(node, ['--enable-source-maps', join(root, 'dist/libs/stack/launch.js')], {
+const launcher = spawn(node, ['--enable-source-maps', join(root, 'dist/libs/launch/launch.js')], {
   stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   detached: true,
   env: { ...process.env, DAYPASS_STARTED_AT_MS: String(Math.round(Date.now() - process.uptime() * 1000)) },

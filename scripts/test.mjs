@@ -6,7 +6,10 @@ import { prepare, root } from './prepare.mjs';
 
 try {
   const node = await prepare({ forTests: true });
-  const { status } = spawnSync(node, [join(root, 'scripts/check.mjs'), '--built'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+  const { status } = spawnSync(node, [join(root, 'scripts/check.mjs'), '--built'], {
+    cwd: root,
+    stdio: ['ignore', 'inherit', 'inherit'],
+  });
   process.exitCode = status ?? 1;
 } catch (error) {
   if (!(error instanceof Obstacle)) throw error;

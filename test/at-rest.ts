@@ -1,7 +1,7 @@
 import { expect } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import type { ChatCall } from '#libs/stack/rehearsal.js';
+import type { ChatCall } from '#libs/rehearsal/rehearsal.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -21,7 +21,9 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
     await until('no hold is left', async () => (await redis.zcard('{dp}:leases')) === 0, 30_000);
     const verified = await daypass.admin('/admin/v1/ledger/verify');
     expect(verified.body).toMatchObject({ ok: true, problems: [] });
-    const sums = await client.query<{ transfer_id: string }>('select transfer_id from ledger.entries group by transfer_id having sum(amount_nano) <> 0');
+    const sums = await client.query<{ transfer_id: string }>(
+      'select transfer_id from ledger.entries group by transfer_id having sum(amount_nano) <> 0',
+    );
     expect(sums.rows).toEqual([]);
     for (const hash of [...(await redis.keys('{dp}:key:*')), ...(await redis.keys('{dp}:campaign:*'))]) {
       const { held, running, budget, spent } = await redis.hgetall(hash);
@@ -30,7 +32,9 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
     }
     await until('the record is drained', async () => (await redis.xlen('{dp}:audit')) === 0);
     expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true, problems: [] });
-    const unrecorded = await client.query(`select request_id from ledger.transfers where kind = 'hold' except select id from audit.requests`);
+    const unrecorded = await client.query(
+      `select request_id from ledger.transfers where kind = 'hold' except select id from audit.requests`,
+    );
     expect(unrecorded.rows).toEqual([]);
     const { rows } = await client.query<{ request_id: string; kinds: string[]; paid: string }>(
       `select t.request_id, array_agg(distinct t.kind order by t.kind) as kinds, coalesce(sum(e.amount_nano) filter (where e.account like 'upstream:%'), 0)::text as paid

@@ -39,7 +39,9 @@ describe('the record', () => {
     return new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
   }
   /** A text that nobody asked before. */
-  const say = (words: string): OpenAI.ChatCompletionMessageParam[] => [{ role: 'user', content: `${words} ${randomUUID()}` }];
+  const say = (words: string): OpenAI.ChatCompletionMessageParam[] => [
+    { role: 'user', content: `${words} ${randomUUID()}` },
+  ];
 
   async function recordOf(id: string | null | undefined): Promise<Kept> {
     const redis = new Redis(daypass.redisUrl);
@@ -52,7 +54,8 @@ describe('the record', () => {
     expect(status).toBe(200);
     return body as Kept;
   }
-  const brief = ({ checks }: Kept) => checks.map(({ direction, decision, categories }) => [direction, decision, ...categories]);
+  const brief = ({ checks }: Kept) =>
+    checks.map(({ direction, decision, categories }) => [direction, decision, ...categories]);
 
   it('tells of a call what was asked, what moderation said of it and of the answer, and what it cost', async () => {
     const client = await clientWith({ thresholds: { violence: 0.9 } });
@@ -75,7 +78,12 @@ describe('the record', () => {
 
   it.each([
     ['a refused input', { output: 'off' }, say(FLAG), [['input', 'blocked', 'violence']]],
-    ['an input that is only observed', { input: 'observe', output: 'off' }, say(FLAG), [['input', 'flagged', 'violence']]],
+    [
+      'an input that is only observed',
+      { input: 'observe', output: 'off' },
+      say(FLAG),
+      [['input', 'flagged', 'violence']],
+    ],
     ['an input beside its call', { input: 'parallel', output: 'off' }, say(FLAG), [['input', 'blocked', 'violence']]],
     ['nothing, where nothing is judged, but what was asked', { input: 'off', output: 'off' }, say('x'), []],
   ])('tells of %s', async (_, moderation, messages, checks) => {
@@ -94,7 +102,9 @@ describe('the record', () => {
   it('tells of each piece of a stream, up to the one that ended it', async () => {
     const client = await clientWith({ input: 'off', output: 'window' });
     daypass.rehearsal.onChat = () => ({ content: `A first sentence here. A second one. ${FLAG}. And more.` });
-    const { data, response } = await client.chat.completions.create({ model, messages: say('go'), stream: true }).withResponse();
+    const { data, response } = await client.chat.completions
+      .create({ model, messages: say('go'), stream: true })
+      .withResponse();
     let shown = '';
     for await (const chunk of data) shown += chunk.choices[0]?.delta.content ?? '';
     const kept = await recordOf(response.headers.get('x-request-id'));
@@ -139,13 +149,17 @@ describe('the record', () => {
     const { body } = await daypass.admin('/admin/v1/audit/verify');
     expect(body).toMatchObject({ ok: true, problems: [] });
     expect(body.checked.rows).toBe(body.head.seq);
-    expect((await daypass.admin(`/admin/v1/checks?request=${id}&direction=output`)).body.data).toMatchObject([{ decision: 'pass', request_id: id }]);
+    expect((await daypass.admin(`/admin/v1/checks?request=${id}&direction=output`)).body.data).toMatchObject([
+      { decision: 'pass', request_id: id },
+    ]);
     for (const service of SERVICES) {
       expect(daypass.logs(service)).not.toContain(secret);
       expect(await (await fetch(`${daypass.opsUrls[service]}/metrics`)).text()).not.toContain(secret);
     }
     const metrics = await (await fetch(`${daypass.opsUrls.accounting}/metrics`)).text();
-    expect(metrics).toMatch(/daypass_audit_checks_total\{campaign="test-[0-9a-f]+",direction="input",guard="moderation",decision="blocked"[^}]*\} 1\n/);
+    expect(metrics).toMatch(
+      /daypass_audit_checks_total\{campaign="test-[0-9a-f]+",direction="input",guard="moderation",decision="blocked"[^}]*\} 1\n/,
+    );
     expect(await (await fetch(`${daypass.opsUrls.moderation}/metrics`)).text()).toMatch(
       /daypass_guard_seconds_count\{[^}]*direction="input",guard="moderation",outcome="judged"/,
     );

@@ -14,14 +14,21 @@ const BOUND_MS = 5_000;
 describe('bad input', () => {
   let daypass: SharedDaypass;
   let key: TestKey;
-  const send = async (body: unknown, headers: Record<string, string> = {}, path = '/chat/completions', method = 'POST') => {
+  const send = async (
+    body: unknown,
+    headers: Record<string, string> = {},
+    path = '/chat/completions',
+    method = 'POST',
+  ) => {
     const begun = Date.now();
     const response = await fetch(`${daypass.baseUrl}${path}`, {
       method,
       headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', ...headers },
       ...(method === 'GET' ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
-    const answer = (await response.json()) as { error: { code: string; message: string; type: string; param: string | null } };
+    const answer = (await response.json()) as {
+      error: { code: string; message: string; type: string; param: string | null };
+    };
     expect(Date.now() - begun).toBeLessThan(BOUND_MS);
     return { status: response.status, headers: response.headers, error: answer.error };
   };
@@ -45,8 +52,20 @@ describe('bad input', () => {
     ['malformed JSON', '{"model":', 400, 'invalid_json', null],
     ['an empty body', '', 400, 'invalid_json', null],
     ['a body that is a list', '[]', 400, 'invalid_request', null],
-    ['a prototype in the JSON', '{"__proto__":{"x":1},"model":"gpt-5.4-mini","messages":[]}', 400, 'invalid_json', null],
-    ['a body over the limit', JSON.stringify({ ...valid, messages: [{ role: 'user', content: 'x'.repeat(2_200_000) }] }), 413, 'request_too_large', null],
+    [
+      'a prototype in the JSON',
+      '{"__proto__":{"x":1},"model":"gpt-5.4-mini","messages":[]}',
+      400,
+      'invalid_json',
+      null,
+    ],
+    [
+      'a body over the limit',
+      JSON.stringify({ ...valid, messages: [{ role: 'user', content: 'x'.repeat(2_200_000) }] }),
+      413,
+      'request_too_large',
+      null,
+    ],
     ['an unknown model', { ...valid, model: 'gpt-99' }, 404, 'model_not_found', 'model'],
     ['an unknown field', { ...valid, best_of: 3 }, 400, 'unpriceable_request', 'best_of'],
     ['a negative cap', { ...valid, max_tokens: -5 }, 400, 'invalid_request', 'max_tokens'],
@@ -58,13 +77,29 @@ describe('bad input', () => {
       'invalid_request',
       'messages[0].type',
     ],
-    ['a tier that is a word of the language', { ...valid, service_tier: 'constructor' }, 400, 'unpriceable_request', 'service_tier'],
-    ['100,000 levels of nesting', `{"model":"${model}","messages":[],"metadata":${'['.repeat(100_000)}${']'.repeat(100_000)}}`, 400, 'invalid_request', null],
+    [
+      'a tier that is a word of the language',
+      { ...valid, service_tier: 'constructor' },
+      400,
+      'unpriceable_request',
+      'service_tier',
+    ],
+    [
+      '100,000 levels of nesting',
+      `{"model":"${model}","messages":[],"metadata":${'['.repeat(100_000)}${']'.repeat(100_000)}}`,
+      400,
+      'invalid_request',
+      null,
+    ],
     ['n of 0', { ...valid, n: 0 }, 400, 'invalid_request', 'n'],
     ['n of 1,000', { ...valid, n: 1_000 }, 400, 'invalid_request', 'n'],
   ])('%s gets its documented error', async (_, body, status, code, param) => {
     const answer = await send(body);
-    expect({ status: answer.status, code: answer.error.code, param: answer.error.param }).toEqual({ status, code, param });
+    expect({ status: answer.status, code: answer.error.code, param: answer.error.param }).toEqual({
+      status,
+      code,
+      param,
+    });
     expect(answer.headers.get('x-should-retry')).toBe('false');
     expect(answer.headers.get('x-request-id')).toMatch(/^req_/);
   });
@@ -84,15 +119,24 @@ describe('bad input', () => {
   });
 
   it('a compressed body gets 415', async () => {
-    expect(await send(valid, { 'content-encoding': 'gzip' })).toMatchObject({ status: 415, error: { code: 'unsupported_content_type' } });
+    expect(await send(valid, { 'content-encoding': 'gzip' })).toMatchObject({
+      status: 415,
+      error: { code: 'unsupported_content_type' },
+    });
   });
 
   it('a path that cannot be read gets 404 in the same form', async () => {
-    expect(await send(undefined, {}, '/models/%zz', 'GET')).toMatchObject({ status: 404, error: { code: 'unknown_url' } });
+    expect(await send(undefined, {}, '/models/%zz', 'GET')).toMatchObject({
+      status: 404,
+      error: { code: 'unknown_url' },
+    });
   });
 
   it('a header of 20 kB gets 431', async () => {
-    expect(await send(valid, { 'x-large': 'h'.repeat(20_000) })).toMatchObject({ status: 431, error: { code: 'headers_too_large' } });
+    expect(await send(valid, { 'x-large': 'h'.repeat(20_000) })).toMatchObject({
+      status: 431,
+      error: { code: 'headers_too_large' },
+    });
   });
 
   it('a wait that is no number gets 400', async () => {
@@ -126,7 +170,12 @@ describe('bad input', () => {
 
   describe('keys', () => {
     const withKey = async (token: string) =>
-      errorOf(new OpenAI({ apiKey: token, baseURL: daypass.baseUrl }).chat.completions.create({ model, messages: [{ role: 'user', content: 'hi' }] }));
+      errorOf(
+        new OpenAI({ apiKey: token, baseURL: daypass.baseUrl }).chat.completions.create({
+          model,
+          messages: [{ role: 'user', content: 'hi' }],
+        }),
+      );
 
     it('unknown, malformed, mistyped, revoked or expired ones get one and the same AuthenticationError', async () => {
       const revoked = await daypass.createKey();
@@ -134,7 +183,9 @@ describe('bad input', () => {
       const expired = await daypass.createKey({ key: { ttl_seconds: 1 } });
       await new Promise((resolve) => setTimeout(resolve, 1_200));
       const last = key.key.at(-1) === 'A' ? 'B' : 'A';
-      const errors = await Promise.all(['sk-nothing', 'dp_short', `${key.key.slice(0, -1)}${last}`, revoked.key, expired.key].map(withKey));
+      const errors = await Promise.all(
+        ['sk-nothing', 'dp_short', `${key.key.slice(0, -1)}${last}`, revoked.key, expired.key].map(withKey),
+      );
       for (const error of errors) {
         expect(error).toBeInstanceOf(OpenAI.AuthenticationError);
         expect(error).toMatchObject({ status: 401, code: 'invalid_api_key', message: errors[0]!.message });
@@ -146,7 +197,9 @@ describe('bad input', () => {
       await daypass.admin(`/admin/v1/keys/${suspended.id}/suspend`, { body: { note: 'looking into it' } });
       expect(await withKey(suspended.key)).toMatchObject({ status: 403, code: 'key_suspended' });
       await daypass.admin(`/admin/v1/keys/${suspended.id}/reinstate`, { body: { note: 'was fine' } });
-      expect((await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${suspended.key}` } })).status).toBe(200);
+      expect(
+        (await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${suspended.key}` } })).status,
+      ).toBe(200);
     });
   });
 });
@@ -168,7 +221,9 @@ describe('odd but lawful input', () => {
     const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
     const answer = client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 5 });
     const begun = performance.now();
-    expect((await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).status).toBe(200);
+    expect((await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).status).toBe(
+      200,
+    );
     expect(performance.now() - begun).toBeLessThan(1_000);
     expect((await answer).choices).toHaveLength(1);
   });

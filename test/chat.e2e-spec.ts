@@ -33,7 +33,9 @@ describe('chat completions through the official client', () => {
     expect(response.headers.get('x-ratelimit-limit-requests')).toBe('100');
     expect(Number(response.headers.get('x-daypass-available-usd'))).toBeCloseTo(1 - Number(costNano) / 1e9, 9);
     const calls = await booksAtRest(daypass);
-    expect(calls).toEqual([{ request_id: response.headers.get('x-request-id'), kinds: ['hold', 'post'], paid: costNano }]);
+    expect(calls).toEqual([
+      { request_id: response.headers.get('x-request-id'), kinds: ['hold', 'post'], paid: costNano },
+    ]);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
   });
 
@@ -42,7 +44,12 @@ describe('chat completions through the official client', () => {
       let text = '';
       let usage: OpenAI.CompletionUsage | null | undefined;
       let finish: string | null | undefined;
-      for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, ...(options ? { stream_options: options } : {}) })) {
+      for await (const chunk of await client.chat.completions.create({
+        model,
+        messages,
+        stream: true,
+        ...(options ? { stream_options: options } : {}),
+      })) {
         text += chunk.choices[0]?.delta.content ?? '';
         finish = chunk.choices[0]?.finish_reason ?? finish;
         if ('usage' in chunk) usage = chunk.usage;
@@ -50,20 +57,35 @@ describe('chat completions through the official client', () => {
       return { text, usage, finish };
     };
     const asked = await collect({ include_usage: true });
-    expect(asked).toMatchObject({ text: expect.stringContaining('Say hello'), finish: 'stop', usage: { completion_tokens: expect.any(Number) } });
+    expect(asked).toMatchObject({
+      text: expect.stringContaining('Say hello'),
+      finish: 'stop',
+      usage: { completion_tokens: expect.any(Number) },
+    });
     const unasked = await collect();
     expect(unasked).toMatchObject({ text: expect.stringContaining('Say hello'), finish: 'stop', usage: undefined });
   });
 
   it('calls tools, streamed and whole', async () => {
     const tools: OpenAI.ChatCompletionTool[] = [
-      { type: 'function', function: { name: 'get_weather', parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] } } },
+      {
+        type: 'function',
+        function: {
+          name: 'get_weather',
+          parameters: { type: 'object', properties: { city: { type: 'string' } }, required: ['city'] },
+        },
+      },
     ];
     const ask = { model, tools, messages: [{ role: 'user' as const, content: 'What is the weather in Paris?' }] };
     const whole = await client.chat.completions.create(ask);
-    expect(whole.choices[0]?.message.tool_calls?.[0]).toMatchObject({ type: 'function', function: { name: 'get_weather' } });
+    expect(whole.choices[0]?.message.tool_calls?.[0]).toMatchObject({
+      type: 'function',
+      function: { name: 'get_weather' },
+    });
     const stream = client.chat.completions.stream(ask);
-    expect((await stream.finalChatCompletion()).choices[0]?.message.tool_calls?.[0]).toMatchObject({ function: { name: 'get_weather' } });
+    expect((await stream.finalChatCompletion()).choices[0]?.message.tool_calls?.[0]).toMatchObject({
+      function: { name: 'get_weather' },
+    });
   });
 
   it('gives several choices', async () => {
@@ -73,7 +95,8 @@ describe('chat completions through the official client', () => {
   });
 
   it('looks at images, which moderation has seen before', async () => {
-    const url = 'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+    const url =
+      'data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
     await client.chat.completions.create({
       model,
       messages: [
@@ -106,7 +129,9 @@ describe('chat completions through the official client', () => {
       seed: 7,
       stop: ['###'],
       response_format: { type: 'json_object' },
-      tools: [{ type: 'function', function: { name: 'f', strict: true, parameters: { type: 'object', properties: {} } } }],
+      tools: [
+        { type: 'function', function: { name: 'f', strict: true, parameters: { type: 'object', properties: {} } } },
+      ],
       tool_choice: 'none',
       parallel_tool_calls: false,
       reasoning_effort: 'low',
@@ -127,7 +152,12 @@ describe('chat completions through the official client', () => {
     // Data is not stored at the provider, and OpenAI takes metadata with stored data only.
     const { moderateInput: _, metadata: __, ...own } = body;
     const sent = daypass.rehearsal.chatCalls()[0]?.body;
-    expect(sent).toEqual({ ...own, store: false, service_tier: 'default', safety_identifier: expect.stringMatching(/^[\w-]{43}$/) });
+    expect(sent).toEqual({
+      ...own,
+      store: false,
+      service_tier: 'default',
+      safety_identifier: expect.stringMatching(/^[\w-]{43}$/),
+    });
   });
 
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {
@@ -175,9 +205,14 @@ describe('chat completions through the official client', () => {
       return undefined;
     };
     const abort = new AbortController();
-    void until('its input is being judged', () => daypass.rehearsal.moderationCalls().length > 0).then(() => abort.abort());
+    void until('its input is being judged', () => daypass.rehearsal.moderationCalls().length > 0).then(() =>
+      abort.abort(),
+    );
     await expect(
-      client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Nobody asked this before' }] }, { signal: abort.signal }),
+      client.chat.completions.create(
+        { model, messages: [{ role: 'user', content: 'Nobody asked this before' }] },
+        { signal: abort.signal },
+      ),
     ).rejects.toThrow(/abort/i);
     const calls = await booksAtRest(daypass);
     expect(calls.filter((call) => call.kinds.includes('void'))).toHaveLength(1);
@@ -191,11 +226,16 @@ describe('chat completions through the official client', () => {
     expect((await its.models.list()).data.map((entry) => entry.id)).toEqual([model]);
     expect((await its.models.retrieve(model)).id).toBe(model);
     await expect(its.models.retrieve('gpt-5.4-nano')).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
-    await expect(its.chat.completions.create({ model: 'gpt-5.4-nano', messages })).rejects.toMatchObject({ status: 404, code: 'model_not_found' });
+    await expect(its.chat.completions.create({ model: 'gpt-5.4-nano', messages })).rejects.toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+    });
   });
 
   it('shows the holder its own state', async () => {
-    const shown = (await (await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).json()) as {
+    const shown = (await (
+      await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })
+    ).json()) as {
       data: Record<string, unknown>;
     };
     expect(shown.data).toMatchObject({

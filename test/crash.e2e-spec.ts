@@ -31,7 +31,11 @@ describe('a service that dies', () => {
       if (++asked === 1) await sleep(60_000);
       return undefined;
     };
-    const call = client.chat.completions.create({ model, messages: [{ role: 'user', content: 'Judged once' }], max_tokens: 50 });
+    const call = client.chat.completions.create({
+      model,
+      messages: [{ role: 'user', content: 'Judged once' }],
+      max_tokens: 50,
+    });
     await until('the call is judged', () => asked > 0);
     daypass.services.kill('moderation', 'SIGKILL');
     expect((await call).choices).toHaveLength(1);
@@ -49,7 +53,15 @@ describe('a service that dies', () => {
     };
     const patient = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 1 });
     const former = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
-    expect((await patient.chat.completions.create({ model, messages: [{ role: 'user', content: 'Written once' }], max_tokens: 50 })).choices).toHaveLength(1);
+    expect(
+      (
+        await patient.chat.completions.create({
+          model,
+          messages: [{ role: 'user', content: 'Written once' }],
+          max_tokens: 50,
+        })
+      ).choices,
+    ).toHaveLength(1);
     expect(lost).toBe(1);
     const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !former.has(request_id));
     expect(calls.map(({ kinds }) => kinds.join(' ')).toSorted()).toEqual(['hold post', 'hold void']);
@@ -63,7 +75,12 @@ describe('a service that dies', () => {
     const texts = Promise.all(
       Array.from({ length: 5 }, async () => {
         let text = '';
-        for await (const chunk of await client.chat.completions.create({ model, messages, stream: true, max_tokens: 500 }))
+        for await (const chunk of await client.chat.completions.create({
+          model,
+          messages,
+          stream: true,
+          max_tokens: 500,
+        }))
           text += chunk.choices[0]?.delta.content ?? '';
         return text;
       }),
@@ -76,7 +93,9 @@ describe('a service that dies', () => {
     expect(await texts).toEqual(Array(5).fill(words.join('')));
     const calls = await booksAtRest(daypass);
     const cost = 150n * 4_500n;
-    expect(calls.filter((call) => call.kinds.join() === 'hold,post' && call.paid > cost && call.paid < cost + 20_000n)).toHaveLength(5);
+    expect(
+      calls.filter((call) => call.kinds.join() === 'hold,post' && call.paid > cost && call.paid < cost + 20_000n),
+    ).toHaveLength(5);
   }, 60_000);
 
   it('in order (SIGTERM) ends its running call first', async () => {

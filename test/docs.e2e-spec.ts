@@ -47,12 +47,15 @@ describe('the admin API’s documentation in a browser', () => {
     const strangers: string[] = [];
     const faults: string[] = [];
     page.on('request', (request) => {
-      if (!request.url().startsWith(daypass.adminUrl) && !request.url().startsWith('data:')) strangers.push(request.url());
+      if (!request.url().startsWith(daypass.adminUrl) && !request.url().startsWith('data:'))
+        strangers.push(request.url());
     });
     page.on('pageerror', (error) => faults.push(error.message));
     await page.goto(`${daypass.adminUrl}/admin/docs`);
     await page.waitForSelector('.opblock');
-    const shown = await page.$$eval('.opblock-summary-path', (paths) => paths.map((path) => path.getAttribute('data-path')));
+    const shown = await page.$$eval('.opblock-summary-path', (paths) =>
+      paths.map((path) => path.getAttribute('data-path')),
+    );
     expect(shown).toEqual(
       expect.arrayContaining([
         '/admin/v1/campaigns',
@@ -76,8 +79,11 @@ describe('the admin API’s documentation in a browser', () => {
     const verify = page.locator('.opblock', { has: page.locator('[data-path="/admin/v1/ledger/verify"]') });
     await verify.locator('.opblock-summary').click();
     await verify.locator('button.execute').click();
-    await expect(verify.locator('.live-responses-table tbody .response-col_status').first().textContent()).resolves.toContain('200');
-    if (process.env.SCREENSHOTS) await page.screenshot({ path: `${process.env.SCREENSHOTS}/admin-docs.png`, fullPage: true });
+    await expect(
+      verify.locator('.live-responses-table tbody .response-col_status').first().textContent(),
+    ).resolves.toContain('200');
+    if (process.env.SCREENSHOTS)
+      await page.screenshot({ path: `${process.env.SCREENSHOTS}/admin-docs.png`, fullPage: true });
     expect({ strangers, faults }).toEqual({ strangers: [], faults: [] });
   });
 });

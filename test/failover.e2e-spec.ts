@@ -3,14 +3,16 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { redisKeys } from '#libs/redis/keys.js';
-import { Rehearsal } from '#libs/stack/rehearsal.js';
+import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-5.4-mini';
 const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Say hello' }];
 const broken = { refuse: { status: 500, error: { message: 'The server had an error' } } };
-const outOfMoney = { refuse: { status: 429, error: { message: 'You exceeded your quota', code: 'insufficient_quota' } } };
+const outOfMoney = {
+  refuse: { status: 429, error: { message: 'You exceeded your quota', code: 'insufficient_quota' } },
+};
 
 describe('two upstreams', () => {
   let daypass: Daypass;
@@ -19,8 +21,11 @@ describe('two upstreams', () => {
   let keyId: string;
   let redis: Redis;
   const ask = (wait = '10000', of = model) =>
-    client.chat.completions.create({ model: of, messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } }).withResponse();
-  const lane = async () => (await daypass.admin('/admin/v1/lanes')).body.data.find((one: { lane: string }) => one.lane === 'mini');
+    client.chat.completions
+      .create({ model: of, messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } })
+      .withResponse();
+  const lane = async () =>
+    (await daypass.admin('/admin/v1/lanes')).body.data.find((one: { lane: string }) => one.lane === 'mini');
   const asked = () => [daypass.rehearsal.chatCalls().length, spare.chatCalls().length];
 
   beforeAll(async () => {
@@ -28,12 +33,21 @@ describe('two upstreams', () => {
     daypass = await startDaypass({
       config: {
         lanes: { mini: { rpm: 600, models: [model] }, alone: { models: ['gpt-5.4'] } },
-        upstreams: [{ name: 'spare', base_url: spare.url, lanes: { mini: { rpm: 600 } }, models: { [model]: 'mini-of-another-name' } }],
+        upstreams: [
+          {
+            name: 'spare',
+            base_url: spare.url,
+            lanes: { mini: { rpm: 600 } },
+            models: { [model]: 'mini-of-another-name' },
+          },
+        ],
       },
       env: { DAYPASS_UPSTREAM_KEYS: 'spare=sk-spare' },
     });
     redis = new Redis(daypass.redisUrl);
-    const key = await daypass.createKey({ campaign: { models: [model, 'gpt-5.4'], moderation: { input: 'off', output: 'off' } } });
+    const key = await daypass.createKey({
+      campaign: { models: [model, 'gpt-5.4'], moderation: { input: 'off', output: 'off' } },
+    });
     keyId = key.id;
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
   }, 60_000);
@@ -60,7 +74,10 @@ describe('two upstreams', () => {
     spare.onChat = () => ({ content: 'from the spare one' });
     const { data, response } = await ask();
     expect(data.choices[0]?.message.content).toBe('from the spare one');
-    expect(spare.chatCalls()[0]).toMatchObject({ body: { model: 'mini-of-another-name' }, headers: { authorization: 'Bearer sk-spare' } });
+    expect(spare.chatCalls()[0]).toMatchObject({
+      body: { model: 'mini-of-another-name' },
+      headers: { authorization: 'Bearer sk-spare' },
+    });
     // It is left alone now, without a further try.
     await ask();
     expect(asked()).toEqual([1, 2]);
@@ -72,7 +89,10 @@ describe('two upstreams', () => {
     expect(metrics).toMatch(/daypass_account_trouble_total\{[^}]*upstream="openai"[^}]*\} 1/);
     await booksAtRest(daypass);
     const { body } = await daypass.admin(`/admin/v1/keys/${keyId}/transfers`);
-    const post = body.data.find((one: { kind: string; request_id: string }) => one.kind === 'post' && one.request_id === response.headers.get('x-request-id'));
+    const post = body.data.find(
+      (one: { kind: string; request_id: string }) =>
+        one.kind === 'post' && one.request_id === response.headers.get('x-request-id'),
+    );
     expect(post.detail).toMatchObject({ upstream: 'spare', attempt: 2 });
     expect(post.entries.map(({ account }: { account: string }) => account)).toContain('upstream:spare');
   });
@@ -93,7 +113,10 @@ describe('two upstreams', () => {
     expect(asked()[0]! + asked()[1]!).toBe(3);
     expect(Date.now() - begun).toBeLessThan(3_000);
     const calls = await booksAtRest(daypass);
-    expect(calls.find(({ request_id }) => request_id === error.headers?.get('x-request-id'))).toMatchObject({ kinds: ['hold', 'void'], paid: 0n });
+    expect(calls.find(({ request_id }) => request_id === error.headers?.get('x-request-id'))).toMatchObject({
+      kinds: ['hold', 'void'],
+      paid: 0n,
+    });
   });
 
   it('do not try again what there is no time for', async () => {
@@ -124,7 +147,9 @@ describe('two upstreams', () => {
     well = true;
     const answers = await waiting;
     expect(answers.map(({ response }) => response.status)).toEqual([200, 200, 200]);
-    const { upstreams } = (await daypass.admin('/admin/v1/lanes')).body.data.find((one: { lane: string }) => one.lane === 'alone');
+    const { upstreams } = (await daypass.admin('/admin/v1/lanes')).body.data.find(
+      (one: { lane: string }) => one.lane === 'alone',
+    );
     expect(upstreams).toMatchObject([{ upstream: 'openai', left_alone: null, failures_in_a_row: 0 }]);
   });
 });

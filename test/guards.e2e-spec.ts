@@ -57,7 +57,9 @@ describe('guards beside the moderation endpoint', () => {
     const { key } = await daypass.createKey({ campaign: { moderation } });
     return new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
   }
-  const say = (words: string): OpenAI.ChatCompletionMessageParam[] => [{ role: 'user', content: `${words} (${randomUUID()})` }];
+  const say = (words: string): OpenAI.ChatCompletionMessageParam[] => [
+    { role: 'user', content: `${words} (${randomUUID()})` },
+  ];
   const answering = (content: string) => (daypass.rehearsal.onChat = () => ({ content }));
   const asked = (): string => JSON.stringify(daypass.rehearsal.chatCalls().map(({ body }) => body));
 
@@ -67,7 +69,11 @@ describe('guards beside the moderation endpoint', () => {
     ["the operator's own module", 'own-word', 'own/input'],
   ])('refuse an input by %s, with a strike, and nothing goes upstream', async (_, words, category) => {
     const error = await errorOf((await clientWith()).chat.completions.create({ model, messages: say(words) }));
-    expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input', categories: [category] } } });
+    expect(error).toMatchObject({
+      status: 400,
+      code: 'moderation_blocked',
+      error: { daypass: { direction: 'input', categories: [category] } },
+    });
     expect(error.headers?.get('x-daypass-strikes')).toBe('1');
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
     await booksAtRest(daypass);
@@ -84,7 +90,9 @@ describe('guards beside the moderation endpoint', () => {
     expect(shown).toContain('One sentence.');
     expect(shown).not.toContain('forbidden');
     answering('a TICKET-1234 is fine here');
-    expect((await client.chat.completions.create({ model, messages: say('hi') })).choices[0]!.message.content).toContain('TICKET-1234');
+    expect(
+      (await client.chat.completions.create({ model, messages: say('hi') })).choices[0]!.message.content,
+    ).toContain('TICKET-1234');
     await booksAtRest(daypass);
   });
 
@@ -94,11 +102,17 @@ describe('guards beside the moderation endpoint', () => {
     const redacted = 'Dear [email], your card [credit_card] is fine. Yours, the bank.';
     for (const moderation of [{}, { input: 'parallel' }, { output: 'window' }] as const) {
       const client = await clientWith(moderation);
-      const { data, response } = await client.chat.completions.create({ model, messages: say(`I am ${mail}`) }).withResponse();
+      const { data, response } = await client.chat.completions
+        .create({ model, messages: say(`I am ${mail}`) })
+        .withResponse();
       expect(data.choices[0]!.message.content).toBe(redacted);
       expect(response.headers.get('x-daypass-moderation')).toMatch(/^input=(redacted|pass); output=redacted$/);
       let streamed = '';
-      for await (const chunk of await client.chat.completions.create({ model, messages: say(`I am ${mail}`), stream: true }))
+      for await (const chunk of await client.chat.completions.create({
+        model,
+        messages: say(`I am ${mail}`),
+        stream: true,
+      }))
         streamed += JSON.stringify(chunk.choices[0]?.delta.content ?? '').slice(1, -1);
       expect(streamed).toBe(redacted);
     }
@@ -118,7 +132,14 @@ describe('guards beside the moderation endpoint', () => {
     const results = (flagged: boolean) => ({
       type: 'moderation_results',
       model: 'omni-moderation-latest',
-      results: [{ type: 'moderation_result', flagged, categories: { violence: flagged }, category_scores: { violence: flagged ? 0.9 : 0.1 } }],
+      results: [
+        {
+          type: 'moderation_result',
+          flagged,
+          categories: { violence: flagged },
+          category_scores: { violence: flagged ? 0.9 : 0.1 },
+        },
+      ],
     });
     const besides = [
       { moderation: { input: results(false), output: results(true) } },
@@ -142,15 +163,25 @@ describe('guards beside the moderation endpoint', () => {
         const whole = await client.chat.completions.create(asking);
         expect(whole.choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
         let finish: string | null | undefined;
-        for await (const chunk of await client.chat.completions.create({ ...asking, stream: true })) finish = chunk.choices[0]?.finish_reason ?? finish;
+        for await (const chunk of await client.chat.completions.create({ ...asking, stream: true }))
+          finish = chunk.choices[0]?.finish_reason ?? finish;
         expect([output, finish]).toEqual([output, 'content_filter']);
       }
     }
-    daypass.rehearsal.onChat = () => ({ content: 'fine words', beside: { moderation: { input: results(false), output: results(false) } } });
-    const { data, response } = await (await clientWith()).chat.completions.create({ model, messages: say('hi') }).withResponse();
+    daypass.rehearsal.onChat = () => ({
+      content: 'fine words',
+      beside: { moderation: { input: results(false), output: results(false) } },
+    });
+    const { data, response } = await (
+      await clientWith()
+    ).chat.completions
+      .create({ model, messages: say('hi') })
+      .withResponse();
     expect(data.choices[0]!.message.content).toBe('fine words');
     await booksAtRest(daypass);
-    const { body } = await daypass.admin(`/admin/v1/checks?guard=provider&request=${response.headers.get('x-request-id')}`);
+    const { body } = await daypass.admin(
+      `/admin/v1/checks?guard=provider&request=${response.headers.get('x-request-id')}`,
+    );
     expect(body.data).toMatchObject([{ direction: 'output', decision: 'pass', scores: { violence: 0.1 } }]);
   });
 
@@ -159,10 +190,15 @@ describe('guards beside the moderation endpoint', () => {
     const open = await clientWith({ guards: ['desk'], output: 'off', on_unavailable: 'open' });
     const others = await clientWith({ output: 'off' });
     deskSays = '{"flagged":true,"categories":["desk/no"]}';
-    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ error: { daypass: { categories: ['desk/no'] } } });
+    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({
+      error: { daypass: { categories: ['desk/no'] } },
+    });
     expect((await others.chat.completions.create({ model, messages: say('hi') })).choices).toHaveLength(1);
     deskSays = '<html>garbage</html>';
-    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    expect(await errorOf(named.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({
+      status: 503,
+      code: 'moderation_unavailable',
+    });
     const { response } = await open.chat.completions.create({ model, messages: say('hi') }).withResponse();
     expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
     const { body } = await daypass.admin('/admin/v1/campaigns', {
@@ -171,7 +207,9 @@ describe('guards beside the moderation endpoint', () => {
     expect(body.warnings).toEqual([expect.stringContaining("moderation.guards: DAYPASS_CONFIG has no guard 'gone'")]);
     const gone = await daypass.createKey({ campaign: 'gone' });
     const client = new OpenAI({ apiKey: gone.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-    expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ code: 'moderation_unavailable' });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({
+      code: 'moderation_unavailable',
+    });
     await booksAtRest(daypass);
   });
 

@@ -33,11 +33,22 @@ describe('a call with an Idempotency-Key', () => {
   const post = async (body: object, name: string, headers: Record<string, string> = {}, whose = key) => {
     const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${whose.key}`, 'content-type': 'application/json', 'idempotency-key': name, ...headers },
+      headers: {
+        authorization: `Bearer ${whose.key}`,
+        'content-type': 'application/json',
+        'idempotency-key': name,
+        ...headers,
+      },
       body: JSON.stringify(body),
     });
     const header = (wanted: string): string | null => response.headers.get(wanted);
-    return { status: response.status, id: header('x-request-id'), replayed: header('idempotent-replayed'), header, text: await response.text() };
+    return {
+      status: response.status,
+      id: header('x-request-id'),
+      replayed: header('idempotent-replayed'),
+      header,
+      text: await response.text(),
+    };
   };
   const paidFor = async (requestId: string | null): Promise<bigint | undefined> =>
     (await booksAtRest(daypass)).find((call) => call.request_id === requestId)?.paid;
@@ -63,7 +74,13 @@ describe('a call with an Idempotency-Key', () => {
     const again = await post(body, 'json');
     expect(first).toMatchObject({ status: 200, replayed: null });
     expect(again).toMatchObject({ status: 200, replayed: 'true', id: first.id, text: first.text });
-    for (const name of ['content-type', 'x-daypass-cost-usd', 'x-daypass-moderation', 'x-daypass-queue-ms', 'x-daypass-available-usd'])
+    for (const name of [
+      'content-type',
+      'x-daypass-cost-usd',
+      'x-daypass-moderation',
+      'x-daypass-queue-ms',
+      'x-daypass-available-usd',
+    ])
       expect([name, again.header(name)]).toEqual([name, first.header(name)]);
     expect(upstreamCalls()).toBe(1);
     const metrics = await (await fetch(`${daypass.opsUrls.ingress}/metrics`)).text();
@@ -81,7 +98,8 @@ describe('a call with an Idempotency-Key', () => {
     const again = await post(body, 'stream', {}, streaming);
     expect(first.text).toMatch(/data: \[DONE\]\n\n$/);
     expect(again).toMatchObject({ status: 200, replayed: 'true', id: first.id, text: first.text });
-    for (const name of ['content-type', 'cache-control', 'x-daypass-moderation']) expect([name, again.header(name)]).toEqual([name, first.header(name)]);
+    for (const name of ['content-type', 'cache-control', 'x-daypass-moderation'])
+      expect([name, again.header(name)]).toEqual([name, first.header(name)]);
     let text = '';
     for await (const chunk of await clientOf(streaming).chat.completions.create(
       { model, messages: say('hi'), stream: true, stream_options: { include_usage: true } },
@@ -110,7 +128,9 @@ describe('a call with an Idempotency-Key', () => {
       ['two', {}],
       ['one', { 'x-daypass-moderate-input': 'true' }],
     ] as const) {
-      const error = await errorOf(client.chat.completions.create({ model, messages: say(content) }, named('reused', headers)));
+      const error = await errorOf(
+        client.chat.completions.create({ model, messages: say(content) }, named('reused', headers)),
+      );
       expect(error).toBeInstanceOf(OpenAI.ConflictError);
       expect(error).toMatchObject({ status: 409, code: 'idempotency_conflict', param: 'idempotency-key' });
       expect(error.message).toMatch(/another request/);
@@ -126,7 +146,9 @@ describe('a call with an Idempotency-Key', () => {
     await until('the call reaches the upstream', () => upstreamCalls() > 0);
     const early = await post(body, 'running');
     expect(early.status).toBe(409);
-    expect(JSON.parse(early.text)).toMatchObject({ error: { code: 'idempotency_in_progress', param: 'idempotency-key' } });
+    expect(JSON.parse(early.text)).toMatchObject({
+      error: { code: 'idempotency_in_progress', param: 'idempotency-key' },
+    });
     expect(early.header('x-should-retry')).toBe('true');
     expect(Number(early.header('retry-after-ms'))).toBeGreaterThan(0);
     const { data, response } = await client.chat.completions.create(body, named('running')).withResponse();
@@ -140,7 +162,9 @@ describe('a call with an Idempotency-Key', () => {
     daypass.rehearsal.onChat = () => ({ content: 'for all', firstTokenMs: 300 });
     const crowd = clientOf(key, 8);
     const body = { model, messages: say('all at once') };
-    const answers = await Promise.all(Array.from({ length: 500 }, () => crowd.chat.completions.create(body, named('crowd')).withResponse()));
+    const answers = await Promise.all(
+      Array.from({ length: 500 }, () => crowd.chat.completions.create(body, named('crowd')).withResponse()),
+    );
     expect(new Set(answers.map(({ data }) => data.choices[0]?.message.content))).toEqual(new Set(['for all']));
     expect(new Set(answers.map(({ response }) => response.headers.get('x-request-id'))).size).toBe(1);
     expect(answers.filter(({ response }) => response.headers.get('idempotent-replayed') === null)).toHaveLength(1);
@@ -164,10 +188,15 @@ describe('a call with an Idempotency-Key', () => {
 
   it.each([
     ['three failures of the upstream (502)', { status: 500, error: { message: 'The server had an error' } }],
-    ['trouble with the account (503), once it is mended', { status: 401, error: { message: 'bad key', code: 'invalid_api_key' } }],
+    [
+      'trouble with the account (503), once it is mended',
+      { status: 401, error: { message: 'bad key', code: 'invalid_api_key' } },
+    ],
   ])('is a new call after %s', async (_, refuse) => {
     daypass.rehearsal.onChat = () => ({ refuse });
-    const failed = await errorOf(clientOf(key, 0).chat.completions.create({ model, messages: say('again') }, named(`after ${refuse.status}`)));
+    const failed = await errorOf(
+      clientOf(key, 0).chat.completions.create({ model, messages: say('again') }, named(`after ${refuse.status}`)),
+    );
     expect(failed.status).toBeGreaterThanOrEqual(502);
     const tries = upstreamCalls();
     daypass.rehearsal.onChat = undefined;
@@ -180,7 +209,8 @@ describe('a call with an Idempotency-Key', () => {
 
   it('is tried again by the official client itself after an error that asks for it, and billed once', async () => {
     const fresh = await daypass.createKey();
-    daypass.rehearsal.onChat = () => (upstreamCalls() <= 3 ? { refuse: { status: 500, error: { message: 'thrice' } } } : { content: 'then' });
+    daypass.rehearsal.onChat = () =>
+      upstreamCalls() <= 3 ? { refuse: { status: 500, error: { message: 'thrice' } } } : { content: 'then' };
     const { data, response } = await clientOf(fresh)
       .chat.completions.create({ model, messages: say('hi') }, named('sdk'))
       .withResponse();
@@ -192,17 +222,27 @@ describe('a call with an Idempotency-Key', () => {
 
   it('is a new call after moderation was down (503), and after the money was short (429)', async () => {
     daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
-    expect(await errorOf(clientOf(key, 0).chat.completions.create({ model, messages: say('never judged before') }, named('down')))).toMatchObject({
+    expect(
+      await errorOf(
+        clientOf(key, 0).chat.completions.create({ model, messages: say('never judged before') }, named('down')),
+      ),
+    ).toMatchObject({
       code: 'moderation_unavailable',
     });
     daypass.rehearsal.onModeration = undefined;
-    expect((await client.chat.completions.create({ model, messages: say('never judged before') }, named('down'))).choices).toHaveLength(1);
+    expect(
+      (await client.chat.completions.create({ model, messages: say('never judged before') }, named('down'))).choices,
+    ).toHaveLength(1);
 
     const poor = await daypass.createKey({ key: { budget_usd: '0.000001' } });
-    expect(await errorOf(clientOf(poor).chat.completions.create({ model, messages: say('hi') }, named('poor')))).toMatchObject({ code: 'insufficient_quota' });
+    expect(
+      await errorOf(clientOf(poor).chat.completions.create({ model, messages: say('hi') }, named('poor'))),
+    ).toMatchObject({ code: 'insufficient_quota' });
     const funded = await daypass.admin(`/admin/v1/keys/${poor.id}`, { method: 'PATCH', body: { budget_usd: '1.00' } });
     expect(funded.status).toBe(200);
-    expect((await clientOf(poor).chat.completions.create({ model, messages: say('hi') }, named('poor'))).choices).toHaveLength(1);
+    expect(
+      (await clientOf(poor).chat.completions.create({ model, messages: say('hi') }, named('poor'))).choices,
+    ).toHaveLength(1);
   });
 
   it('is not refused for ever when its key was suspended meanwhile and is reinstated', async () => {
@@ -210,27 +250,46 @@ describe('a call with an Idempotency-Key', () => {
     let asked = 0;
     daypass.rehearsal.onChat = () =>
       ++asked === 1
-        ? { refuse: { status: 429, headers: { 'retry-after-ms': '1500' }, error: { message: 'slow down', code: 'rate_limit_exceeded' } } }
+        ? {
+            refuse: {
+              status: 429,
+              headers: { 'retry-after-ms': '1500' },
+              error: { message: 'slow down', code: 'rate_limit_exceeded' },
+            },
+          }
         : undefined;
-    const waiting = errorOf(clientOf(watched).chat.completions.create({ model, messages: say('hi') }, named('suspended')));
+    const waiting = errorOf(
+      clientOf(watched).chat.completions.create({ model, messages: say('hi') }, named('suspended')),
+    );
     await until('the call reaches the upstream', () => asked > 0);
     await daypass.admin(`/admin/v1/keys/${watched.id}/suspend`, { body: { note: 'looking' } });
     expect(await waiting).toMatchObject({ status: 403, code: 'key_suspended' });
     await daypass.admin(`/admin/v1/keys/${watched.id}/reinstate`, { body: { note: 'fine' } });
-    expect((await clientOf(watched).chat.completions.create({ model, messages: say('hi') }, named('suspended'))).choices).toHaveLength(1);
+    expect(
+      (await clientOf(watched).chat.completions.create({ model, messages: say('hi') }, named('suspended'))).choices,
+    ).toHaveLength(1);
   });
 
   it('whose visitor hung up in mid-stream is not run again: the answer that was paid for broke off', async () => {
     const streaming = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
     daypass.rehearsal.onChat = () => ({ content: LONG, tokensPerSecond: 100 });
-    const stream = await clientOf(streaming).chat.completions.create({ model, messages: say('long'), stream: true }, named('broken off'));
+    const stream = await clientOf(streaming).chat.completions.create(
+      { model, messages: say('long'), stream: true },
+      named('broken off'),
+    );
     let seen = 0;
     for await (const _ of stream) if (++seen === 10) break;
     await cancelledUpstream(daypass);
     await booksAtRest(daypass);
     requests = 0;
-    const error = await errorOf(clientOf(streaming).chat.completions.create({ model, messages: say('long'), stream: true }, named('broken off')));
-    expect(error).toMatchObject({ status: 409, code: 'idempotency_conflict', message: expect.stringMatching(/broke off.*new key/) });
+    const error = await errorOf(
+      clientOf(streaming).chat.completions.create({ model, messages: say('long'), stream: true }, named('broken off')),
+    );
+    expect(error).toMatchObject({
+      status: 409,
+      code: 'idempotency_conflict',
+      message: expect.stringMatching(/broke off.*new key/),
+    });
     expect({ requests, upstream: upstreamCalls() }).toEqual({ requests: 1, upstream: 1 });
   });
 
@@ -306,7 +365,10 @@ describe('a call with an Idempotency-Key', () => {
 
   it('gets the answer of its first call, though the ingress was killed while it ran (kill -9): the official client comes again', async () => {
     daypass.rehearsal.onChat = () => ({ content: 'survived', firstTokenMs: 3_000 });
-    const answer = clientOf(key, 10).chat.completions.create({ model, messages: say('hold on') }, named('ingress killed'));
+    const answer = clientOf(key, 10).chat.completions.create(
+      { model, messages: say('hold on') },
+      named('ingress killed'),
+    );
     await until('the call reaches the upstream', () => upstreamCalls() > 0);
     daypass.services.kill('ingress', 'SIGKILL');
     expect((await answer).choices[0]?.message.content).toBe('survived');
@@ -321,7 +383,12 @@ describe('a call with an Idempotency-Key', () => {
     await until('the call reaches the upstream', () => upstreamCalls() > 0);
     daypass.services.kill('forwarding', 'SIGKILL');
     expect(JSON.parse((await first).text)).toMatchObject({ error: { code: 'upstream_outcome_unknown' } });
-    expect(await post(body, 'worker killed')).toMatchObject({ status: 502, replayed: 'true', id: (await first).id, text: (await first).text });
+    expect(await post(body, 'worker killed')).toMatchObject({
+      status: 502,
+      replayed: 'true',
+      id: (await first).id,
+      text: (await first).text,
+    });
     expect(upstreamCalls()).toBe(1);
     await daypass.services.whenReady('forwarding');
     const { id } = await first;
@@ -334,7 +401,12 @@ describe('a call with an Idempotency-Key', () => {
     const first = await post(body, 'restart');
     await Promise.all(SERVICES.map((service) => daypass.services.stop(service)));
     await Promise.all(SERVICES.map((service) => daypass.services.start(service)));
-    expect(await post(body, 'restart')).toMatchObject({ status: 200, replayed: 'true', id: first.id, text: first.text });
+    expect(await post(body, 'restart')).toMatchObject({
+      status: 200,
+      replayed: 'true',
+      id: first.id,
+      text: first.text,
+    });
     expect(upstreamCalls()).toBe(1);
     await booksAtRest(daypass);
   }, 60_000);

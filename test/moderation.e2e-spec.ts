@@ -37,7 +37,11 @@ describe('moderation', () => {
   ])('lets a flagged prompt reach the moderation endpoint and nothing else (%s)', async (_, stream) => {
     const client = await clientWith();
     const error = await errorOf(client.chat.completions.create({ model, messages: say(`please ${FLAG}`), stream }));
-    expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input', categories: ['violence'] } } });
+    expect(error).toMatchObject({
+      status: 400,
+      code: 'moderation_blocked',
+      error: { daypass: { direction: 'input', categories: ['violence'] } },
+    });
     expect(error).toBeInstanceOf(OpenAI.BadRequestError);
     expect(error.headers?.get('x-should-retry')).toBe('false');
     expect(daypass.rehearsal.moderationCalls()).toHaveLength(1);
@@ -53,14 +57,20 @@ describe('moderation', () => {
       {
         messages: [
           ...say('hi'),
-          { role: 'assistant', content: null, tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }] },
+          {
+            role: 'assistant',
+            content: null,
+            tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{}' } }],
+          },
           { role: 'tool', tool_call_id: 'c', content: FLAG },
         ],
       },
       { messages: say('hi'), tools: [{ type: 'function', function: { name: 'f', description: FLAG } }] },
     ];
     for (const body of bodies) {
-      expect(await errorOf(client.chat.completions.create({ model, messages: [], ...body }))).toMatchObject({ code: 'moderation_blocked' });
+      expect(await errorOf(client.chat.completions.create({ model, messages: [], ...body }))).toMatchObject({
+        code: 'moderation_blocked',
+      });
     }
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
   });
@@ -68,7 +78,9 @@ describe('moderation', () => {
   it('shows nothing of a flagged answer, and books what it cost', async () => {
     const client = await clientWith();
     daypass.rehearsal.onChat = () => ({ content: `some words and then ${FLAG} at the end` });
-    const { data, response } = await client.chat.completions.create({ model, messages: say('hi'), n: 2 }).withResponse();
+    const { data, response } = await client.chat.completions
+      .create({ model, messages: say('hi'), n: 2 })
+      .withResponse();
     expect(JSON.stringify(data)).not.toContain('words');
     expect(data.choices.map((choice) => [choice.index, choice.finish_reason, choice.message.content])).toEqual([
       [0, 'content_filter', null],
@@ -98,9 +110,13 @@ describe('moderation', () => {
   it('bills an answer that could not be checked once, and does not make the client ask again', async () => {
     const key = await daypass.createKey();
     const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
-    daypass.rehearsal.onModeration = (body) => (JSON.stringify(body.input).includes('question') ? undefined : { status: 500, error: { message: 'down' } });
+    daypass.rehearsal.onModeration = (body) =>
+      JSON.stringify(body.input).includes('question') ? undefined : { status: 500, error: { message: 'down' } };
     daypass.rehearsal.onChat = () => ({ content: 'an answer' });
-    expect(await errorOf(client.chat.completions.create({ model, messages: say('question') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('question') }))).toMatchObject({
+      status: 503,
+      code: 'moderation_unavailable',
+    });
     expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
   });
 
@@ -119,11 +135,16 @@ describe('moderation', () => {
     daypass.rehearsal.onChat = () => ({ content: `before ${FLAG} after` });
     const flaggedOutputs = async (): Promise<number> => {
       const metrics = await (await fetch(`${daypass.opsUrls.forwarding}/metrics`)).text();
-      return Number(/^daypass_moderation_verdicts\w*\{[^}]*direction="output",decision="flagged"[^}]*\} (\d+)$/m.exec(metrics)?.[1] ?? 0);
+      return Number(
+        /^daypass_moderation_verdicts\w*\{[^}]*direction="output",decision="flagged"[^}]*\} (\d+)$/m.exec(
+          metrics,
+        )?.[1] ?? 0,
+      );
     };
     const before = await flaggedOutputs();
     let text = '';
-    for await (const chunk of await client.chat.completions.create({ model, messages: say(FLAG), stream: true })) text += chunk.choices[0]?.delta.content ?? '';
+    for await (const chunk of await client.chat.completions.create({ model, messages: say(FLAG), stream: true }))
+      text += chunk.choices[0]?.delta.content ?? '';
     expect(text).toBe(`before ${FLAG} after`);
     await until('input and output are judged', () => daypass.rehearsal.moderationCalls().length === 2);
     // The verdict is counted once it is in the record.
@@ -135,7 +156,13 @@ describe('moderation', () => {
   const watched = async (client: OpenAI, params: Partial<OpenAI.ChatCompletionCreateParamsStreaming> = {}) => {
     const begun = performance.now();
     const stream = await client.chat.completions.create({ model, messages: say('hi'), ...params, stream: true });
-    const seen = { text: '', firstMs: 0, ms: 0, finish: [] as string[], usage: undefined as OpenAI.CompletionUsage | undefined };
+    const seen = {
+      text: '',
+      firstMs: 0,
+      ms: 0,
+      finish: [] as string[],
+      usage: undefined as OpenAI.CompletionUsage | undefined,
+    };
     for await (const chunk of stream) {
       const content = chunk.choices[0]?.delta.content ?? '';
       if (content !== '' && seen.firstMs === 0) seen.firstMs = performance.now() - begun;
@@ -160,46 +187,58 @@ describe('moderation', () => {
   it.each([
     ['window', 0],
     ['trail', 1_000],
-  ])('ends a stream that turns bad (%s) with at most %i characters of it, hangs up upstream, and books what was generated', async (output, more) => {
-    const client = await clientWith({ output });
-    daypass.rehearsal.onChat = () => ({ content: `${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`, tokensPerSecond: 2_000 });
-    const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
-    const { text, finish, usage } = await watched(client, { stream_options: { include_usage: true } });
-    expect(text.length).toBeLessThanOrEqual(20 * sentence.length + more);
-    expect(`${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`.startsWith(text)).toBe(true);
-    expect(finish).toEqual(['content_filter']);
-    const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
-    const [upstream] = daypass.rehearsal.chatCalls();
-    expect(upstream!.state).toBe('aborted');
-    expect(calls).toHaveLength(1);
-    const generated = BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500);
-    expect(calls[0]!.paid).toBeGreaterThanOrEqual(generated);
-    expect(calls[0]!.paid).toBe(BigInt(usage!.prompt_tokens * 750 + usage!.completion_tokens * 4_500));
-  });
+  ])(
+    'ends a stream that turns bad (%s) with at most %i characters of it, hangs up upstream, and books what was generated',
+    async (output, more) => {
+      const client = await clientWith({ output });
+      daypass.rehearsal.onChat = () => ({
+        content: `${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`,
+        tokensPerSecond: 2_000,
+      });
+      const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
+      const { text, finish, usage } = await watched(client, { stream_options: { include_usage: true } });
+      expect(text.length).toBeLessThanOrEqual(20 * sentence.length + more);
+      expect(`${sentence.repeat(20)}${FLAG} ${sentence.repeat(2_000)}`.startsWith(text)).toBe(true);
+      expect(finish).toEqual(['content_filter']);
+      const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
+      const [upstream] = daypass.rehearsal.chatCalls();
+      expect(upstream!.state).toBe('aborted');
+      expect(calls).toHaveLength(1);
+      const generated = BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500);
+      expect(calls[0]!.paid).toBeGreaterThanOrEqual(generated);
+      expect(calls[0]!.paid).toBe(BigInt(usage!.prompt_tokens * 750 + usage!.completion_tokens * 4_500));
+    },
+  );
 
-  it.each(['gate', 'window'])('of a conversation costs its new turn only (%s): what was said, and what was answered, is known', async (output) => {
-    const client = await clientWith({ output });
-    const messages = say(`first question (${output})`);
-    const asked = (): string[] => daypass.rehearsal.moderationCalls().flatMap(({ body }) => body.input as string[]);
-    for (let turn = 1; turn <= 3; turn++) {
-      daypass.rehearsal.reset();
-      daypass.rehearsal.onChat = () => ({ content: `Answer ${turn} (${output}). It has two sentences.` });
-      let answer = '';
-      for await (const chunk of await client.chat.completions.create({ model, messages, stream: true })) answer += chunk.choices[0]?.delta.content ?? '';
-      // Verdicts are kept behind the answer's back.
-      await sleep(100);
-      expect(asked().filter((text) => text.includes('question'))).toEqual([messages.at(-1)!.content]);
-      for (let former = 1; former < turn; former++) expect(asked().join()).not.toContain(`Answer ${former}`);
-      messages.push({ role: 'assistant', content: answer }, ...say(`question after ${turn} (${output})`));
-    }
-    // A flagged text stays so, known or not.
-    for (let time = 0; time < 2; time++) {
-      daypass.rehearsal.reset();
-      expect(await errorOf(client.chat.completions.create({ model, messages: [...messages, ...say(FLAG)] }))).toMatchObject({ code: 'moderation_blocked' });
-      await sleep(100);
-      expect(asked()).toEqual(time === 0 ? expect.arrayContaining([FLAG]) : []);
-    }
-  });
+  it.each(['gate', 'window'])(
+    'of a conversation costs its new turn only (%s): what was said, and what was answered, is known',
+    async (output) => {
+      const client = await clientWith({ output });
+      const messages = say(`first question (${output})`);
+      const asked = (): string[] => daypass.rehearsal.moderationCalls().flatMap(({ body }) => body.input as string[]);
+      for (let turn = 1; turn <= 3; turn++) {
+        daypass.rehearsal.reset();
+        daypass.rehearsal.onChat = () => ({ content: `Answer ${turn} (${output}). It has two sentences.` });
+        let answer = '';
+        for await (const chunk of await client.chat.completions.create({ model, messages, stream: true }))
+          answer += chunk.choices[0]?.delta.content ?? '';
+        // Verdicts are kept behind the answer's back.
+        await sleep(100);
+        expect(asked().filter((text) => text.includes('question'))).toEqual([messages.at(-1)!.content]);
+        for (let former = 1; former < turn; former++) expect(asked().join()).not.toContain(`Answer ${former}`);
+        messages.push({ role: 'assistant', content: answer }, ...say(`question after ${turn} (${output})`));
+      }
+      // A flagged text stays so, known or not.
+      for (let time = 0; time < 2; time++) {
+        daypass.rehearsal.reset();
+        expect(
+          await errorOf(client.chat.completions.create({ model, messages: [...messages, ...say(FLAG)] })),
+        ).toMatchObject({ code: 'moderation_blocked' });
+        await sleep(100);
+        expect(asked()).toEqual(time === 0 ? expect.arrayContaining([FLAG]) : []);
+      }
+    },
+  );
 
   it('stops at a hit although the upstream has fallen silent', async () => {
     const client = await clientWith({ output: 'window' });
@@ -214,7 +253,8 @@ describe('moderation', () => {
     async (output) => {
       const client = await clientWith({ output });
       daypass.rehearsal.onChat = () => ({ content: `${sentence.repeat(20)}`, tokensPerSecond: 400 });
-      daypass.rehearsal.onModeration = (body) => (JSON.stringify(body.input).includes('"hi"') ? undefined : { status: 500, error: { message: 'down' } });
+      daypass.rehearsal.onModeration = (body) =>
+        JSON.stringify(body.input).includes('"hi"') ? undefined : { status: 500, error: { message: 'down' } };
       expect(await errorOf(watched(client))).toMatchObject({ code: 'moderation_unavailable' });
       const open = await clientWith({ output, on_unavailable: 'open' });
       expect((await watched(open)).text).toBe(sentence.repeat(20));
@@ -225,14 +265,23 @@ describe('moderation', () => {
   it('judges tool calls and every choice of a stream', async () => {
     const client = await clientWith({ output: 'window' });
     const tools: OpenAI.ChatCompletionTool[] = [
-      { type: 'function', function: { name: 'note', parameters: { type: 'object', properties: { text: { type: 'string', enum: ['fine'] } } } } },
+      {
+        type: 'function',
+        function: {
+          name: 'note',
+          parameters: { type: 'object', properties: { text: { type: 'string', enum: ['fine'] } } },
+        },
+      },
     ];
     daypass.rehearsal.onModeration = (body) => {
       const flagged = JSON.stringify(body.input).includes('"text\\":\\"');
       return flagged ? { status: 500, error: { message: 'the arguments came here' } } : undefined;
     };
     const params = { tools, tool_choice: 'required' as const, n: 2 };
-    expect(await errorOf(watched(client, params))).toMatchObject({ code: 'moderation_unavailable', error: { daypass: { direction: 'output' } } });
+    expect(await errorOf(watched(client, params))).toMatchObject({
+      code: 'moderation_unavailable',
+      error: { daypass: { direction: 'output' } },
+    });
   }, 30_000);
 
   describe('of the input while the call runs (parallel)', () => {
@@ -248,7 +297,9 @@ describe('moderation', () => {
       const client = await clientWith({ input: 'parallel', output: 'off' });
       slowly();
       const begun = performance.now();
-      const { data, response } = await client.chat.completions.create({ model, messages: say('hi'), stream }).withResponse();
+      const { data, response } = await client.chat.completions
+        .create({ model, messages: say('hi'), stream })
+        .withResponse();
       if (Symbol.asyncIterator in data) for await (const _ of data);
       // One after the other they would take 2.4 s.
       expect(performance.now() - begun).toBeLessThan(2_300);
@@ -258,26 +309,38 @@ describe('moderation', () => {
     it.each([
       ['whole', false, ['hold', 'presume']],
       ['streamed', true, ['hold', 'post']],
-    ] as const)('shows nothing of an answer to a flagged input, hangs up upstream, and books it (%s)', async (_, stream, kinds) => {
-      const client = await clientWith({ input: 'parallel', output: 'off' });
-      slowly();
-      daypass.rehearsal.onChat = () => ({ content: 'an answer to it', tokensPerSecond: 1 });
-      const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
-      const error = await errorOf(client.chat.completions.create({ model, messages: say(FLAG), stream }));
-      expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', error: { daypass: { direction: 'input' } } });
-      expect(error.headers?.get('x-daypass-strikes')).toBe('1');
-      const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
-      expect(calls).toMatchObject([{ kinds }]);
-      const [upstream] = daypass.rehearsal.chatCalls();
-      expect(upstream!.state).toBe('aborted');
-      expect(calls[0]!.paid).toBeGreaterThanOrEqual(BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500));
-    });
+    ] as const)(
+      'shows nothing of an answer to a flagged input, hangs up upstream, and books it (%s)',
+      async (_, stream, kinds) => {
+        const client = await clientWith({ input: 'parallel', output: 'off' });
+        slowly();
+        daypass.rehearsal.onChat = () => ({ content: 'an answer to it', tokensPerSecond: 1 });
+        const before = new Set((await booksAtRest(daypass)).map(({ request_id }) => request_id));
+        const error = await errorOf(client.chat.completions.create({ model, messages: say(FLAG), stream }));
+        expect(error).toMatchObject({
+          status: 400,
+          code: 'moderation_blocked',
+          error: { daypass: { direction: 'input' } },
+        });
+        expect(error.headers?.get('x-daypass-strikes')).toBe('1');
+        const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !before.has(request_id));
+        expect(calls).toMatchObject([{ kinds }]);
+        const [upstream] = daypass.rehearsal.chatCalls();
+        expect(upstream!.state).toBe('aborted');
+        expect(calls[0]!.paid).toBeGreaterThanOrEqual(
+          BigInt(upstream!.usage!.prompt_tokens * 750 + upstream!.usage!.completion_tokens * 4_500),
+        );
+      },
+    );
 
     it('that cannot be had is refused under a closed policy, and not asked for again by the SDK', async () => {
       const key = await daypass.createKey({ campaign: { moderation: { input: 'parallel', output: 'off' } } });
       daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
       const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
-      expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+      expect(await errorOf(client.chat.completions.create({ model, messages: say('hi') }))).toMatchObject({
+        status: 503,
+        code: 'moderation_unavailable',
+      });
       expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
       await booksAtRest(daypass);
     });
@@ -288,7 +351,12 @@ describe('moderation', () => {
     const { response } = await client.chat.completions.create({ model, messages: say(FLAG) }).withResponse();
     expect(response.headers.get('x-daypass-moderation')).toBe('input=off; output=off');
     expect(daypass.rehearsal.moderationCalls()).toHaveLength(0);
-    const asked = await errorOf(client.chat.completions.create({ model, messages: say(FLAG) }, { headers: { 'x-daypass-moderate-input': 'true' } }));
+    const asked = await errorOf(
+      client.chat.completions.create(
+        { model, messages: say(FLAG) },
+        { headers: { 'x-daypass-moderate-input': 'true' } },
+      ),
+    );
     expect(asked).toMatchObject({ code: 'moderation_blocked' });
     const inBody = { model, messages: say(FLAG), moderateInput: true };
     expect(await errorOf(client.chat.completions.create(inBody))).toMatchObject({ code: 'moderation_blocked' });
@@ -325,19 +393,26 @@ describe('moderation', () => {
     ['a result without scores', garbage('{"results":[{"flagged":false,"categories":{}}]}')],
     ['a limit without end', { status: 429, headers: { 'retry-after': '30' }, error: { message: 'slow down' } }],
     ['a refused account', { status: 401, error: { message: 'no such key' } }],
-  ])('that answers with %s is away: refused under a closed policy, marked under an open one, and never told as the upstream', async (what, refusal) => {
-    daypass.rehearsal.onModeration = () => refusal;
-    const closed = await clientWith({ output: 'off' });
-    const begun = performance.now();
-    const error = await errorOf(closed.chat.completions.create({ model, messages: say(what) }));
-    expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable', error: { daypass: { direction: 'input' } } });
-    expect(error.message).not.toMatch(/upstream|limit|html/i);
-    expect(performance.now() - begun).toBeLessThan(3_000);
-    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
-    const open = await clientWith({ output: 'off', on_unavailable: 'open' });
-    const { response } = await open.chat.completions.create({ model, messages: say(what) }).withResponse();
-    expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
-  });
+  ])(
+    'that answers with %s is away: refused under a closed policy, marked under an open one, and never told as the upstream',
+    async (what, refusal) => {
+      daypass.rehearsal.onModeration = () => refusal;
+      const closed = await clientWith({ output: 'off' });
+      const begun = performance.now();
+      const error = await errorOf(closed.chat.completions.create({ model, messages: say(what) }));
+      expect(error).toMatchObject({
+        status: 503,
+        code: 'moderation_unavailable',
+        error: { daypass: { direction: 'input' } },
+      });
+      expect(error.message).not.toMatch(/upstream|limit|html/i);
+      expect(performance.now() - begun).toBeLessThan(3_000);
+      expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+      const open = await clientWith({ output: 'off', on_unavailable: 'open' });
+      const { response } = await open.chat.completions.create({ model, messages: say(what) }).withResponse();
+      expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
+    },
+  );
 
   it('that is slow is waited for within its time, and retried when it asks for a moment', async () => {
     const client = await clientWith({ output: 'off' });
@@ -346,11 +421,15 @@ describe('moderation', () => {
       return undefined;
     };
     const begun = performance.now();
-    expect(await errorOf(client.chat.completions.create({ model, messages: say('slowly') }))).toMatchObject({ code: 'moderation_unavailable' });
+    expect(await errorOf(client.chat.completions.create({ model, messages: say('slowly') }))).toMatchObject({
+      code: 'moderation_unavailable',
+    });
     expect(performance.now() - begun).toBeLessThan(3_000);
     let asked = 0;
     daypass.rehearsal.onModeration = () =>
-      asked++ === 0 ? { status: 429, headers: { 'retry-after-ms': '200' }, error: { message: 'in a moment' } } : undefined;
+      asked++ === 0
+        ? { status: 429, headers: { 'retry-after-ms': '200' }, error: { message: 'in a moment' } }
+        : undefined;
     const { response } = await client.chat.completions.create({ model, messages: say('in a moment') }).withResponse();
     expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=off');
     expect(asked).toBe(2);
@@ -358,8 +437,14 @@ describe('moderation', () => {
 
   it('asks about many visitors in few calls', async () => {
     const client = await clientWith();
-    await Promise.all(Array.from({ length: 40 }, (_, index) => client.chat.completions.create({ model, messages: say(`question ${index}`), max_tokens: 5 })));
-    const inputs = daypass.rehearsal.moderationCalls().flatMap((call) => (Array.isArray(call.body.input) ? call.body.input : []));
+    await Promise.all(
+      Array.from({ length: 40 }, (_, index) =>
+        client.chat.completions.create({ model, messages: say(`question ${index}`), max_tokens: 5 }),
+      ),
+    );
+    const inputs = daypass.rehearsal
+      .moderationCalls()
+      .flatMap((call) => (Array.isArray(call.body.input) ? call.body.input : []));
     expect(inputs.filter((text) => typeof text === 'string' && text.startsWith('question'))).toHaveLength(40);
     expect(daypass.rehearsal.moderationCalls().length).toBeLessThan(60);
   });

@@ -17,7 +17,10 @@ describe('money', () => {
   beforeEach(() => daypass.rehearsal.reset());
 
   it('is settled to the nano-dollar, cached input at its own price', async () => {
-    daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 40, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 33 } } });
+    daypass.rehearsal.onChat = () => ({
+      content: 'ok',
+      usage: { prompt_tokens: 40, completion_tokens: 7, prompt_tokens_details: { cached_tokens: 33 } },
+    });
     const key = await daypass.createKey();
     const { response } = await clientOf(key).chat.completions.create({ model, messages }).withResponse();
     // 7 × 750 + 33 × 75 + 7 × 4,500 nano-dollars
@@ -25,7 +28,9 @@ describe('money', () => {
     const calls = await booksAtRest(daypass);
     expect(calls.find((call) => call.request_id === response.headers.get('x-request-id'))?.paid).toBe(39_225n);
     // What an auditor reckons it by again, and reconciliation reads.
-    const { data } = (await daypass.admin(`/admin/v1/keys/${key.id}/transfers`)).body as { data: { kind: string; detail: object }[] };
+    const { data } = (await daypass.admin(`/admin/v1/keys/${key.id}/transfers`)).body as {
+      data: { kind: string; detail: object }[];
+    };
     expect(data.find(({ kind }) => kind === 'post')?.detail).toMatchObject({
       usage: { input: 40, cached: 33, cacheWrite: 0, output: 7 },
       tier: 'default',
@@ -67,7 +72,11 @@ describe('money', () => {
     daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 10, completion_tokens: 2 } });
     const key = await daypass.createKey();
     const costOf = async (service_tier?: 'auto' | 'priority' | 'flex'): Promise<string | null> => {
-      const call = clientOf(key).chat.completions.create({ model, messages, ...(service_tier ? { service_tier } : {}) });
+      const call = clientOf(key).chat.completions.create({
+        model,
+        messages,
+        ...(service_tier ? { service_tier } : {}),
+      });
       return (await call.withResponse()).response.headers.get('x-daypass-cost-usd');
     };
     // 10 × 750 + 2 × 4,500 nano-dollars; half of it, and twice
@@ -77,17 +86,31 @@ describe('money', () => {
       '0.00000825',
       '0.000033',
     ]);
-    expect(daypass.rehearsal.chatCalls().map(({ body }) => body.service_tier)).toEqual(['default', 'default', 'flex', 'priority']);
+    expect(daypass.rehearsal.chatCalls().map(({ body }) => body.service_tier)).toEqual([
+      'default',
+      'default',
+      'flex',
+      'priority',
+    ]);
   });
 
   it('for a search of the web is a fee that the campaign prices, and no search without it', async () => {
     daypass.rehearsal.onChat = () => ({ content: 'ok', usage: { prompt_tokens: 8_000, completion_tokens: 2 } });
     const models = [model, 'gpt-4o-mini-search-preview'];
-    const search = { model: models[1]!, messages, max_tokens: 50, web_search_options: { search_context_size: 'low' as const } };
+    const search = {
+      model: models[1]!,
+      messages,
+      max_tokens: 50,
+      web_search_options: { search_context_size: 'low' as const },
+    };
     const unpriced = await daypass.createKey({ campaign: { models } });
     for (const call of [search, { ...search, web_search_options: undefined }, { ...search, model }]) {
       const param = call.web_search_options ? 'web_search_options' : 'model';
-      expect(await errorOf(clientOf(unpriced).chat.completions.create(call))).toMatchObject({ status: 400, code: 'unpriceable_request', param });
+      expect(await errorOf(clientOf(unpriced).chat.completions.create(call))).toMatchObject({
+        status: 400,
+        code: 'unpriceable_request',
+        param,
+      });
     }
     const priced = await daypass.createKey({
       campaign: { models, tool_prices: { web_search: { usd_per_request: '0.025', input_tokens_per_request: 8_000 } } },
@@ -111,7 +134,14 @@ describe('money', () => {
     const key = await daypass.createKey({ campaign: { budget_usd: '0.0001' }, key: { budget_usd: '5.00' } });
     expect(await errorOf(clientOf(key).chat.completions.create({ model, messages, max_tokens: 1_000 }))).toMatchObject({
       code: 'insufficient_quota',
-      error: { daypass: { level: 'campaign', free_usd: '0.0001', held_usd: '0.00', needed_usd: expect.stringMatching(/^0\.0001\d+$/) } },
+      error: {
+        daypass: {
+          level: 'campaign',
+          free_usd: '0.0001',
+          held_usd: '0.00',
+          needed_usd: expect.stringMatching(/^0\.0001\d+$/),
+        },
+      },
     });
   });
 
@@ -129,7 +159,9 @@ describe('money', () => {
       expect(response.headers.get('x-daypass-output-cap')).toBe(String(cap));
     }
     const rich = await daypass.createKey();
-    const { response } = await clientOf(rich).chat.completions.create({ model, messages, max_tokens: 10 }).withResponse();
+    const { response } = await clientOf(rich)
+      .chat.completions.create({ model, messages, max_tokens: 10 })
+      .withResponse();
     expect(response.headers.get('x-daypass-output-cap')).toBeNull();
     expect(daypass.rehearsal.chatCalls().at(-1)?.body.max_tokens).toBe(10);
   });
@@ -146,14 +178,22 @@ describe('money', () => {
 
     const small = await daypass.createKey({ key: { limits: { tpm: 500 } } });
     const long: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'word '.repeat(600) }];
-    const never = await errorOf(new OpenAI({ apiKey: small.key, baseURL: daypass.baseUrl, maxRetries: 2 }).chat.completions.create({ model, messages: long }));
+    const never = await errorOf(
+      new OpenAI({ apiKey: small.key, baseURL: daypass.baseUrl, maxRetries: 2 }).chat.completions.create({
+        model,
+        messages: long,
+      }),
+    );
     expect(never).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
     expect(never.headers?.get('x-should-retry')).toBe('false');
 
     daypass.rehearsal.onChat = () => ({ firstTokenMs: 500 });
     const single = await daypass.createKey({ key: { limits: { concurrent: 1 } } });
     const one = new OpenAI({ apiKey: single.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-    const both = await Promise.allSettled([one.chat.completions.create({ model, messages }), one.chat.completions.create({ model, messages })]);
+    const both = await Promise.allSettled([
+      one.chat.completions.create({ model, messages }),
+      one.chat.completions.create({ model, messages }),
+    ]);
     expect(both.map((end) => end.status).sort()).toEqual(['fulfilled', 'rejected']);
   });
 });

@@ -24,7 +24,11 @@ let begunSeconds: number;
 beforeAll(async () => {
   daypass = await startDaypass({
     config: {
-      lanes: { mini: { rpm: 3_000, tpm: 400_000, models: [model] }, nano: { rpm: 120, models: ['gpt-5.4-nano'] }, moderation: { rpm: 6_000 } },
+      lanes: {
+        mini: { rpm: 3_000, tpm: 400_000, models: [model] },
+        nano: { rpm: 120, models: ['gpt-5.4-nano'] },
+        moderation: { rpm: 6_000 },
+      },
     },
     rehearsal: { firstTokenMs: 40, tokensPerSecond: 200, moderationLatencyMs: 20 },
     durable: true,
@@ -47,11 +51,16 @@ async function drive(ms: number): Promise<void> {
   let calls = 0;
   daypass.rehearsal.onChat = () => {
     calls++;
-    if (calls % 40 === 7) return { refuse: { status: 429, error: { message: 'Slow down' }, headers: { 'retry-after-ms': '50' } } };
+    if (calls % 40 === 7)
+      return { refuse: { status: 429, error: { message: 'Slow down' }, headers: { 'retry-after-ms': '50' } } };
     return calls % 40 === 27 ? { refuse: { status: 500, error: { message: 'The server had an error' } } } : undefined;
   };
   const until = performance.now() + ms;
-  const again = async (key: string, pauseMs: number, of: (client: OpenAI, text: string) => Promise<unknown>): Promise<void> => {
+  const again = async (
+    key: string,
+    pauseMs: number,
+    of: (client: OpenAI, text: string) => Promise<unknown>,
+  ): Promise<void> => {
     const client = new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
     for (let n = 0; performance.now() < until; n++) {
       await of(client, `Tell of the number ${n}, of ${key.slice(-4)} and of nothing else.`).catch(() => undefined);
@@ -61,7 +70,12 @@ async function drive(ms: number): Promise<void> {
   const chat = (client: OpenAI, content: string, of = model) =>
     client.chat.completions.create({ model: of, messages: [{ role: 'user', content }], max_tokens: 60 });
   const stream = async (client: OpenAI, content: string): Promise<void> => {
-    for await (const _ of await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 60, stream: true }));
+    for await (const _ of await client.chat.completions.create({
+      model,
+      messages: [{ role: 'user', content }],
+      max_tokens: 60,
+      stream: true,
+    }));
   };
   // Keys that strike out are suspended one after another.
   const flagged = async (): Promise<void> => {
@@ -92,7 +106,10 @@ describe('the dashboards', () => {
     async (_, __, { targets }) => {
       for (const target of targets) {
         const answer = await prometheus.query(queryOf(target, RATE));
-        expect({ query: target.expr, series: answer.length }).toEqual({ query: target.expr, series: expect.any(Number) });
+        expect({ query: target.expr, series: answer.length }).toEqual({
+          query: target.expr,
+          series: expect.any(Number),
+        });
         expect(answer.length).toBeGreaterThan(0);
         for (const { values } of answer) expect(Number(values[0]![1])).not.toBeNaN();
         // Each legend tells the series of its panel apart.
@@ -110,7 +127,9 @@ describe('the dashboards', () => {
           targets.map(async (target) =>
             (await prometheus.queryRange(queryOf(target, RATE), begunSeconds, toSeconds, 2)).map((series) => ({
               legend: legendOf(target.legend, series),
-              points: series.values.map(([seconds, value]): [number, number] => [seconds, Number(value)]).filter(([, value]) => Number.isFinite(value)),
+              points: series.values
+                .map(([seconds, value]): [number, number] => [seconds, Number(value)])
+                .filter(([, value]) => Number.isFinite(value)),
             })),
           ),
         );
@@ -133,28 +152,44 @@ describe('docs/metrics.md', () => {
       }
       for (const [, name, labels] of text.matchAll(/^(daypass_\w+)\{([^}]*)\}/gm)) {
         const metric = told.get(name!) ?? told.get(name!.replace(/_(bucket|count|sum)$/, ''));
-        for (const [, label] of labels!.matchAll(/(\w+)="/g)) if (!['service', 'le'].includes(label!)) metric!.labels.add(label!);
+        for (const [, label] of labels!.matchAll(/(\w+)="/g))
+          if (!['service', 'le'].includes(label!)) metric!.labels.add(label!);
       }
     }
     const table = readFileSync(join(process.cwd(), 'docs', 'metrics.md'), 'utf8');
     const documented = new Map(
-      [...table.matchAll(/^\| `(daypass_\w+)` +\| (\w+) +\| ([^|]*?) +\| ([^|]*?) +\|/gm)].map(([, name, type, services, labels]) => [
-        name!,
-        { type, services: services!.split(', '), labels: [...labels!.matchAll(/`(\w+)`/g)].map(([, label]) => label!) },
-      ]),
+      [...table.matchAll(/^\| `(daypass_\w+)` +\| (\w+) +\| ([^|]*?) +\| ([^|]*?) +\|/gm)].map(
+        ([, name, type, services, labels]) => [
+          name!,
+          {
+            type,
+            services: services!.split(', '),
+            labels: [...labels!.matchAll(/`(\w+)`/g)].map(([, label]) => label!),
+          },
+        ],
+      ),
     );
     expect([...documented.keys()].toSorted()).toEqual([...told.keys()].toSorted());
     for (const [name, { type, service, labels }] of told) {
       const line = documented.get(name)!;
-      expect({ name, type: line.type, services: line.services.toSorted() }).toEqual({ name, type, services: [...service].toSorted() });
+      expect({ name, type: line.type, services: line.services.toSorted() }).toEqual({
+        name,
+        type,
+        services: [...service].toSorted(),
+      });
       // A label whose metric has not happened yet is not told yet.
-      expect({ name, labels: [...labels].filter((label) => !line.labels.includes(label)) }).toEqual({ name, labels: [] });
+      expect({ name, labels: [...labels].filter((label) => !line.labels.includes(label)) }).toEqual({
+        name,
+        labels: [],
+      });
       expect(name).toMatch(type === 'counter' ? /_total$/ : /(?<!_total)$/);
     }
   });
 
   it('has no label of unbounded values: no id of a call, and of keys ten', async () => {
-    const text = (await Promise.all(SERVICES.map(async (service) => (await fetch(`${daypass.opsUrls[service]}/metrics`)).text()))).join('\n');
+    const text = (
+      await Promise.all(SERVICES.map(async (service) => (await fetch(`${daypass.opsUrls[service]}/metrics`)).text()))
+    ).join('\n');
     expect(text).not.toMatch(/="req_/);
     expect(text.match(/key="key_/g)?.length ?? 0).toBeLessThanOrEqual(10);
     expect(text).toMatch(/daypass_top_key_spent_usd\{key="key_[^"]+",campaign="shop"/);
@@ -166,7 +201,11 @@ describe('what operators see', () => {
 
   it('is what the books say', async () => {
     const { body } = await daypass.admin('/admin/v1/campaigns/shop');
-    await until('Prometheus has what was spent', async () => (await value('daypass_campaign_spent_usd{campaign="shop"}')) === Number(body.spent_usd), 30_000);
+    await until(
+      'Prometheus has what was spent',
+      async () => (await value('daypass_campaign_spent_usd{campaign="shop"}')) === Number(body.spent_usd),
+      30_000,
+    );
     expect(await value('daypass_campaign_budget_usd{campaign="shop"}')).toBe(10);
     expect(await value('daypass_store_persistent{store="redis"}')).toBe(1);
     expect(await value('daypass_keys{status="suspended"}')).toBeGreaterThan(0);

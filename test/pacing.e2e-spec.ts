@@ -26,7 +26,8 @@ describe('a lane', () => {
     await simulator?.stop();
   });
 
-  const newKey = (): Promise<TestKey> => daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
+  const newKey = (): Promise<TestKey> =>
+    daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
   const clientOf = ({ key }: TestKey): OpenAI => new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
   interface Lane {
     lane: string;
@@ -34,7 +35,8 @@ describe('a lane', () => {
     tokens: { limit: number | null };
     waiting: { calls: number };
   }
-  const laneOf = async (name: string): Promise<Lane> => ((await daypass.admin('/admin/v1/lanes')).body.data as Lane[]).find(({ lane }) => lane === name)!;
+  const laneOf = async (name: string): Promise<Lane> =>
+    ((await daypass.admin('/admin/v1/lanes')).body.data as Lane[]).find(({ lane }) => lane === name)!;
   /** Waits until the lane's even rate has caught up. */
   const rested = () => sleep(1_500);
 
@@ -72,7 +74,9 @@ describe('a lane', () => {
     const waiting = Array.from({ length: 8 }, () => client.chat.completions.create({ model: paced, messages }));
     await sleep(300);
     const begun = Date.now();
-    const error = await errorOf(client.chat.completions.create({ model: paced, messages }, { headers: { 'x-daypass-max-wait-ms': '2000' } }));
+    const error = await errorOf(
+      client.chat.completions.create({ model: paced, messages }, { headers: { 'x-daypass-max-wait-ms': '2000' } }),
+    );
     expect(Date.now() - begun).toBeLessThan(1_000);
     expect(error).toMatchObject({ status: 429, code: 'queue_full' });
     expect(Number(error.headers?.get('retry-after-ms'))).toBeGreaterThan(2_000);
@@ -90,7 +94,12 @@ describe('a lane', () => {
     const client = clientOf(await newKey());
     const calls = Array.from({ length: 6 }, () => {
       const controller = new AbortController();
-      return { controller, done: client.chat.completions.create({ model: paced, messages }, { signal: controller.signal }).catch(() => undefined) };
+      return {
+        controller,
+        done: client.chat.completions
+          .create({ model: paced, messages }, { signal: controller.signal })
+          .catch(() => undefined),
+      };
     });
     await until('calls wait', async () => (await laneOf('slow')).waiting.calls >= 3);
     for (const { controller } of calls) controller.abort();

@@ -22,7 +22,8 @@ export function blocksOf(page: string): Block[] {
   }));
 }
 
-export const blocksIn = (...languages: string[]): Block[] => PAGES.flatMap(blocksOf).filter(({ language }) => languages.includes(language));
+export const blocksIn = (...languages: string[]): Block[] =>
+  PAGES.flatMap(blocksOf).filter(({ language }) => languages.includes(language));
 
 /** Lines that belong together are one command: bash says where one ends. A line that is a comment alone is left out. */
 export function commandsOf(script: string): string[] {
@@ -46,8 +47,10 @@ export function brokenLinks(page: string): string[] {
         .replaceAll(/[^\w -]/g, '')
         .replaceAll(' ', '-'),
     );
-  return [...readFileSync(page, 'utf8').matchAll(/\]\((?!\w+:)([^)#]*)#?([^)]*)\)/g)].flatMap(([link, path, heading]) => {
-    const file = path === '' ? page : join(dirname(page), path!);
-    return existsSync(file) && (heading === '' || headings(file).includes(heading!)) ? [] : [`${page}: ${link}`];
-  });
+  return [...readFileSync(page, 'utf8').matchAll(/\]\((?!\w+:)([^)#]*)#?([^)]*)\)/g)].flatMap(
+    ([link, path, heading]) => {
+      const file = path === '' ? page : join(dirname(page), path!);
+      return existsSync(file) && (heading === '' || headings(file).includes(heading!)) ? [] : [`${page}: ${link}`];
+    },
+  );
 }

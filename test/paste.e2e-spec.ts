@@ -1,6 +1,15 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { execFile, spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
@@ -9,7 +18,7 @@ import { configFileSchema } from '#libs/config/config-file.js';
 import { environmentSchema } from '#libs/config/environment.js';
 import { ERRORS } from '#libs/contracts/errors.js';
 import { readVerdict } from '#libs/moderation/guards/guard.js';
-import { ensureDemo } from '#libs/stack/demo.js';
+import { ensureDemo } from '#libs/launch/demo.js';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from './pages.js';
 
@@ -21,14 +30,14 @@ const ELSEWHERE: [command: RegExp, where: string][] = [
   [/^(\w+=\S+ )*npm run test:\w+/, 'scripts/check.mjs'],
   [/^(\w+=\S+ )*npm run bench\b/, 'scripts/check.mjs'],
   [/^npm run dashboards\b/, 'observability/dashboards.spec.ts'],
-  [/^npx nest start /, 'libs/stack/services.ts'],
+  [/^npx nest start /, 'libs/launch/services.ts'],
   [/^cp \.env\.example \.env/, 'test/compose/run.mjs'],
   [/^(docker compose |docker\/|git pull$)/, 'test/compose/run.mjs'],
   [/^kubectl /, 'k8s/k8s.int-spec.ts'],
 ];
 /** Languages of blocks that are not tried here, and where they are. */
 const LANGUAGES_ELSEWHERE: Record<string, string> = {
-  sql: 'apps/accounting/audit/questions.int-spec.ts',
+  sql: 'apps/accounting/record/questions.int-spec.ts',
   // A proxy of the operator's own, which no test starts.
   nginx: 'docs/production.md',
   // Pictures.
@@ -49,7 +58,10 @@ function strangersIn(override: object): string[] {
   const { services } = override as { services: Record<string, { environment?: object }> };
   const compose = parseYaml(readFileSync('docker-compose.yml', 'utf8')) as { services: object };
   const variables = Object.values(services).flatMap(({ environment }) => Object.keys(environment ?? {}));
-  return [...Object.keys(services).filter((name) => !(name in compose.services)), ...variables.filter((name) => !(name in environmentSchema.shape))];
+  return [
+    ...Object.keys(services).filter((name) => !(name in compose.services)),
+    ...variables.filter((name) => !(name in environmentSchema.shape)),
+  ];
 }
 
 describe('README and docs, pasted', () => {
@@ -69,7 +81,10 @@ describe('README and docs, pasted', () => {
     mkdirSync(join(folder, '.daypass'));
     demoKey = (await ensureDemo(daypass.adminUrl, daypass.adminToken, join(folder, '.daypass'))).key;
     writeFileSync(join(folder, '.daypass/admin-token'), daypass.adminToken);
-    writeFileSync(join(folder, '.env'), readFileSync('.env.example', 'utf8').replace('DAYPASS_ADMIN_TOKEN=', `DAYPASS_ADMIN_TOKEN=${daypass.adminToken}`));
+    writeFileSync(
+      join(folder, '.env'),
+      readFileSync('.env.example', 'utf8').replace('DAYPASS_ADMIN_TOKEN=', `DAYPASS_ADMIN_TOKEN=${daypass.adminToken}`),
+    );
     symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
   }, 60_000);
   afterAll(async () => {
@@ -85,17 +100,25 @@ describe('README and docs, pasted', () => {
       const filled = here(command).replaceAll('key_…', /.*"id":"(key_\w+)"/s.exec(shell.seen)?.[1] ?? 'key_…');
       // `-e` lets the first half of `a && b` fail.
       const keepState = `{ declare -f; declare -p | grep -vE '^declare -\\S*r'; } > state 2>&1`;
-      writeFileSync(join(folder, 'pasted.sh'), `${shell.state}\nset -euo pipefail\n${filled}\n[ $? = 0 ]\n${keepState}\n`);
-      const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder }).catch((error: Error & { stdout: string; stderr: string }) => {
-        throw new Error(`${place}: ${command}\n${error.stdout}${error.stderr}`);
-      });
+      writeFileSync(
+        join(folder, 'pasted.sh'),
+        `${shell.state}\nset -euo pipefail\n${filled}\n[ $? = 0 ]\n${keepState}\n`,
+      );
+      const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder }).catch(
+        (error: Error & { stdout: string; stderr: string }) => {
+          throw new Error(`${place}: ${command}\n${error.stdout}${error.stderr}`);
+        },
+      );
       shell.state = readFileSync(join(folder, 'state'), 'utf8');
       shell.seen += stdout;
       output += stdout;
     }
     // An answer is an error only where the block says so.
     const refused = [...output.matchAll(/"error":\{.*?"code":"(\w+)"/g)].map(([, code]) => code);
-    expect({ place, refused }).toEqual({ place, refused: [...text.matchAll(/^# refused: (\w+)/gm)].map(([, code]) => code) });
+    expect({ place, refused }).toEqual({
+      place,
+      refused: [...text.matchAll(/^# refused: (\w+)/gm)].map(([, code]) => code),
+    });
   }
 
   it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language === 'sh')))(
@@ -119,7 +142,9 @@ describe('README and docs, pasted', () => {
     const text = SHOWN.filter((command) => elsewhere(command).length > 0).join('\n');
     const { scripts } = JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: object };
     expect([...text.matchAll(/npm run ([\w:]+)/g)].filter(([, name]) => !(name! in scripts))).toEqual([]);
-    const named = [...text.matchAll(/(?<![\w./-])(docker|k8s|bench|observability)\/[\w./-]*[\w]|\.env\.example/g)].map(([file]) => file);
+    const named = [...text.matchAll(/(?<![\w./-])(docker|k8s|bench|observability)\/[\w./-]*[\w]|\.env\.example/g)].map(
+      ([file]) => file,
+    );
     const places = [...ELSEWHERE.map(([, where]) => where), ...Object.values(LANGUAGES_ELSEWHERE)];
     expect([...named, ...places].filter((file) => !existsSync(file))).toEqual([]);
     expect([...PAGES, 'ARCHITECTURE.md', 'CHANGELOG.md'].flatMap(brokenLinks)).toEqual([]);
@@ -127,9 +152,13 @@ describe('README and docs, pasted', () => {
 
   it.each(blocksIn('js', 'ts'))('runs in Node: $place', async ({ place, text }) => {
     writeFileSync(join(folder, 'pasted.mjs'), here(text));
-    const missing = [...text.matchAll(/from '([^']+)'/g)].filter(([, name]) => !existsSync(join('node_modules', name!)));
+    const missing = [...text.matchAll(/from '([^']+)'/g)].filter(
+      ([, name]) => !existsSync(join('node_modules', name!)),
+    );
     if (missing.length > 0) {
-      process.stderr.write(`${place}: read, not run, because ${missing.map(([, name]) => name).join(' and ')} is not installed\n`);
+      process.stderr.write(
+        `${place}: read, not run, because ${missing.map(([, name]) => name).join(' and ')} is not installed\n`,
+      );
       await run('node', ['--check', 'pasted.mjs'], { cwd: folder });
       expect(text).toMatch(/apiKey: 'dp_…'[\s\S]*baseURL: 'http:\/\/localhost:8080\/v1'/);
     } else expect((await run('node', ['pasted.mjs'], { cwd: folder })).stdout.trim()).not.toBe('');
@@ -141,7 +170,9 @@ describe('README and docs, pasted', () => {
     if (client.status !== 0) {
       process.stderr.write(`${place}: not run, because ${PYTHON} with the package openai is not there\n`);
       if (client.error === undefined) await run(PYTHON, ['-m', 'py_compile', 'pasted.py'], { cwd: folder });
-      expect(text).toMatch(/OpenAI\(api_key="dp_…", base_url="http:\/\/localhost:8080\/v1"\)[\s\S]*chat\.completions\.create\(\s*model="gpt-5\.4-mini"/);
+      expect(text).toMatch(
+        /OpenAI\(api_key="dp_…", base_url="http:\/\/localhost:8080\/v1"\)[\s\S]*chat\.completions\.create\(\s*model="gpt-5\.4-mini"/,
+      );
     } else expect((await run(PYTHON, ['pasted.py'], { cwd: folder })).stdout.trim()).not.toBe('');
   });
 
@@ -157,6 +188,8 @@ describe('README and docs, pasted', () => {
   });
 
   it('tells visitors of every error that they can get', () => {
-    expect(Object.keys(ERRORS).filter((code) => !readFileSync('docs/visitors.md', 'utf8').includes(`\`${code}\``))).toEqual([]);
+    expect(
+      Object.keys(ERRORS).filter((code) => !readFileSync('docs/visitors.md', 'utf8').includes(`\`${code}\``)),
+    ).toEqual([]);
   });
 });

@@ -39,11 +39,22 @@ describe('a stream that is shown as it comes', () => {
     const keysOf = await Promise.all(running.map((id) => redis.hget(redisKeys.hold(id), 'key')));
     const requestId = running[keysOf.indexOf(daypass.keys[0]!.id)];
     const replyTo = await redis.hget(redisKeys.hold(requestId!), 'reply_to');
-    await redis.xadd(redisKeys.reply(replyTo!), '*', 'id', requestId!, 'payload', box.seal(JSON.stringify(reply), requestId!));
+    await redis.xadd(
+      redisKeys.reply(replyTo!),
+      '*',
+      'id',
+      requestId!,
+      'payload',
+      box.seal(JSON.stringify(reply), requestId!),
+    );
   };
   const frame = `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'STRANGE' } }] })}\n\n`;
   const read = async (text: { seen: string }): Promise<void> => {
-    const stream = await client.chat.completions.create({ model, messages: [{ role: 'user', content: 'hi' }], stream: true });
+    const stream = await client.chat.completions.create({
+      model,
+      messages: [{ role: 'user', content: 'hi' }],
+      stream: true,
+    });
     for await (const chunk of stream) text.seen += chunk.choices[0]?.delta.content ?? '';
   };
 

@@ -28,7 +28,10 @@ describe("the provider's safety notices", () => {
     });
     await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/`;
-    daypass = await startDaypass({ env: { OPENAI_WEBHOOK_SECRET: SECRET }, config: { operator: { webhook: { url, secret: 'a secret of the operator' } } } });
+    daypass = await startDaypass({
+      env: { OPENAI_WEBHOOK_SECRET: SECRET },
+      config: { operator: { webhook: { url, secret: 'a secret of the operator' } } },
+    });
   }, 60_000);
   afterAll(async () => {
     await daypass?.stop();
@@ -40,13 +43,21 @@ describe("the provider's safety notices", () => {
   const hi = () => ({ model, messages: [{ role: 'user' as const, content: `hi ${randomUUID()}` }] });
 
   /** As the provider sends it. */
-  async function tell(event: object | string, { secret = KEY, ageSeconds = 0 } = {}): Promise<{ status: number; body: unknown }> {
+  async function tell(
+    event: object | string,
+    { secret = KEY, ageSeconds = 0 } = {},
+  ): Promise<{ status: number; body: unknown }> {
     const body = typeof event === 'string' ? event : JSON.stringify(event);
     const [id, timestamp] = [`wh_${randomUUID()}`, String(Math.floor(Date.now() / 1_000) - ageSeconds)];
     const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
     const response = await fetch(new URL('/webhooks/openai', daypass.baseUrl), {
       method: 'POST',
-      headers: { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` },
+      headers: {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': timestamp,
+        'webhook-signature': `v1,${signature}`,
+      },
       body,
     });
     return { status: response.status, body: await response.json() };
@@ -58,7 +69,8 @@ describe("the provider's safety notices", () => {
     type,
     data: { id: caseId },
   });
-  const statusOf = async (key: TestKey) => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body as { status: string; status_note: string | null };
+  const statusOf = async (key: TestKey) =>
+    (await daypass.admin(`/admin/v1/keys/${key.id}`)).body as { status: string; status_note: string | null };
   /** By what the provider knows the visitor. */
   async function identifierOf(key: TestKey): Promise<string> {
     await clientOf(key).chat.completions.create(hi());
@@ -70,11 +82,19 @@ describe("the provider's safety notices", () => {
     const identifier = await identifierOf(named);
     expect(identifier).not.toContain(named.id);
     expect(await identifierOf(other)).not.toBe(identifier);
-    daypass.rehearsal.safetyCases.set('C-1', { entity_identifier: identifier, reason: 'cyber_abuse', notice: { type: 'warning' } });
-    for (let round = 0; round < 3; round++) expect(await tell(notice('C-1'))).toEqual({ status: 200, body: { received: true } });
+    daypass.rehearsal.safetyCases.set('C-1', {
+      entity_identifier: identifier,
+      reason: 'cyber_abuse',
+      notice: { type: 'warning' },
+    });
+    for (let round = 0; round < 3; round++)
+      expect(await tell(notice('C-1'))).toEqual({ status: 200, body: { received: true } });
     await until('the visitor is suspended', async () => (await statusOf(named)).status === 'suspended');
     expect((await statusOf(named)).status_note).toBe("the provider's safety case C-1 (cyber_abuse)");
-    expect(await errorOf(clientOf(named).chat.completions.create(hi()))).toMatchObject({ status: 403, code: 'key_suspended' });
+    expect(await errorOf(clientOf(named).chat.completions.create(hi()))).toMatchObject({
+      status: 403,
+      code: 'key_suspended',
+    });
     expect((await clientOf(other).chat.completions.create(hi())).choices).toHaveLength(1);
     await until('the operator is told', () => heard.length > 0);
     await sleep(1_500);
@@ -82,7 +102,13 @@ describe("the provider's safety notices", () => {
       {
         type: 'safety.case',
         text: `Daypass: the provider issued a notice (safety.warning_issued) that names the key ${named.id}, for cyber_abuse. The key is suspended until a person reinstates it.`,
-        data: { case: 'C-1', notice: 'safety.warning_issued', key: named.id, reason: 'cyber_abuse', outcome: 'suspended' },
+        data: {
+          case: 'C-1',
+          notice: 'safety.warning_issued',
+          key: named.id,
+          reason: 'cyber_abuse',
+          outcome: 'suspended',
+        },
       },
     ]);
     await daypass.admin(`/admin/v1/keys/${named.id}/reinstate`, { body: { note: 'talked to them' } });
@@ -93,7 +119,11 @@ describe("the provider's safety notices", () => {
   it('are looked up again until the provider answers, and one that names nobody is told to the operator', async () => {
     expect(await tell(notice('C-2', 'safety.deactivation_issued'))).toMatchObject({ status: 200 });
     await sleep(1_200);
-    daypass.rehearsal.safetyCases.set('C-2', { entity_identifier: 'somebody else', reason: null, notice: { type: 'deactivation' } });
+    daypass.rehearsal.safetyCases.set('C-2', {
+      entity_identifier: 'somebody else',
+      reason: null,
+      notice: { type: 'deactivation' },
+    });
     await until('the operator is told', () => heard.some(({ data }) => data.case === 'C-2'));
     expect(heard.at(-1)!.data).toMatchObject({ outcome: 'unknown visitor', key: null });
   }, 30_000);
@@ -107,7 +137,10 @@ describe("the provider's safety notices", () => {
   });
 
   it('of any other kind are heard and nothing more; without a signature nothing is', async () => {
-    expect(await tell({ ...notice('C-9'), type: 'batch.completed' })).toEqual({ status: 200, body: { received: true } });
+    expect(await tell({ ...notice('C-9'), type: 'batch.completed' })).toEqual({
+      status: 200,
+      body: { received: true },
+    });
     const bare = await fetch(new URL('/webhooks/openai', daypass.baseUrl), { method: 'POST', body: '{}' });
     expect(bare.status).toBe(400);
     expect(daypass.logs('ingress')).not.toContain('C-9"');

@@ -40,7 +40,11 @@ describe('strikes', () => {
         const signature = createHmac('sha256', SECRET)
           .update(`${id}.${String(request.headers['webhook-timestamp'])}.${text}`)
           .digest('base64');
-        heard.push({ id, signed: request.headers['webhook-signature'] === `v1,${signature}`, body: JSON.parse(text) as Heard['body'] });
+        heard.push({
+          id,
+          signed: request.headers['webhook-signature'] === `v1,${signature}`,
+          body: JSON.parse(text) as Heard['body'],
+        });
         response.end('ok');
       })();
     });
@@ -60,12 +64,18 @@ describe('strikes', () => {
   };
   const shown = async (key: TestKey) => {
     const response = await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } });
-    return ((await response.json()) as { data: { status: string; suspended_until: string | null; strikes: number } }).data;
+    return ((await response.json()) as { data: { status: string; suspended_until: string | null; strikes: number } })
+      .data;
   };
 
   it('are told with each refusal, make the key rest, then suspend it, and a person reinstates it; the operator hears of each step once', async () => {
     const key = await daypass.createKey({
-      campaign: { moderation: { output: 'off', strikes: { cooldown_after: 2, cooldown_seconds: 2, suspend_after: 3, window_seconds: 600 } } },
+      campaign: {
+        moderation: {
+          output: 'off',
+          strikes: { cooldown_after: 2, cooldown_seconds: 2, suspend_after: 3, window_seconds: 600 },
+        },
+      },
     });
     const client = clientOf(key);
     refusals = 1;
@@ -73,7 +83,11 @@ describe('strikes', () => {
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '2' });
 
     const resting = await errorOf(client.chat.completions.create({ model, messages: good }));
-    expect(resting).toMatchObject({ status: 403, code: 'key_suspended', error: { daypass: { reason: 'strikes', until: expect.any(String) } } });
+    expect(resting).toMatchObject({
+      status: 403,
+      code: 'key_suspended',
+      error: { daypass: { reason: 'strikes', until: expect.any(String) } },
+    });
     expect(resting.headers?.get('x-should-retry')).toBe('false');
     expect(await shown(key)).toMatchObject({
       status: 'suspended',
@@ -84,30 +98,46 @@ describe('strikes', () => {
     expect((await client.chat.completions.create({ model, messages: good })).choices).toHaveLength(1);
 
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '3' });
-    expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({ status: 403, code: 'key_suspended' });
-    await until('the books know of it', async () => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status === 'suspended');
+    expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({
+      status: 403,
+      code: 'key_suspended',
+    });
+    await until(
+      'the books know of it',
+      async () => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status === 'suspended',
+    );
     expect((await daypass.admin(`/admin/v1/keys/${key.id}`)).body.status_note).toBe('strikes: 3 refused inputs');
 
     await until('the operator is told', () => heard.length === 3);
     expect(heard.map(({ body }) => body.type).toSorted()).toEqual(['strike.cooldown', 'strike.suspend', 'strike.warn']);
     expect(heard.every(({ signed }) => signed)).toBe(true);
     const last = heard.find(({ body }) => body.type === 'strike.suspend')!;
-    expect(last.body.text).toBe(`Daypass: the key ${key.id} is suspended until a person reinstates it, after 3 refused inputs (violence).`);
+    expect(last.body.text).toBe(
+      `Daypass: the key ${key.id} is suspended until a person reinstates it, after 3 refused inputs (violence).`,
+    );
     expect(JSON.stringify(heard)).not.toContain('REHEARSAL');
-    const metrics = async (service: 'accounting' | 'moderation') => (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();
+    const metrics = async (service: 'accounting' | 'moderation') =>
+      (await fetch(`${daypass.opsUrls[service]}/metrics`)).text();
     for (const step of ['warn', 'cooldown', 'suspend'])
       expect(await metrics('accounting')).toMatch(new RegExp(`daypass_strikes_total\\{step="${step}"[^}]*\\} 1\\n`));
-    expect(await metrics('moderation')).toMatch(/daypass_moderation_flags_total\{direction="input",category="violence"[^}]*\} 3\n/);
+    expect(await metrics('moderation')).toMatch(
+      /daypass_moderation_flags_total\{direction="input",category="violence"[^}]*\} 3\n/,
+    );
 
     const list = async (query = '') =>
-      (await daypass.admin(`/admin/v1/keys/${key.id}/strikes${query}`)).body as { data: { strikes: number; step: string }[]; next_cursor: string | null };
+      (await daypass.admin(`/admin/v1/keys/${key.id}/strikes${query}`)).body as {
+        data: { strikes: number; step: string }[];
+        next_cursor: string | null;
+      };
     expect((await list()).data.map(({ strikes, step }) => [strikes, step])).toEqual([
       [3, 'suspend'],
       [2, 'cooldown'],
       [1, 'warn'],
     ]);
     const first = await list('?limit=2');
-    expect((await list(`?limit=2&cursor=${first.next_cursor}`)).data).toMatchObject([{ strikes: 1, detail: { categories: ['violence'] } }]);
+    expect((await list(`?limit=2&cursor=${first.next_cursor}`)).data).toMatchObject([
+      { strikes: 1, detail: { categories: ['violence'] } },
+    ]);
 
     const reinstated = await daypass.admin(`/admin/v1/keys/${key.id}/reinstate`, { body: { note: 'we talked' } });
     expect(reinstated.body).toMatchObject({ status: 'active', status_note: 'we talked' });
@@ -119,11 +149,15 @@ describe('strikes', () => {
   it('come from what the provider refuses for its safety, too', async () => {
     const key = await daypass.createKey({ campaign: { moderation: { output: 'off' } } });
     const client = clientOf(key);
-    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: 'We refuse this.', code: 'cyber_policy' } } });
+    daypass.rehearsal.onChat = () => ({
+      refuse: { status: 400, error: { message: 'We refuse this.', code: 'cyber_policy' } },
+    });
     const error = await errorOf(client.chat.completions.create({ model, messages: good }));
     expect(error).toMatchObject({ status: 400, code: 'cyber_policy' });
     expect(error.headers?.get('x-daypass-strikes')).toBe('1');
-    daypass.rehearsal.onChat = () => ({ refuse: { status: 400, error: { message: 'No such thing.', code: 'invalid_value' } } });
+    daypass.rehearsal.onChat = () => ({
+      refuse: { status: 400, error: { message: 'No such thing.', code: 'invalid_value' } },
+    });
     await errorOf(client.chat.completions.create({ model, messages: good }));
     expect((await shown(key)).strikes).toBe(1);
     daypass.rehearsal.onChat = () => ({
@@ -140,7 +174,9 @@ describe('strikes', () => {
   });
 
   it('are forgotten once they are older than the window', async () => {
-    const key = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { suspend_after: 2, window_seconds: 1 } } } });
+    const key = await daypass.createKey({
+      campaign: { moderation: { output: 'off', strikes: { suspend_after: 2, window_seconds: 1 } } },
+    });
     expect(await refused(clientOf(key))).toEqual({ code: 'moderation_blocked', strikes: '1' });
     expect((await shown(key)).strikes).toBe(1);
     await sleep(1_100);
@@ -149,7 +185,9 @@ describe('strikes', () => {
   });
 
   it('survive a Redis that loses everything, and so does a rest', async () => {
-    const resting = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { cooldown_after: 1, cooldown_seconds: 600 } } } });
+    const resting = await daypass.createKey({
+      campaign: { moderation: { output: 'off', strikes: { cooldown_after: 1, cooldown_seconds: 600 } } },
+    });
     await refused(clientOf(resting));
     const key = await daypass.createKey({ campaign: { moderation: { output: 'off', strikes: { suspend_after: 3 } } } });
     const client = clientOf(key);
@@ -158,7 +196,13 @@ describe('strikes', () => {
     const database = new pg.Client({ connectionString: daypass.databaseUrl });
     await database.connect();
     const booked = async () =>
-      Number((await database.query<{ n: string }>('SELECT count(*) AS n FROM access.strikes WHERE key_id = ANY ($1)', [[key.id, resting.id]])).rows[0]!.n);
+      Number(
+        (
+          await database.query<{ n: string }>('SELECT count(*) AS n FROM access.strikes WHERE key_id = ANY ($1)', [
+            [key.id, resting.id],
+          ])
+        ).rows[0]!.n,
+      );
     await until('the strikes are booked', async () => (await booked()) === 3);
     await database.end();
     const redis = new Redis(daypass.redisUrl);
@@ -166,7 +210,9 @@ describe('strikes', () => {
     redis.disconnect();
     await until('the strikes come back', async () => (await shown(key).catch(() => null))?.strikes === 2);
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '3' });
-    expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({ code: 'key_suspended' });
+    expect(await errorOf(client.chat.completions.create({ model, messages: good }))).toMatchObject({
+      code: 'key_suspended',
+    });
     expect(await shown(resting)).toMatchObject({ status: 'suspended', suspended_until: expect.any(String) });
   }, 60_000);
 });

@@ -16,7 +16,11 @@ interface Span {
 interface Export {
   resourceSpans: {
     resource: { attributes: { key: string; value: { stringValue?: string } }[] };
-    scopeSpans: { spans: (Omit<Span, 'service' | 'attributes'> & { attributes: { key: string; value: Record<string, unknown> }[] })[] }[];
+    scopeSpans: {
+      spans: (Omit<Span, 'service' | 'attributes'> & {
+        attributes: { key: string; value: Record<string, unknown> }[];
+      })[];
+    }[];
   }[];
 }
 
@@ -33,7 +37,11 @@ beforeAll(async () => {
       for (const { resource, scopeSpans } of (JSON.parse(text) as Export).resourceSpans) {
         const service = resource.attributes.find(({ key }) => key === 'service.name')?.value.stringValue ?? '';
         for (const span of scopeSpans.flatMap((scope) => scope.spans))
-          spans.push({ ...span, service, attributes: Object.fromEntries(span.attributes.map(({ key, value }) => [key, Object.values(value)[0]])) });
+          spans.push({
+            ...span,
+            service,
+            attributes: Object.fromEntries(span.attributes.map(({ key, value }) => [key, Object.values(value)[0]])),
+          });
       }
       response.writeHead(200, { 'content-type': 'application/json' }).end('{}');
     });
@@ -52,15 +60,32 @@ describe('a traced call', () => {
     const { key } = await daypass.createKey();
     const client = new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
     const ask = () =>
-      client.chat.completions.create({ model: 'gpt-5.4-mini', messages: [{ role: 'user', content: `${SECRET} ${Math.random()}` }] }).withResponse();
-    const ids = [(await ask()).response.headers.get('x-request-id'), (await ask()).response.headers.get('x-request-id')];
+      client.chat.completions
+        .create({ model: 'gpt-5.4-mini', messages: [{ role: 'user', content: `${SECRET} ${Math.random()}` }] })
+        .withResponse();
+    const ids = [
+      (await ask()).response.headers.get('x-request-id'),
+      (await ask()).response.headers.get('x-request-id'),
+    ];
     const whole = (id: string | null) => {
       const root = spans.find((span) => span.name === 'call' && span.attributes['daypass.request_id'] === id);
       return spans.filter((span) => span.traceId === root?.traceId);
     };
-    const told = (id: string | null) => whole(id).map(({ service, name }) => `${service.replace('daypass-', '')}: ${name}`);
-    const expected = ['ingress: call', 'ingress: hold', 'moderation: judge input', 'forwarding: forward', 'forwarding: upstream'];
-    for (let attempt = 0; attempt < 100 && !ids.every((id) => expected.every((one) => told(id).includes(one))); attempt++) await sleep(200);
+    const told = (id: string | null) =>
+      whole(id).map(({ service, name }) => `${service.replace('daypass-', '')}: ${name}`);
+    const expected = [
+      'ingress: call',
+      'ingress: hold',
+      'moderation: judge input',
+      'forwarding: forward',
+      'forwarding: upstream',
+    ];
+    for (
+      let attempt = 0;
+      attempt < 100 && !ids.every((id) => expected.every((one) => told(id).includes(one)));
+      attempt++
+    )
+      await sleep(200);
     for (const id of ids) {
       expect(told(id)).toEqual(expect.arrayContaining(expected));
       const trace = whole(id);
@@ -69,7 +94,10 @@ describe('a traced call', () => {
       const known = new Set(trace.map(({ spanId }) => spanId));
       expect(trace.filter(({ parentSpanId }) => !parentSpanId).map(({ name }) => name)).toEqual(['call']);
       expect(trace.filter(({ parentSpanId }) => parentSpanId && !known.has(parentSpanId))).toEqual([]);
-      expect(trace.find(({ name }) => name === 'forward')!.attributes).toMatchObject({ 'daypass.lane': expect.any(String), 'daypass.outcome': 'ok' });
+      expect(trace.find(({ name }) => name === 'forward')!.attributes).toMatchObject({
+        'daypass.lane': expect.any(String),
+        'daypass.outcome': 'ok',
+      });
     }
     expect(whole(ids[0]!)[0]!.traceId).not.toBe(whole(ids[1]!)[0]!.traceId);
     expect(JSON.stringify(spans)).not.toContain(SECRET);

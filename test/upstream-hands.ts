@@ -1,4 +1,4 @@
-import type { ChatBody } from '#libs/stack/rehearsal.chat.js';
+import type { ChatBody } from '#libs/rehearsal/rehearsal.chat.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -17,7 +17,8 @@ export class UpstreamHands {
   constructor(daypass: SharedDaypass) {
     daypass.rehearsal.onChat = (body) =>
       new Promise((resolve) => {
-        const end = (outputTokens: number): void => resolve({ content: 'ok', usage: { prompt_tokens: 10, completion_tokens: outputTokens } });
+        const end = (outputTokens: number): void =>
+          resolve({ content: 'ok', usage: { prompt_tokens: 10, completion_tokens: outputTokens } });
         this.calls.push({ body, end });
         if (this.endAllWith !== undefined) end(this.endAllWith);
       });

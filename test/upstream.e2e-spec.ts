@@ -16,7 +16,12 @@ describe('an upstream that fails', () => {
 
   beforeAll(async () => {
     daypass = await startDaypass({
-      config: { lanes: { narrow: { rpm: 3, burst_seconds: 60, models: ['gpt-5.4-nano'] }, small: { tpm: 1_000, models: ['gpt-5.4'] } } },
+      config: {
+        lanes: {
+          narrow: { rpm: 3, burst_seconds: 60, models: ['gpt-5.4-nano'] },
+          small: { tpm: 1_000, models: ['gpt-5.4'] },
+        },
+      },
     });
     const key = await daypass.createKey({ campaign: { models: [model, 'gpt-5.4-nano', 'gpt-5.4'] } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
@@ -28,7 +33,13 @@ describe('an upstream that fails', () => {
     let asked = 0;
     daypass.rehearsal.onChat = () =>
       ++asked === 1
-        ? { refuse: { status: 429, headers: { 'retry-after-ms': '400' }, error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' } } }
+        ? {
+            refuse: {
+              status: 429,
+              headers: { 'retry-after-ms': '400' },
+              error: { message: 'Rate limit reached', code: 'rate_limit_exceeded' },
+            },
+          }
         : { content: 'the answer to the second try' };
     const { data, response } = await client.chat.completions.create({ model, messages }).withResponse();
     expect(data.choices[0]?.message.content).toBe('the answer to the second try');
@@ -38,7 +49,9 @@ describe('an upstream that fails', () => {
   });
 
   it('that is out of money tells the visitor nothing of it, and is not asked again', async () => {
-    daypass.rehearsal.onChat = () => ({ refuse: { status: 429, error: { message: 'You exceeded your quota, org-AbC123456', code: 'insufficient_quota' } } });
+    daypass.rehearsal.onChat = () => ({
+      refuse: { status: 429, error: { message: 'You exceeded your quota, org-AbC123456', code: 'insufficient_quota' } },
+    });
     const error = await errorOf(client.chat.completions.create({ model, messages }));
     expect(error).toMatchObject({ status: 503, code: 'upstream_unavailable' });
     expect(error.headers?.get('x-should-retry')).toBe('false');
@@ -51,10 +64,18 @@ describe('an upstream that fails', () => {
 
   it('with 400 has its own message passed on, cleaned of ids', async () => {
     daypass.rehearsal.onChat = () => ({
-      refuse: { status: 400, error: { message: "'temperature' is too hot for proj_secret99", param: 'temperature', code: 'invalid_value' } },
+      refuse: {
+        status: 400,
+        error: { message: "'temperature' is too hot for proj_secret99", param: 'temperature', code: 'invalid_value' },
+      },
     });
     const error = await errorOf(client.chat.completions.create({ model, messages, temperature: 3 }));
-    expect(error).toMatchObject({ status: 400, code: 'invalid_value', param: 'temperature', message: expect.stringContaining('too hot for [removed]') });
+    expect(error).toMatchObject({
+      status: 400,
+      code: 'invalid_value',
+      param: 'temperature',
+      message: expect.stringContaining('too hot for [removed]'),
+    });
     expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
   });
 
@@ -77,7 +98,10 @@ describe('an upstream that fails', () => {
 
   it('that is slower than the lane allows makes calls wait their turn, and those refused at once that would wait too long', async () => {
     const ask = (wait: string) =>
-      client.chat.completions.create({ model: 'gpt-5.4-nano', messages, max_tokens: 5 }, { headers: { 'x-daypass-max-wait-ms': wait } });
+      client.chat.completions.create(
+        { model: 'gpt-5.4-nano', messages, max_tokens: 5 },
+        { headers: { 'x-daypass-max-wait-ms': wait } },
+      );
     await Promise.all([ask('5000'), ask('5000'), ask('5000')]);
     const begun = Date.now();
     const error = await errorOf(ask('3000'));
@@ -102,7 +126,9 @@ describe('an upstream that fails', () => {
     const abort = new AbortController();
     const begun = performance.now();
     setTimeout(() => abort.abort(), 2_000);
-    await expect(client.chat.completions.create({ model, messages, stream: true }, { signal: abort.signal })).rejects.toThrow(/abort/i);
+    await expect(
+      client.chat.completions.create({ model, messages, stream: true }, { signal: abort.signal }),
+    ).rejects.toThrow(/abort/i);
     await cancelledUpstream(daypass);
     const mostMs = performance.now() - begun;
     const [booked, ...others] = (await booksAtRest(daypass)).filter((call) => !before.has(call.request_id));
@@ -114,7 +140,9 @@ describe('an upstream that fails', () => {
   });
 
   it('without a wait is asked at once where there is room', async () => {
-    const { response } = await client.chat.completions.create({ model, messages }, { headers: { 'x-daypass-max-wait-ms': '0' } }).withResponse();
+    const { response } = await client.chat.completions
+      .create({ model, messages }, { headers: { 'x-daypass-max-wait-ms': '0' } })
+      .withResponse();
     expect(response.status).toBe(200);
   });
 

@@ -24,11 +24,17 @@ async function inputNanoOf(daypass: SharedDaypass): Promise<bigint> {
 
 function chatWith(daypass: SharedDaypass, key: TestKey) {
   const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 2 });
-  return (maxTokens: number, { seed = 0, waitMs, signal }: { seed?: number; waitMs?: number; signal?: AbortSignal } = {}) =>
+  return (
+    maxTokens: number,
+    { seed = 0, waitMs, signal }: { seed?: number; waitMs?: number; signal?: AbortSignal } = {},
+  ) =>
     client.chat.completions
       .create(
         { model, messages, max_tokens: maxTokens, seed },
-        { ...(waitMs === undefined ? {} : { headers: { 'x-daypass-max-wait-ms': String(waitMs) } }), ...(signal ? { signal } : {}) },
+        {
+          ...(waitMs === undefined ? {} : { headers: { 'x-daypass-max-wait-ms': String(waitMs) } }),
+          ...(signal ? { signal } : {}),
+        },
       )
       .withResponse();
 }
@@ -47,7 +53,8 @@ describe('a call whose money is held by running ones', () => {
   const boundOf = (maxTokens: number): bigint => inputNano + BigInt(maxTokens) * OUTPUT_NANO;
   /** A key with money for calls of so many output tokens at once, and a little more. */
   const keyFor = (caps: number[], moreNano = 0n) => daypass.createKey({ key: { budget_usd: usdFor(caps, moreNano) } });
-  const usdFor = (caps: number[], moreNano = 0n): string => formatUsd(caps.reduce((sum, cap) => sum + boundOf(cap), moreNano));
+  const usdFor = (caps: number[], moreNano = 0n): string =>
+    formatUsd(caps.reduce((sum, cap) => sum + boundOf(cap), moreNano));
 
   beforeAll(async () => {
     daypass = await shareDaypass();
@@ -97,7 +104,12 @@ describe('a call whose money is held by running ones', () => {
       status: 429,
       code: 'insufficient_quota',
       error: {
-        daypass: { level: 'key', free_usd: '0.00', held_usd: formatUsd(boundOf(100)), needed_usd: formatUsd(boundOf(Number(LEAST_TOKENS))) },
+        daypass: {
+          level: 'key',
+          free_usd: '0.00',
+          held_usd: formatUsd(boundOf(100)),
+          needed_usd: formatUsd(boundOf(Number(LEAST_TOKENS))),
+        },
       },
     });
     expect(error.headers?.get('x-should-retry')).toBe('false');
@@ -114,7 +126,10 @@ describe('a call whose money is held by running ones', () => {
     await sleep(MOMENT_MS);
     const begun = Date.now();
     hands.endAll(100);
-    expect(await waiting).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'key', held_usd: '0.00' } } });
+    expect(await waiting).toMatchObject({
+      code: 'insufficient_quota',
+      error: { daypass: { level: 'key', held_usd: '0.00' } },
+    });
     expect(Date.now() - begun).toBeLessThan(1_000);
     await running;
     expect(hands.calls).toHaveLength(1);
@@ -143,7 +158,10 @@ describe('a call whose money is held by running ones', () => {
     const error = await errorOf(chat(100, { waitMs: 1_000 }));
     expect(Date.now() - begun).toBeGreaterThanOrEqual(1_000);
     expect(Date.now() - begun).toBeLessThan(2_000);
-    expect(error).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'key', held_usd: formatUsd(boundOf(100)) } } });
+    expect(error).toMatchObject({
+      code: 'insufficient_quota',
+      error: { daypass: { level: 'key', held_usd: formatUsd(boundOf(100)) } },
+    });
     hands.endAll(1);
     await running;
   });
@@ -190,7 +208,10 @@ describe('a call whose money is held by running ones', () => {
     const running = chat!(100);
     await hands.came(1);
     const error = await errorOf(sister!(100, { waitMs: 0 }));
-    expect(error).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'campaign', held_usd: formatUsd(boundOf(100)) } } });
+    expect(error).toMatchObject({
+      code: 'insufficient_quota',
+      error: { daypass: { level: 'campaign', held_usd: formatUsd(boundOf(100)) } },
+    });
     const waiting = sister!(100, { seed: 1 });
     await sleep(MOMENT_MS);
     const free = stranger!(100, { seed: 2 });
@@ -298,7 +319,12 @@ describe("the operator's own budget", () => {
       const running = one!(100);
       await hands.came(1);
       const refused = await errorOf(other!(100, { waitMs: 0 }));
-      expect(refused).toMatchObject({ status: 429, code: 'insufficient_quota', type: 'insufficient_quota', error: { daypass: { level: 'operator', period } } });
+      expect(refused).toMatchObject({
+        status: 429,
+        code: 'insufficient_quota',
+        type: 'insufficient_quota',
+        error: { daypass: { level: 'operator', period } },
+      });
       expect(refused.message).toMatch(message);
       expect(refused.headers?.get('x-should-retry')).toBe('false');
       const waiting = other!(100, { seed: 1 });
@@ -309,7 +335,10 @@ describe("the operator's own budget", () => {
       await hands.came(2);
       hands.calls[1]!.end(100);
       await waiting;
-      expect(await errorOf(other!(100))).toMatchObject({ code: 'insufficient_quota', error: { daypass: { level: 'operator', period, held_usd: '0.00' } } });
+      expect(await errorOf(other!(100))).toMatchObject({
+        code: 'insufficient_quota',
+        error: { daypass: { level: 'operator', period, held_usd: '0.00' } },
+      });
       expect(hands.calls).toHaveLength(2);
       await booksAtRest(daypass);
       await daypass.stop();
@@ -333,7 +362,13 @@ describe('a key that is withdrawn while its call waits in the lane', () => {
     let asked = 0;
     daypass.rehearsal.onChat = () =>
       ++asked === 1
-        ? { refuse: { status: 429, headers: { 'retry-after-ms': '4000' }, error: { message: 'slow down', code: 'rate_limit_exceeded' } } }
+        ? {
+            refuse: {
+              status: 429,
+              headers: { 'retry-after-ms': '4000' },
+              error: { message: 'slow down', code: 'rate_limit_exceeded' },
+            },
+          }
         : undefined;
     // The lane is frozen by the first call, and the others wait in it.
     const first = chatWith(daypass, refusedByUpstream!)(5);
@@ -343,7 +378,10 @@ describe('a key that is withdrawn while its call waits in the lane', () => {
     await sleep(500);
     await daypass.admin(`/admin/v1/keys/${revoked!.id}/revoke`, { method: 'POST', body: {} });
     await daypass.admin(`/admin/v1/keys/${suspended!.id}/suspend`, { body: { note: 'who is it?' } });
-    const closing = await daypass.admin(`/admin/v1/campaigns/${closed!.campaign}`, { method: 'PATCH', body: { status: 'closed' } });
+    const closing = await daypass.admin(`/admin/v1/campaigns/${closed!.campaign}`, {
+      method: 'PATCH',
+      body: { status: 'closed' },
+    });
     expect(closing.status).toBe(200);
     expect(asked).toBe(1);
     const errors = await Promise.all(withdrawn);

@@ -3,12 +3,16 @@ import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { NestLogger, type Logger } from '#libs/observability/logger.js';
+import { NestLogger, type Logger } from '#libs/service/logger.js';
 import { AccountingModule } from './accounting.module.js';
 import { serveDocs } from './admin/docs.routes.js';
 
 /** The whole service, not listening yet. */
-export async function createAccountingApp(config: DaypassConfig, logger: Logger, registry: Registry): Promise<NestFastifyApplication> {
+export async function createAccountingApp(
+  config: DaypassConfig,
+  logger: Logger,
+  registry: Registry,
+): Promise<NestFastifyApplication> {
   const adapter = new FastifyAdapter({
     bodyLimit: config.limits.bodyBytes,
     requestTimeout: config.limits.requestTimeoutMs,
@@ -17,10 +21,14 @@ export async function createAccountingApp(config: DaypassConfig, logger: Logger,
     routerOptions: { maxParamLength: 200 },
     http: { maxHeaderSize: config.limits.headerBytes },
   });
-  const app = await NestFactory.create<NestFastifyApplication>(AccountingModule.register(config, logger, registry), adapter, {
-    logger: new NestLogger(logger),
-    bodyParser: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    AccountingModule.register(config, logger, registry),
+    adapter,
+    {
+      logger: new NestLogger(logger),
+      bodyParser: false,
+    },
+  );
   takeJson(app);
   serveDocs(app);
   return app;

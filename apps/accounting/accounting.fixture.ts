@@ -6,20 +6,20 @@ import { Client } from 'pg';
 import { DataSource } from 'typeorm';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import { replySchema, type Reply } from '#libs/contracts/reply.js';
-import { createLogger } from '#libs/observability/logger.js';
-import { createRegistry } from '#libs/observability/ops-server.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
-import type { EndRequest, HoldAnswer } from '#libs/redis/hold.types.js';
-import { Door } from '#libs/redis/door.js';
+import { createLogger } from '#libs/service/logger.js';
+import { createRegistry } from '#libs/service/ops-server.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
+import type { EndRequest, HoldAnswer } from '#libs/holds/hold.types.js';
+import { Door } from '#libs/holds/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { laneUpstream } from '#libs/redis/money.fixture.js';
+import { laneUpstream } from '#libs/holds/money.fixture.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { borrowPostgres, borrowRedis } from '#libs/testing/borrowed.js';
 import { until } from '#libs/testing/until.js';
 import { createAccountingApp } from './accounting.app.js';
-import { dataSourceOptions, openDataSource } from './data-source.factory.js';
-import { DoorKeeper } from './door.keeper.js';
-import { isDrainedTo, journalHead } from './journal.stream.js';
+import { dataSourceOptions, openDataSource } from './store/data-source.factory.js';
+import { DoorKeeper } from './recovery/door.keeper.js';
+import { isDrainedTo, journalHead } from './books/journal.stream.js';
 
 const ADMIN_TOKEN = 'admin-token-for-tests';
 const TEMPLATE = 'migrated';
@@ -87,10 +87,19 @@ export class AccountingFixture {
     await this.app.close();
   }
 
-  async admin(method: string, path: string, body?: unknown, headers: Record<string, string> = {}): Promise<AdminAnswer> {
+  async admin(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<AdminAnswer> {
     const response = await fetch(`${this.url}${path}`, {
       method,
-      headers: { authorization: `Bearer ${ADMIN_TOKEN}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+      headers: {
+        authorization: `Bearer ${ADMIN_TOKEN}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
       ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const text = await response.text();
@@ -122,15 +131,40 @@ export class AccountingFixture {
   /** Holds `amountNano` on the key, as the ingress does. */
   async hold(key: { id: string }, requestId: string, amountNano: bigint): Promise<HoldAnswer> {
     const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
-    const call = { requestId, keyId: key.id, campaignId: campaignId!, fixedNano: amountNano, perTokenNano: 0n, capTokens: 1, leastCapTokens: 1 };
+    const call = {
+      requestId,
+      keyId: key.id,
+      campaignId: campaignId!,
+      fixedNano: amountNano,
+      perTokenNano: 0n,
+      capTokens: 1,
+      leastCapTokens: 1,
+    };
     return this.holds.take(
-      { ...call, inputTokens: 1, choices: 1, maxWaitMs: 30_000, detail: '{"model":"gpt-5.4-mini"}', lane: 'lane', replyTo: 'ingress' },
-      { journalEntries: 1e6, auditBytes: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
+      {
+        ...call,
+        inputTokens: 1,
+        choices: 1,
+        maxWaitMs: 30_000,
+        detail: '{"model":"gpt-5.4-mini"}',
+        lane: 'lane',
+        replyTo: 'ingress',
+      },
+      {
+        journalEntries: 1e6,
+        auditBytes: 1e9,
+        operatorDayNano: undefined,
+        operatorTotalNano: undefined,
+        patient: false,
+      },
     );
   }
 
   async dispatch(requestId: string): Promise<void> {
-    const [keyId, campaignId] = (await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign')) as [string, string];
+    const [keyId, campaignId] = (await this.redis.hmget(redisKeys.hold(requestId), 'key', 'campaign')) as [
+      string,
+      string,
+    ];
     const { code } = await this.holds.start({
       requestId,
       keyId,
@@ -145,7 +179,16 @@ export class AccountingFixture {
 
   async end(key: { id: string }, requestId: string, transition: EndRequest['transition'], costNano = 0n) {
     const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
-    return this.holds.end({ requestId, keyId: key.id, campaignId: campaignId!, lane: 'lane', replyTo: 'ingress', transition, costNano, detail: {} });
+    return this.holds.end({
+      requestId,
+      keyId: key.id,
+      campaignId: campaignId!,
+      lane: 'lane',
+      replyTo: 'ingress',
+      transition,
+      costNano,
+      detail: {},
+    });
   }
 
   /** A whole call that cost `costNano` of the `amountNano` held. */
@@ -162,7 +205,8 @@ export class AccountingFixture {
     const entries = await this.redis.xrangeBuffer(redisKeys.reply('ingress'), '-', '+');
     return new Map(
       entries.flatMap(([, fields]) => {
-        const value = (name: string) => fields[fields.findIndex((field, index) => index % 2 === 0 && field.toString() === name) + 1]!;
+        const value = (name: string) =>
+          fields[fields.findIndex((field, index) => index % 2 === 0 && field.toString() === name) + 1]!;
         const requestId = value('id').toString();
         return [[requestId, replySchema.parse(JSON.parse(box.open(value('payload'), requestId)))] as const];
       }),
@@ -202,7 +246,11 @@ async function migratedDatabase(): Promise<string> {
 }
 
 async function launch(config: DaypassConfig): Promise<{ app: NestFastifyApplication; url: string }> {
-  const app = await createAccountingApp(config, createLogger('accounting', config.logLevel), createRegistry('accounting'));
+  const app = await createAccountingApp(
+    config,
+    createLogger('accounting', config.logLevel),
+    createRegistry('accounting'),
+  );
   Object.assign(app.get(DoorKeeper).settleMs, SETTLE_MS);
   await app.listen(0, '127.0.0.1');
   return { app, url: await app.getUrl() };

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { NANO_PER_USD } from '#libs/money/nano.js';
-import { REGISTRY } from '#libs/platform/platform.tokens.js';
+import { REGISTRY } from '#libs/service/platform.tokens.js';
 import type { CheckRow } from './domain/audit.chain.js';
 import { ABSORBED, UPSTREAM_PREFIX, type Transfer } from './domain/transfer.js';
 
@@ -58,7 +58,12 @@ export class AccountingMetrics {
 
   constructor(@Inject(REGISTRY) registry: Registry) {
     const registers = [registry];
-    this.events = new Counter({ name: 'daypass_journal_events_total', help: 'Journal events that accounting booked', labelNames: ['kind'], registers });
+    this.events = new Counter({
+      name: 'daypass_journal_events_total',
+      help: 'Journal events that accounting booked',
+      labelNames: ['kind'],
+      registers,
+    });
     this.rejected = new Counter({
       name: 'daypass_journal_rejected_total',
       help: 'Journal entries that accounting could not book; see ledger.rejected_events',
@@ -70,8 +75,16 @@ export class AccountingMetrics {
       buckets: [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5],
       registers,
     });
-    this.lag = new Gauge({ name: 'daypass_journal_lag_entries', help: 'Journal entries that wait in Redis for the ledger', registers });
-    this.spend = new Counter({ name: 'daypass_spend_usd_total', help: 'Dollars booked to upstreams, before refunds', registers });
+    this.lag = new Gauge({
+      name: 'daypass_journal_lag_entries',
+      help: 'Journal entries that wait in Redis for the ledger',
+      registers,
+    });
+    this.spend = new Counter({
+      name: 'daypass_spend_usd_total',
+      help: 'Dollars booked to upstreams, before refunds',
+      registers,
+    });
     this.refunded = new Counter({
       name: 'daypass_refunded_usd_total',
       help: 'Dollars that Daypass gave back when it learned how calls with an unknown end had ended',
@@ -88,8 +101,16 @@ export class AccountingMetrics {
       labelNames: ['transition'],
       registers,
     });
-    this.pending = new Gauge({ name: 'daypass_projections_pending', help: 'Keys and campaigns whose last change Redis does not have yet', registers });
-    this.rebuilds = new Counter({ name: 'daypass_rebuilds_total', help: 'Times that accounting rebuilt Redis from the ledger', registers });
+    this.pending = new Gauge({
+      name: 'daypass_projections_pending',
+      help: 'Keys and campaigns whose last change Redis does not have yet',
+      registers,
+    });
+    this.rebuilds = new Counter({
+      name: 'daypass_rebuilds_total',
+      help: 'Times that accounting rebuilt Redis from the ledger',
+      registers,
+    });
     this.reconciliations = new Counter({
       name: 'daypass_reconciliations_total',
       help: "Times that accounting compared the books with the provider's reports",
@@ -108,8 +129,16 @@ export class AccountingMetrics {
       labelNames: ['step'],
       registers,
     });
-    this.recordRows = new Counter({ name: 'daypass_audit_rows_total', help: 'Requests and checks that accounting added to the record', registers });
-    this.recordWaiting = new Gauge({ name: 'daypass_audit_lag_entries', help: 'Requests and checks that wait in Redis for the record', registers });
+    this.recordRows = new Counter({
+      name: 'daypass_audit_rows_total',
+      help: 'Requests and checks that accounting added to the record',
+      registers,
+    });
+    this.recordWaiting = new Gauge({
+      name: 'daypass_audit_lag_entries',
+      help: 'Requests and checks that wait in Redis for the record',
+      registers,
+    });
     this.recordBroken = new Gauge({
       name: 'daypass_audit_broken',
       help: '1: the record is not what accounting signed, or a row, content or signature in it changed; see GET /admin/v1/audit/verify',
@@ -143,7 +172,12 @@ export class AccountingMetrics {
       labelNames: ['store'],
       registers,
     });
-    this.budgets = new Gauge({ name: 'daypass_campaign_budget_usd', help: 'Budget of an active campaign', labelNames: ['campaign'], registers });
+    this.budgets = new Gauge({
+      name: 'daypass_campaign_budget_usd',
+      help: 'Budget of an active campaign',
+      labelNames: ['campaign'],
+      registers,
+    });
     this.spent = new Gauge({
       name: 'daypass_campaign_spent_usd',
       help: 'What the calls of an active campaign have spent of its budget',
@@ -162,7 +196,12 @@ export class AccountingMetrics {
       labelNames: ['campaign', 'campaign_id'],
       registers,
     });
-    this.keyCounts = new Gauge({ name: 'daypass_keys', help: 'Virtual keys by status', labelNames: ['status'], registers });
+    this.keyCounts = new Gauge({
+      name: 'daypass_keys',
+      help: 'Virtual keys by status',
+      labelNames: ['status'],
+      registers,
+    });
     this.keysSpent = new Gauge({
       name: 'daypass_top_key_spent_usd',
       help: 'What each of the ten keys that spent most has spent',
@@ -265,7 +304,8 @@ export class AccountingMetrics {
   }
 
   keys(counts: readonly KeyCount[]): void {
-    for (const status of KEY_STATUSES) this.keyCounts.set({ status }, Number(counts.find((row) => row.status === status)?.count ?? 0));
+    for (const status of KEY_STATUSES)
+      this.keyCounts.set({ status }, Number(counts.find((row) => row.status === status)?.count ?? 0));
   }
 
   topKeys(figures: readonly KeyFigures[]): void {

@@ -4,10 +4,10 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Registry } from 'prom-client';
 import type { DataSourceOptions } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
-import type { Logger } from '#libs/observability/logger.js';
-import { PlatformModule } from '#libs/platform/platform.module.js';
-import { AccountProjector } from './account.projector.js';
-import { AccountWriter } from './account.writer.js';
+import type { Logger } from '#libs/service/logger.js';
+import { PlatformModule } from '#libs/service/platform.module.js';
+import { AccountProjector } from './accounts/account.projector.js';
+import { AccountWriter } from './accounts/account.writer.js';
 import { AccountingMetrics } from './accounting.metrics.js';
 import { AdminFilter } from './admin/admin.filter.js';
 import { AuditController } from './admin/audit.controller.js';
@@ -19,40 +19,40 @@ import { KeysController } from './admin/keys.controller.js';
 import { LanesController } from './admin/lanes.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { ReconciliationController } from './admin/reconciliation.controller.js';
-import { AuditBooker } from './audit/audit.booker.js';
-import { AuditDrain } from './audit/audit.drain.js';
-import { AuditReader } from './audit/audit.reader.js';
-import { AuditRepository } from './audit/audit.repository.js';
-import { AuditVerifier } from './audit/audit.verifier.js';
-import { CheckpointKeeper } from './audit/checkpoint.keeper.js';
-import { RecordWatch } from './audit/record.watch.js';
-import { RetentionKeeper } from './audit/retention.keeper.js';
-import { VisitorEraser } from './audit/visitor.eraser.js';
-import { VisitorVault } from './audit/visitor.vault.js';
-import { BalanceRepository } from './balance.repository.js';
-import { CampaignService } from './campaign.service.js';
-import { dataSourceOptions, openDataSource } from './data-source.factory.js';
-import { DoorKeeper } from './door.keeper.js';
-import { FiguresKeeper } from './figures.keeper.js';
-import { HoldSweeper } from './hold.sweeper.js';
-import { JournalBooker } from './journal.booker.js';
-import { JournalDrain } from './journal.drain.js';
-import { KeyReader } from './key.reader.js';
-import { KeyService } from './key.service.js';
-import { KeySettler } from './key.settler.js';
-import { LedgerRepository } from './ledger.repository.js';
-import { LedgerVerifier } from './ledger.verifier.js';
-import { NoticeSender } from './notice.sender.js';
-import { PartitionKeeper } from './partition.keeper.js';
-import { PendingProjections } from './pending.projections.js';
-import { ProjectLimits } from './project.limits.js';
+import { AuditBooker } from './record/audit.booker.js';
+import { AuditDrain } from './record/audit.drain.js';
+import { AuditReader } from './record/audit.reader.js';
+import { AuditRepository } from './record/audit.repository.js';
+import { AuditVerifier } from './record/audit.verifier.js';
+import { CheckpointKeeper } from './record/checkpoint.keeper.js';
+import { RecordWatch } from './record/record.watch.js';
+import { RetentionKeeper } from './record/retention.keeper.js';
+import { VisitorEraser } from './record/visitor.eraser.js';
+import { VisitorVault } from './record/visitor.vault.js';
+import { BalanceRepository } from './books/balance.repository.js';
+import { CampaignService } from './accounts/campaign.service.js';
+import { dataSourceOptions, openDataSource } from './store/data-source.factory.js';
+import { DoorKeeper } from './recovery/door.keeper.js';
+import { FiguresKeeper } from './books/figures.keeper.js';
+import { HoldSweeper } from './books/hold.sweeper.js';
+import { JournalBooker } from './books/journal.booker.js';
+import { JournalDrain } from './books/journal.drain.js';
+import { KeyReader } from './accounts/key.reader.js';
+import { KeyService } from './accounts/key.service.js';
+import { KeySettler } from './accounts/key.settler.js';
+import { LedgerRepository } from './books/ledger.repository.js';
+import { LedgerVerifier } from './books/ledger.verifier.js';
+import { NoticeSender } from './notices/notice.sender.js';
+import { PartitionKeeper } from './books/partition.keeper.js';
+import { PendingProjections } from './accounts/pending.projections.js';
+import { ProjectLimits } from './reconcile/project.limits.js';
 import { ReconcileRepository } from './reconcile/reconcile.repository.js';
 import { Reconciler } from './reconcile/reconciler.js';
-import { RedisRebuild } from './redis.rebuild.js';
-import { SafetyDesk } from './safety.desk.js';
-import { StrikeRepository } from './strike.repository.js';
-import { UnitOfWork } from './unit-of-work.js';
-import { UsageReader } from './usage.reader.js';
+import { RedisRebuild } from './recovery/redis.rebuild.js';
+import { SafetyDesk } from './notices/safety.desk.js';
+import { StrikeRepository } from './notices/strike.repository.js';
+import { UnitOfWork } from './store/unit-of-work.js';
+import { UsageReader } from './books/usage.reader.js';
 
 @Module({})
 export class AccountingModule {
@@ -70,7 +70,14 @@ export class AccountingModule {
           dataSourceFactory: (options) => openDataSource(options as DataSourceOptions, config.auditorPassword),
         }),
       ],
-      controllers: [AuditController, CampaignsController, KeysController, LanesController, LedgerController, ReconciliationController],
+      controllers: [
+        AuditController,
+        CampaignsController,
+        KeysController,
+        LanesController,
+        LedgerController,
+        ReconciliationController,
+      ],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },

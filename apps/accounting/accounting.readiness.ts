@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { DataSource } from 'typeorm';
-import { Door } from '#libs/redis/door.js';
+import { Door } from '#libs/holds/door.js';
 
 /** Ready: both stores answer and calls are let in. */
 export function readiness(source: DataSource, redis: Redis): () => Promise<void> {

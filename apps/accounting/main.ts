@@ -1,17 +1,21 @@
 import 'reflect-metadata';
 import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
-import { bootstrap } from '#libs/observability/bootstrap.js';
-import { createRegistry, OpsServer } from '#libs/observability/ops-server.js';
-import { stopOnSignal } from '#libs/observability/run-service.js';
-import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { bootstrap } from '#libs/service/bootstrap.js';
+import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
+import { stopOnSignal } from '#libs/service/run-service.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { createAccountingApp } from './accounting.app.js';
 import { readiness } from './accounting.readiness.js';
 
 void bootstrap('accounting', async (config, logger) => {
   const registry = createRegistry('accounting');
   const app = await createAccountingApp(config, logger, registry);
-  const ops = new OpsServer({ ...config.ops, registry, ready: readiness(app.get(DataSource), app.get<Redis>(MONEY_REDIS)) });
+  const ops = new OpsServer({
+    ...config.ops,
+    registry,
+    ready: readiness(app.get(DataSource), app.get<Redis>(MONEY_REDIS)),
+  });
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
   await ops.listen();
   await app.listen(config.admin.port, config.admin.host);

@@ -1,6 +1,6 @@
 import 'reflect-metadata';
-import { bootstrap } from '#libs/observability/bootstrap.js';
-import { dataSourceOptions, openDataSource } from './data-source.factory.js';
+import { bootstrap } from '#libs/service/bootstrap.js';
+import { dataSourceOptions, openDataSource } from './store/data-source.factory.js';
 
 /** Brings the database to this version and ends: for a job before a rollout. The service does the same when it starts. */
 void bootstrap('accounting', async (config, logger) => {

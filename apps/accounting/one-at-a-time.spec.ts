@@ -4,7 +4,9 @@ import { OneAtATime } from './one-at-a-time.js';
 /** Runs that the test ends, in their order. */
 function runs() {
   const begun: { end: (answer: string) => void; fail: () => void }[] = [];
-  const once = new OneAtATime(() => new Promise<string>((end, reject) => begun.push({ end, fail: () => reject(new Error('it failed')) })));
+  const once = new OneAtATime(
+    () => new Promise<string>((end, reject) => begun.push({ end, fail: () => reject(new Error('it failed')) })),
+  );
   return { begun, once };
 }
 const turn = () => new Promise((resolve) => setImmediate(resolve));

@@ -9,7 +9,17 @@ const lanes = new LaneTable(configFileSchema.parse({ lanes: { mini: { rpm: 5 } }
 const view = (lane: string): LaneView => ({
   ...{ lane, waitingCalls: 2, waitingTokens: 30, nextId: 'r', oldestMs: 1_500, shares: new Map() },
   upstreams: lanes.upstreamsOf(lane).map((configured) => ({
-    ...{ configured, rpm: configured.rpm, tpm: 0, rpd: 0, tpd: 0, requests: 1, tokens: 7, dayRequests: 0, dayTokens: 0 },
+    ...{
+      configured,
+      rpm: configured.rpm,
+      tpm: 0,
+      rpd: 0,
+      tpd: 0,
+      requests: 1,
+      tokens: 7,
+      dayRequests: 0,
+      dayTokens: 0,
+    },
     ...{ frozenUntilMs: 0, openUntilMs: 2_000, why: 'failing' as const, failures: 6 },
   })),
 });
@@ -17,7 +27,9 @@ const view = (lane: string): LaneView => ({
 async function scraped(look: (lane: string) => Promise<LaneView>): Promise<{ text: string; looks: number }> {
   const registry = new Registry();
   let looks = 0;
-  const metrics = new ForwardingMetrics(registry, lanes, { look: (lane: string) => (looks++, look(lane)) } as unknown as LaneLine);
+  const metrics = new ForwardingMetrics(registry, lanes, {
+    look: (lane: string) => (looks++, look(lane)),
+  } as unknown as LaneLine);
   metrics.accountTrouble('openai');
   return { text: await registry.metrics(), looks };
 }

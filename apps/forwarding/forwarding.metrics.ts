@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
 import { LaneLine, type LaneView, type UpstreamView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
-import { REGISTRY } from '#libs/platform/platform.tokens.js';
+import { REGISTRY } from '#libs/service/platform.tokens.js';
 
 const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number]> = {
   daypass_lane_waiting_calls: ['Calls that wait for their turn', ({ waitingCalls }) => waitingCalls],
@@ -18,7 +18,10 @@ const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) =
     'Until when the upstream asked Daypass to wait, Unix time; 0: it did not ask',
     ({ frozenUntilMs }) => frozenUntilMs / 1_000,
   ],
-  daypass_upstream_open_until_seconds: ['Until when Daypass leaves the upstream alone, Unix time; 0: it asks it', ({ openUntilMs }) => openUntilMs / 1_000],
+  daypass_upstream_open_until_seconds: [
+    'Until when Daypass leaves the upstream alone, Unix time; 0: it asks it',
+    ({ openUntilMs }) => openUntilMs / 1_000,
+  ],
 };
 
 @Injectable()
@@ -34,7 +37,12 @@ export class ForwardingMetrics {
 
   constructor(@Inject(REGISTRY) registry: Registry, lanes: LaneTable, line: LaneLine) {
     const registers = [registry];
-    this.calls = new Counter({ name: 'daypass_upstream_calls_total', help: 'Upstream calls by lane and end', labelNames: ['lane', 'outcome'], registers });
+    this.calls = new Counter({
+      name: 'daypass_upstream_calls_total',
+      help: 'Upstream calls by lane and end',
+      labelNames: ['lane', 'outcome'],
+      registers,
+    });
     this.seconds = new Histogram({
       name: 'daypass_upstream_call_seconds',
       help: "From the dispatch to the last byte of the upstream's answer",
@@ -91,11 +99,16 @@ export class ForwardingMetrics {
         async collect() {
           const views = await look();
           this.reset();
-          for (const { lane, upstreams } of views) for (const view of upstreams) this.set({ lane, upstream: view.configured.name }, of(view));
+          for (const { lane, upstreams } of views)
+            for (const view of upstreams) this.set({ lane, upstream: view.configured.name }, of(view));
         },
       });
     }
-    this.absorbed = new Counter({ name: 'daypass_bound_exceeded_total', help: 'Calls that cost more than their bound; must stay 0', registers });
+    this.absorbed = new Counter({
+      name: 'daypass_bound_exceeded_total',
+      help: 'Calls that cost more than their bound; must stay 0',
+      registers,
+    });
     this.trouble = new Counter({
       name: 'daypass_account_trouble_total',
       help: 'Calls that an upstream refused because of the account: its key, its money or its rights',
@@ -103,8 +116,13 @@ export class ForwardingMetrics {
       registers,
     });
     // Told from the beginning, so that the first refusal is an increase.
-    for (const { name } of lanes.all().flatMap((lane) => lanes.upstreamsOf(lane))) this.trouble.inc({ upstream: name }, 0);
-    this.running = new Gauge({ name: 'daypass_upstream_calls_running', help: 'Upstream calls of this process that run now', registers });
+    for (const { name } of lanes.all().flatMap((lane) => lanes.upstreamsOf(lane)))
+      this.trouble.inc({ upstream: name }, 0);
+    this.running = new Gauge({
+      name: 'daypass_upstream_calls_running',
+      help: 'Upstream calls of this process that run now',
+      registers,
+    });
   }
 
   ended(lane: string, outcome: string, seconds: number): void {

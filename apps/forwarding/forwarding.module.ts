@@ -3,21 +3,21 @@ import { Module, type DynamicModule } from '@nestjs/common';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue } from '#libs/contracts/jobs.js';
-import type { Logger } from '#libs/observability/logger.js';
+import type { Logger } from '#libs/service/logger.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
-import { PlatformModule } from '#libs/platform/platform.module.js';
-import { upstreamProviders } from '#libs/platform/upstream.providers.js';
+import { PlatformModule } from '#libs/service/platform.module.js';
+import { upstreamProviders } from '#libs/service/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { queueErrors, queuesOf } from '#libs/queues/queue.providers.js';
-import { AnswerRelay } from './answer.relay.js';
-import { CancelListener } from './cancel.listener.js';
-import { Forwarder } from './forwarder.service.js';
+import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
+import { AnswerRelay } from './answers/answer.relay.js';
+import { CancelListener } from './attempt/cancel.listener.js';
+import { Forwarder } from './attempt/forwarder.service.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
-import { createLaneProcessor } from './lane.processor.js';
-import { OutputGate } from './output.gate.js';
-import { ReplyChannel } from './reply.channel.js';
-import { Settler } from './settler.service.js';
-import { UpstreamClient } from './upstream.client.js';
+import { createLaneProcessor } from './turns/lane.processor.js';
+import { OutputGate } from './answers/output.gate.js';
+import { ReplyChannel } from './answers/reply.channel.js';
+import { Settler } from './attempt/settler.service.js';
+import { UpstreamClient } from './attempt/upstream.client.js';
 
 @Module({})
 export class ForwardingModule {

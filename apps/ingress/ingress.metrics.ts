@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { REGISTRY } from '#libs/platform/platform.tokens.js';
-import { ReplyReader } from './reply.reader.js';
+import { REGISTRY } from '#libs/service/platform.tokens.js';
+import { ReplyReader } from './answers/reply.reader.js';
 
 @Injectable()
 export class IngressMetrics {
@@ -37,7 +37,11 @@ export class IngressMetrics {
       labelNames: ['code'],
       registers,
     });
-    this.replays = new Counter({ name: 'daypass_replays_total', help: 'Repeats under an Idempotency-Key that got their first answer', registers });
+    this.replays = new Counter({
+      name: 'daypass_replays_total',
+      help: 'Repeats under an Idempotency-Key that got their first answer',
+      registers,
+    });
     new Gauge({
       name: 'daypass_calls_running',
       help: 'Calls of this process that wait for their answer',

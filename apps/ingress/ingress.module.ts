@@ -5,25 +5,25 @@ import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { PriceBook } from '#libs/money/prices.js';
-import type { Logger } from '#libs/observability/logger.js';
+import type { Logger } from '#libs/service/logger.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
-import { PlatformModule } from '#libs/platform/platform.module.js';
+import { PlatformModule } from '#libs/service/platform.module.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
-import { queueErrors, queuesOf } from '#libs/queues/queue.providers.js';
+import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
-import { Authenticator } from './authenticator.service.js';
-import { CallQueues } from './call.queues.js';
-import { CallQuoter } from './call.quoter.js';
-import { CallService } from './call.service.js';
-import { ChatController } from './chat.controller.js';
-import { ErrorFilter } from './error.filter.js';
+import { Authenticator } from './door/authenticator.service.js';
+import { CallQueues } from './calls/call.queues.js';
+import { CallQuoter } from './calls/call.quoter.js';
+import { CallService } from './calls/call.service.js';
+import { ChatController } from './calls/chat.controller.js';
+import { ErrorFilter } from './door/error.filter.js';
 import { IngressMetrics } from './ingress.metrics.js';
 import { PRICE_BOOK } from './ingress.tokens.js';
-import { KeyController } from './key.controller.js';
-import { ModelsController } from './models.controller.js';
-import { PlaceTeller } from './place.teller.js';
-import { ReplyReader } from './reply.reader.js';
+import { KeyController } from './key/key.controller.js';
+import { ModelsController } from './models/models.controller.js';
+import { PlaceTeller } from './answers/place.teller.js';
+import { ReplyReader } from './answers/reply.reader.js';
 
 @Module({})
 export class IngressModule {
@@ -43,7 +43,8 @@ export class IngressModule {
         {
           provide: CallQueues,
           inject: [LaneLine, getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
-          useFactory: (line: LaneLine, moderation: Queue, ...queues: Queue[]) => new CallQueues(moderation, new LaneQueues(lanes, queues, line)),
+          useFactory: (line: LaneLine, moderation: Queue, ...queues: Queue[]) =>
+            new CallQueues(moderation, new LaneQueues(lanes, queues, line)),
         },
         Authenticator,
         CallQuoter,

@@ -3,23 +3,27 @@ import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Redis } from 'ioredis';
 import { countTextTokens } from '#libs/money/tokens.js';
-import { bootstrap } from '#libs/observability/bootstrap.js';
-import { NestLogger } from '#libs/observability/logger.js';
-import { createRegistry, OpsServer } from '#libs/observability/ops-server.js';
-import { stopOnSignal } from '#libs/observability/run-service.js';
-import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
-import { Door } from '#libs/redis/door.js';
-import { ErrorFilter } from './error.filter.js';
-import { createHttpAdapter } from './http.adapter.js';
+import { bootstrap } from '#libs/service/bootstrap.js';
+import { NestLogger } from '#libs/service/logger.js';
+import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
+import { stopOnSignal } from '#libs/service/run-service.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { Door } from '#libs/holds/door.js';
+import { ErrorFilter } from './door/error.filter.js';
+import { createHttpAdapter } from './door/http.adapter.js';
 import { IngressModule } from './ingress.module.js';
-import { serveWebhooks } from './webhook.routes.js';
+import { serveWebhooks } from './door/webhook.routes.js';
 
 void bootstrap('ingress', async (config, logger) => {
   const registry = createRegistry('ingress');
-  const app = await NestFactory.create<NestFastifyApplication>(IngressModule.register(config, logger, registry), createHttpAdapter(config), {
-    logger: new NestLogger(logger),
-    bodyParser: false,
-  });
+  const app = await NestFactory.create<NestFastifyApplication>(
+    IngressModule.register(config, logger, registry),
+    createHttpAdapter(config),
+    {
+      logger: new NestLogger(logger),
+      bodyParser: false,
+    },
+  );
   app.useGlobalFilters(app.get(ErrorFilter));
   serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
   // The tokenizer loads its tables at the first use; the first visitor should not wait for that.

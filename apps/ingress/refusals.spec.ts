@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import type { HoldAnswer } from '#libs/redis/hold.types.js';
+import type { HoldAnswer } from '#libs/holds/hold.types.js';
 import { refusalOf } from './refusals.js';
 
 type Refused = Parameters<typeof refusalOf>[0];
@@ -36,8 +36,15 @@ describe('a hold that was not taken', () => {
 
   it('for want of money says where it is short, what is free, what running calls hold, and what it takes', () => {
     const error = refusalOf(short);
-    expect(error.details).toEqual({ level: 'campaign', free_usd: '0.0015', held_usd: '0.25', needed_usd: '0.002000001' });
-    expect(error.message).toMatch(/budget of the campaign does not cover .*at least \$0\.002000001, \$0\.0015 is free and \$0\.25 is held by running calls/);
+    expect(error.details).toEqual({
+      level: 'campaign',
+      free_usd: '0.0015',
+      held_usd: '0.25',
+      needed_usd: '0.002000001',
+    });
+    expect(error.message).toMatch(
+      /budget of the campaign does not cover .*at least \$0\.002000001, \$0\.0015 is free and \$0\.25 is held by running calls/,
+    );
   });
 
   it.each([

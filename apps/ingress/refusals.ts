@@ -1,7 +1,7 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
 import { formatUsd } from '#libs/money/nano.js';
-import type { HoldAnswer } from '#libs/redis/hold.types.js';
+import type { HoldAnswer } from '#libs/holds/hold.types.js';
 
 const RECOVERING_RETRY_MS = 2_000;
 const OVERLOADED_RETRY_MS = 5_000;
@@ -24,22 +24,34 @@ export function unsupportedEncoding(): DaypassError {
 }
 
 export function recovering(): DaypassError {
-  return new DaypassError('recovering', 'Daypass is recovering its balances and will be back in a moment. Please retry.', {
-    retryAfterMs: RECOVERING_RETRY_MS,
-  });
+  return new DaypassError(
+    'recovering',
+    'Daypass is recovering its balances and will be back in a moment. Please retry.',
+    {
+      retryAfterMs: RECOVERING_RETRY_MS,
+    },
+  );
 }
 
 export function outcomeUnknown(): DaypassError {
-  return new DaypassError('upstream_outcome_unknown', 'The end of this call was not seen in time, so its outcome is unknown.');
+  return new DaypassError(
+    'upstream_outcome_unknown',
+    'The end of this call was not seen in time, so its outcome is unknown.',
+  );
 }
 
 export function overloaded(): DaypassError {
-  return new DaypassError('overloaded', 'Daypass has more to do than it can carry. Please retry in a few seconds.', { retryAfterMs: OVERLOADED_RETRY_MS });
+  return new DaypassError('overloaded', 'Daypass has more to do than it can carry. Please retry in a few seconds.', {
+    retryAfterMs: OVERLOADED_RETRY_MS,
+  });
 }
 
 /** For nobody: it is only counted. */
 export function hungUp(): DaypassError {
-  return new DaypassError('request_timeout', 'The connection was closed while the call waited for running ones to end.');
+  return new DaypassError(
+    'request_timeout',
+    'The connection was closed while the call waited for running ones to end.',
+  );
 }
 
 export function unkeptAnswer(): DaypassError {
@@ -68,10 +80,14 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
         { param: 'idempotency-key' },
       );
     case 'in_progress':
-      return new DaypassError('idempotency_in_progress', 'The first call with this Idempotency-Key is still running. Ask again for its answer in a moment.', {
-        param: 'idempotency-key',
-        retryAfterMs: IN_PROGRESS_RETRY_MS,
-      });
+      return new DaypassError(
+        'idempotency_in_progress',
+        'The first call with this Idempotency-Key is still running. Ask again for its answer in a moment.',
+        {
+          param: 'idempotency-key',
+          retryAfterMs: IN_PROGRESS_RETRY_MS,
+        },
+      );
     case 'unanswered':
       return unkeptAnswer();
     // Only patient callers are told, and they wait.
@@ -95,10 +111,14 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
         },
       );
     case 'concurrency':
-      return new DaypassError('rate_limit_exceeded', `This key runs at most ${answer.limit} calls at once. Please retry when one has ended.`, {
-        retryAfterMs: CONCURRENCY_RETRY_MS,
-        details: { limit: 'concurrent' },
-      });
+      return new DaypassError(
+        'rate_limit_exceeded',
+        `This key runs at most ${answer.limit} calls at once. Please retry when one has ended.`,
+        {
+          retryAfterMs: CONCURRENCY_RETRY_MS,
+          details: { limit: 'concurrent' },
+        },
+      );
     case 'requests':
       return new DaypassError(
         'rate_limit_exceeded',

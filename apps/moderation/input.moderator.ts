@@ -6,12 +6,12 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
-import { traced } from '#libs/observability/tracing.js';
-import { MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import { traced } from '#libs/service/tracing.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
-import type { EndRequest } from '#libs/redis/hold.types.js';
+import type { EndRequest } from '#libs/holds/hold.types.js';
 import { insist, mended } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -32,7 +32,9 @@ export class InputModerator {
     // All settle before one failure is thrown: the retry of the job repeats only what the holds do not know yet.
     const ends = await Promise.allSettled(
       calls.map((call, index) =>
-        traced('judge input', { parent: call.trace, attributes: { 'daypass.request_id': call.requestId } }, () => this.judgeOne(call, bodies[index] ?? null)),
+        traced('judge input', { parent: call.trace, attributes: { 'daypass.request_id': call.requestId } }, () =>
+          this.judgeOne(call, bodies[index] ?? null),
+        ),
       ),
     );
     const failed = ends.find((end) => end.status === 'rejected');
@@ -49,13 +51,22 @@ export class InputModerator {
     }
     const { decision, body: judged, events } = await this.inputs.judge(ticket, body, { carried: true });
     if (decision.pass) {
-      if (judged !== body) await this.redis.set(redisKeys.body(ticket.requestId), this.box.seal(JSON.stringify(judged), ticket.requestId), 'KEEPTTL', 'XX');
+      if (judged !== body)
+        await this.redis.set(
+          redisKeys.body(ticket.requestId),
+          this.box.seal(JSON.stringify(judged), ticket.requestId),
+          'KEEPTTL',
+          'XX',
+        );
       await this.passOn({ ...ticket, inputVerdict: decision.word }, events);
       return;
     }
     const moderation = { input: decision.word === 'blocked' ? 'blocked' : 'unchecked', output: 'off' } as const;
     const strike: Pick<EndRequest, 'strike'> = decision.strike ? { strike: ticket.policy.strikes ?? true } : {};
-    await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), { ...strike, events });
+    await this.refuse(ticket, decision.error, errorAnswer(decision.error, { moderation, queueMs: 0 }), {
+      ...strike,
+      events,
+    });
   }
 
   /** With its verdicts, in one step. False where its lane will not have room for it in time, or ever. */
@@ -64,11 +75,20 @@ export class InputModerator {
     const entered = await insist(() => this.lanes.enqueue(ticket, events), ticket.patienceMs);
     const error = refusalAtLane(entered, ticket.patienceMs);
     if (!error) return true;
-    await this.refuse(ticket, error, errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }));
+    await this.refuse(
+      ticket,
+      error,
+      errorAnswer(error, { moderation: { input: ticket.inputVerdict, output: 'off' }, queueMs: 0 }),
+    );
     return false;
   }
 
-  private async refuse(ticket: Ticket, error: DaypassError, answer: Reply, more: Pick<EndRequest, 'strike' | 'events'> = {}): Promise<void> {
+  private async refuse(
+    ticket: Ticket,
+    error: DaypassError,
+    answer: Reply,
+    more: Pick<EndRequest, 'strike' | 'events'> = {},
+  ): Promise<void> {
     const { requestId, keyId, campaignId, lane, replyTo } = ticket;
     const end: EndRequest = {
       requestId,

@@ -3,7 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Queue } from 'bullmq';
 import { Gauge, type Registry } from 'prom-client';
 import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
-import { REGISTRY } from '#libs/platform/platform.tokens.js';
+import { REGISTRY } from '#libs/service/platform.tokens.js';
 
 const STATES = ['waiting', 'active', 'delayed'] as const;
 

@@ -36,7 +36,11 @@ const run = autocannon(
     method: 'POST',
     requests: order.tokens.map((token) => {
       const headers = { ...order.headers, authorization: `Bearer ${token}` };
-      return { headers, body: order.body, setupRequest: (request) => ({ ...request, body: order.body.replace('[<id>]', `w${process.pid}x${made++}`) }) };
+      return {
+        headers,
+        body: order.body,
+        setupRequest: (request) => ({ ...request, body: order.body.replace('[<id>]', `w${process.pid}x${made++}`) }),
+      };
     }),
     connections: order.atOnce,
     duration: order.seconds,
@@ -53,4 +57,6 @@ await done;
 const seconds = (performance.now() - begun) / 1_000;
 times.sort((a, b) => a - b);
 const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? 0;
-process.stdout.write(JSON.stringify({ answered: times.length, failed, seconds, p50Ms: at(0.5), p99Ms: at(0.99) } satisfies CallsResult));
+process.stdout.write(
+  JSON.stringify({ answered: times.length, failed, seconds, p50Ms: at(0.5), p99Ms: at(0.99) } satisfies CallsResult),
+);

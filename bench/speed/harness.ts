@@ -5,11 +5,16 @@ import type { UpstreamSettings } from './upstream.ts';
 
 export const PRODUCTION = { NODE_ENV: 'production' };
 
-const TEXT = 'The people of the village gathered around the fountain and listened to the stranger telling about distant mountains. ';
+const TEXT =
+  'The people of the village gathered around the fountain and listened to the stranger telling about distant mountains. ';
 const children: ChildProcess[] = [];
 
 /** A process that prints its port first; it ends with `endAll`. */
-export async function serve(command: string, args: readonly string[], env: Record<string, string> = PRODUCTION): Promise<string> {
+export async function serve(
+  command: string,
+  args: readonly string[],
+  env: Record<string, string> = PRODUCTION,
+): Promise<string> {
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, ...env } });
   children.push(child);
   const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -45,5 +50,10 @@ export async function load<T>(script: 'calls.ts' | 'streams.ts', order: object):
 /** About so many bytes, and another prompt for each call: `[<id>]` is replaced by the load. */
 export function bodyOf(bytes: number, stream: boolean): string {
   const content = `[<id>] ${TEXT.repeat(Math.ceil(bytes / TEXT.length)).slice(0, bytes - 150)}`;
-  return JSON.stringify({ model: 'gpt-5.4-mini', max_completion_tokens: 400, ...(stream ? { stream: true } : {}), messages: [{ role: 'user', content }] });
+  return JSON.stringify({
+    model: 'gpt-5.4-mini',
+    max_completion_tokens: 400,
+    ...(stream ? { stream: true } : {}),
+    messages: [{ role: 'user', content }],
+  });
 }

@@ -16,23 +16,39 @@ type Results = ReadonlyMap<{ name: string; kind: 'calls' | 'streams' }, Readonly
 
 /** The bench compares all others with this one. */
 export const BESIDE = 'Portkey';
-const sum = (amounts: Record<string, number>): number => Object.values(amounts).reduce((total, amount) => total + amount, 0);
+const sum = (amounts: Record<string, number>): number =>
+  Object.values(amounts).reduce((total, amount) => total + amount, 0);
 
 /** As they stand in bench/README.md: calls, streams, and what a call costs. The upstream alone is no candidate, so it has no column. */
 export function tables(results: Results): string {
   return [
-    tableOf(results, 'calls', `Calls a second (beside ${BESIDE}'s); p50 / p99 in ms:`, ({ perSecond, p50Ms, p99Ms }, beside) => {
-      const ratio = beside ? ` (${(perSecond / beside.perSecond).toFixed(2)} ×)` : '';
-      return `${perSecond.toFixed(0)}${ratio}; ${p50Ms.toFixed(1)} / ${p99Ms.toFixed(1)}`;
-    }),
-    tableOf(results, 'streams', 'Streams that end in a second; p50 / p99 of the first token in ms; p99 of the gap between chunks in ms:', (figures) => {
-      const { perSecond, p50Ms, p99Ms, gapP99Ms } = figures;
-      return `${perSecond.toFixed(0)}; ${p50Ms.toFixed(0)} / ${p99Ms.toFixed(0)}; ${gapP99Ms.toFixed(0)}`;
-    }),
-    tableOf(results, undefined, 'CPU seconds for 1,000 calls, stores included; memory of its processes in MB, stores not included:', ({ cpu, memory }) => {
-      const { redis: _redis, postgres: _postgres, ...own } = memory;
-      return `${sum(cpu).toFixed(2)}; ${sum(own).toFixed(0)}`;
-    }),
+    tableOf(
+      results,
+      'calls',
+      `Calls a second (beside ${BESIDE}'s); p50 / p99 in ms:`,
+      ({ perSecond, p50Ms, p99Ms }, beside) => {
+        const ratio = beside ? ` (${(perSecond / beside.perSecond).toFixed(2)} ×)` : '';
+        return `${perSecond.toFixed(0)}${ratio}; ${p50Ms.toFixed(1)} / ${p99Ms.toFixed(1)}`;
+      },
+    ),
+    tableOf(
+      results,
+      'streams',
+      'Streams that end in a second; p50 / p99 of the first token in ms; p99 of the gap between chunks in ms:',
+      (figures) => {
+        const { perSecond, p50Ms, p99Ms, gapP99Ms } = figures;
+        return `${perSecond.toFixed(0)}; ${p50Ms.toFixed(0)} / ${p99Ms.toFixed(0)}; ${gapP99Ms.toFixed(0)}`;
+      },
+    ),
+    tableOf(
+      results,
+      undefined,
+      'CPU seconds for 1,000 calls, stores included; memory of its processes in MB, stores not included:',
+      ({ cpu, memory }) => {
+        const { redis: _redis, postgres: _postgres, ...own } = memory;
+        return `${sum(cpu).toFixed(2)}; ${sum(own).toFixed(0)}`;
+      },
+    ),
   ]
     .filter((text) => text !== '')
     .join('\n\n');
@@ -58,7 +74,9 @@ export function details(results: Results): string {
     [...figures].flatMap(([candidate, { cpu, redisScripts, redisCommands }]) => {
       if (!('redis' in cpu)) return [];
       const parts = Object.entries(cpu).map(([part, seconds]) => `${part} ${seconds.toFixed(2)}`);
-      return [`${name}, ${candidate}: ${parts.join(', ')}; Redis scripts / commands a call: ${redisScripts.toFixed(1)} / ${redisCommands.toFixed(1)}`];
+      return [
+        `${name}, ${candidate}: ${parts.join(', ')}; Redis scripts / commands a call: ${redisScripts.toFixed(1)} / ${redisCommands.toFixed(1)}`,
+      ];
     }),
   );
   return `${lines.join('\n')}\n`;

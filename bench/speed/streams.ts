@@ -52,7 +52,15 @@ function open(): Promise<boolean> {
   let tail = '';
   const asked = request(
     url,
-    { method: 'POST', agent, headers: { ...order.headers, authorization: `Bearer ${order.tokens[0]!}`, 'content-length': Buffer.byteLength(body) } },
+    {
+      method: 'POST',
+      agent,
+      headers: {
+        ...order.headers,
+        authorization: `Bearer ${order.tokens[0]!}`,
+        'content-length': Buffer.byteLength(body),
+      },
+    },
     (response) => {
       response.on('data', (piece: Buffer) => {
         const now = performance.now();

@@ -12,7 +12,10 @@ export interface UpstreamSettings {
 
 const HEAD = { id: 'chatcmpl-bench', created: 1_790_000_000, model: 'gpt-5.4-mini' };
 const USAGE = { prompt_tokens: 200, completion_tokens: 40, total_tokens: 240 };
-const CONTENT = 'The village lies in a valley between two rivers, and its people have kept the old bridge for three hundred years. '.repeat(2);
+const CONTENT =
+  'The village lies in a valley between two rivers, and its people have kept the old bridge for three hundred years. '.repeat(
+    2,
+  );
 /** Never the same twice, because Daypass remembers verdicts. */
 const MARK = '0000000000';
 const ANSWER = JSON.stringify({

@@ -11,20 +11,31 @@ const limits = {
   preset: z
     .enum(PRESET_NAMES, { error: `must be one of ${PRESET_NAMES.join(', ')}` })
     .optional()
-    .meta({ description: 'Limits of an OpenAI usage tier, from [the table below](#lane-presets). A number beside it wins over the preset.' }),
+    .meta({
+      description:
+        'Limits of an OpenAI usage tier, from [the table below](#lane-presets). A number beside it wins over the preset.',
+    }),
   rpm: limit.optional().meta({ description: 'Requests a minute.' }),
   tpm: limit.optional().meta({ description: 'Tokens a minute.' }),
   rpd: limit.optional().meta({ description: 'Requests in 24 hours.' }),
   tpd: limit.optional().meta({ description: 'Tokens in 24 hours.' }),
-  ipm: limit.optional().meta({ description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.' }),
+  ipm: limit
+    .optional()
+    .meta({
+      description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.',
+    }),
   burst_seconds: z.number().min(1).max(60).default(10).meta({
     description: 'Calls may use this many seconds of the limit at once. 60 lets a whole minute go at once.',
     unit: 's',
   }),
   counts: z.enum(['asked', 'used']).default('asked').meta({
-    description: '`asked` counts what a call asks for, as OpenAI does: its input and its output cap. `used` gives back what it did not use.',
+    description:
+      '`asked` counts what a call asks for, as OpenAI does: its input and its output cap. `used` gives back what it did not use.',
   }),
-  fixed: z.boolean().default(false).meta({ description: "`true` keeps these numbers and ignores the limits in the upstream's headers." }),
+  fixed: z
+    .boolean()
+    .default(false)
+    .meta({ description: "`true` keeps these numbers and ignores the limits in the upstream's headers." }),
 };
 
 /** Limits of one lane: an upstream account × a rate-limit group. A limit that is left out does not exist; a 429 still freezes the lane. */
@@ -48,19 +59,31 @@ const upstreamSchema = z.strictObject({
     .string()
     .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be small letters, digits and dashes')
     .refine((name) => name !== FIRST_UPSTREAM, `${FIRST_UPSTREAM} is the name of OPENAI_API_KEY's own`)
-    .meta({ description: 'Its name in the ledger, in metrics and in `DAYPASS_UPSTREAM_KEYS`: small letters, digits and dashes.' }),
+    .meta({
+      description:
+        'Its name in the ledger, in metrics and in `DAYPASS_UPSTREAM_KEYS`: small letters, digits and dashes.',
+    }),
   base_url: z
     .url({ protocol: /^https?$/, error: 'must be an address such as https://api.openai.com/v1' })
     .meta({ description: 'The address of its API.', example: 'http://10.0.0.5:8000/v1' }),
-  keyless: z.boolean().default(false).meta({ description: '`true`: it needs no key. Otherwise `DAYPASS_UPSTREAM_KEYS` must have one.' }),
+  keyless: z
+    .boolean()
+    .default(false)
+    .meta({ description: '`true`: it needs no key. Otherwise `DAYPASS_UPSTREAM_KEYS` must have one.' }),
   lanes: z
     .record(laneName, z.strictObject(limits).transform(withPreset))
     .optional()
-    .meta({ description: 'The lanes that it serves, each with its own limits. Without this field it serves all of them and Daypass learns its limits.' }),
+    .meta({
+      description:
+        'The lanes that it serves, each with its own limits. Without this field it serves all of them and Daypass learns its limits.',
+    }),
   models: z
     .record(z.string().min(1), z.string().min(1))
     .default({})
-    .meta({ description: 'Names of models that differ here: the name that visitors use, and the name that this upstream knows.' }),
+    .meta({
+      description:
+        'Names of models that differ here: the name that visitors use, and the name that this upstream knows.',
+    }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
 
@@ -83,21 +106,32 @@ const priceSchema = z.strictObject({
     fallback: 'the input price',
   }),
   output_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million output tokens.' }),
-  max_output_tokens: limit.optional().meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
+  max_output_tokens: limit
+    .optional()
+    .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
 });
-export type PriceSettings = z.infer<typeof priceSchema>;
 
 const webhookSchema = z.strictObject({
   url: z
     .url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' })
-    .meta({ description: 'Accounting posts each notice here until it gets a 2xx. The field `text` suits Slack and similar services.' }),
-  secret: z.string().min(16, 'must have at least 16 characters').meta({ description: 'Accounting signs each notice with it (Standard Webhooks).' }),
+    .meta({
+      description:
+        'Accounting posts each notice here until it gets a 2xx. The field `text` suits Slack and similar services.',
+    }),
+  secret: z
+    .string()
+    .min(16, 'must have at least 16 characters')
+    .meta({ description: 'Accounting signs each notice with it (Standard Webhooks).' }),
 });
 
 const operatorSchema = z.strictObject({
-  budget_usd_per_day: usd.optional().meta({ description: 'All calls of one UTC day together may cost this many dollars.' }),
+  budget_usd_per_day: usd
+    .optional()
+    .meta({ description: 'All calls of one UTC day together may cost this many dollars.' }),
   budget_usd_total: usd.optional().meta({ description: 'All calls together may ever cost this many dollars.' }),
-  webhook: webhookSchema.optional().meta({ description: 'Where Daypass tells the operator about strikes and safety notices.' }),
+  webhook: webhookSchema
+    .optional()
+    .meta({ description: 'Where Daypass tells the operator about strikes and safety notices.' }),
 });
 
 const wholeSchema = z.strictObject({
@@ -106,7 +140,8 @@ const wholeSchema = z.strictObject({
       'The rate limits of your account, by lane. A lane has the name of a model or of a group of models. Models that no lane names share the lane `default`. The lane `moderation` is for the moderation endpoint.',
   }),
   upstreams: z.array(upstreamSchema).max(20).default([]).meta({
-    description: 'Further accounts or compatible endpoints. Daypass tries the main account first, then these in their order.',
+    description:
+      'Further accounts or compatible endpoints. Daypass tries the main account first, then these in their order.',
   }),
   prices: z.record(z.string().min(1), priceSchema).default({}).meta({
     description: 'Prices by model. They win over the prices that Daypass knows, and add models that it does not know.',
@@ -127,7 +162,8 @@ function refuseSharedModels(lanes: Record<string, LaneSettings>, context: z.Refi
   for (const [lane, { models }] of Object.entries(lanes)) {
     for (const model of models) {
       const other = laneOf.get(model);
-      if (other !== undefined && other !== lane) context.addIssue({ code: 'custom', path: [lane, 'models'], message: `${model} is in the lane ${other} too` });
+      if (other !== undefined && other !== lane)
+        context.addIssue({ code: 'custom', path: [lane, 'models'], message: `${model} is in the lane ${other} too` });
       laneOf.set(model, lane);
     }
   }
@@ -136,11 +172,14 @@ function refuseSharedModels(lanes: Record<string, LaneSettings>, context: z.Refi
 function refuseStrayUpstreams({ lanes, upstreams }: z.infer<typeof wholeSchema>, context: z.RefinementCtx): void {
   const known = new Set([...Object.keys(lanes), 'default']);
   known.delete('moderation');
-  const refuse = (path: (string | number)[], message: string): void => context.addIssue({ code: 'custom', path, message });
+  const refuse = (path: (string | number)[], message: string): void =>
+    context.addIssue({ code: 'custom', path, message });
   for (const [index, { name, lanes: served }] of upstreams.entries()) {
-    if (upstreams.findIndex((other) => other.name === name) < index) refuse(['upstreams', index, 'name'], `${name} is there twice`);
+    if (upstreams.findIndex((other) => other.name === name) < index)
+      refuse(['upstreams', index, 'name'], `${name} is there twice`);
     for (const lane of Object.keys(served ?? {})) {
-      if (!known.has(lane)) refuse(['upstreams', index, 'lanes', lane], `is no lane for calls: the lanes are ${[...known].join(', ')}`);
+      if (!known.has(lane))
+        refuse(['upstreams', index, 'lanes', lane], `is no lane for calls: the lanes are ${[...known].join(', ')}`);
     }
   }
   for (const [lane, { elsewhere_only: elsewhere }] of Object.entries(lanes)) {

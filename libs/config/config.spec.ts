@@ -34,7 +34,8 @@ function file(content: string, extension = 'yaml'): string {
   writeFileSync(path, content);
   return path;
 }
-const fileFaults = (content: unknown) => faultsOf({ ...good, DAYPASS_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)) });
+const fileFaults = (content: unknown) =>
+  faultsOf({ ...good, DAYPASS_CONFIG: file(typeof content === 'string' ? content : JSON.stringify(content)) });
 
 describe('the environment', () => {
   it('needs nothing but the account, the stores and the secret', () => {
@@ -54,17 +55,25 @@ describe('the environment', () => {
   });
 
   it('moves all four with DAYPASS_OPS_PORT_BASE, and one with DAYPASS_OPS_PORT, which wins', () => {
-    expect(SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '19101' }).ops.port)).toEqual([19101, 19102, 19103, 19104]);
-    expect(loadConfig('forwarding', { ...good, DAYPASS_OPS_PORT_BASE: '19101', DAYPASS_OPS_PORT: '7000' }).ops.port).toBe(7000);
+    expect(
+      SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '19101' }).ops.port),
+    ).toEqual([19101, 19102, 19103, 19104]);
+    expect(
+      loadConfig('forwarding', { ...good, DAYPASS_OPS_PORT_BASE: '19101', DAYPASS_OPS_PORT: '7000' }).ops.port,
+    ).toBe(7000);
   });
 
   it('takes 0 for a port that the system picks, for one service as for all four', () => {
     expect(loadConfig('moderation', { ...good, DAYPASS_OPS_PORT: '0' }).ops.port).toBe(0);
-    expect(SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '0' }).ops.port)).toEqual([0, 0, 0, 0]);
+    expect(SERVICES.map((service) => loadConfig(service, { ...good, DAYPASS_OPS_PORT_BASE: '0' }).ops.port)).toEqual([
+      0, 0, 0, 0,
+    ]);
   });
 
   it('reads an empty variable as one that is not set, as compose files write it', () => {
-    expect(loadConfig('ingress', { ...good, DAYPASS_PORT: ' ', DAYPASS_CONFIG: '', DATABASE_URL: '' }).visitors.port).toBe(8080);
+    expect(
+      loadConfig('ingress', { ...good, DAYPASS_PORT: ' ', DAYPASS_CONFIG: '', DATABASE_URL: '' }).visitors.port,
+    ).toBe(8080);
     expect(faultsOf({ ...good, OPENAI_API_KEY: '' })).toEqual(['OPENAI_API_KEY is required']);
   });
 
@@ -79,7 +88,12 @@ describe('the environment', () => {
 
   it('names every fault at once, those of the file too', () => {
     const faults = faultsOf(
-      { DAYPASS_PORT: '99999', DAYPASS_LOG_LEVEL: 'loud', DAYPASS_SECRET: 'short', DAYPASS_CONFIG: file('lanes: { "bad name": {} }\nprice: {}') },
+      {
+        DAYPASS_PORT: '99999',
+        DAYPASS_LOG_LEVEL: 'loud',
+        DAYPASS_SECRET: 'short',
+        DAYPASS_CONFIG: file('lanes: { "bad name": {} }\nprice: {}'),
+      },
       'accounting',
     );
     for (const name of [
@@ -152,24 +166,38 @@ describe('the environment', () => {
   });
 
   it('refuses a least output cap above the default one: no request without a cap could ever be clamped', () => {
-    expect(faultsOf({ ...good, DAYPASS_MIN_OUTPUT_TOKENS: '5000' })).toEqual([expect.stringContaining('DAYPASS_MIN_OUTPUT_TOKENS')]);
+    expect(faultsOf({ ...good, DAYPASS_MIN_OUTPUT_TOKENS: '5000' })).toEqual([
+      expect.stringContaining('DAYPASS_MIN_OUTPUT_TOKENS'),
+    ]);
   });
 
   it('derives keys of 32 bytes from the secret: another one for each purpose, the same after each start', () => {
-    const { tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper } = loadConfig('ingress', good).secrets;
+    const { tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper } = loadConfig(
+      'ingress',
+      good,
+    ).secrets;
     const peppers = [tokenPepper, safetyPepper, idempotencyPepper, verdictPepper].map((pepper) => pepper.export());
     const all = [contentKey, ...peppers].map((key) => key.toString('hex'));
     expect(new Set(all).size).toBe(5);
     expect(all.every((key) => key.length === 64)).toBe(true);
     expect(loadConfig('forwarding', good).secrets.contentKey.equals(contentKey)).toBe(true);
-    expect(loadConfig('ingress', { ...good, DAYPASS_SECRET: 't'.repeat(32) }).secrets.contentKey.equals(contentKey)).toBe(false);
+    expect(
+      loadConfig('ingress', { ...good, DAYPASS_SECRET: 't'.repeat(32) }).secrets.contentKey.equals(contentKey),
+    ).toBe(false);
   });
 });
 
 describe('the configuration file', () => {
   const settings = {
     lanes: { mini: { rpm: 500, tpm: 200_000, models: ['gpt-5.4-mini'] }, moderation: { rpm: 500, tpm: 10_000 } },
-    prices: { 'gpt-x': { input_usd_per_million: 0.075, cached_input_usd_per_million: '0.0075', output_usd_per_million: 1, max_output_tokens: 16_384 } },
+    prices: {
+      'gpt-x': {
+        input_usd_per_million: 0.075,
+        cached_input_usd_per_million: '0.0075',
+        output_usd_per_million: 1,
+        max_output_tokens: 16_384,
+      },
+    },
     operator: { budget_usd_per_day: '25.50' },
   };
   const asYaml = `
@@ -195,7 +223,14 @@ operator: { budget_usd_per_day: 25.50 }
         moderation: { rpm: 500, tpm: 10_000, models: [], burst_seconds: 10, counts: 'asked', fixed: false },
       },
       // One dollar per million tokens is a thousand nano-dollars per token; what does not divide is rounded up.
-      prices: { 'gpt-x': { input_usd_per_million: 75, cached_input_usd_per_million: 8, output_usd_per_million: 1_000, max_output_tokens: 16_384 } },
+      prices: {
+        'gpt-x': {
+          input_usd_per_million: 75,
+          cached_input_usd_per_million: 8,
+          output_usd_per_million: 1_000,
+          max_output_tokens: 16_384,
+        },
+      },
       operator: { budget_usd_per_day: 25_500_000_000n },
       guards: [],
       upstreams: [],
@@ -207,7 +242,9 @@ operator: { budget_usd_per_day: 25.50 }
   });
 
   it('that is not there stops the start and names the path', () => {
-    expect(faultsOf({ ...good, DAYPASS_CONFIG: '/nowhere/daypass.yaml' })).toEqual([expect.stringContaining('/nowhere/daypass.yaml')]);
+    expect(faultsOf({ ...good, DAYPASS_CONFIG: '/nowhere/daypass.yaml' })).toEqual([
+      expect.stringContaining('/nowhere/daypass.yaml'),
+    ]);
   });
 
   it('that cannot be parsed is one line that says where, without a word of what it holds', () => {
@@ -221,18 +258,38 @@ operator: { budget_usd_per_day: 25.50 }
   it.each([
     ['an unknown field', { lane: {} }, '"lane"'],
     ['an unknown field of a lane', { lanes: { mini: { rps: 5 } } }, '"rps"'],
-    ['an unknown field of a price', { prices: { m: { input_usd_per_million: 1, output_usd_per_million: 1, image_usd: 1 } } }, '"image_usd"'],
+    [
+      'an unknown field of a price',
+      { prices: { m: { input_usd_per_million: 1, output_usd_per_million: 1, image_usd: 1 } } },
+      '"image_usd"',
+    ],
     ['a limit of 0, which could mean all or nothing', { lanes: { mini: { rpm: 0 } } }, 'lanes.mini.rpm'],
     ['a limit in fractions', { lanes: { mini: { tpm: 0.5 } } }, 'lanes.mini.tpm'],
     ['a lane whose name is no name of a model', { lanes: { 'a b': {} } }, 'a b'],
-    ['a negative price', { prices: { m: { input_usd_per_million: -1, output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
+    [
+      'a negative price',
+      { prices: { m: { input_usd_per_million: -1, output_usd_per_million: 1 } } },
+      'prices.m.input_usd_per_million',
+    ],
     ['a price without output', { prices: { m: { input_usd_per_million: 1 } } }, 'prices.m.output_usd_per_million'],
-    ['a price too fine to write without an exponent', { prices: { m: { input_usd_per_million: 1e-7, output_usd_per_million: 1 } } }, 'decimal string'],
-    ['a price that is no number', { prices: { m: { input_usd_per_million: 'free', output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
+    [
+      'a price too fine to write without an exponent',
+      { prices: { m: { input_usd_per_million: 1e-7, output_usd_per_million: 1 } } },
+      'decimal string',
+    ],
+    [
+      'a price that is no number',
+      { prices: { m: { input_usd_per_million: 'free', output_usd_per_million: 1 } } },
+      'prices.m.input_usd_per_million',
+    ],
     ['a negative budget', { operator: { budget_usd_per_day: '-1' } }, 'operator.budget_usd_per_day'],
     ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
     ['an upstream at no address', { upstreams: [{ name: 'spare', base_url: 'desk' }] }, 'upstreams.0.base_url'],
-    ['an upstream with the name of the first', { upstreams: [{ name: 'openai', base_url: 'https://x' }] }, 'upstreams.0.name'],
+    [
+      'an upstream with the name of the first',
+      { upstreams: [{ name: 'openai', base_url: 'https://x' }] },
+      'upstreams.0.name',
+    ],
     [
       'two upstreams of one name',
       {
@@ -243,7 +300,11 @@ operator: { budget_usd_per_day: 25.50 }
       },
       'upstreams.1.name',
     ],
-    ['an upstream in a lane that is not there', { upstreams: [{ name: 'spare', base_url: 'https://x', lanes: { mini: {} } }] }, 'upstreams.0.lanes.mini'],
+    [
+      'an upstream in a lane that is not there',
+      { upstreams: [{ name: 'spare', base_url: 'https://x', lanes: { mini: {} } }] },
+      'upstreams.0.lanes.mini',
+    ],
     [
       'a second account for moderation',
       { lanes: { moderation: {} }, upstreams: [{ name: 'spare', base_url: 'https://x', lanes: { moderation: {} } }] },
@@ -263,15 +324,43 @@ operator: { budget_usd_per_day: 25.50 }
       },
       'guards.1.name',
     ],
-    ['a guard with the name of one that is there anyway', { guards: [{ name: 'moderation', type: 'blocklist', words: ['a'] }] }, 'guards.0.name'],
+    [
+      'a guard with the name of one that is there anyway',
+      { guards: [{ name: 'moderation', type: 'blocklist', words: ['a'] }] },
+      'guards.0.name',
+    ],
     ['a blocklist of nothing', { guards: [{ name: 'g', type: 'blocklist', words: [] }] }, 'guards.0.words'],
-    ['a blocklist of punctuation, which would block all', { guards: [{ name: 'g', type: 'blocklist', words: [' '] }] }, 'guards.0.words.0'],
+    [
+      'a blocklist of punctuation, which would block all',
+      { guards: [{ name: 'g', type: 'blocklist', words: [' '] }] },
+      'guards.0.words.0',
+    ],
     ['a pattern that is none', { guards: [{ name: 'g', type: 'regex', patterns: ['(?=x)'] }] }, 'guards.0.patterns.0'],
-    ['a guard for no direction', { guards: [{ name: 'g', type: 'regex', patterns: ['x'], directions: [] }] }, 'guards.0.directions'],
-    ['personal data of no known kind', { guards: [{ name: 'g', type: 'personal_data', kinds: ['soul'] }] }, 'guards.0.kinds.0'],
-    ['a guard at no address', { guards: [{ name: 'g', type: 'webhook', url: 'desk', secret: 's'.repeat(16) }] }, 'guards.0.url'],
-    ['a guard with a guessable secret', { guards: [{ name: 'g', type: 'webhook', url: 'https://x', secret: 'short' }] }, 'guards.0.secret'],
-    ['a guard that may take for ever', { guards: [{ name: 'g', type: 'module', path: '.', timeout_ms: 60_000 }] }, 'guards.0.timeout_ms'],
+    [
+      'a guard for no direction',
+      { guards: [{ name: 'g', type: 'regex', patterns: ['x'], directions: [] }] },
+      'guards.0.directions',
+    ],
+    [
+      'personal data of no known kind',
+      { guards: [{ name: 'g', type: 'personal_data', kinds: ['soul'] }] },
+      'guards.0.kinds.0',
+    ],
+    [
+      'a guard at no address',
+      { guards: [{ name: 'g', type: 'webhook', url: 'desk', secret: 's'.repeat(16) }] },
+      'guards.0.url',
+    ],
+    [
+      'a guard with a guessable secret',
+      { guards: [{ name: 'g', type: 'webhook', url: 'https://x', secret: 'short' }] },
+      'guards.0.secret',
+    ],
+    [
+      'a guard that may take for ever',
+      { guards: [{ name: 'g', type: 'module', path: '.', timeout_ms: 60_000 }] },
+      'guards.0.timeout_ms',
+    ],
     ['a module that is not there', { guards: [{ name: 'g', type: 'module', path: './nowhere.mjs' }] }, 'nowhere.mjs'],
     ['one model in two lanes', { lanes: { a: { models: ['m'] }, b: { models: ['m'] } } }, 'lanes.b'],
     ["a model that is another lane's name", { lanes: { a: {}, b: { models: ['a'] } } }, 'lanes.b'],
@@ -283,18 +372,35 @@ operator: { budget_usd_per_day: 25.50 }
 
   it('names modules relative to itself', () => {
     writeFileSync(join(folder, 'guard.mjs'), '');
-    const { guards } = loadConfig('moderation', { ...good, DAYPASS_CONFIG: file('guards: [{ name: own, type: module, path: ./guard.mjs }]') }).file;
+    const { guards } = loadConfig('moderation', {
+      ...good,
+      DAYPASS_CONFIG: file('guards: [{ name: own, type: module, path: ./guard.mjs }]'),
+    }).file;
     expect(guards).toEqual([
-      { name: 'own', type: 'module', path: join(folder, 'guard.mjs'), options: {}, timeout_ms: 2_000, always: true, directions: ['input', 'output'] },
+      {
+        name: 'own',
+        type: 'module',
+        path: join(folder, 'guard.mjs'),
+        options: {},
+        timeout_ms: 2_000,
+        always: true,
+        directions: ['input', 'output'],
+      },
     ]);
   });
 
   it('wants a key for each further upstream, of the forwarding service only', () => {
-    const path = file('upstreams: [{ name: spare, base_url: https://x/v1 }, { name: local, base_url: http://y/v1, keyless: true }]');
+    const path = file(
+      'upstreams: [{ name: spare, base_url: https://x/v1 }, { name: local, base_url: http://y/v1, keyless: true }]',
+    );
     const named = { ...good, DAYPASS_CONFIG: path };
     expect(faultsOf(named, 'ingress')).toEqual([]);
-    expect(faultsOf(named, 'forwarding')).toEqual([expect.stringContaining('DAYPASS_UPSTREAM_KEYS has no key of the upstream spare')]);
-    expect(faultsOf({ ...named, DAYPASS_UPSTREAM_KEYS: 'spare' }, 'forwarding')).toEqual([expect.stringContaining('name=key')]);
+    expect(faultsOf(named, 'forwarding')).toEqual([
+      expect.stringContaining('DAYPASS_UPSTREAM_KEYS has no key of the upstream spare'),
+    ]);
+    expect(faultsOf({ ...named, DAYPASS_UPSTREAM_KEYS: 'spare' }, 'forwarding')).toEqual([
+      expect.stringContaining('name=key'),
+    ]);
     const keys = { ...named, DAYPASS_UPSTREAM_KEYS: 'spare=sk-a=b, other=sk-c' };
     expect(loadConfig('forwarding', keys).upstreamKeys).toEqual({ spare: 'sk-a=b', other: 'sk-c' });
     expect(loadConfig('ingress', keys).upstreamKeys).toEqual({});
@@ -305,6 +411,8 @@ operator: { budget_usd_per_day: 25.50 }
   });
 
   it('tells every fault that it has', () => {
-    expect(fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] })).toHaveLength(4);
+    expect(
+      fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] }),
+    ).toHaveLength(4);
   });
 });

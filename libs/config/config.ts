@@ -96,7 +96,8 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, given)));
   if (service === 'accounting') {
-    for (const name of ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN']) if (!given[name]) faults.push(`${name} is required by the accounting service`);
+    for (const name of ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN'])
+      if (!given[name]) faults.push(`${name} is required by the accounting service`);
   }
   if (parsed.success && parsed.data.DAYPASS_MIN_OUTPUT_TOKENS > parsed.data.DAYPASS_DEFAULT_OUTPUT_TOKENS) {
     faults.push('DAYPASS_MIN_OUTPUT_TOKENS: must not be above DAYPASS_DEFAULT_OUTPUT_TOKENS');
@@ -105,7 +106,9 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   if (service === 'forwarding' && parsed.success) {
     const without = file.upstreams.filter(({ name, keyless }) => !keyless && !parsed.data.DAYPASS_UPSTREAM_KEYS[name]);
     for (const { name } of without)
-      faults.push(`DAYPASS_UPSTREAM_KEYS has no key of the upstream ${name}: add ${name}=…, or say in the file that it is keyless`);
+      faults.push(
+        `DAYPASS_UPSTREAM_KEYS has no key of the upstream ${name}: add ${name}=…, or say in the file that it is keyless`,
+      );
   }
   if (!parsed.success || faults.length > 0) throw new ConfigError(faults);
 
@@ -173,7 +176,9 @@ function opsPort(base: number, service: Service): number {
 function describe(issue: z.core.$ZodIssue, given: Record<string, string | undefined>): string {
   const name = issue.path.join('.');
   // A value may be a secret. So the message has the variable's name and the fault, never the value.
-  return given[name] === undefined && issue.code === 'invalid_type' ? `${name} is required` : `${name}: ${issue.message}`;
+  return given[name] === undefined && issue.code === 'invalid_type'
+    ? `${name} is required`
+    : `${name}: ${issue.message}`;
 }
 
 function readConfigFile(path: string | undefined, faults: string[]): ConfigFile {
@@ -190,7 +195,11 @@ function readConfigFile(path: string | undefined, faults: string[]): ConfigFile 
   }
   const parsed = configFileSchema.safeParse(content);
   if (parsed.success) return withPaths(parsed.data, path, faults);
-  faults.push(...parsed.error.issues.map((issue) => `DAYPASS_CONFIG (${path}), ${issue.path.join('.') || 'top level'}: ${issue.message}`));
+  faults.push(
+    ...parsed.error.issues.map(
+      (issue) => `DAYPASS_CONFIG (${path}), ${issue.path.join('.') || 'top level'}: ${issue.message}`,
+    ),
+  );
   return configFileSchema.parse({});
 }
 

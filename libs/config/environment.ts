@@ -13,7 +13,18 @@ const tracesAddress = webAddress('must be an http:// or https:// URL');
 const ids = z
   .string()
   .transform((text) => text.split(',').map((id) => id.trim()))
-  .pipe(z.array(z.string().regex(/^[A-Za-z0-9_-]{1,128}$/, 'must be ids as the provider gives them, such as key_abc, with commas between them')).max(20));
+  .pipe(
+    z
+      .array(
+        z
+          .string()
+          .regex(
+            /^[A-Za-z0-9_-]{1,128}$/,
+            'must be ids as the provider gives them, such as key_abc, with commas between them',
+          ),
+      )
+      .max(20),
+  );
 /** `name=key`, with commas between them. */
 const upstreamKeys = z
   .string()
@@ -39,21 +50,27 @@ const positive = (fallback: number, most: number) => z.coerce.number().int().min
 
 const account = {
   OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays').meta({
-    description: 'The key of the OpenAI account that pays for all visitors. Without it `npm start` uses the rehearsal upstream, which makes up answers.',
+    description:
+      'The key of the OpenAI account that pays for all visitors. Without it `npm start` uses the rehearsal upstream, which makes up answers.',
     example: 'sk-…',
   }),
   OPENAI_BASE_URL: apiAddress.default('https://api.openai.com/v1').meta({
     description: 'The API that Daypass calls. Any API that speaks the OpenAI protocol works.',
   }),
   DAYPASS_UPSTREAM_KEYS: upstreamKeys.default({}).meta({
-    description: 'The keys of further accounts, one for each entry of `upstreams` in the config file. Separate them with commas.',
+    description:
+      'The keys of further accounts, one for each entry of `upstreams` in the config file. Separate them with commas.',
     example: 'spare=sk-…,other=sk-…',
   }),
-  OPENAI_WEBHOOK_SECRET: z.string().startsWith('whsec_', 'must be the secret that the provider shows with the webhook, whsec_…').optional().meta({
-    description:
-      'The secret of a webhook in your OpenAI organization. Ingress then receives safety notices at `/webhooks/openai`. Without the secret that path does not exist.',
-    example: 'whsec_…',
-  }),
+  OPENAI_WEBHOOK_SECRET: z
+    .string()
+    .startsWith('whsec_', 'must be the secret that the provider shows with the webhook, whsec_…')
+    .optional()
+    .meta({
+      description:
+        'The secret of a webhook in your OpenAI organization. Ingress then receives safety notices at `/webhooks/openai`. Without the secret that path does not exist.',
+      example: 'whsec_…',
+    }),
   OPENAI_SAFETY_KEY: z.string().min(1).optional().meta({
     description: 'A key that may read safety cases. Set it where `OPENAI_API_KEY` may not read them.',
     fallback: '`OPENAI_API_KEY`',
@@ -72,11 +89,13 @@ const reports = {
     fallback: '`OPENAI_BASE_URL`',
   }),
   OPENAI_PROJECT_ID: ids.default([]).meta({
-    description: 'The projects that only Daypass uses, at most 20, with commas between them. Accounting then counts no other usage in the reports.',
+    description:
+      'The projects that only Daypass uses, at most 20, with commas between them. Accounting then counts no other usage in the reports.',
     example: 'proj_…',
   }),
   OPENAI_API_KEY_ID: ids.default([]).meta({
-    description: 'The ids of the API keys that only Daypass uses, at most 20, with commas between them. Use them where a project has other users too.',
+    description:
+      'The ids of the API keys that only Daypass uses, at most 20, with commas between them. Use them where a project has other users too.',
     example: 'key_…',
   }),
   DAYPASS_RECONCILE_EVERY_MS: positive(900_000, 86_400_000).meta({
@@ -91,7 +110,10 @@ const reports = {
 };
 
 const stores = {
-  REDIS_URL: url(/^(rediss?|unix)$/, 'must be an address such as redis://127.0.0.1:6379, or unix:///run/redis.sock').meta({
+  REDIS_URL: url(
+    /^(rediss?|unix)$/,
+    'must be an address such as redis://127.0.0.1:6379, or unix:///run/redis.sock',
+  ).meta({
     description:
       'Redis 7 or later with `appendonly yes` and `maxmemory-policy noeviction`: `redis://`, `rediss://` or `unix://`. Without it `npm start` starts its own.',
     example: 'redis://127.0.0.1:6379',
@@ -111,17 +133,20 @@ const secrets = {
       'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret every virtual key is void and stored content is lost. `npm start` makes one and keeps it.',
   }),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional().meta({
-    description: 'The operator sends it to the admin API as `Authorization: Bearer …`. `npm start` makes one and keeps it.',
+    description:
+      'The operator sends it to the admin API as `Authorization: Bearer …`. `npm start` makes one and keeps it.',
     fallback: 'required by accounting',
   }),
   DAYPASS_AUDITOR_PASSWORD: z.string().min(16, 'must have at least 16 characters').optional().meta({
-    description: 'The password of the Postgres role `auditor`, which reads the views of [audit.md](audit.md). Without it that role cannot log in.',
+    description:
+      'The password of the Postgres role `auditor`, which reads the views of [audit.md](audit.md). Without it that role cannot log in.',
   }),
 };
 
 const listeners = {
   DAYPASS_CONFIG: z.string().optional().meta({
-    description: 'The path of [the config file](#the-config-file), in JSON or YAML. Under docker compose set `DAYPASS_CONFIG_FILE` instead.',
+    description:
+      'The path of [the config file](#the-config-file), in JSON or YAML. Under docker compose set `DAYPASS_CONFIG_FILE` instead.',
     example: './daypass.yaml',
   }),
   DAYPASS_HOST: z.string().default('0.0.0.0').meta({
@@ -131,13 +156,15 @@ const listeners = {
     description: "The visitors' port. 0 takes a free one, but `npm start` does not accept 0.",
   }),
   DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1').meta({
-    description: 'The address that the admin API and the operations ports listen on. These ports must not be reachable from outside.',
+    description:
+      'The address that the admin API and the operations ports listen on. These ports must not be reachable from outside.',
   }),
   DAYPASS_ADMIN_PORT: port.default(8081).meta({
     description: 'The port of the admin API. 0 takes a free one, but `npm start` does not accept 0.',
   }),
   DAYPASS_OPS_PORT: port.optional().meta({
-    description: 'The operations port of a single service, with `/metrics`, `/health/live` and `/health/ready`. `npm start` ignores it.',
+    description:
+      'The operations port of a single service, with `/metrics`, `/health/live` and `/health/ready`. `npm start` ignores it.',
     fallback: '`DAYPASS_OPS_PORT_BASE` plus 0, 1, 2 or 3',
   }),
   DAYPASS_OPS_PORT_BASE: z.coerce
@@ -147,13 +174,15 @@ const listeners = {
     .max(65_536 - SERVICES.length)
     .default(9101)
     .meta({
-      description: 'The first operations port: ingress takes it, then moderation, forwarding and accounting take the next three.',
+      description:
+        'The first operations port: ingress takes it, then moderation, forwarding and accounting take the next three.',
     }),
   DAYPASS_LOG_LEVEL: z.enum(['trace', 'debug', 'info', 'warn', 'error', 'silent']).default('info').meta({
     description: 'The least severe log lines that a service writes.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: tracesAddress.optional().meta({
-    description: 'A collector of traces (OTLP over HTTP). Each call is then one trace through all services. Without it there are no traces.',
+    description:
+      'A collector of traces (OTLP over HTTP). Each call is then one trace through all services. Without it there are no traces.',
     example: 'http://collector:4318',
   }),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: tracesAddress.optional().meta({
@@ -175,11 +204,13 @@ const requests = {
     unit: 'ms',
   }),
   DAYPASS_MAX_CALLS: positive(2_000, 100_000).meta({
-    description: 'One ingress process holds at most this many calls open. A quarter of them may belong to one key and wait for its budget.',
+    description:
+      'One ingress process holds at most this many calls open. A quarter of them may belong to one key and wait for its budget.',
     unit: 'calls',
   }),
   DAYPASS_MAX_WAIT_MS: positive(30_000, 600_000).meta({
-    description: 'A call waits at most this long for budget and for its turn. A visitor overrides it with `x-daypass-max-wait-ms`.',
+    description:
+      'A call waits at most this long for budget and for its turn. A visitor overrides it with `x-daypass-max-wait-ms`.',
     unit: 'ms',
   }),
   DAYPASS_DEFAULT_OUTPUT_TOKENS: positive(4_096, 1_000_000).meta({
@@ -203,7 +234,8 @@ const work = {
     unit: 'ms',
   }),
   DAYPASS_MODERATION_TIMEOUT_MS: positive(10_000, 120_000).meta({
-    description: 'One verdict may take this long, retries included. After that the call has no verdict, and `on_unavailable` of its policy decides.',
+    description:
+      'One verdict may take this long, retries included. After that the call has no verdict, and `on_unavailable` of its policy decides.',
     unit: 'ms',
   }),
   DAYPASS_MODERATION_MODEL: z.string().default('omni-moderation-2024-09-26').meta({
@@ -214,7 +246,8 @@ const work = {
     unit: 'entries',
   }),
   DAYPASS_AUDIT_MAX_BYTES: positive(67_108_864, 68_719_476_736).meta({
-    description: 'New calls get 503 while more requests and verdicts than this wait in Redis for the record in Postgres.',
+    description:
+      'New calls get 503 while more requests and verdicts than this wait in Redis for the record in Postgres.',
     unit: 'bytes',
   }),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000).meta({
@@ -235,4 +268,12 @@ export const ENVIRONMENT = [
 ];
 
 /** `npm start` and compose set the required ones. */
-export const environmentSchema = z.object({ ...account, ...reports, ...stores, ...secrets, ...listeners, ...requests, ...work });
+export const environmentSchema = z.object({
+  ...account,
+  ...reports,
+  ...stores,
+  ...secrets,
+  ...listeners,
+  ...requests,
+  ...work,
+});

@@ -10,16 +10,28 @@ const common = {
     .string()
     .regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'must be small letters, digits, dashes and underscores')
     .refine((name) => !TAKEN.includes(name), 'is the name of a guard that is there anyway')
-    .meta({ description: 'Its name in policies and in the record: small letters, digits, dashes and underscores. Not `moderation` or `provider`.' }),
+    .meta({
+      description:
+        'Its name in policies and in the record: small letters, digits, dashes and underscores. Not `moderation` or `provider`.',
+    }),
   directions: z
     .array(z.enum(['input', 'output']))
     .min(1)
     .default(['input', 'output'])
     .meta({ description: 'What it checks: requests (`input`), answers (`output`) or both.' }),
-  always: z.boolean().default(true).meta({ description: '`false`: it checks only where `moderation.guards` of a campaign or key names it.' }),
+  always: z
+    .boolean()
+    .default(true)
+    .meta({ description: '`false`: it checks only where `moderation.guards` of a campaign or key names it.' }),
 };
 const timeoutMs = (fallback: number) =>
-  z.number().int().min(10).max(30_000).default(fallback).meta({ description: 'After this time the call has no verdict from this guard.', unit: 'ms' });
+  z
+    .number()
+    .int()
+    .min(10)
+    .max(30_000)
+    .default(fallback)
+    .meta({ description: 'After this time the call has no verdict from this guard.', unit: 'ms' });
 
 export const PERSONAL_DATA_KINDS = ['email', 'phone', 'credit_card', 'iban', 'ip_address'] as const;
 
@@ -60,7 +72,8 @@ export const guardSchema = z.discriminatedUnion('type', [
           '`redact` removes what it finds from the request or the answer. `block` refuses the request or the answer. With the output mode `trail` both refuse, because the visitor has seen the text already.',
       }),
       country: z.string().regex(COUNTRY, 'must be a country in two capital letters, such as DE').optional().meta({
-        description: 'A country in two capital letters. Daypass then finds phone numbers in the national form of that country too.',
+        description:
+          'A country in two capital letters. Daypass then finds phone numbers in the national form of that country too.',
       }),
       timeout_ms: timeoutMs(2_000),
     })
@@ -72,16 +85,30 @@ export const guardSchema = z.discriminatedUnion('type', [
       url: z
         .url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/guard' })
         .meta({ description: 'Daypass posts the content here and reads the verdict from the answer.' }),
-      secret: z.string().min(16, 'must have at least 16 characters').meta({ description: 'Daypass signs each request with it (Standard Webhooks).' }),
+      secret: z
+        .string()
+        .min(16, 'must have at least 16 characters')
+        .meta({ description: 'Daypass signs each request with it (Standard Webhooks).' }),
       timeout_ms: timeoutMs(3_000),
     })
-    .meta({ description: 'Asks a service of your own. Daypass posts `{ guard, direction, content, context }`. The service answers as a `module` does.' }),
+    .meta({
+      description:
+        'Asks a service of your own. Daypass posts `{ guard, direction, content, context }`. The service answers as a `module` does.',
+    }),
   z
     .strictObject({
       type: z.literal('module'),
       ...common,
-      path: z.string().min(1).meta({ description: 'An ES module that exports `check(content, context)`. The path is relative to the config file.' }),
-      options: z.record(z.string(), z.json()).default({}).meta({ description: 'Your module gets these as `context.options`.' }),
+      path: z
+        .string()
+        .min(1)
+        .meta({
+          description: 'An ES module that exports `check(content, context)`. The path is relative to the config file.',
+        }),
+      options: z
+        .record(z.string(), z.json())
+        .default({})
+        .meta({ description: 'Your module gets these as `context.options`.' }),
       timeout_ms: timeoutMs(2_000),
     })
     .meta({
@@ -97,7 +124,10 @@ function refusePattern(pattern: string, context: z.RefinementCtx): void {
   try {
     RE2JS.compile(pattern);
   } catch (error) {
-    context.addIssue({ code: 'custom', message: `is no pattern of RE2 (${error instanceof Error ? error.message : String(error)})` });
+    context.addIssue({
+      code: 'custom',
+      message: `is no pattern of RE2 (${error instanceof Error ? error.message : String(error)})`,
+    });
   }
 }
 

@@ -25,10 +25,9 @@ type Preset = keyof typeof PRESETS;
 export const PRESET_NAMES = Object.keys(PRESETS) as [Preset, ...Preset[]];
 
 /** Fills in the preset's numbers where the lane has none of its own. */
-export function withPreset<T extends { preset?: Preset | undefined; rpm?: number | undefined; tpm?: number | undefined }>({
-  preset,
-  ...settings
-}: T): Omit<T, 'preset'> {
+export function withPreset<
+  T extends { preset?: Preset | undefined; rpm?: number | undefined; tpm?: number | undefined },
+>({ preset, ...settings }: T): Omit<T, 'preset'> {
   if (!preset) return settings;
   const [rpm, tpm] = PRESETS[preset];
   return { ...settings, rpm: settings.rpm ?? rpm, tpm: settings.tpm ?? tpm };

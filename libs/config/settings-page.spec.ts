@@ -4,7 +4,15 @@ import { describe, expect, it } from '@jest/globals';
 import { parse } from 'yaml';
 import { configFileSchema } from './config-file.js';
 import { markdownTable } from './markdown-table.js';
-import { configFile, environment, EXAMPLE, OUTSIDE, outsideNames, settingsPage, type Described } from './settings-page.js';
+import {
+  configFile,
+  environment,
+  EXAMPLE,
+  OUTSIDE,
+  outsideNames,
+  settingsPage,
+  type Described,
+} from './settings-page.js';
 
 const read = (...path: string[]): string => readFileSync(join(process.cwd(), ...path), 'utf8');
 const COMPOSE = read('docker-compose.yml');
@@ -16,7 +24,9 @@ function silent({ properties = {}, items, additionalProperties, oneOf = [] }: De
     ...(field.description || field.const !== undefined ? [] : [`${path}.${name}`]),
     ...silent(field, `${path}.${name}`),
   ]);
-  const within = [items, typeof additionalProperties === 'object' ? additionalProperties : undefined, ...oneOf].filter((one) => one !== undefined);
+  const within = [items, typeof additionalProperties === 'object' ? additionalProperties : undefined, ...oneOf].filter(
+    (one) => one !== undefined,
+  );
   return [...own, ...within.flatMap((one) => silent(one, path))];
 }
 
@@ -32,14 +42,27 @@ describe('docs/settings.md', () => {
   it('finds a field without a description at any depth', () => {
     const field = { description: 'said' };
     const schema: Described = {
-      properties: { a: field, b: { ...field, items: { properties: { c: {}, d: { const: 1 } } } }, e: { oneOf: [{ properties: { f: {} } }] } },
+      properties: {
+        a: field,
+        b: { ...field, items: { properties: { c: {}, d: { const: 1 } } } },
+        e: { oneOf: [{ properties: { f: {} } }] },
+      },
     };
     expect(silent(schema, 'x')).toEqual(['x.b.c', 'x.e', 'x.e.f']);
   });
 
   it('has a row for every variable and every field', () => {
     const page = settingsPage(COMPOSE);
-    const named = [...Object.keys(fields), ...outsideNames(), 'elsewhere_only', 'keyless', 'max_output_tokens', 'webhook.secret', 'country', 'options'];
+    const named = [
+      ...Object.keys(fields),
+      ...outsideNames(),
+      'elsewhere_only',
+      'keyless',
+      'max_output_tokens',
+      'webhook.secret',
+      'country',
+      'options',
+    ];
     expect(named.filter((name) => !page.includes(`\n| \`${name}\` `))).toEqual([]);
   });
 
@@ -51,8 +74,12 @@ describe('docs/settings.md', () => {
   });
 
   it('has the defaults of docker-compose.yml', () => {
-    const fallbacks = new Map(OUTSIDE.flatMap(({ variables }) => variables).map(({ name, fallback }) => [name, fallback]));
-    const ofCompose = [...COMPOSE.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(([, name, value]) => [name!, value === '/dev/null' ? '' : value!] as const);
+    const fallbacks = new Map(
+      OUTSIDE.flatMap(({ variables }) => variables).map(({ name, fallback }) => [name, fallback]),
+    );
+    const ofCompose = [...COMPOSE.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(
+      ([, name, value]) => [name!, value === '/dev/null' ? '' : value!] as const,
+    );
     const onPage = ofCompose.map(([name]) => {
       const value = fallbacks.get(name) ?? fields[name]?.default;
       return [name, typeof value === 'string' || typeof value === 'number' ? String(value) : ''];
@@ -64,14 +91,18 @@ describe('docs/settings.md', () => {
   it('shows a config file that Daypass takes, with every part of it', () => {
     const file = configFileSchema.parse(parse(EXAMPLE));
     expect(Object.keys(configFile().properties!).toSorted()).toEqual(Object.keys(parse(EXAMPLE) as object).toSorted());
-    expect(file.guards.map(({ type }) => type)).toEqual(configFile().properties!.guards!.items!.oneOf!.map(({ properties }) => properties!.type!.const));
+    expect(file.guards.map(({ type }) => type)).toEqual(
+      configFile().properties!.guards!.items!.oneOf!.map(({ properties }) => properties!.type!.const),
+    );
     expect(file.guards[1]).toMatchObject({ patterns: ['(?i)ticket-\\d{4}'] });
   });
 });
 
 describe('docs/pacing.md', () => {
   it('shows config files that Daypass takes', () => {
-    const examples = [...read('docs', 'pacing.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, yaml]) => configFileSchema.safeParse(parse(yaml!)));
+    const examples = [...read('docs', 'pacing.md').matchAll(/```yaml\n([^]*?)```/g)].map(([, yaml]) =>
+      configFileSchema.safeParse(parse(yaml!)),
+    );
     expect(examples.map(({ success, error }) => [success, error?.message])).toEqual([
       [true, undefined],
       [true, undefined],

@@ -48,7 +48,8 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
       {
         name: 'DAYPASS_REDIS_FSYNC',
         fallback: 'everysec',
-        description: 'When Redis writes to the disk. With `everysec` a power cut may lose the last second. With `always` every booking waits for the disk.',
+        description:
+          'When Redis writes to the disk. With `everysec` a power cut may lose the last second. With `always` every booking waits for the disk.',
       },
     ],
   },
@@ -59,7 +60,11 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
   {
     title: 'Only docker compose reads',
     variables: [
-      { name: 'DAYPASS_CONFIG_FILE', fallback: '', description: 'The config file on this machine. Compose mounts it and sets `DAYPASS_CONFIG`.' },
+      {
+        name: 'DAYPASS_CONFIG_FILE',
+        fallback: '',
+        description: 'The config file on this machine. Compose mounts it and sets `DAYPASS_CONFIG`.',
+      },
       {
         name: 'DAYPASS_GUARDS_DIR',
         fallback: '',
@@ -68,19 +73,37 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
       {
         name: 'DAYPASS_POSTGRES_PASSWORD',
         fallback: '**required**',
-        description: 'The password of Postgres, letters and digits only. Postgres takes it when its volume is new, and not later.',
+        description:
+          'The password of Postgres, letters and digits only. Postgres takes it when its volume is new, and not later.',
       },
-      { name: 'DAYPASS_ALERTMANAGER_FILE', fallback: './observability/alertmanager.yml', description: 'A file of yours that says where alerts go.' },
+      {
+        name: 'DAYPASS_ALERTMANAGER_FILE',
+        fallback: './observability/alertmanager.yml',
+        description: 'A file of yours that says where alerts go.',
+      },
       { name: 'DAYPASS_GRAFANA_PORT', fallback: '3000', description: 'The port of Grafana, on loopback.' },
       { name: 'DAYPASS_PROMETHEUS_PORT', fallback: '9090', description: 'The port of Prometheus, on loopback.' },
       { name: 'DAYPASS_ALERTMANAGER_PORT', fallback: '9093', description: 'The port of Alertmanager, on loopback.' },
-      { name: 'DAYPASS_CONSOLE_PORT', fallback: '8082', description: "The port of the auditor's console, on loopback." },
-      { name: 'DAYPASS_SERVICE_MEMORY', fallback: '768m', description: 'The most memory that one process of a service may take.' },
-      { name: 'DAYPASS_REDIS_MEMORY', fallback: '1g', description: 'The most memory that the container of Redis may take.' },
+      {
+        name: 'DAYPASS_CONSOLE_PORT',
+        fallback: '8082',
+        description: "The port of the auditor's console, on loopback.",
+      },
+      {
+        name: 'DAYPASS_SERVICE_MEMORY',
+        fallback: '768m',
+        description: 'The most memory that one process of a service may take.',
+      },
+      {
+        name: 'DAYPASS_REDIS_MEMORY',
+        fallback: '1g',
+        description: 'The most memory that the container of Redis may take.',
+      },
       {
         name: 'DAYPASS_REDIS_MAXMEMORY',
         fallback: '700mb',
-        description: 'Redis refuses new data at this size, and new calls get 503. Keep it below `DAYPASS_REDIS_MEMORY`.',
+        description:
+          'Redis refuses new data at this size, and new calls get 503. Keep it below `DAYPASS_REDIS_MEMORY`.',
       },
       { name: 'DAYPASS_POSTGRES_MEMORY', fallback: '1g', description: 'The most memory that Postgres may take.' },
       {
@@ -89,7 +112,11 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
         description:
           'Docker kills a service this many seconds after it told it to stop. Keep it above `DAYPASS_SHUTDOWN_DEADLINE_MS`. `docker/rolling-restart.sh` needs it exported.',
       },
-      { name: 'OTEL_EXPORTER_OTLP_HEADERS', fallback: '', description: 'Headers that the collector of traces asks for. The exporter of traces reads them.' },
+      {
+        name: 'OTEL_EXPORTER_OTLP_HEADERS',
+        fallback: '',
+        description: 'Headers that the collector of traces asks for. The exporter of traces reads them.',
+      },
     ],
   },
 ];
@@ -142,7 +169,9 @@ export function settingsPage(compose: string): string {
 
 function intro(compose: string): string {
   const known = new Set(environment().flatMap(({ schema }) => Object.keys(schema.properties ?? {})));
-  const passed = [...new Set([...compose.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name!))].filter((name) => known.has(name));
+  const passed = [...new Set([...compose.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name!))].filter((name) =>
+    known.has(name),
+  );
   return `# Settings
 
 \`npm run docs:settings\` writes this page from the schemas in \`libs/config\`. Change the schemas, not this page.
@@ -208,10 +237,19 @@ function outside(): string {
 function fileSections(): string {
   const { lanes, upstreams, prices, operator, guards } = configFile().properties as Record<string, Described>;
   const kinds = guards!.items!.oneOf!;
-  const common = Object.keys(kinds[0]!.properties!).filter((name) => kinds.every(({ properties }) => properties![name]) && name !== 'type');
-  const section = (title: string, description: string | undefined, schema: Described, hidden: readonly string[] = []): string =>
-    `### ${title}\n\n${wrapped(description ?? '')}\n\n${table('field', schema, hidden)}`;
-  const commonOnly = { properties: Object.fromEntries(common.map((name) => [name, kinds[0]!.properties![name]!])), required: kinds[0]!.required! };
+  const common = Object.keys(kinds[0]!.properties!).filter(
+    (name) => kinds.every(({ properties }) => properties![name]) && name !== 'type',
+  );
+  const section = (
+    title: string,
+    description: string | undefined,
+    schema: Described,
+    hidden: readonly string[] = [],
+  ): string => `### ${title}\n\n${wrapped(description ?? '')}\n\n${table('field', schema, hidden)}`;
+  const commonOnly = {
+    properties: Object.fromEntries(common.map((name) => [name, kinds[0]!.properties![name]!])),
+    required: kinds[0]!.required!,
+  };
   return [
     `## The config file
 
@@ -219,8 +257,16 @@ function fileSections(): string {
 
 \`\`\`yaml
 ${EXAMPLE}\`\`\``,
-    section('`lanes`', `${lanes!.description} [pacing.md](pacing.md) explains lanes.`, lanes!.additionalProperties as Described),
-    section('`upstreams`', `${upstreams!.description} At most 20. [pacing.md](pacing.md#several-upstreams) explains failover.`, upstreams!.items!),
+    section(
+      '`lanes`',
+      `${lanes!.description} [pacing.md](pacing.md) explains lanes.`,
+      lanes!.additionalProperties as Described,
+    ),
+    section(
+      '`upstreams`',
+      `${upstreams!.description} At most 20. [pacing.md](pacing.md#several-upstreams) explains failover.`,
+      upstreams!.items!,
+    ),
     section('`prices`', prices!.description, prices!.additionalProperties as Described),
     section('`operator`', operator!.description, operator!),
     section('`guards`', `${guards!.description} At most 50. Every guard has a \`type\` and these fields:`, commonOnly),
@@ -245,12 +291,20 @@ function table(what: string, schema: Described, hidden: readonly string[] = []):
   const rows = fieldsOf(schema).filter(({ name }) => !hidden.includes(name));
   return markdownTable(
     [what, 'default', 'values', ''],
-    rows.map(({ name, field, required }) => [`\`${name}\``, fallbackOf(field, required), valuesOf(field), field.description ?? '']),
+    rows.map(({ name, field, required }) => [
+      `\`${name}\``,
+      fallbackOf(field, required),
+      valuesOf(field),
+      field.description ?? '',
+    ]),
   );
 }
 
 /** Fields of an object within it too, by their path. */
-function fieldsOf({ properties = {}, required = [] }: Described, prefix = ''): { name: string; field: Described; required: boolean }[] {
+function fieldsOf(
+  { properties = {}, required = [] }: Described,
+  prefix = '',
+): { name: string; field: Described; required: boolean }[] {
   return Object.entries(properties).flatMap(([key, field]) => [
     { name: `${prefix}${key}`, field, required: required.includes(key) },
     ...(field.properties ? fieldsOf(field, `${prefix}${key}.`) : []),
@@ -261,7 +315,8 @@ function fallbackOf(field: Described, required: boolean): string {
   if (field.fallback !== undefined) return field.fallback;
   if (required) return '**required**';
   const { default: value } = field;
-  if (value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0)) return '';
+  if (value === undefined || (typeof value === 'object' && value !== null && Object.keys(value).length === 0))
+    return '';
   return Array.isArray(value) ? value.map((one) => `\`${String(one)}\``).join(', ') : `\`${String(value as string)}\``;
 }
 
@@ -269,7 +324,12 @@ function valuesOf({ type, unit, example, enum: words, minimum, maximum, minLengt
   if (words && words.length <= 8) return words.map((word) => `\`${word}\``).join(', ');
   if (type === 'boolean') return '`true`, `false`';
   if (minimum !== undefined)
-    return [maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `${minimum} to ${maximum}`, unit ?? ''].join(' ').trim();
+    return [
+      maximum === undefined || maximum === Number.MAX_SAFE_INTEGER ? `${minimum} or more` : `${minimum} to ${maximum}`,
+      unit ?? '',
+    ]
+      .join(' ')
+      .trim();
   if (example !== undefined) return `\`${example}\``;
   return minLength !== undefined && minLength > 1 ? `${minLength} characters or more` : '';
 }

@@ -4,7 +4,14 @@ import { DaypassError, type ErrorCode } from './errors.js';
 import { replySchema, type Reply } from './reply.js';
 
 const meta = { moderation: { input: 'pass', output: 'pass' }, queueMs: 3 } as const;
-const whole = (body: string): Reply => ({ type: 'answer', status: 200, contentType: 'application/json', headers: {}, body, meta });
+const whole = (body: string): Reply => ({
+  type: 'answer',
+  status: 200,
+  contentType: 'application/json',
+  headers: {},
+  body,
+  meta,
+});
 
 describe('an answer that a repeat gets', () => {
   it('is every whole one, up to the bound', () => {
@@ -33,7 +40,9 @@ describe('an answer that a repeat gets', () => {
   });
 
   it('is an error whose retry cannot help, though its kind may be retried', () => {
-    expect(isKept(errorAnswer(new DaypassError('moderation_unavailable', 'It was charged.', { retry: false })))).toBe(true);
+    expect(isKept(errorAnswer(new DaypassError('moderation_unavailable', 'It was charged.', { retry: false })))).toBe(
+      true,
+    );
   });
 });
 
@@ -52,6 +61,8 @@ describe('an error as a whole answer', () => {
   });
 
   it('of a call that never came so far shows no verdict', () => {
-    expect(errorAnswer(new DaypassError('recovering', 'Soon.'))).toMatchObject({ meta: { moderation: { input: 'off', output: 'off' }, queueMs: 0 } });
+    expect(errorAnswer(new DaypassError('recovering', 'Soon.'))).toMatchObject({
+      meta: { moderation: { input: 'off', output: 'off' }, queueMs: 0 },
+    });
   });
 });

@@ -8,10 +8,21 @@ export const KEPT_ANSWER_BYTES_MAX = 4_194_304;
 
 /** Whether a repeat under the same idempotency key gets this answer; one that asks for a retry is not kept, so that the retry is a new call. */
 export function isKept(reply: Reply): boolean {
-  return reply.type === 'answer' && reply.headers['x-should-retry'] !== 'true' && Buffer.byteLength(reply.body) <= KEPT_ANSWER_BYTES_MAX;
+  return (
+    reply.type === 'answer' &&
+    reply.headers['x-should-retry'] !== 'true' &&
+    Buffer.byteLength(reply.body) <= KEPT_ANSWER_BYTES_MAX
+  );
 }
 
 /** An error of the catalogue as a whole answer, for the workers that end calls. */
 export function errorAnswer(error: DaypassError, meta: ReplyMeta = NOT_STARTED): Reply {
-  return { type: 'answer', status: error.status, contentType: 'application/json', headers: error.headers(), body: JSON.stringify(error.body()), meta };
+  return {
+    type: 'answer',
+    status: error.status,
+    contentType: 'application/json',
+    headers: error.headers(),
+    body: JSON.stringify(error.body()),
+    meta,
+  };
 }

@@ -32,16 +32,20 @@ describe('the error catalogue', () => {
     expect(new DaypassError('upstream_error', 'why', { retry: true }).headers()['x-should-retry']).toBe('true');
   });
 
-  it.each(Object.entries(ERRORS))('tells %s as an error status, never as a success or a redirect', (_, { status, type }) => {
-    expect(status).toBeGreaterThanOrEqual(400);
-    expect(status).toBeLessThan(600);
-    expect(type).toMatch(/^[a-z_]+$/);
-  });
+  it.each(Object.entries(ERRORS))(
+    'tells %s as an error status, never as a success or a redirect',
+    (_, { status, type }) => {
+      expect(status).toBeGreaterThanOrEqual(400);
+      expect(status).toBeLessThan(600);
+      expect(type).toMatch(/^[a-z_]+$/);
+    },
+  );
 
   it('never asks a client to repeat what can only fail again', () => {
     // A 409 asks for a moment's patience where the first call with the same idempotency key still runs.
     const passing = new Set(['idempotency_in_progress']);
-    for (const [code, { status, retry }] of Object.entries(ERRORS)) if (status < 500 && status !== 429) expect(retry).toBe(passing.has(code));
+    for (const [code, { status, retry }] of Object.entries(ERRORS))
+      if (status < 500 && status !== 429) expect(retry).toBe(passing.has(code));
   });
 });
 
@@ -57,7 +61,9 @@ describe('an error on its way out', () => {
   });
 
   it('carries details beside the four fields only when there are any', () => {
-    expect(new DaypassError('insufficient_quota', 'empty', { details: { level: 'key' } }).body().error.daypass).toEqual({ level: 'key' });
+    expect(new DaypassError('insufficient_quota', 'empty', { details: { level: 'key' } }).body().error.daypass).toEqual(
+      { level: 'key' },
+    );
     expect(new DaypassError('insufficient_quota', 'empty').body().error).not.toHaveProperty('daypass');
   });
 
@@ -70,7 +76,10 @@ describe('an error on its way out', () => {
   });
 
   it('never tells a client to come back at once', () => {
-    expect(new DaypassError('queue_full', 'full', { retryAfterMs: 0 }).headers()).toMatchObject({ 'retry-after': '1', 'retry-after-ms': '1' });
+    expect(new DaypassError('queue_full', 'full', { retryAfterMs: 0 }).headers()).toMatchObject({
+      'retry-after': '1',
+      'retry-after-ms': '1',
+    });
   });
 
   it('names no wait where none is known', () => {

@@ -23,14 +23,28 @@ export const callPolicySchema = z.object({
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
   guards: z.array(z.string()).optional(),
-  strikes: z.object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() }).optional(),
+  strikes: z
+    .object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() })
+    .optional(),
 });
 
 /**
  * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
  * `redacted`: it went on without what was found. `unchecked`: policy `open` with moderation down.
  */
-export const verdictWordSchema = z.enum(['pass', 'blocked', 'redacted', 'flagged', 'unchecked', 'off', 'observe', 'parallel', 'gate', 'window', 'trail']);
+export const verdictWordSchema = z.enum([
+  'pass',
+  'blocked',
+  'redacted',
+  'flagged',
+  'unchecked',
+  'off',
+  'observe',
+  'parallel',
+  'gate',
+  'window',
+  'trail',
+]);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**

@@ -2,17 +2,27 @@ import { DaypassError } from './errors.js';
 
 /** Unknown, malformed, expired or revoked: one answer for all, so that nobody learns which. */
 export function invalidKey(): DaypassError {
-  return new DaypassError('invalid_api_key', 'Incorrect API key provided. Ask whoever gave you this Daypass key for a new one.');
+  return new DaypassError(
+    'invalid_api_key',
+    'Incorrect API key provided. Ask whoever gave you this Daypass key for a new one.',
+  );
 }
 
 /** It rests for a while after repeated refusals. */
 export function coolingDown(untilMs: number): DaypassError {
   const until = new Date(untilMs).toISOString();
-  return new DaypassError('key_suspended', `This key rests until ${until}, because moderation refused too much of what it sent.`, {
-    details: { until, reason: 'strikes' },
-  });
+  return new DaypassError(
+    'key_suspended',
+    `This key rests until ${until}, because moderation refused too much of what it sent.`,
+    {
+      details: { until, reason: 'strikes' },
+    },
+  );
 }
 
 export function suspended(): DaypassError {
-  return new DaypassError('key_suspended', 'This key is suspended until a person decides about it. Ask whoever gave it to you.');
+  return new DaypassError(
+    'key_suspended',
+    'This key is suspended until a person decides about it. Ask whoever gave it to you.',
+  );
 }

@@ -4,7 +4,10 @@ import { moderationPolicySchema } from './policy.js';
 /** Of one tool's one use: kept as it was written, since nano-dollars have no place in JSON. */
 const feeUsd = z
   .string({ error: 'must be a decimal string of dollars such as "0.01"' })
-  .regex(/^\d{1,3}(\.\d{1,9})?$/, 'must be a decimal string of dollars below 1000 such as "0.01", at most nine decimals');
+  .regex(
+    /^\d{1,3}(\.\d{1,9})?$/,
+    'must be a decimal string of dollars below 1000 such as "0.01", at most nine decimals',
+  );
 
 /** Limits of one key; 0 means unlimited. */
 export const keyLimitsSchema = z.strictObject({
@@ -24,7 +27,12 @@ export const campaignStatusSchema = z.enum(['active', 'closed']);
  * refused. `input_tokens_per_request`: what the model reads of the tool's results at most, where it is billed by the token.
  */
 export const toolPricesSchema = z.strictObject({
-  web_search: z.strictObject({ usd_per_request: feeUsd, input_tokens_per_request: z.number().int().min(0).max(2_000_000).default(0) }).optional(),
+  web_search: z
+    .strictObject({
+      usd_per_request: feeUsd,
+      input_tokens_per_request: z.number().int().min(0).max(2_000_000).default(0),
+    })
+    .optional(),
 });
 export type ToolPrices = z.infer<typeof toolPricesSchema>;
 

@@ -1,6 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { effectivePolicy, MODERATION_CATEGORIES, moderationPolicySchema, type CallPolicy, type ModerationPolicy } from './policy.js';
+import {
+  effectivePolicy,
+  MODERATION_CATEGORIES,
+  moderationPolicySchema,
+  type CallPolicy,
+  type ModerationPolicy,
+} from './policy.js';
 
 const policy = (changes: Partial<ModerationPolicy> = {}): ModerationPolicy => moderationPolicySchema.parse(changes);
 const NO_WISH = { input: false, output: false };
@@ -24,22 +30,41 @@ function flags(call: CallPolicy, category: string, score: number, ownFlag: boole
 
 describe('the policy of one call', () => {
   it('checks both directions and fails closed where nobody said otherwise', () => {
-    expect(effectivePolicy(policy(), null, NO_WISH, true)).toEqual({ input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' });
+    expect(effectivePolicy(policy(), null, NO_WISH, true)).toEqual({
+      input: 'gate',
+      output: 'gate',
+      thresholds: {},
+      onUnavailable: 'closed',
+    });
   });
 
   it('takes parallel for laxer than gate, and stricter than observe', () => {
     const inputOf = (campaign: ModerationPolicy['input'], key: ModerationPolicy['input']) =>
       effectivePolicy(policy({ input: campaign }), policy({ input: key }), NO_WISH, true).input;
-    expect([inputOf('parallel', 'off'), inputOf('parallel', 'gate'), inputOf('observe', 'parallel')]).toEqual(['parallel', 'gate', 'parallel']);
+    expect([inputOf('parallel', 'off'), inputOf('parallel', 'gate'), inputOf('observe', 'parallel')]).toEqual([
+      'parallel',
+      'gate',
+      'parallel',
+    ]);
   });
 
-  it.each(['window', 'trail'] as const)('judges an answer in one piece whole under %s, and a stream piece by piece', (output) => {
-    expect(effectivePolicy(policy({ output }), null, NO_WISH, true).output).toBe(output);
-    expect(effectivePolicy(policy({ output }), null, NO_WISH, false).output).toBe('gate');
-  });
+  it.each(['window', 'trail'] as const)(
+    'judges an answer in one piece whole under %s, and a stream piece by piece',
+    (output) => {
+      expect(effectivePolicy(policy({ output }), null, NO_WISH, true).output).toBe(output);
+      expect(effectivePolicy(policy({ output }), null, NO_WISH, false).output).toBe('gate');
+    },
+  );
 
   it('is the stricter of campaign and key on each side', () => {
-    expect(effectivePolicy(policy({ input: 'off', output: 'gate' }), policy({ input: 'observe', output: 'off' }), NO_WISH, true)).toMatchObject({
+    expect(
+      effectivePolicy(
+        policy({ input: 'off', output: 'gate' }),
+        policy({ input: 'observe', output: 'off' }),
+        NO_WISH,
+        true,
+      ),
+    ).toMatchObject({
       input: 'observe',
       output: 'gate',
     });
@@ -62,10 +87,21 @@ describe('the policy of one call', () => {
 
   it('lets a caller ask for more on each side alone', () => {
     const off = policy({ input: 'off', output: 'off' });
-    expect(effectivePolicy(off, null, { input: true, output: false }, true)).toMatchObject({ input: 'gate', output: 'off' });
-    expect(effectivePolicy(off, null, { input: false, output: true }, true)).toMatchObject({ input: 'off', output: 'window' });
-    expect(effectivePolicy(off, null, { input: false, output: true }, false)).toMatchObject({ input: 'off', output: 'gate' });
-    expect(effectivePolicy(policy({ output: 'trail' }), null, { input: false, output: true }, true).output).toBe('window');
+    expect(effectivePolicy(off, null, { input: true, output: false }, true)).toMatchObject({
+      input: 'gate',
+      output: 'off',
+    });
+    expect(effectivePolicy(off, null, { input: false, output: true }, true)).toMatchObject({
+      input: 'off',
+      output: 'window',
+    });
+    expect(effectivePolicy(off, null, { input: false, output: true }, false)).toMatchObject({
+      input: 'off',
+      output: 'gate',
+    });
+    expect(effectivePolicy(policy({ output: 'trail' }), null, { input: false, output: true }, true).output).toBe(
+      'window',
+    );
     expect(effectivePolicy(policy(), null, { input: false, output: true }, true).output).toBe('gate');
   });
 
@@ -112,7 +148,12 @@ describe('the policy of one call', () => {
   it('joins strikes to the tighter of campaign and key, with a rest of ten minutes and a memory of a day where nobody says', () => {
     const campaign = policy({ strikes: { cooldown_after: 3, cooldown_seconds: 60 } });
     expect(effectivePolicy(policy(), null, NO_WISH, true).strikes).toBeUndefined();
-    expect(effectivePolicy(campaign, null, NO_WISH, true).strikes).toEqual({ cooldownAfter: 3, cooldownMs: 60_000, suspendAfter: 0, windowMs: 86_400_000 });
+    expect(effectivePolicy(campaign, null, NO_WISH, true).strikes).toEqual({
+      cooldownAfter: 3,
+      cooldownMs: 60_000,
+      suspendAfter: 0,
+      windowMs: 86_400_000,
+    });
     const key = policy({ strikes: { cooldown_after: 5, cooldown_seconds: 600, suspend_after: 7, window_seconds: 60 } });
     expect(effectivePolicy(campaign, key, NO_WISH, true).strikes).toEqual({
       cooldownAfter: 3,
@@ -120,7 +161,10 @@ describe('the policy of one call', () => {
       suspendAfter: 7,
       windowMs: 60_000,
     });
-    expect(effectivePolicy(policy(), policy({ strikes: {} }), NO_WISH, true).strikes).toMatchObject({ cooldownMs: 600_000, suspendAfter: 0 });
+    expect(effectivePolicy(policy(), policy({ strikes: {} }), NO_WISH, true).strikes).toMatchObject({
+      cooldownMs: 600_000,
+      suspendAfter: 0,
+    });
   });
 
   it("leaves the campaign's own policy as it was", () => {
@@ -146,6 +190,8 @@ describe('a policy as an operator writes it', () => {
   });
 
   it('may name some categories and leave the rest', () => {
-    expect(moderationPolicySchema.parse({ thresholds: { 'sexual/minors': 0.01 } }).thresholds).toEqual({ 'sexual/minors': 0.01 });
+    expect(moderationPolicySchema.parse({ thresholds: { 'sexual/minors': 0.01 } }).thresholds).toEqual({
+      'sexual/minors': 0.01,
+    });
   });
 });

@@ -65,7 +65,14 @@ export interface ModerationWish {
 export type InputMode = ModerationPolicy['input'];
 export type OutputMode = ModerationPolicy['output'];
 
-const STRICTNESS: Record<InputMode | OutputMode, number> = { off: 0, observe: 1, trail: 2, window: 3, parallel: 3, gate: 4 };
+const STRICTNESS: Record<InputMode | OutputMode, number> = {
+  off: 0,
+  observe: 1,
+  trail: 2,
+  window: 3,
+  parallel: 3,
+  gate: 4,
+};
 
 function stricter<T extends InputMode | OutputMode>(a: T, b: T): T {
   return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
@@ -116,7 +123,12 @@ function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): 
 }
 
 /** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one, for a stream or for an answer in one piece. */
-export function effectivePolicy(campaign: ModerationPolicy, key: ModerationPolicy | null, wish: ModerationWish, stream: boolean): CallPolicy {
+export function effectivePolicy(
+  campaign: ModerationPolicy,
+  key: ModerationPolicy | null,
+  wish: ModerationWish,
+  stream: boolean,
+): CallPolicy {
   let input = campaign.input;
   let output = campaign.output;
   const thresholds: Partial<Record<string, number>> = { ...campaign.thresholds };

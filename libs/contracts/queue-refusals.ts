@@ -2,15 +2,23 @@ import { DaypassError } from './errors.js';
 
 /** `waitMs`: until the call's turn, as far as anybody knows; `patienceMs`: what of it the call may wait. */
 export function queueFull(waitMs: number, patienceMs = 0): DaypassError {
-  return new DaypassError('queue_full', "The account's rate limits are in full use, and this call's turn would come later than it may wait. Please retry.", {
-    retryAfterMs: Math.max(1_000, waitMs - patienceMs),
-  });
+  return new DaypassError(
+    'queue_full',
+    "The account's rate limits are in full use, and this call's turn would come later than it may wait. Please retry.",
+    {
+      retryAfterMs: Math.max(1_000, waitMs - patienceMs),
+    },
+  );
 }
 
 export function largerThanLane(): DaypassError {
-  return new DaypassError('rate_limit_exceeded', "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.", {
-    retry: false,
-  });
+  return new DaypassError(
+    'rate_limit_exceeded',
+    "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.",
+    {
+      retry: false,
+    },
+  );
 }
 
 /** Why a call did not join those that wait for its lane; null: it did, or nobody waits for it any more. */

@@ -1,5 +1,12 @@
 import { describe, expect, it } from '@jest/globals';
-import { laneQueue, MODERATION_BATCH_MAX, moderationJobSchema, QUEUE_PREFIX, ticketSchema, type Ticket } from './jobs.js';
+import {
+  laneQueue,
+  MODERATION_BATCH_MAX,
+  moderationJobSchema,
+  QUEUE_PREFIX,
+  ticketSchema,
+  type Ticket,
+} from './jobs.js';
 import { journalEventSchema } from './journal.js';
 import { campaignStateSchema, keyLimitsSchema, keyStateSchema } from './key-state.js';
 import { replySchema } from './reply.js';
@@ -61,8 +68,14 @@ describe('a ticket', () => {
 
 describe('a moderation job', () => {
   it('holds one call to as many as one upstream call can judge', () => {
-    const calls = (count: number) => moderationJobSchema.safeParse({ calls: Array.from({ length: count }, () => ticket) }).success;
-    expect([calls(0), calls(1), calls(MODERATION_BATCH_MAX), calls(MODERATION_BATCH_MAX + 1)]).toEqual([false, true, true, false]);
+    const calls = (count: number) =>
+      moderationJobSchema.safeParse({ calls: Array.from({ length: count }, () => ticket) }).success;
+    expect([calls(0), calls(1), calls(MODERATION_BATCH_MAX), calls(MODERATION_BATCH_MAX + 1)]).toEqual([
+      false,
+      true,
+      true,
+      false,
+    ]);
   });
 });
 
@@ -74,7 +87,17 @@ describe('queue names', () => {
 });
 
 describe('a journal entry', () => {
-  const entry = { kind: 'post', request: 'r', key: 'k', campaign: 'c', amount: '10', paid: '7', absorbed: '0', at_ms: '1763876480000', detail: '{}' };
+  const entry = {
+    kind: 'post',
+    request: 'r',
+    key: 'k',
+    campaign: 'c',
+    amount: '10',
+    paid: '7',
+    absorbed: '0',
+    at_ms: '1763876480000',
+    detail: '{}',
+  };
 
   it('reads the strings of a Redis stream, amounts left exact', () => {
     expect(journalEventSchema.parse({ ...entry, amount: '9007199254740993' })).toEqual({
@@ -88,7 +111,10 @@ describe('a journal entry', () => {
       until_ms: 0,
       upstream: '',
     });
-    expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({ day: 20_780, attempt: 2 });
+    expect(journalEventSchema.parse({ ...entry, kind: 'dispatch', day: '20780', attempt: '2' })).toMatchObject({
+      day: 20_780,
+      attempt: 2,
+    });
   });
 
   it.each([
@@ -154,12 +180,18 @@ describe('the state of a key in Redis', () => {
 
   it('has limits that are whole, bounded, and 0 for none', () => {
     expect(keyLimitsSchema.parse({})).toEqual({ rpm: 0, tpm: 0, concurrent: 0 });
-    for (const wrong of [{ rpm: -1 }, { tpm: 1.5 }, { concurrent: 1e9 }, { rps: 1 }]) expect(keyLimitsSchema.safeParse(wrong).success).toBe(false);
+    for (const wrong of [{ rpm: -1 }, { tpm: 1.5 }, { concurrent: 1e9 }, { rps: 1 }])
+      expect(keyLimitsSchema.safeParse(wrong).success).toBe(false);
   });
 
   it('of a campaign always has a policy', () => {
     const campaign = { id: 'c', slug: 'demo', status: 'active', models: '[]', policy: '{}', budget: '1' };
-    expect(campaignStateSchema.parse(campaign)).toMatchObject({ budget: 1n, spent: 0n, held: 0n, policy: { input: 'gate', output: 'gate' } });
+    expect(campaignStateSchema.parse(campaign)).toMatchObject({
+      budget: 1n,
+      spent: 0n,
+      held: 0n,
+      policy: { input: 'gate', output: 'gate' },
+    });
     expect(campaignStateSchema.safeParse({ ...campaign, policy: 'null' }).success).toBe(false);
   });
 });

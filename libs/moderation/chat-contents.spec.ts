@@ -1,6 +1,14 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { chatInputContents, chatOutputContents, chatReplaced, chunkTexts, framesReplaced, holdsAny, StreamTexts } from './chat-contents.js';
+import {
+  chatInputContents,
+  chatOutputContents,
+  chatReplaced,
+  chunkTexts,
+  framesReplaced,
+  holdsAny,
+  StreamTexts,
+} from './chat-contents.js';
 
 const texts = (contents: ReturnType<typeof chatInputContents>): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');
@@ -19,15 +27,44 @@ describe('what of a chat is judged', () => {
     ],
     ['a text part', { messages: [{ role: 'user', content: [{ type: 'text', text: 'MARK' }] }] }],
     ['a name', { messages: [{ role: 'user', name: 'MARK', content: 'hi' }] }],
-    ["a tool call's arguments", { messages: [{ role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: 'MARK' } }] }] }],
+    [
+      "a tool call's arguments",
+      {
+        messages: [
+          {
+            role: 'assistant',
+            tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: 'MARK' } }],
+          },
+        ],
+      },
+    ],
     ['a tool result', { messages: [{ role: 'tool', tool_call_id: 'c', content: 'MARK' }] }],
     ['a refusal', { messages: [{ role: 'assistant', refusal: 'MARK' }] }],
-    ['an image', { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/MARK.png' } }] }] }],
-    ['a tool definition', { messages: [], tools: [{ type: 'function', function: { name: 'f', description: 'MARK' } }] }],
-    ["a schema's property name", { messages: [], response_format: { type: 'json_schema', json_schema: { schema: { properties: { MARK: {} } } } } }],
+    [
+      'an image',
+      { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x/MARK.png' } }] }] },
+    ],
+    [
+      'a tool definition',
+      { messages: [], tools: [{ type: 'function', function: { name: 'f', description: 'MARK' } }] },
+    ],
+    [
+      "a schema's property name",
+      { messages: [], response_format: { type: 'json_schema', json_schema: { schema: { properties: { MARK: {} } } } } },
+    ],
     ['predicted output', { messages: [], prediction: { type: 'content', content: 'MARK' } }],
-    ['a text beside an image', { messages: [{ role: 'user', content: [{ type: 'image_url', text: 'MARK', image_url: { url: 'https://x', note: 'y' } }] }] }],
-    ['content of a message that poses as an image', { messages: [{ role: 'user', type: 'image_url', content: 'MARK', image_url: { url: 'https://x' } }] }],
+    [
+      'a text beside an image',
+      {
+        messages: [
+          { role: 'user', content: [{ type: 'image_url', text: 'MARK', image_url: { url: 'https://x', note: 'y' } }] },
+        ],
+      },
+    ],
+    [
+      'content of a message that poses as an image',
+      { messages: [{ role: 'user', type: 'image_url', content: 'MARK', image_url: { url: 'https://x' } }] },
+    ],
     ['an id', { messages: [{ role: 'tool', tool_call_id: 'MARK', content: 'x' }] }],
     ['a role that is no role', { messages: [{ role: 'MARK this', content: 'x' }] }],
     ['a field that is not known', { messages: [{ role: 'user', novelty: { deep: ['MARK'] } }] }],
@@ -59,7 +96,11 @@ describe('what of a chat is judged', () => {
     add({ choices: [{ index: 0, delta: { role: 'assistant', content: 'MA' } }] });
     add({ choices: [{ index: 1, delta: { content: 'other' } }] });
     add({ choices: [{ index: 0, delta: { content: 'RK' } }] });
-    add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } }] });
+    add({
+      choices: [
+        { index: 0, delta: { tool_calls: [{ index: 1, id: 'c', function: { name: 'f', arguments: '{"a":' } }] } },
+      ],
+    });
     add({ choices: [{ index: 0, delta: { tool_calls: [{ index: 1, function: { arguments: '"b"}' } }] } }] });
     expect(stream.texts()).toEqual(['MARK', 'other', 'f', '{"a":"b"}']);
   });
@@ -81,7 +122,10 @@ describe('what is taken out of a chat', () => {
             { type: 'image_url', image_url: { url: 'https://x/?a@b.co' } },
           ],
         },
-        { role: 'assistant', tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"to":"a@b.co"}' } }] },
+        {
+          role: 'assistant',
+          tool_calls: [{ id: 'c', type: 'function', function: { name: 'f', arguments: '{"to":"a@b.co"}' } }],
+        },
       ],
       tools: [{ type: 'function', function: { name: 'f', parameters: { properties: { 'a@b.co': {} } } } }],
     };
@@ -91,27 +135,42 @@ describe('what is taken out of a chat', () => {
     expect(replaced).toMatchObject({
       model: 'm',
       user: 'a@b.co',
-      messages: [{ role: 'user', content: 'I am [email], yes [email]' }, { content: [{}, { image_url: { url: 'https://x/?a@b.co' } }] }, {}],
+      messages: [
+        { role: 'user', content: 'I am [email], yes [email]' },
+        { content: [{}, { image_url: { url: 'https://x/?a@b.co' } }] },
+        {},
+      ],
     });
     const answer = {
       id: 'x',
-      choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: 'a@b.co' }, logprobs: { content: [{ token: 'a@b.co' }] } }],
+      choices: [
+        {
+          index: 0,
+          finish_reason: 'stop',
+          message: { role: 'assistant', content: 'a@b.co' },
+          logprobs: { content: [{ token: 'a@b.co' }] },
+        },
+      ],
     };
     expect(chatReplaced(answer, replacements)).toEqual({
       id: 'x',
-      choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content: '[email]' }, logprobs: null }],
+      choices: [
+        { index: 0, finish_reason: 'stop', message: { role: 'assistant', content: '[email]' }, logprobs: null },
+      ],
     });
   });
 
   it('goes out of a stream, however it is cut, choice by choice, and the rest of it stays', () => {
     const told = ['Dear a@b.co, all is well.', 'Nothing here.', '{"to":"a@b.co"}'];
     const frame = (choice: number, field: 'content' | 'arguments', text: string): string => {
-      const delta = field === 'content' ? { content: text } : { tool_calls: [{ index: 0, function: { arguments: text } }] };
+      const delta =
+        field === 'content' ? { content: text } : { tool_calls: [{ index: 0, function: { arguments: text } }] };
       return `data: ${JSON.stringify({ id: 'x', choices: [{ index: choice, delta, finish_reason: null }] })}\n\n`;
     };
     const joined = (frames: readonly string[]): Record<string, string> => {
       const texts = new StreamTexts();
-      for (const one of frames) if (one.includes('{')) texts.add(chunkTexts(JSON.parse(one.slice(6)) as Record<string, unknown>));
+      for (const one of frames)
+        if (one.includes('{')) texts.add(chunkTexts(JSON.parse(one.slice(6)) as Record<string, unknown>));
       return Object.fromEntries(texts.byPath());
     };
     fc.assert(

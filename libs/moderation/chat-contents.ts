@@ -14,7 +14,8 @@ const WORD = /^[a-z_-]{1,32}$/;
  */
 export function chatInputContents(body: Record<string, Json>): Content[] {
   const contents: Content[] = [];
-  for (const message of Array.isArray(body.messages) ? (body.messages as Json[]) : []) contents.push(...joined(message));
+  for (const message of Array.isArray(body.messages) ? (body.messages as Json[]) : [])
+    contents.push(...joined(message));
   // A definition's property names are text that the model reads, so these are judged as they stand.
   for (const field of ['tools', 'functions', 'response_format'] as const) {
     const value = body[field];
@@ -33,7 +34,8 @@ export function chatOutputContents(completion: Record<string, Json>): Content[] 
     const shown = joined(message);
     const { said, instead } = tokensOf(logprobs);
     contents.push(...shown);
-    if (said !== '' && !shown.some((content) => content.kind === 'text' && content.text.includes(said))) contents.push({ kind: 'text', text: said });
+    if (said !== '' && !shown.some((content) => content.kind === 'text' && content.text.includes(said)))
+      contents.push({ kind: 'text', text: said });
     if (instead !== '') contents.push({ kind: 'text', text: instead });
   }
   return contents;
@@ -74,7 +76,8 @@ export function chunkTexts(chunk: Record<string, Json>): FrameText[] {
     const before = texts.length;
     walk(delta, path, texts);
     const { said, instead } = tokensOf(logprobs);
-    if (said !== '' && !texts.slice(before).some(({ text }) => text === said)) texts.push({ path: `${path}.logprobs.said`, text: said });
+    if (said !== '' && !texts.slice(before).some(({ text }) => text === said))
+      texts.push({ path: `${path}.logprobs.said`, text: said });
     if (instead !== '') texts.push({ path: `${path}.logprobs.instead`, text: instead });
   }
   return texts;
@@ -127,21 +130,38 @@ function replacedIn(text: string, replacements: readonly Replacement[]): string 
 }
 
 export function chatTextsReplaced(contents: readonly Content[], replacements: readonly Replacement[]): Content[] {
-  return contents.map((content) => (content.kind === 'text' ? { kind: 'text', text: replacedIn(content.text, replacements) } : content));
+  return contents.map((content) =>
+    content.kind === 'text' ? { kind: 'text', text: replacedIn(content.text, replacements) } : content,
+  );
 }
 
 export function holdsAny(contents: readonly Content[], replacements: readonly Replacement[]): boolean {
   return contents.some(
-    (content) => content.kind === 'text' && replacements.some(({ find, replace }) => !replace.includes(find) && content.text.includes(find)),
+    (content) =>
+      content.kind === 'text' &&
+      replacements.some(({ find, replace }) => !replace.includes(find) && content.text.includes(find)),
   );
 }
 
 /** The fields of a request, and of an answer, that hold what a model reads or wrote. */
-const TEXT_FIELDS = ['messages', 'tools', 'functions', 'response_format', 'prediction', 'web_search_options', 'choices'];
+const TEXT_FIELDS = [
+  'messages',
+  'tools',
+  'functions',
+  'response_format',
+  'prediction',
+  'web_search_options',
+  'choices',
+];
 
 /** A request, or an answer, with its texts replaced. Tokens beside the text would show it all the same, so `logprobs` go. */
 export function chatReplaced(body: Record<string, Json>, replacements: readonly Replacement[]): Record<string, Json> {
-  return Object.fromEntries(Object.entries(body).map(([name, value]) => [name, TEXT_FIELDS.includes(name) ? replacedDeep(value, replacements) : value]));
+  return Object.fromEntries(
+    Object.entries(body).map(([name, value]) => [
+      name,
+      TEXT_FIELDS.includes(name) ? replacedDeep(value, replacements) : value,
+    ]),
+  );
 }
 
 function replacedDeep(value: Json, replacements: readonly Replacement[]): Json {
@@ -185,7 +205,12 @@ export function framesReplaced(frames: readonly string[], replacements: readonly
         given.add(path);
         return whole;
       };
-      return { ...rest, index: number, delta: mapped(delta, typeof number === 'number' ? String(number) : '0', put), logprobs: null };
+      return {
+        ...rest,
+        index: number,
+        delta: mapped(delta, typeof number === 'number' ? String(number) : '0', put),
+        logprobs: null,
+      };
     });
     return `data: ${JSON.stringify({ ...chunk, choices })}\n\n`;
   });
@@ -194,7 +219,9 @@ export function framesReplaced(frames: readonly string[], replacements: readonly
 function chunkOf(frame: string): Record<string, Json> | null {
   try {
     const chunk = JSON.parse(frame.replace(/^data: /, '')) as Json;
-    return typeof chunk === 'object' && chunk !== null && Array.isArray((chunk as Record<string, Json>).choices) ? (chunk as Record<string, Json>) : null;
+    return typeof chunk === 'object' && chunk !== null && Array.isArray((chunk as Record<string, Json>).choices)
+      ? (chunk as Record<string, Json>)
+      : null;
   } catch {
     return null;
   }
@@ -203,9 +230,15 @@ function chunkOf(frame: string): Record<string, Json> | null {
 /** As `walk` goes, with every text replaced by what is put there. */
 function mapped(value: Json, path: string, put: (path: string, text: string) => string): Json {
   if (typeof value === 'string') return value === '' ? value : put(path, value);
-  if (Array.isArray(value)) return value.map((item: Json, position) => mapped(item, `${path}.${indexOf(item, position)}`, put));
+  if (Array.isArray(value))
+    return value.map((item: Json, position) => mapped(item, `${path}.${indexOf(item, position)}`, put));
   if (typeof value !== 'object' || value === null) return value;
-  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [name, isText(name, inner) ? mapped(inner, `${path}.${name}`, put) : inner]));
+  return Object.fromEntries(
+    Object.entries(value).map(([name, inner]) => [
+      name,
+      isText(name, inner) ? mapped(inner, `${path}.${name}`, put) : inner,
+    ]),
+  );
 }
 
 const isText = (name: string, value: Json): boolean => !isMark(name, value) && name !== 'index' && name !== 'id';
@@ -231,7 +264,12 @@ function collect(value: Json, texts: string[], images: Content[]): void {
     for (const [name, inner] of Object.entries(value)) {
       if (isMark(name, inner)) continue;
       // Only the address of an image is not text; whatever else stands beside it is.
-      if (name === 'image_url' && typeof inner === 'object' && inner !== null && typeof (inner as Record<string, Json>).url === 'string') {
+      if (
+        name === 'image_url' &&
+        typeof inner === 'object' &&
+        inner !== null &&
+        typeof (inner as Record<string, Json>).url === 'string'
+      ) {
         const { url, ...rest } = inner as Record<string, Json>;
         images.push({ kind: 'image', url: url as string });
         collect(rest, texts, images);

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { Registry } from 'prom-client';
 import type { AuditEvent, CheckEvent } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { createLogger } from '#libs/observability/logger.js';
+import { createLogger } from '#libs/service/logger.js';
 import type { EventRecorder } from '#libs/redis/event.recorder.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { Checker, type How } from './checker.js';
@@ -23,10 +23,20 @@ const ticketOf = (onUnavailable: 'closed' | 'open'): Ticket =>
   }) as unknown as Ticket;
 
 function checkerOf(verdict: GuardVerdict | Error, record: EventRecorder['record']): Checker {
-  const guard = { name: 'one', model: 'fake', check: () => (verdict instanceof Error ? Promise.reject(verdict) : Promise.resolve(verdict)) };
+  const guard = {
+    name: 'one',
+    model: 'fake',
+    check: () => (verdict instanceof Error ? Promise.reject(verdict) : Promise.resolve(verdict)),
+  };
   const guards = new GuardPipeline([{ guard, directions: ['input', 'output'], always: true, local: false }]);
   const recorder = { record } as unknown as EventRecorder;
-  return new Checker({ guards, recorder, box, metrics: new ModerationMetrics(new Registry()), logger: createLogger('moderation', 'silent') });
+  return new Checker({
+    guards,
+    recorder,
+    box,
+    metrics: new ModerationMetrics(new Registry()),
+    logger: createLogger('moderation', 'silent'),
+  });
 }
 
 describe('a verdict', () => {

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { CheckDecision, CheckEvent, Direction } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Logger } from '#libs/observability/logger.js';
+import type { Logger } from 'pino';
 import type { EventRecorder, Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
@@ -56,10 +56,15 @@ export class Checker {
   async look(ticket: Ticket, direction: Direction, contents: readonly Content[], how: How = {}): Promise<Look> {
     const { found = 'redact', stage = 'all', passing = false, provider = [], carried = false } = how;
     const { requestId, keyId, campaignId, model, policy } = ticket;
-    const findings = await this.parts.guards.check(contents, { requestId, keyId, campaignId, model, direction, policy, passing, provider }, stage);
+    const findings = await this.parts.guards.check(
+      contents,
+      { requestId, keyId, campaignId, model, direction, policy, passing, provider },
+      stage,
+    );
     this.count(ticket, direction, findings);
     const events = this.eventsOf(ticket, direction, contents, findings, found);
-    if (!carried) await Promise.all(events.map(({ event, sealed }) => insist(() => this.parts.recorder.record(event, sealed))));
+    if (!carried)
+      await Promise.all(events.map(({ event, sealed }) => insist(() => this.parts.recorder.record(event, sealed))));
     return { outcome: outcomeOf(findings, found), results: resultsOf(findings), events: carried ? events : [] };
   }
 
@@ -67,13 +72,20 @@ export class Checker {
     const { metrics, logger } = this.parts;
     for (const finding of findings) {
       metrics.looked(direction, finding.guard, finding.outcome, finding.latencyMs / 1_000);
-      if (finding.outcome === 'unavailable') logger.warn({ requestId, direction, guard: finding.guard, reason: finding.reason }, 'no verdict');
+      if (finding.outcome === 'unavailable')
+        logger.warn({ requestId, direction, guard: finding.guard, reason: finding.reason }, 'no verdict');
       else if (finding.verdict.flagged) metrics.flagged(direction, finding.verdict.categories);
     }
   }
 
   /** What was asked is in the record already; what was answered goes in with its first finding. */
-  private eventsOf(ticket: Ticket, direction: Direction, contents: readonly Content[], findings: readonly Finding[], found: How['found']): Recorded[] {
+  private eventsOf(
+    ticket: Ticket,
+    direction: Direction,
+    contents: readonly Content[],
+    findings: readonly Finding[],
+    found: How['found'],
+  ): Recorded[] {
     return findings.map((finding, index) => {
       const isShown = direction === 'output' && index === 0 && contents.length > 0;
       const sealed = isShown ? this.parts.box.seal(JSON.stringify(contents), ticket.requestId) : null;
@@ -87,7 +99,9 @@ function outcomeOf(findings: readonly Finding[], found: How['found']): Outcome {
   const redactions = redactionsOf(findings);
   if (flagged.length > 0 || (redactions.length > 0 && found === 'refuse')) {
     const said = flagged.length > 0 ? flagged : findings.filter((finding) => redactionsOf([finding]).length > 0);
-    const categories = [...new Set(said.flatMap((finding) => (finding.outcome === 'judged' ? finding.verdict.categories : [])))].sort();
+    const categories = [
+      ...new Set(said.flatMap((finding) => (finding.outcome === 'judged' ? finding.verdict.categories : []))),
+    ].sort();
     return { kind: 'flagged', categories, strike: flagged.length > 0 };
   }
   const silent = findings.filter((finding) => finding.outcome === 'unavailable');
@@ -96,18 +110,26 @@ function outcomeOf(findings: readonly Finding[], found: How['found']): Outcome {
 }
 
 function resultsOf(findings: readonly Finding[]): readonly ModerationResult[] {
-  return findings.flatMap((finding) => (finding.guard === MODERATION_GUARD && finding.outcome === 'judged' ? (finding.verdict.results ?? []) : []));
+  return findings.flatMap((finding) =>
+    finding.guard === MODERATION_GUARD && finding.outcome === 'judged' ? (finding.verdict.results ?? []) : [],
+  );
 }
 
 function decisionOf(finding: Finding, onUnavailable: 'closed' | 'open', found: How['found']): CheckDecision {
-  if (finding.outcome === 'unavailable') return onUnavailable === 'open' || found === 'tell' ? 'unchecked' : 'unavailable';
+  if (finding.outcome === 'unavailable')
+    return onUnavailable === 'open' || found === 'tell' ? 'unchecked' : 'unavailable';
   const { flagged, redactions } = finding.verdict;
   if (!flagged && redactions.length === 0) return 'pass';
   if (found === 'tell') return 'flagged';
   return flagged || found === 'refuse' ? 'blocked' : 'redacted';
 }
 
-function eventOf({ requestId, keyId, campaignId, policy }: Ticket, direction: Direction, finding: Finding, found: How['found']): CheckEvent {
+function eventOf(
+  { requestId, keyId, campaignId, policy }: Ticket,
+  direction: Direction,
+  finding: Finding,
+  found: How['found'],
+): CheckEvent {
   const judged = finding.outcome === 'judged' ? finding.verdict : null;
   return {
     kind: 'check',

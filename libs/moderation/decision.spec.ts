@@ -43,6 +43,9 @@ describe('what becomes of a judged input', () => {
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {
-    expect(decide({ kind: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toMatchObject({ pass: true, word: 'unchecked' });
+    expect(decide({ kind: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toMatchObject({
+      pass: true,
+      word: 'unchecked',
+    });
   });
 });

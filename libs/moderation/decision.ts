@@ -11,17 +11,27 @@ export type Decision =
 const UNAVAILABLE_RETRY_MS = 2_000;
 
 /** What becomes of a call whose input was judged: before it was sent, or while it ran (`forwarded`), which costs. */
-export function decide(outcome: Outcome, { onUnavailable }: Pick<CallPolicy, 'onUnavailable'>, forwarded = false): Decision {
+export function decide(
+  outcome: Outcome,
+  { onUnavailable }: Pick<CallPolicy, 'onUnavailable'>,
+  forwarded = false,
+): Decision {
   switch (outcome.kind) {
     case 'pass':
       return { pass: true, word: outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: outcome.redactions };
     case 'flagged': {
       const { categories, strike } = outcome;
-      const cost = forwarded ? 'It was forwarded meanwhile, and what that cost was charged.' : 'Nothing was forwarded and nothing was charged.';
-      const error = new DaypassError('moderation_blocked', `The input was refused by moderation (${categories.join(', ')}). ${cost}`, {
-        param: 'messages',
-        details: { direction: 'input', categories },
-      });
+      const cost = forwarded
+        ? 'It was forwarded meanwhile, and what that cost was charged.'
+        : 'Nothing was forwarded and nothing was charged.';
+      const error = new DaypassError(
+        'moderation_blocked',
+        `The input was refused by moderation (${categories.join(', ')}). ${cost}`,
+        {
+          param: 'messages',
+          details: { direction: 'input', categories },
+        },
+      );
       return { pass: false, word: 'blocked', error, strike };
     }
     case 'unavailable':
@@ -39,9 +49,13 @@ function unavailable({ refused }: { refused: boolean }, forwarded: boolean): Day
       { param: 'messages', details: { direction: 'input' } },
     );
   }
-  return new DaypassError('moderation_unavailable', 'The input could not be checked right now, and unchecked input is not forwarded. Please retry.', {
-    // What was charged is not to be charged again and again by a client that repeats by itself.
-    ...(forwarded ? { retry: false } : { retryAfterMs: UNAVAILABLE_RETRY_MS }),
-    details: { direction: 'input' },
-  });
+  return new DaypassError(
+    'moderation_unavailable',
+    'The input could not be checked right now, and unchecked input is not forwarded. Please retry.',
+    {
+      // What was charged is not to be charged again and again by a client that repeats by itself.
+      ...(forwarded ? { retry: false } : { retryAfterMs: UNAVAILABLE_RETRY_MS }),
+      details: { direction: 'input' },
+    },
+  );
 }

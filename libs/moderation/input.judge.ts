@@ -1,5 +1,5 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Logger } from '#libs/observability/logger.js';
+import type { Logger } from 'pino';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { chatInputContents, chatReplaced, holdsAny } from './chat-contents.js';
 import type { Checker, How } from './checker.js';
@@ -10,7 +10,8 @@ type Body = Record<string, unknown>;
 
 /** What became of an input; where it passes, the body goes on, without what was taken out of it. `events`: where they are the caller's to carry. */
 export type Judged = { events: readonly Recorded[] } & (
-  { decision: Extract<Decision, { pass: true }>; body: Body } | { decision: Extract<Decision, { pass: false }>; body: null }
+  | { decision: Extract<Decision, { pass: true }>; body: Body }
+  | { decision: Extract<Decision, { pass: false }>; body: null }
 );
 
 type JudgeHow = Pick<How, 'stage' | 'carried'> & { forwarded?: boolean };
@@ -24,13 +25,25 @@ export class InputJudge {
   ) {}
 
   /** `forwarded`: the call runs already, so that nothing can be taken out of it any more. */
-  async judge(ticket: Ticket, body: Body, { stage = 'all', forwarded = false, carried = false }: JudgeHow = {}): Promise<Judged> {
+  async judge(
+    ticket: Ticket,
+    body: Body,
+    { stage = 'all', forwarded = false, carried = false }: JudgeHow = {},
+  ): Promise<Judged> {
     const how = { stage, found: forwarded ? 'refuse' : 'redact', carried } as const;
     const { outcome, events } = await this.checker.look(ticket, 'input', chatInputContents(body), how);
-    const replaced = outcome.kind === 'pass' && outcome.redactions.length > 0 ? chatReplaced(body, outcome.redactions) : body;
+    const replaced =
+      outcome.kind === 'pass' && outcome.redactions.length > 0 ? chatReplaced(body, outcome.redactions) : body;
     // What is found over the border of two texts cannot be taken out of either.
-    const holds = outcome.kind === 'pass' && outcome.redactions.length > 0 && holdsAny(chatInputContents(replaced), outcome.redactions);
-    const decision = decide(holds ? { kind: 'flagged', categories: ['not redactable'], strike: false } : outcome, ticket.policy, forwarded);
+    const holds =
+      outcome.kind === 'pass' &&
+      outcome.redactions.length > 0 &&
+      holdsAny(chatInputContents(replaced), outcome.redactions);
+    const decision = decide(
+      holds ? { kind: 'flagged', categories: ['not redactable'], strike: false } : outcome,
+      ticket.policy,
+      forwarded,
+    );
     // The verdict is counted once: by who comes to it last, or by who refuses.
     if (stage !== 'local' || !decision.pass) this.tell(ticket, decision.word);
     return decision.pass ? { events, decision, body: replaced } : { events, decision, body: null };

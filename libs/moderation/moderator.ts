@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { APIError } from 'openai';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
-import { TickBatch } from '#libs/queues/tick-batch.js';
+import { TickBatch } from '#libs/redis/tick-batch.js';
 import type { Content } from './chat-contents.js';
 import { mergedResult, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
@@ -69,7 +69,9 @@ export class Moderator {
   async judge(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
     if (this.waiting > WAITING_MAX) throw new ModerationUnavailableError('too much is waiting for a verdict');
     const asked = [
-      ...piecesOfAll(contents).map(async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict),
+      ...piecesOfAll(contents).map(
+        async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict,
+      ),
       ...contents
         .flatMap((content) => (content.kind === 'image' ? [content.url] : []))
         .map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
@@ -100,12 +102,16 @@ export class Moderator {
     const { cache, model, pacer, observeCache } = this.options;
     const most = { mostTexts: BATCH_TEXTS, mostTokens: this.batchTokens };
     // Nobody passes those that wait.
-    const room = pacer.isWaitedFor ? undefined : { upstream: pacer.upstream, ...most, mostCalls: Math.max(0, IN_FLIGHT_MAX - this.inFlight) };
+    const room = pacer.isWaitedFor
+      ? undefined
+      : { upstream: pacer.upstream, ...most, mostCalls: Math.max(0, IN_FLIGHT_MAX - this.inFlight) };
     const { hashes, known, groups } = await cache.find(model, texts, room);
     const lookedUp = texts.flatMap(({ passing }, index) => (passing ? [] : [known[index]]));
     observeCache(lookedUp.filter((result) => result !== undefined).length, lookedUp.length);
 
-    const verdicts = known.map((result): { verdict: Promise<Verdict> } | undefined => result && { verdict: Promise.resolve(result) });
+    const verdicts = known.map(
+      (result): { verdict: Promise<Verdict> } | undefined => result && { verdict: Promise.resolve(result) },
+    );
     const unknown = texts.map((_, index) => index).filter((index) => !known[index]);
     const ask = (indexes: readonly number[], reserved: boolean): void => {
       const asked = indexes.map((index) => texts[index]!);
@@ -136,7 +142,12 @@ export class Moderator {
   }
 
   /** `reserved`: the lane has room for its first attempt. */
-  private async ask(input: string[] | OpenAI.ModerationMultiModalInput[], expected: number, tokens: number, reserved = false): Promise<ModerationResult[]> {
+  private async ask(
+    input: string[] | OpenAI.ModerationMultiModalInput[],
+    expected: number,
+    tokens: number,
+    reserved = false,
+  ): Promise<ModerationResult[]> {
     // Who has to wait for that goes later than the room was for.
     const inTime = this.inFlight < IN_FLIGHT_MAX;
     while (this.inFlight >= IN_FLIGHT_MAX) await new Promise<void>((resolve) => this.queue.push(resolve));
@@ -163,7 +174,10 @@ export class Moderator {
       const begun = performance.now();
       try {
         if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now());
-        const answer = await client.moderations.create({ model, input }, { maxRetries: 0, timeout: Math.max(1, until - Date.now()) });
+        const answer = await client.moderations.create(
+          { model, input },
+          { maxRetries: 0, timeout: Math.max(1, until - Date.now()) },
+        );
         const results = answer.results as unknown as ModerationResult[];
         if (!Array.isArray(results) || results.length !== expected || !results.every(isResult)) {
           throw new Error(`${expected} inputs got ${Array.isArray(results) ? results.length : 'malformed'} results`);
@@ -174,7 +188,8 @@ export class Moderator {
         observe((performance.now() - begun) / 1000, 'error');
         reason = reasonOf(error);
         refused =
-          (error instanceof APIError && (error.status === 400 || error.status === 413)) || (error instanceof LaneBusyError && error.waitMs === Infinity);
+          (error instanceof APIError && (error.status === 400 || error.status === 413)) ||
+          (error instanceof LaneBusyError && error.waitMs === Infinity);
         if (error instanceof APIError && error.status === 429) await pacer.freeze(retryAfterMs(error) ?? 1_000);
         else if (!isRetryable(error)) break;
         const pauseMs = 100 * 2 ** attempt * (0.5 + Math.random());
@@ -192,7 +207,11 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-function groupsOf<T>(items: readonly T[], tokensOf: (item: T) => number, { mostTexts, mostTokens }: { mostTexts: number; mostTokens: number }): T[][] {
+function groupsOf<T>(
+  items: readonly T[],
+  tokensOf: (item: T) => number,
+  { mostTexts, mostTokens }: { mostTexts: number; mostTokens: number },
+): T[][] {
   const groups: T[][] = [];
   let room = 0;
   for (const item of items) {

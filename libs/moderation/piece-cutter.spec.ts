@@ -28,7 +28,8 @@ function cut(frames: readonly string[], takeEach = true): Piece[] {
   return pieces;
 }
 
-const judged = ({ contents }: Piece): string => contents.map((content) => (content.kind === 'text' ? content.text : '')).join('');
+const judged = ({ contents }: Piece): string =>
+  contents.map((content) => (content.kind === 'text' ? content.text : '')).join('');
 const words = fc.array(fc.stringMatching(/^[a-z]{1,12}[.!?]?$/), { maxLength: 600 }).map((list) => list.join(' '));
 const lengths = fc.array(fc.integer({ min: 1, max: 60 }), { minLength: 1, maxLength: 20 });
 
@@ -47,16 +48,28 @@ describe('pieces of a stream', () => {
 
   it('show any phrase no longer than the tail whole to a judge, wherever it is cut', () => {
     fc.assert(
-      fc.property(words, words, fc.string({ minLength: 1, maxLength: TAIL_CHARACTERS + 1 }), lengths, (before, after, phrase, sizes) => {
-        const pieces = cut(framesOf(`${before}${phrase}${after}`, sizes));
-        expect(pieces.some((piece) => judged(piece).includes(phrase))).toBe(true);
-      }),
+      fc.property(
+        words,
+        words,
+        fc.string({ minLength: 1, maxLength: TAIL_CHARACTERS + 1 }),
+        lengths,
+        (before, after, phrase, sizes) => {
+          const pieces = cut(framesOf(`${before}${phrase}${after}`, sizes));
+          expect(pieces.some((piece) => judged(piece).includes(phrase))).toBe(true);
+        },
+      ),
     );
   });
 
   it('end at the end of a sentence, with its quotes and brackets, or of a line', () => {
     const texts = ['One.', ' Two', ' is longer', '!”', ' Three', '\n', 'Four (five?)', ' six'];
-    expect(cut(texts).map(({ frames }) => frames)).toEqual([['One.'], [' Two', ' is longer', '!”'], [' Three', '\n'], ['Four (five?)'], [' six']]);
+    expect(cut(texts).map(({ frames }) => frames)).toEqual([
+      ['One.'],
+      [' Two', ' is longer', '!”'],
+      [' Three', '\n'],
+      ['Four (five?)'],
+      [' six'],
+    ]);
   });
 
   it('without a sentence end are cut between words, also where a word is spread over frames', () => {

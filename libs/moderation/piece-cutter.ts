@@ -39,7 +39,9 @@ export class PieceCutter {
     this.gathered.push({ frame, texts });
     this.characters += length;
     this.unfinished += length;
-    const ended = texts.some(({ text }) => SENTENCE_END.test(text)) || (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /\s$/.test(text)));
+    const ended =
+      texts.some(({ text }) => SENTENCE_END.test(text)) ||
+      (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /\s$/.test(text)));
     if (ended || this.unfinished === 0 || this.unfinished >= UNBROKEN_CHARACTERS) this.finish();
   }
 
@@ -50,7 +52,8 @@ export class PieceCutter {
     const taken = this.gathered.splice(0, this.whole);
     this.whole = 0;
     const texts = new Map<string, string>();
-    for (const { texts: added } of taken) for (const { path, text } of added) texts.set(path, (texts.get(path) ?? '') + text);
+    for (const { texts: added } of taken)
+      for (const { path, text } of added) texts.set(path, (texts.get(path) ?? '') + text);
     let characters = 0;
     const contents = [...texts].map(([path, text]): Content => {
       characters += text.length;

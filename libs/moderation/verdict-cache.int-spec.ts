@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { laneUpstream } from '#libs/redis/money.fixture.js';
+import { laneUpstream } from '#libs/holds/money.fixture.js';
 import { startTestRedis } from '#libs/testing/stores.js';
 import { mergedResult, VerdictCache, type Text, type VerdictCacheOptions } from './verdict-cache.js';
 import type { ModerationResult } from './verdict.js';
@@ -26,7 +26,12 @@ describe('the verdict cache', () => {
   let redis: Redis;
   let nowMs: number;
   const cacheWith = (options: Partial<VerdictCacheOptions> = {}): VerdictCache =>
-    new VerdictCache(redis, { pepper: createSecretKey('pepper', 'utf8'), bucketMs: BUCKET_MS, nowMs: () => nowMs, ...options });
+    new VerdictCache(redis, {
+      pepper: createSecretKey('pepper', 'utf8'),
+      bucketMs: BUCKET_MS,
+      nowMs: () => nowMs,
+      ...options,
+    });
   /** Keeping is not waited for. */
   const keep = async (cache: VerdictCache, texts: string[], results: ModerationResult[]): Promise<void> => {
     cache.keep(
@@ -90,12 +95,18 @@ describe('the verdict cache', () => {
     const cache = cacheWith({ mostVerdicts: 3 });
     await keep(cache, ['a', 'b'], [result(0.1), result(0.1)]);
     await keep(cache, ['c', 'd'], [result(0.1), result(0.1)]);
-    expect((await find(cache, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([true, true, true, false]);
+    expect((await find(cache, ['a', 'b', 'c', 'd'])).map((known) => known !== undefined)).toEqual([
+      true,
+      true,
+      true,
+      false,
+    ]);
   });
 
   it('keeps in one command what came in one tick', async () => {
     const cache = cacheWith();
-    const scripts = async (): Promise<number> => Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+    const scripts = async (): Promise<number> =>
+      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
     await keep(cache, ['once'], [result(0.1)]);
     const before = await scripts();
     cache.keep([cache.hash(MODEL, 'a')], [result(0.1)]);
@@ -108,7 +119,8 @@ describe('the verdict cache', () => {
     const cache = cacheWith();
     await keep(cache, ['known'], [result(0.1)]);
     const upstream = laneUpstream({ slot: 'moderation', name: 'openai/moderation', tpm: 1_000, burstMs: 60_000 });
-    const find = (texts: Text[], mostCalls = 9) => cache.find(MODEL, texts, { upstream, mostTexts: 2, mostTokens: 300, mostCalls });
+    const find = (texts: Text[], mostCalls = 9) =>
+      cache.find(MODEL, texts, { upstream, mostTexts: 2, mostTokens: 300, mostCalls });
     const reserved = async (): Promise<(string | null)[]> => redis.hmget(redisKeys.laneWindow('moderation'), 'n', 't');
     expect((await find([wish('known', 100)])).groups).toEqual([]);
     expect(await reserved()).toEqual([null, null]);
@@ -127,7 +139,11 @@ describe('the verdict cache', () => {
   });
 
   it('knows nothing where Redis does not answer', async () => {
-    const gone = new Redis(stores.redisUrl, { lazyConnect: true, enableOfflineQueue: false, retryStrategy: () => null });
+    const gone = new Redis(stores.redisUrl, {
+      lazyConnect: true,
+      enableOfflineQueue: false,
+      retryStrategy: () => null,
+    });
     gone.on('error', () => undefined);
     const cache = new VerdictCache(gone, { pepper: createSecretKey('pepper', 'utf8') });
     expect(await find(cache, ['a'])).toEqual([undefined]);
@@ -143,6 +159,10 @@ describe('verdicts on parts', () => {
       { flagged: false, categories: { hate: false }, category_scores: { hate: 0.4, violence: null } },
       { flagged: true, categories: { hate: false, violence: true }, category_scores: { hate: 0.1, violence: 0.9 } },
     ]);
-    expect(merged).toEqual({ flagged: true, categories: { hate: false, violence: true }, category_scores: { hate: 0.4, violence: 0.9 } });
+    expect(merged).toEqual({
+      flagged: true,
+      categories: { hate: false, violence: true },
+      category_scores: { hate: 0.4, violence: 0.9 },
+    });
   });
 });

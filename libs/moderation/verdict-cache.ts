@@ -1,9 +1,9 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
-import { TickBatch } from '#libs/queues/tick-batch.js';
+import { TickBatch } from '#libs/redis/tick-batch.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
+import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/pacing/lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { ModerationResult } from './verdict.js';
 
@@ -82,7 +82,11 @@ export class VerdictCache {
     const hashes = texts.map(({ text, passing }) => (passing ? '' : this.hash(model, text)));
     const bucket = this.bucket();
     const upstreams = room ? [room.upstream] : [];
-    const keys = [redisKeys.verdicts(String(bucket)), redisKeys.verdicts(String(bucket - 1)), ...upstreamKeys(upstreams)];
+    const keys = [
+      redisKeys.verdicts(String(bucket)),
+      redisKeys.verdicts(String(bucket - 1)),
+      ...upstreamKeys(upstreams),
+    ];
     const limits = [room?.mostTexts ?? 0, room?.mostTokens ?? 0, room?.mostCalls ?? 0];
     const args = [texts.length, ...limits, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
     try {
@@ -96,11 +100,20 @@ export class VerdictCache {
 
   /** `hashes`: as `find` gave them, or `hash`; what has none, or no result, is not kept. */
   keep(hashes: readonly string[], results: readonly (ModerationResult | undefined)[]): void {
-    this.later(hashes.flatMap((hash, index) => (hash === '' || !results[index] ? [] : [{ hash, verdict: pack(results[index]) }])));
+    this.later(
+      hashes.flatMap((hash, index) =>
+        hash === '' || !results[index] ? [] : [{ hash, verdict: pack(results[index]) }],
+      ),
+    );
   }
 
   hash(model: string, text: string): string {
-    return createHmac('sha256', this.options.pepper).update(model).update('\0').update(text).digest('base64url').slice(0, 24);
+    return createHmac('sha256', this.options.pepper)
+      .update(model)
+      .update('\0')
+      .update(text)
+      .digest('base64url')
+      .slice(0, 24);
   }
 
   private later(verdicts: readonly Kept[]): void {
@@ -110,7 +123,10 @@ export class VerdictCache {
   /** Those of one tick in one command. */
   private async write(verdicts: readonly Kept[]): Promise<void[]> {
     const fields = verdicts.flatMap(({ hash, verdict }) => [hash, verdict]);
-    await this.keepScript([redisKeys.verdicts(String(this.bucket()))], [2 * this.bucketMs, this.mostVerdicts, ...fields]);
+    await this.keepScript(
+      [redisKeys.verdicts(String(this.bucket()))],
+      [2 * this.bucketMs, this.mostVerdicts, ...fields],
+    );
     return verdicts.map(() => undefined);
   }
 
@@ -123,17 +139,27 @@ export class VerdictCache {
 function pack({ flagged, categories, category_scores: scores }: ModerationResult): string {
   const hit = Object.keys(categories).filter((name) => categories[name] === true);
   const known = MODERATION_CATEGORIES.map((name) => scores[name] ?? null);
-  const others = Object.fromEntries(Object.entries(scores).filter(([name]) => !(MODERATION_CATEGORIES as readonly string[]).includes(name)));
+  const others = Object.fromEntries(
+    Object.entries(scores).filter(([name]) => !(MODERATION_CATEGORIES as readonly string[]).includes(name)),
+  );
   return JSON.stringify([flagged ? 1 : 0, hit, known, ...(Object.keys(others).length > 0 ? [others] : [])]);
 }
 
 function unpack(text: string): ModerationResult | undefined {
   if (text === '') return undefined;
-  const [flagged, hit, known, others] = JSON.parse(text) as [number, string[], (number | null)[], Record<string, number>?];
+  const [flagged, hit, known, others] = JSON.parse(text) as [
+    number,
+    string[],
+    (number | null)[],
+    Record<string, number>?,
+  ];
   return {
     flagged: flagged === 1,
     categories: Object.fromEntries(hit.map((name) => [name, true])),
-    category_scores: { ...Object.fromEntries(MODERATION_CATEGORIES.map((name, index) => [name, known[index] ?? null])), ...others },
+    category_scores: {
+      ...Object.fromEntries(MODERATION_CATEGORIES.map((name, index) => [name, known[index] ?? null])),
+      ...others,
+    },
   };
 }
 
@@ -142,8 +168,10 @@ export function mergedResult(results: readonly ModerationResult[]): ModerationRe
   const categories: Record<string, boolean> = {};
   const scores: Record<string, number> = {};
   for (const result of results) {
-    for (const [name, flagged] of Object.entries(result.categories)) categories[name] = categories[name] === true || flagged === true;
-    for (const [name, score] of Object.entries(result.category_scores)) if (score !== null) scores[name] = Math.max(score, scores[name] ?? 0);
+    for (const [name, flagged] of Object.entries(result.categories))
+      categories[name] = categories[name] === true || flagged === true;
+    for (const [name, score] of Object.entries(result.category_scores))
+      if (score !== null) scores[name] = Math.max(score, scores[name] ?? 0);
   }
   return { flagged: results.some(({ flagged }) => flagged), categories, category_scores: scores };
 }

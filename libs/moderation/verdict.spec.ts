@@ -10,7 +10,11 @@ const result = (score: number, flagged = false) => ({
 
 describe('a verdict', () => {
   it("takes the model's own flag where the policy names no threshold", () => {
-    expect(judge([result(0.2), result(0.9, true)], { thresholds: {} })).toEqual({ flagged: true, categories: ['violence'], scores: { violence: 0.9 } });
+    expect(judge([result(0.2), result(0.9, true)], { thresholds: {} })).toEqual({
+      flagged: true,
+      categories: ['violence'],
+      scores: { violence: 0.9 },
+    });
   });
 
   it('goes by the threshold alone where there is one, in both directions', () => {

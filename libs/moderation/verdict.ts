@@ -16,7 +16,10 @@ export interface Judgement {
 }
 
 /** Decides over all results of one direction of one call. A category with a threshold is judged by it alone, the rest by the model's own flag. */
-export function judge(results: readonly ModerationResult[], { thresholds, flagsToo }: Pick<CallPolicy, 'thresholds' | 'flagsToo'>): Judgement {
+export function judge(
+  results: readonly ModerationResult[],
+  { thresholds, flagsToo }: Pick<CallPolicy, 'thresholds' | 'flagsToo'>,
+): Judgement {
   const hit = new Set<string>();
   const scores: Record<string, number> = {};
   for (const result of results) {
@@ -37,5 +40,11 @@ export function judge(results: readonly ModerationResult[], { thresholds, flagsT
 export function isResult(value: unknown): value is ModerationResult {
   if (typeof value !== 'object' || value === null) return false;
   const { flagged, categories, category_scores: scores } = value as Record<string, unknown>;
-  return typeof flagged === 'boolean' && typeof categories === 'object' && categories !== null && typeof scores === 'object' && scores !== null;
+  return (
+    typeof flagged === 'boolean' &&
+    typeof categories === 'object' &&
+    categories !== null &&
+    typeof scores === 'object' &&
+    scores !== null
+  );
 }

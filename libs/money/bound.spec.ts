@@ -7,7 +7,16 @@ import { PriceBook } from './prices.js';
 const models = ['gpt-5.4', 'gpt-5.4-mini', 'gpt-5.4-nano', 'gpt-5.6-sol', 'gpt-6-luna', 'o4-mini', 'gpt-4o-mini'];
 const book = new PriceBook({});
 /** One message of text, one choice, at the standard tier. */
-const plain = { messages: 1, images: 0, imageTokens: 0, predictionTokens: 0, choices: 1, serviceTier: 'default', toolFeeNano: 0n, toolTokens: 0 };
+const plain = {
+  messages: 1,
+  images: 0,
+  imageTokens: 0,
+  predictionTokens: 0,
+  choices: 1,
+  serviceTier: 'default',
+  toolFeeNano: 0n,
+  toolTokens: 0,
+};
 
 describe('the upper bound of a call', () => {
   it('is never below the cost of any honest usage report', () => {
@@ -44,7 +53,8 @@ describe('the upper bound of a call', () => {
         const held = bound.fixedNano + bound.perTokenNano * BigInt(cap);
         const fees = measure.toolFeeNano * BigInt(measure.choices);
         // Whatever is served, never dearer than what was asked for: a cheaper tier may fall back to the standard one.
-        for (const percent of [TIER_PERCENT[tier]!, 100]) expect(costOf(price, usage, percent) + fees).toBeLessThanOrEqual(held);
+        for (const percent of [TIER_PERCENT[tier]!, 100])
+          expect(costOf(price, usage, percent) + fees).toBeLessThanOrEqual(held);
         // What a report leaves of a presumed call is reckoned by the rates of the bound, call by call.
         const byRates =
           BigInt(usage.input - usage.cached - usage.cacheWrite) * BigInt(bound.rates.input) +

@@ -45,7 +45,12 @@ const MARGIN_TOKENS = 64;
 /** The upper bound of a call: input at the dearest rate that could apply, plus output cap × choices at the output rate. */
 export function boundOf(price: ModelPrice, measure: Measure): Bound {
   const toolTokens = measure.toolTokens * measure.choices;
-  const inputTokens = measure.textTokens + toolTokens + measure.messages * MESSAGE_TOKENS + PRIMING_TOKENS + measure.images * measure.imageTokens;
+  const inputTokens =
+    measure.textTokens +
+    toolTokens +
+    measure.messages * MESSAGE_TOKENS +
+    PRIMING_TOKENS +
+    measure.images * measure.imageTokens;
   const inputBoundTokens = Math.ceil((inputTokens * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
   const tierPercent = Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100);
   const rates = atTier(ratesFor(price, inputBoundTokens), tierPercent);
@@ -58,7 +63,12 @@ export function boundOf(price: ModelPrice, measure: Measure): Bound {
 
 function atTier(rates: Rates, percent: number): Rates {
   const at = (rate: number): number => Math.ceil((rate * percent) / 100);
-  return { input: at(rates.input), cachedInput: at(rates.cachedInput), cacheWrite: at(rates.cacheWrite), output: at(rates.output) };
+  return {
+    input: at(rates.input),
+    cachedInput: at(rates.cachedInput),
+    cacheWrite: at(rates.cacheWrite),
+    output: at(rates.output),
+  };
 }
 
 /** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision"; multipliers as users measured them). */

@@ -4,7 +4,10 @@ import type { ModelPrice } from '#libs/contracts/jobs.js';
 import { costOf, ratesFor, readChatUsage, TIER_PERCENT } from './cost.js';
 
 const price: ModelPrice = { input: 750, cachedInput: 75, cacheWrite: 900, output: 4_500 };
-const long: ModelPrice = { ...price, long: { input: 1_500, cachedInput: 150, cacheWrite: 1_800, output: 6_750, aboveTokens: 272_000 } };
+const long: ModelPrice = {
+  ...price,
+  long: { input: 1_500, cachedInput: 150, cacheWrite: 1_800, output: 6_750, aboveTokens: 272_000 },
+};
 const usage = (input: number, output: number, cached = 0, cacheWrite = 0) => ({ input, output, cached, cacheWrite });
 
 describe('the cost of a call', () => {
@@ -47,13 +50,20 @@ describe('the cost of a call', () => {
 describe("an upstream's usage report", () => {
   it('is read with its cached and cache-write tokens', () => {
     expect(
-      readChatUsage({ prompt_tokens: 10, completion_tokens: 5, total_tokens: 15, prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 2 } }),
+      readChatUsage({
+        prompt_tokens: 10,
+        completion_tokens: 5,
+        total_tokens: 15,
+        prompt_tokens_details: { cached_tokens: 4, cache_write_tokens: 2 },
+      }),
     ).toEqual(usage(10, 5, 4, 2));
   });
 
   it('is read without details', () => {
     expect(readChatUsage({ prompt_tokens: 10, completion_tokens: 5 })).toEqual(usage(10, 5));
-    expect(readChatUsage({ prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: null })).toEqual(usage(10, 5));
+    expect(readChatUsage({ prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: null })).toEqual(
+      usage(10, 5),
+    );
   });
 
   it.each([
@@ -74,7 +84,9 @@ describe("an upstream's usage report", () => {
 
   it('with absurd details is read as nothing cached, the dearest reading', () => {
     for (const cached_tokens of [-5, 1.5, 'many', Number.NaN]) {
-      expect(readChatUsage({ prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: { cached_tokens } })).toEqual(usage(10, 5));
+      expect(
+        readChatUsage({ prompt_tokens: 10, completion_tokens: 5, prompt_tokens_details: { cached_tokens } }),
+      ).toEqual(usage(10, 5));
     }
   });
 
@@ -88,7 +100,10 @@ describe("an upstream's usage report", () => {
       {
         prompt_tokens: number,
         completion_tokens: number,
-        prompt_tokens_details: fc.oneof(fc.constantFrom(null, 5, 'x', []), fc.record({ cached_tokens: number, cache_write_tokens: number })),
+        prompt_tokens_details: fc.oneof(
+          fc.constantFrom(null, 5, 'x', []),
+          fc.record({ cached_tokens: number, cache_write_tokens: number }),
+        ),
       },
       { requiredKeys: [] },
     );

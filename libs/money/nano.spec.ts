@@ -10,9 +10,12 @@ describe('nano-dollars', () => {
     ['9000000', 9_000_000_000_000_000n],
   ])('reads %s', (text, nano) => expect(parseUsd(text)).toBe(nano));
 
-  it.each(['', '-1', '1e3', '1.0000000001', '.5', '5.', '1,5', ' 1', '9000000.000000001', '1234567890123456789'])('refuses %p and says what to do', (text) => {
-    expect(() => parseUsd(text)).toThrow(/decimal string|the most is/);
-  });
+  it.each(['', '-1', '1e3', '1.0000000001', '.5', '5.', '1,5', ' 1', '9000000.000000001', '1234567890123456789'])(
+    'refuses %p and says what to do',
+    (text) => {
+      expect(() => parseUsd(text)).toThrow(/decimal string|the most is/);
+    },
+  );
 
   it.each([
     [450_000n, '0.00045'],

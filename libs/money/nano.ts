@@ -13,7 +13,8 @@ const DECIMAL = /^(\d{1,18})(?:\.(\d{1,9}))?$/;
 /** Reads a decimal string of dollars, at most nine decimals, no sign and no exponent. Throws a RangeError that says what to do. */
 export function parseUsd(text: string): bigint {
   const match = DECIMAL.exec(text);
-  if (!match) throw new RangeError(`not an amount: give dollars as a decimal string such as "2.50", with at most nine decimals`);
+  if (!match)
+    throw new RangeError(`not an amount: give dollars as a decimal string such as "2.50", with at most nine decimals`);
   const nano = BigInt(match[1]!) * NANO_PER_USD + BigInt((match[2] ?? '').padEnd(9, '0'));
   if (nano > MAX_AMOUNT_NANO) throw new RangeError(`too large: the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars`);
   return nano;

@@ -14,16 +14,28 @@ describe('prices', () => {
   });
 
   it('know the dearer rates of long context', () => {
-    expect(book.find('gpt-5.4')?.price.long).toEqual({ input: 5_000, cachedInput: 500, cacheWrite: 5_000, output: 22_500, aboveTokens: 271_999 });
+    expect(book.find('gpt-5.4')?.price.long).toEqual({
+      input: 5_000,
+      cachedInput: 500,
+      cacheWrite: 5_000,
+      output: 22_500,
+      aboveTokens: 271_999,
+    });
   });
 
-  it.each(['no-such-model', 'o4-mini-deep-research', 'whisper-1'])('are not known for %s, so that it is refused', (model) => {
-    expect(book.find(model)).toBeNull();
-  });
+  it.each(['no-such-model', 'o4-mini-deep-research', 'whisper-1'])(
+    'are not known for %s, so that it is refused',
+    (model) => {
+      expect(book.find(model)).toBeNull();
+    },
+  );
 
-  it.each(['gpt-4o-search-preview', 'gpt-4o-mini-search-preview'])('say that %s searches the web, for a fee beside its tokens', (model) => {
-    expect(book.find(model)?.searches).toBe(true);
-  });
+  it.each(['gpt-4o-search-preview', 'gpt-4o-mini-search-preview'])(
+    'say that %s searches the web, for a fee beside its tokens',
+    (model) => {
+      expect(book.find(model)?.searches).toBe(true);
+    },
+  );
 
   it("give way to the operator's own", () => {
     const { prices } = configFileSchema.parse({
@@ -33,8 +45,17 @@ describe('prices', () => {
       },
     });
     const own = new PriceBook(prices);
-    expect(own.find('gpt-5.4-mini')?.price).toEqual({ input: 1_000, cachedInput: 1_000, cacheWrite: 1_000, output: 2_500 });
+    expect(own.find('gpt-5.4-mini')?.price).toEqual({
+      input: 1_000,
+      cachedInput: 1_000,
+      cacheWrite: 1_000,
+      output: 2_500,
+    });
     // A tenth of a nano-dollar is rounded up: never below what the provider charges.
-    expect(own.find('mine')).toEqual({ price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0 }, maxOutputTokens: 10, searches: false });
+    expect(own.find('mine')).toEqual({
+      price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0 },
+      maxOutputTokens: 10,
+      searches: false,
+    });
   });
 });

@@ -1,7 +1,14 @@
 import { calcPrice, type ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 import * as modelCards from 'gpt-tokenizer/models';
-import type { PriceSettings } from '#libs/config/config-file.js';
 import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
+
+/** What an operator says of one model in DAYPASS_CONFIG: whole nano-dollars per token, and its longest answer. */
+export interface OwnPrice {
+  input_usd_per_million: number;
+  cached_input_usd_per_million?: number | undefined;
+  output_usd_per_million: number;
+  max_output_tokens?: number | undefined;
+}
 
 /** What one model costs, and how long its longest answer is. */
 export interface PricedModel {
@@ -26,7 +33,7 @@ const SEARCHES_WITHOUT_BOUND = /deep-research/;
 export class PriceBook {
   private readonly found = new Map<string, PricedModel | null>();
 
-  constructor(private readonly own: Readonly<Record<string, PriceSettings>>) {}
+  constructor(private readonly own: Readonly<Record<string, OwnPrice>>) {}
 
   /** null: nobody knows what this model costs, so that a call to it cannot be bounded. */
   find(model: string): PricedModel | null {
@@ -40,7 +47,7 @@ export class PriceBook {
   }
 }
 
-function ownPrice(own: PriceSettings, model: string): PricedModel {
+function ownPrice(own: OwnPrice, model: string): PricedModel {
   return {
     price: {
       input: own.input_usd_per_million,
@@ -57,7 +64,9 @@ function listedPrice(model: string): PricedModel | null {
   if (SEARCHES_WITHOUT_BOUND.test(model)) return null;
   const listed = calcPrice({ input_tokens: 0, output_tokens: 0 }, model, { providerId: 'openai' })?.model_price;
   if (!listed) return null;
-  const unknownFee = Object.keys(listed).find((name) => !TOKEN_PRICES.has(name) && !HARMLESS_FEES.has(name) && !OTHER_MODALITY.test(name));
+  const unknownFee = Object.keys(listed).find(
+    (name) => !TOKEN_PRICES.has(name) && !HARMLESS_FEES.has(name) && !OTHER_MODALITY.test(name),
+  );
   if (unknownFee !== undefined) return null;
   const base = listedRates(listed, 'base');
   if (!base) return null;
@@ -74,13 +83,19 @@ function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null 
   const rate = (name: string): number | null => {
     const value = listed[name];
     if (value === undefined) return null;
-    const usdPerMillion = typeof value === 'number' ? value : which === 'base' ? value.base : (value.tiers[0]?.price ?? value.base);
+    const usdPerMillion =
+      typeof value === 'number' ? value : which === 'base' ? value.base : (value.tiers[0]?.price ?? value.base);
     return nanoPerToken(usdPerMillion);
   };
   const input = rate('input_mtok');
   const output = rate('output_mtok');
   if (input === null || output === null) return null;
-  return { input, cachedInput: rate('cache_read_mtok') ?? input, cacheWrite: rate('cache_write_mtok') ?? input, output };
+  return {
+    input,
+    cachedInput: rate('cache_read_mtok') ?? input,
+    cacheWrite: rate('cache_write_mtok') ?? input,
+    output,
+  };
 }
 
 /** Dollars per million tokens → whole nano-dollars per token, rounded up past the noise of binary fractions. */

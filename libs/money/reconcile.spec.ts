@@ -18,7 +18,12 @@ interface TrueCall {
 const none: Counts = { requests: 0, uncached: 0, cached: 0, cacheWrite: 0, output: 0 };
 const minuteOf = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS;
 const costOf = (counts: Counts): bigint =>
-  BigInt(counts.uncached * rates.input + counts.cached * rates.cachedInput + counts.cacheWrite * rates.cacheWrite + counts.output * rates.output);
+  BigInt(
+    counts.uncached * rates.input +
+      counts.cached * rates.cachedInput +
+      counts.cacheWrite * rates.cacheWrite +
+      counts.output * rates.output,
+  );
 const rows = (calls: readonly TrueCall[], at: (call: TrueCall) => number): MinuteCounts[] =>
   calls.map((call) => ({ minuteMs: minuteOf(at(call)), ...call.counts }));
 
@@ -33,7 +38,13 @@ function evidenceOf(all: readonly TrueCall[], known: readonly TrueCall[]) {
   };
 }
 
-const presumed = (call: TrueCall, boundNano = 10n ** 12n): PresumedCall => ({ boundNano, rates, feeNano: 0n, fromMs: call.startMs, toMs: call.endMs });
+const presumed = (call: TrueCall, boundNano = 10n ** 12n): PresumedCall => ({
+  boundNano,
+  rates,
+  feeNano: 0n,
+  fromMs: call.startMs,
+  toMs: call.endMs,
+});
 
 const share = fc.integer({ min: 0, max: 10_000 }).map((parts) => parts / 10_000);
 const counts = fc.record({
@@ -44,11 +55,18 @@ const counts = fc.record({
   output: fc.integer({ min: 0, max: 5_000 }),
 });
 /** Anywhere in the stretch, up to ten minutes long, counted anywhere in it by a clock that is up to the slack off. */
-const call = fc.record({ at: share, length: share, counted: share, skew: fc.integer({ min: -SLACK_MS, max: SLACK_MS }), counts }).map((drawn): TrueCall => {
-  const startMs = FROM_MS + Math.floor(drawn.at * MINUTES * MINUTE_MS);
-  const endMs = startMs + Math.floor(drawn.length * 10 * MINUTE_MS);
-  return { startMs, endMs, countedMs: startMs + Math.floor(drawn.counted * (endMs - startMs)) + drawn.skew, counts: drawn.counts };
-});
+const call = fc
+  .record({ at: share, length: share, counted: share, skew: fc.integer({ min: -SLACK_MS, max: SLACK_MS }), counts })
+  .map((drawn): TrueCall => {
+    const startMs = FROM_MS + Math.floor(drawn.at * MINUTES * MINUTE_MS);
+    const endMs = startMs + Math.floor(drawn.length * 10 * MINUTE_MS);
+    return {
+      startMs,
+      endMs,
+      countedMs: startMs + Math.floor(drawn.counted * (endMs - startMs)) + drawn.skew,
+      counts: drawn.counts,
+    };
+  });
 
 describe('what reports leave of a presumed call', () => {
   it('is never less than what the provider billed for it, wherever calls fall among the minutes', () => {
@@ -87,7 +105,11 @@ describe('what reports leave of a presumed call', () => {
     fc.assert(
       fc.property(around, share, (known, at) => {
         const startMs = FROM_MS + 24 * MINUTE_MS + Math.floor(at * 6 * MINUTE_MS);
-        const finding = new Reports(evidenceOf(known, known), SLACK_MS).judge({ ...presumed(known[0]!), fromMs: startMs, toMs: startMs + 2 * MINUTE_MS });
+        const finding = new Reports(evidenceOf(known, known), SLACK_MS).judge({
+          ...presumed(known[0]!),
+          fromMs: startMs,
+          toMs: startMs + 2 * MINUTE_MS,
+        });
         expect(finding).toEqual({ kind: 'judged', left: none, keptNano: 0n });
       }),
       { numRuns: 500 },
@@ -103,19 +125,29 @@ describe('what reports leave of a presumed call', () => {
 
   it('is its true cost where nothing else is unknown, and never above what was booked', () => {
     const reports = new Reports(evidenceOf([alone], []), SLACK_MS);
-    expect(reports.judge(presumed(alone))).toEqual({ kind: 'judged', left: alone.counts, keptNano: costOf(alone.counts) });
+    expect(reports.judge(presumed(alone))).toEqual({
+      kind: 'judged',
+      left: alone.counts,
+      keptNano: costOf(alone.counts),
+    });
     expect(reports.judge(presumed(alone, 7n))).toMatchObject({ keptNano: 7n });
     expect(reports.judge({ ...presumed(alone), feeNano: 5n })).toMatchObject({ keptNano: costOf(alone.counts) + 5n });
   });
 
   it('keeps a request that was counted without tokens at its fee', () => {
     const unmetered = { ...alone, counts: { ...none, requests: 1 } };
-    expect(new Reports(evidenceOf([unmetered], []), SLACK_MS).judge({ ...presumed(alone), feeNano: 5n })).toMatchObject({ keptNano: 5n });
+    expect(new Reports(evidenceOf([unmetered], []), SLACK_MS).judge({ ...presumed(alone), feeNano: 5n })).toMatchObject(
+      { keptNano: 5n },
+    );
   });
 
   it.each(COUNTS)('says that reports are incomplete that lack %s of calls which certainly ran', (count) => {
     const other = { ...alone, counts: { ...alone.counts, [count]: alone.counts[count] + 1 } };
-    const evidence = { ...evidenceOf([alone], []), knownByStart: rows([other], ({ startMs }) => startMs), knownByEnd: rows([other], ({ endMs }) => endMs) };
+    const evidence = {
+      ...evidenceOf([alone], []),
+      knownByStart: rows([other], ({ startMs }) => startMs),
+      knownByEnd: rows([other], ({ endMs }) => endMs),
+    };
     expect(new Reports(evidence, SLACK_MS).judge(presumed(alone))).toMatchObject({ kind: 'incomplete' });
   });
 
@@ -125,7 +157,11 @@ describe('what reports leave of a presumed call', () => {
     ['ends after the reports', 10, MINUTES + 1],
     ['ends less than the slack before their end', 10, MINUTES - 0.4],
   ])('is not judged when it %s', (_, from, to) => {
-    const finding = new Reports(evidenceOf([], []), SLACK_MS).judge({ ...presumed(alone), fromMs: FROM_MS + from * MINUTE_MS, toMs: FROM_MS + to * MINUTE_MS });
+    const finding = new Reports(evidenceOf([], []), SLACK_MS).judge({
+      ...presumed(alone),
+      fromMs: FROM_MS + from * MINUTE_MS,
+      toMs: FROM_MS + to * MINUTE_MS,
+    });
     expect(finding).toEqual({ kind: 'uncovered' });
   });
 });

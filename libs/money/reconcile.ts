@@ -81,7 +81,8 @@ export class Reports {
     const { fromMs, toMs } = this.evidence;
     const last = Math.floor((call.fromMs - this.slackMs - fromMs) / MINUTE_MS);
     const first = Math.ceil((call.toMs + this.slackMs - fromMs) / MINUTE_MS);
-    if (call.fromMs - this.slackMs < fromMs || call.toMs + this.slackMs > toMs || first > this.minutes) return { kind: 'uncovered' };
+    if (call.fromMs - this.slackMs < fromMs || call.toMs + this.slackMs > toMs || first > this.minutes)
+      return { kind: 'uncovered' };
     const left = {} as Counts;
     for (const count of COUNTS) {
       let [least, most] = [Infinity, -Infinity];
@@ -100,7 +101,8 @@ export class Reports {
       const sum = sums[placeOf(row.minuteMs - this.evidence.fromMs)];
       if (sum) for (const count of COUNTS) sum[count] += row[count];
     }
-    for (let index = 1; index <= this.minutes; index++) for (const count of COUNTS) sums[index]![count] += sums[index - 1]![count];
+    for (let index = 1; index <= this.minutes; index++)
+      for (const count of COUNTS) sums[index]![count] += sums[index - 1]![count];
     return sums;
   }
 }
@@ -118,4 +120,5 @@ function keptOf({ boundNano, rates, feeNano }: PresumedCall, left: Counts): bigi
 }
 
 const none = (): Counts => ({ requests: 0, uncached: 0, cached: 0, cacheWrite: 0, output: 0 });
-const minus = (a: Counts, b: Counts): Counts => Object.fromEntries(COUNTS.map((count) => [count, a[count] - b[count]])) as Counts;
+const minus = (a: Counts, b: Counts): Counts =>
+  Object.fromEntries(COUNTS.map((count) => [count, a[count] - b[count]])) as Counts;

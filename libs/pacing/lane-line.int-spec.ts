@@ -5,7 +5,7 @@ import { configFileSchema } from '#libs/config/config-file.js';
 import type { CheckEvent } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { Money } from '#libs/redis/money.fixture.js';
+import { Money } from '#libs/holds/money.fixture.js';
 import { LaneLine } from './lane-line.js';
 import { LaneTable } from './lanes.js';
 
@@ -20,18 +20,51 @@ beforeEach(async () => {
   for (const id of ['k', 'a', 'b', 'c']) await money.key({ id });
 });
 
-const lineOf = (lane: object): LaneLine => new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } })));
+const lineOf = (lane: object): LaneLine =>
+  new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } })));
 const free = () => lineOf({});
 
 const ticket = (requestId: string, keyId: string, changes: Partial<Ticket> = {}): Ticket => ({
-  ...{ requestId, keyId, campaignId: 'c', replyTo: 'door', model: 'm', lane: 'lane', stream: false, includeUsage: false, choices: 1, inputTokens: 10 },
-  ...{ pacedTokens: 100, weight: 1, patienceMs: 30_000, capTokens: 90, capLowered: false, feeNano: '0', tierPercent: 100, heldNano: '1000', day: 20_780 },
-  ...{ price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 }, keepAnswer: false, inputVerdict: 'pass', acceptedMs: 0 },
+  ...{
+    requestId,
+    keyId,
+    campaignId: 'c',
+    replyTo: 'door',
+    model: 'm',
+    lane: 'lane',
+    stream: false,
+    includeUsage: false,
+    choices: 1,
+    inputTokens: 10,
+  },
+  ...{
+    pacedTokens: 100,
+    weight: 1,
+    patienceMs: 30_000,
+    capTokens: 90,
+    capLowered: false,
+    feeNano: '0',
+    tierPercent: 100,
+    heldNano: '1000',
+    day: 20_780,
+  },
+  ...{
+    price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 },
+    keepAnswer: false,
+    inputVerdict: 'pass',
+    acceptedMs: 0,
+  },
   policy: { input: 'off', output: 'off', thresholds: {}, onUnavailable: 'closed' },
   ...changes,
 });
 
-async function enter(line: LaneLine, requestId: string, keyId: string, changes: Partial<Ticket> = {}, maxWaitMs = 30_000) {
+async function enter(
+  line: LaneLine,
+  requestId: string,
+  keyId: string,
+  changes: Partial<Ticket> = {},
+  maxWaitMs = 30_000,
+) {
   await money.take(requestId, { keyId, maxWaitMs });
   return line.enter(ticket(requestId, keyId, changes));
 }
@@ -62,7 +95,11 @@ describe('who waits for a lane', () => {
     const line = lineOf({ rpm: 60 });
     await money.take('r1', { keyId: 'a' });
     const check = { kind: 'check', id: 'chk_1' } as unknown as CheckEvent;
-    expect(await line.enter(ticket('r1', 'a'), [{ event: check, sealed: null }])).toEqual({ code: 'entered', before: 0, waitMs: 0 });
+    expect(await line.enter(ticket('r1', 'a'), [{ event: check, sealed: null }])).toEqual({
+      code: 'entered',
+      before: 0,
+      waitMs: 0,
+    });
     const [[, flat]] = (await money.redis.xrange(redisKeys.audit, '-', '+')) as [[string, string[]]];
     expect(JSON.parse(flat[flat.indexOf('event') + 1]!)).toEqual(check);
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 1, upstreams: [{ rpm: 60 }] });
@@ -80,7 +117,10 @@ describe('who waits for a lane', () => {
     for (const id of ['r1', 'r2']) await enter(line, id, 'a');
     expect((await line.heads('lane', 9)).map(({ requestId }) => requestId)).toEqual(['r1', 'r2']);
     expect(await money.start('r2', { keyId: 'a' })).toMatchObject({ code: 'wait' });
-    expect([(await money.start('r1', { keyId: 'a' })).code, (await money.start('r2', { keyId: 'a' })).code]).toEqual(['started', 'started']);
+    expect([(await money.start('r1', { keyId: 'a' })).code, (await money.start('r2', { keyId: 'a' })).code]).toEqual([
+      'started',
+      'started',
+    ]);
   });
 
   it('that comes anew waits for at most one call of each active key', async () => {
@@ -123,7 +163,12 @@ describe('who waits for a lane', () => {
     expect(third!.before).toBe(2);
     expect(third!.waitMs).toBeGreaterThan(900);
     expect(third!.waitMs).toBeLessThanOrEqual(1_000);
-    expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300, nextId: 'r1', upstreams: [{ rpm: 60 }] });
+    expect(await line.look('lane')).toMatchObject({
+      waitingCalls: 3,
+      waitingTokens: 300,
+      nextId: 'r1',
+      upstreams: [{ rpm: 60 }],
+    });
   });
 
   it('is refused at once where its turn would come later than it may wait, and changes nothing', async () => {
@@ -193,27 +238,31 @@ describe('who waits for a lane', () => {
     expect((await served(line, 4)).toSorted()).toEqual(['a0', 'again', 'b0', 'b1']);
   });
 
-  it.each([['the first of them'], ['the last of them']])('neither gains nor loses by calls of its key that give up, %s', async (which) => {
-    const line = free();
-    for (let n = 0; n < 30; n++) await enter(line, `b${n}`, 'b');
-    let [next, gone] = [0, 0];
-    const waiting: string[] = [];
-    const mine: string[] = [];
-    // Ten of one key wait at any time, and for each that is served two give up.
-    for (let turn = 0; turn < 30; turn++) {
-      while (waiting.length < 10) {
-        waiting.push(`a${next}`);
-        await enter(line, `a${next++}`, 'a');
+  it.each([['the first of them'], ['the last of them']])(
+    'neither gains nor loses by calls of its key that give up, %s',
+    async (which) => {
+      const line = free();
+      for (let n = 0; n < 30; n++) await enter(line, `b${n}`, 'b');
+      let [next, gone] = [0, 0];
+      const waiting: string[] = [];
+      const mine: string[] = [];
+      // Ten of one key wait at any time, and for each that is served two give up.
+      for (let turn = 0; turn < 30; turn++) {
+        while (waiting.length < 10) {
+          waiting.push(`a${next}`);
+          await enter(line, `a${next++}`, 'a');
+        }
+        const [id] = await served(line, 1);
+        if (!id!.startsWith('a')) continue;
+        mine.push(id!);
+        waiting.splice(waiting.indexOf(id!), 1);
+        for (let n = 0; n < 2; n++, gone++)
+          await money.end((which.includes('first') ? waiting.shift() : waiting.pop())!, 'void', { keyId: 'a' });
       }
-      const [id] = await served(line, 1);
-      if (!id!.startsWith('a')) continue;
-      mine.push(id!);
-      waiting.splice(waiting.indexOf(id!), 1);
-      for (let n = 0; n < 2; n++, gone++) await money.end((which.includes('first') ? waiting.shift() : waiting.pop())!, 'void', { keyId: 'a' });
-    }
-    expect(gone).toBeGreaterThan(20);
-    expect([14, 15, 16]).toContain(mine.length);
-  });
+      expect(gone).toBeGreaterThan(20);
+      expect([14, 15, 16]).toContain(mine.length);
+    },
+  );
 
   it('does not come before its time in the place of a smaller one', async () => {
     const line = free();
@@ -243,7 +292,13 @@ describe('who waits for a lane', () => {
     for (let n = 0; n < 4; n++) await enter(line, `a${n}`, 'a');
     const fair = redisKeys.laneFair('lane');
     const speed = async () => Number(await money.redis.hget(fair, 'speed'));
-    await money.redis.hset(fair, { v: 100, v_then: 100, then_ms: Date.now() - 3_000, speed: '0.5', speed_over_ms: 27_000 });
+    await money.redis.hset(fair, {
+      v: 100,
+      v_then: 100,
+      then_ms: Date.now() - 3_000,
+      speed: '0.5',
+      speed_over_ms: 27_000,
+    });
     await served(line, 1);
     expect(await speed()).toBeGreaterThan(0.44);
     expect(await speed()).toBeLessThan(0.5);
@@ -256,7 +311,9 @@ describe('who waits for a lane', () => {
     const line = free();
     for (const id of ['r1', 'r2', 'r3']) await enter(line, id, 'a');
     await served(line, 1);
-    expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 })).toBe(true);
+    expect(await money.holds.defer({ requestId: 'r1', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 1 })).toBe(
+      true,
+    );
     expect((await line.heads('lane', 1))[0]?.requestId).toBe('r1');
     expect(await line.look('lane')).toMatchObject({ waitingCalls: 3, waitingTokens: 300 });
   });
@@ -362,7 +419,13 @@ describe('the pace of a lane', () => {
   it("does not take for somebody else's what has left the window while the answer was on its way", async () => {
     const line = lineOf({ tpm: 60_000 });
     const old = Math.floor(Date.now() / 250) - 241;
-    await money.redis.hset(redisKeys.laneWindow('lane'), { h: old, n: 1, t: 50_000, [`n${old}`]: 1, [`t${old}`]: 50_000 });
+    await money.redis.hset(redisKeys.laneWindow('lane'), {
+      h: old,
+      n: 1,
+      t: 50_000,
+      [`n${old}`]: 1,
+      [`t${old}`]: 50_000,
+    });
     const headers = new Headers({ 'x-ratelimit-limit-tokens': '60000', 'x-ratelimit-remaining-tokens': '9000' });
     await sleep(600);
     await line.learn('lane', 'openai', headers, { requests: 2, tokens: 51_000, atMs: Date.now() - 600 });
@@ -371,11 +434,16 @@ describe('the pace of a lane', () => {
 
   it('keeps to numbers that the operator fixed', async () => {
     const line = lineOf({ rpm: 600, tpm: 60_000, fixed: true });
-    await line.learn('lane', 'openai', new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }), {
-      requests: 1,
-      tokens: 1,
-      atMs: Date.now(),
-    });
+    await line.learn(
+      'lane',
+      'openai',
+      new Headers({ 'x-ratelimit-limit-tokens': '90000', 'x-ratelimit-remaining-tokens': '90000' }),
+      {
+        requests: 1,
+        tokens: 1,
+        atMs: Date.now(),
+      },
+    );
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 60_000, configured: { fixed: true } }] });
   });
 });

@@ -3,7 +3,7 @@ import { ticketSchema, type Ticket } from '#libs/contracts/jobs.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { eventArgs, type Recorded } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
+import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { LaneTable } from './lanes.js';
 import { newsOf, type Count, type Told } from './told-limits.js';
@@ -104,21 +104,35 @@ export class LaneLine {
     const upstreams = this.lanes.upstreamsOf(lane);
     const args = [requestIds.length, ...requestIds, ...upstreamArgs(upstreams)];
     const flat = (await this.placesScript([...lineKeys(lane), ...upstreamKeys(upstreams)], args)) as number[];
-    return requestIds.map((_, index) => (flat[2 * index]! > 0 ? { before: flat[2 * index]! - 1, waitMs: flat[2 * index + 1]! } : null));
+    return requestIds.map((_, index) =>
+      flat[2 * index]! > 0 ? { before: flat[2 * index]! - 1, waitMs: flat[2 * index + 1]! } : null,
+    );
   }
 
   async look(lane: string): Promise<LaneView> {
     const upstreams = this.lanes.upstreamsOf(lane);
     const lastMinute = redisKeys.laneShares(lane, Math.floor(Date.now() / 60_000) - 1);
-    const answer = await this.lookScript([...lineKeys(lane), lastMinute, ...upstreamKeys(upstreams)], upstreamArgs(upstreams));
-    const [calls, tokens, nextId, oldestMs, shares, views] = answer as [string, string, string, string, string[], string[][]];
+    const answer = await this.lookScript(
+      [...lineKeys(lane), lastMinute, ...upstreamKeys(upstreams)],
+      upstreamArgs(upstreams),
+    );
+    const [calls, tokens, nextId, oldestMs, shares, views] = answer as [
+      string,
+      string,
+      string,
+      string,
+      string[],
+      string[][],
+    ];
     return {
       lane,
       waitingCalls: Number(calls),
       waitingTokens: Number(tokens),
       nextId: nextId || null,
       oldestMs: Number(oldestMs),
-      shares: new Map(shares.flatMap((name, index) => (index % 2 === 0 ? [[name, Number(shares[index + 1])] as const] : []))),
+      shares: new Map(
+        shares.flatMap((name, index) => (index % 2 === 0 ? [[name, Number(shares[index + 1])] as const] : [])),
+      ),
       upstreams: upstreams.map((configured, index) => viewOf(configured, views[index]!)),
     };
   }
@@ -139,7 +153,12 @@ export class LaneLine {
     if (!fixed) await this.tell(slot, limits, NOTHING, { ...NOTHING, atMs: 0 });
   }
 
-  private async tell(slot: string, { rpm, tpm, rpd = 0 }: Told & { rpd?: number }, used: Count, counted: Count & { atMs: number }): Promise<void> {
+  private async tell(
+    slot: string,
+    { rpm, tpm, rpd = 0 }: Told & { rpd?: number },
+    used: Count,
+    counted: Count & { atMs: number },
+  ): Promise<void> {
     const args = [rpm, tpm, rpd, used.requests, used.tokens, counted.requests, counted.tokens, counted.atMs];
     await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], args);
   }
@@ -150,9 +169,28 @@ function lineKeys(lane: string): string[] {
 }
 
 function viewOf(configured: LaneUpstream, fields: readonly string[]): UpstreamView {
-  const [rpm, tpm, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs] = fields.slice(0, 8).map(Number) as [
-    ...[number, number, number, number, number, number, number, number],
+  const [rpm, tpm, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs] = fields
+    .slice(0, 8)
+    .map(Number) as [...[number, number, number, number, number, number, number, number]];
+  const [why, failures, rpd, tpd] = [
+    fields[8] as UpstreamView['why'],
+    Number(fields[9]),
+    Number(fields[10]),
+    Number(fields[11]),
   ];
-  const [why, failures, rpd, tpd] = [fields[8] as UpstreamView['why'], Number(fields[9]), Number(fields[10]), Number(fields[11])];
-  return { configured, rpm, tpm, rpd, tpd, requests, tokens, frozenUntilMs, dayRequests, dayTokens, openUntilMs, why, failures };
+  return {
+    configured,
+    rpm,
+    tpm,
+    rpd,
+    tpd,
+    requests,
+    tokens,
+    frozenUntilMs,
+    dayRequests,
+    dayTokens,
+    openUntilMs,
+    why,
+    failures,
+  };
 }

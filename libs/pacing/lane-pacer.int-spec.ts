@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { laneUpstream, Money } from '#libs/redis/money.fixture.js';
+import { laneUpstream, Money } from '#libs/holds/money.fixture.js';
 import { LaneBusyError, LanePacer } from './lane-pacer.js';
 
 let money: Money;
@@ -10,7 +10,8 @@ beforeAll(async () => {
 afterAll(() => money.stop());
 beforeEach(() => money.reset());
 
-const pacerOf = (limits: object): LanePacer => new LanePacer(money.redis, laneUpstream({ slot: 'moderation', name: 'openai/moderation', ...limits }));
+const pacerOf = (limits: object): LanePacer =>
+  new LanePacer(money.redis, laneUpstream({ slot: 'moderation', name: 'openai/moderation', ...limits }));
 
 describe('calls without holds', () => {
   it('go at once where there is room, and wait as long as the even rate says where there is none', async () => {
@@ -25,7 +26,9 @@ describe('calls without holds', () => {
     const pacer = pacerOf({ tpm: 60_000, burstMs: 100 });
     await pacer.reserve(400, 1_000);
     const order: number[] = [];
-    await Promise.all([300, 1, 200, 1].map((tokens, index) => pacer.reserve(tokens, 5_000).then(() => order.push(index))));
+    await Promise.all(
+      [300, 1, 200, 1].map((tokens, index) => pacer.reserve(tokens, 5_000).then(() => order.push(index))),
+    );
     expect(order).toEqual([0, 1, 2, 3]);
   });
 
@@ -35,7 +38,9 @@ describe('calls without holds', () => {
     const order: string[] = [];
     const begun = Date.now();
     const first = pacer.reserve(500, 5_000).then(() => order.push('first'));
-    const hasty = pacer.reserve(1, 150).catch((error: unknown) => order.push(error instanceof LaneBusyError ? 'hasty left' : String(error)));
+    const hasty = pacer
+      .reserve(1, 150)
+      .catch((error: unknown) => order.push(error instanceof LaneBusyError ? 'hasty left' : String(error)));
     const last = pacer.reserve(1, 5_000).then(() => order.push('last'));
     await hasty;
     expect(Date.now() - begun).toBeLessThan(600);

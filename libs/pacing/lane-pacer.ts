@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { redisKeys } from '#libs/redis/keys.js';
-import { upstreamArgs, upstreamKeys, type LaneUpstream } from '#libs/redis/lane.upstreams.js';
+import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 /** A lane without room within the time that the caller has. */
@@ -45,7 +45,8 @@ export class LanePacer {
     this.last = turn.promise;
     try {
       await within(before, until);
-      for (let waitMs = await this.tryOnce(tokens, until); waitMs > 0; waitMs = await this.tryOnce(tokens, until)) await sleep(waitMs);
+      for (let waitMs = await this.tryOnce(tokens, until); waitMs > 0; waitMs = await this.tryOnce(tokens, until))
+        await sleep(waitMs);
     } finally {
       // Who lost patience in the line leaves those behind in their order.
       void (before ?? Promise.resolve()).then(turn.resolve);
@@ -57,14 +58,22 @@ export class LanePacer {
 
   /** 0: it may go. @throws LaneBusyError */
   private async tryOnce(tokens: number, until: number): Promise<number> {
-    const waitMs = (await this.reserveScript(upstreamKeys([this.upstream]), [1, tokens, ...upstreamArgs([this.upstream])])) as number;
-    if (waitMs < 0 || (waitMs > 0 && Date.now() + waitMs > until)) throw new LaneBusyError(waitMs < 0 ? Number.POSITIVE_INFINITY : waitMs);
+    const waitMs = (await this.reserveScript(upstreamKeys([this.upstream]), [
+      1,
+      tokens,
+      ...upstreamArgs([this.upstream]),
+    ])) as number;
+    if (waitMs < 0 || (waitMs > 0 && Date.now() + waitMs > until))
+      throw new LaneBusyError(waitMs < 0 ? Number.POSITIVE_INFINITY : waitMs);
     return waitMs;
   }
 
   async freeze(freezeMs: number): Promise<void> {
     const { slot } = this.upstream;
-    await this.freezeScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], [Math.max(1, Math.ceil(freezeMs))]);
+    await this.freezeScript(
+      [redisKeys.laneWindow(slot), redisKeys.laneState(slot)],
+      [Math.max(1, Math.ceil(freezeMs))],
+    );
   }
 }
 

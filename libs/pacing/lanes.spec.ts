@@ -22,11 +22,24 @@ describe('lanes', () => {
   );
 
   it('gather the models that share their limits; a lane named like a model carries it', () => {
-    expect(['gpt-5.4-mini', 'gpt-5.4', 'llama', 'o4-mini'].map((model) => table.laneOf(model))).toEqual(['mini', 'gpt-5.4', 'own', 'default']);
+    expect(['gpt-5.4-mini', 'gpt-5.4', 'llama', 'o4-mini'].map((model) => table.laneOf(model))).toEqual([
+      'mini',
+      'gpt-5.4',
+      'own',
+      'default',
+    ]);
   });
 
   it('take their limits from a preset, and from the numbers beside it, and count as the upstream does', () => {
-    expect(table.upstreamOf('gpt-5.4', 'openai')).toEqual({ ...none, name: 'openai', slot: 'gpt-5.4', rpm: 9, tpm: 1_000_000, rpd: 1_000, corrects: true });
+    expect(table.upstreamOf('gpt-5.4', 'openai')).toEqual({
+      ...none,
+      name: 'openai',
+      slot: 'gpt-5.4',
+      rpm: 9,
+      tpm: 1_000_000,
+      rpd: 1_000,
+      corrects: true,
+    });
   });
 
   it('are served by the first account, and then by the others in their order, each with limits of its own', () => {
@@ -41,14 +54,19 @@ describe('lanes', () => {
 
   it('do not give the moderation lane a queue of calls, nor a second account', () => {
     expect(table.names()).toEqual(['default', 'mini', 'gpt-5.4', 'own']);
-    expect(table.upstreamsOf('moderation')).toEqual([{ ...none, name: 'openai/moderation', slot: 'moderation', rpm: 500 }]);
+    expect(table.upstreamsOf('moderation')).toEqual([
+      { ...none, name: 'openai/moderation', slot: 'moderation', rpm: 500 },
+    ]);
     expect(table.all()).toContain('moderation');
   });
 
   it('know the largest call that fits', () => {
     expect(table.largestTpm('gpt-5.4')).toBe(0);
     const limited = new LaneTable(
-      configFileSchema.parse({ lanes: { mini: { tpm: 5 } }, upstreams: [{ name: 'spare', base_url, lanes: { mini: { tpm: 7 } } }] }),
+      configFileSchema.parse({
+        lanes: { mini: { tpm: 5 } },
+        upstreams: [{ name: 'spare', base_url, lanes: { mini: { tpm: 7 } } }],
+      }),
     );
     expect([limited.largestTpm('mini'), limited.largestTpm('default')]).toEqual([7, 0]);
   });

@@ -1,6 +1,6 @@
 import type { ConfigFile } from '#libs/config/config-file.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
-import type { LaneUpstream } from '#libs/redis/lane.upstreams.js';
+import type { LaneUpstream } from './lane.upstreams.js';
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
@@ -20,7 +20,10 @@ export class LaneTable {
   constructor({ lanes, upstreams }: Pick<ConfigFile, 'lanes' | 'upstreams'>) {
     this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN }]);
     for (const [lane, settings] of Object.entries(lanes)) {
-      this.upstreamsByLane.set(lane, settings.elsewhere_only ? [] : [{ name: firstOf(lane), slot: lane, ...limitsOf(settings) }]);
+      this.upstreamsByLane.set(
+        lane,
+        settings.elsewhere_only ? [] : [{ name: firstOf(lane), slot: lane, ...limitsOf(settings) }],
+      );
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }
@@ -73,6 +76,22 @@ function firstOf(lane: string): string {
 
 type Settings = Partial<ConfigFile['lanes'][string]>;
 
-function limitsOf({ rpm = 0, tpm = 0, rpd = 0, tpd = 0, burst_seconds: burst, fixed = false, counts }: Settings): Omit<LaneUpstream, 'name' | 'slot'> {
-  return { rpm, tpm, rpd, tpd, burstMs: burst === undefined ? UNKNOWN.burstMs : burst * 1_000, fixed, corrects: counts === 'used' };
+function limitsOf({
+  rpm = 0,
+  tpm = 0,
+  rpd = 0,
+  tpd = 0,
+  burst_seconds: burst,
+  fixed = false,
+  counts,
+}: Settings): Omit<LaneUpstream, 'name' | 'slot'> {
+  return {
+    rpm,
+    tpm,
+    rpd,
+    tpd,
+    burstMs: burst === undefined ? UNKNOWN.burstMs : burst * 1_000,
+    fixed,
+    corrects: counts === 'used',
+  };
 }

@@ -44,7 +44,8 @@ function readPair(headers: Headers, of: 'requests' | 'tokens'): Pair {
 
 /** What comes back later than within a minute (`23h18m29.144s`) is a limit of a longer time. */
 function isOfDay(reset: string | null): boolean {
-  const [, hours, minutes, seconds] = /^(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?$/.exec(reset?.trim() ?? '') ?? [];
+  const [, hours, minutes, seconds] =
+    /^(?:(\d{1,6})h)?(?:(\d{1,6})m(?!s))?(?:(\d{1,9}(?:\.\d{1,9})?)s)?$/.exec(reset?.trim() ?? '') ?? [];
   return Number(hours ?? 0) * 3_600 + Number(minutes ?? 0) * 60 + Number(seconds ?? 0) > RESET_MAX_SECONDS;
 }
 

@@ -1,6 +1,6 @@
 import { WorkerHost } from '@nestjs/bullmq';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
-import type { Logger } from '#libs/observability/logger.js';
+import type { Logger } from 'pino';
 
 /** What every worker of Daypass does besides its jobs: it says what goes wrong, and ends what runs before Redis is let go. */
 export abstract class DrainingWorker extends WorkerHost implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -12,7 +12,9 @@ export abstract class DrainingWorker extends WorkerHost implements OnApplication
     const { worker, log } = this;
     const queue = worker.name;
     worker.on('error', (error) => log.warn({ err: error, queue }, 'worker'));
-    worker.on('failed', (job, error) => log.error({ err: error, queue, jobId: job?.id, attempt: job?.attemptsMade }, 'job failed'));
+    worker.on('failed', (job, error) =>
+      log.error({ err: error, queue, jobId: job?.id, attempt: job?.attemptsMade }, 'job failed'),
+    );
     worker.on('stalled', (jobId) => log.warn({ queue, jobId }, 'job stalled'));
     // Losing a lock does not stop a processor in BullMQ: the hold keeps it from sending twice.
     worker.on('lockRenewalFailed', (jobIds) => log.warn({ queue, jobIds }, 'job locks were not renewed'));

@@ -20,9 +20,11 @@ afterAll(async () => {
 
 const line = { enter: () => Promise.resolve({ code: 'entered', before: 0, waitMs: 0 }) } as unknown as LaneLine;
 const queues = (): LaneQueues => new LaneQueues(['lane'], [queue], line);
-const enqueue = (to: LaneQueues, ids: readonly string[]) => Promise.all(ids.map((requestId) => to.enqueue({ requestId, lane: 'lane' } as Ticket)));
+const enqueue = (to: LaneQueues, ids: readonly string[]) =>
+  Promise.all(ids.map((requestId) => to.enqueue({ requestId, lane: 'lane' } as Ticket)));
 const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
-const turns = async (): Promise<number[]> => (await queue.getWaiting()).map(({ data }) => data.turns).sort((a, b) => a - b);
+const turns = async (): Promise<number[]> =>
+  (await queue.getWaiting()).map(({ data }) => data.turns).sort((a, b) => a - b);
 /** Who turns a call away does not wait for its turn. */
 async function turnsOnce(expected: number): Promise<number> {
   for (let n = 0; n < 200 && (await turns()).length < expected; n++) await sleep(5);
@@ -49,7 +51,9 @@ describe('the turns of a lane', () => {
 
   it('are none for calls that did not join, once a lane has turned one away', async () => {
     let code: Entered['code'] = 'late';
-    const lanes = new LaneQueues(['lane'], [queue], { enter: () => Promise.resolve({ code, before: 0, waitMs: 0 }) } as unknown as LaneLine);
+    const lanes = new LaneQueues(['lane'], [queue], {
+      enter: () => Promise.resolve({ code, before: 0, waitMs: 0 }),
+    } as unknown as LaneLine);
     const before = (await turns()).length + 1;
     await enqueue(lanes, ['first']);
     expect(await turnsOnce(before)).toBe(before);

@@ -2,7 +2,7 @@ import type { Queue } from 'bullmq';
 import { TURN_JOB, TURNS_MAX, type Ticket, type TurnJob } from '#libs/contracts/jobs.js';
 import type { Entered, LaneLine } from '#libs/pacing/lane-line.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
-import { TickBatch } from './tick-batch.js';
+import { TickBatch } from '#libs/redis/tick-batch.js';
 
 /** The door to the lanes: a call joins those that wait, and one more turn goes to the lane's workers, those of one tick in one job. */
 export class LaneQueues {

@@ -2,11 +2,17 @@ import { connect as dial, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
-import { freePort } from '#libs/stack/free-port.js';
-import { startRedisServer } from '#libs/stack/redis-server.js';
+import { freePort } from '#libs/launch/free-port.js';
+import { startRedisServer } from '#libs/launch/redis-server.js';
 import { FaultProxy } from '#libs/testing/fault-proxy.js';
-import { assertKeepsData, blockingConnection, moneyConnection, whenReady, workerConnectionOptions } from './connection.js';
-import { Money } from './money.fixture.js';
+import {
+  assertKeepsData,
+  blockingConnection,
+  moneyConnection,
+  whenReady,
+  workerConnectionOptions,
+} from './connection.js';
+import { Money } from '#libs/holds/money.fixture.js';
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
@@ -28,7 +34,9 @@ function connect(url: string): Redis {
 }
 
 /** Stands before Redis and can lose an answer: the command runs, and its connection breaks before anyone hears. */
-async function losingProxy(url: string): Promise<{ url: string; loseNextAnswer: () => void; close: () => Promise<void> }> {
+async function losingProxy(
+  url: string,
+): Promise<{ url: string; loseNextAnswer: () => void; close: () => Promise<void> }> {
   let lose = false;
   const sockets = new Set<Socket>();
   const server = createServer((visitor) => {
@@ -156,7 +164,11 @@ describe('a connection whose other end is gone without a word', () => {
 
   it('is made anew, and the one that follows stays', async () => {
     const seen = await Promise.all(
-      [moneyConnection, blockingConnection, (url: string, silentMaxMs: number) => new Redis(workerConnectionOptions(url, silentMaxMs))].map(broken),
+      [
+        moneyConnection,
+        blockingConnection,
+        (url: string, silentMaxMs: number) => new Redis(workerConnectionOptions(url, silentMaxMs)),
+      ].map(broken),
     );
     expect(seen).toEqual([
       [1, 'PONG', 'PONG'],
@@ -170,7 +182,11 @@ describe('a connection whose other end is gone without a word', () => {
     const money15 = connect(money.url);
     const blocking = blockingConnection(money.url);
     opened.push(blocking);
-    expect([money15.options.socketTimeout, blocking.options.socketTimeout, workerConnectionOptions(money.url).socketTimeout]).toEqual([15_000, 15_000, 15_000]);
+    expect([
+      money15.options.socketTimeout,
+      blocking.options.socketTimeout,
+      workerConnectionOptions(money.url).socketTimeout,
+    ]).toEqual([15_000, 15_000, 15_000]);
   });
 });
 
@@ -178,7 +194,8 @@ describe('what one turn sends', () => {
   it('leaves in one write, and is answered in its order', async () => {
     const redis = connect(money.url);
     await whenReady(redis);
-    const socket = (redis as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => unknown> }).stream;
+    const socket = (redis as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => unknown> })
+      .stream;
     let writes = 0;
     for (const way of ['_write', '_writev'] as const) {
       const write = socket[way].bind(socket);
@@ -191,7 +208,12 @@ describe('what one turn sends', () => {
     const later = nextTick()
       .then(nextTick)
       .then(() => redis.echo('d'));
-    expect(await Promise.all([...['a', 'b', 'c'].map((text) => redis.echo(text)), later])).toEqual(['a', 'b', 'c', 'd']);
+    expect(await Promise.all([...['a', 'b', 'c'].map((text) => redis.echo(text)), later])).toEqual([
+      'a',
+      'b',
+      'c',
+      'd',
+    ]);
     expect(writes).toBe(1);
   });
 });

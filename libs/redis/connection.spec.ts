@@ -18,12 +18,21 @@ describe('what BullMQ connects to', () => {
   });
 
   it('has no user, password, database or TLS that the address does not name', () => {
-    expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual(['host', 'maxRetriesPerRequest', 'port', 'retryStrategy', 'socketTimeout']);
+    expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual([
+      'host',
+      'maxRetriesPerRequest',
+      'port',
+      'retryStrategy',
+      'socketTimeout',
+    ]);
   });
 
   it('lets workers wait for Redis, and tells who enqueues at once that it is away', () => {
     expect(workerConnectionOptions('redis://redis').maxRetriesPerRequest).toBeNull();
-    expect(queueConnectionOptions('redis://redis')).toMatchObject({ maxRetriesPerRequest: 0, enableOfflineQueue: false });
+    expect(queueConnectionOptions('redis://redis')).toMatchObject({
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: false,
+    });
   });
 });
 

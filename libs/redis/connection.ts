@@ -59,14 +59,20 @@ function gatherWrites(redis: Redis): Redis {
 
 /** A connection that blocks in reads, of its own so that nothing waits behind it. */
 export function blockingConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
-  return withoutStaleTimer(new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }));
+  return withoutStaleTimer(
+    new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }),
+  );
 }
 
 /** `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`: a socket file costs a quarter of what TCP on one machine does. */
 function addressOf(url: string): RedisOptions {
   const parsed = new URL(url);
   const socket = parsed.protocol === 'unix:';
-  const db = socket ? Number(parsed.searchParams.get('db') ?? 0) : parsed.pathname.length > 1 ? Number(parsed.pathname.slice(1)) : 0;
+  const db = socket
+    ? Number(parsed.searchParams.get('db') ?? 0)
+    : parsed.pathname.length > 1
+      ? Number(parsed.pathname.slice(1))
+      : 0;
   return {
     ...(socket
       ? { path: decodeURIComponent(parsed.pathname) }
@@ -110,7 +116,8 @@ export async function whenReady(redis: Redis, timeoutMs = 10_000): Promise<void>
 export async function assertKeepsData(redis: Redis): Promise<void> {
   const info = await redis.info();
   const policy = /^maxmemory_policy:(.*)$/m.exec(info)?.[1]?.trim();
-  if (policy !== 'noeviction') throw new Error(`Redis evicts data (maxmemory-policy ${policy ?? 'unknown'}): set maxmemory-policy to noeviction`);
+  if (policy !== 'noeviction')
+    throw new Error(`Redis evicts data (maxmemory-policy ${policy ?? 'unknown'}): set maxmemory-policy to noeviction`);
   const role = /^role:(.*)$/m.exec(info)?.[1]?.trim();
   if (role !== 'master') throw new Error(`Redis is read-only (role ${role ?? 'unknown'}): connect to the primary`);
 }

@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis';
 import type { AuditEvent } from '#libs/contracts/audit.js';
-import { TickBatch } from '#libs/queues/tick-batch.js';
+import { TickBatch } from './tick-batch.js';
 import { redisKeys } from './keys.js';
 import { defineScript, type Script } from './scripts.js';
 

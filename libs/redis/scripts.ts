@@ -1,14 +1,20 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 
-const FOLDER = join(import.meta.dirname, 'lua');
+/** Each library keeps the scripts of what it is responsible for; a name stands for one script, wherever it lies. */
+const FOLDERS = ['redis', 'holds', 'pacing', 'moderation'].map((lib) => join(import.meta.dirname, '..', lib, 'lua'));
 const INCLUDE = /^--@include (\w+)$/gm;
 
 /** Reads a script with its includes; each script's header is its contract. */
 export function readScript(name: string): string {
-  const source = readFileSync(join(FOLDER, `${name}.lua`), 'utf8');
-  return source.replace(INCLUDE, (_, include: string) => readFileSync(join(FOLDER, `${include}.include.lua`), 'utf8'));
+  return readLua(name).replace(INCLUDE, (_, include: string) => readLua(`${include}.include`));
+}
+
+function readLua(name: string): string {
+  const file = FOLDERS.map((folder) => join(folder, `${name}.lua`)).find((candidate) => existsSync(candidate));
+  if (file === undefined) throw new Error(`no library has a script called '${name}'`);
+  return readFileSync(file, 'utf8');
 }
 
 /** A script bound to a connection; calls go by SHA and load it once where Redis does not know it. */

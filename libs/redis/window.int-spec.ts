@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
-import { Money } from './money.fixture.js';
+import { Money } from '#libs/holds/money.fixture.js';
 
 /** The window under a clock of the test's own: what the scripts do with it, on a copy where a test only looks ahead. */
 const HARNESS = `
@@ -48,7 +48,12 @@ class WindowUnderTest {
     private readonly limits: Limits,
   ) {}
 
-  private async run(mode: string, nowMs: number, requests: number, tokens: number): Promise<{ waitMs: number; bucket: number }> {
+  private async run(
+    mode: string,
+    nowMs: number,
+    requests: number,
+    tokens: number,
+  ): Promise<{ waitMs: number; bucket: number }> {
     const [waitMs, bucket] = (await this.redis.eval(
       HARNESS,
       2,
@@ -107,7 +112,8 @@ function naiveWait(admitted: readonly Admitted[], nowMs: number, tokens: number,
   };
   if (fits(nowMs)) return 0;
   const next = Math.floor(nowMs / BUCKET_MS) + 1;
-  for (let bucket = next; bucket < next + 1_000; bucket++) if (fits(bucket * BUCKET_MS)) return bucket * BUCKET_MS - nowMs;
+  for (let bucket = next; bucket < next + 1_000; bucket++)
+    if (fits(bucket * BUCKET_MS)) return bucket * BUCKET_MS - nowMs;
   throw new Error('it would never fit');
 }
 
@@ -175,7 +181,8 @@ describe('the sliding window', () => {
         for (const { atMs } of admitted) {
           const inMinute = admitted.filter((other) => other.atMs >= atMs && other.atMs < atMs + MINUTE_MS);
           if (limit.rpm > 0) expect(inMinute.length).toBeLessThanOrEqual(limit.rpm);
-          if (limit.tpm > 0) expect(inMinute.reduce((sum, { tokens }) => sum + tokens, 0)).toBeLessThanOrEqual(limit.tpm);
+          if (limit.tpm > 0)
+            expect(inMinute.reduce((sum, { tokens }) => sum + tokens, 0)).toBeLessThanOrEqual(limit.tpm);
         }
       }),
       { numRuns: 150 },
@@ -183,7 +190,10 @@ describe('the sliding window', () => {
   }, 120_000);
 
   it('knows the pace that can be kept up without ever standing still, and no slower one', async () => {
-    const burst = fc.array(fc.record({ pauseMs: fc.integer({ min: 0, max: 20_000 }), tokens: fc.integer({ min: 1, max: 40 }) }), { maxLength: 12 });
+    const burst = fc.array(
+      fc.record({ pauseMs: fc.integer({ min: 0, max: 20_000 }), tokens: fc.integer({ min: 1, max: 40 }) }),
+      { maxLength: 12 },
+    );
     await fc.assert(
       fc.asyncProperty(burst, fc.constantFrom(0, 3_000), async (calls, slackMs) => {
         const tpm = 300;

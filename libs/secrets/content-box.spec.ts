@@ -7,7 +7,11 @@ const box = new ContentBox(randomBytes(32));
 
 describe('sealed content', () => {
   it('opens to the very text that was sealed', () => {
-    fc.assert(fc.property(fc.string({ unit: 'grapheme' }), fc.uuid(), (text, id) => expect(box.open(box.seal(text, id), id)).toBe(text)));
+    fc.assert(
+      fc.property(fc.string({ unit: 'grapheme' }), fc.uuid(), (text, id) =>
+        expect(box.open(box.seal(text, id), id)).toBe(text),
+      ),
+    );
   });
 
   it('opens when it is empty, and when it is megabytes', () => {
@@ -42,6 +46,7 @@ describe('sealed content', () => {
 
   it('does not open when it is cut, however short it becomes', () => {
     const sealed = box.seal('a secret of some length', 'r');
-    for (let length = 0; length < sealed.length; length++) expect(() => box.open(sealed.subarray(0, length), 'r')).toThrow();
+    for (let length = 0; length < sealed.length; length++)
+      expect(() => box.open(sealed.subarray(0, length), 'r')).toThrow();
   });
 });

@@ -38,7 +38,9 @@ describe('a virtual key', () => {
       fc.property(keys, fc.nat(36), (key, at) => {
         const position = 3 + at;
         fc.pre(key[position] !== key[position + 1]);
-        expect(isWellFormed(key.slice(0, position) + key[position + 1] + key[position] + key.slice(position + 2))).toBe(false);
+        expect(isWellFormed(key.slice(0, position) + key[position + 1] + key[position] + key.slice(position + 2))).toBe(
+          false,
+        );
       }),
       { numRuns: 2_000 },
     );

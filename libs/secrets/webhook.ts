@@ -7,5 +7,10 @@ import { createHmac } from 'node:crypto';
 export function webhookHeaders(id: string, body: string, secret: string): Record<string, string> {
   const timestamp = Math.floor(Date.now() / 1_000).toString();
   const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
-  return { 'content-type': 'application/json', 'webhook-id': id, 'webhook-timestamp': timestamp, 'webhook-signature': `v1,${signature}` };
+  return {
+    'content-type': 'application/json',
+    'webhook-id': id,
+    'webhook-timestamp': timestamp,
+    'webhook-signature': `v1,${signature}`,
+  };
 }

@@ -1,9 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import { loadConfig } from '#libs/config/config.js';
-import { createLogger } from '#libs/observability/logger.js';
-import { createRegistry } from '#libs/observability/ops-server.js';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
+import { createLogger } from '#libs/service/logger.js';
+import { createRegistry } from '#libs/service/ops-server.js';
+import { PROJECT_ROOT } from '#libs/launch/project-root.js';
 import { startTestStores } from './stores.js';
 
 export const ADMIN_TOKEN = 'sixteen-letters-or-more';
@@ -38,4 +38,5 @@ export async function startAccounting() {
 }
 
 export const tell = (what: string, figure: string): void => void process.stdout.write(`${what.padEnd(62)} ${figure}\n`);
-export const requestId = (): string => `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;
+export const requestId = (): string =>
+  `req_${Date.now().toString(16).padStart(12, '0')}${randomBytes(10).toString('hex')}`;

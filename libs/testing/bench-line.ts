@@ -6,9 +6,9 @@ import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
-import { AccountStore } from '#libs/redis/account.store.js';
-import { Door } from '#libs/redis/door.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
+import { AccountStore } from '#libs/holds/account.store.js';
+import { Door } from '#libs/holds/door.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
 import { requestId } from './bench-accounting.js';
 import { startTestRedis } from './stores.js';
 import { tell } from './bench-report.js';
@@ -22,8 +22,29 @@ const AT_ONCE = 64;
 
 const POLICY = { input: 'off', output: 'off', thresholds: {}, onUnavailable: 'closed' } as const;
 const ticketOf = (id: string, keyId: string): Ticket => ({
-  ...{ requestId: id, keyId, campaignId: 'c', replyTo: 'door', model: 'm', lane: LANE, stream: false, includeUsage: false, choices: 1, inputTokens: 500 },
-  ...{ pacedTokens: 700, weight: 1, patienceMs: 600_000, capTokens: 200, capLowered: false, feeNano: '0', tierPercent: 100, heldNano: '1000', day: 20_780 },
+  ...{
+    requestId: id,
+    keyId,
+    campaignId: 'c',
+    replyTo: 'door',
+    model: 'm',
+    lane: LANE,
+    stream: false,
+    includeUsage: false,
+    choices: 1,
+    inputTokens: 500,
+  },
+  ...{
+    pacedTokens: 700,
+    weight: 1,
+    patienceMs: 600_000,
+    capTokens: 200,
+    capLowered: false,
+    feeNano: '0',
+    tierPercent: 100,
+    heldNano: '1000',
+    day: 20_780,
+  },
   ...{
     price: { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 },
     keepAnswer: false,
@@ -40,27 +61,79 @@ export async function measureLine(): Promise<void> {
   await new Door(redis).set('open', 1);
   const accounts = new AccountStore(redis);
   const budgetNano = 1_000_000_000_000n;
-  await accounts.projectCampaign({ id: 'c', version: 1, budgetNano, slug: 'c', status: 'active', models: ['m'], policy: {}, toolPrices: {}, weight: 1 });
+  await accounts.projectCampaign({
+    id: 'c',
+    version: 1,
+    budgetNano,
+    slug: 'c',
+    status: 'active',
+    models: ['m'],
+    policy: {},
+    toolPrices: {},
+    weight: 1,
+  });
   const limits = { rpm: 0, tpm: 0, concurrent: 0 };
   for (let n = 0; n < KEYS; n++) {
-    const its = { label: '', status: 'active', expiresMs: 0, limits, models: null, policy: null, strikesSinceMs: 0, tokenHash: `t${n}` } as const;
-    await accounts.projectKey({ id: `k${n}`, version: 1, budgetNano: budgetNano / BigInt(KEYS), campaignId: 'c', ...its });
+    const its = {
+      label: '',
+      status: 'active',
+      expiresMs: 0,
+      limits,
+      models: null,
+      policy: null,
+      strikesSinceMs: 0,
+      tokenHash: `t${n}`,
+    } as const;
+    await accounts.projectKey({
+      id: `k${n}`,
+      version: 1,
+      budgetNano: budgetNano / BigInt(KEYS),
+      campaignId: 'c',
+      ...its,
+    });
   }
   const table = new LaneTable(configFileSchema.parse({ lanes: { [LANE]: {} } }));
   const line = new LaneLine(redis, table);
   const holds = new HoldStore(redis);
   const queue = new Queue(laneQueue(LANE), bullOptions(store.redisUrl));
   const queues = new LaneQueues([LANE], [queue], line);
-  const bounds = { journalEntries: 1e7, auditBytes: 1e9, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false };
+  const bounds = {
+    journalEntries: 1e7,
+    auditBytes: 1e9,
+    operatorDayNano: undefined,
+    operatorTotalNano: undefined,
+    patient: false,
+  };
   let arrived = 0;
   const arrive = async (): Promise<string> => {
     const [id, keyId] = [requestId(), `k${arrived++ % KEYS}`];
-    const amounts = { fixedNano: 1_000n, perTokenNano: 0n, capTokens: 200, leastCapTokens: 200, inputTokens: 500, choices: 1 };
-    await holds.take({ requestId: id, keyId, campaignId: 'c', ...amounts, maxWaitMs: 600_000, detail: '{}', lane: LANE, replyTo: 'door' }, bounds);
+    const amounts = {
+      fixedNano: 1_000n,
+      perTokenNano: 0n,
+      capTokens: 200,
+      leastCapTokens: 200,
+      inputTokens: 500,
+      choices: 1,
+    };
+    await holds.take(
+      {
+        requestId: id,
+        keyId,
+        campaignId: 'c',
+        ...amounts,
+        maxWaitMs: 600_000,
+        detail: '{}',
+        lane: LANE,
+        replyTo: 'door',
+      },
+      bounds,
+    );
     return id;
   };
   const enter = async (ids: string[]): Promise<void> => {
-    await Promise.all(ids.map((id, index) => queues.enqueue(ticketOf(id, `k${(arrived - ids.length + index) % KEYS}`))));
+    await Promise.all(
+      ids.map((id, index) => queues.enqueue(ticketOf(id, `k${(arrived - ids.length + index) % KEYS}`))),
+    );
   };
   const memory = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))![1]);
 

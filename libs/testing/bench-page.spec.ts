@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { describe, expect, it } from '@jest/globals';
 import { BenchSection, commandOf, measuredBy, replaceSection } from './bench-page.js';
 
-const PAGE = '# Benches\n\nBefore.\n\n<!-- bench:money -->\n\nold\n\n<!-- /bench:money -->\n\n<!-- bench:audit -->\n\nkept\n\n<!-- /bench:audit -->\n';
+const PAGE =
+  '# Benches\n\nBefore.\n\n<!-- bench:money -->\n\nold\n\n<!-- /bench:money -->\n\n<!-- bench:audit -->\n\nkept\n\n<!-- /bench:audit -->\n';
 
 describe('a section of the bench page', () => {
   it('is replaced between its markers, and nothing else changes', () => {
@@ -11,20 +12,25 @@ describe('a section of the bench page', () => {
     expect(replaceSection(replaceSection(PAGE, 'money', 'new'), 'money', 'old')).toBe(PAGE);
   });
 
-  it('takes its text as it is', () => expect(replaceSection(PAGE, 'audit', "$& $' $1")).toBe(PAGE.replace('kept', () => "$& $' $1")));
+  it('takes its text as it is', () =>
+    expect(replaceSection(PAGE, 'audit', "$& $' $1")).toBe(PAGE.replace('kept', () => "$& $' $1")));
 
   it.each([
     ['is missing', PAGE, 'speed'],
     ['has no end', PAGE.replace('<!-- /bench:money -->', ''), 'money'],
     ['ends before it begins', '<!-- /bench:money -->\n<!-- bench:money -->', 'money'],
     ['is there twice', `${PAGE}${PAGE}`, 'money'],
-  ])('is refused where it %s', (_, page, name) => expect(() => replaceSection(page, name, 'new')).toThrow(`bench:${name}`));
+  ])('is refused where it %s', (_, page, name) =>
+    expect(() => replaceSection(page, name, 'new')).toThrow(`bench:${name}`),
+  );
 
   it('says the command, the date and the machine', () => {
     expect(measuredBy('npm run bench', new Date('2026-11-25T23:59:00Z'), 2, 'AMD  EPYC ')).toBe(
       'Measured by `npm run bench` on 2026-11-25, on 2 cores (AMD EPYC).',
     );
-    expect(measuredBy('npm run bench', new Date(0), 4, '')).toBe('Measured by `npm run bench` on 1970-01-01, on 4 cores.');
+    expect(measuredBy('npm run bench', new Date(0), 4, '')).toBe(
+      'Measured by `npm run bench` on 1970-01-01, on 4 cores.',
+    );
   });
 
   it('says with which variables the bench was run', () => {
@@ -40,7 +46,9 @@ describe('a section of the bench page', () => {
     const row = section.table('what', 'measured');
     section.text('Last.');
     row('a hold', '1 ms');
-    expect(section.markdown()).toBe('First.\n\n| what   | measured |\n| ------ | -------- |\n| a hold | 1 ms     |\n\nLast.');
+    expect(section.markdown()).toBe(
+      'First.\n\n| what   | measured |\n| ------ | -------- |\n| a hold | 1 ms     |\n\nLast.',
+    );
   });
 });
 

@@ -2,7 +2,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { join } from 'node:path';
 import { markdownTable } from '#libs/config/markdown-table.js';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
+import { PROJECT_ROOT } from '#libs/launch/project-root.js';
 
 const PAGE = join(PROJECT_ROOT, 'bench/README.md');
 
@@ -35,13 +35,20 @@ export class BenchSection {
   }
 
   markdown(): string {
-    return this.parts.map((part) => (typeof part === 'string' ? part : markdownTable(part.head, part.rows))).join('\n\n');
+    return this.parts
+      .map((part) => (typeof part === 'string' ? part : markdownTable(part.head, part.rows)))
+      .join('\n\n');
   }
 
   /** Only for a whole run: a part of a bench, or a failed one, must not replace the figures of a whole one. */
   publish(): void {
     const processors = cpus();
-    const head = measuredBy(commandOf(this.script, process.env), new Date(), processors.length, processors[0]?.model ?? '');
+    const head = measuredBy(
+      commandOf(this.script, process.env),
+      new Date(),
+      processors.length,
+      processors[0]?.model ?? '',
+    );
     writeFileSync(PAGE, replaceSection(readFileSync(PAGE, 'utf8'), this.name, `${head}\n\n${this.markdown()}`));
     process.stdout.write(`bench/README.md has these figures now\n`);
   }
@@ -49,7 +56,9 @@ export class BenchSection {
 
 /** As one would type it: with the variables that made the bench longer or shorter. */
 export function commandOf(script: string, env: Readonly<Record<string, string | undefined>>): string {
-  const settings = Object.entries(env).flatMap(([name, value]) => (name.startsWith('BENCH_') && value ? [`${name}=${value}`] : []));
+  const settings = Object.entries(env).flatMap(([name, value]) =>
+    name.startsWith('BENCH_') && value ? [`${name}=${value}`] : [],
+  );
   return [...settings.toSorted(), 'npm run', script].join(' ');
 }
 

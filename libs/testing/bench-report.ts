@@ -15,7 +15,9 @@ const plots: { title: string; limit: number; points: [seconds: number, tokens: n
 
 export function tell(row: Row): void {
   rows.push(row);
-  process.stdout.write(`${row.scenario.padEnd(18)} ${row.used.padEnd(10)} ${String(row.upstream429).padEnd(4)} ${row.figures}\n`);
+  process.stdout.write(
+    `${row.scenario.padEnd(18)} ${row.used.padEnd(10)} ${String(row.upstream429).padEnd(4)} ${row.figures}\n`,
+  );
 }
 
 /** Draws the tokens that the upstream let through in each second, and the even rate of the limit. */
@@ -34,7 +36,8 @@ export function report(whole: boolean): void {
   if (whole) {
     const section = new BenchSection('pacing');
     const row = section.table('scenario', 'of the limit used', '429s of the upstream', '');
-    for (const { scenario, used, upstream429, figures } of rows) row(`\`${scenario}\``, used, String(upstream429), figures);
+    for (const { scenario, used, upstream429, figures } of rows)
+      row(`\`${scenario}\``, used, String(upstream429), figures);
     section.publish();
   }
   if (plots.length === 0) return;

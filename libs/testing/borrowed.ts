@@ -35,7 +35,8 @@ export function borrowDaypass(): Promise<DaypassPlace> {
 
 async function ask<T>(what: string): Promise<T> {
   const keeper = process.env[KEEPER_VARIABLE];
-  if (keeper === undefined) throw new Error(`${KEEPER_VARIABLE} is not set: run tests through jest, whose configuration starts the keeper`);
+  if (keeper === undefined)
+    throw new Error(`${KEEPER_VARIABLE} is not set: run tests through jest, whose configuration starts the keeper`);
   const response = await fetch(`${keeper}/${what}?worker=${process.env.JEST_WORKER_ID ?? ''}`);
   const text = await response.text();
   if (!response.ok) throw new Error(`the keeper could not lend ${what}: ${text}`);

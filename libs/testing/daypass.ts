@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import type { Service } from '#libs/config/config.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { Rehearsal, type RehearsalOptions } from '#libs/stack/rehearsal.js';
+import { Rehearsal, type RehearsalOptions } from '#libs/rehearsal/rehearsal.js';
 import { borrowDaypass } from './borrowed.js';
 import { launchDaypass, READY_TIMEOUT_MS, type DaypassPlace, type LaunchOptions } from './launched-daypass.js';
 
@@ -59,10 +59,12 @@ export async function forgetVerdicts({ redisUrl }: Pick<DaypassPlace, 'redisUrl'
 export async function startDaypass(options: DaypassOptions = {}) {
   const { rehearsal: rehearsalOptions, ...launch } = options;
   const rehearsal = await Rehearsal.start(rehearsalOptions);
-  const launched = await launchDaypass({ ...launch, upstreamPort: Number(new URL(rehearsal.url).port) }).catch(async (error: unknown) => {
-    await rehearsal.stop();
-    throw error;
-  });
+  const launched = await launchDaypass({ ...launch, upstreamPort: Number(new URL(rehearsal.url).port) }).catch(
+    async (error: unknown) => {
+      await rehearsal.stop();
+      throw error;
+    },
+  );
   const { services, stores, redisProxy, postgresProxy } = launched;
   return {
     ...handlesOf(launched.place, rehearsal),
@@ -92,10 +94,17 @@ export async function startDaypass(options: DaypassOptions = {}) {
 function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
   const { adminUrl, adminToken } = place;
   const keys: TestKey[] = [];
-  const admin = async (path: string, init: { method?: string; body?: unknown; headers?: Record<string, string> } = {}): Promise<AdminAnswer> => {
+  const admin = async (
+    path: string,
+    init: { method?: string; body?: unknown; headers?: Record<string, string> } = {},
+  ): Promise<AdminAnswer> => {
     const response = await fetch(`${adminUrl}${path}`, {
       method: init.method ?? (init.body === undefined ? 'GET' : 'POST'),
-      headers: { authorization: `Bearer ${adminToken}`, ...(init.body === undefined ? {} : { 'content-type': 'application/json' }), ...init.headers },
+      headers: {
+        authorization: `Bearer ${adminToken}`,
+        ...(init.body === undefined ? {} : { 'content-type': 'application/json' }),
+        ...init.headers,
+      },
       ...(init.body === undefined ? {} : { body: JSON.stringify(init.body) }),
     });
     const text = await response.text();
@@ -109,7 +118,9 @@ function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
     /** `admin('/admin/v1/keys', { body: {…} })`: POST with a body, GET without, unless a method is named. */
     admin,
     /** A key in a campaign of its own, or in the one whose slug is given. @throws unless both are created */
-    createKey: async (wish: { campaign?: Record<string, unknown> | string; key?: Record<string, unknown> } = {}): Promise<TestKey> => {
+    createKey: async (
+      wish: { campaign?: Record<string, unknown> | string; key?: Record<string, unknown> } = {},
+    ): Promise<TestKey> => {
       const slug = typeof wish.campaign === 'string' ? wish.campaign : `test-${randomBytes(5).toString('hex')}`;
       let campaign = slug;
       if (typeof wish.campaign !== 'string') {
@@ -117,7 +128,9 @@ function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
         campaign = body.slug;
         expectCreated(await admin('/admin/v1/campaigns', { body }));
       }
-      const { body } = expectCreated(await admin('/admin/v1/keys', { body: { campaign, budget_usd: '1.00', ...wish.key } }));
+      const { body } = expectCreated(
+        await admin('/admin/v1/keys', { body: { campaign, budget_usd: '1.00', ...wish.key } }),
+      );
       const key = { key: body.key, id: body.id, campaign };
       keys.push(key);
       return key;

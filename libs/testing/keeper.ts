@@ -1,6 +1,6 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { freePort } from '#libs/stack/free-port.js';
+import { freePort } from '#libs/launch/free-port.js';
 import { launchDaypass, type LaunchedDaypass } from './launched-daypass.js';
 import { startTestPostgres, startTestRedis } from './stores.js';
 
@@ -23,7 +23,9 @@ export class Keeper {
   private readonly server: Server;
 
   private constructor() {
-    this.server = createServer((request, response) => void this.answer(new URL(request.url!, 'http://keeper'), response));
+    this.server = createServer(
+      (request, response) => void this.answer(new URL(request.url!, 'http://keeper'), response),
+    );
   }
 
   static async start(): Promise<Keeper> {

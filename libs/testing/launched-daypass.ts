@@ -3,9 +3,9 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { SERVICES, type Service } from '#libs/config/config.js';
-import { surroundings } from '#libs/stack/child-env.js';
-import { freePort } from '#libs/stack/free-port.js';
-import { Services } from '#libs/stack/services.js';
+import { surroundings } from '#libs/launch/child-env.js';
+import { freePort } from '#libs/launch/free-port.js';
+import { Services } from '#libs/launch/services.js';
 import { FaultProxy } from './fault-proxy.js';
 import { startTestStores } from './stores.js';
 
@@ -48,9 +48,16 @@ export async function launchDaypass(options: LaunchOptions) {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-e2e-'));
   const adminToken = randomBytes(24).toString('base64url');
   const stores = await startTestStores({ durable: options.durable ?? false });
-  const [redisProxy, postgresProxy] = options.proxies ? await Promise.all([proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)]) : [];
-  const [visitorsPort, adminPort, ...opsPortList] = await Promise.all(Array.from({ length: 2 + SERVICES.length }, freePort));
-  const opsPorts = Object.fromEntries(SERVICES.map((name, index) => [name, opsPortList[index]!])) as Record<Service, number>;
+  const [redisProxy, postgresProxy] = options.proxies
+    ? await Promise.all([proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)])
+    : [];
+  const [visitorsPort, adminPort, ...opsPortList] = await Promise.all(
+    Array.from({ length: 2 + SERVICES.length }, freePort),
+  );
+  const opsPorts = Object.fromEntries(SERVICES.map((name, index) => [name, opsPortList[index]!])) as Record<
+    Service,
+    number
+  >;
   const env: Record<string, string> = {
     ...surroundings(process.env),
     OPENAI_API_KEY: 'sk-rehearsal',

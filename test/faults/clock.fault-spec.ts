@@ -1,6 +1,6 @@
 import { afterEach, describe, expect } from '@jest/globals';
 import { join } from 'node:path';
-import { PROJECT_ROOT } from '#libs/stack/project-root.js';
+import { PROJECT_ROOT } from '#libs/launch/project-root.js';
 import type { Service } from '#libs/config/config.js';
 import { Arena } from './arena.js';
 import { scenario } from './scenario.js';
@@ -21,8 +21,13 @@ describe('a clock', () => {
       ['forwarding', -1],
       ['accounting', 1],
     ] as [Service, number][]) {
-      arena = await Arena.start({ serviceEnv: { [service]: { NODE_OPTIONS: `--import=${PRELOAD}`, TEST_CLOCK_HOURS: String(hours) } } });
-      const key = await arena.key('1.00', { key: { ttl_seconds: 1_800 }, campaign: { moderation: { input: 'gate', output: 'gate' } } });
+      arena = await Arena.start({
+        serviceEnv: { [service]: { NODE_OPTIONS: `--import=${PRELOAD}`, TEST_CLOCK_HOURS: String(hours) } },
+      });
+      const key = await arena.key('1.00', {
+        key: { ttl_seconds: 1_800 },
+        campaign: { moderation: { input: 'gate', output: 'gate' } },
+      });
       const load = arena.load(key, 4);
       await arena.until(() => load.outcomes.length >= 40, `calls with ${service} ${hours} h off`, 30_000);
       const outcomes = await load.stop();

@@ -3,10 +3,10 @@ import fc from 'fast-check';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { formatUsd, parseUsd } from '#libs/money/nano.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
-import { laneUpstream } from '#libs/redis/money.fixture.js';
-import type { HoldRequest } from '#libs/redis/hold.types.js';
-import { BOUNDS, holdRequest } from '#libs/redis/money.fixture.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
+import { laneUpstream } from '#libs/holds/money.fixture.js';
+import type { HoldRequest } from '#libs/holds/hold.types.js';
+import { BOUNDS, holdRequest } from '#libs/holds/money.fixture.js';
 import { Arena, billOf } from './arena.js';
 import { scenario } from './scenario.js';
 
@@ -28,7 +28,11 @@ describe('money', () => {
   });
   afterEach(() => arena.clear());
 
-  const request = (key: { id: string; campaignId: string }, requestId: string, changes: Partial<HoldRequest> = {}): HoldRequest =>
+  const request = (
+    key: { id: string; campaignId: string },
+    requestId: string,
+    changes: Partial<HoldRequest> = {},
+  ): HoldRequest =>
     holdRequest(requestId, { keyId: key.id, campaignId: key.campaignId, replyTo: 'nobody', ...changes });
 
   scenario(1, '500 parallel calls, money for 7', { quick: true }, async () => {
@@ -38,7 +42,10 @@ describe('money', () => {
     const leastNano = parseUsd(/"needed_usd":"([\d.]+)"/.exec(text)![1]!);
     const neededNano = leastNano + CAP_NANO;
     const budgetNano = 7n * neededNano + neededNano / 2n;
-    const funded = await arena.daypass.admin(`/admin/v1/keys/${key.id}`, { method: 'PATCH', body: { budget_usd: formatUsd(budgetNano) } });
+    const funded = await arena.daypass.admin(`/admin/v1/keys/${key.id}`, {
+      method: 'PATCH',
+      body: { budget_usd: formatUsd(budgetNano) },
+    });
     expect(funded.status).toBe(200);
     let running = 0;
     let most = 0;
@@ -70,10 +77,27 @@ describe('money', () => {
   scenario(2, 'any story of holds, ends, top-ups and suspensions', { quick: true }, async () => {
     let steps = 0;
     const step = fc.oneof(
-      { weight: 5, arbitrary: fc.record({ say: fc.constant('take' as const), call: fc.nat(11), tokens: fc.integer({ min: 1, max: 100 }) }) },
+      {
+        weight: 5,
+        arbitrary: fc.record({
+          say: fc.constant('take' as const),
+          call: fc.nat(11),
+          tokens: fc.integer({ min: 1, max: 100 }),
+        }),
+      },
       { weight: 3, arbitrary: fc.record({ say: fc.constant('start' as const), call: fc.nat(11) }) },
-      { weight: 4, arbitrary: fc.record({ say: fc.constantFrom('post', 'void', 'presume', 'cancel' as const), call: fc.nat(11), cost: fc.nat(1_500) }) },
-      { weight: 2, arbitrary: fc.record({ say: fc.constant('budget' as const), nano: fc.integer({ min: 0, max: 6_000 }) }) },
+      {
+        weight: 4,
+        arbitrary: fc.record({
+          say: fc.constantFrom('post', 'void', 'presume', 'cancel' as const),
+          call: fc.nat(11),
+          cost: fc.nat(1_500),
+        }),
+      },
+      {
+        weight: 2,
+        arbitrary: fc.record({ say: fc.constant('budget' as const), nano: fc.integer({ min: 0, max: 6_000 }) }),
+      },
       { weight: 1, arbitrary: fc.record({ say: fc.constantFrom('suspend', 'reinstate' as const) }) },
     );
     await fc.assert(
@@ -87,7 +111,10 @@ describe('money', () => {
           steps++;
           if (sentence.say === 'take') {
             const known = calls.get(sentence.call);
-            const answer = await holds.take(request(key, idOf(sentence.call), { capTokens: sentence.tokens, leastCapTokens: sentence.tokens }), BOUNDS);
+            const answer = await holds.take(
+              request(key, idOf(sentence.call), { capTokens: sentence.tokens, leastCapTokens: sentence.tokens }),
+              BOUNDS,
+            );
             if (known) continue;
             const amount = 100 + 10 * sentence.tokens;
             const fits = book.spent + book.held + amount <= book.budget;
@@ -121,7 +148,14 @@ describe('money', () => {
             if (covered) book.budget = sentence.nano;
           } else if ('cost' in sentence) {
             const known = calls.get(sentence.call);
-            const end = { requestId: idOf(sentence.call), keyId: key.id, campaignId: key.campaignId, lane: 'lane', replyTo: 'nobody', detail: {} };
+            const end = {
+              requestId: idOf(sentence.call),
+              keyId: key.id,
+              campaignId: key.campaignId,
+              lane: 'lane',
+              replyTo: 'nobody',
+              detail: {},
+            };
             const answer = await holds.end({ ...end, transition: sentence.say, costNano: BigInt(sentence.cost) });
             if (!known) {
               expect(answer.outcome).toBe('missing');
@@ -139,7 +173,14 @@ describe('money', () => {
         }
         // These calls never went upstream: none may stay behind as a spend that the bill does not know.
         for (const [call, known] of calls) {
-          const end = { requestId: idOf(call), keyId: key.id, campaignId: key.campaignId, lane: 'lane', replyTo: 'nobody', detail: {} };
+          const end = {
+            requestId: idOf(call),
+            keyId: key.id,
+            campaignId: key.campaignId,
+            lane: 'lane',
+            replyTo: 'nobody',
+            detail: {},
+          };
           if (known.state !== 'posted' && known.state !== 'voided') await holds.end({ ...end, transition: 'void' });
         }
       }),
@@ -158,7 +199,9 @@ describe('money', () => {
     const outcome = await arena.call(key);
     await dropped;
     expect(outcome.status).toBe(200);
-    const { rows } = await arena.sql.query(`SELECT id FROM ledger.transfers WHERE key_id = $1 AND kind = 'hold'`, [key.id]);
+    const { rows } = await arena.sql.query(`SELECT id FROM ledger.transfers WHERE key_id = $1 AND kind = 'hold'`, [
+      key.id,
+    ]);
     expect(rows.length).toBeLessThanOrEqual(1);
     return `answered, held once; ${await arena.holds()}`;
   });
@@ -170,13 +213,24 @@ describe('money', () => {
     const other = await holds.take(request(key, 'twice', { capTokens: 80 }), BOUNDS);
     expect([first.code, same.code, other.code]).toEqual(['ok', 'ok', 'conflict']);
     expect(await arena.redis.hget(`{dp}:key:${key.id}`, 'held')).toBe('1000');
-    await holds.end({ requestId: 'twice', keyId: key.id, campaignId: key.campaignId, lane: 'lane', replyTo: 'nobody', transition: 'void', detail: {} });
+    await holds.end({
+      requestId: 'twice',
+      keyId: key.id,
+      campaignId: key.campaignId,
+      lane: 'lane',
+      replyTo: 'nobody',
+      transition: 'void',
+      detail: {},
+    });
     return `refused as a conflict, held once; ${await arena.holds()}`;
   });
 
   scenario(22, 'usage above the bound', { quick: true }, async () => {
     const key = await arena.key();
-    arena.daypass.rehearsal.onChat = () => ({ content: 'hello', usage: { prompt_tokens: 50_000, completion_tokens: 9_000 } });
+    arena.daypass.rehearsal.onChat = () => ({
+      content: 'hello',
+      usage: { prompt_tokens: 50_000, completion_tokens: 9_000 },
+    });
     const outcome = await arena.call(key);
     arena.daypass.rehearsal.onChat = undefined;
     expect(outcome.status).toBe(200);
@@ -198,7 +252,10 @@ describe('money', () => {
       // The lane is closed for a while, so that the call waits.
       await arena.redis.hset('{dp}:window:lane:default', 'frozen_until_ms', String(Date.now() + 4_000));
       const waiting = arena.call(key);
-      await arena.until(async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'running')) === '1', 'the call waits');
+      await arena.until(
+        async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'running')) === '1',
+        'the call waits',
+      );
       if (what !== 'expire') await arena.daypass.admin(`/admin/v1/keys/${key.id}/${what}`, { body: {} });
       const outcome = await waiting;
       codes.push(`${what}: ${outcome.status} ${outcome.code}`);
@@ -227,7 +284,8 @@ function endInBook(
   if (call.state === 'held' && transition === 'post') return;
   book.held -= call.amount;
   if (transition === 'post') Object.assign(call, { state: 'posted', paid });
-  else if (transition === 'presume' && call.state === 'dispatched') Object.assign(call, { state: 'presumed', paid: call.amount });
+  else if (transition === 'presume' && call.state === 'dispatched')
+    Object.assign(call, { state: 'presumed', paid: call.amount });
   else Object.assign(call, { state: 'voided' });
   book.spent += call.paid;
 }

@@ -4,8 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
-import { freePort } from '#libs/stack/free-port.js';
-import { ServiceProcess } from '#libs/stack/service-process.js';
+import { freePort } from '#libs/launch/free-port.js';
+import { ServiceProcess } from '#libs/launch/service-process.js';
 import { Arena, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
 import { tally } from './tally.js';
@@ -24,7 +24,8 @@ describe('Postgres and the journal', () => {
   const journalLength = (): Promise<number> => arena.redis.xlen(JOURNAL);
   const answered = (outcomes: readonly Outcome[]): number => outcomes.filter(({ status }) => status === 200).length;
   const expectAllAnswered = (outcomes: readonly Outcome[]): void => expect(tally(outcomes).codes).toEqual([]);
-  const drained = (): Promise<void> => arena.until(async () => (await journalLength()) === 0, 'the journal is drained', 30_000);
+  const drained = (): Promise<void> =>
+    arena.until(async () => (await journalLength()) === 0, 'the journal is drained', 30_000);
 
   scenario(16, 'Postgres away for 60 s under load', {}, async () => {
     const key = await arena.key('20.00');
@@ -57,7 +58,11 @@ describe('Postgres and the journal', () => {
       await arena.daypass.postgres.start();
       const [newest] = (await arena.redis.xrevrange(JOURNAL, '+', '-', 'COUNT', 1)).map(([id]) => id);
       if (newest === undefined) continue;
-      await arena.until(async () => (await arena.redis.xrange(JOURNAL, newest, newest)).length === 0, 'the journal moves on', 30_000);
+      await arena.until(
+        async () => (await arena.redis.xrange(JOURNAL, newest, newest)).length === 0,
+        'the journal moves on',
+        30_000,
+      );
     }
     const outcomes = await load.stop();
     expectAllAnswered(outcomes);
@@ -131,7 +136,8 @@ describe('Postgres and the journal', () => {
 
   scenario(19, 'the journal at its bound', {}, async () => {
     const key = await arena.key('20.00');
-    arena.daypass.rehearsal.onChat = (body) => (body.stream ? { content: 'w '.repeat(600), tokensPerSecond: 20 } : undefined);
+    arena.daypass.rehearsal.onChat = (body) =>
+      body.stream ? { content: 'w '.repeat(600), tokensPerSecond: 20 } : undefined;
     const running = Array.from({ length: 3 }, () => arena.call(key, { stream: true, max_tokens: 700 }));
     await arena.upstreamRuns(3);
     await arena.daypass.postgres.kill();

@@ -30,11 +30,18 @@ describe('processes', () => {
     // The lane is closed, so that the call has its hold and nothing more.
     await arena.redis.hset('{dp}:window:lane:default', 'frozen_until_ms', String(Date.now() + 20_000));
     const call = arena.call(key);
-    await arena.until(async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'running')) === '1', 'the hold is taken');
+    await arena.until(
+      async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'running')) === '1',
+      'the hold is taken',
+    );
     kill('ingress');
     expect((await call).code).toBe('cut off');
     await whenReady('ingress');
-    await arena.until(async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'held')) === '0', 'the hold is given back', 40_000);
+    await arena.until(
+      async () => (await arena.redis.hget(`{dp}:key:${key.id}`, 'held')) === '0',
+      'the hold is given back',
+      40_000,
+    );
     await arena.redis.del('{dp}:window:lane:default');
     expect(arena.upstream.filter((sent) => JSON.stringify(sent.body).includes(key.id))).toEqual([]);
     return `hold given back by its lease, nothing sent; ${await arena.holds()}`;
@@ -54,8 +61,13 @@ describe('processes', () => {
     arena.daypass.rehearsal.onChat = undefined;
     await whenReady('forwarding');
     await arena.until(async () => {
-      const { rows } = await arena.sql.query<{ kind: string }>(`SELECT kind FROM ledger.transfers WHERE key_id = $1 AND request_id IS NOT NULL`, [key.id]);
-      return rows.some(({ kind }) => kind === 'presume') && !rows.some(({ kind }) => kind === 'post' || kind === 'void');
+      const { rows } = await arena.sql.query<{ kind: string }>(
+        `SELECT kind FROM ledger.transfers WHERE key_id = $1 AND request_id IS NOT NULL`,
+        [key.id],
+      );
+      return (
+        rows.some(({ kind }) => kind === 'presume') && !rows.some(({ kind }) => kind === 'post' || kind === 'void')
+      );
     }, 'it is presumed');
     return `told as 502, sent once, presumed; ${await arena.holds()}`;
   });
@@ -80,7 +92,9 @@ describe('processes', () => {
     // Twenty seconds: a machine that stands still for a while does not end them before their visitors have left.
     arena.daypass.rehearsal.onChat = () => ({ content: WORDS, tokensPerSecond: 10 });
     const leave = new AbortController();
-    const calls = Array.from({ length: 10 }, () => arena.call(key, { stream: true, max_tokens: 400, signal: leave.signal }));
+    const calls = Array.from({ length: 10 }, () =>
+      arena.call(key, { stream: true, max_tokens: 400, signal: leave.signal }),
+    );
     await arena.upstreamRuns(10);
     await sleep(700);
     leave.abort();
@@ -104,7 +118,9 @@ describe('processes', () => {
     arena.daypass.rehearsal.onChat = undefined;
     expect(outcomes.map(({ status }) => status)).toEqual(Array(5).fill(502));
     await arena.until(async () => {
-      const { rows } = await arena.sql.query(`SELECT 1 FROM ledger.transfers WHERE key_id = $1 AND kind = 'correct'`, [key.id]);
+      const { rows } = await arena.sql.query(`SELECT 1 FROM ledger.transfers WHERE key_id = $1 AND kind = 'correct'`, [
+        key.id,
+      ]);
       return rows.length === 5;
     }, 'what was presumed is corrected');
     return `5 calls presumed, then corrected by their worker, none sent twice; ${await arena.holds()}`;

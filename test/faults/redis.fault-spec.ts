@@ -32,7 +32,8 @@ describe('Redis', () => {
   /** Calls come while it happens, and five streams run through it. Counts from the end of the fault until calls are answered again. */
   async function under(fault: () => Promise<void>, { streamSeconds = 8 } = {}): Promise<Story> {
     const key = await arena.key('20.00');
-    arena.daypass.rehearsal.onChat = (body) => (body.stream ? { content: words(10 * streamSeconds), tokensPerSecond: 10 } : { firstTokenMs: 200 });
+    arena.daypass.rehearsal.onChat = (body) =>
+      body.stream ? { content: words(10 * streamSeconds), tokensPerSecond: 10 } : { firstTokenMs: 200 };
     const running = Array.from({ length: 5 }, () => arena.call(key, { stream: true, max_tokens: 20 * streamSeconds }));
     await arena.upstreamRuns(5);
     const load = arena.load(key, 8);
@@ -52,7 +53,11 @@ describe('Redis', () => {
     const streams = await Promise.all(running);
     arena.daypass.rehearsal.onChat = undefined;
     const whole = streams.filter(({ done }) => done).length;
-    return { outcomes, streams, figures: `${tally(outcomes).text}; ${whole} of 5 streams whole; calls again after ${back.toFixed(1)} s` };
+    return {
+      outcomes,
+      streams,
+      figures: `${tally(outcomes).text}; ${whole} of 5 streams whole; calls again after ${back.toFixed(1)} s`,
+    };
   }
 
   const expectOnly = (outcomes: readonly Outcome[], allowed: readonly string[]): void =>
@@ -145,7 +150,9 @@ describe('Redis', () => {
   });
 
   scenario(26, 'connections to Redis that stand and pass nothing', {}, async () => {
-    const { outcomes, streams, figures } = await under(() => Promise.resolve(arena.daypass.redisProxy!.strand()), { streamSeconds: 30 });
+    const { outcomes, streams, figures } = await under(() => Promise.resolve(arena.daypass.redisProxy!.strand()), {
+      streamSeconds: 30,
+    });
     // A call that waited for its lane meanwhile has waited longer than it may.
     expectOnly(outcomes, [...LATER, '429 queue_full']);
     expect(streams.map(({ done }) => done)).toEqual(Array(5).fill(true));

@@ -7,7 +7,12 @@ const quickOnly = process.env.DAYPASS_FAULTS === 'quick';
  * One of the numbered faults. `run` does the harm, checks what must hold, and returns its figures, which are told in a line,
  * whether they are good or not. `quick`: part of `npm test`, too.
  */
-export function scenario(number: number, title: string, { quick = false }: { quick?: boolean }, run: () => Promise<string>): void {
+export function scenario(
+  number: number,
+  title: string,
+  { quick = false }: { quick?: boolean },
+  run: () => Promise<string>,
+): void {
   const test = quickOnly && !quick ? it.skip : it;
   test(
     `${number}. ${title}`,

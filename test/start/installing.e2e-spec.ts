@@ -4,7 +4,7 @@ import { chmodSync, cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rm
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { surroundings } from '#libs/stack/child-env.js';
+import { surroundings } from '#libs/launch/child-env.js';
 import { until } from '#libs/testing/until.js';
 
 /** The first `npm start` on a bare machine, with an npm and an apt-get that only act as if they installed. */
@@ -33,8 +33,8 @@ if (process.argv[2] === 'ci') rmSync('node_modules', { recursive: true, force: t
 const all = process.argv.includes('--include=dev');
 const wanted = Object.entries(JSON.parse(readFileSync('package-lock.json')).packages).filter(([path, p]) => path.startsWith('node_modules') && !p.link && !p.os && (all || !p.dev));
 mkdirSync('node_modules/@nestjs/cli/bin', { recursive: true });
-writeFileSync('node_modules/@nestjs/cli/bin/nest.js', 'const fs = require("fs"); fs.mkdirSync("dist/libs/stack", { recursive: true });' +
-  'fs.writeFileSync("dist/libs/stack/launch.js", "console.log(\\\\"launched\\\\")")');
+writeFileSync('node_modules/@nestjs/cli/bin/nest.js', 'const fs = require("fs"); fs.mkdirSync("dist/libs/launch", { recursive: true });' +
+  'fs.writeFileSync("dist/libs/launch/launch.js", "console.log(\\\\"launched\\\\")")');
 (async () => {
   for (const [path] of wanted) {
     mkdirSync(path, { recursive: true });
@@ -62,7 +62,8 @@ describe('the first npm start', () => {
     folder = mkdtempSync(join(tmpdir(), 'daypass-installing-'));
     cpSync(SCRIPTS, join(folder, 'scripts'), { recursive: true });
     for (const name of ['apps', 'libs', 'bin']) mkdirSync(join(folder, name));
-    for (const name of ['tsconfig.json', 'tsconfig.build.json', 'nest-cli.json', 'package.json']) writeFileSync(join(folder, name), '{"type":"commonjs"}');
+    for (const name of ['tsconfig.json', 'tsconfig.build.json', 'nest-cli.json', 'package.json'])
+      writeFileSync(join(folder, name), '{"type":"commonjs"}');
     writeFileSync(join(folder, 'scripts/package.json'), '{"type":"module"}');
     writeFileSync(join(folder, 'package-lock.json'), JSON.stringify(LOCK));
     program('npm', NPM);
@@ -98,7 +99,9 @@ describe('the first npm start', () => {
       ]),
     );
     expect(lines.length).toBeLessThanOrEqual(10);
-    expect(lines.indexOf('Installing Redis with apt-get …')).toBeLessThan(lines.indexOf('Installed 4 npm packages in n s.'));
+    expect(lines.indexOf('Installing Redis with apt-get …')).toBeLessThan(
+      lines.indexOf('Installed 4 npm packages in n s.'),
+    );
   });
 
   it('installs what only the start needs, and npm test adds the rest without emptying node_modules', async () => {
@@ -178,7 +181,9 @@ describe('the first npm start', () => {
   });
 
   it('rewrites one line on a terminal', async () => {
-    const { Progress } = (await import(join(SCRIPTS, 'progress.mjs'))) as { Progress: new (out: object) => { step: (step: object) => Promise<void> } };
+    const { Progress } = (await import(join(SCRIPTS, 'progress.mjs'))) as {
+      Progress: new (out: object) => { step: (step: object) => Promise<void> };
+    };
     let text = '';
     const progress = new Progress({ isTTY: true, columns: 60, write: (part: string) => (text += part) });
     let counted = 0;
@@ -207,13 +212,18 @@ describe('the first npm start', () => {
   const calls = (): string[] => readFileSync(join(folder, 'calls'), 'utf8').trim().split('\n');
   const start = (): Promise<{ code: number | null; output: string }> => run(['scripts/start.mjs']);
   const prepareForTests = (): Promise<{ code: number | null; output: string }> =>
-    run(['--input-type=module', '-e', "import { prepare } from './scripts/prepare.mjs'; await prepare({ forTests: true });"]);
+    run([
+      '--input-type=module',
+      '-e',
+      "import { prepare } from './scripts/prepare.mjs'; await prepare({ forTests: true });",
+    ]);
 
   async function run(args: string[]): Promise<{ code: number | null; output: string }> {
     const env = { ...surroundings(process.env), PATH: [join(folder, 'bin')].join(delimiter) };
     child = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
     let output = '';
-    for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (data: Buffer) => (output += data.toString()));
+    for (const stream of [child.stdout!, child.stderr!])
+      stream.on('data', (data: Buffer) => (output += data.toString()));
     const code = await new Promise<number | null>((resolve) => child!.once('close', resolve));
     return { code, output };
   }

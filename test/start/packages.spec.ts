@@ -9,8 +9,13 @@ import ts from 'typescript';
 const ROOT = process.cwd();
 const read = (file: string): string => readFileSync(join(ROOT, file), 'utf8');
 const manifest = JSON.parse(read('package.json')) as Record<'dependencies' | 'devDependencies', Record<string, string>>;
-const startManifest = JSON.parse(read('scripts/package.json')) as Record<'dependencies' | 'optionalDependencies', Record<string, string>>;
-const lock = (JSON.parse(read('package-lock.json')) as { packages: Record<string, { dev?: boolean; resolved?: string }> }).packages;
+const startManifest = JSON.parse(read('scripts/package.json')) as Record<
+  'dependencies' | 'optionalDependencies',
+  Record<string, string>
+>;
+const lock = (
+  JSON.parse(read('package-lock.json')) as { packages: Record<string, { dev?: boolean; resolved?: string }> }
+).packages;
 
 const PRODUCTION = Object.keys(manifest.dependencies);
 const START = Object.keys({ ...startManifest.dependencies, ...startManifest.optionalDependencies });
@@ -30,16 +35,18 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   .split('\n')
   .filter((file) => /\.(ts|mts|mjs)$/.test(file) && existsSync(join(ROOT, file)));
 const isTest = (file: string): boolean => /\.(spec|int-spec|e2e-spec|fault-spec|fixture)\.ts$/.test(file);
-const production = files.filter((file) => /^(apps|libs)\//.test(file) && !/^libs\/(stack|testing)\//.test(file) && !isTest(file));
+const production = files.filter(
+  (file) => /^(apps|libs)\//.test(file) && !/^libs\/(launch|rehearsal|testing)\//.test(file) && !isTest(file),
+);
 // The build compiles libs/testing as well.
-const start = files.filter((file) => /^(libs\/(stack|testing)|scripts)\//.test(file) && !isTest(file));
+const start = files.filter((file) => /^(libs\/(launch|rehearsal|testing)|scripts)\//.test(file) && !isTest(file));
 
 describe('the packages', () => {
   it('of an image are what the services import', () => {
     expect(strangers(production, PRODUCTION)).toEqual([]);
   });
 
-  it('of the start are what its scripts, the build and libs/stack import besides', () => {
+  it('of the start are what its scripts, the build and libs/launch import besides', () => {
     expect(strangers(start, [...PRODUCTION, ...START])).toEqual([]);
   });
 
@@ -56,7 +63,13 @@ describe('the packages', () => {
     const imported = packagesOf([...production, ...start]);
     const isNeeded = (name: string): boolean => {
       const typed = /^@types\/(.+)$/.exec(name)?.[1];
-      return imported.has(name) || name in NOT_IMPORTED || NODE_PACKAGE.test(name) || typed === 'node' || (typed !== undefined && imported.has(typed));
+      return (
+        imported.has(name) ||
+        name in NOT_IMPORTED ||
+        NODE_PACKAGE.test(name) ||
+        typed === 'node' ||
+        (typed !== undefined && imported.has(typed))
+      );
     };
     expect(START.filter((name) => !isNeeded(name))).toEqual([]);
   });
@@ -67,16 +80,22 @@ describe('the packages', () => {
   });
 
   it('of tests are in the lock for tests alone, also where an optional peer names them', () => {
-    const larger = (from: string[], isOutside: (path: string) => boolean): string[] => [...closureOf(from)].filter(isOutside);
+    const larger = (from: string[], isOutside: (path: string) => boolean): string[] =>
+      [...closureOf(from)].filter(isOutside);
     expect(TESTS.filter((name) => lock[`node_modules/${name}`]?.dev !== true)).toEqual([]);
     expect(larger([...PRODUCTION, ...START], (path) => lock[path]?.dev === true)).toEqual([]);
     const ofStart = new Set(START.map((name) => `node_modules/${name}`));
     expect(larger(PRODUCTION, (path) => ofStart.has(path) || lock[path]?.dev === true)).toEqual([]);
-    expect(spawnSync('node', ['scripts/complete-lock.mjs', '--check'], { encoding: 'utf8' })).toMatchObject({ status: 0, stderr: '' });
+    expect(spawnSync('node', ['scripts/complete-lock.mjs', '--check'], { encoding: 'utf8' })).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
   });
 
   it('are locked without the address of a registry', () => {
-    expect(Object.entries(lock).filter(([, { resolved }]) => resolved !== undefined && resolved !== 'scripts')).toEqual([]);
+    expect(Object.entries(lock).filter(([, { resolved }]) => resolved !== undefined && resolved !== 'scripts')).toEqual(
+      [],
+    );
   });
 
   it('of tests and of the start stay out of the image', () => {
@@ -95,7 +114,9 @@ describe('the packages', () => {
 
 /** What the files import that is in none of these packages. */
 function strangers(of: string[], packages: string[]): string[] {
-  return [...packagesOf(of)].filter(([name]) => !packages.includes(name)).map(([name, file]) => `${file} imports ${name}`);
+  return [...packagesOf(of)]
+    .filter(([name]) => !packages.includes(name))
+    .map(([name, file]) => `${file} imports ${name}`);
 }
 
 /** Package → a file that imports it. */
@@ -115,8 +136,12 @@ function closureOf(names: string[]): Set<string> {
   const visit = (path: string | undefined): void => {
     if (!path || reached.has(path)) return;
     reached.add(path);
-    const entry = lock[path] as Record<'dependencies' | 'optionalDependencies' | 'peerDependencies', Record<string, string> | undefined>;
-    for (const name of Object.keys({ ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies })) visit(find(path, name));
+    const entry = lock[path] as Record<
+      'dependencies' | 'optionalDependencies' | 'peerDependencies',
+      Record<string, string> | undefined
+    >;
+    for (const name of Object.keys({ ...entry.dependencies, ...entry.optionalDependencies, ...entry.peerDependencies }))
+      visit(find(path, name));
   };
   for (const name of names) visit(find('', name));
   return reached;

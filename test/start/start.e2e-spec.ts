@@ -4,8 +4,8 @@ import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { surroundings } from '#libs/stack/child-env.js';
-import { freePort, freePortBase } from '#libs/stack/free-port.js';
+import { surroundings } from '#libs/launch/child-env.js';
+import { freePort, freePortBase } from '#libs/launch/free-port.js';
 
 /** `npm start` as a newcomer runs it, on ports and a data folder of its own. */
 const dataDir = join(mkdtempSync(join(tmpdir(), 'daypass-start-')), 'data');
@@ -30,7 +30,11 @@ describe('npm start', () => {
   });
 
   it('is ready within 15 s and prints lines that work when pasted', async () => {
-    ports = { DAYPASS_PORT: String(await freePort()), DAYPASS_ADMIN_PORT: String(await freePort()), DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)) };
+    ports = {
+      DAYPASS_PORT: String(await freePort()),
+      DAYPASS_ADMIN_PORT: String(await freePort()),
+      DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
+    };
     started = await start(ports);
     const seconds = Number(/is ready \(([\d.]+) s\)/.exec(started.output())?.[1]);
     expect(seconds).toBeLessThan(15);
@@ -47,7 +51,8 @@ describe('npm start', () => {
   });
 
   it('keeps its secrets to its owner', () => {
-    for (const file of ['secret', 'admin-token', 'postgres-password', 'demo-key.json']) expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);
+    for (const file of ['secret', 'admin-token', 'postgres-password', 'demo-key.json'])
+      expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);
     const key = /dp_[0-9A-Za-z]{38}/.exec(started!.output())![0];
     const logs = readdirSync(join(dataDir, 'logs')).map((file) => readFileSync(join(dataDir, 'logs', file), 'utf8'));
     expect(logs.join('')).not.toContain(key);
@@ -56,7 +61,9 @@ describe('npm start', () => {
   it(`idles under ${IDLE_MB_MAX} MB`, async () => {
     await sleep(3_000);
     const idle = memoryOf(descendants(started!.child.pid!));
-    process.stderr.write(`idle: ${idle.ownMb} MB, each shared page counted once (${idle.residentMb} MB with it counted in every process)\n`);
+    process.stderr.write(
+      `idle: ${idle.ownMb} MB, each shared page counted once (${idle.residentMb} MB with it counted in every process)\n`,
+    );
     expect(idle.ownMb).toBeLessThan(IDLE_MB_MAX);
   });
 
@@ -73,8 +80,14 @@ describe('npm start', () => {
   });
 
   it('stops on a bad setting, and names it', async () => {
-    const env = { DAYPASS_PORT: String(await freePort()), DAYPASS_ADMIN_PORT: String(await freePort()), DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)) };
-    expect(await failedStart({ ...env, DAYPASS_DATA_DIR: `${dataDir}-2`, DAYPASS_LOG_LEVEL: 'loud' })).toContain('DAYPASS_LOG_LEVEL');
+    const env = {
+      DAYPASS_PORT: String(await freePort()),
+      DAYPASS_ADMIN_PORT: String(await freePort()),
+      DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
+    };
+    expect(await failedStart({ ...env, DAYPASS_DATA_DIR: `${dataDir}-2`, DAYPASS_LOG_LEVEL: 'loud' })).toContain(
+      'DAYPASS_LOG_LEVEL',
+    );
   });
 
   it('ends on Ctrl-C without leaving a process, and goes on with the same key and balance', async () => {
@@ -117,7 +130,10 @@ describe('npm start', () => {
 });
 
 function run(env: Record<string, string>): ChildProcess {
-  return spawn('npm', ['start'], { env: { ...surroundings(process.env), DAYPASS_DATA_DIR: dataDir, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+  return spawn('npm', ['start'], {
+    env: { ...surroundings(process.env), DAYPASS_DATA_DIR: dataDir, ...env },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
 }
 
 async function start(env: Record<string, string>): Promise<Started> {
@@ -126,7 +142,8 @@ async function start(env: Record<string, string>): Promise<Started> {
   child.stdout!.on('data', (chunk: Buffer) => (text += chunk.toString()));
   child.stderr!.on('data', (chunk: Buffer) => (text += chunk.toString()));
   const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  for (let waitedMs = 0; waitedMs < 25_000 && !text.includes(ENDED) && child.exitCode === null; waitedMs += 50) await sleep(50);
+  for (let waitedMs = 0; waitedMs < 25_000 && !text.includes(ENDED) && child.exitCode === null; waitedMs += 50)
+    await sleep(50);
   if (!text.includes(ENDED)) throw new Error(`npm start did not become ready:\n${text}`);
   return { child, output: () => text, curls: text.split('\n').filter((line) => line.startsWith('curl ')), ended };
 }
@@ -156,10 +173,12 @@ function descendants(pid: number): number[] {
   return found;
 }
 
-const commandOf = (pid: number): string => execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' }).trim();
+const commandOf = (pid: number): string =>
+  execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' }).trim();
 
 /** npm, the script that it runs, and the launcher: everything that could still tidy up. */
-const launchers = (pids: number[]): number[] => pids.filter((pid) => /^npm |start\.mjs|stack\/launch\.js/.test(commandOf(pid)));
+const launchers = (pids: number[]): number[] =>
+  pids.filter((pid) => /^npm |start\.mjs|launch\/launch\.js/.test(commandOf(pid)));
 
 /** A process that has ended but that nobody has collected is not alive. */
 function isAlive(pid: number): boolean {

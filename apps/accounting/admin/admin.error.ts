@@ -19,7 +19,11 @@ export class AdminError extends Error {
   constructor(
     readonly code: keyof typeof ADMIN_ERRORS,
     message: string,
-    private readonly options: { param?: string | undefined; details?: Record<string, unknown>; retryAfterSeconds?: number } = {},
+    private readonly options: {
+      param?: string | undefined;
+      details?: Record<string, unknown>;
+      retryAfterSeconds?: number;
+    } = {},
   ) {
     super(message);
     this.name = 'AdminError';
@@ -40,7 +44,13 @@ export class AdminError extends Error {
   body(): ErrorBody {
     const { param, details } = this.options;
     return {
-      error: { message: this.message, type: ADMIN_ERRORS[this.code].type, param: param ?? null, code: this.code, ...(details ? { daypass: details } : {}) },
+      error: {
+        message: this.message,
+        type: ADMIN_ERRORS[this.code].type,
+        param: param ?? null,
+        code: this.code,
+        ...(details ? { daypass: details } : {}),
+      },
     };
   }
 }

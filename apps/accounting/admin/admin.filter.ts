@@ -1,8 +1,8 @@
 import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { QueryFailedError } from 'typeorm';
-import type { Logger } from '#libs/observability/logger.js';
-import { LOGGER } from '#libs/platform/platform.tokens.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
 import { AdminError } from './admin.error.js';
 
 /** The edge of the admin API: the one place where errors become answers. */
@@ -30,7 +30,10 @@ export class AdminFilter implements ExceptionFilter {
       return known;
     }
     this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
-    return new AdminError('internal_error', 'Something went wrong inside Daypass. The log of the accounting service has it under this request id.');
+    return new AdminError(
+      'internal_error',
+      'Something went wrong inside Daypass. The log of the accounting service has it under this request id.',
+    );
   }
 }
 
@@ -38,7 +41,10 @@ export class AdminFilter implements ExceptionFilter {
 function fromHttp(exception: HttpException, request: FastifyRequest): AdminError {
   switch (exception.getStatus()) {
     case 404:
-      return new AdminError('not_found', `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`);
+      return new AdminError(
+        'not_found',
+        `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`,
+      );
     case 413:
       return new AdminError('request_too_large', 'The request body is too large.');
     case 415:
@@ -51,12 +57,19 @@ function fromHttp(exception: HttpException, request: FastifyRequest): AdminError
 function fromStores(exception: unknown): AdminError | null {
   const { code = '', message = '' } = (exception ?? {}) as { code?: string; message?: string };
   if (exception instanceof QueryFailedError && /^22/.test((exception.driverError as { code?: string }).code ?? '')) {
-    return new AdminError('invalid_request', 'A value cannot be stored: it has a character or a number that Postgres does not take.');
+    return new AdminError(
+      'invalid_request',
+      'A value cannot be stored: it has a character or a number that Postgres does not take.',
+    );
   }
   // SQLSTATE 08 (connection), 53 (resources), 57 (shutdown, timeout), and what sockets and ioredis say.
   const away =
     /^(08|53|57)/.test(code) ||
     /^E[A-Z]+$/.test(code) ||
-    /^(LOADING|OOM|READONLY|BUSY|MASTERDOWN)|connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(message);
-  return away ? new AdminError('store_unavailable', 'Postgres or Redis does not answer at the moment. Try again shortly.') : null;
+    /^(LOADING|OOM|READONLY|BUSY|MASTERDOWN)|connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(
+      message,
+    );
+  return away
+    ? new AdminError('store_unavailable', 'Postgres or Redis does not answer at the moment. Try again shortly.')
+    : null;
 }

@@ -2,7 +2,7 @@ import { createHash, timingSafeEqual } from 'node:crypto';
 import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { CONFIG } from '#libs/platform/platform.tokens.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
 import { AdminError } from './admin.error.js';
 
 /** Lets in who bears the admin token. Compared as hashes, so that neither time nor length tells how close a guess is. */
@@ -18,7 +18,10 @@ export class AdminGuard implements CanActivate {
     const { authorization } = context.switchToHttp().getRequest<FastifyRequest>().headers;
     const given = /^Bearer +(\S+) *$/i.exec(authorization ?? '')?.[1];
     if (given === undefined || !timingSafeEqual(digest(given), this.expected)) {
-      throw new AdminError('unauthorized', "The admin token is missing or wrong: send 'authorization: Bearer <DAYPASS_ADMIN_TOKEN>'.");
+      throw new AdminError(
+        'unauthorized',
+        "The admin token is missing or wrong: send 'authorization: Bearer <DAYPASS_ADMIN_TOKEN>'.",
+      );
     }
     return true;
   }

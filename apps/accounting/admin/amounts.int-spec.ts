@@ -16,7 +16,13 @@ afterAll(() => accounting.stop());
 const campaign = { slug: 'new', name: 'New', models: ['gpt-5.4-mini'] };
 /** Where an amount can be given: how, and the name of its field. */
 const PLACES: [string, string, () => string, string, (amount: unknown) => object][] = [
-  ['a new campaign', 'POST', () => '/admin/v1/campaigns', 'budget_usd', (amount) => ({ ...campaign, budget_usd: amount })],
+  [
+    'a new campaign',
+    'POST',
+    () => '/admin/v1/campaigns',
+    'budget_usd',
+    (amount) => ({ ...campaign, budget_usd: amount }),
+  ],
   [
     "a campaign's defaults",
     'POST',
@@ -24,11 +30,29 @@ const PLACES: [string, string, () => string, string, (amount: unknown) => object
     'key_defaults.budget_usd',
     (amount) => ({ ...campaign, budget_usd: '1', key_defaults: { budget_usd: amount } }),
   ],
-  ['a changed campaign', 'PATCH', () => '/admin/v1/campaigns/c', 'budget_usd', (amount) => ({ budget_usd: amount, name: 'other' })],
+  [
+    'a changed campaign',
+    'PATCH',
+    () => '/admin/v1/campaigns/c',
+    'budget_usd',
+    (amount) => ({ budget_usd: amount, name: 'other' }),
+  ],
   ['a fund', 'POST', () => '/admin/v1/campaigns/c/fund', 'amount_usd', (amount) => ({ amount_usd: amount })],
   ['a new key', 'POST', () => '/admin/v1/keys', 'budget_usd', (amount) => ({ campaign: 'c', budget_usd: amount })],
-  ['a batch', 'POST', () => '/admin/v1/keys/batch', 'budget_usd', (amount) => ({ campaign: 'c', budget_usd: amount, count: 3 })],
-  ['a changed key', 'PATCH', () => `/admin/v1/keys/${key.id}`, 'budget_usd', (amount) => ({ budget_usd: amount, label: 'other' })],
+  [
+    'a batch',
+    'POST',
+    () => '/admin/v1/keys/batch',
+    'budget_usd',
+    (amount) => ({ campaign: 'c', budget_usd: amount, count: 3 }),
+  ],
+  [
+    'a changed key',
+    'PATCH',
+    () => `/admin/v1/keys/${key.id}`,
+    'budget_usd',
+    (amount) => ({ budget_usd: amount, label: 'other' }),
+  ],
 ];
 const AMOUNTS: [string, unknown, string][] = [
   ['negative', '-0.000000001', 'must not be negative'],
@@ -76,10 +100,42 @@ describe('what is asked of an account that cannot give it', () => {
   });
 
   it.each<[string, string, () => string, object, number, string, string]>([
-    ['a fund of nothing', 'POST', () => '/admin/v1/campaigns/c/fund', { amount_usd: '0.00' }, 400, 'amount_usd', 'more than 0'],
-    ['a fund beyond the maximum', 'POST', () => '/admin/v1/campaigns/c/fund', { amount_usd: '8999901' }, 400, 'amount_usd', 'the most is'],
-    ['a fund of a closed campaign', 'POST', () => '/admin/v1/campaigns/done/fund', { amount_usd: '1' }, 409, 'amount_usd', 'is closed'],
-    ['a higher budget of a closed campaign', 'PATCH', () => '/admin/v1/campaigns/done', { budget_usd: '101' }, 409, 'budget_usd', 'is closed'],
+    [
+      'a fund of nothing',
+      'POST',
+      () => '/admin/v1/campaigns/c/fund',
+      { amount_usd: '0.00' },
+      400,
+      'amount_usd',
+      'more than 0',
+    ],
+    [
+      'a fund beyond the maximum',
+      'POST',
+      () => '/admin/v1/campaigns/c/fund',
+      { amount_usd: '8999901' },
+      400,
+      'amount_usd',
+      'the most is',
+    ],
+    [
+      'a fund of a closed campaign',
+      'POST',
+      () => '/admin/v1/campaigns/done/fund',
+      { amount_usd: '1' },
+      409,
+      'amount_usd',
+      'is closed',
+    ],
+    [
+      'a higher budget of a closed campaign',
+      'PATCH',
+      () => '/admin/v1/campaigns/done',
+      { budget_usd: '101' },
+      409,
+      'budget_usd',
+      'is closed',
+    ],
     [
       'a higher budget with the closing itself',
       'PATCH',
@@ -90,8 +146,24 @@ describe('what is asked of an account that cannot give it', () => {
       'is closed',
     ],
     ['a key of a closed campaign', 'POST', () => '/admin/v1/keys', { campaign: 'done' }, 409, 'campaign', 'is closed'],
-    ['a batch of a closed campaign', 'POST', () => '/admin/v1/keys/batch', { campaign: 'done', count: 2 }, 409, 'campaign', 'is closed'],
-    ['a budget below what the campaign uses', 'PATCH', () => '/admin/v1/campaigns/c', { budget_usd: '2.999999999' }, 409, 'budget_usd', 'spent (1.00)'],
+    [
+      'a batch of a closed campaign',
+      'POST',
+      () => '/admin/v1/keys/batch',
+      { campaign: 'done', count: 2 },
+      409,
+      'campaign',
+      'is closed',
+    ],
+    [
+      'a budget below what the campaign uses',
+      'PATCH',
+      () => '/admin/v1/campaigns/c',
+      { budget_usd: '2.999999999' },
+      409,
+      'budget_usd',
+      'spent (1.00)',
+    ],
     [
       'a budget below what the key uses',
       'PATCH',
@@ -101,7 +173,15 @@ describe('what is asked of an account that cannot give it', () => {
       'budget_usd',
       'held by running calls (2.00)',
     ],
-    ['no budget of a key in use', 'PATCH', () => `/admin/v1/keys/${key.id}`, { budget_usd: '0' }, 409, 'budget_usd', 'Nothing was changed'],
+    [
+      'no budget of a key in use',
+      'PATCH',
+      () => `/admin/v1/keys/${key.id}`,
+      { budget_usd: '0' },
+      409,
+      'budget_usd',
+      'Nothing was changed',
+    ],
     [
       'a budget of a key whose time is over',
       'PATCH',
@@ -120,11 +200,26 @@ describe('what is asked of an account that cannot give it', () => {
   });
 
   it('may be asked for down to what is used, and of a closed campaign for less, or again once it is active', async () => {
-    expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '3' })).body).toMatchObject({ available_usd: '0.00' });
-    expect((await accounting.admin('PATCH', '/admin/v1/campaigns/c', { budget_usd: '3' })).body).toMatchObject({ available_usd: '0.00' });
-    expect((await accounting.admin('PATCH', '/admin/v1/campaigns/done', { budget_usd: '99' })).body).toMatchObject({ budget_usd: '99.00', status: 'closed' });
-    expect((await accounting.admin('PATCH', '/admin/v1/campaigns/done', { budget_usd: '110', status: 'active' })).body).toMatchObject({ budget_usd: '110.00' });
-    expect((await accounting.admin('POST', '/admin/v1/campaigns/done/fund', { amount_usd: '0.000000001' })).body.budget_usd).toBe('110.000000001');
-    expect((await accounting.admin('GET', '/admin/v1/ledger/verify')).body).toMatchObject({ ok: true, problems: [], differences: [] });
+    expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '3' })).body).toMatchObject({
+      available_usd: '0.00',
+    });
+    expect((await accounting.admin('PATCH', '/admin/v1/campaigns/c', { budget_usd: '3' })).body).toMatchObject({
+      available_usd: '0.00',
+    });
+    expect((await accounting.admin('PATCH', '/admin/v1/campaigns/done', { budget_usd: '99' })).body).toMatchObject({
+      budget_usd: '99.00',
+      status: 'closed',
+    });
+    expect(
+      (await accounting.admin('PATCH', '/admin/v1/campaigns/done', { budget_usd: '110', status: 'active' })).body,
+    ).toMatchObject({ budget_usd: '110.00' });
+    expect(
+      (await accounting.admin('POST', '/admin/v1/campaigns/done/fund', { amount_usd: '0.000000001' })).body.budget_usd,
+    ).toBe('110.000000001');
+    expect((await accounting.admin('GET', '/admin/v1/ledger/verify')).body).toMatchObject({
+      ok: true,
+      problems: [],
+      differences: [],
+    });
   });
 });

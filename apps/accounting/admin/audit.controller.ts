@@ -3,13 +3,20 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, UseGuards } f
 import { ApiTags } from '@nestjs/swagger';
 import { stringify } from 'csv-stringify';
 import type { FastifyReply } from 'fastify';
-import { AuditReader, type RequestView } from '../audit/audit.reader.js';
-import { AuditVerifier, type AuditVerification } from '../audit/audit.verifier.js';
-import { VisitorEraser, type ErasedVisitor } from '../audit/visitor.eraser.js';
+import { AuditReader, type RequestView } from '../record/audit.reader.js';
+import { AuditVerifier, type AuditVerification } from '../record/audit.verifier.js';
+import { VisitorEraser, type ErasedVisitor } from '../record/visitor.eraser.js';
 import type { CheckView } from '../domain/check.view.js';
 import type { Page } from '../domain/cursor.js';
 import { AdminGuard } from './admin.guard.js';
-import { eraseSchema, exportChecksSchema, listChecksSchema, type Erase, type ExportChecks, type ListChecks } from './audit.schemas.js';
+import {
+  eraseSchema,
+  exportChecksSchema,
+  listChecksSchema,
+  type Erase,
+  type ExportChecks,
+  type ListChecks,
+} from './audit.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 
@@ -45,7 +52,8 @@ export class AuditController {
 
   @Get('audit/verify')
   @Documented({
-    summary: 'Prove the record: no row was edited, deleted, moved or cut off, and each content is what its row tells of',
+    summary:
+      'Prove the record: no row was edited, deleted, moved or cut off, and each content is what its row tells of',
     answer: 'What was checked, what is wrong and where, and the last link of the chain',
   })
   verify(): Promise<AuditVerification> {
@@ -70,18 +78,28 @@ export class AuditController {
     query: exportChecksSchema,
     errors: [400],
   })
-  export(@Query(new ZodPipe(exportChecksSchema)) { format, ...filters }: ExportChecks, @Res() reply: FastifyReply): FastifyReply {
+  export(
+    @Query(new ZodPipe(exportChecksSchema)) { format, ...filters }: ExportChecks,
+    @Res() reply: FastifyReply,
+  ): FastifyReply {
     const rows = this.reader.export(filters);
     if (format === 'jsonl') return reply.type('application/x-ndjson').send(Readable.from(jsonLines(rows)));
     // What a guard or a model wrote must not become a formula in somebody's spreadsheet.
     const csv = stringify({ header: true, columns: CSV_COLUMNS, escape_formulas: true });
     const source = Readable.from(rows);
     source.on('error', (error) => csv.destroy(error));
-    return reply.type('text/csv; charset=utf-8').header('content-disposition', 'attachment; filename="checks.csv"').send(source.pipe(csv));
+    return reply
+      .type('text/csv; charset=utf-8')
+      .header('content-disposition', 'attachment; filename="checks.csv"')
+      .send(source.pipe(csv));
   }
 
   @Get('requests/:id')
-  @Documented({ summary: 'One call: what was asked, what was judged of it, and what it cost', answer: 'The call', errors: [404] })
+  @Documented({
+    summary: 'One call: what was asked, what was judged of it, and what it cost',
+    answer: 'The call',
+    errors: [404],
+  })
   request(@Param('id') id: string): Promise<RequestView> {
     return this.reader.request(id);
   }
@@ -94,7 +112,10 @@ export class AuditController {
     body: eraseSchema,
     errors: [400, 404, 409],
   })
-  async erase(@Param('id') id: string, @Body(new ZodPipe(eraseSchema)) { note }: Erase): Promise<{ data: ErasedVisitor }> {
+  async erase(
+    @Param('id') id: string,
+    @Body(new ZodPipe(eraseSchema)) { note }: Erase,
+  ): Promise<{ data: ErasedVisitor }> {
     return { data: await this.eraser.erase(id, note ?? null) };
   }
 }

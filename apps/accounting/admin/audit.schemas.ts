@@ -3,7 +3,9 @@ import { checkDecisionSchema, directionSchema } from '#libs/contracts/audit.js';
 import { requiredText, slug, text } from './field.schemas.js';
 import { listSchema } from './list.schemas.js';
 
-const moment = z.iso.datetime({ offset: true, error: 'must be a time such as 2026-11-23T12:00:00Z' }).transform((at) => new Date(at));
+const moment = z.iso
+  .datetime({ offset: true, error: 'must be a time such as 2026-11-23T12:00:00Z' })
+  .transform((at) => new Date(at));
 
 const filters = {
   key: text(100).optional(),

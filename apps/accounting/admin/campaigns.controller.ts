@@ -1,6 +1,6 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { CampaignService } from '../campaign.service.js';
+import { CampaignService } from '../accounts/campaign.service.js';
 import type { CampaignView } from '../domain/campaign.view.js';
 import type { Page } from '../domain/cursor.js';
 import { AdminGuard } from './admin.guard.js';
@@ -23,13 +23,24 @@ export class CampaignsController {
   constructor(private readonly campaigns: CampaignService) {}
 
   @Post()
-  @Documented({ summary: 'Create a campaign and fund it', status: 201, answer: 'The campaign', body: createCampaignSchema, errors: [400, 409] })
+  @Documented({
+    summary: 'Create a campaign and fund it',
+    status: 201,
+    answer: 'The campaign',
+    body: createCampaignSchema,
+    errors: [400, 409],
+  })
   create(@Body(new ZodPipe(createCampaignSchema)) request: CreateCampaign): Promise<CampaignView> {
     return this.campaigns.create(request);
   }
 
   @Get()
-  @Documented({ summary: 'List campaigns, newest first', answer: 'A page of campaigns', query: listSchema, errors: [400] })
+  @Documented({
+    summary: 'List campaigns, newest first',
+    answer: 'A page of campaigns',
+    query: listSchema,
+    errors: [400],
+  })
   list(@Query(new ZodPipe(listSchema)) page: List): Promise<Page<CampaignView>> {
     return this.campaigns.list(page);
   }
@@ -41,15 +52,31 @@ export class CampaignsController {
   }
 
   @Patch(':slug')
-  @Documented({ summary: 'Change a campaign', answer: 'The campaign', body: changeCampaignSchema, errors: [400, 404, 409] })
-  change(@Param('slug') slug: string, @Body(new ZodPipe(changeCampaignSchema)) request: ChangeCampaign): Promise<CampaignView> {
+  @Documented({
+    summary: 'Change a campaign',
+    answer: 'The campaign',
+    body: changeCampaignSchema,
+    errors: [400, 404, 409],
+  })
+  change(
+    @Param('slug') slug: string,
+    @Body(new ZodPipe(changeCampaignSchema)) request: ChangeCampaign,
+  ): Promise<CampaignView> {
     return this.campaigns.change(slug, request);
   }
 
   @Post(':slug/fund')
   @HttpCode(200)
-  @Documented({ summary: "Add to a campaign's budget", answer: 'The campaign', body: fundCampaignSchema, errors: [400, 404] })
-  fund(@Param('slug') slug: string, @Body(new ZodPipe(fundCampaignSchema)) request: FundCampaign): Promise<CampaignView> {
+  @Documented({
+    summary: "Add to a campaign's budget",
+    answer: 'The campaign',
+    body: fundCampaignSchema,
+    errors: [400, 404],
+  })
+  fund(
+    @Param('slug') slug: string,
+    @Body(new ZodPipe(fundCampaignSchema)) request: FundCampaign,
+  ): Promise<CampaignView> {
     return this.campaigns.fund(slug, request.amount_usd);
   }
 }

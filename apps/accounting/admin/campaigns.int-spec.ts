@@ -37,7 +37,12 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it('moderates at the gate where nothing is said', async () => {
-    expect((await accounting.createCampaign('default-policy')).moderation).toEqual({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' });
+    expect((await accounting.createCampaign('default-policy')).moderation).toEqual({
+      input: 'gate',
+      output: 'gate',
+      thresholds: {},
+      on_unavailable: 'closed',
+    });
   });
 
   it('warns of a model that has no price', async () => {
@@ -46,7 +51,9 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it('warns of a model that searches the web for a fee that nobody priced, and prices it', async () => {
-    const { warnings, tool_prices } = await accounting.createCampaign('search', { models: ['gpt-4o-mini-search-preview'] });
+    const { warnings, tool_prices } = await accounting.createCampaign('search', {
+      models: ['gpt-4o-mini-search-preview'],
+    });
     expect(warnings).toEqual([expect.stringContaining('tool_prices.web_search')]);
     expect(tool_prices).toEqual({});
     const price = { web_search: { usd_per_request: '0.025', input_tokens_per_request: 8_000 } };
@@ -61,9 +68,17 @@ describe('POST /admin/v1/campaigns', () => {
     ['a fee that is a number', { web_search: { usd_per_request: 0.1 } }, 'tool_prices.web_search.usd_per_request'],
     ['a negative fee', { web_search: { usd_per_request: '-0.1' } }, 'tool_prices.web_search.usd_per_request'],
     ['ten decimals', { web_search: { usd_per_request: '0.0123456789' } }, 'tool_prices.web_search.usd_per_request'],
-    ['tokens in fractions', { web_search: { usd_per_request: '1', input_tokens_per_request: 0.5 } }, 'tool_prices.web_search.input_tokens_per_request'],
+    [
+      'tokens in fractions',
+      { web_search: { usd_per_request: '1', input_tokens_per_request: 0.5 } },
+      'tool_prices.web_search.input_tokens_per_request',
+    ],
   ])('refuses tool prices with %s', async (_, tool_prices, param) => {
-    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'tools', tool_prices });
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
+      ...whole,
+      slug: 'tools',
+      tool_prices,
+    });
     expect([status, body.error.code]).toEqual([400, 'invalid_request']);
     expect(body.error.param).toBe(param);
   });
@@ -91,7 +106,11 @@ describe('POST /admin/v1/campaigns', () => {
     ['an origin with a path', { origins: ['https://example.org/a'] }, 'origins.0', 'origin'],
     ['a negative limit', { key_defaults: { limits: { rpm: -1 } } }, 'key_defaults.limits.rpm', ''],
   ])('refuses %s', async (_, fault, param, message) => {
-    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'faulty', ...fault });
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
+      ...whole,
+      slug: 'faulty',
+      ...fault,
+    });
     expect(status).toBe(400);
     expect(body.error).toMatchObject({ code: 'invalid_request', type: 'invalid_request_error' });
     expect(body.error.param).toContain(param);
@@ -100,8 +119,18 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it('names every fault at once', async () => {
-    const { body } = await accounting.admin('POST', '/admin/v1/campaigns', { slug: 'x', budget_usd: 1, models: [], colour: 'red' });
-    expect(body.error.daypass.faults.map(({ path }: { path: string }) => path).toSorted()).toEqual(['budget_usd', 'colour', 'models', 'name']);
+    const { body } = await accounting.admin('POST', '/admin/v1/campaigns', {
+      slug: 'x',
+      budget_usd: 1,
+      models: [],
+      colour: 'red',
+    });
+    expect(body.error.daypass.faults.map(({ path }: { path: string }) => path).toSorted()).toEqual([
+      'budget_usd',
+      'colour',
+      'models',
+      'name',
+    ]);
   });
 
   it.each([
@@ -115,12 +144,18 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it('refuses what Postgres cannot store, rather than fail', async () => {
-    const { status } = await accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'zero', claim: { note: 'a\0b' } });
+    const { status } = await accounting.admin('POST', '/admin/v1/campaigns', {
+      ...whole,
+      slug: 'zero',
+      claim: { note: 'a\0b' },
+    });
     expect(status).toBe(400);
   });
 
   it('of two at once with one slug creates one', async () => {
-    const answers = await Promise.all(Array.from({ length: 5 }, () => accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'race' })));
+    const answers = await Promise.all(
+      Array.from({ length: 5 }, () => accounting.admin('POST', '/admin/v1/campaigns', { ...whole, slug: 'race' })),
+    );
     expect(answers.map(({ status }) => status).toSorted((a, b) => a - b)).toEqual([201, 409, 409, 409, 409]);
   });
 });
@@ -144,10 +179,24 @@ describe('GET and PATCH /admin/v1/campaigns/:slug', () => {
 
   it('changes what it names and leaves the rest', async () => {
     const before = await accounting.createCampaign('changed', { moderation: { input: 'observe' } });
-    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/changed', { name: 'New', status: 'closed', models: ['gpt-5.4-nano'] });
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/changed', {
+      name: 'New',
+      status: 'closed',
+      models: ['gpt-5.4-nano'],
+    });
     expect(status).toBe(200);
-    expect(body).toMatchObject({ name: 'New', status: 'closed', models: ['gpt-5.4-nano'], budget_usd: '10.00', moderation: before.moderation, warnings: [] });
-    expect(await accounting.redis.hmget(`{dp}:campaign:${before.id}`, 'status', 'models')).toEqual(['closed', '["gpt-5.4-nano"]']);
+    expect(body).toMatchObject({
+      name: 'New',
+      status: 'closed',
+      models: ['gpt-5.4-nano'],
+      budget_usd: '10.00',
+      moderation: before.moderation,
+      warnings: [],
+    });
+    expect(await accounting.redis.hmget(`{dp}:campaign:${before.id}`, 'status', 'models')).toEqual([
+      'closed',
+      '["gpt-5.4-nano"]',
+    ]);
   });
 
   it('refuses a key in a closed campaign', async () => {
@@ -156,10 +205,20 @@ describe('GET and PATCH /admin/v1/campaigns/:slug', () => {
   });
 
   it('refuses a budget below what is spent and held, and changes nothing', async () => {
-    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/shown', { budget_usd: '0.74', name: 'Other' });
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/shown', {
+      budget_usd: '0.74',
+      name: 'Other',
+    });
     expect(status).toBe(409);
-    expect(body.error).toMatchObject({ code: 'conflict', param: 'budget_usd', daypass: { spent_usd: '0.25', held_usd: '0.50' } });
-    expect((await accounting.admin('GET', '/admin/v1/campaigns/shown')).body).toMatchObject({ budget_usd: '10.00', name: 'shown' });
+    expect(body.error).toMatchObject({
+      code: 'conflict',
+      param: 'budget_usd',
+      daypass: { spent_usd: '0.25', held_usd: '0.50' },
+    });
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/shown')).body).toMatchObject({
+      budget_usd: '10.00',
+      name: 'shown',
+    });
   });
 
   it('lowers a budget down to what is used', async () => {
@@ -187,17 +246,25 @@ describe('GET and PATCH /admin/v1/campaigns/:slug', () => {
 describe('POST /admin/v1/campaigns/:slug/fund', () => {
   it('adds to the budget, once for each call, however many come at once', async () => {
     await accounting.createCampaign('funded');
-    const answers = await Promise.all(Array.from({ length: 8 }, () => accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '0.25' })));
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, () =>
+        accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '0.25' }),
+      ),
+    );
     expect(answers.map(({ status }) => status)).toEqual(Array(8).fill(200));
     expect((await accounting.admin('GET', '/admin/v1/campaigns/funded')).body.budget_usd).toBe('12.00');
   });
 
   it.each(['0', '0.00', '-1', '', ' 1', '1,5', 'NaN'])("refuses '%s'", async (amount) => {
-    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: amount })).status).toBe(400);
+    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: amount })).status).toBe(
+      400,
+    );
   });
 
   it('refuses what would make the budget too large', async () => {
-    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '9000000' })).status).toBe(400);
+    expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '9000000' })).status).toBe(
+      400,
+    );
   });
 });
 
@@ -228,7 +295,9 @@ describe('the door', () => {
   ])('stays shut for %s', async (_, headers) => {
     const { status, body } = await accounting.admin('GET', '/admin/v1/campaigns', undefined, headers);
     expect(status).toBe(401);
-    expect(body).toEqual({ error: { message: expect.any(String), type: 'authentication_error', param: null, code: 'unauthorized' } });
+    expect(body).toEqual({
+      error: { message: expect.any(String), type: 'authentication_error', param: null, code: 'unauthorized' },
+    });
   });
 
   it('answers an unknown path in the same shape', async () => {
@@ -237,7 +306,9 @@ describe('the door', () => {
   });
 
   it('answers another content type with 415', async () => {
-    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', 'slug=x', { 'content-type': 'application/x-yaml' });
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', 'slug=x', {
+      'content-type': 'application/x-yaml',
+    });
     expect([status, body.error.code]).toEqual([415, 'unsupported_content_type']);
   });
 });

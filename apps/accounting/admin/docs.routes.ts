@@ -5,7 +5,11 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { describeApi } from './openapi.js';
 
 const PATH = '/admin/docs';
-const ASSETS = { 'swagger-ui.css': 'text/css', 'swagger-ui-bundle.js': 'text/javascript', 'favicon-32x32.png': 'image/png' };
+const ASSETS = {
+  'swagger-ui.css': 'text/css',
+  'swagger-ui-bundle.js': 'text/javascript',
+  'favicon-32x32.png': 'image/png',
+};
 
 const START = `SwaggerUIBundle({ url: '${PATH}-json', dom_id: '#ui', persistAuthorization: false, tryItOutEnabled: true });`;
 const PAGE = `<!doctype html>

@@ -43,7 +43,12 @@ const printable = (most: number) =>
 export const text = (most: number) => printable(most).trim();
 export const requiredText = (most: number) => text(most).min(1);
 
-export const slug = z.string().regex(/^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/, 'must be 1 to 63 small letters, digits and dashes, with no dash at either end');
+export const slug = z
+  .string()
+  .regex(
+    /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/,
+    'must be 1 to 63 small letters, digits and dashes, with no dash at either end',
+  );
 
 export const models = z
   .array(z.string().regex(/^[\x21-\x7e]{1,200}$/, 'must be the name of a model'))
@@ -61,7 +66,11 @@ export const retentionDays = z.number().int().min(1).max(36_500);
 
 const { rpm, tpm, concurrent } = keyLimitsSchema.shape;
 /** 0 means unlimited; what is left out falls back. */
-export const limits = z.strictObject({ rpm: rpm.unwrap().optional(), tpm: tpm.unwrap().optional(), concurrent: concurrent.unwrap().optional() });
+export const limits = z.strictObject({
+  rpm: rpm.unwrap().optional(),
+  tpm: tpm.unwrap().optional(),
+  concurrent: concurrent.unwrap().optional(),
+});
 
 export const campaignModeration = moderationPolicySchema;
 
@@ -78,7 +87,9 @@ export const keyModeration = z.strictObject({
 
 export const claim = z.record(z.string(), z.json());
 
-export const origins = z.array(z.string().max(300).refine(isOrigin, 'must be an origin such as "https://example.org"')).max(100);
+export const origins = z
+  .array(z.string().max(300).refine(isOrigin, 'must be an origin such as "https://example.org"'))
+  .max(100);
 
 function isOrigin(value: string): boolean {
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value;

@@ -13,10 +13,12 @@ beforeAll(async () => {
 });
 afterAll(() => accounting.stop());
 
-const send = (name: string, method: string, path: string, body?: unknown) => accounting.admin(method, `/admin/v1/${path}`, body, { 'idempotency-key': name });
+const send = (name: string, method: string, path: string, body?: unknown) =>
+  accounting.admin(method, `/admin/v1/${path}`, body, { 'idempotency-key': name });
 const fund = (name: string, amount = '1') => send(name, 'POST', 'campaigns/c/fund', { amount_usd: amount });
 const budget = async () => Number((await accounting.admin('GET', '/admin/v1/campaigns/c')).body.budget_usd);
-const rows = (sql: string, parameters: unknown[] = []) => accounting.source.query<Record<string, unknown>[]>(sql, parameters);
+const rows = (sql: string, parameters: unknown[] = []) =>
+  accounting.source.query<Record<string, unknown>[]>(sql, parameters);
 
 async function whileNoAnswerCanBeKept(work: () => Promise<void>): Promise<void> {
   const owner = new Client({ connectionString: accounting.config.databaseUrl });
@@ -32,7 +34,12 @@ async function whileNoAnswerCanBeKept(work: () => Promise<void>): Promise<void> 
 
 describe('every write', () => {
   it.each<[string, string, (id: string) => string, unknown]>([
-    ['a campaign', 'POST', () => 'campaigns', { slug: 'again', name: 'Again', budget_usd: '1', models: ['gpt-5.4-mini'] }],
+    [
+      'a campaign',
+      'POST',
+      () => 'campaigns',
+      { slug: 'again', name: 'Again', budget_usd: '1', models: ['gpt-5.4-mini'] },
+    ],
     ['a changed campaign', 'PATCH', () => 'campaigns/c', { name: 'Changed' }],
     ['a fund', 'POST', () => 'campaigns/c/fund', { amount_usd: '1' }],
     ['a key', 'POST', () => 'keys', { campaign: 'c', label: 'k' }],
@@ -64,12 +71,18 @@ describe('every write', () => {
   });
 
   it('says in the docs how', async () => {
-    const { paths } = (await accounting.admin('GET', '/admin/docs-json')).body as { paths: Record<string, Record<string, any>> }; // oxlint-disable-line typescript/no-explicit-any
+    const { paths } = (await accounting.admin('GET', '/admin/docs-json')).body as {
+      // oxlint-disable-next-line typescript/no-explicit-any
+      paths: Record<string, Record<string, any>>;
+    };
     const operations = Object.values(paths).flatMap((path) => Object.entries(path));
     const writes = operations.filter(([method]) => method !== 'get');
     expect(writes).toHaveLength(11);
     for (const [, { parameters, responses }] of writes) {
-      expect(parameters.find(({ name }: { name: string }) => name === 'idempotency-key')).toMatchObject({ in: 'header', required: false });
+      expect(parameters.find(({ name }: { name: string }) => name === 'idempotency-key')).toMatchObject({
+        in: 'header',
+        required: false,
+      });
       expect(Object.keys(responses)).toContain('409');
     }
     for (const [, { parameters }] of operations.filter(([method]) => method === 'get'))
@@ -112,7 +125,10 @@ describe('an effect and its answer', () => {
       expect((await send(name, 'PATCH', `keys/${key.id}`, { budget_usd: '0.5' })).status).toBe(500);
     });
     await accounting.until(async () => (await accounting.redis.hget(redisKeys.key(key.id), 'budget')) === '1000000000');
-    expect((await accounting.admin('GET', '/admin/v1/ledger/verify')).body).toMatchObject({ ok: true, differences: [] });
+    expect((await accounting.admin('GET', '/admin/v1/ledger/verify')).body).toMatchObject({
+      ok: true,
+      differences: [],
+    });
   });
 
   it('are not waited for by each other, though there are more of them than connections', async () => {
@@ -138,18 +154,27 @@ describe('a kept answer', () => {
     const [before, name, other] = [await budget(), randomUUID(), randomUUID()];
     await fund(name);
     await fund(other);
-    await rows(`UPDATE access.idempotent_writes SET expires_at = now() - interval '1 second' WHERE key = ANY ($1)`, [[name, other]]);
+    await rows(`UPDATE access.idempotent_writes SET expires_at = now() - interval '1 second' WHERE key = ANY ($1)`, [
+      [name, other],
+    ]);
     const { headers, status } = await fund(name, '2');
     expect([status, headers.get('idempotent-replayed')]).toEqual([200, null]);
     expect(await budget()).toBe(before + 4);
     expect(await accounting.app.get(IdempotencyStore).sweep()).toBe(1);
-    expect(await rows('SELECT key FROM access.idempotent_writes WHERE key = ANY ($1)', [[name, other]])).toEqual([{ key: name }]);
+    expect(await rows('SELECT key FROM access.idempotent_writes WHERE key = ANY ($1)', [[name, other]])).toEqual([
+      { key: name },
+    ]);
   });
 
   it('is none of a reader, nor of one without the admin token', async () => {
     const name = randomUUID();
     expect((await send(name, 'GET', 'campaigns/c')).headers.get('idempotent-replayed')).toBeNull();
-    const { status } = await accounting.admin('POST', '/admin/v1/campaigns/c/fund', { amount_usd: '1' }, { authorization: '', 'idempotency-key': name });
+    const { status } = await accounting.admin(
+      'POST',
+      '/admin/v1/campaigns/c/fund',
+      { amount_usd: '1' },
+      { authorization: '', 'idempotency-key': name },
+    );
     expect(status).toBe(401);
     expect(await rows('SELECT key FROM access.idempotent_writes WHERE key = $1', [name])).toEqual([]);
   });

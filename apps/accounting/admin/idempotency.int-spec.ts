@@ -10,7 +10,8 @@ beforeAll(async () => {
 afterAll(() => accounting.stop());
 
 const under = (name: string) => ({ 'idempotency-key': name });
-const fund = (amount: string, headers: Record<string, string>) => accounting.admin('POST', '/admin/v1/campaigns/c/fund', { amount_usd: amount }, headers);
+const fund = (amount: string, headers: Record<string, string>) =>
+  accounting.admin('POST', '/admin/v1/campaigns/c/fund', { amount_usd: amount }, headers);
 const budget = async () => (await accounting.admin('GET', '/admin/v1/campaigns/c')).body.budget_usd as string;
 
 describe('an admin write with an Idempotency-Key', () => {
@@ -30,7 +31,9 @@ describe('an admin write with an Idempotency-Key', () => {
     const [before, name] = [Number(await budget()), randomUUID()];
     const answers = await Promise.all(Array.from({ length: 20 }, () => fund('3.00', under(name))));
     expect(Number(await budget())).toBe(before + 3);
-    expect(new Set(answers.map(({ status }) => status))).toEqual(new Set([answers.find(({ status }) => status < 300)!.status, 409]));
+    expect(new Set(answers.map(({ status }) => status))).toEqual(
+      new Set([answers.find(({ status }) => status < 300)!.status, 409]),
+    );
     const running = answers.find(({ status }) => status === 409)!;
     expect(running.body.error.code).toBe('idempotency_in_progress');
     expect(running.headers.get('retry-after')).toBe('1');
@@ -41,7 +44,10 @@ describe('an admin write with an Idempotency-Key', () => {
     const first = await accounting.admin('POST', '/admin/v1/keys', { campaign: 'c', label: 'once' }, under(name));
     const again = await accounting.admin('POST', '/admin/v1/keys', { campaign: 'c', label: 'once' }, under(name));
     expect(again.body).toEqual(first.body);
-    const [row] = await accounting.source.query<{ answer: Buffer }[]>('SELECT answer FROM access.idempotent_writes WHERE key = $1', [name]);
+    const [row] = await accounting.source.query<{ answer: Buffer }[]>(
+      'SELECT answer FROM access.idempotent_writes WHERE key = $1',
+      [name],
+    );
     expect(row!.answer.includes(first.body.key)).toBe(false);
   });
 
@@ -49,7 +55,10 @@ describe('an admin write with an Idempotency-Key', () => {
     const name = randomUUID();
     await fund('1.00', under(name));
     const before = await budget();
-    for (const other of [await fund('2.00', under(name)), await accounting.admin('PATCH', '/admin/v1/campaigns/c', { name: 'x' }, under(name))]) {
+    for (const other of [
+      await fund('2.00', under(name)),
+      await accounting.admin('PATCH', '/admin/v1/campaigns/c', { name: 'x' }, under(name)),
+    ]) {
       expect([other.status, other.body.error.code]).toEqual([409, 'idempotency_conflict']);
     }
     expect(await budget()).toBe(before);

@@ -2,8 +2,8 @@ import { Injectable, type CallHandler, type ExecutionContext, type NestIntercept
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
-import { AccountWriter } from '../account.writer.js';
-import { UnitOfWork } from '../unit-of-work.js';
+import { AccountWriter } from '../accounts/account.writer.js';
+import { UnitOfWork } from '../store/unit-of-work.js';
 import { AdminError } from './admin.error.js';
 import { IdempotencyStore, type FirstAnswer } from './idempotency.store.js';
 
@@ -26,10 +26,19 @@ export class IdempotencyInterceptor implements NestInterceptor {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const key = request.headers['idempotency-key'];
     if (key === undefined || request.method === 'GET' || request.method === 'HEAD') return next.handle();
-    return from(this.once(String(key), request, context.switchToHttp().getResponse<FastifyReply>(), () => lastValueFrom(next.handle())));
+    return from(
+      this.once(String(key), request, context.switchToHttp().getResponse<FastifyReply>(), () =>
+        lastValueFrom(next.handle()),
+      ),
+    );
   }
 
-  private async once(key: string, request: FastifyRequest, reply: FastifyReply, handle: () => Promise<unknown>): Promise<unknown> {
+  private async once(
+    key: string,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    handle: () => Promise<unknown>,
+  ): Promise<unknown> {
     const fault = idempotencyKeyFault(key);
     if (fault !== null) throw new AdminError('invalid_request', fault, PARAM);
     const fingerprint = this.store.fingerprint(request.method, request.url, request.body);
@@ -59,8 +68,12 @@ export class IdempotencyInterceptor implements NestInterceptor {
 }
 
 function inProgress(): AdminError {
-  return new AdminError('idempotency_in_progress', 'The first request with this Idempotency-Key is still running. Ask again for its answer in a moment.', {
-    ...PARAM,
-    retryAfterSeconds: RETRY_AFTER_SECONDS,
-  });
+  return new AdminError(
+    'idempotency_in_progress',
+    'The first request with this Idempotency-Key is still running. Ask again for its answer in a moment.',
+    {
+      ...PARAM,
+      retryAfterSeconds: RETRY_AFTER_SECONDS,
+    },
+  );
 }

@@ -4,10 +4,10 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, MoreThan, type EntityManager } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
-import { CONFIG } from '#libs/platform/platform.tokens.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { IdempotentWrite } from '../entities/idempotent-write.entity.js';
-import type { Unit } from '../unit-of-work.js';
+import { IdempotentWrite } from '../store/entities/idempotent-write.entity.js';
+import type { Unit } from '../store/unit-of-work.js';
 
 const SWEEP_BATCH = 1_000;
 const SWEEP_BATCHES_MAX = 20;
@@ -40,21 +40,38 @@ export class IdempotencyStore {
 
   /** Until the transaction ends, however it ends; false: another one has the key. */
   async claim(manager: EntityManager, key: string): Promise<boolean> {
-    const [row] = await manager.query<{ claimed: boolean }[]>('SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS claimed', [`idempotency:${key}`]);
+    const [row] = await manager.query<{ claimed: boolean }[]>(
+      'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS claimed',
+      [`idempotency:${key}`],
+    );
     return row!.claimed;
   }
 
   async find(manager: EntityManager, key: string): Promise<FirstAnswer | null> {
     const row = await manager.findOneBy(IdempotentWrite, { key, expiresAt: MoreThan(new Date()) });
-    return row && { fingerprint: row.fingerprint, written: row.written, open: () => JSON.parse(this.box.open(row.answer, sealOf(key))) as unknown };
+    return (
+      row && {
+        fingerprint: row.fingerprint,
+        written: row.written,
+        open: () => JSON.parse(this.box.open(row.answer, sealOf(key))) as unknown,
+      }
+    );
   }
 
   /** In place of one that has expired, if there is one. */
   async keep({ manager, written }: Unit, key: string, fingerprint: string, answer: unknown): Promise<void> {
     const sealed = this.box.seal(JSON.stringify(answer), sealOf(key));
-    await manager.upsert(IdempotentWrite, { key, fingerprint, answer: sealed, written: [...written], expiresAt: new Date(Date.now() + IDEMPOTENCY_LIFE_MS) }, [
-      'key',
-    ]);
+    await manager.upsert(
+      IdempotentWrite,
+      {
+        key,
+        fingerprint,
+        answer: sealed,
+        written: [...written],
+        expiresAt: new Date(Date.now() + IDEMPOTENCY_LIFE_MS),
+      },
+      ['key'],
+    );
   }
 
   /** Removes what has expired; returns how many. */

@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { Logger } from '#libs/observability/logger.js';
-import { LOGGER } from '#libs/platform/platform.tokens.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 import { IdempotencyStore } from './idempotency.store.js';
 

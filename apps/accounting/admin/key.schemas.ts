@@ -13,7 +13,11 @@ const terms = {
 export const createKeySchema = z.strictObject({ campaign: slug, ...terms });
 export type CreateKey = z.output<typeof createKeySchema>;
 
-export const createBatchSchema = z.strictObject({ campaign: slug, ...terms, count: z.number().int().min(1).max(1_000) });
+export const createBatchSchema = z.strictObject({
+  campaign: slug,
+  ...terms,
+  count: z.number().int().min(1).max(1_000),
+});
 export type CreateBatch = z.output<typeof createBatchSchema>;
 
 export const changeKeySchema = z

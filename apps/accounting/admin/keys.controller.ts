@@ -4,8 +4,8 @@ import type { Page } from '../domain/cursor.js';
 import type { KeyView, NewKeyView } from '../domain/key.view.js';
 import type { StrikeView } from '../domain/strike.js';
 import type { TransferView } from '../domain/transfer.view.js';
-import { KeyReader } from '../key.reader.js';
-import { KeyService } from '../key.service.js';
+import { KeyReader } from '../accounts/key.reader.js';
+import { KeyService } from '../accounts/key.service.js';
 import { AdminGuard } from './admin.guard.js';
 import {
   changeKeySchema,
@@ -44,8 +44,16 @@ export class KeysController {
   }
 
   @Post('batch')
-  @Documented({ summary: 'Create up to 1,000 equal keys, all or none', status: 201, answer: 'The keys', body: createBatchSchema, errors: [400, 404, 409] })
-  async createBatch(@Body(new ZodPipe(createBatchSchema)) { count, ...request }: CreateBatch): Promise<{ data: NewKeyView[] }> {
+  @Documented({
+    summary: 'Create up to 1,000 equal keys, all or none',
+    status: 201,
+    answer: 'The keys',
+    body: createBatchSchema,
+    errors: [400, 404, 409],
+  })
+  async createBatch(
+    @Body(new ZodPipe(createBatchSchema)) { count, ...request }: CreateBatch,
+  ): Promise<{ data: NewKeyView[] }> {
     return { data: await this.keys.create(request, count) };
   }
 
@@ -69,7 +77,12 @@ export class KeysController {
 
   @Post(':id/suspend')
   @HttpCode(200)
-  @Documented({ summary: 'Suspend a key until somebody reinstates it', answer: 'The key', body: noteSchema, errors: [400, 404, 409] })
+  @Documented({
+    summary: 'Suspend a key until somebody reinstates it',
+    answer: 'The key',
+    body: noteSchema,
+    errors: [400, 404, 409],
+  })
   suspend(@Param('id') id: string, @Body(new ZodPipe(noteSchema)) { note }: Note): Promise<KeyView> {
     return this.keys.setStatus(id, 'suspended', note ?? null);
   }
@@ -101,13 +114,23 @@ export class KeysController {
   }
 
   @Get(':id/transfers')
-  @Documented({ summary: "List a key's bookings, newest first", answer: 'A page of transfers', query: listSchema, errors: [400, 404] })
+  @Documented({
+    summary: "List a key's bookings, newest first",
+    answer: 'A page of transfers',
+    query: listSchema,
+    errors: [400, 404],
+  })
   transfers(@Param('id') id: string, @Query(new ZodPipe(listSchema)) page: List): Promise<Page<TransferView>> {
     return this.reader.transfers(id, page);
   }
 
   @Get(':id/strikes')
-  @Documented({ summary: "List a key's refused inputs and what followed, newest first", answer: 'A page of strikes', query: listSchema, errors: [400, 404] })
+  @Documented({
+    summary: "List a key's refused inputs and what followed, newest first",
+    answer: 'A page of strikes',
+    query: listSchema,
+    errors: [400, 404],
+  })
   strikes(@Param('id') id: string, @Query(new ZodPipe(listSchema)) page: List): Promise<Page<StrikeView>> {
     return this.reader.strikes(id, page);
   }

@@ -6,7 +6,10 @@ let accounting: AccountingFixture;
 beforeAll(async () => {
   accounting = await AccountingFixture.start();
   await accounting.createCampaign('plain', { budget_usd: '5' });
-  await accounting.createCampaign('defaults', { budget_usd: '5', key_defaults: { budget_usd: '0.5', ttl_seconds: 3600, limits: { rpm: 7, tpm: 900 } } });
+  await accounting.createCampaign('defaults', {
+    budget_usd: '5',
+    key_defaults: { budget_usd: '0.5', ttl_seconds: 3600, limits: { rpm: 7, tpm: 900 } },
+  });
 });
 afterAll(() => accounting.stop());
 
@@ -45,21 +48,36 @@ describe('POST /admin/v1/keys', () => {
     const plain = await accounting.createKey('defaults');
     expect(plain).toMatchObject({ budget_usd: '0.50', limits: { rpm: 7, tpm: 900, concurrent: 0 } });
     expect(Date.parse(plain.expires_at) - Date.parse(plain.created_at)).toBe(3_600_000);
-    const own = await accounting.createKey('defaults', { budget_usd: '0.25', ttl_seconds: 60, limits: { tpm: 0, concurrent: 2 } });
+    const own = await accounting.createKey('defaults', {
+      budget_usd: '0.25',
+      ttl_seconds: 60,
+      limits: { tpm: 0, concurrent: 2 },
+    });
     expect(own).toMatchObject({ budget_usd: '0.25', limits: { rpm: 7, tpm: 0, concurrent: 2 } });
     expect(Date.parse(own.expires_at) - Date.parse(own.created_at)).toBe(60_000);
   });
 
   it('projects only what the key tightens', async () => {
-    const key = await accounting.createKey('plain', { moderation: { thresholds: { violence: 0.2 } }, models: ['gpt-5.4-nano'] });
+    const key = await accounting.createKey('plain', {
+      moderation: { thresholds: { violence: 0.2 } },
+      models: ['gpt-5.4-nano'],
+    });
     expect(key).toMatchObject({ moderation: { thresholds: { violence: 0.2 } }, models: ['gpt-5.4-nano'] });
     const [policy, models] = await accounting.redis.hmget(`{dp}:key:${key.id}`, 'policy', 'models');
-    expect(JSON.parse(policy!)).toEqual({ input: 'off', output: 'off', on_unavailable: 'open', thresholds: { violence: 0.2 } });
+    expect(JSON.parse(policy!)).toEqual({
+      input: 'off',
+      output: 'off',
+      on_unavailable: 'open',
+      thresholds: { violence: 0.2 },
+    });
     expect(models).toBe('["gpt-5.4-nano"]');
   });
 
   it("refuses a model that is not the campaign's, and names it", async () => {
-    const { status, body } = await accounting.admin('POST', '/admin/v1/keys', { campaign: 'plain', models: ['gpt-5.4-nano', 'o9'] });
+    const { status, body } = await accounting.admin('POST', '/admin/v1/keys', {
+      campaign: 'plain',
+      models: ['gpt-5.4-nano', 'o9'],
+    });
     expect([status, body.error.param]).toEqual([400, 'models']);
     expect(body.error.message).toContain("'o9'");
   });
@@ -85,7 +103,11 @@ describe('POST /admin/v1/keys', () => {
 
 describe('POST /admin/v1/keys/batch', () => {
   it('creates a thousand keys at once, each its own', async () => {
-    const { status, body } = await accounting.admin('POST', '/admin/v1/keys/batch', { campaign: 'defaults', label: 'class', count: 1_000 });
+    const { status, body } = await accounting.admin('POST', '/admin/v1/keys/batch', {
+      campaign: 'defaults',
+      label: 'class',
+      count: 1_000,
+    });
     expect(status).toBe(201);
     expect(new Set(body.data.map(({ key }: { key: string }) => key)).size).toBe(1_000);
     expect(await opens(body.data[999].key)).toBe(body.data[999].id);
@@ -103,7 +125,10 @@ describe('GET /admin/v1/keys', () => {
     const seen: string[] = [];
     let cursor: string | null = null;
     do {
-      const { body } = await accounting.admin('GET', `/admin/v1/keys?campaign=defaults&limit=200${cursor ? `&cursor=${cursor}` : ''}`);
+      const { body } = await accounting.admin(
+        'GET',
+        `/admin/v1/keys?campaign=defaults&limit=200${cursor ? `&cursor=${cursor}` : ''}`,
+      );
       seen.push(...body.data.map(({ id }: { id: string }) => id));
       cursor = body.next_cursor;
     } while (cursor);
@@ -118,7 +143,9 @@ describe('GET /admin/v1/keys', () => {
     await accounting.admin('POST', `/admin/v1/keys/${gone.id}/revoke`);
     await accounting.admin('PATCH', `/admin/v1/keys/${late.id}`, { expires_at: '2020-01-01T00:00:00Z' });
     const ids = async (query: string) =>
-      (await accounting.admin('GET', `/admin/v1/keys?campaign=filtered&${query}`)).body.data.map(({ id }: { id: string }) => id);
+      (await accounting.admin('GET', `/admin/v1/keys?campaign=filtered&${query}`)).body.data.map(
+        ({ id }: { id: string }) => id,
+      );
     expect(await ids('label=b')).toEqual([late.id, gone.id]);
     expect(await ids('status=active')).toEqual([active.id]);
     expect(await ids('status=revoked')).toEqual([gone.id]);
@@ -142,9 +169,23 @@ describe('PATCH /admin/v1/keys/:id', () => {
       ttl_seconds: 60,
     });
     expect(status).toBe(200);
-    expect(body).toMatchObject({ label: 'new', budget_usd: '2.00', limits: { rpm: 5, tpm: 10, concurrent: 0 }, models: ['gpt-5.4-mini'], status: 'active' });
-    expect(await accounting.redis.hmget(`{dp}:key:${key.id}`, 'budget', 'label', 'rpm', 'tpm')).toEqual(['2000000000', 'new', '5', '10']);
-    const { body: cleared } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { expires_at: null, models: null });
+    expect(body).toMatchObject({
+      label: 'new',
+      budget_usd: '2.00',
+      limits: { rpm: 5, tpm: 10, concurrent: 0 },
+      models: ['gpt-5.4-mini'],
+      status: 'active',
+    });
+    expect(await accounting.redis.hmget(`{dp}:key:${key.id}`, 'budget', 'label', 'rpm', 'tpm')).toEqual([
+      '2000000000',
+      'new',
+      '5',
+      '10',
+    ]);
+    const { body: cleared } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, {
+      expires_at: null,
+      models: null,
+    });
     expect(cleared).toMatchObject({ expires_at: null, models: null });
   });
 
@@ -152,10 +193,17 @@ describe('PATCH /admin/v1/keys/:id', () => {
     const key = await accounting.createKey('plain', { budget_usd: '1' });
     await accounting.call(key, `${key.id}-1`, 300_000_000n, 100_000_000n);
     await accounting.hold(key, `${key.id}-2`, 300_000_000n);
-    const { status, body } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.399999999', label: 'x' });
+    const { status, body } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, {
+      budget_usd: '0.399999999',
+      label: 'x',
+    });
     expect(status).toBe(409);
     expect(body.error.daypass).toEqual({ spent_usd: '0.10', held_usd: '0.30' });
-    expect((await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body).toMatchObject({ budget_usd: '1.00', label: '', available_usd: '0.60' });
+    expect((await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body).toMatchObject({
+      budget_usd: '1.00',
+      label: '',
+      available_usd: '0.60',
+    });
     expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.4' })).body).toMatchObject({
       budget_usd: '0.40',
       available_usd: '0.00',
@@ -190,14 +238,18 @@ describe("a key's life", () => {
   it('can be suspended, reinstated, and revoked for ever', async () => {
     const key = await accounting.createKey('plain');
     const act = (verb: string, body?: object) => accounting.admin('POST', `/admin/v1/keys/${key.id}/${verb}`, body);
-    expect((await act('suspend', { note: 'three strikes' })).body).toMatchObject({ status: 'suspended', status_note: 'three strikes' });
+    expect((await act('suspend', { note: 'three strikes' })).body).toMatchObject({
+      status: 'suspended',
+      status_note: 'three strikes',
+    });
     expect((await accounting.hold(key, `${key.id}-a`, 1n)).code).toBe('suspended');
     expect((await act('reinstate')).body).toMatchObject({ status: 'active', status_note: null });
     expect((await accounting.hold(key, `${key.id}-b`, 1n)).code).toBe('ok');
     expect((await act('revoke')).body.status).toBe('revoked');
     expect((await act('revoke')).status).toBe(200);
     expect((await accounting.hold(key, `${key.id}-c`, 1n)).code).toBe('invalid');
-    for (const verb of ['reinstate', 'suspend', 'rotate']) expect([verb, (await act(verb)).status]).toEqual([verb, 409]);
+    for (const verb of ['reinstate', 'suspend', 'rotate'])
+      expect([verb, (await act(verb)).status]).toEqual([verb, 409]);
     expect((await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { label: 'x' })).status).toBe(409);
     expect((await act('suspend', { reason: 'x' })).status).toBe(400);
   });
@@ -206,7 +258,18 @@ describe("a key's life", () => {
     const key = await accounting.createKey('plain');
     const strike = async (request: string, atMs: number): Promise<string> => {
       const campaign = (await accounting.redis.hget(`{dp}:key:${key.id}`, 'campaign'))!;
-      const event = { kind: 'strike', request, key: key.id, campaign, amount: 0, paid: 0, absorbed: 0, at_ms: atMs, strikes: 3, step: 'suspend' };
+      const event = {
+        kind: 'strike',
+        request,
+        key: key.id,
+        campaign,
+        amount: 0,
+        paid: 0,
+        absorbed: 0,
+        at_ms: atMs,
+        strikes: 3,
+        step: 'suspend',
+      };
       await accounting.redis.xadd('{dp}:journal', '*', ...Object.entries(event).flat().map(String));
       await accounting.drained();
       return (await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body.status as string;
@@ -224,7 +287,11 @@ describe("a key's life", () => {
     const second = await rotate();
     const third = await rotate();
     expect(third).toMatchObject({ id: key.id, budget_usd: '1.00', spent_usd: '0.10', available_usd: '0.90' });
-    expect([await opens(key.key), await opens(second.key), await opens(third.key)]).toEqual(['unknown', 'unknown', key.id]);
+    expect([await opens(key.key), await opens(second.key), await opens(third.key)]).toEqual([
+      'unknown',
+      'unknown',
+      key.id,
+    ]);
   });
 
   it('ends by time, without anybody doing anything', async () => {
@@ -252,7 +319,10 @@ describe('GET /admin/v1/keys/:id/transfers', () => {
     await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.5' });
     await accounting.drained();
     const first = await accounting.admin('GET', `/admin/v1/keys/${key.id}/transfers?limit=3`);
-    const rest = await accounting.admin('GET', `/admin/v1/keys/${key.id}/transfers?limit=3&cursor=${first.body.next_cursor}`);
+    const rest = await accounting.admin(
+      'GET',
+      `/admin/v1/keys/${key.id}/transfers?limit=3&cursor=${first.body.next_cursor}`,
+    );
     const all = [...first.body.data, ...rest.body.data];
     expect(rest.body.next_cursor).toBeNull();
     expect(all.map(({ id, amount_usd }) => [id, amount_usd])).toEqual([

@@ -50,7 +50,10 @@ export class LanesController {
   ) {}
 
   @Get()
-  @Documented({ summary: 'What each lane is at: its limits, what of them was used within the last minute, and who waits', answer: 'The lanes' })
+  @Documented({
+    summary: 'What each lane is at: its limits, what of them was used within the last minute, and who waits',
+    answer: 'The lanes',
+  })
   async list(): Promise<{ data: LaneShown[] }> {
     return { data: (await Promise.all(this.table.all().map((lane) => this.line.look(lane)))).map(show) };
   }

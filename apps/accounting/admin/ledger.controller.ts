@@ -1,6 +1,6 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { LedgerVerifier, type Verification } from '../ledger.verifier.js';
+import { LedgerVerifier, type Verification } from '../books/ledger.verifier.js';
 import { AdminGuard } from './admin.guard.js';
 import { Documented } from './openapi.js';
 
@@ -12,7 +12,8 @@ export class LedgerController {
 
   @Get('verify')
   @Documented({
-    summary: 'Prove the books: every transfer sums to zero, every call has one end, Redis agrees, the provider billed no more',
+    summary:
+      'Prove the books: every transfer sums to zero, every call has one end, Redis agrees, the provider billed no more',
     answer: 'What was checked, and what is wrong',
   })
   verify(): Promise<Verification> {

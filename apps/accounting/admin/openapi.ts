@@ -1,12 +1,23 @@
 import { applyDecorators } from '@nestjs/common';
-import { ApiBearerAuth, ApiBody, ApiHeader, ApiOperation, ApiQuery, ApiResponse, DocumentBuilder, SwaggerModule, type OpenAPIObject } from '@nestjs/swagger';
+import {
+  ApiBearerAuth,
+  ApiBody,
+  ApiHeader,
+  ApiOperation,
+  ApiQuery,
+  ApiResponse,
+  DocumentBuilder,
+  SwaggerModule,
+  type OpenAPIObject,
+} from '@nestjs/swagger';
 import type { INestApplication } from '@nestjs/common';
 import { z } from 'zod';
 
 type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
 
 /** The schema that the pipe checks is the schema that the docs show. */
-const schemaOf = (schema: z.ZodType): JsonSchema => z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
+const schemaOf = (schema: z.ZodType): JsonSchema =>
+  z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
 
 const ERROR = {
   type: 'object',
@@ -58,7 +69,9 @@ export function Documented({ summary, status = 200, answer, body, query, errors 
     ApiBearerAuth(),
     ApiOperation({ summary }),
     ApiResponse({ status, description: answer }),
-    ...[...new Set([...errors, ...(body ? [409] : []), 401, 503])].map((code) => ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR })),
+    ...[...new Set([...errors, ...(body ? [409] : []), 401, 503])].map((code) =>
+      ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR }),
+    ),
     ...(body ? [ApiBody({ schema: schemaOf(body) }), ApiHeader(IDEMPOTENCY_KEY)] : []),
     ...parameters.map(([name, schema]) => ApiQuery({ name, required: false, schema })),
   );

@@ -16,16 +16,21 @@ export class ZodPipe<T> implements PipeTransform<unknown, T> {
     const parsed = this.schema.safeParse(value ?? {});
     if (parsed.success) return parsed.data;
     const faults = parsed.error.issues.flatMap(faultsOf);
-    throw new AdminError('invalid_request', faults.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; '), {
-      param: faults[0]?.path || undefined,
-      details: { faults },
-    });
+    throw new AdminError(
+      'invalid_request',
+      faults.map(({ path, message }) => (path ? `${path}: ${message}` : message)).join('; '),
+      {
+        param: faults[0]?.path || undefined,
+        details: { faults },
+      },
+    );
   }
 }
 
 function faultsOf(issue: z.core.$ZodIssue): Fault[] {
   const path = issue.path.join('.');
-  if (issue.code === 'unrecognized_keys') return issue.keys.map((key) => ({ path: path ? `${path}.${key}` : key, message: 'unknown field' }));
+  if (issue.code === 'unrecognized_keys')
+    return issue.keys.map((key) => ({ path: path ? `${path}.${key}` : key, message: 'unknown field' }));
   const missing = issue.code === 'invalid_type' && issue.input === undefined && /undefined$/.test(issue.message);
   return [{ path, message: missing ? 'is required' : issue.message }];
 }

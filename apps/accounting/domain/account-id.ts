@@ -4,7 +4,8 @@ const ALPHABET = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz
 const RANDOM_CHARACTERS = 20;
 const KEY_ID = /^key_[0-9A-Za-z]{20}$/;
 
-const random = (): string => Array.from({ length: RANDOM_CHARACTERS }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
+const random = (): string =>
+  Array.from({ length: RANDOM_CHARACTERS }, () => ALPHABET[randomInt(ALPHABET.length)]).join('');
 
 export const newCampaignId = (): string => `cmp_${random()}`;
 export const newKeyId = (): string => `key_${random()}`;

@@ -12,13 +12,25 @@ interface BudgetChange {
 
 /** The operator funds a campaign, or takes back what it does not need. Nothing to book where nothing changes. */
 export function campaignBudgetTransfers(change: BudgetChange): Transfer[] {
-  return move(change, OPERATOR, campaignAccount(change.campaignId), { up: 'fund', account: change.campaignId, keyId: null });
+  return move(change, OPERATOR, campaignAccount(change.campaignId), {
+    up: 'fund',
+    account: change.campaignId,
+    keyId: null,
+  });
 }
 
 /** A campaign grants a key its budget, or gets the reduction back: `expire` where the key's time did it. */
-export function keyBudgetTransfers({ back, ...change }: BudgetChange & { keyId: string; back?: 'return' | 'expire' }): Transfer[] {
+export function keyBudgetTransfers({
+  back,
+  ...change
+}: BudgetChange & { keyId: string; back?: 'return' | 'expire' }): Transfer[] {
   const { campaignId, keyId } = change;
-  return move(change, campaignAccount(campaignId), keyAccount(keyId), { up: 'grant', down: back, account: keyId, keyId });
+  return move(change, campaignAccount(campaignId), keyAccount(keyId), {
+    up: 'grant',
+    down: back,
+    account: keyId,
+    keyId,
+  });
 }
 
 function move(

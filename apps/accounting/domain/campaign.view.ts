@@ -1,6 +1,6 @@
 import { formatUsd } from '#libs/money/nano.js';
-import type { Usage } from '../balance.repository.js';
-import type { Campaign } from '../entities/campaign.entity.js';
+import type { Usage } from '../books/balance.repository.js';
+import type { Campaign } from '../store/entities/campaign.entity.js';
 
 export interface KeyCounts {
   total: number;

@@ -27,8 +27,16 @@ export interface Page<T> {
 }
 
 /** Makes a page of at most `limit` rows out of up to `limit + 1`: the one too many says that there is more. */
-export function pageOf<Row, T>(rows: readonly Row[], limit: number, cursorOf: (row: Row) => Cursor, show: (row: Row) => T): Page<T> {
+export function pageOf<Row, T>(
+  rows: readonly Row[],
+  limit: number,
+  cursorOf: (row: Row) => Cursor,
+  show: (row: Row) => T,
+): Page<T> {
   const shown = rows.slice(0, limit);
   const last = shown.at(-1);
-  return { data: shown.map(show), next_cursor: rows.length > limit && last !== undefined ? writeCursor(cursorOf(last)) : null };
+  return {
+    data: shown.map(show),
+    next_cursor: rows.length > limit && last !== undefined ? writeCursor(cursorOf(last)) : null,
+  };
 }

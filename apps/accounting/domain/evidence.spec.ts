@@ -2,11 +2,17 @@ import { describe, expect, it } from '@jest/globals';
 import { evidenceFor, stretchesOf, type Known, type Reported } from './evidence.js';
 
 const counts = { requests: 1, uncached: 10, cached: 0, cacheWrite: 0, output: 5 };
-const reported = (...models: (string | null)[]): Reported[] => models.map((model) => ({ minuteMs: 0, model, ...counts }));
-const known = (model: string, served: string): Known[] => (['start', 'end'] as const).map((edge) => ({ edge, minuteMs: 0, model, served, ...counts }));
+const reported = (...models: (string | null)[]): Reported[] =>
+  models.map((model) => ({ minuteMs: 0, model, ...counts }));
+const known = (model: string, served: string): Known[] =>
+  (['start', 'end'] as const).map((edge) => ({ edge, minuteMs: 0, model, served, ...counts }));
 const modelsFor = (model: string, rows: Reported[], calls: Known[] = []) => {
   const evidence = evidenceFor(model, rows, calls, 0, 60_000);
-  return { rows: evidence.reported.map((row) => (row as Reported).model), starts: evidence.knownByStart.length, ends: evidence.knownByEnd.length };
+  return {
+    rows: evidence.reported.map((row) => (row as Reported).model),
+    starts: evidence.knownByStart.length,
+    ends: evidence.knownByEnd.length,
+  };
 };
 
 describe('the evidence for a call', () => {
@@ -23,19 +29,32 @@ describe('the evidence for a call', () => {
 
   it("keeps what begins like its own name, though another model answers to it, and takes that one's calls into account", () => {
     const calls = known('gpt-5.4-mini', 'gpt-5.4-mini-2026-03-17');
-    expect(modelsFor('gpt-5.4', reported('gpt-5.4-mini-2026-03-17'), calls)).toEqual({ rows: ['gpt-5.4-mini-2026-03-17'], starts: 1, ends: 1 });
+    expect(modelsFor('gpt-5.4', reported('gpt-5.4-mini-2026-03-17'), calls)).toEqual({
+      rows: ['gpt-5.4-mini-2026-03-17'],
+      starts: 1,
+      ends: 1,
+    });
   });
 
   it('keeps the name that its own answers bore, though others bear it too', () => {
     const calls = [...known('chat-latest', 'gpt-5.4-2026-03-05'), ...known('gpt-5.4-2026-03-05', 'gpt-5.4-2026-03-05')];
-    expect(modelsFor('chat-latest', reported('gpt-5.4-2026-03-05'), calls)).toEqual({ rows: ['gpt-5.4-2026-03-05'], starts: 2, ends: 2 });
+    expect(modelsFor('chat-latest', reported('gpt-5.4-2026-03-05'), calls)).toEqual({
+      rows: ['gpt-5.4-2026-03-05'],
+      starts: 2,
+      ends: 2,
+    });
   });
 });
 
 describe('stretches', () => {
   it('put together what was sent within a span of the first', () => {
     const calls = [50, 0, 10, 11, 70].map((sentFromMs) => ({ sentFromMs }));
-    expect(stretchesOf(calls, 10).map((stretch) => stretch.map(({ sentFromMs }) => sentFromMs))).toEqual([[0, 10], [11], [50], [70]]);
+    expect(stretchesOf(calls, 10).map((stretch) => stretch.map(({ sentFromMs }) => sentFromMs))).toEqual([
+      [0, 10],
+      [11],
+      [50],
+      [70],
+    ]);
     expect(stretchesOf([], 10)).toEqual([]);
   });
 });

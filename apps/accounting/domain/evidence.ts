@@ -17,10 +17,17 @@ export interface Reported extends MinuteCounts {
  * know before its answer. So a row is left out only if it surely is about another model: one that answers to other models'
  * calls named, and none of this model's.
  */
-export function evidenceFor(model: string, reported: readonly Reported[], known: readonly Known[], fromMs: number, toMs: number): Evidence {
+export function evidenceFor(
+  model: string,
+  reported: readonly Reported[],
+  known: readonly Known[],
+  fromMs: number,
+  toMs: number,
+): Evidence {
   const own = new Set(known.filter((row) => row.model === model).map(({ served }) => served));
   const others = new Set(known.filter((row) => row.model !== model).map(({ served }) => served));
-  const mayBe = (name: string | null): boolean => name === null || name === model || name.startsWith(`${model}-`) || own.has(name) || !others.has(name);
+  const mayBe = (name: string | null): boolean =>
+    name === null || name === model || name.startsWith(`${model}-`) || own.has(name) || !others.has(name);
   const counted = known.filter(({ served }) => mayBe(served));
   return {
     fromMs,

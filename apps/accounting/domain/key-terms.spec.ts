@@ -7,7 +7,11 @@ const campaign = { budgetNano: 10n, keyDefaults: {} };
 
 describe('the terms of a key', () => {
   it("fall back to the campaign's budget, no end and no limits", () => {
-    expect(termsOf({}, campaign, now)).toEqual({ budgetNano: 10n, expiresAt: null, limits: { rpm: 0, tpm: 0, concurrent: 0 } });
+    expect(termsOf({}, campaign, now)).toEqual({
+      budgetNano: 10n,
+      expiresAt: null,
+      limits: { rpm: 0, tpm: 0, concurrent: 0 },
+    });
   });
 
   it("fall back to the campaign's defaults first, field by field", () => {
@@ -20,7 +24,13 @@ describe('the terms of a key', () => {
   });
 
   it('are what was said, a budget of nothing included', () => {
-    expect(termsOf({ budget_usd: 0n, limits: { rpm: 0 } }, { ...campaign, keyDefaults: { budget_usd: '1', limits: { rpm: 3 } } }, now)).toMatchObject({
+    expect(
+      termsOf(
+        { budget_usd: 0n, limits: { rpm: 0 } },
+        { ...campaign, keyDefaults: { budget_usd: '1', limits: { rpm: 3 } } },
+        now,
+      ),
+    ).toMatchObject({
       budgetNano: 0n,
       limits: { rpm: 0 },
     });
@@ -48,8 +58,22 @@ describe('the status of a key', () => {
 describe("a change of a key's time and budget", () => {
   const at = new Date('2026-11-23T12:00:00Z');
   const [past, future] = [new Date(at.getTime() - 60_000), new Date(at.getTime() + 60_000)];
-  const open = { status: 'active' as const, expiresAt: future, budgetNano: 100n, returnedNano: 0n, closedAt: null, settleAt: future };
-  const closed = { status: 'active' as const, expiresAt: past, budgetNano: 40n, returnedNano: 60n, closedAt: past, settleAt: future };
+  const open = {
+    status: 'active' as const,
+    expiresAt: future,
+    budgetNano: 100n,
+    returnedNano: 0n,
+    closedAt: null,
+    settleAt: future,
+  };
+  const closed = {
+    status: 'active' as const,
+    expiresAt: past,
+    budgetNano: 40n,
+    returnedNano: 60n,
+    closedAt: past,
+    settleAt: future,
+  };
 
   it('leaves what it does not name', () => {
     for (const key of [open, closed]) {
@@ -68,7 +92,11 @@ describe("a change of a key's time and budget", () => {
     const extended = { expiresAt: future, closedAt: null, returnedNano: 0n, settleAt: future };
     expect(changedTerms({ expires_at: future }, closed, at)).toEqual({ ...extended, budgetNano: 100n });
     expect(changedTerms({ expires_at: future, budget_usd: 70n }, closed, at)).toEqual({ ...extended, budgetNano: 70n });
-    expect(changedTerms({ ttl_seconds: null }, closed, at)).toMatchObject({ expiresAt: null, budgetNano: 100n, closedAt: null });
+    expect(changedTerms({ ttl_seconds: null }, closed, at)).toMatchObject({
+      expiresAt: null,
+      budgetNano: 100n,
+      closedAt: null,
+    });
   });
 
   it('refuses a budget for a key whose time is over and stays so', () => {

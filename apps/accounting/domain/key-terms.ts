@@ -1,7 +1,7 @@
 import type { KeyLimits } from '#libs/contracts/key-state.js';
 import { parseUsd } from '#libs/money/nano.js';
-import type { Campaign } from '../entities/campaign.entity.js';
-import type { Key } from '../entities/key.entity.js';
+import type { Campaign } from '../store/entities/campaign.entity.js';
+import type { Key } from '../store/entities/key.entity.js';
 import { isOver } from './settlement.js';
 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
@@ -20,7 +20,11 @@ export interface KeyTerms {
 }
 
 /** What a key gets: what was said, else the campaign's default, else the campaign's budget, no end, and no limits. */
-export function termsOf(given: GivenTerms, campaign: Pick<Campaign, 'budgetNano' | 'keyDefaults'>, now: Date): KeyTerms {
+export function termsOf(
+  given: GivenTerms,
+  campaign: Pick<Campaign, 'budgetNano' | 'keyDefaults'>,
+  now: Date,
+): KeyTerms {
   const { keyDefaults: defaults } = campaign;
   const defaultNano = defaults.budget_usd === undefined ? campaign.budgetNano : parseUsd(defaults.budget_usd);
   const ttlSeconds = given.ttl_seconds ?? defaults.ttl_seconds;
@@ -66,10 +70,17 @@ function expiryOf({ expires_at, ttl_seconds }: GivenChange, now: Date): Date | n
 }
 
 export function mergeLimits(given: GivenLimits | undefined, fallback: KeyLimits): KeyLimits {
-  return { rpm: given?.rpm ?? fallback.rpm, tpm: given?.tpm ?? fallback.tpm, concurrent: given?.concurrent ?? fallback.concurrent };
+  return {
+    rpm: given?.rpm ?? fallback.rpm,
+    tpm: given?.tpm ?? fallback.tpm,
+    concurrent: given?.concurrent ?? fallback.concurrent,
+  };
 }
 
 /** The first model that the campaign does not have; undefined when there is none. */
-export function strangerAmong(models: readonly string[] | null | undefined, campaign: readonly string[]): string | undefined {
+export function strangerAmong(
+  models: readonly string[] | null | undefined,
+  campaign: readonly string[],
+): string | undefined {
   return models?.find((model) => !campaign.includes(model));
 }

@@ -1,6 +1,6 @@
 import { formatUsd } from '#libs/money/nano.js';
-import type { Usage } from '../balance.repository.js';
-import type { Key } from '../entities/key.entity.js';
+import type { Usage } from '../books/balance.repository.js';
+import type { Key } from '../store/entities/key.entity.js';
 
 /** `expired` is never stored: time does it. */
 export type ShownStatus = Key['status'] | 'expired';

@@ -12,16 +12,26 @@ describe('the month of a call', () => {
 
   it('is the one of its time, whatever the rest of the id', () => {
     fc.assert(
-      fc.property(fc.integer({ min: Date.UTC(2024, 0, 1), max: Date.UTC(2099, 11, 31) }), fc.stringMatching(/^[0-9a-f]{20}$/), (ms, rest) => {
-        expect(periodOfRequest(requestId(ms, rest))).toBe(periodOfDate(new Date(ms)));
-      }),
+      fc.property(
+        fc.integer({ min: Date.UTC(2024, 0, 1), max: Date.UTC(2099, 11, 31) }),
+        fc.stringMatching(/^[0-9a-f]{20}$/),
+        (ms, rest) => {
+          expect(periodOfRequest(requestId(ms, rest))).toBe(periodOfDate(new Date(ms)));
+        },
+      ),
     );
   });
 
-  it.each(['', 'r', 'req_', 'req_zz', requestId(0), requestId(Date.UTC(2100, 0, 1)), requestId(Date.UTC(2023, 11, 31)), `${requestId(Date.UTC(2026, 1, 1))}0`])(
-    'of an id that tells no plausible time is none: %p',
-    (id) => {
-      expect(periodOfRequest(id)).toBe(NO_PERIOD);
-    },
-  );
+  it.each([
+    '',
+    'r',
+    'req_',
+    'req_zz',
+    requestId(0),
+    requestId(Date.UTC(2100, 0, 1)),
+    requestId(Date.UTC(2023, 11, 31)),
+    `${requestId(Date.UTC(2026, 1, 1))}0`,
+  ])('of an id that tells no plausible time is none: %p', (id) => {
+    expect(periodOfRequest(id)).toBe(NO_PERIOD);
+  });
 });

@@ -1,7 +1,7 @@
-import type { CampaignProjection, KeyProjection } from '#libs/redis/account.store.js';
+import type { CampaignProjection, KeyProjection } from '#libs/holds/account.store.js';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
-import type { Campaign } from '../entities/campaign.entity.js';
-import type { Key } from '../entities/key.entity.js';
+import type { Campaign } from '../store/entities/campaign.entity.js';
+import type { Key } from '../store/entities/key.entity.js';
 
 export function campaignProjection(campaign: Campaign): CampaignProjection {
   const { id, version, budgetNano, slug, status, models, moderation, toolPrices, weight } = campaign;

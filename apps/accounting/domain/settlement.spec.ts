@@ -6,12 +6,23 @@ const ago = (ms: number): Date => new Date(now.getTime() - ms);
 const MINUTE_MS = 60_000;
 const DAY_MS = 86_400_000;
 
-const revoked = { status: 'revoked' as const, expiresAt: null, budgetNano: 100n, closedAt: null, version: 3, projectedVersion: 3 };
+const revoked = {
+  status: 'revoked' as const,
+  expiresAt: null,
+  budgetNano: 100n,
+  closedAt: null,
+  version: 3,
+  projectedVersion: 3,
+};
 const used = { spentNano: 40n, heldNano: 0n };
 
 describe('a key that is due', () => {
   it('gives back what it did not spend, once it is revoked', () => {
-    expect(settlementOf(revoked, used, used, now)).toEqual({ returnNano: 60n, closedAt: now, settleAt: new Date(now.getTime() + MINUTE_MS) });
+    expect(settlementOf(revoked, used, used, now)).toEqual({
+      returnNano: 60n,
+      closedAt: now,
+      settleAt: new Date(now.getTime() + MINUTE_MS),
+    });
   });
 
   it.each(['active', 'suspended'] as const)('gives it back once its time is over, also where it is %s', (status) => {
@@ -20,7 +31,11 @@ describe('a key that is due', () => {
 
   it('keeps it while its time lasts, and is due at its end', () => {
     const expiresAt = new Date(now.getTime() + 1);
-    expect(settlementOf({ ...revoked, status: 'active', expiresAt }, used, used, now)).toEqual({ returnNano: 0n, closedAt: null, settleAt: expiresAt });
+    expect(settlementOf({ ...revoked, status: 'active', expiresAt }, used, used, now)).toEqual({
+      returnNano: 0n,
+      closedAt: null,
+      settleAt: expiresAt,
+    });
   });
 
   it.each([
@@ -30,19 +45,28 @@ describe('a key that is due', () => {
     ['Redis lost what the ledger knows', revoked, used, { spentNano: 0n, heldNano: 0n }],
     ['Redis may still let calls in', { ...revoked, projectedVersion: 2 }, used, used],
   ])('waits while %s', (_, key, booked, live) => {
-    expect(settlementOf(key, booked, live, now)).toEqual({ returnNano: 0n, closedAt: null, settleAt: new Date(now.getTime() + 5_000) });
+    expect(settlementOf(key, booked, live, now)).toEqual({
+      returnNano: 0n,
+      closedAt: null,
+      settleAt: new Date(now.getTime() + 5_000),
+    });
   });
 
   it('gives nothing back twice, and what a correction refunded later', () => {
     const closed = { ...revoked, budgetNano: 40n, closedAt: ago(MINUTE_MS) };
     expect(settlementOf(closed, used, used, now).returnNano).toBe(0n);
     const corrected = { ...used, spentNano: 15n };
-    expect(settlementOf(closed, corrected, corrected, now)).toMatchObject({ returnNano: 25n, closedAt: closed.closedAt });
+    expect(settlementOf(closed, corrected, corrected, now)).toMatchObject({
+      returnNano: 25n,
+      closedAt: closed.closedAt,
+    });
   });
 
   it('is looked at ever more rarely, and after thirty days no more', () => {
     const next = (closedMs: number) => settlementOf({ ...revoked, closedAt: ago(closedMs) }, used, used, now).settleAt;
-    expect([MINUTE_MS, 10 * MINUTE_MS, 3 * DAY_MS].map((closedMs) => next(closedMs)!.getTime() - now.getTime())).toEqual([MINUTE_MS, 10 * MINUTE_MS, DAY_MS]);
+    expect(
+      [MINUTE_MS, 10 * MINUTE_MS, 3 * DAY_MS].map((closedMs) => next(closedMs)!.getTime() - now.getTime()),
+    ).toEqual([MINUTE_MS, 10 * MINUTE_MS, DAY_MS]);
     expect(next(31 * DAY_MS)).toBeNull();
   });
 });

@@ -1,5 +1,5 @@
-import type { Usage } from '../balance.repository.js';
-import type { Key } from '../entities/key.entity.js';
+import type { Usage } from '../books/balance.repository.js';
+import type { Key } from '../store/entities/key.entity.js';
 
 /** Calls end, and their bookings arrive, within seconds. */
 const RUNNING_PAUSE_MS = 5_000;

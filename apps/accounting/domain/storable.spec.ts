@@ -3,7 +3,9 @@ import fc from 'fast-check';
 import { parseStorable, storable, storableJson } from './storable.js';
 
 it('replaces what Postgres cannot hold, however deep it is, and nothing else', () => {
-  expect(storable({ 'a\0': ['x\0y', '\ud800z', 'ok 😀', 1, null, true] })).toEqual({ 'a\ufffd': ['x\ufffdy', '\ufffdz', 'ok 😀', 1, null, true] });
+  expect(storable({ 'a\0': ['x\0y', '\ud800z', 'ok 😀', 1, null, true] })).toEqual({
+    'a\ufffd': ['x\ufffdy', '\ufffdz', 'ok 😀', 1, null, true],
+  });
 });
 
 it('does the same for JSON, however it is written', () => {

@@ -36,7 +36,11 @@ export function showStrike({ requestId, at, strikes, step, detail }: Strike) {
 
 export type StrikeView = ReturnType<typeof showStrike>;
 
-const WHAT: Record<Step, string> = { warn: 'was refused an input', cooldown: 'rests for a while', suspend: 'is suspended until a person reinstates it' };
+const WHAT: Record<Step, string> = {
+  warn: 'was refused an input',
+  cooldown: 'rests for a while',
+  suspend: 'is suspended until a person reinstates it',
+};
 
 /** What the operator is told; `text` is what Slack and its like show. */
 export function noticeOf({ requestId, keyId, campaignId, at, strikes, step, detail }: Strike): Record<string, unknown> {

@@ -21,19 +21,32 @@ const event = (changes: Partial<MoneyEvent>): MoneyEvent => ({
   detail: '{}',
   ...changes,
 });
-const accounts = (transfer: Transfer) => Object.fromEntries(transfer.entries.map(({ account, amountNano }) => [account, amountNano]));
-const sum = (transfers: Transfer[]) => transfers.flatMap(({ entries }) => entries).reduce((total, { amountNano }) => total + amountNano, 0n);
+const accounts = (transfer: Transfer) =>
+  Object.fromEntries(transfer.entries.map(({ account, amountNano }) => [account, amountNano]));
+const sum = (transfers: Transfer[]) =>
+  transfers.flatMap(({ entries }) => entries).reduce((total, { amountNano }) => total + amountNano, 0n);
 const totals = (transfers: Transfer[]) => {
   const balances: Record<string, bigint> = {};
-  for (const { account, amountNano } of transfers.flatMap(({ entries }) => entries)) balances[account] = (balances[account] ?? 0n) + amountNano;
+  for (const { account, amountNano } of transfers.flatMap(({ entries }) => entries))
+    balances[account] = (balances[account] ?? 0n) + amountNano;
   return balances;
 };
 
 describe('the booking of a journal event', () => {
   it.each([
     ['a hold moves the amount into flight', {}, 'r:hold', { 'key:k': -1000n, inflight: 1000n }],
-    ['a post pays the upstream and gives the rest back', { kind: 'post', paid: '300' }, 'r:end', { inflight: -1000n, 'upstream:openai': 300n, 'key:k': 700n }],
-    ['a post of exactly the amount gives nothing back', { kind: 'post', paid: '1000' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1000n }],
+    [
+      'a post pays the upstream and gives the rest back',
+      { kind: 'post', paid: '300' },
+      'r:end',
+      { inflight: -1000n, 'upstream:openai': 300n, 'key:k': 700n },
+    ],
+    [
+      'a post of exactly the amount gives nothing back',
+      { kind: 'post', paid: '1000' },
+      'r:end',
+      { inflight: -1000n, 'upstream:openai': 1000n },
+    ],
     [
       "what is beyond the amount is the operator's",
       { kind: 'post', paid: '1000', absorbed: '50' },
@@ -47,9 +60,24 @@ describe('the booking of a journal event', () => {
       'r:end',
       { inflight: -1000n, 'upstream:spare': 1000n },
     ],
-    ['a presumption books the amount', { kind: 'presume', paid: '1000' }, 'r:end', { inflight: -1000n, 'upstream:openai': 1000n }],
-    ['a correction refunds what was presumed too much', { kind: 'correct', paid: '300' }, 'r:correct', { 'upstream:openai': -700n, 'key:k': 700n }],
-    ['a correction may also find more', { kind: 'correct', paid: '1000', absorbed: '20' }, 'r:correct', { 'upstream:openai': 20n, absorbed: -20n }],
+    [
+      'a presumption books the amount',
+      { kind: 'presume', paid: '1000' },
+      'r:end',
+      { inflight: -1000n, 'upstream:openai': 1000n },
+    ],
+    [
+      'a correction refunds what was presumed too much',
+      { kind: 'correct', paid: '300' },
+      'r:correct',
+      { 'upstream:openai': -700n, 'key:k': 700n },
+    ],
+    [
+      'a correction may also find more',
+      { kind: 'correct', paid: '1000', absorbed: '20' },
+      'r:correct',
+      { 'upstream:openai': 20n, absorbed: -20n },
+    ],
   ] as const)('%s', (_, changes, id, entries) => {
     const transfer = transferOf(event(changes), '1-0');
     expect(transfer.id).toBe(id);
@@ -81,7 +109,11 @@ describe('the booking of a journal event', () => {
     .record({ amount: nano, share: fc.integer({ min: 0, max: 100 }), absorbed: fc.option(nano, { nil: 0n }) })
     .map(({ amount, share, absorbed }) => {
       const paid = (amount * BigInt(share)) / 100n;
-      return { amount: amount.toString(), paid: paid.toString(), absorbed: (paid === amount ? absorbed : 0n).toString() };
+      return {
+        amount: amount.toString(),
+        paid: paid.toString(),
+        absorbed: (paid === amount ? absorbed : 0n).toString(),
+      };
     });
 
   it('always sums to zero, without empty entries, one for each account', () => {
@@ -99,7 +131,10 @@ describe('the booking of a journal event', () => {
     fc.assert(
       fc.property(call, fc.boolean(), (amounts, presumedFirst) => {
         const ends = presumedFirst
-          ? [event({ ...amounts, kind: 'presume', paid: amounts.amount, absorbed: '0' }), event({ ...amounts, kind: 'correct' })]
+          ? [
+              event({ ...amounts, kind: 'presume', paid: amounts.amount, absorbed: '0' }),
+              event({ ...amounts, kind: 'correct' }),
+            ]
           : [event({ ...amounts, kind: 'post' })];
         const balances = totals([event(amounts), ...ends].map((one) => transferOf(one, null)));
         expect(balances.inflight ?? 0n).toBe(0n);
@@ -114,8 +149,12 @@ describe('the booking of a budget', () => {
   const at = new Date(0);
 
   it('comes from the operator to the campaign, from the campaign to the key, and goes back the same way', () => {
-    expect(campaignBudgetTransfers({ campaignId: 'c', deltaNano: 5n, version: 0, at })).toMatchObject([{ id: 'fund:c:0', kind: 'fund', keyId: null }]);
-    expect(campaignBudgetTransfers({ campaignId: 'c', deltaNano: -5n, version: 3, at })).toMatchObject([{ id: 'return:c:3', kind: 'return' }]);
+    expect(campaignBudgetTransfers({ campaignId: 'c', deltaNano: 5n, version: 0, at })).toMatchObject([
+      { id: 'fund:c:0', kind: 'fund', keyId: null },
+    ]);
+    expect(campaignBudgetTransfers({ campaignId: 'c', deltaNano: -5n, version: 3, at })).toMatchObject([
+      { id: 'return:c:3', kind: 'return' },
+    ]);
     const [grant] = keyBudgetTransfers({ campaignId: 'c', keyId: 'k', deltaNano: 5n, version: 0, at });
     expect(grant).toMatchObject({ id: 'grant:k:0', kind: 'grant', keyId: 'k', campaignId: 'c' });
     expect(accounts(grant!)).toEqual({ 'campaign:c': -5n, 'key:k': 5n });

@@ -62,9 +62,14 @@ export function transferOf(event: MoneyEvent, journalId: string | null): Transfe
     budgetDay: event.day > 0 ? dateOfDay(event.day) : null,
     detail: detailOf(event.detail),
     journalId,
-    entries: entriesOf(event.kind, upstreamAccount(event.upstream), keyAccount(event.key), amount, paid, absorbed).filter(
-      ({ amountNano }) => amountNano !== 0n,
-    ),
+    entries: entriesOf(
+      event.kind,
+      upstreamAccount(event.upstream),
+      keyAccount(event.key),
+      amount,
+      paid,
+      absorbed,
+    ).filter(({ amountNano }) => amountNano !== 0n),
   };
 }
 
@@ -73,7 +78,14 @@ function idSuffix(kind: MoneyEvent['kind']): string {
   return kind === 'hold' || kind === 'correct' ? kind : 'end';
 }
 
-function entriesOf(kind: MoneyEvent['kind'], upstream: string, key: string, amount: bigint, paid: bigint, absorbed: bigint): Entry[] {
+function entriesOf(
+  kind: MoneyEvent['kind'],
+  upstream: string,
+  key: string,
+  amount: bigint,
+  paid: bigint,
+  absorbed: bigint,
+): Entry[] {
   switch (kind) {
     case 'hold':
       return [
@@ -125,7 +137,13 @@ export interface Attempt {
 
 /** @throws RangeError where the event's time is no point in time */
 export function attemptOf(event: JournalEvent & { kind: 'dispatch' | 'defer' }): Attempt {
-  return { requestId: event.request, attempt: event.attempt, kind: event.kind, period: periodOfRequest(event.request), at: dateOf(event.at_ms) };
+  return {
+    requestId: event.request,
+    attempt: event.attempt,
+    kind: event.kind,
+    period: periodOfRequest(event.request),
+    at: dateOf(event.at_ms),
+  };
 }
 
 /** What a transfer does to the spend and the holds of its key, its campaign and the operator. */
@@ -140,5 +158,7 @@ export function effectOf({ entries }: Transfer): { spentNano: bigint; heldNano: 
 
 function detailOf(text: string): Record<string, unknown> {
   const detail: unknown = JSON.parse(text);
-  return typeof detail === 'object' && detail !== null && !Array.isArray(detail) ? (detail as Record<string, unknown>) : { value: detail };
+  return typeof detail === 'object' && detail !== null && !Array.isArray(detail)
+    ? (detail as Record<string, unknown>)
+    : { value: detail };
 }

@@ -55,10 +55,12 @@ const holdDetail = z.object({
 });
 
 /** The ids of Daypass begin with the milliseconds of the ingress that took the call. */
-const ARRIVED = (id: string): string => `CASE WHEN ${id} ~ '^req_[0-9a-f]{32}$' THEN to_timestamp(('x' || substr(${id}, 5, 12))::bit(48)::bigint / 1000.0) END`;
+const ARRIVED = (id: string): string =>
+  `CASE WHEN ${id} ~ '^req_[0-9a-f]{32}$' THEN to_timestamp(('x' || substr(${id}, 5, 12))::bit(48)::bigint / 1000.0) END`;
 
 /** The reports are OPENAI_API_KEY's account's; what went to another upstream is not in them. */
-const ELSEWHERE = (account: string): string => `${account} LIKE 'upstream:%' AND ${account} <> 'upstream:${FIRST_UPSTREAM}'`;
+const ELSEWHERE = (account: string): string =>
+  `${account} LIKE 'upstream:%' AND ${account} <> 'upstream:${FIRST_UPSTREAM}'`;
 
 const OPEN = `
   SELECT presumed.request_id, presumed.key_id, presumed.campaign_id, hold.detail, -entry.amount_nano AS held,
@@ -167,7 +169,10 @@ export class ReconcileRepository {
 
   /** Of calls that ended in that stretch. */
   async known(fromMs: number, toMs: number): Promise<Known[]> {
-    type Row = Record<'edge' | 'model' | 'served' | 'minute_ms' | 'requests' | 'uncached' | 'cached' | 'cache_write' | 'output', string>;
+    type Row = Record<
+      'edge' | 'model' | 'served' | 'minute_ms' | 'requests' | 'uncached' | 'cached' | 'cache_write' | 'output',
+      string
+    >;
     const rows = await this.source.transaction(async (manager) => {
       await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
       // A fresh month has no statistics yet, and a planner that takes it for empty would compare each row with each.
@@ -212,7 +217,10 @@ export class ReconcileRepository {
       `INSERT INTO ledger.judgements (request_id, held_nano, kept_nano, evidence) VALUES ($1, $2, $3, $4) ON CONFLICT (request_id) DO NOTHING`,
       [requestId, heldNano.toString(), keptNano.toString(), JSON.stringify(evidence)],
     );
-    const [row] = await this.source.query<{ kept_nano: string }[]>('SELECT kept_nano FROM ledger.judgements WHERE request_id = $1', [requestId]);
+    const [row] = await this.source.query<{ kept_nano: string }[]>(
+      'SELECT kept_nano FROM ledger.judgements WHERE request_id = $1',
+      [requestId],
+    );
     return BigInt(row!.kept_nano);
   }
 

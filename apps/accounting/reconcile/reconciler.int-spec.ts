@@ -2,8 +2,8 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redisKeys } from '#libs/redis/keys.js';
-import { Rehearsal } from '#libs/stack/rehearsal.js';
-import { apiKeyIdOf } from '#libs/stack/rehearsal.usage.js';
+import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
+import { apiKeyIdOf } from '#libs/rehearsal/rehearsal.usage.js';
 import { AccountingFixture } from '../accounting.fixture.js';
 import { dayOf } from '../domain/period.js';
 import { ReconcileRepository } from './reconcile.repository.js';
@@ -58,7 +58,8 @@ const usageOf = ({ input, output }: { input: number; output: number }) => ({
   prompt_tokens_details: { cached_tokens: 0 },
   completion_tokens_details: { reasoning_tokens: 0 },
 });
-const costOf = ({ input, output }: { input: number; output: number }): bigint => BigInt(input * rates.input + output * rates.output);
+const costOf = ({ input, output }: { input: number; output: number }): bigint =>
+  BigInt(input * rates.input + output * rates.output);
 
 /** A call of some time ago, journalled as the scripts would have, with balances as they left them. Returns its request id. */
 async function past(call: PastCall): Promise<string> {
@@ -94,17 +95,38 @@ async function past(call: PastCall): Promise<string> {
   if (booked === 'presumed') await journal('presume', atMs + durationMs, cost, { ...named, reason: 'lease expired' });
   else {
     const usage = { input: booked.input, cached: 0, cacheWrite: 0, output: booked.output };
-    await journal('post', atMs + durationMs, cost, { ...named, usage, tier: 'default', served: call.served ?? call.model ?? model, estimated: false });
+    await journal('post', atMs + durationMs, cost, {
+      ...named,
+      usage,
+      tier: 'default',
+      served: call.served ?? call.model ?? model,
+      estimated: false,
+    });
   }
-  for (const level of [redisKeys.key(key.id), redisKeys.campaign(campaignId), redisKeys.operatorTotal, `${redisKeys.operatorPrefix}${day}`])
+  for (const level of [
+    redisKeys.key(key.id),
+    redisKeys.campaign(campaignId),
+    redisKeys.operatorTotal,
+    `${redisKeys.operatorPrefix}${day}`,
+  ])
     await accounting.redis.hincrby(level, 'spent', cost.toString());
   return request;
 }
 
 /** What the provider counted. */
-function served(minutesAgo: number, usage: { input: number; output: number }, its: { model?: string; apiKeyId?: string } = {}): void {
+function served(
+  minutesAgo: number,
+  usage: { input: number; output: number },
+  its: { model?: string; apiKeyId?: string } = {},
+): void {
   const atMs = Date.now() - minutesAgo * MINUTE_MS + 1_000;
-  rehearsal.reports.bill({ atMs, model: its.model ?? model, serviceTier: 'default', apiKeyId: its.apiKeyId ?? OUR_KEY, usage: usageOf(usage) });
+  rehearsal.reports.bill({
+    atMs,
+    model: its.model ?? model,
+    serviceTier: 'default',
+    apiKeyId: its.apiKeyId ?? OUR_KEY,
+    usage: usageOf(usage),
+  });
 }
 
 /** A call of much later, as the reports know it and as it was booked: it shows that they have come so far. */
@@ -144,8 +166,15 @@ describe('a presumed call', () => {
       request_id: requestId,
       detail: { reason: 'usage report', model },
     });
-    const [judgement] = await accounting.source.query('SELECT held_nano, kept_nano, evidence FROM ledger.judgements WHERE request_id = $1', [requestId]);
-    expect(judgement).toMatchObject({ held_nano: String(HELD_NANO), kept_nano: '0', evidence: { left: { requests: 0, uncached: 0, output: 0 } } });
+    const [judgement] = await accounting.source.query(
+      'SELECT held_nano, kept_nano, evidence FROM ledger.judgements WHERE request_id = $1',
+      [requestId],
+    );
+    expect(judgement).toMatchObject({
+      held_nano: String(HELD_NANO),
+      kept_nano: '0',
+      evidence: { left: { requests: 0, uncached: 0, output: 0 } },
+    });
   });
 
   it('that another upstream ran is left as it is: it is on no report of this account', async () => {
@@ -202,7 +231,12 @@ describe('a presumed call', () => {
   it("is not held against what is surely another model's, and is against what may be its own", async () => {
     await past({ minutesAgo: 180, booked: 'presumed' });
     served(180, { input: 30_000, output: 10_000 }, { model: 'gpt-5.4-nano-2026-03-17' });
-    await past({ minutesAgo: 200, model: 'gpt-5.4-nano', served: 'gpt-5.4-nano-2026-03-17', booked: { input: 10, output: 1 } });
+    await past({
+      minutesAgo: 200,
+      model: 'gpt-5.4-nano',
+      served: 'gpt-5.4-nano-2026-03-17',
+      booked: { input: 10, output: 1 },
+    });
     served(200, { input: 10, output: 1 }, { model: 'gpt-5.4-nano-2026-03-17' });
     served(180, { input: 7, output: 1 }, { model: 'gpt-5.4-mini-2026-03-17' });
     await later();
@@ -254,7 +288,10 @@ describe('a presumed call', () => {
   it('that was judged by a process which died at once is corrected to the same sum', async () => {
     const requestId = await past({ minutesAgo: 180, booked: 'presumed' });
     await later();
-    await accounting.source.query(`INSERT INTO ledger.judgements VALUES ($1, $2, 4321, '{}')`, [requestId, String(HELD_NANO)]);
+    await accounting.source.query(`INSERT INTO ledger.judgements VALUES ($1, $2, 4321, '{}')`, [
+      requestId,
+      String(HELD_NANO),
+    ]);
     expect(await reconcile()).toMatchObject({ judged: 1 });
     expect(await spent()).toBe(4_321n + LATER_NANO);
   });
@@ -270,7 +307,11 @@ describe('when the reports cannot be had', () => {
   const lastRun = async () => (await accounting.admin('GET', '/admin/v1/reconciliation')).body.data.last_run;
 
   it.each([
-    ['a refused key', { status: 403, message: 'You have insufficient permissions for this operation.' }, /insufficient permissions/],
+    [
+      'a refused key',
+      { status: 403, message: 'You have insufficient permissions for this operation.' },
+      /insufficient permissions/,
+    ],
     ['a limit', { status: 429, message: 'slow down' }, /slow down/],
   ])('(%s) nothing changes, it is told, and the next run goes on', async (_, failure, told) => {
     await past({ minutesAgo: 180, booked: 'presumed' });
@@ -293,7 +334,9 @@ describe('when the reports cannot be had', () => {
   });
 
   it('one process alone compares at a time', async () => {
-    const outcomes = await accounting.app.get(ReconcileRepository).exclusively(() => accounting.app.get(Reconciler).run());
+    const outcomes = await accounting.app
+      .get(ReconcileRepository)
+      .exclusively(() => accounting.app.get(Reconciler).run());
     expect(outcomes).toBe('busy');
   });
 });
@@ -322,13 +365,21 @@ describe('bills', () => {
 
     served(daysAgo, { input: 10_000_000, output: 0 });
     await reconcile();
-    expect((await shown()).days.find((one: { day: string }) => one.day === day)).toMatchObject({ billed_usd: '8.295', drift_usd: '-7.50' });
+    expect((await shown()).days.find((one: { day: string }) => one.day === day)).toMatchObject({
+      billed_usd: '8.295',
+      drift_usd: '-7.50',
+    });
     const { ok, problems } = await verified();
     expect(ok).toBe(false);
     expect(problems).toEqual([
-      expect.stringMatching(/^upstream key_\w+: since its first reported bill the provider billed \d\.\d+ dollars more than was booked$/),
+      expect.stringMatching(
+        /^upstream key_\w+: since its first reported bill the provider billed \d\.\d+ dollars more than was booked$/,
+      ),
     ]);
-    const versions = await accounting.source.query('SELECT amount_nano FROM ledger.costs WHERE day = $1 ORDER BY fetched_at', [day]);
+    const versions = await accounting.source.query(
+      'SELECT amount_nano FROM ledger.costs WHERE day = $1 ORDER BY fetched_at',
+      [day],
+    );
     expect(versions).toHaveLength(2);
   });
 });

@@ -3,10 +3,10 @@ import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { MINUTE_MS, Reports, type Finding } from '#libs/money/reconcile.js';
-import type { Logger } from '#libs/observability/logger.js';
-import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/platform/platform.tokens.js';
+import type { Logger } from '#libs/service/logger.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
-import { HoldStore } from '#libs/redis/hold.store.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
 import { AccountingMetrics } from '../accounting.metrics.js';
 import { evidenceFor, stretchesOf } from '../domain/evidence.js';
 import { dayOf } from '../domain/period.js';
@@ -71,7 +71,10 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
 
   onApplicationBootstrap(): void {
     if (this.client) this.loop.start();
-    else this.logger.info('OPENAI_ADMIN_KEY is not set: presumed calls keep their bound, and the books are not compared with the provider’s reports');
+    else
+      this.logger.info(
+        'OPENAI_ADMIN_KEY is not set: presumed calls keep their bound, and the books are not compared with the provider’s reports',
+      );
   }
 
   async beforeApplicationShutdown(): Promise<void> {
@@ -90,7 +93,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
         await this.told({ ranAt, outcome: 'ok', figures: { ...figures } });
         return figures;
       } catch (error) {
-        await this.told({ ranAt, outcome: error instanceof Error ? error.message : String(error), figures: {} }).catch(() => undefined);
+        await this.told({ ranAt, outcome: error instanceof Error ? error.message : String(error), figures: {} }).catch(
+          () => undefined,
+        );
         throw error;
       }
     });
@@ -117,7 +122,12 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
       if (due.length > 0) await this.judge(client, due, finalMs, figures);
     }
     this.metrics.presumedWaiting(figures.waiting + figures.incomplete);
-    return { judged: figures.judged, refunded_usd: formatUsd(figures.refundedNano), waiting: figures.waiting, incomplete: figures.incomplete };
+    return {
+      judged: figures.judged,
+      refunded_usd: formatUsd(figures.refundedNano),
+      waiting: figures.waiting,
+      incomplete: figures.incomplete,
+    };
   }
 
   private async judge(
@@ -136,13 +146,24 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const known = await this.repository.known(fromMs, toMs);
     const byModel = new Map<string, Reports>();
     for (const call of calls) {
-      const reports = byModel.get(call.model) ?? new Reports(evidenceFor(call.model, rows, known, fromMs, floorMinute(toMs)), SLACK_MS);
+      const reports =
+        byModel.get(call.model) ??
+        new Reports(evidenceFor(call.model, rows, known, fromMs, floorMinute(toMs)), SLACK_MS);
       byModel.set(call.model, reports);
-      const finding = reports.judge({ boundNano: call.heldNano, rates: call.rates, feeNano: call.feeNano, fromMs: call.sentFromMs, toMs: latestOf(call) });
+      const finding = reports.judge({
+        boundNano: call.heldNano,
+        rates: call.rates,
+        feeNano: call.feeNano,
+        fromMs: call.sentFromMs,
+        toMs: latestOf(call),
+      });
       if (finding.kind === 'uncovered') figures.waiting++;
       else if (finding.kind === 'incomplete') {
         figures.incomplete++;
-        this.logger.warn({ requestId: call.requestId, left: finding.left }, 'the provider’s reports lack calls that certainly ran; the presumed call waits');
+        this.logger.warn(
+          { requestId: call.requestId, left: finding.left },
+          'the provider’s reports lack calls that certainly ran; the presumed call waits',
+        );
       } else {
         figures.judged++;
         figures.refundedNano += await this.settle(call, finding, { fromMs, toMs });
@@ -151,13 +172,27 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   /** The judgement is written first: whatever is interrupted, the same sum is kept. Returns what was refunded. */
-  private async settle(call: OpenPresumption, finding: Finding & { kind: 'judged' }, stretch: { fromMs: number; toMs: number }): Promise<bigint> {
+  private async settle(
+    call: OpenPresumption,
+    finding: Finding & { kind: 'judged' },
+    stretch: { fromMs: number; toMs: number },
+  ): Promise<bigint> {
     const { requestId, keyId, campaignId, heldNano, day } = call;
     const evidence = { left: finding.left, from: new Date(stretch.fromMs), to: new Date(stretch.toMs) };
     const keptNano = await this.repository.saveJudgement({ requestId, heldNano, keptNano: finding.keptNano, evidence });
     this.metrics.judged(keptNano < heldNano ? 'refunded' : 'confirmed');
     if (keptNano === heldNano) return 0n;
-    await this.holds.restore({ requestId, keyId, campaignId, amountNano: heldNano, state: 'presumed', paidNano: heldNano, absorbedNano: 0n, day, attempt: 1 });
+    await this.holds.restore({
+      requestId,
+      keyId,
+      campaignId,
+      amountNano: heldNano,
+      state: 'presumed',
+      paidNano: heldNano,
+      absorbedNano: 0n,
+      day,
+      attempt: 1,
+    });
     const { outcome, state } = await this.holds.end({
       requestId,
       keyId,
@@ -176,7 +211,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
   private checkClock(clockMs: number, nowMs: number): void {
     const apartMs = Math.abs(clockMs - nowMs);
     if (apartMs > SLACK_MS / 2)
-      throw new Error(`the clocks of Redis and of the provider are ${Math.round(apartMs / 1_000)} s apart: set the clock of Redis' machine`);
+      throw new Error(
+        `the clocks of Redis and of the provider are ${Math.round(apartMs / 1_000)} s apart: set the clock of Redis' machine`,
+      );
   }
 
   private async compareCosts(client: ReportClient): Promise<void> {
@@ -185,7 +222,8 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const firstDay = Math.max(finalDay - COST_DAYS, (await this.repository.firstBookedDay()) ?? finalDay);
     if (firstDay < finalDay) await this.repository.saveCosts(this.scope, await client.costs(firstDay, finalDay));
     const days = await this.drift();
-    const driftOf = (some: readonly DayDrift[]): bigint => some.reduce((sum, { bookedNano, billedNano }) => sum + bookedNano - billedNano, 0n);
+    const driftOf = (some: readonly DayDrift[]): bigint =>
+      some.reduce((sum, { bookedNano, billedNano }) => sum + bookedNano - billedNano, 0n);
     if (days.length > 0) this.metrics.drift(driftOf(days.slice(0, 1)), driftOf(days));
   }
 }

@@ -48,7 +48,10 @@ const usagePage = page(
   }),
 );
 const costPage = page(
-  z.object({ amount: z.object({ value: z.union([z.number(), z.string().transform(Number)]), currency: z.string() }), line_item: z.string().nullish() }),
+  z.object({
+    amount: z.object({ value: z.union([z.number(), z.string().transform(Number)]), currency: z.string() }),
+    line_item: z.string().nullish(),
+  }),
 );
 
 /**
@@ -135,7 +138,11 @@ export class ReportClient {
         if (amount.currency !== 'usd') throw new Error(`the provider bills in ${amount.currency}, not in dollars`);
         if (!Number.isFinite(amount.value)) throw new Error('the provider gives no amount for a day');
         const amountNano = BigInt(Math.round(amount.value * Number(NANO_PER_USD)));
-        rows.push({ day: new Date(start_time * 1_000).toISOString().slice(0, 10), lineItem: line_item ?? '', amountNano });
+        rows.push({
+          day: new Date(start_time * 1_000).toISOString().slice(0, 10),
+          lineItem: line_item ?? '',
+          amountNano,
+        });
       },
     );
     return rows;
@@ -143,7 +150,10 @@ export class ReportClient {
 
   private filter(): { project_ids?: string[]; api_key_ids?: string[] } {
     const { projectIds, apiKeyIds } = this.scope;
-    return { ...(projectIds.length > 0 ? { project_ids: [...projectIds] } : {}), ...(apiKeyIds.length > 0 ? { api_key_ids: [...apiKeyIds] } : {}) };
+    return {
+      ...(projectIds.length > 0 ? { project_ids: [...projectIds] } : {}),
+      ...(apiKeyIds.length > 0 ? { api_key_ids: [...apiKeyIds] } : {}),
+    };
   }
 
   private async pages<R extends z.ZodType>(
@@ -158,7 +168,8 @@ export class ReportClient {
       const { data, has_more, next_page } = read.data;
       for (const bucket of data) for (const result of bucket.results) each(bucket, result as z.infer<R>);
       if (!has_more) return;
-      if (!next_page || next_page === cursor.page) throw new Error('the provider says that there is more, and not where');
+      if (!next_page || next_page === cursor.page)
+        throw new Error('the provider says that there is more, and not where');
       cursor = { page: next_page };
     }
     throw new Error(`the provider's report has more than ${PAGES_MAX} pages`);

@@ -16,7 +16,12 @@ export function blockedCompletion(completion: Record<string, unknown>): Record<s
  * The same for a stream: a first and a closing chunk for each choice, built on the stream's first chunk for its id and model.
  * Where something of it was shown, only the closing ones.
  */
-export function blockedStream(first: Record<string, unknown>, choices: number, usage: Record<string, unknown> | null, begun = false): string {
+export function blockedStream(
+  first: Record<string, unknown>,
+  choices: number,
+  usage: Record<string, unknown> | null,
+  begun = false,
+): string {
   const { id, created, model } = first;
   const head = { id, object: 'chat.completion.chunk', created, model };
   const asked = usage ? { usage: null } : {};

@@ -3,5 +3,9 @@ import type { ReplyMeta } from '#libs/contracts/reply.js';
 
 /** What the headers of an answer say of its way; an answer without output has none to judge. */
 export function metaOf(ticket: Ticket, queueMs: number, output: VerdictWord = 'off'): ReplyMeta {
-  return { moderation: { input: ticket.inputVerdict, output }, queueMs, ...(ticket.capLowered ? { outputCap: ticket.capTokens } : {}) };
+  return {
+    moderation: { input: ticket.inputVerdict, output },
+    queueMs,
+    ...(ticket.capLowered ? { outputCap: ticket.capTokens } : {}),
+  };
 }

@@ -3,7 +3,14 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import { settleCut, type CutAnswer } from './settlement.js';
 
 const price = { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 };
-const ticket = { inputTokens: 10, choices: 1, capTokens: 1_000, tierPercent: 100, feeNano: '0', price } as unknown as Ticket;
+const ticket = {
+  inputTokens: 10,
+  choices: 1,
+  capTokens: 1_000,
+  tierPercent: 100,
+  feeNano: '0',
+  price,
+} as unknown as Ticket;
 const outputOf = (changes: Partial<CutAnswer>, of: Ticket = ticket): number =>
   settleCut(of, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: true, ...changes }).detail.usage.output;
 

@@ -47,12 +47,23 @@ export interface CutAnswer {
  */
 export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer): Settlement {
   const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * ticket.choices;
-  const onItsWay = hungUp && seenTokens > 0 ? 1 + Math.ceil((seenTokens * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
+  const onItsWay =
+    hungUp && seenTokens > 0 ? 1 + Math.ceil((seenTokens * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
   const output = Math.max(seenTokens, Math.min(seenTokens + unseen + onItsWay, ticket.capTokens * ticket.choices));
-  return booked(ticket, { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output }, { serviceTier: undefined, model: undefined }, true);
+  return booked(
+    ticket,
+    { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output },
+    { serviceTier: undefined, model: undefined },
+    true,
+  );
 }
 
-function booked(ticket: Ticket, usage: Usage, { serviceTier, model }: Omit<Told, 'usage'>, estimated: boolean): Settlement {
+function booked(
+  ticket: Ticket,
+  usage: Usage,
+  { serviceTier, model }: Omit<Told, 'usage'>,
+  estimated: boolean,
+): Settlement {
   // A tier that was not told, or that nobody knows, is taken for the one that was asked for.
   const percent = (serviceTier === undefined ? undefined : TIER_PERCENT[serviceTier]) ?? ticket.tierPercent;
   return {

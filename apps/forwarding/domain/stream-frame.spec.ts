@@ -6,7 +6,10 @@ import { readFrame } from './stream-frame.js';
 describe('a frame of a stream', () => {
   it('reaches a visitor who asked for usage byte by byte', () => {
     const data = '{"id":"x",  "choices":[],"usage":{"prompt_tokens":1,"completion_tokens":2}}';
-    expect(readFrame(data, true)).toMatchObject({ text: `data: ${data}\n\n`, usage: { prompt_tokens: 1, completion_tokens: 2 } });
+    expect(readFrame(data, true)).toMatchObject({
+      text: `data: ${data}\n\n`,
+      usage: { prompt_tokens: 1, completion_tokens: 2 },
+    });
   });
 
   it('loses the usage that only Daypass asked for, and the frame that held nothing else', () => {
@@ -34,18 +37,32 @@ describe('output that moderation took away', () => {
       id: 'c',
       usage: { completion_tokens: 9 },
       choices: [
-        { index: 0, message: { role: 'assistant', content: 'bad', tool_calls: [{}] }, logprobs: { content: [{ token: 'bad' }] }, finish_reason: 'stop' },
+        {
+          index: 0,
+          message: { role: 'assistant', content: 'bad', tool_calls: [{}] },
+          logprobs: { content: [{ token: 'bad' }] },
+          finish_reason: 'stop',
+        },
       ],
     });
     expect(blocked).toEqual({
       id: 'c',
       usage: { completion_tokens: 9 },
-      choices: [{ index: 0, message: { role: 'assistant', content: null, refusal: null }, logprobs: null, finish_reason: 'content_filter' }],
+      choices: [
+        {
+          index: 0,
+          message: { role: 'assistant', content: null, refusal: null },
+          logprobs: null,
+          finish_reason: 'content_filter',
+        },
+      ],
     });
   });
 
   it('ends a stream with content_filter for every choice, and its usage where it was asked for', () => {
-    const frames = blockedStream({ id: 'c', created: 1, model: 'm', choices: [{ delta: { content: 'bad' } }] }, 2, { completion_tokens: 9 })
+    const frames = blockedStream({ id: 'c', created: 1, model: 'm', choices: [{ delta: { content: 'bad' } }] }, 2, {
+      completion_tokens: 9,
+    })
       .trim()
       .split('\n\n')
       .map((frame) => frame.slice('data: '.length));

@@ -33,12 +33,13 @@ export function readFrame(data: string, includeUsage: boolean): StreamFrame {
   }
   if (typeof chunk !== 'object' || chunk === null) return { ...frame, text: '' };
   const record = chunk as Record<string, unknown>;
-  if (record.error !== undefined && record.error !== null) return { ...frame, text: '', error: record.error as Record<string, unknown> };
+  if (record.error !== undefined && record.error !== null)
+    return { ...frame, text: '', error: record.error as Record<string, unknown> };
   frame.chunk = record;
   frame.usage = record.usage;
-  frame.closing = (Array.isArray(record.choices) ? (record.choices as ({ finish_reason?: unknown } | null)[]) : []).some(
-    (choice) => typeof choice?.finish_reason === 'string',
-  );
+  frame.closing = (
+    Array.isArray(record.choices) ? (record.choices as ({ finish_reason?: unknown } | null)[]) : []
+  ).some((choice) => typeof choice?.finish_reason === 'string');
   if (typeof record.service_tier === 'string') frame.serviceTier = record.service_tier;
   if (!includeUsage && 'usage' in record) {
     const { usage: _, ...rest } = record;

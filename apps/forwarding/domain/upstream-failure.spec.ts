@@ -17,7 +17,11 @@ const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
 describe('the reaction to a failed upstream call', () => {
   it.each([
     ['by its header', failure({ status: 429, retryAfterMs: 250 }), 250],
-    ['by its message in milliseconds', failure({ status: 429, message: 'Limit 30000. Please try again in 174ms.' }), 174],
+    [
+      'by its message in milliseconds',
+      failure({ status: 429, message: 'Limit 30000. Please try again in 174ms.' }),
+      174,
+    ],
     ['by its message in minutes', failure({ status: 429, message: 'Please try again in 1m2.5s.' }), 62_500],
     ['for a second when it says nothing', failure({ status: 429 }), 1_000],
     ['for two minutes at most', failure({ status: 429, retryAfterMs: 86_400_000 }), 120_000],
@@ -41,11 +45,26 @@ describe('the reaction to a failed upstream call', () => {
 
   it("passes the upstream's word about the request on", () => {
     expect(
-      reactTo(failure({ status: 400, code: 'invalid_value', type: 'invalid_request_error', param: 'temperature', message: 'too hot for org-abc123' })),
+      reactTo(
+        failure({
+          status: 400,
+          code: 'invalid_value',
+          type: 'invalid_request_error',
+          param: 'temperature',
+          message: 'too hot for org-abc123',
+        }),
+      ),
     ).toEqual({
       kind: 'pass_on',
       status: 400,
-      body: { error: { message: 'too hot for [removed]', type: 'invalid_request_error', param: 'temperature', code: 'invalid_value' } },
+      body: {
+        error: {
+          message: 'too hot for [removed]',
+          type: 'invalid_request_error',
+          param: 'temperature',
+          code: 'invalid_value',
+        },
+      },
       strike: false,
     });
   });
@@ -55,29 +74,48 @@ describe('the reaction to a failed upstream call', () => {
     [403, 'cyber_policy'],
     [403, 'identifier_blocked'],
     [429, 'bio_policy'],
-  ])("passes the provider's refusal for its safety on (%i, %s), which counts against the visitor, not the account", (status, code) => {
-    expect(reactTo(failure({ status, code, message: 'no' }))).toMatchObject({ kind: 'pass_on', status, strike: true, body: { error: { code } } });
-    expect(reactTo(failure({ status: 500, code }))).toMatchObject({ kind: 'retry' });
-  });
+  ])(
+    "passes the provider's refusal for its safety on (%i, %s), which counts against the visitor, not the account",
+    (status, code) => {
+      expect(reactTo(failure({ status, code, message: 'no' }))).toMatchObject({
+        kind: 'pass_on',
+        status,
+        strike: true,
+        body: { error: { code } },
+      });
+      expect(reactTo(failure({ status: 500, code }))).toMatchObject({ kind: 'retry' });
+    },
+  );
 
   it('gives the hold back after a 5xx, which is not billed', () => {
     expect(reactTo(failure({ status: 503, message: 'overloaded' }))).toMatchObject({
       kind: 'retry',
       error: { code: 'upstream_error', retry: true },
     });
-    expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({ kind: 'refuse', error: { retry: false } });
+    expect(reactTo(failure({ status: 500, shouldRetry: false }))).toMatchObject({
+      kind: 'refuse',
+      error: { retry: false },
+    });
   });
 
   it('presumes where a proxy gave up waiting, and shows no page of one', () => {
     expect(reactTo(failure({ status: 504 }))).toMatchObject({ kind: 'unknown' });
-    expect(reactTo(failure({ status: 503, message: '<html>internal host 10.0.0.1</html>', spoken: false }))).toMatchObject({
+    expect(
+      reactTo(failure({ status: 503, message: '<html>internal host 10.0.0.1</html>', spoken: false })),
+    ).toMatchObject({
       error: { message: 'The upstream failed.' },
     });
   });
 
   it('gives the hold back when the socket never opened, and presumes when it broke', () => {
-    expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({ kind: 'retry', error: { code: 'upstream_error' } });
-    expect(reactTo(failure({ status: undefined }))).toMatchObject({ kind: 'unknown', error: { code: 'upstream_outcome_unknown', retry: false } });
+    expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({
+      kind: 'retry',
+      error: { code: 'upstream_error' },
+    });
+    expect(reactTo(failure({ status: undefined }))).toMatchObject({
+      kind: 'unknown',
+      error: { code: 'upstream_outcome_unknown', retry: false },
+    });
   });
 
   it('waits longer before each further try, never for the same time, and never for long', () => {
@@ -87,8 +125,8 @@ describe('the reaction to a failed upstream call', () => {
   });
 
   it("cleans messages of the account's ids", () => {
-    expect(clean('Rate limit for gpt-5.4-mini in organization org-A1b2C3d4 project proj_xyz789 key sk-live-123456')).toBe(
-      'Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]',
-    );
+    expect(
+      clean('Rate limit for gpt-5.4-mini in organization org-A1b2C3d4 project proj_xyz789 key sk-live-123456'),
+    ).toBe('Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]');
   });
 });

@@ -31,7 +31,8 @@ export type Reaction =
 
 const FREEZE_DEFAULT_MS = 1_000;
 const FREEZE_MAX_MS = 120_000;
-const ACCOUNT_CODES = /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
+const ACCOUNT_CODES =
+  /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
 /** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
 const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
 /** The provider takes no more from this very visitor. */
@@ -45,7 +46,10 @@ export function reactTo(failure: UpstreamFailure): Reaction {
     return { kind: 'unknown', error: outcomeUnknown() };
   }
   const strike = status >= 400 && status < 500 && isSafetyRefusal(code);
-  if (!strike && (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? ''))) {
+  if (
+    !strike &&
+    (status === 401 || status === 403 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? ''))
+  ) {
     return { kind: 'account', error: accountTrouble() };
   }
   if (status === 429 && !strike) return { kind: 'defer', freezeMs: freezeOf(failure) };
@@ -54,7 +58,9 @@ export function reactTo(failure: UpstreamFailure): Reaction {
     return {
       kind: 'pass_on',
       status,
-      body: { error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null } },
+      body: {
+        error: { message, type: type ?? 'invalid_request_error', param: failure.param ?? null, code: code ?? null },
+      },
       strike,
     };
   }
@@ -62,7 +68,10 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   if (status === 504 || status === 524) return { kind: 'unknown', error: outcomeUnknown() };
   // A page of a proxy may name hosts; only the provider's own words are passed on.
   const message = failure.spoken ? clean(failure.message) : 'The upstream failed.';
-  return { kind: failure.shouldRetry === false ? 'refuse' : 'retry', error: upstreamError(message, failure.shouldRetry ?? true) };
+  return {
+    kind: failure.shouldRetry === false ? 'refuse' : 'retry',
+    error: upstreamError(message, failure.shouldRetry ?? true),
+  };
 }
 
 export function isSafetyRefusal(code: unknown): boolean {
@@ -71,11 +80,16 @@ export function isSafetyRefusal(code: unknown): boolean {
 
 /** Takes out what names the account: organisation, project, key and user ids. */
 export function clean(message: string): string {
-  return message.replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]').slice(0, 1_000);
+  return message
+    .replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]')
+    .slice(0, 1_000);
 }
 
 export function accountTrouble(): DaypassError {
-  return new DaypassError('upstream_unavailable', 'The service behind this key is not available right now. Its operator has been told.');
+  return new DaypassError(
+    'upstream_unavailable',
+    'The service behind this key is not available right now. Its operator has been told.',
+  );
 }
 
 export function unreachable(): DaypassError {
@@ -83,7 +97,10 @@ export function unreachable(): DaypassError {
 }
 
 function outcomeUnknown(): DaypassError {
-  return new DaypassError('upstream_outcome_unknown', 'The connection to the upstream broke before its answer ended, so the outcome is unknown.');
+  return new DaypassError(
+    'upstream_outcome_unknown',
+    'The connection to the upstream broke before its answer ended, so the outcome is unknown.',
+  );
 }
 
 function upstreamError(message: string, retry: boolean): DaypassError {
@@ -93,7 +110,9 @@ function upstreamError(message: string, retry: boolean): DaypassError {
 /** `retry-after`, else what the message says ("try again in 174ms"), else a second; bounded, because a header may lie. */
 function freezeOf({ retryAfterMs, message }: UpstreamFailure): number {
   const said = /try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)/i.exec(message);
-  const fromMessage = said ? Number(said[1] ?? 0) * 60_000 + Number(said[2]) * (said[3]!.toLowerCase() === 'ms' ? 1 : 1_000) : undefined;
+  const fromMessage = said
+    ? Number(said[1] ?? 0) * 60_000 + Number(said[2]) * (said[3]!.toLowerCase() === 'ms' ? 1 : 1_000)
+    : undefined;
   const freezeMs = retryAfterMs ?? fromMessage ?? FREEZE_DEFAULT_MS;
   return Math.min(FREEZE_MAX_MS, Math.max(1, Math.ceil(freezeMs)));
 }

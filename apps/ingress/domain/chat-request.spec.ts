@@ -42,7 +42,14 @@ describe('a chat request', () => {
     };
     const request = parseChatRequest(body);
     expect(request.body).toEqual(body);
-    expect(request).toMatchObject({ stream: true, includeUsage: true, choices: 2, capTokens: 100, serviceTier: 'flex', images: 0 });
+    expect(request).toMatchObject({
+      stream: true,
+      includeUsage: true,
+      choices: 2,
+      capTokens: 100,
+      serviceTier: 'flex',
+      images: 0,
+    });
   });
 
   it('keeps the fields that are for Daypass from the upstream', () => {
@@ -52,8 +59,13 @@ describe('a chat request', () => {
   });
 
   it('counts images, and knows the ones that ask for their original size', () => {
-    const image = (detail?: string) => ({ type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA', ...(detail ? { detail } : {}) } });
-    expect(parseChatRequest({ ...valid, messages: [{ role: 'user', content: [image(), image('original')] }] })).toMatchObject({
+    const image = (detail?: string) => ({
+      type: 'image_url',
+      image_url: { url: 'data:image/png;base64,AAAA', ...(detail ? { detail } : {}) },
+    });
+    expect(
+      parseChatRequest({ ...valid, messages: [{ role: 'user', content: [image(), image('original')] }] }),
+    ).toMatchObject({
       images: 2,
       originalImages: true,
     });
@@ -70,7 +82,10 @@ describe('a chat request', () => {
     ['a part that is text', { model: 'm', messages: [{ role: 'user', content: ['x'] }] }, 'messages[0].content[0]'],
     [
       'an image by a file URL',
-      { model: 'm', messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'file:///etc/passwd' } }] }] },
+      {
+        model: 'm',
+        messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'file:///etc/passwd' } }] }],
+      },
       'messages[0].content[0].image_url.url',
     ],
     ['n of 0', { ...valid, n: 0 }, 'n'],
@@ -78,17 +93,43 @@ describe('a chat request', () => {
     ['n of 1.5', { ...valid, n: 1.5 }, 'n'],
     ['negative max_tokens', { ...valid, max_tokens: -1 }, 'max_tokens'],
     ['max_tokens in words', { ...valid, max_tokens: '10' }, 'max_tokens'],
-    ['a field that no message has', { ...valid, messages: [{ role: 'user', content: 'hi', image_url: { url: 'https://x' } }] }, 'messages[0].image_url'],
-    ['a type on a message', { ...valid, messages: [{ role: 'user', content: 'hi', type: 'image_url', image_url: { url: 'https://x' } }] }, 'messages[0].type'],
+    [
+      'a field that no message has',
+      { ...valid, messages: [{ role: 'user', content: 'hi', image_url: { url: 'https://x' } }] },
+      'messages[0].image_url',
+    ],
+    [
+      'a type on a message',
+      { ...valid, messages: [{ role: 'user', content: 'hi', type: 'image_url', image_url: { url: 'https://x' } }] },
+      'messages[0].type',
+    ],
     [
       'a text beside an image',
-      { ...valid, messages: [{ role: 'user', content: [{ type: 'image_url', text: 'hidden', image_url: { url: 'https://x' } }] }] },
+      {
+        ...valid,
+        messages: [{ role: 'user', content: [{ type: 'image_url', text: 'hidden', image_url: { url: 'https://x' } }] }],
+      },
       'messages[0].content[0].text',
     ],
-    ['101 images', { ...valid, messages: [{ role: 'user', content: Array(101).fill({ type: 'image_url', image_url: { url: 'https://x' } }) }] }, 'messages'],
-    ['3,000 parts', { ...valid, messages: [{ role: 'user', content: Array(3_000).fill({ type: 'text', text: 'x' }) }] }, 'messages[0].content'],
+    [
+      '101 images',
+      {
+        ...valid,
+        messages: [{ role: 'user', content: Array(101).fill({ type: 'image_url', image_url: { url: 'https://x' } }) }],
+      },
+      'messages',
+    ],
+    [
+      '3,000 parts',
+      { ...valid, messages: [{ role: 'user', content: Array(3_000).fill({ type: 'text', text: 'x' }) }] },
+      'messages[0].content',
+    ],
     ['modalities in words', { ...valid, modalities: 'audio' }, 'modalities'],
-    ['endless nesting', { ...valid, logit_bias: JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`) as unknown }, undefined],
+    [
+      'endless nesting',
+      { ...valid, logit_bias: JSON.parse(`${'['.repeat(5_000)}${']'.repeat(5_000)}`) as unknown },
+      undefined,
+    ],
     ['two caps', { ...valid, max_tokens: 1, max_completion_tokens: 1 }, 'max_tokens'],
     ['search options in words', { ...valid, web_search_options: 'yes' }, 'web_search_options'],
     ['stream in words', { ...valid, stream: 'yes' }, 'stream'],
@@ -104,8 +145,16 @@ describe('a chat request', () => {
     ['a search option that nobody knows', { ...valid, web_search_options: { pages: 99 } }, 'web_search_options.pages'],
     ['audio output', { ...valid, modalities: ['text', 'audio'] }, 'modalities'],
     ['an audio setting', { ...valid, audio: { voice: 'alloy' } }, 'audio'],
-    ['audio input', { ...valid, messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }] }, 'messages[0].content[0]'],
-    ['a file', { ...valid, messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages[0].content[0]'],
+    [
+      'audio input',
+      { ...valid, messages: [{ role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }] },
+      'messages[0].content[0]',
+    ],
+    [
+      'a file',
+      { ...valid, messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] },
+      'messages[0].content[0]',
+    ],
     ['a hosted tool', { ...valid, tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     ['a service tier that is a name of the language', { ...valid, service_tier: 'constructor' }, 'service_tier'],
     ['a moderation model that may cost something', { ...valid, moderation: { model: 'gpt-5.4' } }, 'moderation.model'],
@@ -116,6 +165,9 @@ describe('a chat request', () => {
 
   it('can ask for moderation by headers too, but never for less', () => {
     const request = parseChatRequest({ ...valid, moderateInput: true });
-    expect(wishOf(request, { 'x-daypass-moderate-output': 'true', 'x-daypass-moderate-input': 'false' })).toEqual({ input: true, output: true });
+    expect(wishOf(request, { 'x-daypass-moderate-output': 'true', 'x-daypass-moderate-input': 'false' })).toEqual({
+      input: true,
+      output: true,
+    });
   });
 });

@@ -68,7 +68,17 @@ const IMAGES_MAX = 100;
 /** What reads a request below here is recursive, and no honest one is this deep. */
 const DEPTH_MAX = 64;
 /** A field beyond these could smuggle in what is neither judged nor counted. `annotations` and `audio` come with an assistant's message that is sent back. */
-const MESSAGE_FIELDS = new Set(['role', 'content', 'name', 'tool_calls', 'tool_call_id', 'function_call', 'refusal', 'annotations', 'audio']);
+const MESSAGE_FIELDS = new Set([
+  'role',
+  'content',
+  'name',
+  'tool_calls',
+  'tool_call_id',
+  'function_call',
+  'refusal',
+  'annotations',
+  'audio',
+]);
 const PART_FIELDS: Readonly<Record<string, readonly string[]>> = {
   text: ['type', 'text', 'prompt_cache_breakpoint'],
   refusal: ['type', 'refusal'],
@@ -82,20 +92,26 @@ type Json = Record<string, unknown>;
 /** @throws DaypassError `invalid_request` or `unpriceable_request`, naming the parameter */
 export function parseChatRequest(raw: unknown): ChatRequest {
   if (!isRecord(raw)) throw invalid('', 'The request body must be a JSON object.');
-  if (isDeeperThan(raw, DEPTH_MAX)) throw invalid('', `The request body must not be nested deeper than ${DEPTH_MAX} levels.`);
+  if (isDeeperThan(raw, DEPTH_MAX))
+    throw invalid('', `The request body must not be nested deeper than ${DEPTH_MAX} levels.`);
   const body = { ...raw };
   const wish = { input: readFlag(body, 'moderateInput'), output: readFlag(body, 'moderateOutput') };
   for (const field of DAYPASS_FIELDS) delete body[field];
 
   for (const name of Object.keys(body)) {
     if (!PRICED.has(name)) {
-      throw new DaypassError('unpriceable_request', `The parameter '${name}' has no bounded cost here, so this key cannot use it: leave it out.`, {
-        param: name,
-      });
+      throw new DaypassError(
+        'unpriceable_request',
+        `The parameter '${name}' has no bounded cost here, so this key cannot use it: leave it out.`,
+        {
+          param: name,
+        },
+      );
     }
   }
   const { model } = body;
-  if (typeof model !== 'string' || model === '') throw invalid('model', '\'model\' is required: give the name of a model, e.g. "gpt-5.4-mini".');
+  if (typeof model !== 'string' || model === '')
+    throw invalid('model', '\'model\' is required: give the name of a model, e.g. "gpt-5.4-mini".');
   const { images, originalImages, messages } = readMessages(body.messages);
   refuseUnpriced(body);
 
@@ -116,7 +132,10 @@ export function parseChatRequest(raw: unknown): ChatRequest {
 }
 
 /** Headers ask for the same as the body fields: more than the policy, never less. */
-export function wishOf(request: ChatRequest, headers: Record<string, string | string[] | undefined>): { input: boolean; output: boolean } {
+export function wishOf(
+  request: ChatRequest,
+  headers: Record<string, string | string[] | undefined>,
+): { input: boolean; output: boolean } {
   const asked = (name: string): boolean => /^(1|true|yes|on)$/i.test(String(headers[name] ?? ''));
   return {
     input: request.wish.input || asked('x-daypass-moderate-input'),
@@ -125,7 +144,8 @@ export function wishOf(request: ChatRequest, headers: Record<string, string | st
 }
 
 function readMessages(value: unknown): { messages: number; images: number; originalImages: boolean } {
-  if (!Array.isArray(value) || value.length === 0) throw invalid('messages', "'messages' must be an array with at least one message.");
+  if (!Array.isArray(value) || value.length === 0)
+    throw invalid('messages', "'messages' must be an array with at least one message.");
   if (value.length > MESSAGES_MAX) throw invalid('messages', `'messages' must have at most ${MESSAGES_MAX} messages.`);
   let images = 0;
   let originalImages = false;
@@ -136,19 +156,27 @@ function readMessages(value: unknown): { messages: number; images: number; origi
       throw invalid(`${at}.role`, `'${at}.role' must be one of ${[...ROLES].map((role) => `'${role}'`).join(', ')}.`);
     }
     const stranger = Object.keys(message).find((field) => !MESSAGE_FIELDS.has(field));
-    if (stranger !== undefined) throw invalid(`${at}.${stranger}`, `Unknown field '${at}.${stranger}': a message has ${[...MESSAGE_FIELDS].join(', ')}.`);
+    if (stranger !== undefined)
+      throw invalid(
+        `${at}.${stranger}`,
+        `Unknown field '${at}.${stranger}': a message has ${[...MESSAGE_FIELDS].join(', ')}.`,
+      );
     if (message.audio !== undefined && message.audio !== null) throw unpriceable(`${at}.audio`, 'audio');
     const { content } = message;
     if (content === undefined || content === null || typeof content === 'string') return;
-    if (!Array.isArray(content)) throw invalid(`${at}.content`, `'${at}.content' must be a string or an array of content parts.`);
-    if (content.length > PARTS_MAX) throw invalid(`${at}.content`, `'${at}.content' must have at most ${PARTS_MAX} parts.`);
+    if (!Array.isArray(content))
+      throw invalid(`${at}.content`, `'${at}.content' must be a string or an array of content parts.`);
+    if (content.length > PARTS_MAX)
+      throw invalid(`${at}.content`, `'${at}.content' must have at most ${PARTS_MAX} parts.`);
     content.forEach((part: unknown, position) => {
       const partAt = `${at}.content[${position}]`;
       if (!isRecord(part)) throw invalid(partAt, `'${partAt}' must be an object with a 'type'.`);
-      const fields = typeof part.type === 'string' && Object.hasOwn(PART_FIELDS, part.type) ? PART_FIELDS[part.type]! : undefined;
+      const fields =
+        typeof part.type === 'string' && Object.hasOwn(PART_FIELDS, part.type) ? PART_FIELDS[part.type]! : undefined;
       if (!fields) throw unpriceable(partAt, `content of type '${JSON.stringify(part.type)}'`);
       const odd = Object.keys(part).find((field) => !fields.includes(field));
-      if (odd !== undefined) throw invalid(`${partAt}.${odd}`, `Unknown field '${partAt}.${odd}' in a part of type '${String(part.type)}'.`);
+      if (odd !== undefined)
+        throw invalid(`${partAt}.${odd}`, `Unknown field '${partAt}.${odd}' in a part of type '${String(part.type)}'.`);
       if (part.type !== 'image_url') return;
       const image = part.image_url;
       if (!isRecord(image) || typeof image.url !== 'string' || !/^(https?:|data:image\/)/i.test(image.url)) {
@@ -163,22 +191,27 @@ function readMessages(value: unknown): { messages: number; images: number; origi
 
 function refuseUnpriced(body: Json): void {
   const { modalities, tools } = body;
-  if (modalities !== undefined && modalities !== null && !Array.isArray(modalities)) throw invalid('modalities', "'modalities' must be an array.");
-  if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text')) throw unpriceable('modalities', 'output other than text');
+  if (modalities !== undefined && modalities !== null && !Array.isArray(modalities))
+    throw invalid('modalities', "'modalities' must be an array.");
+  if (Array.isArray(modalities) && modalities.some((modality) => modality !== 'text'))
+    throw unpriceable('modalities', 'output other than text');
   refuseUnknownModerator(body.moderation);
   if (tools === undefined || tools === null) return;
   if (!Array.isArray(tools)) throw invalid('tools', "'tools' must be an array.");
   tools.forEach((tool: unknown, index) => {
     const type = isRecord(tool) ? tool.type : undefined;
-    if (type !== 'function' && type !== 'custom') throw unpriceable(`tools[${index}].type`, `a hosted tool (${JSON.stringify(type)})`);
+    if (type !== 'function' && type !== 'custom')
+      throw unpriceable(`tools[${index}].type`, `a hosted tool (${JSON.stringify(type)})`);
   });
 }
 
 /** The provider's own verdicts, inline; its moderation models cost nothing (OpenAI, "Moderation"). */
 function refuseUnknownModerator(moderation: unknown): void {
   if (moderation === undefined || moderation === null) return;
-  if (!isRecord(moderation) || typeof moderation.model !== 'string') throw invalid('moderation', "'moderation' must be an object with a 'model'.");
-  if (!moderation.model.startsWith('omni-moderation-')) throw unpriceable('moderation.model', `the moderation model '${moderation.model}'`);
+  if (!isRecord(moderation) || typeof moderation.model !== 'string')
+    throw invalid('moderation', "'moderation' must be an object with a 'model'.");
+  if (!moderation.model.startsWith('omni-moderation-'))
+    throw unpriceable('moderation.model', `the moderation model '${moderation.model}'`);
 }
 
 function readCap(body: Json): number | undefined {
@@ -243,7 +276,9 @@ function isDeeperThan(value: unknown, most: number): boolean {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth++) {
     if (depth > most) return true;
-    level = level.flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : [])).filter((item) => typeof item === 'object');
+    level = level
+      .flatMap((item) => (typeof item === 'object' && item !== null ? Object.values(item) : []))
+      .filter((item) => typeof item === 'object');
   }
   return false;
 }
@@ -257,5 +292,9 @@ function invalid(param: string, message: string): DaypassError {
 }
 
 function unpriceable(param: string, what: string): DaypassError {
-  return new DaypassError('unpriceable_request', `The cost of ${what} has no bound here, so this key cannot use it (parameter '${param}').`, { param });
+  return new DaypassError(
+    'unpriceable_request',
+    `The cost of ${what} has no bound here, so this key cannot use it (parameter '${param}').`,
+    { param },
+  );
 }

@@ -1,12 +1,19 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { chatInputContents, chatOutputContents, chunkTexts, StreamTexts, type Content } from '#libs/moderation/chat-contents.js';
+import {
+  chatInputContents,
+  chatOutputContents,
+  chunkTexts,
+  StreamTexts,
+  type Content,
+} from '#libs/moderation/chat-contents.js';
 import { parseChatRequest } from './chat-request.js';
 
 const MARK = 'M4RK';
 type Path = (string | number)[];
 
-const judged = (contents: readonly Content[]): string => contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('\n');
+const judged = (contents: readonly Content[]): string =>
+  contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('\n');
 
 /** Every place of a text, and of a name that a visitor may choose (`properties`, `$defs`). */
 function places(value: unknown, path: Path = []): Path[] {
@@ -18,8 +25,11 @@ function places(value: unknown, path: Path = []): Path[] {
 
 function planted(value: unknown, [step, ...rest]: Path, text: string): unknown {
   if (step === undefined) return text;
-  if (Array.isArray(value)) return value.map((item: unknown, index) => (index === step ? planted(item, rest, text) : item));
-  return Object.fromEntries(Object.entries(value as object).map(([name, inner]) => [name, name === step ? planted(inner, rest, text) : inner]));
+  if (Array.isArray(value))
+    return value.map((item: unknown, index) => (index === step ? planted(item, rest, text) : item));
+  return Object.fromEntries(
+    Object.entries(value as object).map(([name, inner]) => [name, name === step ? planted(inner, rest, text) : inner]),
+  );
 }
 
 const REQUEST = {
@@ -46,11 +56,28 @@ const REQUEST = {
     { role: 'function', name: 'g', content: 'result' },
   ],
   tools: [
-    { type: 'function', function: { name: 'f', description: 'does', parameters: { type: 'object', properties: { a: { enum: ['x'], description: 'y' } } } } },
-    { type: 'custom', custom: { name: 'c', description: 'does', format: { type: 'grammar', grammar: { syntax: 'lark', definition: 'start: "a"' } } } },
+    {
+      type: 'function',
+      function: {
+        name: 'f',
+        description: 'does',
+        parameters: { type: 'object', properties: { a: { enum: ['x'], description: 'y' } } },
+      },
+    },
+    {
+      type: 'custom',
+      custom: {
+        name: 'c',
+        description: 'does',
+        format: { type: 'grammar', grammar: { syntax: 'lark', definition: 'start: "a"' } },
+      },
+    },
   ],
   functions: [{ name: 'g', description: 'did' }],
-  response_format: { type: 'json_schema', json_schema: { name: 'n', description: 'd', schema: { properties: { a: { const: 'v' } } } } },
+  response_format: {
+    type: 'json_schema',
+    json_schema: { name: 'n', description: 'd', schema: { properties: { a: { const: 'v' } } } },
+  },
   prediction: { type: 'content', content: [{ type: 'text', text: 'perhaps' }] },
   web_search_options: { user_location: { type: 'approximate', approximate: { city: 'Lisbon' } } },
 };
@@ -79,7 +106,9 @@ describe('whatever a model reads or writes is judged', () => {
   it('has many places in a request', () => expect(everywhere.length).toBeGreaterThan(30));
 
   it.each(everywhere.map((path) => [path.join('.'), path] as const))('a phrase in %s', (_, path) => {
-    const { body } = parseChatRequest(planted(REQUEST, path, path.at(-1) === 'url' ? `https://example.org/${MARK}` : `before ${MARK} after`));
+    const { body } = parseChatRequest(
+      planted(REQUEST, path, path.at(-1) === 'url' ? `https://example.org/${MARK}` : `before ${MARK} after`),
+    );
     expect(judged(chatInputContents(body))).toContain(MARK);
   });
 
@@ -105,15 +134,18 @@ describe('whatever a model reads or writes is judged', () => {
     expect(judged(chatOutputContents(answer(planted(MESSAGE, path, MARK) as object, LOGPROBS)))).toContain(MARK),
   );
 
-  it.each(places(LOGPROBS).map((path) => [path.join('.'), path] as const))('a token in the %s of the logprobs, of an answer and of a stream', (_, path) => {
-    const logprobs = planted(LOGPROBS, path, MARK) as object;
-    expect(judged(chatOutputContents(answer(MESSAGE, logprobs)))).toContain(MARK);
-    expect(
-      chunkTexts({ choices: [{ index: 0, delta: { content: 'said' }, logprobs }] })
-        .map(({ text }) => text)
-        .join(),
-    ).toContain(MARK);
-  });
+  it.each(places(LOGPROBS).map((path) => [path.join('.'), path] as const))(
+    'a token in the %s of the logprobs, of an answer and of a stream',
+    (_, path) => {
+      const logprobs = planted(LOGPROBS, path, MARK) as object;
+      expect(judged(chatOutputContents(answer(MESSAGE, logprobs)))).toContain(MARK);
+      expect(
+        chunkTexts({ choices: [{ index: 0, delta: { content: 'said' }, logprobs }] })
+          .map(({ text }) => text)
+          .join(),
+      ).toContain(MARK);
+    },
+  );
 
   it('a phrase in a stream, however it is cut, in whichever field of whichever choice', () => {
     const fields: ((text: string) => object)[] = [
@@ -125,18 +157,25 @@ describe('whatever a model reads or writes is judged', () => {
     ];
     const cuts = fc.array(fc.integer({ min: 1, max: 5 }), { minLength: 1, maxLength: 10 });
     fc.assert(
-      fc.property(fc.constantFrom(...fields), fc.integer({ min: 0, max: 3 }), cuts, fc.string(), fc.string(), (field, choice, lengths, before, after) => {
-        const stream = new StreamTexts();
-        const text = `${before}${MARK}${after}`;
-        for (let at = 0, n = 0; at < text.length; n++) {
-          const piece = text.slice(at, at + lengths[n % lengths.length]!);
-          at += piece.length;
-          stream.add(chunkTexts({ choices: [{ index: choice, delta: field(piece) }] }));
-          // Another choice speaks in between.
-          stream.add(chunkTexts({ choices: [{ index: choice + 1, delta: { content: 'meanwhile' } }] }));
-        }
-        expect(judged(stream.contents())).toContain(MARK);
-      }),
+      fc.property(
+        fc.constantFrom(...fields),
+        fc.integer({ min: 0, max: 3 }),
+        cuts,
+        fc.string(),
+        fc.string(),
+        (field, choice, lengths, before, after) => {
+          const stream = new StreamTexts();
+          const text = `${before}${MARK}${after}`;
+          for (let at = 0, n = 0; at < text.length; n++) {
+            const piece = text.slice(at, at + lengths[n % lengths.length]!);
+            at += piece.length;
+            stream.add(chunkTexts({ choices: [{ index: choice, delta: field(piece) }] }));
+            // Another choice speaks in between.
+            stream.add(chunkTexts({ choices: [{ index: choice + 1, delta: { content: 'meanwhile' } }] }));
+          }
+          expect(judged(stream.contents())).toContain(MARK);
+        },
+      ),
     );
   });
 });

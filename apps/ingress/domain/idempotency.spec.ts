@@ -4,7 +4,10 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import { idempotencyOf } from './idempotency.js';
 
 const pepper = createSecretKey(Buffer.alloc(32, 7));
-const asked = { body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'a secret plan' }] }, wish: { input: false, output: false } };
+const asked = {
+  body: { model: 'gpt-5.4-mini', messages: [{ role: 'user', content: 'a secret plan' }] },
+  wish: { input: false, output: false },
+};
 
 describe('an idempotency key', () => {
   it('is not needed', () => {

@@ -12,7 +12,11 @@ export interface Idempotency {
  * Reads the header `Idempotency-Key`; undefined where there is none. `asked` is what a repeat has to ask for again, as parsed JSON.
  * @throws DaypassError when the header is not 1 to 255 printable ASCII characters
  */
-export function idempotencyOf(header: string | string[] | undefined, asked: unknown, pepper: KeyObject): Idempotency | undefined {
+export function idempotencyOf(
+  header: string | string[] | undefined,
+  asked: unknown,
+  pepper: KeyObject,
+): Idempotency | undefined {
   if (header === undefined) return undefined;
   const name = String(header);
   const fault = idempotencyKeyFault(name);

@@ -8,9 +8,13 @@ export function maxWaitOf(header: string | string[] | undefined, defaultMs: numb
   const text = String(header);
   const value = Number(text);
   if (!/^\d{1,9}$/.test(text) || value > MAX_WAIT_MS) {
-    throw new DaypassError('invalid_request', `The header x-daypass-max-wait-ms must be a whole number of milliseconds from 0 to ${MAX_WAIT_MS}.`, {
-      param: 'x-daypass-max-wait-ms',
-    });
+    throw new DaypassError(
+      'invalid_request',
+      `The header x-daypass-max-wait-ms must be a whole number of milliseconds from 0 to ${MAX_WAIT_MS}.`,
+      {
+        param: 'x-daypass-max-wait-ms',
+      },
+    );
   }
   return value;
 }

@@ -62,7 +62,11 @@ const answerSchema = z.object({
   categories: z.array(z.string().min(1).max(100)).max(CATEGORIES_MAX).default([]),
   scores: z.record(z.string().max(100), z.number()).default({}),
   redactions: z
-    .array(z.object({ find: z.string().min(1), replace: z.string() }).refine(({ find, replace }) => replace.length <= Math.max(find.length, REPLACE_LENGTH)))
+    .array(
+      z
+        .object({ find: z.string().min(1), replace: z.string() })
+        .refine(({ find, replace }) => replace.length <= Math.max(find.length, REPLACE_LENGTH)),
+    )
     .max(REDACTIONS_MAX)
     .default([]),
 });
@@ -70,7 +74,10 @@ const answerSchema = z.object({
 /** @throws GuardUnavailableError where it is no verdict, without quoting it: it may hold content */
 export function readVerdict(answer: unknown, guard: string): GuardVerdict {
   const parsed = answerSchema.safeParse(answer);
-  if (!parsed.success) throw new GuardUnavailableError(`its answer is no verdict (${parsed.error.issues[0]!.path.join('.') || 'not an object'})`);
+  if (!parsed.success)
+    throw new GuardUnavailableError(
+      `its answer is no verdict (${parsed.error.issues[0]!.path.join('.') || 'not an object'})`,
+    );
   const verdict = parsed.data;
   return { ...verdict, categories: verdict.flagged && verdict.categories.length === 0 ? [guard] : verdict.categories };
 }

@@ -14,12 +14,21 @@ const PERSONAL_DATA = new URL(`./personal-data.module${extname(import.meta.url)}
 const BOTH = ['input', 'output'] as const;
 
 /** The moderation endpoint and the provider's own verdicts, and whatever DAYPASS_CONFIG adds. @throws when a guard's module cannot be loaded */
-export async function createGuards(settings: readonly GuardSettings[], moderator: Moderator, moderationModel: string): Promise<GuardPipeline> {
+export async function createGuards(
+  settings: readonly GuardSettings[],
+  moderator: Moderator,
+  moderationModel: string,
+): Promise<GuardPipeline> {
   const added = settings.map((one) => ({ ...one, guard: guardOf(one) }));
   await Promise.all(added.flatMap(({ guard }) => (guard instanceof ThreadGuard ? [guard.start()] : [])));
   return new GuardPipeline([
     { guard: new ProviderGuard(), directions: ['output'], always: true, local: true, ofProvider: true },
-    ...added.map(({ guard, directions, always, type }) => ({ guard, directions, always, local: type !== 'webhook' && type !== 'module' })),
+    ...added.map(({ guard, directions, always, type }) => ({
+      guard,
+      directions,
+      always,
+      local: type !== 'webhook' && type !== 'module',
+    })),
     { guard: new ModerationGuard(moderator, moderationModel), directions: BOTH, always: true, local: false },
   ]);
 }
@@ -35,9 +44,17 @@ function guardOf(settings: GuardSettings): Guard {
       return new WebhookGuard(name, { url: settings.url, secret: settings.secret, timeoutMs: settings.timeout_ms });
     case 'personal_data': {
       const { kinds, action, country, timeout_ms: timeoutMs } = settings;
-      return new ThreadGuard(name, settings.type, { moduleUrl: PERSONAL_DATA, options: { kinds, action, country }, timeoutMs });
+      return new ThreadGuard(name, settings.type, {
+        moduleUrl: PERSONAL_DATA,
+        options: { kinds, action, country },
+        timeoutMs,
+      });
     }
     case 'module':
-      return new ThreadGuard(name, settings.type, { moduleUrl: pathToFileURL(settings.path).href, options: settings.options, timeoutMs: settings.timeout_ms });
+      return new ThreadGuard(name, settings.type, {
+        moduleUrl: pathToFileURL(settings.path).href,
+        options: settings.options,
+        timeoutMs: settings.timeout_ms,
+      });
   }
 }

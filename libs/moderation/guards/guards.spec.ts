@@ -39,9 +39,14 @@ describe('a blocklist', () => {
     'see a.b there',
     'so naïve',
     'so NAI\u0308VE',
-  ])('finds %j', async (given) => expect(await guard.check(text('first', given))).toMatchObject({ flagged: true, categories: ['words'] }));
-  it.each(['voldemorts', 'a-b', 'aXb', 'he who must be named', ''])('lets %j pass', async (given) => expect(await guard.check(text(given))).toEqual(pass));
-  it('looks at texts only', async () => expect(await guard.check([{ kind: 'image', url: 'https://x/voldemort.png' }])).toEqual(pass));
+  ])('finds %j', async (given) =>
+    expect(await guard.check(text('first', given))).toMatchObject({ flagged: true, categories: ['words'] }),
+  );
+  it.each(['voldemorts', 'a-b', 'aXb', 'he who must be named', ''])('lets %j pass', async (given) =>
+    expect(await guard.check(text(given))).toEqual(pass),
+  );
+  it('looks at texts only', async () =>
+    expect(await guard.check([{ kind: 'image', url: 'https://x/voldemort.png' }])).toEqual(pass));
 });
 
 describe('a regular expression', () => {
@@ -61,43 +66,78 @@ describe('a regular expression', () => {
 
 describe("the provider's own verdicts", () => {
   const guard = new ProviderGuard();
-  const judged = (provider: Record<string, unknown>[], thresholds = {}) => guard.check([], { ...context, provider, policy: { ...context.policy, thresholds } });
+  const judged = (provider: Record<string, unknown>[], thresholds = {}) =>
+    guard.check([], { ...context, provider, policy: { ...context.policy, thresholds } });
   const inline = (flagged: boolean, score: number) => ({
     type: 'moderation_results',
     model: 'omni',
-    results: [{ type: 'moderation_result', flagged, categories: { violence: flagged }, category_scores: { violence: score } }],
+    results: [
+      { type: 'moderation_result', flagged, categories: { violence: flagged }, category_scores: { violence: score } },
+    ],
   });
   const fine = { type: 'moderation_results', model: 'omni', results: [] };
 
   it("count where a call asked OpenAI for them, input and output, by the call's thresholds", async () => {
-    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.9) } }])).toMatchObject({ flagged: true, categories: ['violence'] });
-    expect(await judged([{ moderation: { input: inline(true, 0.9), output: fine } }])).toMatchObject({ flagged: true });
-    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.3) } }], { violence: 0.6 })).toMatchObject({
-      flagged: false,
-      scores: { violence: 0.3 },
-    });
-    expect(await judged([{ moderation: { input: fine, output: inline(false, 0.7) } }], { violence: 0.6 })).toMatchObject({ flagged: true });
-  });
-
-  it('are none where the provider could not judge', async () => {
-    await expect(async () => judged([{ moderation: { input: fine, output: { type: 'error', code: 'x' } } }])).rejects.toThrow(GuardUnavailableError);
-  });
-
-  it('count where Azure filtered the prompt or a choice', async () => {
-    const filter = (filtered: boolean) => ({ hate: { filtered: false, severity: 'safe' }, violence: { filtered, severity: filtered ? 'high' : 'low' } });
-    expect(await judged([{ prompt_filter_results: [{ prompt_index: 0, content_filter_results: filter(true) }] }])).toMatchObject({
+    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.9) } }])).toMatchObject({
       flagged: true,
       categories: ['violence'],
     });
-    expect(await judged([{ choices: [{ content_filter_results: filter(false) }, { content_filter_results: filter(true) }] }])).toMatchObject({ flagged: true });
+    expect(await judged([{ moderation: { input: inline(true, 0.9), output: fine } }])).toMatchObject({ flagged: true });
+    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.3) } }], { violence: 0.6 })).toMatchObject(
+      {
+        flagged: false,
+        scores: { violence: 0.3 },
+      },
+    );
+    expect(
+      await judged([{ moderation: { input: fine, output: inline(false, 0.7) } }], { violence: 0.6 }),
+    ).toMatchObject({ flagged: true });
+  });
+
+  it('are none where the provider could not judge', async () => {
+    await expect(async () =>
+      judged([{ moderation: { input: fine, output: { type: 'error', code: 'x' } } }]),
+    ).rejects.toThrow(GuardUnavailableError);
+  });
+
+  it('count where Azure filtered the prompt or a choice', async () => {
+    const filter = (filtered: boolean) => ({
+      hate: { filtered: false, severity: 'safe' },
+      violence: { filtered, severity: filtered ? 'high' : 'low' },
+    });
+    expect(
+      await judged([{ prompt_filter_results: [{ prompt_index: 0, content_filter_results: filter(true) }] }]),
+    ).toMatchObject({
+      flagged: true,
+      categories: ['violence'],
+    });
+    expect(
+      await judged([
+        { choices: [{ content_filter_results: filter(false) }, { content_filter_results: filter(true) }] },
+      ]),
+    ).toMatchObject({ flagged: true });
     expect(await judged([{ choices: [{ content_filter_results: filter(false) }] }])).toEqual(pass);
   });
 
   it('are looked for wherever they may be, and garbage in their place is none', async () => {
-    expect([{ moderation: {} }, { prompt_filter_results: [] }, { choices: [{ content_filter_results: {} }] }].map(hasOwnVerdict)).toEqual([true, true, true]);
-    expect([{}, { moderation: null }, { choices: 'x' }, { choices: [null] }].map(hasOwnVerdict)).toEqual([false, false, false, false]);
     expect(
-      await judged([{ moderation: { input: 7, output: { results: ['x', { flagged: 'yes' }] } }, choices: [{ content_filter_results: { a: null, b: 1 } }] }]),
+      [{ moderation: {} }, { prompt_filter_results: [] }, { choices: [{ content_filter_results: {} }] }].map(
+        hasOwnVerdict,
+      ),
+    ).toEqual([true, true, true]);
+    expect([{}, { moderation: null }, { choices: 'x' }, { choices: [null] }].map(hasOwnVerdict)).toEqual([
+      false,
+      false,
+      false,
+      false,
+    ]);
+    expect(
+      await judged([
+        {
+          moderation: { input: 7, output: { results: ['x', { flagged: 'yes' }] } },
+          choices: [{ content_filter_results: { a: null, b: 1 } }],
+        },
+      ]),
     ).toEqual(pass);
   });
 });
@@ -126,11 +166,17 @@ describe('a webhook', () => {
   });
 
   const secret = 'a secret of the guard';
-  const asked = (timeoutMs = 2_000) => new WebhookGuard('desk', { url, secret, timeoutMs }).check(text('hello'), context);
+  const asked = (timeoutMs = 2_000) =>
+    new WebhookGuard('desk', { url, secret, timeoutMs }).check(text('hello'), context);
 
   it('is told the content and the context, signed, and its verdict counts', async () => {
     answer = (response) => response.end('{"flagged":true,"categories":["desk/no"],"scores":{"desk/no":0.9}}');
-    expect(await asked()).toEqual({ flagged: true, categories: ['desk/no'], scores: { 'desk/no': 0.9 }, redactions: [] });
+    expect(await asked()).toEqual({
+      flagged: true,
+      categories: ['desk/no'],
+      scores: { 'desk/no': 0.9 },
+      redactions: [],
+    });
     expect(JSON.parse(heard.body)).toEqual({
       guard: 'desk',
       direction: 'input',
@@ -156,10 +202,15 @@ describe('a webhook', () => {
     ['garbage', (response: ServerResponse) => response.end('<html>hello</html>'), 'not JSON'],
     ['another shape', (response: ServerResponse) => response.end('{"ok":true}'), 'no verdict (flagged)'],
     ['nothing', (response: ServerResponse) => response.end(), 'not JSON'],
-    ['a redirect', (response: ServerResponse) => response.writeHead(302, { location: '/elsewhere' }).end(), 'could not be reached'],
+    [
+      'a redirect',
+      (response: ServerResponse) => response.writeHead(302, { location: '/elsewhere' }).end(),
+      'could not be reached',
+    ],
     [
       'a replacement that makes the text longer',
-      (response: ServerResponse) => response.end(`{"flagged":false,"redactions":[{"find":"a","replace":"${'b'.repeat(99)}"}]}`),
+      (response: ServerResponse) =>
+        response.end(`{"flagged":false,"redactions":[{"find":"a","replace":"${'b'.repeat(99)}"}]}`),
       'no verdict',
     ],
     ['without an end', (response: ServerResponse) => void response.write('x'.repeat(2_000_000)), 'too long'],
@@ -190,7 +241,11 @@ describe("an operator's own module", () => {
   afterAll(() => rmSync(folder, { recursive: true }));
 
   let files = 0;
-  async function guardOf(source: string, timeoutMs = 1_000, options: Record<string, unknown> = {}): Promise<ThreadGuard> {
+  async function guardOf(
+    source: string,
+    timeoutMs = 1_000,
+    options: Record<string, unknown> = {},
+  ): Promise<ThreadGuard> {
     const path = join(folder, `${files++}.mjs`);
     writeFileSync(path, source);
     return started0(new ThreadGuard('own', 'module', { moduleUrl: pathToFileURL(path).href, options, timeoutMs }));
@@ -230,36 +285,60 @@ describe("an operator's own module", () => {
     ['rejects', `export const check = async () => { throw 7 }`, 'it failed'],
     ['answers nothing', `export const check = () => undefined`, 'no verdict'],
     ['answers garbage', `export const check = () => ({ flagged: 'perhaps' })`, 'no verdict (flagged)'],
-    ['answers what cannot be sent', `export const check = () => ({ flagged: false, categories: [() => 1] })`, 'it failed'],
+    [
+      'answers what cannot be sent',
+      `export const check = () => ({ flagged: false, categories: [() => 1] })`,
+      'it failed',
+    ],
     ['never answers', `export const check = () => new Promise(() => undefined)`, 'within 300 ms'],
     ['hangs in a loop', `export const check = () => { for (;;); }`, 'within 300 ms'],
     ['ends its thread', `export const check = () => process.exit(3)`, 'thread ended'],
-    ['takes all memory', `export const check = () => { const all = []; for (;;) all.push(new Array(100000).fill(all.length)); }`, /thread ended|within/],
-  ])('that %s has no verdict, and neither says why in words of the content, nor harms the next', async (_, source, reason) => {
-    const guard = await guardOf(
-      `const good = (${source.replace(/^export const check = /, '')}); export const check = (content) => content[0].text === 'fine' ? { flagged: false } : good(content);`,
-      300,
-    );
-    await expect(guard.check(text('a secret'), context)).rejects.toThrow(reason);
-    await expect(guard.check(text('a secret'), context)).rejects.not.toThrow('secret');
-    const deadline = Date.now() + 15_000;
-    let verdict: GuardVerdict | null = null;
-    while (!verdict && Date.now() < deadline) verdict = await guard.check(text('fine'), context).catch(() => null);
-    expect(verdict).toEqual(pass);
-  });
+    [
+      'takes all memory',
+      `export const check = () => { const all = []; for (;;) all.push(new Array(100000).fill(all.length)); }`,
+      /thread ended|within/,
+    ],
+  ])(
+    'that %s has no verdict, and neither says why in words of the content, nor harms the next',
+    async (_, source, reason) => {
+      const guard = await guardOf(
+        `const good = (${source.replace(/^export const check = /, '')}); export const check = (content) => content[0].text === 'fine' ? { flagged: false } : good(content);`,
+        300,
+      );
+      await expect(guard.check(text('a secret'), context)).rejects.toThrow(reason);
+      await expect(guard.check(text('a secret'), context)).rejects.not.toThrow('secret');
+      const deadline = Date.now() + 15_000;
+      let verdict: GuardVerdict | null = null;
+      while (!verdict && Date.now() < deadline) verdict = await guard.check(text('fine'), context).catch(() => null);
+      expect(verdict).toEqual(pass);
+    },
+  );
 
   it('is the example of the documentation', async () => {
     const moduleUrl = pathToFileURL(join(import.meta.dirname, '../../../docs/guards/opening-hours.mjs')).href;
     const open = await started0(
-      new ThreadGuard('workshop', 'module', { moduleUrl, options: { from_hour: 0, to_hour: 24, code: '1234-workshop' }, timeoutMs: 1_000 }),
+      new ThreadGuard('workshop', 'module', {
+        moduleUrl,
+        options: { from_hour: 0, to_hour: 24, code: '1234-workshop' },
+        timeoutMs: 1_000,
+      }),
     );
     expect(await open.check(text('the code is 1234-workshop'), context)).toMatchObject({
       flagged: false,
       redactions: [{ find: '1234-workshop', replace: '[code]' }],
     });
     expect(await open.check(text('hello'), context)).toEqual(pass);
-    const closed = await started0(new ThreadGuard('workshop', 'module', { moduleUrl, options: { from_hour: 24, to_hour: 24, code: 'x' }, timeoutMs: 1_000 }));
-    expect(await closed.check(text('hello'), context)).toMatchObject({ flagged: true, categories: ['workshop/closed'] });
+    const closed = await started0(
+      new ThreadGuard('workshop', 'module', {
+        moduleUrl,
+        options: { from_hour: 24, to_hour: 24, code: 'x' },
+        timeoutMs: 1_000,
+      }),
+    );
+    expect(await closed.check(text('hello'), context)).toMatchObject({
+      flagged: true,
+      categories: ['workshop/closed'],
+    });
     expect((await closed.check(text('hello'), { ...context, direction: 'output' })).flagged).toBe(false);
   });
 });
@@ -269,7 +348,12 @@ describe('personal data', () => {
   beforeAll(async () => {
     const moduleUrl = new URL('./personal-data.module.ts', import.meta.url).href;
     const kinds = ['email', 'phone', 'credit_card', 'iban', 'ip_address'];
-    const of = (action: string) => new ThreadGuard('pii', 'personal_data', { moduleUrl, options: { kinds, action, country: 'DE' }, timeoutMs: 5_000 });
+    const of = (action: string) =>
+      new ThreadGuard('pii', 'personal_data', {
+        moduleUrl,
+        options: { kinds, action, country: 'DE' },
+        timeoutMs: 5_000,
+      });
     guards = { redact: of('redact'), block: of('block') };
     await Promise.all(Object.values(guards).map((guard) => guard.start()));
   });
@@ -317,7 +401,10 @@ describe('personal data', () => {
 });
 
 describe('the pipeline', () => {
-  const fake = (name: string, does: (content: readonly Content[]) => Partial<GuardVerdict> | Error): Guard & { seen: string[] } => {
+  const fake = (
+    name: string,
+    does: (content: readonly Content[]) => Partial<GuardVerdict> | Error,
+  ): Guard & { seen: string[] } => {
     const seen: string[] = [];
     return {
       name,
@@ -330,7 +417,13 @@ describe('the pipeline', () => {
       },
     };
   };
-  const placed = (guard: Guard, local = false, more: object = {}) => ({ guard, directions: ['input', 'output'] as const, always: true, local, ...more });
+  const placed = (guard: Guard, local = false, more: object = {}) => ({
+    guard,
+    directions: ['input', 'output'] as const,
+    always: true,
+    local,
+    ...more,
+  });
 
   it('asks local guards first, and the others not where one of those flags', async () => {
     const [local, remote] = [fake('local', () => ({ flagged: true })), fake('remote', () => ({}))];
@@ -348,7 +441,10 @@ describe('the pipeline', () => {
 
   it('asks a guard for its directions only, and, where it does not look at all calls, where a policy names it', async () => {
     const [named, output] = [fake('named', () => ({})), fake('output', () => ({}))];
-    const pipeline = new GuardPipeline([placed(named, false, { always: false }), placed(output, false, { directions: ['output'] })]);
+    const pipeline = new GuardPipeline([
+      placed(named, false, { always: false }),
+      placed(output, false, { directions: ['output'] }),
+    ]);
     expect(await pipeline.check(text('x'), context)).toEqual([]);
     const findings = await pipeline.check(text('x'), { ...context, policy: { ...context.policy, guards: ['named'] } });
     expect(findings.map(({ guard }) => guard)).toEqual(['named']);

@@ -46,7 +46,9 @@ const FOUND: Record<Exclude<Kind, 'phone'>, (candidate: string) => string | null
 
 function find(kind: Kind, text: string, country: CountryCode | undefined): string[] {
   if (kind === 'phone') {
-    const numbers = findPhoneNumbersInText(text, country).filter(({ number }) => number.isValid() && number.nationalNumber.length >= PHONE_SHORTEST);
+    const numbers = findPhoneNumbersInText(text, country).filter(
+      ({ number }) => number.isValid() && number.nationalNumber.length >= PHONE_SHORTEST,
+    );
     return numbers.map(({ startsAt, endsAt }) => text.slice(startsAt, endsAt));
   }
   return [...text.matchAll(CANDIDATES[kind])].flatMap(([candidate]) => FOUND[kind](candidate) ?? []);
@@ -56,11 +58,14 @@ export function check(content: readonly { kind: string; text?: string }[], { opt
   const found = new Map<string, Kind>();
   for (const { text } of content) {
     if (text === undefined) continue;
-    for (const kind of options.kinds) for (const value of find(kind, text, options.country)) if (!found.has(value)) found.set(value, kind);
+    for (const kind of options.kinds)
+      for (const value of find(kind, text, options.country)) if (!found.has(value)) found.set(value, kind);
   }
   const categories = [...new Set(found.values())].sort().map((kind) => `personal_data/${kind}`);
   if (options.action === 'block') return { flagged: found.size > 0, categories };
   // The longest first, so that none is cut by a shorter one within it.
-  const redactions = [...found].sort(([a], [b]) => b.length - a.length).map(([value, kind]) => ({ find: value, replace: `[${kind}]` }));
+  const redactions = [...found]
+    .sort(([a], [b]) => b.length - a.length)
+    .map(([value, kind]) => ({ find: value, replace: `[${kind}]` }));
   return { flagged: false, categories, redactions };
 }

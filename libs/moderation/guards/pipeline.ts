@@ -47,7 +47,10 @@ export class GuardPipeline {
     const first = [...missing, ...(await look(true, contents))];
     if (stage === 'local' || first.some(isFlagged)) return first;
     const redactions = redactionsOf(first);
-    return [...first, ...(await look(false, redactions.length > 0 ? chatTextsReplaced(contents, redactions) : contents))];
+    return [
+      ...first,
+      ...(await look(false, redactions.length > 0 ? chatTextsReplaced(contents, redactions) : contents)),
+    ];
   }
 }
 
@@ -60,12 +63,24 @@ async function lookWith(guard: Guard, contents: readonly Content[], context: Gua
   } catch (error) {
     const known = error instanceof GuardUnavailableError;
     // Whatever else a guard throws may quote what it looked at.
-    return { ...about(), outcome: 'unavailable', reason: known ? error.message : 'it failed', refused: known && error.refused };
+    return {
+      ...about(),
+      outcome: 'unavailable',
+      reason: known ? error.message : 'it failed',
+      refused: known && error.refused,
+    };
   }
 }
 
 function nobody(name: string): Finding {
-  return { guard: name, model: 'unknown', latencyMs: 0, outcome: 'unavailable', reason: 'DAYPASS_CONFIG has no guard of this name', refused: false };
+  return {
+    guard: name,
+    model: 'unknown',
+    latencyMs: 0,
+    outcome: 'unavailable',
+    reason: 'DAYPASS_CONFIG has no guard of this name',
+    refused: false,
+  };
 }
 
 export const isFlagged = (finding: Finding): boolean => finding.outcome === 'judged' && finding.verdict.flagged;

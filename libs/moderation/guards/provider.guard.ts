@@ -7,13 +7,16 @@ export const PROVIDER_GUARD = 'provider';
 
 type Json = Record<string, unknown>;
 
-const isObject = (value: unknown): value is Json => typeof value === 'object' && value !== null && !Array.isArray(value);
+const isObject = (value: unknown): value is Json =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
 const list = (value: unknown): Json[] => (Array.isArray(value) ? value.filter(isObject) : []);
 
 /** Whether a completion, or a chunk of one, holds a verdict of the provider's own. */
 export function hasOwnVerdict(answer: Json): boolean {
   return (
-    isObject(answer.moderation) || Array.isArray(answer.prompt_filter_results) || list(answer.choices).some((choice) => isObject(choice.content_filter_results))
+    isObject(answer.moderation) ||
+    Array.isArray(answer.prompt_filter_results) ||
+    list(answer.choices).some((choice) => isObject(choice.content_filter_results))
   );
 }
 
@@ -29,13 +32,21 @@ export class ProviderGuard implements Guard {
     const results: ModerationResult[] = [];
     const filtered = new Set<string>();
     for (const answer of provider) {
-      if (isObject(answer.moderation)) for (const side of ['input', 'output']) results.push(...inlineResults(answer.moderation[side]));
-      const filters = [...list(answer.prompt_filter_results), ...list(answer.choices)].map((one) => one.content_filter_results);
+      if (isObject(answer.moderation))
+        for (const side of ['input', 'output']) results.push(...inlineResults(answer.moderation[side]));
+      const filters = [...list(answer.prompt_filter_results), ...list(answer.choices)].map(
+        (one) => one.content_filter_results,
+      );
       for (const filter of filters) for (const name of filteredBy(filter)) filtered.add(name);
     }
     if (results.length === 0 && filtered.size === 0) return Promise.resolve(PASSED);
     const { flagged, categories, scores } = judge(results.length > 0 ? [mergedResult(results)] : [], policy);
-    return Promise.resolve({ ...PASSED, flagged: flagged || filtered.size > 0, categories: [...new Set([...categories, ...filtered])].sort(), scores });
+    return Promise.resolve({
+      ...PASSED,
+      flagged: flagged || filtered.size > 0,
+      categories: [...new Set([...categories, ...filtered])].sort(),
+      scores,
+    });
   }
 }
 

@@ -4,7 +4,8 @@ import { flagged, PASSED, type Guard, type GuardVerdict } from './guard.js';
 
 const INVISIBLE = /[\u00AD\u200B-\u200F\u2060-\u2064\uFEFF]/g;
 
-const textsOf = (contents: readonly Content[]): string[] => contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []));
+const textsOf = (contents: readonly Content[]): string[] =>
+  contents.flatMap((content) => (content.kind === 'text' ? [content.text] : []));
 
 /** Flags content that holds one of these words or phrases, as a whole word, however it is cased or dressed up in Unicode. */
 export class BlocklistGuard implements Guard {
@@ -25,7 +26,9 @@ export class BlocklistGuard implements Guard {
   }
 
   check(contents: readonly Content[]): Promise<GuardVerdict> {
-    return Promise.resolve(textsOf(contents).some((text) => this.pattern.test(plain(text))) ? flagged(this.name) : PASSED);
+    return Promise.resolve(
+      textsOf(contents).some((text) => this.pattern.test(plain(text))) ? flagged(this.name) : PASSED,
+    );
   }
 }
 
@@ -42,7 +45,11 @@ export class RegexGuard implements Guard {
   }
 
   check(contents: readonly Content[]): Promise<GuardVerdict> {
-    return Promise.resolve(textsOf(contents).some((text) => this.patterns.some((pattern) => pattern.matcher(text).find())) ? flagged(this.name) : PASSED);
+    return Promise.resolve(
+      textsOf(contents).some((text) => this.patterns.some((pattern) => pattern.matcher(text).find()))
+        ? flagged(this.name)
+        : PASSED,
+    );
   }
 }
 

@@ -41,14 +41,18 @@ export class ThreadGuard implements Guard {
   async start(): Promise<void> {
     const answer = await this.ask({}, START_TIMEOUT_MS, 0);
     if (answer?.error !== undefined) throw new Error(`the guard '${this.name}' cannot be loaded: ${answer.error}`);
-    if (!answer) throw new Error(`the guard '${this.name}' cannot be loaded: it did not answer within ${START_TIMEOUT_MS} ms`);
+    if (!answer)
+      throw new Error(`the guard '${this.name}' cannot be loaded: it did not answer within ${START_TIMEOUT_MS} ms`);
   }
 
   async stop(): Promise<void> {
     await this.thread?.terminate();
   }
 
-  async check(content: readonly Content[], { requestId, keyId, campaignId, model, direction }: GuardContext): Promise<GuardVerdict> {
+  async check(
+    content: readonly Content[],
+    { requestId, keyId, campaignId, model, direction }: GuardContext,
+  ): Promise<GuardVerdict> {
     if (this.waiting.size >= WAITING_MAX) throw new GuardUnavailableError('too much is waiting for it');
     const context = { direction, request: requestId, key: keyId, campaign: campaignId, model };
     const answer = await this.ask({ content, context }, this.options.timeoutMs);
@@ -79,7 +83,11 @@ export class ThreadGuard implements Guard {
   private running(): Worker {
     if (this.thread) return this.thread;
     const { moduleUrl, options } = this.options;
-    const thread = new Worker(THREAD, { workerData: { moduleUrl, options }, resourceLimits: { maxOldGenerationSizeMb: HEAP_MB }, name: `guard ${this.name}` });
+    const thread = new Worker(THREAD, {
+      workerData: { moduleUrl, options },
+      resourceLimits: { maxOldGenerationSizeMb: HEAP_MB },
+      name: `guard ${this.name}`,
+    });
     this.thread = thread;
     thread.on('message', (answer: Answer) => this.waiting.get(answer.id)?.(answer));
     const onEnd = (): void => {

@@ -20,9 +20,17 @@ export class WebhookGuard implements Guard {
     private readonly options: WebhookGuardOptions,
   ) {}
 
-  async check(contents: readonly Content[], { requestId, keyId, campaignId, model, direction }: GuardContext): Promise<GuardVerdict> {
+  async check(
+    contents: readonly Content[],
+    { requestId, keyId, campaignId, model, direction }: GuardContext,
+  ): Promise<GuardVerdict> {
     const { url, secret, timeoutMs } = this.options;
-    const body = JSON.stringify({ guard: this.name, direction, content: contents, context: { request: requestId, key: keyId, campaign: campaignId, model } });
+    const body = JSON.stringify({
+      guard: this.name,
+      direction,
+      content: contents,
+      context: { request: requestId, key: keyId, campaign: campaignId, model },
+    });
     const signal = AbortSignal.timeout(timeoutMs);
     try {
       const response = await fetch(url, {
@@ -37,7 +45,9 @@ export class WebhookGuard implements Guard {
       return readVerdict(parsed(text), this.name);
     } catch (error) {
       if (error instanceof GuardUnavailableError) throw error;
-      throw new GuardUnavailableError(signal.aborted ? `it did not answer within ${timeoutMs} ms` : 'it could not be reached');
+      throw new GuardUnavailableError(
+        signal.aborted ? `it did not answer within ${timeoutMs} ms` : 'it could not be reached',
+      );
     }
   }
 }

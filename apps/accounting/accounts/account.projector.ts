@@ -1,0 +1,174 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { Redis } from 'ioredis';
+import { DataSource, type EntityManager } from 'typeorm';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { AccountStore, type ProjectionAnswer } from '#libs/holds/account.store.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { campaignProjection, keyProjection } from '../domain/projection.js';
+import { Campaign } from '../store/entities/campaign.entity.js';
+import { Key } from '../store/entities/key.entity.js';
+
+export type Account = Campaign | Key;
+
+const SCAN_BATCH = 1_000;
+
+/** Brings campaigns and keys from Postgres to Redis, where the calls see them. Newer versions win, whoever comes last. */
+@Injectable()
+export class AccountProjector {
+  private readonly accounts: AccountStore;
+  /** Accounts of which Redis has a version that Postgres never committed. */
+  private readonly ahead = new Map<string, Account>();
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    @Inject(LOGGER) private readonly logger: Logger,
+  ) {
+    this.accounts = new AccountStore(redis);
+  }
+
+  /** One account's row as it stands; Redis decides whether it is newer and whether the budget covers what is used. */
+  send(account: Account): Promise<ProjectionAnswer> {
+    return account instanceof Key
+      ? this.accounts.projectKey(keyProjection(account))
+      : this.accounts.projectCampaign(campaignProjection(account));
+  }
+
+  /** @throws when Redis does not answer */
+  async assertReachable(): Promise<void> {
+    await this.redis.ping();
+  }
+
+  /** Sends committed rows and marks what arrived. @throws when Redis did not take them all; the pending loop goes on trying */
+  async project(accounts: readonly Account[]): Promise<void> {
+    const answers = await Promise.all(accounts.map((account) => this.send(account)));
+    const arrived = accounts.filter((account, index) => {
+      const { code, usedNano } = answers[index]!;
+      // A newer version there may be a later change, or one that never was committed: repair tells them apart.
+      if (code === 'stale') this.ahead.set(account.id, account);
+      if (code === 'below')
+        this.logger.error(
+          { account: account.id, usedNano: usedNano.toString() },
+          'a budget no longer covers what is used; Redis keeps the former one',
+        );
+      return code === 'projected';
+    });
+    await this.mark(this.source.manager, arrived);
+    if (this.ahead.size > 0) await this.repairAhead();
+  }
+
+  /** A change that Redis took but Postgres did not commit: the committed row goes out again, under a version above. */
+  async repair(account: Account): Promise<void> {
+    this.ahead.set(account.id, account);
+    await this.repairAhead();
+  }
+
+  async repairAhead(): Promise<void> {
+    for (const account of [...this.ahead.values()]) {
+      await this.source.transaction(async (manager) => {
+        const row = await lockAccount(manager, account);
+        const version = Number((await this.redis.hget(hashOf(account), 'version')) ?? 0);
+        if (!row || version <= row.version) return;
+        row.version = version + 1;
+        await manager.update(row.constructor, { id: row.id }, { version: row.version });
+        await this.send(row);
+        await this.mark(manager, [row]);
+        this.logger.warn({ account: row.id }, 'Redis had a change that was never committed; put right');
+      });
+      this.ahead.delete(account.id);
+    }
+  }
+
+  /** Finds, after a crash, accounts of which Redis is ahead of Postgres. */
+  async findAhead(): Promise<void> {
+    await this.eachVersion((row, version) => {
+      if (version > row.version) this.ahead.set(row.id, row);
+    });
+    await this.repairAhead();
+  }
+
+  /** Sends again what a Redis that restarted has forgotten: changes are not in its journal. */
+  async findBehind(): Promise<void> {
+    const behind: Account[] = [];
+    await this.eachVersion((row, version) => {
+      if (version < row.version) behind.push(row);
+    });
+    for (let start = 0; start < behind.length; start += SCAN_BATCH)
+      await this.project(behind.slice(start, start + SCAN_BATCH));
+  }
+
+  /** Every account with the version that Redis has of it; 0 where it has none. */
+  private async eachVersion(look: (row: Account, version: number) => void): Promise<void> {
+    for (const entity of [Campaign, Key]) {
+      await this.eachBatch<Account>(entity, async (rows) => {
+        const versions = await Promise.all(rows.map((row) => this.redis.hget(hashOf(row), 'version')));
+        rows.forEach((row, index) => look(row, Number(versions[index] ?? 0)));
+      });
+    }
+  }
+
+  /** Every campaign or key, in batches of a thousand. */
+  async eachBatch<T extends Account>(entity: new () => T, work: (rows: T[]) => Promise<void>): Promise<void> {
+    let last = '';
+    for (;;) {
+      const rows = await this.source.manager
+        .createQueryBuilder(entity, 'row')
+        .where('row.id > :last', { last })
+        .orderBy('row.id')
+        .limit(SCAN_BATCH)
+        .getMany();
+      if (rows.length > 0) await work(rows);
+      if (rows.length < SCAN_BATCH) return;
+      last = rows.at(-1)!.id;
+    }
+  }
+
+  /** Sends what Redis does not have yet; returns how many accounts that was. */
+  async projectPending(): Promise<number> {
+    let sent = 0;
+    for (const entity of [Campaign, Key]) {
+      const rows = await this.source.manager
+        .createQueryBuilder(entity, 'row')
+        .where('row.projected_version < row.version')
+        .orderBy('row.id')
+        .limit(SCAN_BATCH)
+        .getMany();
+      if (rows.length > 0) await this.project(rows);
+      sent += rows.length;
+    }
+    await this.repairAhead();
+    return sent;
+  }
+
+  async countPending(): Promise<number> {
+    const [row] = await this.source.query<{ count: string }[]>(
+      `SELECT (SELECT count(*) FROM access.campaigns WHERE projected_version < version) + (SELECT count(*) FROM access.keys WHERE projected_version < version) AS count`,
+    );
+    return Number(row?.count ?? 0);
+  }
+
+  private async mark(manager: EntityManager, accounts: readonly Account[]): Promise<void> {
+    for (const [table, rows] of [
+      ['campaigns', accounts.filter((account) => account instanceof Campaign)],
+      ['keys', accounts.filter((account) => account instanceof Key)],
+    ] as const) {
+      if (rows.length === 0) continue;
+      await manager.query(
+        `UPDATE access.${table} SET projected_version = sent.version FROM unnest($1::text[], $2::int[]) AS sent (id, version)
+          WHERE ${table}.id = sent.id AND ${table}.projected_version < sent.version`,
+        [rows.map(({ id }) => id), rows.map(({ version }) => version)],
+      );
+    }
+  }
+}
+
+function hashOf(account: Account): string {
+  return account instanceof Key ? redisKeys.key(account.id) : redisKeys.campaign(account.id);
+}
+
+function lockAccount(manager: EntityManager, account: Account): Promise<Account | null> {
+  const entity: new () => Account = account instanceof Key ? Key : Campaign;
+  return manager.findOne(entity, { where: { id: account.id }, lock: { mode: 'pessimistic_write' } });
+}

@@ -1,0 +1,200 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { QueryFailedError } from 'typeorm';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
+import { PriceBook } from '#libs/money/prices.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { AccountWriter, lockCampaign } from './account.writer.js';
+import { AdminError } from '../admin/admin.error.js';
+import type { ChangeCampaign, CreateCampaign } from '../admin/campaign.schemas.js';
+import type { List } from '../admin/list.schemas.js';
+import { newCampaignId } from '../domain/account-id.js';
+import { campaignBudgetTransfers } from '../domain/budget-transfer.js';
+import { type Page } from '../domain/cursor.js';
+import { showCampaign, type CampaignView, type KeyCounts } from '../domain/campaign.view.js';
+import { Campaign } from '../store/entities/campaign.entity.js';
+import { UnitOfWork } from '../store/unit-of-work.js';
+import { UsageReader } from '../books/usage.reader.js';
+import { newestFirst } from '../store/newest-first.js';
+
+@Injectable()
+export class CampaignService {
+  private readonly prices: PriceBook;
+  private readonly guards: ReadonlySet<string>;
+
+  constructor(
+    @Inject(CONFIG) config: DaypassConfig,
+    private readonly work: UnitOfWork,
+    private readonly writer: AccountWriter,
+    private readonly usage: UsageReader,
+  ) {
+    this.prices = new PriceBook(config.file.prices);
+    this.guards = new Set(config.file.guards.map(({ name }) => name));
+  }
+
+  async create(request: CreateCampaign): Promise<CampaignView> {
+    const now = new Date();
+    const campaign = Object.assign(new Campaign(), {
+      id: newCampaignId(),
+      slug: request.slug,
+      name: request.name,
+      status: 'active',
+      budgetNano: request.budget_usd,
+      models: request.models,
+      keyDefaults: request.key_defaults,
+      moderation: request.moderation,
+      toolPrices: request.tool_prices,
+      claim: request.claim,
+      origins: request.origins,
+      retentionDays: request.retention_days,
+      weight: request.weight,
+      version: 1,
+      projectedVersion: 0,
+      createdAt: now,
+      updatedAt: now,
+    });
+    const transfers = campaignBudgetTransfers({
+      campaignId: campaign.id,
+      deltaNano: campaign.budgetNano,
+      version: 0,
+      at: now,
+    });
+    try {
+      await this.writer.create(() => Promise.resolve({ accounts: [campaign], transfers }));
+    } catch (error) {
+      if (isDuplicateSlug(error))
+        throw new AdminError('conflict', `slug: there is already a campaign '${request.slug}'.`, { param: 'slug' });
+      throw error;
+    }
+    return this.showWithWarnings(campaign);
+  }
+
+  async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
+    const campaign = await this.writer.change(
+      (manager) => lockCampaign(manager, slug),
+      (current) => {
+        const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
+        if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
+        const change = {
+          name: request.name ?? current.name,
+          models: request.models ?? current.models,
+          keyDefaults: request.key_defaults ?? current.keyDefaults,
+          moderation: request.moderation ?? current.moderation,
+          toolPrices: request.tool_prices ?? current.toolPrices,
+          claim: request.claim === undefined ? current.claim : request.claim,
+          origins: request.origins === undefined ? current.origins : request.origins,
+          weight: request.weight ?? current.weight,
+          retentionDays: request.retention_days === undefined ? current.retentionDays : request.retention_days,
+          status,
+          budgetNano,
+        };
+        return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+      },
+    );
+    return this.showWithWarnings(campaign);
+  }
+
+  async fund(slug: string, amountNano: bigint): Promise<CampaignView> {
+    const campaign = await this.writer.change(
+      (manager) => lockCampaign(manager, slug),
+      (current) => {
+        if (current.status === 'closed') throw closed(current, 'amount_usd');
+        const budgetNano = current.budgetNano + amountNano;
+        if (budgetNano > MAX_AMOUNT_NANO) {
+          throw new AdminError(
+            'invalid_request',
+            `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`,
+            { param: 'amount_usd' },
+          );
+        }
+        return { change: { budgetNano }, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+      },
+    );
+    return this.showOne(campaign);
+  }
+
+  async read(slug: string): Promise<CampaignView> {
+    const campaign = await this.work.manager.findOneBy(Campaign, { slug });
+    if (!campaign) throw new AdminError('not_found', `There is no campaign '${slug.slice(0, 100)}'.`);
+    return this.showOne(campaign);
+  }
+
+  async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
+    const query = this.work.manager.createQueryBuilder(Campaign, 'campaign');
+    return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
+  }
+
+  private async showWithWarnings(campaign: Campaign): Promise<CampaignView> {
+    const warnings = campaign.models.flatMap((model) => {
+      const priced = this.prices.find(model);
+      if (!priced)
+        return [
+          `models: nobody knows what '${model}' costs, so calls to it are refused; set its price in DAYPASS_CONFIG`,
+        ];
+      const unpricedSearch = priced.searches && !campaign.toolPrices.web_search;
+      return unpricedSearch
+        ? [`models: '${model}' searches the web for a fee, so calls to it are refused; set tool_prices.web_search`]
+        : [];
+    });
+    const unknown = (campaign.moderation.guards ?? []).filter((name) => !this.guards.has(name));
+    warnings.push(
+      ...unknown.map(
+        (name) =>
+          `moderation.guards: DAYPASS_CONFIG has no guard '${name}', so calls have no verdict of it (on_unavailable decides)`,
+      ),
+    );
+    return { ...(await this.showOne(campaign)), warnings };
+  }
+
+  private async showOne(campaign: Campaign): Promise<CampaignView> {
+    return (await this.show([campaign]))[0]!;
+  }
+
+  private async show(campaigns: readonly Campaign[]): Promise<CampaignView[]> {
+    const [usages, counts] = await Promise.all([
+      this.usage.usageOfMany(campaigns.map(({ id }) => redisKeys.campaign(id))),
+      this.countKeys(campaigns),
+    ]);
+    return campaigns.map((campaign, index) => showCampaign(campaign, usages[index]!, counts.get(campaign.id)));
+  }
+
+  private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyCounts>> {
+    const rows = await this.work.manager.query<(KeyCounts & { campaign_id: string })[]>(
+      `SELECT campaign_id, count(*)::int AS total,
+              count(*) FILTER (WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()))::int AS active,
+              count(*) FILTER (WHERE status = 'suspended')::int AS suspended,
+              count(*) FILTER (WHERE status = 'revoked')::int AS revoked,
+              count(*) FILTER (WHERE status = 'active' AND expires_at <= now())::int AS expired
+         FROM access.keys WHERE campaign_id = ANY ($1) GROUP BY campaign_id`,
+      [campaigns.map(({ id }) => id)],
+    );
+    return new Map(rows.map(({ campaign_id, ...counts }) => [campaign_id, counts]));
+  }
+}
+
+function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {
+  return campaignBudgetTransfers({
+    campaignId: current.id,
+    deltaNano: budgetNano - current.budgetNano,
+    version,
+    at: new Date(),
+  });
+}
+
+function closed({ slug }: Campaign, param: string): AdminError {
+  return new AdminError(
+    'conflict',
+    `${param}: the campaign '${slug}' is closed and takes no money. Give it "status": "active" first. Nothing was changed.`,
+    {
+      param,
+    },
+  );
+}
+
+function isDuplicateSlug(error: unknown): boolean {
+  return (
+    error instanceof QueryFailedError &&
+    (error.driverError as { constraint?: string }).constraint === 'campaigns_slug_key'
+  );
+}

@@ -1,0 +1,194 @@
+import type { Redis } from 'ioredis';
+import { defineScript, type Script } from '#libs/redis/scripts.js';
+
+const BLOCK_MS = 500;
+/** Longer than any batch takes, so that a living process keeps what it read. */
+const ABANDONED_AFTER_MS = 30_000;
+
+export interface StreamEntry {
+  id: string;
+  /** Empty where the stream no longer has the entry. */
+  fields: Record<string, string>;
+  /** The field `content`, of a stream whose entries have one; empty where this entry has none. */
+  content: Buffer;
+}
+
+export interface EventStreamOptions {
+  key: string;
+  group: string;
+  consumer: string;
+  /** Entries that are read at once. */
+  batch: number;
+  /** Whether entries have a field `content`, which is bytes. */
+  hasContent?: boolean;
+  /** Where the bytes of what waits are counted, and how many an entry has. */
+  counted?: { key: string; bytesOf: (entry: StreamEntry) => number };
+}
+
+type RawEntry<T> = [id: T, flat: T[] | null];
+const NO_CONTENT = Buffer.alloc(0);
+
+/** A Redis stream as one consumer of its group sees it. Its connection blocks in reads and serves nothing else. */
+export class EventStream {
+  private readonly end: Script;
+
+  constructor(
+    private readonly redis: Redis,
+    private readonly options: EventStreamOptions,
+  ) {
+    this.end = defineScript(redis, 'acknowledge');
+  }
+
+  /** One read brought as much as it may: more may stand in it. */
+  isFull(entries: readonly StreamEntry[]): boolean {
+    return entries.length >= this.options.batch;
+  }
+
+  async createGroup(): Promise<void> {
+    try {
+      await this.redis.xgroup('CREATE', this.options.key, this.options.group, '0', 'MKSTREAM');
+    } catch (error) {
+      if (!(error instanceof Error) || !error.message.startsWith('BUSYGROUP')) throw error;
+    }
+  }
+
+  readOwn(): Promise<StreamEntry[]> {
+    return this.readFrom('0');
+  }
+
+  readNew(): Promise<StreamEntry[]> {
+    return this.readFrom('>');
+  }
+
+  async claimAbandoned(): Promise<StreamEntry[]> {
+    const { key, group, consumer, batch, hasContent } = this.options;
+    if (!hasContent) {
+      const [, entries] = (await this.redis.xautoclaim(
+        key,
+        group,
+        consumer,
+        ABANDONED_AFTER_MS,
+        '0-0',
+        'COUNT',
+        batch,
+      )) as [string, RawEntry<string>[]];
+      return entries.map(toEntry);
+    }
+    const [, entries] = (await this.redis.callBuffer(
+      'XAUTOCLAIM',
+      key,
+      group,
+      consumer,
+      ABANDONED_AFTER_MS,
+      '0-0',
+      'COUNT',
+      batch,
+    )) as [Buffer, RawEntry<Buffer>[]];
+    return entries.map(toEntryWithContent);
+  }
+
+  /** Acknowledges committed entries, as they were read, and removes what every consumer has acknowledged. */
+  async acknowledge(entries: readonly StreamEntry[]): Promise<void> {
+    const { key, group, counted } = this.options;
+    const ids = entries.map(({ id }) => id);
+    const bytes = counted ? entries.reduce((sum, entry) => sum + counted.bytesOf(entry), 0) : 0;
+    await this.end([key, ...(counted ? [counted.key] : [])], [group, bytes, after(ids.at(-1)!), ...ids]);
+  }
+
+  length(): Promise<number> {
+    return this.redis.xlen(this.options.key);
+  }
+
+  close(): void {
+    this.redis.disconnect();
+  }
+
+  private async readFrom(start: '0' | '>'): Promise<StreamEntry[]> {
+    const { key, group, consumer, batch, hasContent } = this.options;
+    if (!hasContent) {
+      const answer = await this.redis.xreadgroup(
+        'GROUP',
+        group,
+        consumer,
+        'COUNT',
+        batch,
+        'BLOCK',
+        BLOCK_MS,
+        'STREAMS',
+        key,
+        start,
+      );
+      const [stream] = (answer ?? []) as [string, RawEntry<string>[]][];
+      return (stream?.[1] ?? []).map(toEntry);
+    }
+    const answer = await this.redis.callBuffer(
+      'XREADGROUP',
+      'GROUP',
+      group,
+      consumer,
+      'COUNT',
+      batch,
+      'BLOCK',
+      BLOCK_MS,
+      'STREAMS',
+      key,
+      start,
+    );
+    const [stream] = (answer ?? []) as [Buffer, RawEntry<Buffer>[]][];
+    return (stream?.[1] ?? []).map(toEntryWithContent);
+  }
+}
+
+/** A stream without entries never had any, or was trimmed of all. */
+export async function isStreamDrainedTo(redis: Redis, key: string, group: string, id: string): Promise<boolean> {
+  if ((await redis.exists(key)) === 0) return true;
+  // Trimmed is only what was committed. An older Redis may not know that it was ever delivered, and never will.
+  if ((await redis.xrange(key, '-', id, 'COUNT', 1)).length === 0) return true;
+  const groups = (await redis.xinfo('GROUPS', key)) as unknown[][];
+  const found = groups.map(pairs).find((one) => one.get('name') === group);
+  if (!found) return (await redis.xlen(key)) === 0;
+  if (isBefore(String(found.get('last-delivered-id')), id)) return false;
+  const [, oldestPending] = (await redis.xpending(key, group)) as [number, string | null];
+  return oldestPending === null || isBefore(id, oldestPending);
+}
+
+/** The id of the last entry ever written; 0-0 when there was none. */
+export async function streamHead(redis: Redis, key: string): Promise<string> {
+  if ((await redis.exists(key)) === 0) return '0-0';
+  const info = pairs((await redis.xinfo('STREAM', key)) as unknown[]);
+  return String(info.get('last-generated-id'));
+}
+
+function pairs<T>(flat: readonly T[]): Map<T, T> {
+  return new Map(Array.from({ length: flat.length / 2 }, (_, index) => [flat[2 * index]!, flat[2 * index + 1]!]));
+}
+
+function toEntry([id, flat]: RawEntry<string>): StreamEntry {
+  return { id, fields: Object.fromEntries(pairs(flat ?? [])), content: NO_CONTENT };
+}
+
+function toEntryWithContent([id, flat]: RawEntry<Buffer>): StreamEntry {
+  const fields: Record<string, string> = {};
+  let content: Buffer = NO_CONTENT;
+  for (const [name, value] of pairs(flat ?? [])) {
+    if (name.toString() === 'content') content = value;
+    else fields[name.toString()] = value.toString();
+  }
+  return { id: id.toString(), fields, content };
+}
+
+export function isBefore(a: string, b: string): boolean {
+  const [aMs, aSequence] = parts(a);
+  const [bMs, bSequence] = parts(b);
+  return aMs !== bMs ? aMs < bMs : aSequence < bSequence;
+}
+
+function after(id: string): string {
+  const [ms, sequence] = parts(id);
+  return `${ms}-${sequence + 1n}`;
+}
+
+function parts(id: string): [bigint, bigint] {
+  const [ms, sequence] = id.split('-');
+  return [BigInt(ms!), BigInt(sequence ?? 0)];
+}

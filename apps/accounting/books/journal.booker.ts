@@ -1,0 +1,107 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
+import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
+import { AccountingMetrics } from '../accounting.metrics.js';
+import { strikeOf, type Strike } from '../domain/strike.js';
+import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from '../domain/transfer.js';
+import { isBefore, type StreamEntry } from './event.stream.js';
+import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
+import { bookOrSetAside } from './set-aside.js';
+import { StrikeRepository } from '../notices/strike.repository.js';
+
+interface Batch {
+  transfers: Transfer[];
+  attempts: Attempt[];
+  strikes: Strike[];
+  rejected: RejectedEntry[];
+  /** The newest of the entries' ids. */
+  head: string;
+}
+
+/** Books a batch of journal entries in one transaction. An entry that cannot be booked is set aside, never in the way. */
+@Injectable()
+export class JournalBooker {
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly ledger: LedgerRepository,
+    private readonly strikes: StrikeRepository,
+    private readonly metrics: AccountingMetrics,
+  ) {}
+
+  /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
+  book(entries: readonly StreamEntry[]): Promise<void> {
+    return bookOrSetAside(
+      entries,
+      (some) => this.commit(batchOf(some)),
+      ({ id, fields }, reason) =>
+        this.commit({ ...NOTHING, rejected: [{ journalId: id, raw: fields, reason }], head: id }),
+    );
+  }
+
+  private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
+    const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
+    const [booked, struck] = await this.source.transaction(async (manager) => {
+      // First, so that `drainedTo` waits for what is under way: a Redis that came back older is compared with it.
+      await this.ledger.markDrained(manager, head, new Date(newestAt));
+      await this.ledger.reject(manager, rejected);
+      await this.ledger.bookAttempts(manager, attempts);
+      const fresh = await this.strikes.book(manager, strikes);
+      const ids = await this.ledger.book(manager, transfers);
+      return [ids, fresh] as const;
+    });
+    this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));
+    this.metrics.struck(struck.map(({ step }) => step));
+    this.metrics.entriesRejected(rejected.length);
+    for (const { journalId, reason } of rejected)
+      this.logger.error(
+        { journalId, reason },
+        'a journal entry cannot be booked; it is kept in ledger.rejected_events',
+      );
+  }
+}
+
+function isAttempt(event: JournalEvent): event is JournalEvent & { kind: Attempt['kind'] } {
+  return event.kind === 'dispatch' || event.kind === 'defer';
+}
+
+function isStrike(event: JournalEvent): event is JournalEvent & { kind: 'strike' } {
+  return event.kind === 'strike';
+}
+
+const NOTHING = { transfers: [], attempts: [], strikes: [], rejected: [] };
+
+function batchOf(entries: readonly StreamEntry[]): Batch {
+  const batch: Batch = { transfers: [], attempts: [], strikes: [], rejected: [], head: newestOf(entries) };
+  for (const entry of entries) {
+    const read = readEntry(entry);
+    if ('reason' in read) batch.rejected.push(read);
+    else if ('entries' in read) batch.transfers.push(read);
+    else if ('step' in read) batch.strikes.push(read);
+    else batch.attempts.push(read);
+  }
+  return batch;
+}
+
+function newestOf(entries: readonly StreamEntry[]): string {
+  return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
+}
+
+function readEntry({ id, fields }: StreamEntry): Transfer | Attempt | Strike | RejectedEntry {
+  const event = journalEventSchema.safeParse(fields);
+  if (!event.success)
+    return {
+      journalId: id,
+      raw: fields,
+      reason: event.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
+    };
+  try {
+    if (isStrike(event.data)) return strikeOf(event.data);
+    return isAttempt(event.data) ? attemptOf(event.data) : transferOf(event.data as MoneyEvent, id);
+  } catch (error) {
+    return { journalId: id, raw: fields, reason: error instanceof Error ? error.message : String(error) };
+  }
+}

@@ -1,0 +1,200 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { Redis } from 'ioredis';
+import { DataSource, type EntityManager } from 'typeorm';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { redisNowMs } from '#libs/redis/clock.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { BalanceRepository, UNUSED, type Usage } from './balance.repository.js';
+import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from '../domain/owner.js';
+import { differencesOf, type Difference } from '../domain/difference.js';
+import { dateOfDay, dayOf } from '../domain/period.js';
+import { isDrainedTo, journalHead } from './journal.stream.js';
+import { countBooked, findLedgerProblems } from './ledger.checks.js';
+import { OneAtATime } from '../one-at-a-time.js';
+import { UsageReader } from './usage.reader.js';
+
+const DRAIN_TIMEOUT_MS = 5_000;
+const REPORTED_MAX = 100;
+const BATCH = 1_000;
+const STATEMENT_TIMEOUT_MS = 900_000;
+const WORK_MEMORY = '64MB';
+
+export interface Verification {
+  ok: boolean;
+  checked: { transfers: number; entries: number; rejected_events: number; keys: number; campaigns: number };
+  problems: string[];
+  /** Where Redis and the ledger disagree. */
+  differences: Difference[];
+}
+
+interface AccountRow {
+  id: string;
+  budget_nano: string;
+}
+
+type Table = 'keys' | 'campaigns';
+
+/** One thing whose balance Redis has too. */
+interface Holder {
+  id: string;
+  /** In `ledger.balances`. */
+  owner: string;
+  /** In Redis. */
+  hash: string;
+  /** null: its budget is a setting. */
+  budgetNano: bigint | null;
+}
+
+/** Proves the books: the ledger in itself (B, C), against Redis (D) and against the provider's bill (E). */
+@Injectable()
+export class LedgerVerifier {
+  private readonly once = new OneAtATime(() => this.run());
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly balances: BalanceRepository,
+    private readonly usage: UsageReader,
+  ) {}
+
+  verify(): Promise<Verification> {
+    return this.once.ask();
+  }
+
+  private async run(): Promise<Verification> {
+    const problems: string[] = [];
+    if (!(await this.drainedTo(await journalHead(this.redis))))
+      problems.push('the journal is not drained: the newest calls are not checked');
+    const { booked, found, keys, campaigns } = await this.source.transaction('REPEATABLE READ', async (manager) => {
+      // Millions of rows take longer than any other statement may.
+      await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
+      // All rows are compared with all: a planner that knows too little of a fresh month would do so one by one.
+      await manager.query('SET LOCAL enable_nestloop = off');
+      await manager.query(`SET LOCAL work_mem = '${WORK_MEMORY}'`);
+      return {
+        booked: await countBooked(manager),
+        found: await findLedgerProblems(manager, REPORTED_MAX),
+        keys: await this.suspects(manager, 'keys'),
+        campaigns: await this.suspects(manager, 'campaigns'),
+      };
+    });
+    const differences = await this.confirm([...keys.suspects, ...campaigns.suspects, ...(await this.operatorLevels())]);
+    problems.push(...found);
+    return {
+      ok: problems.length === 0 && differences.length === 0,
+      checked: { ...booked, keys: keys.checked, campaigns: campaigns.checked },
+      problems: problems.slice(0, REPORTED_MAX),
+      differences: differences.slice(0, REPORTED_MAX),
+    };
+  }
+
+  /** Accounts that differ at first sight; calls that ran meanwhile make some of them differ for no fault. */
+  private async suspects(manager: EntityManager, table: Table): Promise<{ checked: number; suspects: Holder[] }> {
+    const suspects: Holder[] = [];
+    let checked = 0;
+    let last = '';
+    for (;;) {
+      const rows = await manager.query<AccountRow[]>(
+        `SELECT id, budget_nano FROM access.${table} WHERE id > $1 ORDER BY id LIMIT $2`,
+        [last, BATCH],
+      );
+      const holders = rows.map((row) => holderOf(table, row));
+      const [usages, live] = await Promise.all([
+        this.balances.usageOf(
+          manager,
+          holders.map(({ owner }) => owner),
+        ),
+        this.usage.usageOfMany(holders.map(({ hash }) => hash)),
+      ]);
+      holders.forEach((holder, index) => {
+        if (differencesOf(holder.id, expected(holder, usages.get(holder.owner)), live[index]!).length > 0)
+          suspects.push(holder);
+      });
+      checked += rows.length;
+      if (rows.length < BATCH) return { checked, suspects };
+      last = rows.at(-1)!.id;
+    }
+  }
+
+  private async operatorLevels(): Promise<Holder[]> {
+    const day = dayOf(await redisNowMs(this.redis));
+    const date = dateOfDay(day);
+    return [
+      { id: `operator ${date}`, owner: dayOwner(date), hash: `${redisKeys.operatorPrefix}${day}`, budgetNano: null },
+      { id: 'operator total', owner: OPERATOR_TOTAL, hash: redisKeys.operatorTotal, budgetNano: null },
+    ];
+  }
+
+  /**
+   * Compares both at one and the same place in the journal: Redis' balances are read in one step with the place, the
+   * ledger's are taken as of it. So calls in flight cannot raise a false alarm.
+   */
+  private async confirm(holders: readonly Holder[]): Promise<Difference[]> {
+    const differences: Difference[] = [];
+    for (let start = 0; start < holders.length && differences.length < REPORTED_MAX; start += BATCH) {
+      const some = holders.slice(start, start + BATCH);
+      const first = await this.compareAtOnePlace(some);
+      // A change of a budget reaches Postgres and Redis one after the other: what is really wrong stays wrong.
+      if (first.length === 0) continue;
+      await sleep(300);
+      const wrong = new Set(first.map(({ id }) => id));
+      differences.push(...(await this.compareAtOnePlace(some.filter(({ id }) => wrong.has(id)))));
+    }
+    return differences;
+  }
+
+  private async compareAtOnePlace(holders: readonly Holder[]): Promise<Difference[]> {
+    const exists = (await this.redis.exists(redisKeys.journal)) === 1;
+    const step = this.redis.multi();
+    for (const { hash } of holders) step.hmget(hash, 'budget', 'spent', 'held');
+    if (exists) step.xinfo('STREAM', redisKeys.journal);
+    const answers = (await step.exec()) ?? [];
+    const live = holders.map((_, index) => (answers[index]?.[1] ?? []) as (string | null)[]);
+    const info = (answers[holders.length]?.[1] ?? []) as unknown[];
+    const place = exists ? String(info[info.indexOf('last-generated-id') + 1]) : '0-0';
+    await this.drainedTo(place);
+    const { manager } = this.source;
+    const usages = await this.balances.usageAt(
+      manager,
+      holders.map(({ owner }) => owner),
+      place,
+    );
+    const budgets = new Map<string, bigint>();
+    for (const table of ['keys', 'campaigns']) {
+      const rows = await manager.query<AccountRow[]>(
+        `SELECT id, budget_nano FROM access.${table} WHERE id = ANY ($1)`,
+        [holders.map(({ id }) => id)],
+      );
+      for (const row of rows) budgets.set(row.id, BigInt(row.budget_nano));
+    }
+    return holders.flatMap((holder, index) => {
+      const [budget, spent, held] = live[index]!;
+      const budgetNano = holder.budgetNano === null ? null : (budgets.get(holder.id) ?? holder.budgetNano);
+      const here = {
+        budgetNano: budgetNano === null ? 0n : BigInt(budget ?? 0),
+        spentNano: BigInt(spent ?? 0),
+        heldNano: BigInt(held ?? 0),
+      };
+      return differencesOf(holder.id, expected({ ...holder, budgetNano }, usages.get(holder.owner)), here);
+    });
+  }
+
+  private async drainedTo(place: string): Promise<boolean> {
+    const deadline = performance.now() + DRAIN_TIMEOUT_MS;
+    while (!(await isDrainedTo(this.redis, place))) {
+      if (performance.now() > deadline) return false;
+      await sleep(20);
+    }
+    return true;
+  }
+}
+
+function holderOf(table: Table, { id, budget_nano }: AccountRow): Holder {
+  const [owner, hash] =
+    table === 'keys' ? [keyOwner(id), redisKeys.key(id)] : [campaignOwner(id), redisKeys.campaign(id)];
+  return { id, owner, hash, budgetNano: BigInt(budget_nano) };
+}
+
+const expected = ({ budgetNano }: Holder, usage: Usage = UNUSED) => ({ budgetNano: budgetNano ?? 0n, ...usage });

@@ -1,0 +1,107 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { Logger } from '#libs/service/logger.js';
+import type { EventStream, StreamEntry } from './event.stream.js';
+
+const CLAIM_EVERY_MS = 10_000;
+const BACKOFF_MAX_MS = 5_000;
+const STOP_PATIENCE_MS = 5_000;
+/** A transaction costs much the same whether it books one entry or a hundred: what comes meanwhile is booked together. */
+const GATHER_MS = 100;
+
+export interface StreamDrainOptions {
+  /** For the log. */
+  name: string;
+  /** Resolves once committed. @throws when nothing of it was */
+  book: (entries: readonly StreamEntry[]) => Promise<void>;
+  onBatch: (seconds: number) => void;
+  onLag: (entries: number) => void;
+}
+
+/**
+ * Moves a stream into Postgres: read → one transaction → commit → acknowledge and trim. Several processes may drain at once,
+ * and any of them may die at any point: an entry that was not acknowledged is read and booked again, which changes nothing.
+ */
+export class StreamDrain {
+  private readonly stopping = new AbortController();
+  private running: Promise<void> | undefined;
+  private claimedAtMs = 0;
+  private unreadOwn = true;
+
+  constructor(
+    redis: Redis,
+    private readonly stream: EventStream,
+    private readonly logger: Logger,
+    private readonly options: StreamDrainOptions,
+  ) {
+    redis.on('error', (error) => logger.warn({ err: error }, `${options.name} connection`));
+    // An answer that was lost with the connection is pending under our name, and nobody else reads it soon.
+    redis.on('ready', () => (this.unreadOwn = true));
+  }
+
+  start(): void {
+    this.running ??= this.run();
+  }
+
+  async stop(): Promise<void> {
+    this.stopping.abort();
+    // A batch under way is finished; a Redis that is away, for which reads wait without end, must not hold up the shutdown.
+    const patience = new AbortController();
+    await Promise.race([
+      this.running,
+      sleep(STOP_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
+    ]);
+    patience.abort();
+    this.stream.close();
+  }
+
+  private async run(): Promise<void> {
+    const { name, onLag } = this.options;
+    let failures = 0;
+    while (!this.stopping.signal.aborted) {
+      try {
+        await this.step();
+        failures = 0;
+      } catch (error) {
+        failures++;
+        this.unreadOwn = true;
+        // Told above all while it grows.
+        await this.stream.length().then(onLag, () => undefined);
+        this.logger.warn({ err: error, failures }, `the ${name} waits: its last batch could not be booked`);
+        await this.pause(Math.min(50 * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS));
+      }
+    }
+  }
+
+  private async step(): Promise<void> {
+    const entries = await this.read();
+    if (entries.length > 0) {
+      const startedMs = performance.now();
+      await this.options.book(entries);
+      await this.stream.acknowledge(entries);
+      this.options.onBatch((performance.now() - startedMs) / 1_000);
+    }
+    this.options.onLag(await this.stream.length());
+    if (entries.length > 0 && !this.stream.isFull(entries)) await this.pause(GATHER_MS);
+  }
+
+  private async pause(ms: number): Promise<void> {
+    await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+
+  /** First what was read before and never acknowledged, by us or by a process that died; then what is new. */
+  private async read(): Promise<StreamEntry[]> {
+    if (this.unreadOwn) {
+      await this.stream.createGroup();
+      const own = await this.stream.readOwn();
+      if (own.length > 0) return own;
+      this.unreadOwn = false;
+    }
+    if (Date.now() - this.claimedAtMs > CLAIM_EVERY_MS) {
+      const claimed = await this.stream.claimAbandoned();
+      if (claimed.length > 0) return claimed;
+      this.claimedAtMs = Date.now();
+    }
+    return this.stream.readNew();
+  }
+}

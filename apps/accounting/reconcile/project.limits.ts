@@ -1,0 +1,99 @@
+import { Inject, Injectable } from '@nestjs/common';
+import OpenAI from 'openai';
+import { z } from 'zod';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
+import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
+import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
+import { Periodic, PeriodicService } from '../periodic.js';
+
+const TIMEOUT_MS = 30_000;
+const ROWS_MAX = 5_000;
+const MOST = 1e12;
+
+const count = z.number().int().min(0).max(MOST);
+const rowSchema = z.object({
+  model: z.string(),
+  max_requests_per_1_minute: count,
+  max_tokens_per_1_minute: count,
+  max_requests_per_1_day: count.nullish(),
+});
+type Row = z.infer<typeof rowSchema>;
+
+/**
+ * Takes over the limits that the provider keeps for the projects of OPENAI_PROJECT_ID (`/organization/projects/{id}/rate_limits`), for
+ * every lane whose models it names. Off without an admin key or a project.
+ */
+@Injectable()
+export class ProjectLimits extends PeriodicService {
+  protected readonly loop: Periodic;
+  private readonly client: OpenAI | null;
+
+  constructor(
+    @Inject(CONFIG) private readonly config: DaypassConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly lanes: LaneTable,
+    private readonly line: LaneLine,
+  ) {
+    super();
+    const { adminKey: adminAPIKey, adminBaseUrl: baseURL, projectIds, everyMs } = config.reconcile;
+    const wanted = adminAPIKey !== undefined && projectIds.length > 0;
+    this.client = wanted
+      ? new OpenAI({ adminAPIKey, apiKey: null, baseURL, organization: null, project: null, timeout: TIMEOUT_MS })
+      : null;
+    this.loop = new Periodic(
+      everyMs,
+      async () => void (await this.run()),
+      (error) => logger.warn({ err: error }, "the project's rate limits could not be read"),
+    );
+  }
+
+  override onApplicationBootstrap(): void {
+    if (this.client) super.onApplicationBootstrap();
+  }
+
+  /** Returns the lanes whose limits were told. */
+  async run(): Promise<string[]> {
+    if (!this.client) return [];
+    const rows = await this.read(this.client);
+    const told: string[] = [];
+    for (const lane of this.lanes.all()) {
+      const its = rows.filter(({ model }) => this.isIn(lane, model));
+      const limits = {
+        rpm: least(its, 'max_requests_per_1_minute'),
+        tpm: least(its, 'max_tokens_per_1_minute'),
+        rpd: least(its, 'max_requests_per_1_day'),
+      };
+      if (Object.values(limits).every((limit) => limit === 0)) continue;
+      await this.line.takeOver(lane, limits);
+      told.push(lane);
+    }
+    this.logger.info({ lanes: told }, "the project's rate limits were taken over");
+    return told;
+  }
+
+  private async read(client: OpenAI): Promise<Row[]> {
+    const rows: Row[] = [];
+    for (const project of this.config.reconcile.projectIds) {
+      for await (const row of client.admin.organization.projects.rateLimits.listRateLimits(project)) {
+        const parsed = rowSchema.safeParse(row);
+        if (parsed.success) rows.push(parsed.data);
+        if (rows.length >= ROWS_MAX) return rows;
+      }
+    }
+    return rows;
+  }
+
+  private isIn(lane: string, model: string): boolean {
+    return lane === MODERATION_LANE
+      ? model === this.config.moderationModel || model === 'omni-moderation-latest'
+      : this.lanes.laneOf(model) === lane && this.lanes.isNamed(model);
+  }
+}
+
+/** Models of a lane share its limits: the least of them; 0 where none is told. */
+function least(rows: readonly Row[], of: keyof Omit<Row, 'model'>): number {
+  const limits = rows.map((row) => row[of] ?? 0).filter((limit) => limit > 0);
+  return limits.length > 0 ? Math.min(...limits) : 0;
+}

@@ -1,0 +1,188 @@
+import { createHash } from 'node:crypto';
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource, type EntityManager } from 'typeorm';
+import { auditEventSchema, type CheckEvent, type RequestEvent, type SafetyEvent } from '#libs/contracts/audit.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { AccountingMetrics } from '../accounting.metrics.js';
+import { policyVersionOf, type CheckRow, type RequestRow } from '../domain/audit.chain.js';
+import { periodOfRequest } from '../domain/period.js';
+import { parseStorable } from '../domain/storable.js';
+import type { StreamEntry } from '../books/event.stream.js';
+import { LedgerRepository, type RejectedEntry } from '../books/ledger.repository.js';
+import { bookOrSetAside } from '../books/set-aside.js';
+import { AuditRepository, type NewRow } from './audit.repository.js';
+import { VisitorVault } from './visitor.vault.js';
+
+/** An event out of the stream, with its content compressed and open for a moment. */
+interface ReadEvent {
+  event: RequestEvent | CheckEvent;
+  policyVersion: string;
+  atMs: number;
+  compressed: Buffer | null;
+}
+
+/** A notice of the provider's, for the safety desk. */
+interface ReadNotice {
+  notice: SafetyEvent;
+  atMs: number;
+}
+
+type Reading = ReadEvent | ReadNotice | RejectedEntry;
+
+/** Books a batch of the record in one transaction: content is sealed anew under its visitor's key, and each row is chained to the one before it. */
+@Injectable()
+export class AuditBooker {
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly box: ContentBox,
+    private readonly vault: VisitorVault,
+    private readonly audit: AuditRepository,
+    private readonly ledger: LedgerRepository,
+    private readonly metrics: AccountingMetrics,
+  ) {}
+
+  /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
+  book(entries: readonly StreamEntry[]): Promise<void> {
+    return bookOrSetAside(
+      entries,
+      async (some) => this.commit(await Promise.all(some.map((entry) => this.read(entry)))),
+      (entry, reason) => this.commit([rejected(entry, reason)]),
+    );
+  }
+
+  private async commit(readings: readonly Reading[]): Promise<void> {
+    const events = readings.filter((reading): reading is ReadEvent => 'event' in reading);
+    const refused = readings.filter((reading): reading is RejectedEntry => 'reason' in reading);
+    const notices = readings.filter((reading): reading is ReadNotice => 'notice' in reading);
+    const booked = await this.source.transaction(async (manager) => {
+      await this.ledger.reject(manager, refused);
+      await this.keepNotices(manager, notices);
+      if (events.length === 0) return [];
+      // Held from here on, so that nobody else books the same meanwhile.
+      const head = await this.audit.lockHead(manager);
+      const rows = await this.fresh(manager, events);
+      await this.audit.append(manager, head, rows);
+      return rows.map(({ row }) => row);
+    });
+    const checks = booked.filter((row): row is CheckRow => row.kind === 'check');
+    this.metrics.recorded(booked.length, checks, checks.length > 0 ? await this.slugs(checks) : new Map());
+    this.metrics.entriesRejected(refused.length);
+    for (const { journalId, reason } of refused)
+      this.logger.error(
+        { journalId, reason },
+        'an entry of the record cannot be booked; it is kept in ledger.rejected_events',
+      );
+  }
+
+  /** What is not in the record yet, in the order in which it came. */
+  private async fresh(manager: EntityManager, events: readonly ReadEvent[]): Promise<NewRow<RequestRow | CheckRow>[]> {
+    const boxes = await this.vault.boxes(
+      manager,
+      events.map(({ event }) => visitorOf(event)),
+    );
+    const policies = new Map(events.map(({ event, policyVersion }) => [policyVersion, event.policy]));
+    await this.audit.keepPolicies(manager, policies);
+    const rows = new Map(
+      events.map((read) => {
+        const row = rowOf(read);
+        const period = periodOfRequest(row.kind === 'request' ? row.id : row.requestId);
+        const sealed = read.compressed ? (boxes.get(row.visitorId)?.seal(read.compressed, row.id) ?? null) : null;
+        return [
+          row.id,
+          { row: { ...row, contentHash: sealed && createHash('sha256').update(sealed).digest('hex') }, period, sealed },
+        ] as const;
+      }),
+    );
+    const keys = (kind: 'request' | 'check') =>
+      [...rows.values()].flatMap(({ row, period }) => (row.kind === kind ? [{ id: row.id, period }] : []));
+    for (const known of [
+      await this.audit.known(manager, 'requests', keys('request')),
+      await this.audit.known(manager, 'checks', keys('check')),
+    ])
+      for (const id of known) rows.delete(id);
+    return [...rows.values()];
+  }
+
+  private async read(entry: StreamEntry): Promise<Reading> {
+    try {
+      const event = auditEventSchema.parse(parseStorable(entry.fields.event ?? ''));
+      const atMs = Number(entry.fields.at_ms);
+      if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is not a time');
+      if (event.kind === 'safety') return { notice: event, atMs };
+      const requestId = event.kind === 'request' ? event.id : event.request;
+      const compressed =
+        entry.content.length > 0 ? await this.vault.compress(this.box.open(entry.content, requestId)) : null;
+      return { event, policyVersion: policyVersionOf(event.policy), atMs, compressed };
+    } catch (error) {
+      return rejected(entry, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  private async keepNotices(manager: EntityManager, notices: readonly ReadNotice[]): Promise<void> {
+    if (notices.length === 0) return;
+    await manager.query(
+      `INSERT INTO access.safety_cases (id, type, at) SELECT * FROM unnest($1::text[], $2::text[], $3::timestamptz[]) ON CONFLICT DO NOTHING`,
+      [
+        notices.map(({ notice }) => notice.id),
+        notices.map(({ notice }) => notice.type),
+        notices.map(({ atMs }) => new Date(atMs)),
+      ],
+    );
+  }
+
+  private async slugs(checks: readonly CheckRow[]): Promise<Map<string, string>> {
+    const ids = [...new Set(checks.map(({ campaignId }) => campaignId))];
+    const rows = await this.source.query<{ id: string; slug: string }[]>(
+      'SELECT id, slug FROM access.campaigns WHERE id = ANY ($1)',
+      [ids],
+    );
+    return new Map(rows.map(({ id, slug }) => [id, slug]));
+  }
+}
+
+/** Its place in the stream stands for a place in the journal; content stays out of it. */
+function rejected({ id, fields }: StreamEntry, reason: string): RejectedEntry {
+  return { journalId: `audit:${id}`, raw: fields, reason };
+}
+
+/** Whose content it is: the key stands for its holder. */
+function visitorOf({ key }: RequestEvent | CheckEvent): string {
+  return key;
+}
+
+function rowOf({ event, policyVersion, atMs }: ReadEvent): RequestRow | CheckRow {
+  const common = {
+    id: event.id,
+    atMs,
+    visitorId: visitorOf(event),
+    keyId: event.key,
+    campaignId: event.campaign,
+    contentHash: null,
+  };
+  if (event.kind === 'request')
+    return { kind: 'request', ...common, model: event.model, stream: event.stream, policyVersion };
+  const thresholds = Object.fromEntries(
+    Object.entries(event.policy.thresholds).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+  );
+  const { request: requestId, direction, guard, model, decision, categories, scores, reason } = event;
+  const latencyMs = Math.min(Math.ceil(event.latency_ms), 2_147_483_647);
+  return {
+    kind: 'check',
+    ...common,
+    requestId,
+    direction,
+    guard,
+    model,
+    decision,
+    categories,
+    scores,
+    thresholds,
+    policyVersion,
+    latencyMs,
+    reason,
+  };
+}

@@ -1,0 +1,169 @@
+import { Injectable } from '@nestjs/common';
+import type { EntityManager } from 'typeorm';
+import { formatUsd } from '#libs/money/nano.js';
+import { AdminError } from '../admin/admin.error.js';
+import type { CheckFilters } from '../admin/audit.schemas.js';
+import { pageOf, type Cursor, type Page } from '../domain/cursor.js';
+import { showCheck, type CheckView, type ListedCheck } from '../domain/check.view.js';
+import { periodOfRequest } from '../domain/period.js';
+import { UnitOfWork } from '../store/unit-of-work.js';
+import { VisitorVault } from './visitor.vault.js';
+
+const EXPORT_BATCH = 1_000;
+const COLUMNS = `kept.id, kept.at, kept.request_id, kept.visitor_id, kept.key_id, campaign.slug AS campaign, kept.direction, kept.guard, kept.model, kept.decision,
+  kept.categories, kept.scores, kept.thresholds, kept.policy_version, kept.latency_ms, kept.reason, kept.seq`;
+
+/** What was asked, what was judged of it, and what it cost. */
+export interface RequestView {
+  id: string;
+  at: string;
+  campaign: string | null;
+  key: string;
+  visitor: string;
+  model: string;
+  stream: boolean;
+  policy_version: string;
+  policy: unknown;
+  /** What was sent on for the visitor; null where it was erased, or its time is over. */
+  asked: unknown;
+  checks: (CheckView & { judged: unknown })[];
+  /** Its bookings in the ledger. */
+  transfers: { id: string; kind: string; at: string; paid_usd: string }[];
+  seq: number;
+}
+
+interface RequestRow {
+  at: Date;
+  campaign: string | null;
+  key_id: string;
+  visitor_id: string;
+  model: string;
+  stream: boolean;
+  policy_version: string;
+  policy: unknown;
+  seq: string;
+}
+
+/** The record as the admin API shows it. */
+@Injectable()
+export class AuditReader {
+  constructor(
+    private readonly work: UnitOfWork,
+    private readonly vault: VisitorVault,
+  ) {}
+
+  async checks(filters: CheckFilters & { cursor?: Cursor | undefined; limit: number }): Promise<Page<CheckView>> {
+    const rows = await this.find(filters, filters.limit + 1, filters.cursor ?? null);
+    return pageOf(rows, filters.limit, ({ at, id }) => ({ at, id }), showCheck);
+  }
+
+  /** All of them, newest first, a batch at a time. */
+  async *export(filters: CheckFilters): AsyncGenerator<CheckView> {
+    for (let cursor: Cursor | null = null; ;) {
+      const rows: ListedCheck[] = await this.find(filters, EXPORT_BATCH, cursor);
+      yield* rows.map(showCheck);
+      const last = rows.at(-1);
+      if (!last || rows.length < EXPORT_BATCH) return;
+      cursor = { at: last.at, id: last.id };
+    }
+  }
+
+  async request(id: string): Promise<RequestView> {
+    const { manager } = this.work;
+    const period = periodOfRequest(id);
+    const [row] = await manager.query<RequestRow[]>(
+      `SELECT kept.*, campaign.slug AS campaign, policy.policy FROM audit.requests kept
+         LEFT JOIN access.campaigns campaign ON campaign.id = kept.campaign_id LEFT JOIN audit.policies policy ON policy.version = kept.policy_version
+        WHERE kept.id = $1 AND kept.period = $2`,
+      [id, period],
+    );
+    if (!row) throw new AdminError('not_found', `There is no request '${id.slice(0, 100)}' in the record.`);
+    const checks = await manager.query<ListedCheck[]>(
+      `SELECT ${COLUMNS} FROM audit.checks kept LEFT JOIN access.campaigns campaign ON campaign.id = kept.campaign_id WHERE kept.request_id = $1 ORDER BY kept.seq`,
+      [id],
+    );
+    const transfers = await manager.query<{ id: string; kind: string; at: Date; paid: string }[]>(
+      `SELECT t.id, t.kind, t.at, coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS paid
+         FROM ledger.transfers t LEFT JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
+        WHERE t.request_id = $1 AND t.period = $2 GROUP BY t.id, t.kind, t.at, t.recorded_at ORDER BY t.at, t.recorded_at`,
+      [id, period],
+    );
+    const contents = await this.contents(manager, row.visitor_id, period, [id, ...checks.map((check) => check.id)]);
+    return {
+      id,
+      at: row.at.toISOString(),
+      campaign: row.campaign,
+      key: row.key_id,
+      visitor: row.visitor_id,
+      model: row.model,
+      stream: row.stream,
+      policy_version: row.policy_version,
+      policy: row.policy,
+      asked: contents.get(id) ?? null,
+      checks: checks.map((check) => ({ ...showCheck(check), judged: contents.get(check.id) ?? null })),
+      transfers: transfers.map(({ at, paid, ...transfer }) => ({
+        ...transfer,
+        at: at.toISOString(),
+        paid_usd: formatUsd(BigInt(paid)),
+      })),
+      seq: Number(row.seq),
+    };
+  }
+
+  private async contents(
+    manager: EntityManager,
+    visitorId: string,
+    period: string,
+    ids: readonly string[],
+  ): Promise<Map<string, unknown>> {
+    const rows = await manager.query<{ id: string; sealed: Buffer }[]>(
+      'SELECT id, sealed FROM audit.contents WHERE id = ANY ($1) AND period = $2',
+      [ids, period],
+    );
+    const opened = new Map<string, unknown>();
+    for (const { id, sealed } of rows) {
+      const text = await this.vault.open(manager, visitorId, id, sealed);
+      if (text !== null) opened.set(id, JSON.parse(text));
+    }
+    return opened;
+  }
+
+  private find(filters: CheckFilters, count: number, after: Cursor | null): Promise<ListedCheck[]> {
+    const {
+      key,
+      campaign,
+      visitor,
+      request,
+      direction,
+      decision,
+      guard,
+      category,
+      policy_version: policy,
+      since,
+      until,
+    } = filters;
+    const conditions: string[] = ['true'];
+    const values: unknown[] = [];
+    const where = (condition: (...places: string[]) => string, ...given: unknown[]): void => {
+      if (given[0] === undefined) return;
+      conditions.push(condition(...given.map((value) => `$${values.push(value)}`)));
+    };
+    where((place) => `kept.key_id = ${place}`, key);
+    where((place) => `kept.campaign_id = (SELECT id FROM access.campaigns WHERE slug = ${place})`, campaign);
+    where((place) => `kept.visitor_id = ${place}`, visitor);
+    where((place) => `kept.request_id = ${place}`, request);
+    where((place) => `kept.direction = ${place}`, direction);
+    where((place) => `kept.decision = ANY (${place})`, decision);
+    where((place) => `kept.guard = ${place}`, guard);
+    where((place) => `${place} = ANY (kept.categories)`, category);
+    where((place) => `kept.policy_version = ${place}`, policy);
+    where((place) => `kept.at >= ${place}`, since);
+    where((place) => `kept.at < ${place}`, until);
+    if (after) where((at, id) => `(kept.at, kept.id) < (${at}, ${id})`, after.at, after.id);
+    return this.work.manager.query<ListedCheck[]>(
+      `SELECT ${COLUMNS} FROM audit.checks kept LEFT JOIN access.campaigns campaign ON campaign.id = kept.campaign_id
+        WHERE ${conditions.join(' AND ')} ORDER BY kept.at DESC, kept.id DESC LIMIT $${values.push(count)}`,
+      values,
+    );
+  }
+}

@@ -1,0 +1,67 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import { DataSource } from 'typeorm';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
+import { Periodic, PeriodicService } from '../periodic.js';
+import { AuditRepository } from './audit.repository.js';
+
+const EVERY_MS = 60_000;
+const DAY_MS = 86_400_000;
+/** One act a day and campaign is enough, so contents go by whole UTC days. */
+const BATCH = 5_000;
+
+interface Due {
+  id: string;
+  retention_days: number;
+}
+
+/** Deletes contents whose campaign keeps them for so many days only; the rows that tell of them stay, and the record tells of the deletion. */
+@Injectable()
+export class RetentionKeeper extends PeriodicService {
+  protected readonly loop: Periodic;
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly audit: AuditRepository,
+  ) {
+    super();
+    this.loop = new Periodic(
+      EVERY_MS,
+      () => this.run(),
+      (error) => logger.warn({ err: error }, 'contents whose time is over could not be deleted yet'),
+    );
+  }
+
+  async run(): Promise<void> {
+    const campaigns = await this.source.query<Due[]>(
+      'SELECT id, retention_days FROM access.campaigns WHERE retention_days IS NOT NULL',
+    );
+    for (const { id, retention_days: days } of campaigns) {
+      const beforeMs = Math.floor(Date.now() / DAY_MS - days) * DAY_MS;
+      await this.deleteBefore(id, beforeMs, days);
+    }
+  }
+
+  private async deleteBefore(campaignId: string, beforeMs: number, days: number): Promise<void> {
+    const before = new Date(beforeMs);
+    const [due] = await this.source.query<unknown[]>(
+      'SELECT 1 FROM audit.contents WHERE campaign_id = $1 AND at < $2 LIMIT 1',
+      [campaignId, before],
+    );
+    if (!due) return;
+    // Told first: a deletion that the record does not tell of would be a hole.
+    await this.source.transaction((manager) =>
+      this.audit.appendAct(manager, { act: 'retention', subject: campaignId, beforeMs, note: `${days} days` }),
+    );
+    let deleted = 0;
+    for (let count = BATCH; count === BATCH; deleted += count) {
+      [, count] = await this.source.query<[unknown, number]>(
+        'DELETE FROM audit.contents WHERE (id, period) IN (SELECT id, period FROM audit.contents WHERE campaign_id = $1 AND at < $2 LIMIT $3)',
+        [campaignId, before, BATCH],
+      );
+    }
+    this.logger.info({ campaignId, before, deleted }, 'contents whose time is over were deleted');
+  }
+}

@@ -1,0 +1,122 @@
+import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
+import { InjectDataSource } from '@nestjs/typeorm';
+import type { Redis } from 'ioredis';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { DataSource, type QueryRunner } from 'typeorm';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { assertKeepsData } from '#libs/redis/connection.js';
+import { Door } from '#libs/holds/door.js';
+import { LEASE_MS } from '#libs/holds/hold.types.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { AccountProjector } from '../accounts/account.projector.js';
+import { AccountingMetrics } from '../accounting.metrics.js';
+import { isBefore } from '../books/event.stream.js';
+import { journalHead } from '../books/journal.stream.js';
+import { LedgerRepository } from '../books/ledger.repository.js';
+import { Periodic } from '../periodic.js';
+import { RedisRebuild } from './redis.rebuild.js';
+
+const EVERY_MS = 500;
+const LOCK = 0x64_70_02;
+/** Workers renew, and so notice, every third of a lease. */
+const AFTER_LOSS_MS = LEASE_MS / 3 + 1_000;
+/** A restart breaks every connection: they are back within two seconds and look at once. */
+const AFTER_RESTART_MS = 3_000;
+
+/**
+ * Lets calls in once Redis holds what the ledger says. A Redis that restarted, came back older or empty finds the door
+ * closed: it is compared with the ledger, mended or rebuilt, and given a while in which workers say what they still run
+ * and what they ended last, before the door opens.
+ */
+@Injectable()
+export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  /** How long workers have to say what they run, after Redis lost something, and after it merely restarted. Tests are less patient. */
+  readonly settleMs = { afterLoss: AFTER_LOSS_MS, afterRestart: AFTER_RESTART_MS };
+  private readonly loop: Periodic;
+  private readonly door: Door;
+  private wasOpen = false;
+
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly ledger: LedgerRepository,
+    private readonly projector: AccountProjector,
+    private readonly rebuild: RedisRebuild,
+    private readonly metrics: AccountingMetrics,
+  ) {
+    this.door = new Door(redis);
+    this.loop = new Periodic(
+      EVERY_MS,
+      () => this.check(),
+      (error) => logger.warn({ err: error }, 'Redis could not be checked or mended; trying again'),
+    );
+  }
+
+  onApplicationBootstrap(): void {
+    this.loop.start();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    await this.loop.stop();
+    // Nothing runs and nobody writes: the next start need not wait for anybody to speak up.
+    if (this.wasOpen && (await this.redis.zcard(redisKeys.leases).catch(() => 1)) === 0)
+      await this.redis.set(redisKeys.quiet, '1').catch(() => undefined);
+  }
+
+  private async check(): Promise<void> {
+    if (!(await this.door.isOpen())) await this.vet();
+    else if (!this.wasOpen) await this.redis.del(redisKeys.quiet);
+    this.wasOpen = true;
+  }
+
+  /** Of several processes one does it; the others find the door open. @throws when a store fails; nobody is let in then */
+  private async vet(): Promise<void> {
+    const runner = this.source.createQueryRunner();
+    try {
+      await runner.query('SELECT pg_advisory_lock($1)', [LOCK]);
+      try {
+        if (!(await this.door.isOpen())) await this.mend(runner);
+      } finally {
+        await runner.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+      }
+    } finally {
+      await runner.release();
+    }
+  }
+
+  private async mend(runner: QueryRunner): Promise<void> {
+    const startedMs = performance.now();
+    await assertKeepsData(this.redis);
+    const [known, head, drained] = [
+      await this.door.read(),
+      await journalHead(this.redis),
+      await this.ledger.drainedTo(),
+    ];
+    const lost = known === null || (drained !== null && isBefore(head, drained.journalId));
+    const quiet =
+      (await this.redis.getdel(redisKeys.quiet)) === '1' && (await this.redis.zcard(redisKeys.leases)) === 0;
+    if (lost) {
+      await this.door.close();
+      await this.rebuild.run();
+      this.metrics.rebuilt();
+    }
+    // A version before this one did not keep it.
+    if (!lost && (await this.redis.exists(redisKeys.operatorTotal)) === 0) await this.rebuild.bringOperator();
+    const number = await nextNumber(runner);
+    await this.door.set('settling', number);
+    const first = number === 1;
+    const settleMs = first || (quiet && !lost) ? 0 : lost ? this.settleMs.afterLoss : this.settleMs.afterRestart;
+    await Promise.all([sleep(settleMs), lost ? undefined : this.projector.findBehind()]);
+    await this.door.set('open', number);
+    this.logger.info({ number, lost, ms: Math.round(performance.now() - startedMs) }, 'the door is open');
+  }
+}
+
+async function nextNumber(runner: QueryRunner): Promise<number> {
+  const [state] = (await runner.query(
+    `INSERT INTO access.state (name, value) VALUES ('epoch', 1) ON CONFLICT (name) DO UPDATE SET value = state.value + 1 RETURNING value`,
+  )) as { value: number }[];
+  return state!.value;
+}

@@ -1,0 +1,16 @@
+import type { MigrationInterface, QueryRunner } from 'typeorm';
+
+/** How much of a full lane the keys of a campaign get, beside those of others. */
+export class Weights1763942400060 implements MigrationInterface {
+  name = 'Weights1763942400060';
+
+  async up(runner: QueryRunner): Promise<void> {
+    await runner.query(
+      `ALTER TABLE access.campaigns ADD COLUMN weight double precision NOT NULL DEFAULT 1 CHECK (weight > 0)`,
+    );
+  }
+
+  async down(): Promise<void> {
+    throw new Error('migrations only go forward: restore a backup instead');
+  }
+}

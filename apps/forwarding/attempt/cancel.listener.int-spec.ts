@@ -1,0 +1,50 @@
+import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { createLogger } from '#libs/service/logger.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { borrowRedis } from '#libs/testing/borrowed.js';
+import { CancelListener, VisitorLeft } from './cancel.listener.js';
+
+let redisUrl: string;
+let redis: Redis;
+let cancels: CancelListener;
+beforeAll(async () => {
+  redisUrl = await borrowRedis();
+  redis = new Redis(redisUrl);
+  cancels = new CancelListener({ redisUrl } as DaypassConfig, createLogger('forwarding', 'silent'));
+  // The moment at which ioredis sends a subscription, though its connection is not ready yet.
+  await once((cancels as unknown as { subscriber: Redis }).subscriber, 'connect');
+  await cancels.onApplicationBootstrap();
+});
+afterAll(async () => {
+  cancels.onApplicationShutdown();
+  redis.disconnect();
+});
+
+/** What became of them once the visitor of `r` has left. */
+async function left(...controllers: AbortController[]): Promise<boolean[]> {
+  await redis.publish(redisKeys.cancelChannel, 'r');
+  await sleep(50);
+  return controllers.map(({ signal }) => signal.reason instanceof VisitorLeft);
+}
+
+describe('a visitor who left', () => {
+  it('ends the call, and no other', async () => {
+    const [call, other] = [cancels.track('r'), cancels.track('s')];
+    expect(await left(call, other)).toEqual([true, false]);
+    cancels.forget('r', call);
+    cancels.forget('s', other);
+  });
+
+  it('ends the attempt that runs, though the one before it came to its end later', async () => {
+    const former = cancels.track('r');
+    const running = cancels.track('r');
+    cancels.forget('r', former);
+    expect(await left(former, running)).toEqual([false, true]);
+    cancels.forget('r', running);
+    expect(await left(former)).toEqual([false]);
+  });
+});

@@ -1,0 +1,60 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { Logger } from '#libs/service/logger.js';
+import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
+import { blockingConnection, whenReady } from '#libs/redis/connection.js';
+import { redisKeys } from '#libs/redis/keys.js';
+
+/** Nothing else is asked on this connection, and only what is asked shows that it is dead. */
+const PING_EVERY_MS = 10_000;
+
+/** Thrown into a call whose visitor left. */
+export class VisitorLeft extends Error {
+  constructor() {
+    super('the visitor left');
+    this.name = 'VisitorLeft';
+  }
+}
+
+/** Hears which visitors left, and aborts their calls where this process runs them. */
+@Injectable()
+export class CancelListener implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** A call that was put back may have begun again before its former attempt has come to its end. */
+  private readonly running = new Map<string, Set<AbortController>>();
+  private readonly subscriber: Redis;
+  private pinging: NodeJS.Timeout | undefined;
+
+  constructor(@Inject(CONFIG) config: DaypassConfig, @Inject(LOGGER) logger: Logger) {
+    this.subscriber = blockingConnection(config.redisUrl);
+    this.subscriber.on('error', (error) => logger.warn({ err: error }, 'cancel connection'));
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    this.subscriber.on('message', (_channel, requestId) => {
+      for (const controller of this.running.get(requestId) ?? []) controller.abort(new VisitorLeft());
+    });
+    // Sent before, it can overtake ioredis' own check of the connection, which then drops it and forgets the channel (5.11).
+    await whenReady(this.subscriber);
+    await this.subscriber.subscribe(redisKeys.cancelChannel);
+    this.pinging = setInterval(() => void this.subscriber.ping().catch(() => undefined), PING_EVERY_MS).unref();
+  }
+
+  onApplicationShutdown(): void {
+    clearInterval(this.pinging);
+    this.subscriber.disconnect();
+  }
+
+  track(requestId: string): AbortController {
+    const controller = new AbortController();
+    this.running.set(requestId, (this.running.get(requestId) ?? new Set()).add(controller));
+    return controller;
+  }
+
+  /** That attempt, and no other of the same call. */
+  forget(requestId: string, controller: AbortController): void {
+    const attempts = this.running.get(requestId);
+    attempts?.delete(controller);
+    if (attempts?.size === 0) this.running.delete(requestId);
+  }
+}

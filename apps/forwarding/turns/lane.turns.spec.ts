@@ -1,0 +1,100 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, it } from '@jest/globals';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Begun } from '../attempt/forwarder.service.js';
+import { LaneTurns } from './lane.turns.js';
+
+const ticket = (requestId: string): Ticket => ({ requestId }) as Ticket;
+const begun = ({ requestId }: Ticket): Begun =>
+  ({ state: 'begun', call: { ticket: ticket(requestId), attempt: 1 } }) as Begun;
+const idOf = (turn: Begun | null | 'stopped'): string | null =>
+  turn === null || turn === 'stopped' ? turn : turn.call.ticket.requestId;
+
+/** A line in the test's hands. */
+function lineOf(...ids: string[]) {
+  const line = [...ids];
+  return { line, heads: (_: string, count: number) => Promise.resolve(line.slice(0, count).map(ticket)) };
+}
+
+describe('the turns of a lane', () => {
+  it('go to who stands first when they come, more of them at once while the lane has room', async () => {
+    const { line, heads } = lineOf('a', 'b', 'c', 'd', 'e', 'f', 'g');
+    const groups: number[] = [];
+    const counted = async (lane: string, count: number): Promise<Ticket[]> => {
+      const tickets = await heads(lane, count);
+      groups.push(tickets.length);
+      return tickets;
+    };
+    const turns = new LaneTurns(
+      'lane',
+      { heads: counted },
+      {
+        begin: async (one) => {
+          await sleep(5);
+          line.splice(line.indexOf(one.requestId), 1);
+          return begun(one);
+        },
+      },
+    );
+    const first = Promise.all(Array.from({ length: 8 }, () => turns.next()));
+    line.splice(1, 0, 'urgent');
+    expect((await first).map(idOf)).toEqual(['a', 'urgent', 'b', 'c', 'd', 'e', 'f', 'g']);
+    expect(groups).toEqual([1, 2, 4, 1]);
+    expect(idOf(await turns.next())).toBeNull();
+  });
+
+  it('wait for the lane, and pass over who is refused', async () => {
+    const { line, heads } = lineOf('refused', 'a');
+    let full = 2;
+    const turns = new LaneTurns(
+      'lane',
+      { heads },
+      {
+        begin: (one) => {
+          if (one.requestId === 'refused') {
+            line.shift();
+            return Promise.resolve({ state: 'over' });
+          }
+          return Promise.resolve(full-- > 0 ? { state: 'wait', waitMs: 10 } : begun(one));
+        },
+      },
+    );
+    const begunMs = performance.now();
+    expect(idOf(await turns.next())).toBe('a');
+    expect(performance.now() - begunMs).toBeGreaterThanOrEqual(15);
+  });
+
+  it('are looked at again within a second, however long the lane needs', async () => {
+    const { line, heads } = lineOf('slow');
+    const turns = new LaneTurns(
+      'lane',
+      { heads },
+      { begin: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : begun(one)) },
+    );
+    const next = turns.next();
+    await sleep(50);
+    line.unshift('sooner');
+    expect(idOf(await next)).toBe('sooner');
+  });
+
+  it('end when the process ends, even in the middle of a wait, and go to another', async () => {
+    const { heads } = lineOf('a');
+    const turns = new LaneTurns('lane', { heads }, { begin: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
+    const waiting = [turns.next(), turns.next()];
+    await sleep(20);
+    turns.stop();
+    expect(await Promise.all(waiting)).toEqual(['stopped', 'stopped']);
+  });
+
+  it('survive one that fails', async () => {
+    const { heads } = lineOf('a');
+    let fails = 1;
+    const turns = new LaneTurns(
+      'lane',
+      { heads },
+      { begin: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(begun(one))) },
+    );
+    await expect(turns.next()).rejects.toThrow('Redis is away');
+    expect(idOf(await turns.next())).toBe('a');
+  });
+});

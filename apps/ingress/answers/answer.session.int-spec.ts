@@ -1,0 +1,164 @@
+import 'reflect-metadata';
+import { once } from 'node:events';
+import { request, type IncomingMessage } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import { Redis } from 'ioredis';
+import type { Registry } from 'prom-client';
+import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
+import type { Reply } from '#libs/contracts/reply.js';
+import { createLogger, NestLogger } from '#libs/service/logger.js';
+import { createRegistry } from '#libs/service/ops-server.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { Money } from '#libs/holds/money.fixture.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { createVirtualKey, hashVirtualKey } from '#libs/secrets/virtual-key.js';
+import { FaultProxy } from '#libs/testing/fault-proxy.js';
+import { until } from '#libs/testing/until.js';
+import { ErrorFilter } from '../door/error.filter.js';
+import { createHttpAdapter } from '../door/http.adapter.js';
+import { IngressModule } from '../ingress.module.js';
+
+const model = 'gpt-5.4-mini';
+/** A leaving is said once a second; after this long without one it is said no more. */
+const QUIET_MS = 1_500;
+const FRAME = 'data: {}\n\n';
+const LAST_FRAME = 'data: {}\n\ndata: [DONE]\n\n';
+
+let money: Money;
+let proxy: FaultProxy;
+let config: DaypassConfig;
+let registry: Registry;
+let app: NestFastifyApplication;
+let subscriber: Redis;
+const token = createVirtualKey();
+/** Request ids that the ingress has said were left, in order. */
+const said: string[] = [];
+
+beforeAll(async () => {
+  money = await Money.start();
+  await money.reset();
+  proxy = await FaultProxy.start(Number(new URL(money.url).port));
+  config = loadConfig('ingress', {
+    OPENAI_API_KEY: 'unused',
+    REDIS_URL: `redis://127.0.0.1:${proxy.port}`,
+    DAYPASS_SECRET: 'a secret that only tests know, long enough',
+    DAYPASS_LOG_LEVEL: 'silent',
+  });
+  await money.campaign({ models: [model], budgetNano: 10_000_000_000n, policy: { input: 'off', output: 'off' } });
+  await money.key({ budgetNano: 10_000_000_000n, tokenHash: hashVirtualKey(token, config.secrets.tokenPepper) });
+  const logger = createLogger('ingress', 'silent');
+  registry = createRegistry('ingress');
+  app = await NestFactory.create<NestFastifyApplication>(
+    IngressModule.register(config, logger, registry),
+    createHttpAdapter(config),
+    {
+      logger: new NestLogger(logger),
+      bodyParser: false,
+    },
+  );
+  app.useGlobalFilters(app.get(ErrorFilter));
+  await app.listen(0, '127.0.0.1');
+  subscriber = new Redis(money.url);
+  subscriber.on('message', (_, requestId) => said.push(requestId));
+  await subscriber.subscribe(redisKeys.cancelChannel);
+}, 60_000);
+afterAll(async () => {
+  subscriber?.disconnect();
+  await app?.close();
+  await proxy?.stop();
+  await money?.stop();
+});
+beforeEach(() => {
+  said.length = 0;
+  registry.resetMetrics();
+});
+afterEach(() => proxy.heal());
+
+/** A visitor's stream whose call runs at a worker, which is the test. */
+async function runningStream(frame: string): Promise<{ requestId: string; visitor: IncomingMessage }> {
+  const address = new URL(await app.getUrl());
+  const asking = request({
+    host: address.hostname,
+    port: address.port,
+    path: '/v1/chat/completions',
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+  });
+  asking.end(JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 20, stream: true }));
+  asking.on('error', () => undefined);
+  await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
+  const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
+  expect((await money.start(requestId!)).code).toBe('started');
+  await reply(requestId!, { type: 'open', meta: { moderation: { input: 'off', output: 'off' }, queueMs: 1 } });
+  await reply(requestId!, { type: 'frames', n: 0, text: frame });
+  const [visitor] = (await once(asking, 'response')) as [IncomingMessage];
+  visitor.on('error', () => undefined);
+  const [shown] = (await once(visitor, 'data')) as [Buffer];
+  expect(shown.toString()).toBe(frame);
+  return { requestId: requestId!, visitor };
+}
+
+/** As a worker puts it on the ingress' reply stream. */
+async function reply(requestId: string, message: Reply): Promise<void> {
+  const replyTo = await money.redis.hget(redisKeys.hold(requestId), 'reply_to');
+  const payload = new ContentBox(config.secrets.contentKey).seal(JSON.stringify(message), requestId);
+  await money.redis.xadd(redisKeys.reply(replyTo!), '*', 'id', requestId, 'payload', payload);
+}
+
+const endedAs = async (): Promise<string | undefined> =>
+  /daypass_calls_total\{.*outcome="([^"]+)".*\} 1/.exec(await registry.metrics())?.[1];
+
+describe('a visitor who hangs up in mid-stream', () => {
+  it('is said to have left, and no more when the worker has ended the call', async () => {
+    const { requestId, visitor } = await runningStream(FRAME);
+    visitor.destroy();
+    await until('the leaving is said', () => said.length > 0);
+    await money.end(requestId, 'post', { costNano: 5n });
+    const before = said.length;
+    await sleep(2 * QUIET_MS);
+    // One may have been on its way.
+    expect(said.length - before).toBeLessThanOrEqual(1);
+    expect({ said: [...new Set(said)], as: await endedAs() }).toEqual({ said: [requestId], as: 'visitor left' });
+  });
+
+  it('is said to have left again and again until the worker has heard it', async () => {
+    const { requestId, visitor } = await runningStream(FRAME);
+    visitor.destroy();
+    await until('the leaving is said three times', () => said.length >= 3);
+    await money.end(requestId, 'post', { costNano: 5n });
+    const before = said.length;
+    await sleep(2 * QUIET_MS);
+    expect(said.length - before).toBeLessThanOrEqual(1);
+    expect(new Set(said)).toEqual(new Set([requestId]));
+  });
+
+  it('is said to have left when Redis is back', async () => {
+    const { requestId, visitor } = await runningStream(FRAME);
+    proxy.refuse();
+    visitor.destroy();
+    await until('the call has ended for the ingress', async () => (await endedAs()) === 'visitor left');
+    await sleep(QUIET_MS);
+    expect(said).toEqual([]);
+    proxy.heal();
+    await until('the leaving is said', () => said.length > 0);
+    await money.end(requestId, 'post', { costNano: 5n });
+    const before = said.length;
+    await sleep(QUIET_MS);
+    expect(said.length - before).toBeLessThanOrEqual(1);
+    expect(new Set(said)).toEqual(new Set([requestId]));
+  });
+});
+
+describe('a visitor who hangs up after the last frame', () => {
+  it('has everything, and did not leave', async () => {
+    const { requestId, visitor } = await runningStream(LAST_FRAME);
+    visitor.destroy();
+    await until('the call has ended for the ingress', async () => (await endedAs()) !== undefined);
+    await sleep(QUIET_MS);
+    expect({ said, as: await endedAs() }).toEqual({ said: [], as: 'ok' });
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+});

@@ -1,0 +1,134 @@
+import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { replyPartsSchema, replySchema, type Reply } from '#libs/contracts/reply.js';
+import type { Logger } from '#libs/service/logger.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { blockingConnection } from '#libs/redis/connection.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+
+/** What the script that ended the call says beside the last reply. */
+export interface Told {
+  availableNano: string | undefined;
+  /** Strikes of the key, where this call brought one. */
+  strikes: number;
+}
+
+/** Called for each reply in order. */
+export type ReplyListener = (reply: Reply, told: Told) => void;
+
+const BLOCK_MS = 5_000;
+const READ_MAX = 500;
+const TRIM_EVERY_MS = 1_000;
+const NOTHING_TOLD: Told = { availableNano: undefined, strikes: 0 };
+
+/** One blocking read for the answers to every call of this process: its reply stream. */
+@Injectable()
+export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdown {
+  /** New at every start: replies to calls of a former life find nobody, and their stream expires. */
+  readonly processId = randomUUID();
+  private readonly listeners = new Map<string, ReplyListener>();
+  private readonly stream = redisKeys.reply(this.processId);
+  private readonly blocking: Redis;
+  private lastId = '0-0';
+  private trimmedAt = 0;
+  private running = false;
+
+  constructor(
+    @Inject(CONFIG) config: DaypassConfig,
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly box: ContentBox,
+  ) {
+    this.blocking = blockingConnection(config.redisUrl);
+    this.blocking.on('error', (error) => this.logger.warn({ err: error }, 'reply connection'));
+  }
+
+  onApplicationBootstrap(): void {
+    this.running = true;
+    void this.read();
+  }
+
+  onApplicationShutdown(): void {
+    this.running = false;
+    this.blocking.disconnect();
+  }
+
+  listen(requestId: string, listener: ReplyListener): void {
+    this.listeners.set(requestId, listener);
+  }
+
+  forget(requestId: string): void {
+    this.listeners.delete(requestId);
+  }
+
+  get waiting(): number {
+    return this.listeners.size;
+  }
+
+  private async read(): Promise<void> {
+    while (this.running) {
+      try {
+        const answer = (await this.blocking.xreadBuffer(
+          'COUNT',
+          READ_MAX,
+          'BLOCK',
+          BLOCK_MS,
+          'STREAMS',
+          this.stream,
+          this.lastId,
+        )) as [Buffer, [Buffer, Buffer[]][]][] | null;
+        for (const [id, fields] of answer?.[0]?.[1] ?? []) {
+          this.lastId = id.toString();
+          this.deliver(fields);
+        }
+        this.trim();
+      } catch (error) {
+        if (!this.running) return;
+        this.logger.warn({ err: error }, 'replies could not be read');
+        await sleep(200);
+      }
+    }
+  }
+
+  /** An entry holds parts of streams, or with its `id` and `payload` what ended one call. */
+  private deliver(fields: Buffer[]): void {
+    const entry: Record<string, Buffer> = {};
+    for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
+    try {
+      if (entry.parts) {
+        const parts = replyPartsSchema.parse(JSON.parse(this.box.open(entry.parts, this.processId)));
+        for (const { id, reply } of parts) this.tell(id, reply, NOTHING_TOLD);
+        return;
+      }
+      const requestId = entry.id?.toString() ?? '';
+      if (!entry.payload || !this.listeners.has(requestId)) return;
+      const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
+      this.tell(requestId, reply, {
+        availableNano: entry.available?.toString(),
+        strikes: Number(entry.strikes?.toString() ?? 0),
+      });
+    } catch (error) {
+      this.logger.error({ err: error, requestId: entry.id?.toString() }, 'a reply could not be read');
+    }
+  }
+
+  private tell(requestId: string, reply: Reply, told: Told): void {
+    try {
+      this.listeners.get(requestId)?.(reply, told);
+    } catch (error) {
+      this.logger.error({ err: error, requestId }, 'a reply could not be shown');
+    }
+  }
+
+  /** What was read is not needed again; the stream stays as short as what is on its way. */
+  private trim(): void {
+    const now = Date.now();
+    if (now - this.trimmedAt < TRIM_EVERY_MS || this.lastId === '0-0') return;
+    this.trimmedAt = now;
+    void this.redis.xtrim(this.stream, 'MINID', this.lastId).catch(() => undefined);
+  }
+}

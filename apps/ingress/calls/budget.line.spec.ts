@@ -1,0 +1,169 @@
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
+import { getEventListeners } from 'node:events';
+import { BudgetLine, type Place } from './budget.line.js';
+
+const POLL_MS = 200;
+
+describe('a line of calls that wait for running ones', () => {
+  let line: BudgetLine;
+  let woken: string[];
+  const nobodyLeaves = new AbortController().signal;
+
+  beforeEach(() => {
+    jest.useFakeTimers();
+    line = new BudgetLine(2_000);
+    woken = [];
+  });
+  afterEach(() => {
+    // Whatever happened: no timer stays, and nobody is forgotten.
+    expect({ timers: jest.getTimerCount(), places: line.size }).toEqual({ timers: 0, places: 0 });
+    jest.useRealTimers();
+  });
+
+  const stand = (
+    name: string,
+    account: string,
+    place: Place,
+    { ms = 60_000, signal = nobodyLeaves } = {},
+  ): Promise<void> => line.wait(account, place, performance.now() + ms, signal).then(() => void woken.push(name));
+  /** Waits once, and leaves. */
+  const arrive = async (name: string, account: string, needNano = 100n, options = {}): Promise<void> => {
+    const place = line.enter('key', needNano)!;
+    await stand(name, account, place, options);
+    line.leave(place, []);
+  };
+  const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
+  const wake = async (...accounts: string[]): Promise<string[]> => {
+    woken = [];
+    line.wake(accounts);
+    await settled();
+    return woken;
+  };
+
+  it('lets one look at a time, in order of arrival', async () => {
+    for (const name of ['first', 'second', 'third']) void arrive(name, 'key');
+    expect(await wake('key')).toEqual(['first']);
+    expect(await wake('key')).toEqual(['second']);
+    expect(await wake('key')).toEqual(['third']);
+    expect(await wake('key')).toEqual([]);
+  });
+
+  it('gives its old place back to one that looked in vain', async () => {
+    const [early, late] = [line.enter('key', 100n)!, line.enter('key', 100n)!];
+    void stand('late', 'key', late);
+    void stand('early', 'key', early);
+    expect(await wake('key')).toEqual(['early']);
+    void stand('early', 'key', early);
+    expect(await wake('key')).toEqual(['early']);
+    expect(await wake('key')).toEqual(['late']);
+    for (const place of [early, late]) line.leave(place, []);
+  });
+
+  it('keeps the order over accounts: the place is the call’s, not the line’s', async () => {
+    const first = line.enter('key', 100n)!;
+    void stand('first', 'key', first);
+    void arrive('second', 'campaign');
+    expect(await wake('key')).toEqual(['first']);
+    void stand('first', 'campaign', first);
+    expect(await wake('campaign')).toEqual(['first']);
+    line.leave(first, ['campaign']);
+    await settled();
+    expect(woken).toEqual(['first', 'second']);
+  });
+
+  it('wakes nobody of other accounts', async () => {
+    void arrive('mine', 'key_a');
+    void arrive('other', 'key_b');
+    void arrive('shared', 'campaign');
+    expect(await wake('key_a', 'campaign')).toEqual(['mine', 'shared']);
+    expect(await wake('key_a', 'campaign')).toEqual([]);
+    expect(await wake('key_b')).toEqual(['other']);
+  });
+
+  it('lets those look with the one in front who need at most half of all before them', async () => {
+    for (const [name, needNano] of [
+      ['dear', 1_000n],
+      ['nearly', 600n],
+      ['half', 300n],
+      ['cheap', 10n],
+      ['cheap too', 10n],
+      ['tiny', 5n],
+    ] as const)
+      void arrive(name, 'campaign', needNano);
+    expect(await wake('campaign')).toEqual(['dear', 'half', 'cheap', 'tiny']);
+    expect(await wake('campaign')).toEqual(['nearly', 'cheap too']);
+  });
+
+  it('costs few looks, however many wait', async () => {
+    for (let index = 0; index < 2_000; index++) void arrive(`call ${index}`, 'operator', BigInt(1_000_000 - index));
+    expect(await wake('operator')).toEqual(['call 0']);
+    while (line.size > 0) await wake('operator');
+  });
+
+  it('looks by itself five times a second, for calls of other processes', async () => {
+    void arrive('first', 'key_a');
+    void arrive('second', 'key_a');
+    void arrive('other', 'key_b');
+    await jest.advanceTimersByTimeAsync(POLL_MS - 1);
+    expect(woken).toEqual([]);
+    await jest.advanceTimersByTimeAsync(1);
+    expect(woken).toEqual(['first', 'other']);
+    await jest.advanceTimersByTimeAsync(POLL_MS);
+    expect(woken).toEqual(['first', 'other', 'second']);
+  });
+
+  it('lets everybody go at the end of his own time, wherever he stands', async () => {
+    void arrive('patient', 'key', 100n, { ms: 150 });
+    void arrive('hasty', 'key', 100n, { ms: 50 });
+    void arrive('late already', 'key', 100n, { ms: -10 });
+    await settled();
+    expect(woken).toEqual(['late already']);
+    await jest.advanceTimersByTimeAsync(50);
+    expect(woken).toEqual(['late already', 'hasty']);
+    await jest.advanceTimersByTimeAsync(100);
+    expect(woken).toEqual(['late already', 'hasty', 'patient']);
+  });
+
+  it('lets one go who hangs up, before or while he waits, and the order of the others stays', async () => {
+    const hangUp = new AbortController();
+    void arrive('first', 'key');
+    void arrive('leaver', 'key', 100n, { signal: hangUp.signal });
+    void arrive('third', 'key');
+    hangUp.abort();
+    void arrive('gone already', 'key', 100n, { signal: hangUp.signal });
+    await settled();
+    expect(woken).toEqual(['leaver', 'gone already']);
+    expect(await wake('key')).toEqual(['first']);
+    expect(await wake('key')).toEqual(['third']);
+  });
+
+  it('keeps no listener on a signal that outlives the wait', async () => {
+    const { signal } = new AbortController();
+    for (let round = 0; round < 3; round++) {
+      void arrive('again', 'key', 100n, { signal });
+      expect(getEventListeners(signal, 'abort')).toHaveLength(1);
+      await wake('key');
+      expect(getEventListeners(signal, 'abort')).toHaveLength(0);
+    }
+  });
+
+  it('serves all who wait when each that leaves wakes the next', async () => {
+    const names = Array.from({ length: 100 }, (_, index) => `call ${index}`);
+    for (const name of names) {
+      const place = line.enter('key', 100n)!;
+      void stand(name, 'key', place).then(() => line.leave(place, ['key']));
+    }
+    expect(await wake('key')).toEqual(names);
+  });
+
+  it('has a bound for each key, so that one cannot fill it for all', () => {
+    line = new BudgetLine(2);
+    const places = [line.enter('greedy', 1n)!, line.enter('greedy', 1n)!];
+    expect(line.enter('greedy', 1n)).toBeUndefined();
+    places.push(line.enter('modest', 1n)!);
+    line.leave(places.shift()!, []);
+    places.push(line.enter('greedy', 1n)!);
+    expect(line.enter('greedy', 1n)).toBeUndefined();
+    for (const place of places) line.leave(place, []);
+  });
+});

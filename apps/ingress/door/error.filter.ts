@@ -1,0 +1,66 @@
+import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
+import { unknownUrl } from '../refusals.js';
+import { IngressMetrics } from '../ingress.metrics.js';
+
+/** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
+@Catch()
+export class ErrorFilter implements ExceptionFilter {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly metrics: IngressMetrics,
+  ) {}
+
+  catch(exception: unknown, host: ArgumentsHost): void {
+    const http = host.switchToHttp();
+    const request = http.getRequest<FastifyRequest>();
+    const reply = http.getResponse<FastifyReply>();
+    const error = this.read(exception, request);
+    this.metrics.refused(error.code);
+    this.logger.info({ requestId: request.id, code: error.code, status: error.status }, 'refused');
+    if (reply.raw.headersSent) {
+      reply.raw.destroy();
+      return;
+    }
+    void reply
+      .status(error.status)
+      .headers({ 'x-request-id': request.id, ...error.headers() })
+      .send(error.body());
+  }
+
+  private read(exception: unknown, request: FastifyRequest): DaypassError {
+    if (exception instanceof DaypassError) return exception;
+    const known = exception instanceof HttpException ? fromHttp(exception.getStatus(), request) : null;
+    if (known) return known;
+    this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
+    return new DaypassError(
+      'internal_error',
+      'Something went wrong inside Daypass. The request id helps the operator to find out what.',
+    );
+  }
+}
+
+/** What Fastify refuses before a controller sees the request, and Nest wraps by its status. */
+function fromHttp(status: number, request: FastifyRequest): DaypassError | null {
+  switch (status) {
+    case 400:
+      return new DaypassError('invalid_json', 'The request body is not valid JSON.');
+    case 404:
+      return unknownUrl(request.method, request.url);
+    case 413:
+      return new DaypassError(
+        'request_too_large',
+        'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.',
+      );
+    case 415:
+      return new DaypassError(
+        'unsupported_content_type',
+        "The content type is not supported: send JSON with the header 'content-type: application/json'.",
+      );
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,447 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { redisKeys } from '#libs/redis/keys.js';
+import { Money } from './money.fixture.js';
+
+let money: Money;
+beforeAll(async () => {
+  money = await Money.start();
+});
+afterAll(() => money.stop());
+beforeEach(async () => {
+  await money.reset();
+  await money.campaign();
+  await money.key();
+});
+
+describe('taking a hold', () => {
+  it('holds the bound at key, campaign and day at once, and journals it once', async () => {
+    const answer = await money.take('r', { detail: '{"model":"m"}' });
+    expect(answer).toMatchObject({
+      code: 'ok',
+      capTokens: 90,
+      amountNano: 1_000n,
+      availableNano: 999_000n,
+      windowRequests: 1,
+      windowTokens: 100,
+      repeated: false,
+    });
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 1_000 }));
+    expect(await money.journal()).toEqual([
+      {
+        kind: 'hold',
+        request: 'r',
+        key: 'k',
+        campaign: 'c',
+        amount: '1000',
+        paid: '0',
+        absorbed: '0',
+        day: expect.stringMatching(/^\d{5}$/),
+        at_ms: expect.stringMatching(/^\d{13}$/),
+        detail: '{"model":"m"}',
+      },
+    ]);
+  });
+
+  it("answers with Redis' own time", async () => {
+    const [seconds] = await money.redis.time();
+    const answer = await money.take('r');
+    expect(answer.code === 'ok' && Math.abs(answer.nowMs - Number(seconds) * 1_000)).toBeLessThan(5_000);
+  });
+
+  it('repeats the first answer for the same call, and moves the money once', async () => {
+    const first = await money.take('r');
+    const before = await money.everything();
+    const second = await money.take('r');
+    expect(first).toMatchObject({ code: 'ok', repeated: false });
+    expect(second).toMatchObject({
+      code: 'ok',
+      capTokens: 90,
+      amountNano: 1_000n,
+      availableNano: 999_000n,
+      repeated: true,
+    });
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('repeats a clamped cap, although more would be free by now', async () => {
+    await money.key({ budgetNano: 500n });
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({ capTokens: 40 });
+    await money.key({ budgetNano: 5_000n });
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({
+      code: 'ok',
+      capTokens: 40,
+      amountNano: 500n,
+      repeated: true,
+    });
+  });
+
+  it('repeats the first answer after the hold has ended, and revives nothing', async () => {
+    await money.take('r');
+    await money.end('r', 'void');
+    const before = await money.everything();
+    expect(await money.take('r')).toMatchObject({ code: 'ok', repeated: true });
+    expect(await money.everything()).toEqual(before);
+    expect(await money.start('r')).toEqual({ code: 'ended', state: 'voided' });
+  });
+
+  it.each([
+    ['a price', { fixedNano: 101n }],
+    ['a rate', { perTokenNano: 11n }],
+    ['a cap', { capTokens: 91, leastCapTokens: 91 }],
+    ['a least cap', { leastCapTokens: 16 }],
+    ['a number of choices', { choices: 2 }],
+    ['a number of input tokens', { inputTokens: 11 }],
+    ['a key', { keyId: 'other' }],
+  ])('is a conflict where the same id comes with another %s', async (_, changes) => {
+    await money.key({ id: 'other' });
+    await money.take('r');
+    const before = await money.everything();
+    expect(await money.take('r', changes)).toEqual({ code: 'conflict' });
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('holds nothing but still counts and runs for a model that costs nothing', async () => {
+    expect(await money.take('r', { fixedNano: 0n, perTokenNano: 0n })).toMatchObject({
+      code: 'ok',
+      amountNano: 0n,
+      capTokens: 90,
+    });
+    expect(await money.redis.hget(redisKeys.key('k'), 'running')).toBe('1');
+  });
+
+  it('is exact up to the largest budget there is', async () => {
+    await money.campaign({ budgetNano: 9_000_000_000_000_000n });
+    await money.key({ budgetNano: 9_000_000_000_000_000n });
+    expect(
+      await money.take('r', { fixedNano: 8_999_999_999_999_999n, perTokenNano: 1n, capTokens: 1, leastCapTokens: 1 }),
+    ).toMatchObject({
+      code: 'ok',
+      availableNano: 0n,
+    });
+    expect(await money.redis.hget(redisKeys.key('k'), 'held')).toBe('9000000000000000');
+    expect(await money.take('r2', { fixedNano: 1n, perTokenNano: 0n })).toMatchObject({
+      code: 'insufficient',
+      freeNano: 0n,
+      needNano: 1n,
+    });
+  });
+});
+
+describe('a refused hold', () => {
+  const refusals: [
+    string,
+    () => Promise<unknown>,
+    Parameters<Money['take']>[1],
+    Parameters<Money['take']>[2],
+    object,
+  ][] = [
+    ['Redis has no projection yet', () => money.redis.del(redisKeys.epoch), {}, {}, { code: 'recovering' }],
+    ['nobody knows the key', async () => undefined, { keyId: 'nobody' }, {}, { code: 'invalid' }],
+    ['the key is revoked', () => money.key({ status: 'revoked' }), {}, {}, { code: 'invalid' }],
+    ['the key has expired', () => money.key({ expiresMs: Date.now() - 1 }), {}, {}, { code: 'invalid' }],
+    [
+      'the key is of another campaign',
+      () => money.campaign({ id: 'c2' }),
+      { campaignId: 'c2' },
+      {},
+      { code: 'invalid' },
+    ],
+    ['the campaign is closed', () => money.campaign({ status: 'closed' }), {}, {}, { code: 'invalid' }],
+    ['the campaign is gone', () => money.redis.del(redisKeys.campaign('c')), {}, {}, { code: 'invalid' }],
+    ['the key is suspended', () => money.key({ status: 'suspended' }), {}, {}, { code: 'suspended' }],
+    [
+      'the key has too little',
+      () => money.key({ budgetNano: 999n }),
+      {},
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
+    [
+      'the campaign has too little',
+      () => money.campaign({ budgetNano: 999n }),
+      {},
+      {},
+      { code: 'insufficient', level: 'campaign', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
+    [
+      "the operator's day has too little",
+      async () => undefined,
+      {},
+      { operatorDayNano: 999n },
+      { code: 'insufficient', level: 'operator', freeNano: 999n, heldNano: 0n, needNano: 1_000n },
+    ],
+    [
+      "the operator's day has nothing",
+      async () => undefined,
+      {},
+      { operatorDayNano: 0n },
+      { code: 'insufficient', level: 'operator', freeNano: 0n },
+    ],
+    [
+      'not even the least cap can be paid',
+      () => money.key({ budgetNano: 259n }),
+      { leastCapTokens: 16 },
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 259n, needNano: 260n },
+    ],
+    [
+      'not even the input can be paid',
+      () => money.key({ budgetNano: 99n }),
+      { leastCapTokens: 0 },
+      {},
+      { code: 'insufficient', level: 'key', freeNano: 99n, needNano: 100n },
+    ],
+    [
+      'the call is larger than a whole minute of tokens',
+      () => money.key({ limits: { rpm: 0, tpm: 99, concurrent: 0 } }),
+      {},
+      {},
+      { code: 'tokens', limit: 99, waitMs: -1, need: 100 },
+    ],
+    ['the journal is at its bound', async () => undefined, {}, { journalEntries: 0 }, { code: 'overloaded' }],
+  ];
+
+  it.each(refusals)(
+    'says so where %s, and moves, journals and leaves nothing',
+    async (_, arrange, changes, bounds, expected) => {
+      await arrange();
+      const before = await money.everything();
+      for (const attempt of ['first', 'repeated']) {
+        expect({ attempt, answer: await money.take('r', changes, bounds) }).toMatchObject({
+          attempt,
+          answer: expected,
+        });
+        expect(await money.everything()).toEqual(before);
+      }
+    },
+  );
+
+  it('can be taken once the reason is gone, under the same id', async () => {
+    await money.key({ budgetNano: 10n });
+    expect(await money.take('r')).toMatchObject({ code: 'insufficient' });
+    await money.key({ budgetNano: 1_000n });
+    expect(await money.take('r')).toMatchObject({ code: 'ok', repeated: false });
+  });
+
+  it('says how much of the budget other calls hold, so that the visitor knows what waiting would bring', async () => {
+    await money.key({ budgetNano: 1_500n });
+    await money.take('r1');
+    expect(await money.take('r2')).toEqual({
+      code: 'insufficient',
+      level: 'key',
+      period: '',
+      freeNano: 500n,
+      heldNano: 1_000n,
+      needNano: 1_000n,
+    });
+  });
+
+  it('takes a key that expires later', async () => {
+    await money.key({ expiresMs: Date.now() + 60_000 });
+    expect(await money.take('r')).toMatchObject({ code: 'ok' });
+  });
+
+  it('leaves running calls their journal: only new ones are refused at its bound', async () => {
+    await money.take('r', {}, { journalEntries: 1 });
+    expect(await money.take('r2', {}, { journalEntries: 1 })).toEqual({ code: 'overloaded' });
+    await money.start('r');
+    expect(await money.end('r', 'post', { costNano: 5n })).toMatchObject({ outcome: 'applied' });
+    expect(await money.take('r', {}, { journalEntries: 1 })).toMatchObject({ code: 'ok', repeated: true });
+  });
+});
+
+describe('the output cap', () => {
+  it('of a caller who asked for none is clamped to what the key can carry', async () => {
+    await money.key({ budgetNano: 459n });
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({
+      code: 'ok',
+      capTokens: 35,
+      amountNano: 450n,
+      availableNano: 9n,
+    });
+  });
+
+  it('is clamped to the tightest of key, campaign and day', async () => {
+    await money.key({ budgetNano: 800n });
+    await money.campaign({ budgetNano: 600n });
+    expect(await money.take('r', { leastCapTokens: 16 }, { operatorDayNano: 400n })).toMatchObject({
+      code: 'ok',
+      capTokens: 30,
+      amountNano: 400n,
+    });
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 400 }));
+  });
+
+  it('may be clamped down to the least, not a token below', async () => {
+    await money.key({ budgetNano: 260n });
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({
+      code: 'ok',
+      capTokens: 16,
+      amountNano: 260n,
+      availableNano: 0n,
+    });
+  });
+
+  it("is clamped to the key's tokens a minute, over all choices", async () => {
+    await money.key({ limits: { rpm: 0, tpm: 75, concurrent: 0 } });
+    expect(await money.take('r', { leastCapTokens: 16, choices: 2, perTokenNano: 20n })).toMatchObject({
+      code: 'ok',
+      capTokens: 32,
+      amountNano: 740n,
+      windowTokens: 74,
+    });
+  });
+
+  it('is never clamped where the caller asked for it', async () => {
+    await money.key({ budgetNano: 999n });
+    expect(await money.take('r')).toMatchObject({ code: 'insufficient', needNano: 1_000n });
+    await money.key({ limits: { rpm: 0, tpm: 99, concurrent: 0 } });
+    expect(await money.take('r')).toMatchObject({ code: 'tokens', waitMs: -1 });
+  });
+
+  it('is never raised', async () => {
+    await money.key({ limits: { rpm: 0, tpm: 1_000_000, concurrent: 0 } });
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({ capTokens: 90 });
+  });
+});
+
+describe("the key's own limits", () => {
+  const limits = (changes: Partial<{ rpm: number; tpm: number; concurrent: number }>) =>
+    money.key({ limits: { rpm: 0, tpm: 0, concurrent: 0, ...changes } });
+
+  it('let as many calls run at once as it says, and the next when one has ended', async () => {
+    await limits({ concurrent: 2 });
+    await money.take('r1');
+    await money.take('r2');
+    const before = await money.everything();
+    expect(await money.take('r3')).toEqual({ code: 'concurrency', limit: 2 });
+    expect(await money.everything()).toEqual(before);
+    await money.end('r1', 'void');
+    expect(await money.take('r3')).toMatchObject({ code: 'ok' });
+  });
+
+  it('let as many requests pass in a minute as it says, and tell the wait', async () => {
+    await limits({ rpm: 2 });
+    await money.take('r1');
+    expect(await money.take('r2')).toMatchObject({ windowRequests: 2 });
+    const before = await money.everything();
+    const answer = await money.take('r3');
+    expect(answer).toMatchObject({ code: 'requests', limit: 2 });
+    expect(answer.code === 'requests' && answer.waitMs).toBeGreaterThan(58_000);
+    expect(answer.code === 'requests' && answer.waitMs).toBeLessThanOrEqual(61_000);
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('count a request that was voided, but give its tokens back', async () => {
+    await limits({ rpm: 2, tpm: 150 });
+    await money.take('r1');
+    await money.end('r1', 'void');
+    expect(await money.take('r2')).toMatchObject({ code: 'ok', windowRequests: 2, windowTokens: 100 });
+    expect(await money.take('r3')).toMatchObject({ code: 'requests' });
+  });
+
+  it('let as many tokens pass in a minute as it says, and tell the wait and the need', async () => {
+    await limits({ tpm: 250 });
+    await money.take('r1');
+    await money.take('r2');
+    const before = await money.everything();
+    const answer = await money.take('r3');
+    expect(answer).toMatchObject({ code: 'tokens', limit: 250, need: 100 });
+    expect(answer.code === 'tokens' && answer.waitMs).toBeGreaterThan(58_000);
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('take a call of exactly the whole minute', async () => {
+    await limits({ tpm: 100 });
+    expect(await money.take('r1')).toMatchObject({ code: 'ok', windowTokens: 100 });
+  });
+
+  it('count each key by itself', async () => {
+    await limits({ rpm: 1 });
+    await money.key({ id: 'k2', limits: { rpm: 1, tpm: 0, concurrent: 0 } });
+    expect(await money.take('r1')).toMatchObject({ code: 'ok' });
+    expect(await money.take('r2', { keyId: 'k2' })).toMatchObject({ code: 'ok' });
+  });
+});
+
+describe('many at once', () => {
+  it('let exactly seven of 300 calls through on a key that can pay for seven', async () => {
+    await money.key({ budgetNano: 7_999n });
+    const answers = await Promise.all(Array.from({ length: 300 }, (_, index) => money.take(`r${index}`)));
+    expect(answers.filter(({ code }) => code === 'ok')).toHaveLength(7);
+    expect(answers.filter(({ code }) => code === 'insufficient')).toHaveLength(293);
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 7_000 }));
+    expect(await money.journal()).toHaveLength(7);
+  });
+
+  it("never let many keys overspend their campaign's budget", async () => {
+    await money.campaign({ budgetNano: 7_500n });
+    for (let key = 0; key < 10; key++) await money.key({ id: `k${key}` });
+    const answers = await Promise.all(
+      Array.from({ length: 300 }, (_, index) => money.take(`r${index}`, { keyId: `k${index % 10}` })),
+    );
+    expect(answers.filter(({ code }) => code === 'ok')).toHaveLength(7);
+    expect(answers.filter((answer) => answer.code === 'insufficient' && answer.level === 'campaign')).toHaveLength(293);
+  });
+
+  it('move the money once where the same call comes 50 times', async () => {
+    const answers = await Promise.all(Array.from({ length: 50 }, () => money.take('r')));
+    expect(answers.filter((answer) => answer.code === 'ok' && !answer.repeated)).toHaveLength(1);
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 1_000 }));
+  });
+});
+
+describe("the operator's day", () => {
+  it('is counted without a budget too, so that one set at noon knows the morning', async () => {
+    await money.take('r1');
+    expect(await money.take('r2', {}, { operatorDayNano: 1_500n })).toMatchObject({
+      code: 'insufficient',
+      level: 'operator',
+      period: 'day',
+      freeNano: 500n,
+      heldNano: 1_000n,
+    });
+  });
+
+  it('goes away by itself', async () => {
+    await money.take('r1', {}, { operatorDayNano: 5_000n });
+    const life = await money.redis.pttl(await money.today());
+    expect(life).toBeGreaterThan(24 * 3_600_000);
+    expect(life).toBeLessThanOrEqual(72 * 3_600_000);
+  });
+});
+
+describe('a patient caller', () => {
+  const patient = (requestId: string, changes: Parameters<Money['take']>[1] = {}) =>
+    money.take(requestId, { leastCapTokens: 16, ...changes }, { patient: true });
+
+  it('is told to wait where running holds stand in the way of the whole cap, and nothing is held', async () => {
+    await money.key({ budgetNano: 1_500n });
+    await money.take('running');
+    const before = await money.everything();
+    expect(await patient('r')).toEqual({ code: 'busy', level: 'key' });
+    expect(await money.everything()).toEqual(before);
+    // The impatient one takes what is free.
+    expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({ code: 'ok', capTokens: 40 });
+  });
+
+  it.each([
+    ['campaign', () => money.campaign({ budgetNano: 1_500n }), {}],
+    ['operator', () => Promise.resolve(), { operatorDayNano: 1_500n }],
+    ['operator', () => Promise.resolve(), { operatorTotalNano: 1_500n }],
+  ] as const)('is told which level it waits for: %s', async (level, short, bounds) => {
+    await short();
+    await money.take('running');
+    expect(await money.take('r', {}, { ...bounds, patient: true })).toEqual({ code: 'busy', level });
+  });
+
+  it('is clamped or refused at once where nothing runs, or where its end would not help', async () => {
+    await money.key({ budgetNano: 500n });
+    expect(await patient('r')).toMatchObject({ code: 'ok', capTokens: 40 });
+    await money.key({ id: 'k2', budgetNano: 200n });
+    expect(await patient('r2', { keyId: 'k2' })).toMatchObject({ code: 'insufficient', level: 'key' });
+    await money.key({ id: 'k3', budgetNano: 250n });
+    await money.take('small', { keyId: 'k3', fixedNano: 10n, perTokenNano: 0n });
+    expect(await patient('r3', { keyId: 'k3' })).toMatchObject({ code: 'insufficient', heldNano: 10n });
+  });
+});

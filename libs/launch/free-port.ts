@@ -1,0 +1,57 @@
+import { randomInt } from 'node:crypto';
+import { createServer } from 'node:net';
+
+const FIRST_PORT = 15_000;
+const LAST_PORT = 32_000;
+const ATTEMPTS = 50;
+/** How long a port that was found is kept from others who look for one: longer than tests leave it unused between two servers. */
+const RESERVED_MS = 600_000;
+
+/**
+ * A TCP port of 127.0.0.1 that nothing listens on right now, from below the range that systems take outgoing connections
+ * from: a port that the system itself offers may be a client's a moment later. @throws when 50 guesses were all taken
+ */
+export async function freePort(): Promise<number> {
+  return freePortBase(1);
+}
+
+/** @returns whether a server can listen on this port of this host */
+export async function isPortFree(port: number, host: string): Promise<boolean> {
+  const server = createServer();
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(false));
+    server.listen(port, host, () => server.close(() => resolve(true)));
+  });
+}
+
+/** The first of `count` free ports in a row, for settings that name a base. @throws when 50 guesses were all taken */
+export async function freePortBase(count: number): Promise<number> {
+  for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
+    const base = randomInt(FIRST_PORT, LAST_PORT - count);
+    const free = await Promise.all(
+      Array.from(
+        { length: count },
+        async (_, offset) => (await isPortFree(base + offset, '127.0.0.1')) && (await reserve(base + offset)),
+      ),
+    );
+    if (free.every(Boolean)) return base;
+  }
+  throw new Error(`found no ${count} free ports in a row between ${FIRST_PORT} and ${LAST_PORT}`);
+}
+
+/**
+ * Between the moment when a port is found and the moment when a server listens on it, another process may find it too. An abstract
+ * socket (Linux) of its number says that it is taken, to all processes of this machine, and is gone with its owner.
+ */
+async function reserve(port: number): Promise<boolean> {
+  if (process.platform !== 'linux') return true;
+  const mark = createServer();
+  return new Promise((resolve) => {
+    mark.once('error', () => resolve(false));
+    mark.listen(`\0daypass-port-${port}`, () => {
+      mark.unref();
+      setTimeout(() => mark.close(), RESERVED_MS).unref();
+      resolve(true);
+    });
+  });
+}

@@ -1,0 +1,172 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, type WriteStream } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Service } from '#libs/config/config.js';
+import { PROJECT_ROOT } from './project-root.js';
+
+/** `sysexits.h` EX_CONFIG: a wrong setting, which a restart does not mend. */
+const EXIT_CONFIG = 78;
+const READY_POLL_MS = 50;
+const RESTARTS_MAX = 5;
+const RESTARTS_WINDOW_MS = 60_000;
+const BACKOFF_MIN_MS = 200;
+const KILL_GRACE_MS = 3_000;
+/**
+ * V8 left to itself lets young objects have 128 MB of each process, and the heap double before it collects. These take two
+ * fifths to a half of the memory under load away, and 6 to 15 % of the speed (measured, docs/adr/0011-speed.md).
+ */
+export const NODE_FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=60'] as const;
+const LAST_LINES = 15;
+
+export interface ServiceOptions {
+  name: Service;
+  env: Record<string, string>;
+  /** Where it answers /health/ready. */
+  opsUrl: string;
+  logFile: string;
+  /** What it was configured with; it is killed a little later. */
+  shutdownDeadlineMs: number;
+  /** A warning or an error of it, for people: the whole line is in the log file. */
+  onTrouble?: (text: string) => void;
+  /** It died too often, or a setting is wrong. */
+  onGiveUp?: (reason: string) => void;
+}
+
+/** One service as a child process: logged to a file, restarted when it dies, ended with its deadline. */
+export class ServiceProcess {
+  private child: ChildProcess | undefined;
+  private exited: Promise<void> = Promise.resolve();
+  private wanted = false;
+  private restarts: number[] = [];
+
+  constructor(readonly options: ServiceOptions) {
+    const { logFile } = options;
+    mkdirSync(dirname(logFile), { recursive: true });
+    if (existsSync(logFile)) renameSync(logFile, `${logFile}.1`);
+  }
+
+  get pid(): number | undefined {
+    return this.child?.pid;
+  }
+
+  start(): void {
+    this.wanted = true;
+    const { name, env } = this.options;
+    const endWithParent = join(PROJECT_ROOT, 'dist/libs/launch/end-with-parent.js');
+    // Its own session: Ctrl-C must reach the launcher alone, which ends the services in the order of the flow.
+    const child = spawn(
+      process.execPath,
+      [...NODE_FLAGS, '--import', endWithParent, join(PROJECT_ROOT, `dist/apps/${name}/main.js`)],
+      {
+        env,
+        cwd: PROJECT_ROOT,
+        detached: true,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      },
+    );
+    this.child = child;
+    const log = createWriteStream(this.options.logFile, { flags: 'a', mode: 0o600 });
+    this.record(child.stdout!, log, false);
+    this.record(child.stderr!, log, true);
+    child.once('close', () => log.end());
+    this.exited = new Promise((resolve) => {
+      const end = (code: number | null, signal: string | null): void => {
+        if (this.child === child) this.child = undefined;
+        resolve();
+        if (this.wanted) void this.restart(code, signal);
+      };
+      child.once('exit', end);
+      child.once('error', () => end(null, null));
+    });
+  }
+
+  /** @throws with the last lines of its log when it gives up or is not ready in time */
+  async whenReady(timeoutMs: number): Promise<void> {
+    const until = Date.now() + timeoutMs;
+    while (Date.now() < until) {
+      if (!this.wanted) throw new Error(`${this.options.name} ended before it was ready:\n${this.lastLines()}`);
+      if (await isReady(this.options.opsUrl)) return;
+      await sleep(READY_POLL_MS);
+    }
+    throw new Error(`${this.options.name} was not ready within ${timeoutMs} ms:\n${this.lastLines()}`);
+  }
+
+  kill(signal: NodeJS.Signals): void {
+    this.child?.kill(signal);
+  }
+
+  /** Ends it for good: SIGTERM, and SIGKILL when its own deadline has passed. */
+  async stop(): Promise<void> {
+    this.wanted = false;
+    this.kill('SIGTERM');
+    const timer = setTimeout(() => this.kill('SIGKILL'), this.options.shutdownDeadlineMs + KILL_GRACE_MS);
+    await this.exited;
+    clearTimeout(timer);
+  }
+
+  /** No restart from here on: for the moment when everything ends at once. */
+  abandon(): void {
+    this.wanted = false;
+    this.kill('SIGKILL');
+  }
+
+  lastLines(): string {
+    try {
+      return readFileSync(this.options.logFile, 'utf8').trimEnd().split('\n').slice(-LAST_LINES).join('\n');
+    } catch {
+      return '';
+    }
+  }
+
+  private async restart(code: number | null, signal: string | null): Promise<void> {
+    const { name, onTrouble, onGiveUp } = this.options;
+    const now = Date.now();
+    this.restarts = this.restarts.filter((at) => now - at < RESTARTS_WINDOW_MS);
+    if (code === EXIT_CONFIG || this.restarts.length >= RESTARTS_MAX) {
+      this.wanted = false;
+      onGiveUp?.(
+        code === EXIT_CONFIG
+          ? `${name} refuses its settings`
+          : `${name} ended ${RESTARTS_MAX + 1} times within a minute`,
+      );
+      return;
+    }
+    const delayMs = BACKOFF_MIN_MS * 2 ** this.restarts.length;
+    this.restarts.push(now);
+    onTrouble?.(`ended (${signal ?? `code ${code}`}); starting it again in ${delayMs} ms`);
+    await sleep(delayMs);
+    if (this.wanted && !this.child) this.start();
+  }
+
+  private record(stream: Readable, log: WriteStream, isErrorOutput: boolean): void {
+    createInterface({ input: stream }).on('line', (line) => {
+      log.write(`${line}\n`);
+      const trouble = troubleIn(line, isErrorOutput);
+      if (trouble) this.options.onTrouble?.(trouble);
+    });
+  }
+}
+
+/** The message of a log line at level warn or above; error output that is no log line is trouble as it stands. */
+function troubleIn(line: string, isErrorOutput: boolean): string | undefined {
+  try {
+    const { level, msg, err } = JSON.parse(line) as { level?: string; msg?: string; err?: { message?: string } };
+    if (level !== 'warn' && level !== 'error' && level !== 'fatal') return undefined;
+    return `${level}: ${msg ?? ''}${err?.message ? ` (${err.message})` : ''}`;
+  } catch {
+    return isErrorOutput && line.trim() !== '' ? line : undefined;
+  }
+}
+
+async function isReady(opsUrl: string): Promise<boolean> {
+  try {
+    const response = await fetch(`${opsUrl}/health/ready`, { signal: AbortSignal.timeout(3_000) });
+    await response.arrayBuffer();
+    return response.ok;
+  } catch {
+    return false;
+  }
+}

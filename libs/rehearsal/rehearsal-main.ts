@@ -1,0 +1,14 @@
+import { Rehearsal } from './rehearsal.js';
+import { LIFELIKE } from './rehearsal.pace.js';
+
+/** The rehearsal upstream as a process of its own, for `docker compose --profile rehearsal`. DAYPASS_REHEARSAL_PORT, default 8090. */
+const port = Number(process.env.DAYPASS_REHEARSAL_PORT ?? 8090);
+const rehearsal = await Rehearsal.start({ ...LIFELIKE, host: '0.0.0.0', port, keepCalls: 0 });
+// What came here, for whoever compares it with the books.
+rehearsal.onChat = () => {
+  process.stdout.write('chat\n');
+  return undefined;
+};
+process.stdout.write(`rehearsal upstream at ${rehearsal.url}\n`);
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.once(signal, () => void rehearsal.stop().then(() => process.exit(0)));

@@ -1,0 +1,346 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { LLMock } from '@copilotkit/aimock';
+import {
+  completionOf,
+  framesOf,
+  outputTokens,
+  planAnswer,
+  tierOf,
+  type ChatBody,
+  type ChatWish,
+  type Usage,
+} from './rehearsal.chat.js';
+import { moderate, type ModerationBody } from './rehearsal.moderation.js';
+import { answerText } from './rehearsal.text.js';
+import { apiKeyIdOf, RehearsalReports } from './rehearsal.usage.js';
+
+export interface ChatCall {
+  id: number;
+  startedAtMs: number;
+  headers: IncomingMessage['headers'];
+  body: ChatBody;
+  /** `aborted`: the caller hung up before the end; `refused`: answered with an error. */
+  state: 'running' | 'finished' | 'aborted' | 'refused';
+  /** What the provider would bill; of an aborted stream, what was generated until then. */
+  usage: Usage | undefined;
+}
+
+export interface ModerationCall {
+  startedAtMs: number;
+  body: ModerationBody;
+  status: number;
+}
+
+/** An error in place of an answer, as the provider would send it. */
+export interface Refusal {
+  status: number;
+  headers?: Record<string, string>;
+  error: { message: string; type?: string; code?: string | null; param?: string | null };
+  /** In place of the error object: what no API should answer. */
+  garbage?: string;
+}
+
+export interface ChatOverride extends ChatWish {
+  refuse?: Refusal;
+  firstTokenMs?: number;
+  tokensPerSecond?: number;
+  /** The connection breaks after so many frames. */
+  cutAfterFrames?: number;
+  /** An error object in the middle of the stream, after so many frames, and its end. */
+  errorAfterFrames?: { frames: number; error: Refusal['error'] };
+  /** The answer does not say what it cost; it costs all the same. */
+  withoutUsage?: boolean;
+}
+
+export interface RehearsalOptions {
+  host?: string;
+  port?: number;
+  /** Wait before the first byte of a chat answer. */
+  firstTokenMs?: number;
+  /** Frames per second of a stream; 0 sends all at once. */
+  tokensPerSecond?: number;
+  moderationLatencyMs?: number;
+  /** How many calls are remembered with their bodies; the oldest go first. */
+  keepCalls?: number;
+}
+
+const BODY_MAX_BYTES = 64 * 1024 * 1024;
+
+/**
+ * The upstream for rehearsals and tests. Endpoints that Daypass relies on to the letter (several choices, moderation of many
+ * texts, what a cancelled call costs) are served here; all others are aimock's.
+ */
+export class Rehearsal {
+  /** A test's say in how calls are answered; undefined leaves the answer as it is. */
+  onChat:
+    ((body: ChatBody, call: ChatCall) => ChatOverride | undefined | Promise<ChatOverride | undefined>) | undefined;
+  onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
+
+  /** The provider's safety cases, by id; a lookup of another is refused. */
+  readonly safetyCases = new Map<
+    string,
+    { entity_identifier: string; reason: string | null; notice: { type: 'warning' | 'deactivation' } }
+  >();
+
+  /** What the provider says of all this later. */
+  readonly reports = new RehearsalReports();
+
+  private chats: ChatCall[] = [];
+  private moderations: ModerationCall[] = [];
+  private nextId = 1;
+  private readonly stopped = new AbortController();
+  private readonly mock: LLMock;
+  readonly options: Required<RehearsalOptions>;
+
+  private constructor(options: RehearsalOptions) {
+    this.options = {
+      host: '127.0.0.1',
+      port: 0,
+      firstTokenMs: 0,
+      tokensPerSecond: 0,
+      moderationLatencyMs: 0,
+      keepCalls: 1000,
+      ...options,
+    };
+    this.mock = new LLMock({
+      host: this.options.host,
+      port: this.options.port,
+      journalMaxEntries: Math.max(1, this.options.keepCalls),
+    });
+    this.mock.onMessage(/[^]*/, (request) => ({
+      content: answerText(JSON.stringify(request.messages.at(-1)?.content ?? ''), 0),
+    }));
+    this.mock.mount(
+      '/v1/chat/completions',
+      this.served((request, response) => this.chat(request, response)),
+    );
+    this.mock.mount(
+      '/v1/moderations',
+      this.served((request, response) => this.moderation(request, response)),
+    );
+    this.mock.mount(
+      '/v1/safety/cases',
+      asked((request, response) => this.safetyCase(request, response)),
+    );
+    this.mock.mount(
+      '/v1/organization/usage/completions',
+      asked((request, response) => this.reports.usage(request, response)),
+    );
+    this.mock.mount(
+      '/v1/organization/costs',
+      asked((request, response) => this.reports.costs(request, response)),
+    );
+    this.mock.mount(
+      '/v1/organization/projects',
+      asked((request, response) => this.reports.rateLimits(request, response)),
+    );
+  }
+
+  static async start(options: RehearsalOptions = {}): Promise<Rehearsal> {
+    const rehearsal = new Rehearsal(options);
+    await rehearsal.mock.start();
+    return rehearsal;
+  }
+
+  /** What OPENAI_BASE_URL is set to. */
+  get url(): string {
+    return `${this.mock.url}/v1`;
+  }
+
+  chatCalls(): readonly ChatCall[] {
+    return this.chats;
+  }
+
+  moderationCalls(): readonly ModerationCall[] {
+    return this.moderations;
+  }
+
+  /** Forgets the calls and the overrides, between tests. */
+  reset(): void {
+    this.chats = [];
+    this.moderations = [];
+    this.onChat = undefined;
+    this.onModeration = undefined;
+    this.reports.reset();
+    this.safetyCases.clear();
+    this.mock.clearRequests();
+  }
+
+  async stop(): Promise<void> {
+    this.stopped.abort();
+    await this.mock.stop();
+  }
+
+  private served(handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+    return {
+      handleRequest: async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
+        if (request.method !== 'POST') return false;
+        try {
+          await handle(request, response);
+        } catch (error) {
+          if (!response.headersSent && !response.destroyed)
+            refuse(response, {
+              status: 400,
+              error: { message: error instanceof Error ? error.message : String(error), type: 'invalid_request_error' },
+            });
+          else response.destroy();
+        }
+        return true;
+      },
+    };
+  }
+
+  private async chat(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = (await readJson(request)) as ChatBody;
+    const call: ChatCall = {
+      id: this.nextId++,
+      startedAtMs: Date.now(),
+      headers: request.headers,
+      body,
+      state: 'running',
+      usage: undefined,
+    };
+    this.remember(this.chats, call);
+    const hungUp = new AbortController();
+    response.once('close', () => hungUp.abort());
+    const gone = AbortSignal.any([hungUp.signal, this.stopped.signal]);
+
+    const override = (await this.onChat?.(body, call)) ?? {};
+    if (override.refuse) {
+      call.state = 'refused';
+      return refuse(response, override.refuse);
+    }
+    const answer = planAnswer(body, override);
+    const tokensPerSecond = override.tokensPerSecond ?? this.options.tokensPerSecond;
+    await pause(override.firstTokenMs ?? this.options.firstTokenMs, gone);
+    if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, 0));
+    if (body.stream !== true) {
+      const tokens = Math.max(...answer.choices.map(outputTokens));
+      await pause(tokensPerSecond > 0 ? (tokens * 1000) / tokensPerSecond : 0, gone);
+      this.bill(call, gone.aborted ? 'aborted' : 'finished', answer.usage);
+      if (!gone.aborted)
+        sendJson(
+          response,
+          200,
+          { ...completionOf(answer, body), ...(override.withoutUsage ? { usage: undefined } : {}) },
+          call.id,
+        );
+      return;
+    }
+    response.writeHead(200, {
+      'content-type': 'text/event-stream; charset=utf-8',
+      'cache-control': 'no-cache',
+      'x-request-id': `req_rehearsal_${call.id}`,
+    });
+    let sent = 0;
+    for (const frame of framesOf(answer, override.withoutUsage ? { ...body, stream_options: {} } : body)) {
+      if (sent === override.cutAfterFrames) {
+        this.bill(call, 'aborted', usageOf(answer.usage, sent));
+        response.destroy();
+        return;
+      }
+      if (sent === override.errorAfterFrames?.frames) {
+        this.bill(call, 'aborted', usageOf(answer.usage, sent));
+        response.end(`data: ${JSON.stringify({ error: override.errorAfterFrames.error })}\n\n`);
+        return;
+      }
+      response.write(`data: ${JSON.stringify(frame)}\n\n`);
+      sent++;
+      await pause(tokensPerSecond > 0 ? 1000 / tokensPerSecond : 0, gone);
+      if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, sent));
+    }
+    this.bill(call, 'finished', answer.usage);
+    response.end('data: [DONE]\n\n');
+  }
+
+  private bill(call: ChatCall, state: ChatCall['state'], usage: Usage): void {
+    call.state = state;
+    call.usage = usage;
+    const { body, headers } = call;
+    this.reports.bill({
+      atMs: Date.now(),
+      model: body.model ?? 'unknown',
+      serviceTier: tierOf(body),
+      apiKeyId: apiKeyIdOf(headers.authorization),
+      usage,
+    });
+  }
+
+  private async moderation(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const body = (await readJson(request)) as ModerationBody;
+    const call: ModerationCall = { startedAtMs: Date.now(), body, status: 0 };
+    this.remember(this.moderations, call);
+    const refusal = await this.onModeration?.(body);
+    await pause(this.options.moderationLatencyMs, this.stopped.signal);
+    if (refusal) {
+      call.status = refusal.status;
+      return refuse(response, refusal);
+    }
+    const { status, answer } = moderate(body);
+    call.status = status;
+    sendJson(response, status, answer);
+  }
+
+  private safetyCase(request: IncomingMessage, response: ServerResponse): void {
+    const id = decodeURIComponent((request.url ?? '').split('/').at(-1)!);
+    const found = this.safetyCases.get(id);
+    if (!found) return refuse(response, { status: 404, error: { message: `No safety case ${id}` } });
+    sendJson(response, 200, { id, object: 'safety.case', created_at: Math.floor(Date.now() / 1_000), ...found });
+  }
+
+  private remember<T>(calls: T[], call: T): void {
+    if (this.options.keepCalls === 0) return;
+    calls.push(call);
+    if (calls.length > this.options.keepCalls) calls.shift();
+  }
+}
+
+function asked(handle: (request: IncomingMessage, response: ServerResponse) => void) {
+  return {
+    handleRequest: async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
+      if (request.method !== 'GET') return false;
+      handle(request, response);
+      return true;
+    },
+  };
+}
+
+/** What a cancelled call is billed: all of its input, and the output that was generated. */
+function usageOf(whole: Usage, generated: number): Usage {
+  const completion_tokens = Math.min(generated, whole.completion_tokens);
+  return { ...whole, completion_tokens, total_tokens: whole.prompt_tokens + completion_tokens };
+}
+
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
+}
+
+async function readJson(request: IncomingMessage): Promise<unknown> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    bytes += chunk.length;
+    if (bytes > BODY_MAX_BYTES) throw new Error(`the body is larger than ${BODY_MAX_BYTES} bytes`);
+    chunks.push(chunk);
+  }
+  const parsed: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
+  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
+    throw new Error('the body must be a JSON object');
+  return parsed;
+}
+
+function refuse(response: ServerResponse, { status, headers, error, garbage }: Refusal): void {
+  response.writeHead(status, { 'content-type': 'application/json', ...headers });
+  response.end(
+    garbage ?? JSON.stringify({ error: { type: 'invalid_request_error', code: null, param: null, ...error } }),
+  );
+}
+
+function sendJson(response: ServerResponse, status: number, body: object, callId?: number): void {
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    ...(callId === undefined ? {} : { 'x-request-id': `req_rehearsal_${callId}` }),
+  });
+  response.end(JSON.stringify(body));
+}

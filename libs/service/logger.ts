@@ -1,0 +1,64 @@
+import { pino, type DestinationStream, type Logger, type LoggerOptions } from 'pino';
+import type { LoggerService } from '@nestjs/common';
+
+export type { Logger } from 'pino';
+
+/** JSON lines on stdout. Callers log ids and numbers: never content, a key or a token. */
+export function createLogger(
+  service: string,
+  level: string,
+  destination: DestinationStream = gatherLines(pino.destination(1)),
+): Logger {
+  const options: LoggerOptions = {
+    level,
+    base: { service },
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label) => ({ level: label }) },
+    serializers: { err: readError },
+    redact: {
+      paths: ['authorization', '*.authorization', 'headers', '*.headers', 'body', '*.body'],
+      censor: '[redacted]',
+    },
+  };
+  return pino(options, destination);
+}
+
+/** The lines of one turn in one write, rather than in a system call for each; none is lost at the end of the process. */
+export function gatherLines(destination: DestinationStream): DestinationStream & { flushSync: () => void } {
+  let lines = '';
+  const flushSync = (): void => {
+    if (lines === '') return;
+    const all = lines;
+    lines = '';
+    destination.write(all);
+  };
+  process.once('exit', flushSync);
+  return {
+    write: (line) => {
+      if (lines === '') setImmediate(flushSync);
+      lines += line;
+    },
+    flushSync,
+  };
+}
+
+/** Errors of clients carry what they were asked (arguments of commands, bodies of requests), so only these fields are logged. */
+function readError(error: unknown): unknown {
+  if (!(error instanceof Error)) return error;
+  return { type: error.name, message: error.message, code: (error as NodeJS.ErrnoException).code, stack: error.stack };
+}
+
+/** What Nest itself says, through the same logger. */
+export class NestLogger implements LoggerService {
+  constructor(private readonly logger: Logger) {}
+
+  log(message: unknown, context?: string): void {
+    this.logger.debug({ context }, String(message));
+  }
+  warn(message: unknown, context?: string): void {
+    this.logger.warn({ context }, String(message));
+  }
+  error(message: unknown, stack?: string, context?: string): void {
+    this.logger.error({ context, stack }, String(message));
+  }
+}

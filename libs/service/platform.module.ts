@@ -1,0 +1,57 @@
+import { Global, Module, type DynamicModule } from '@nestjs/common';
+import type { Redis } from 'ioredis';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import type { Logger } from './logger.js';
+import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connection.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
+import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { Circuits } from '#libs/pacing/circuit.js';
+import { LaneLine } from '#libs/pacing/lane-line.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
+import { RedisLifecycle } from './redis.lifecycle.js';
+
+/** What the three services on the calls' way share: configuration, log, metrics, the money connection and its scripts. */
+@Global()
+@Module({})
+export class PlatformModule {
+  static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
+    const providers = [
+      { provide: CONFIG, useValue: config },
+      { provide: LOGGER, useValue: logger },
+      { provide: REGISTRY, useValue: registry },
+      {
+        provide: MONEY_REDIS,
+        useFactory: async (): Promise<Redis> => {
+          const redis = moneyConnection(config.redisUrl);
+          redis.on('error', (error) => logger.warn({ err: error }, 'Redis connection'));
+          await whenReady(redis);
+          await assertKeepsData(redis);
+          return redis;
+        },
+      },
+      { provide: HoldStore, useFactory: (redis: Redis) => new HoldStore(redis), inject: [MONEY_REDIS] },
+      {
+        provide: LeaseKeeper,
+        useFactory: (redis: Redis, holds: HoldStore) =>
+          new LeaseKeeper(redis, holds, (error) => logger.warn({ err: error }, 'leases were not renewed')),
+        inject: [MONEY_REDIS, HoldStore],
+      },
+      { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
+      { provide: LaneTable, useValue: new LaneTable(config.file) },
+      { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
+      {
+        provide: LaneLine,
+        useFactory: (redis: Redis, lanes: LaneTable) => new LaneLine(redis, lanes),
+        inject: [MONEY_REDIS, LaneTable],
+      },
+    ];
+    return {
+      module: PlatformModule,
+      providers: [...providers, RedisLifecycle],
+      exports: providers.map(({ provide }) => provide),
+    };
+  }
+}

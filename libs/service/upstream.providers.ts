@@ -1,0 +1,79 @@
+import OpenAI from 'openai';
+import type { Redis } from 'ioredis';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { Checker } from '#libs/moderation/checker.js';
+import { createGuards } from '#libs/moderation/guards/guards.factory.js';
+import { InputJudge } from '#libs/moderation/input.judge.js';
+import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
+import { Moderator } from '#libs/moderation/moderator.js';
+import { VerdictCache } from '#libs/moderation/verdict-cache.js';
+import type { Logger } from './logger.js';
+import { LanePacer } from '#libs/pacing/lane-pacer.js';
+import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
+import { EventRecorder } from '#libs/redis/event.recorder.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { plainFetch } from './plain-fetch.js';
+import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
+
+/** The upstream's official client with its own retries off: what may be repeated is for the holds to say. */
+export const upstreamProviders = [
+  {
+    provide: OpenAI,
+    useFactory: (config: DaypassConfig) =>
+      new OpenAI({
+        apiKey: config.openai.apiKey,
+        baseURL: config.openai.baseUrl,
+        organization: null,
+        project: null,
+        maxRetries: 0,
+        timeout: config.limits.upstreamTimeoutMs,
+        fetch: plainFetch(),
+      }),
+    inject: [CONFIG],
+  },
+  {
+    provide: ModerationMetrics,
+    useFactory: (registry: Registry) => new ModerationMetrics(registry),
+    inject: [REGISTRY],
+  },
+  {
+    provide: Moderator,
+    useFactory: (config: DaypassConfig, redis: Redis, lanes: LaneTable, client: OpenAI, metrics: ModerationMetrics) =>
+      new Moderator({
+        client,
+        model: config.moderationModel,
+        pacer: new LanePacer(redis, lanes.upstreamsOf(MODERATION_LANE)[0]!),
+        cache: new VerdictCache(redis, { pepper: config.secrets.verdictPepper }),
+        timeoutMs: config.limits.moderationTimeoutMs,
+        observe: (seconds, outcome) => metrics.call(seconds, outcome),
+        observeCache: (known, texts) => metrics.texts(known, texts),
+      }),
+    inject: [CONFIG, MONEY_REDIS, LaneTable, OpenAI, ModerationMetrics],
+  },
+  {
+    provide: Checker,
+    useFactory: async (
+      config: DaypassConfig,
+      logger: Logger,
+      redis: Redis,
+      box: ContentBox,
+      moderator: Moderator,
+      metrics: ModerationMetrics,
+    ) =>
+      new Checker({
+        guards: await createGuards(config.file.guards, moderator, config.moderationModel),
+        recorder: new EventRecorder(redis),
+        box,
+        metrics,
+        logger,
+      }),
+    inject: [CONFIG, LOGGER, MONEY_REDIS, ContentBox, Moderator, ModerationMetrics],
+  },
+  {
+    provide: InputJudge,
+    useFactory: (checker: Checker, metrics: ModerationMetrics, logger: Logger) =>
+      new InputJudge(checker, metrics, logger),
+    inject: [Checker, ModerationMetrics, LOGGER],
+  },
+];
