@@ -1,14 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  chatInputContents,
-  chatOutputContents,
-  chatReplaced,
-  chunkTexts,
-  framesReplaced,
-  holdsAny,
-  StreamTexts,
-} from './chat-contents.js';
+import { holdsAny, StreamTexts } from '#libs/endpoints/content.js';
+import { chatInputContents, chatOutputContents, chatReplaced, chunkTexts, framesReplaced } from './chat-contents.js';
 
 const texts = (contents: ReturnType<typeof chatInputContents>): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('|');

@@ -1,5 +1,4 @@
-/** One thing that is judged: a text, or an image by its URL (`data:` or `https:`). */
-export type Content = { kind: 'text'; text: string } | { kind: 'image'; url: string };
+import { replacedIn, StreamTexts, type Content, type FrameText, type Replacement } from '#libs/endpoints/content.js';
 
 type Json = unknown;
 
@@ -59,13 +58,6 @@ function tokensOf(logprobs: Json): { said: string; instead: string } {
   return found;
 }
 
-/** What one frame of a stream adds to the text of one field of one choice. */
-export interface FrameText {
-  /** Which field of which choice. */
-  path: string;
-  text: string;
-}
-
 /** What a chunk of a stream adds, field by field. */
 export function chunkTexts(chunk: Record<string, Json>): FrameText[] {
   const texts: FrameText[] = [];
@@ -91,56 +83,6 @@ function walk(value: Json, path: string, texts: FrameText[]): void {
   } else if (typeof value === 'object' && value !== null) {
     for (const [name, inner] of Object.entries(value)) if (isText(name, inner)) walk(inner, `${path}.${name}`, texts);
   }
-}
-
-/** Joins the deltas of a stream into the texts that they add up to, one for each field of each choice. */
-export class StreamTexts {
-  private readonly parts = new Map<string, string[]>();
-
-  add(added: readonly FrameText[]): void {
-    for (const { path, text } of added) {
-      const parts = this.parts.get(path);
-      if (parts) parts.push(text);
-      else this.parts.set(path, [text]);
-    }
-  }
-
-  get isEmpty(): boolean {
-    return this.parts.size === 0;
-  }
-
-  byPath(): [path: string, text: string][] {
-    return [...this.parts].map(([path, parts]) => [path, parts.join('')]);
-  }
-
-  texts(): string[] {
-    return this.byPath().map(([, text]) => text);
-  }
-
-  contents(): Content[] {
-    return this.texts().map((text) => ({ kind: 'text', text }));
-  }
-}
-
-/** Wherever a text holds `find`, `replace` stands in its place. */
-export type Replacement = { find: string; replace: string };
-
-function replacedIn(text: string, replacements: readonly Replacement[]): string {
-  return replacements.reduce((sofar, { find, replace }) => sofar.replaceAll(find, () => replace), text);
-}
-
-export function chatTextsReplaced(contents: readonly Content[], replacements: readonly Replacement[]): Content[] {
-  return contents.map((content) =>
-    content.kind === 'text' ? { kind: 'text', text: replacedIn(content.text, replacements) } : content,
-  );
-}
-
-export function holdsAny(contents: readonly Content[], replacements: readonly Replacement[]): boolean {
-  return contents.some(
-    (content) =>
-      content.kind === 'text' &&
-      replacements.some(({ find, replace }) => !replace.includes(find) && content.text.includes(find)),
-  );
 }
 
 /** The fields of a request, and of an answer, that hold what a model reads or wrote. */

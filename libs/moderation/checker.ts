@@ -5,7 +5,7 @@ import type { Logger } from 'pino';
 import type { EventRecorder, Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
-import type { Content, Replacement } from './chat-contents.js';
+import type { Content, Replacement } from '#libs/endpoints/content.js';
 import { MODERATION_GUARD } from './guards/moderation.guard.js';
 import { isFlagged, redactionsOf, type Finding, type GuardPipeline, type Stage } from './guards/pipeline.js';
 import type { ModerationMetrics } from './moderation.metrics.js';

@@ -1,7 +1,7 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { VerdictWord } from '#libs/contracts/jobs.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
-import type { Replacement } from './chat-contents.js';
+import type { Replacement } from '#libs/endpoints/content.js';
 import type { Outcome } from './checker.js';
 
 export type Decision =

@@ -1,7 +1,8 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Logger } from 'pino';
 import type { Recorded } from '#libs/redis/event.recorder.js';
-import { chatInputContents, chatReplaced, holdsAny } from './chat-contents.js';
+import { holdsAny } from '#libs/endpoints/content.js';
+import { chatInputContents, chatReplaced } from './chat-contents.js';
 import type { Checker, How } from './checker.js';
 import { decide, type Decision } from './decision.js';
 import type { ModerationMetrics } from './moderation.metrics.js';

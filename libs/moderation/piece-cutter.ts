@@ -1,4 +1,4 @@
-import type { Content, FrameText } from './chat-contents.js';
+import type { Content, FrameText } from '#libs/endpoints/content.js';
 
 /** A stretch of frames that is judged, and released, as one. */
 export interface Piece {

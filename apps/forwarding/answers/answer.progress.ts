@@ -1,4 +1,4 @@
-import { StreamTexts, type FrameText } from '#libs/moderation/chat-contents.js';
+import { StreamTexts, type FrameText } from '#libs/endpoints/content.js';
 import type { CutAnswer } from '../domain/settlement.js';
 import type { ReplyWriter } from './reply.writer.js';
 

@@ -3,14 +3,8 @@ import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import {
-  chatOutputContents,
-  chatReplaced,
-  chunkTexts,
-  framesReplaced,
-  type Content,
-  type Replacement,
-} from '#libs/moderation/chat-contents.js';
+import type { Content, Replacement } from '#libs/endpoints/content.js';
+import { chatOutputContents, chatReplaced, chunkTexts, framesReplaced } from '#libs/moderation/chat-contents.js';
 import { hasOwnVerdict } from '#libs/moderation/guards/provider.guard.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';

@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
-import type { Content, Replacement } from '#libs/moderation/chat-contents.js';
+import type { Content, Replacement } from '#libs/endpoints/content.js';
 import { Checker, type How, type Look } from '#libs/moderation/checker.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { DaypassError } from '#libs/contracts/errors.js';
-import type { Content } from '#libs/moderation/chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import type { OutputVerdict } from './output.gate.js';
 import { OutputWindows } from './output.windows.js';
 

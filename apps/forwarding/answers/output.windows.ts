@@ -1,4 +1,5 @@
-import { framesReplaced, type Content, type FrameText } from '#libs/moderation/chat-contents.js';
+import type { Content, FrameText } from '#libs/endpoints/content.js';
+import { framesReplaced } from '#libs/moderation/chat-contents.js';
 import { PieceCutter, type Piece } from '#libs/moderation/piece-cutter.js';
 import type { OutputVerdict } from './output.gate.js';
 

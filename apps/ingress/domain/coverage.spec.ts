@@ -1,12 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import {
-  chatInputContents,
-  chatOutputContents,
-  chunkTexts,
-  StreamTexts,
-  type Content,
-} from '#libs/moderation/chat-contents.js';
+import { StreamTexts, type Content } from '#libs/endpoints/content.js';
+import { chatInputContents, chatOutputContents, chunkTexts } from '#libs/moderation/chat-contents.js';
 import { parseChatRequest } from './chat-request.js';
 
 const MARK = 'M4RK';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Direction } from '#libs/contracts/audit.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
-import type { Content, Replacement } from '../chat-contents.js';
+import type { Content, Replacement } from '#libs/endpoints/content.js';
 import type { ModerationResult } from '../verdict.js';
 
 /** Whose content is judged, and how. */

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 import { GuardPipeline } from './pipeline.js';
 import { hasOwnVerdict, ProviderGuard } from './provider.guard.js';

@@ -1,4 +1,4 @@
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { ModerationUnavailableError, type Moderator } from '../moderator.js';
 import { judge } from '../verdict.js';
 import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';

@@ -1,5 +1,5 @@
 import type { Direction } from '#libs/contracts/audit.js';
-import { chatTextsReplaced, type Content, type Replacement } from '../chat-contents.js';
+import { contentsReplaced, type Content, type Replacement } from '#libs/endpoints/content.js';
 import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
 /** A guard, and when it looks. */
@@ -49,7 +49,7 @@ export class GuardPipeline {
     const redactions = redactionsOf(first);
     return [
       ...first,
-      ...(await look(false, redactions.length > 0 ? chatTextsReplaced(contents, redactions) : contents)),
+      ...(await look(false, redactions.length > 0 ? contentsReplaced(contents, redactions) : contents)),
     ];
   }
 }

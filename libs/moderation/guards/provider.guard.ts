@@ -1,4 +1,4 @@
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { mergedResult } from '../verdict-cache.js';
 import { isResult, judge, type ModerationResult } from '../verdict.js';
 import { GuardUnavailableError, PASSED, type Guard, type GuardContext, type GuardVerdict } from './guard.js';

@@ -1,5 +1,5 @@
 import { RE2JS } from 're2js';
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { flagged, PASSED, type Guard, type GuardVerdict } from './guard.js';
 
 const INVISIBLE = /[\u00AD\u200B-\u200F\u2060-\u2064\uFEFF]/g;

@@ -1,6 +1,6 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { GuardUnavailableError, readVerdict, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
 const START_TIMEOUT_MS = 10_000;

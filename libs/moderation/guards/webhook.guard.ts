@@ -1,5 +1,5 @@
 import { webhookHeaders } from '#libs/secrets/webhook.js';
-import type { Content } from '../chat-contents.js';
+import type { Content } from '#libs/endpoints/content.js';
 import { GuardUnavailableError, readVerdict, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
 const ANSWER_BYTES_MAX = 1_048_576;

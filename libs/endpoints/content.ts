@@ -1,0 +1,68 @@
+/**
+ * One thing that is judged: a text, or an image by its URL (`data:` or `https:`). `joined`: where the text stands in several parts,
+ * the same without the breaks between them, because a model may read over a break.
+ */
+export type Content = { kind: 'text'; text: string; joined?: string } | { kind: 'image'; url: string };
+
+/** Wherever a text holds `find`, `replace` stands in its place. */
+export interface Replacement {
+  find: string;
+  replace: string;
+}
+
+/** What one frame of a stream adds to the text at one path, e.g. the `content` of one output. */
+export interface FrameText {
+  path: string;
+  text: string;
+}
+
+export function replacedIn(text: string, replacements: readonly Replacement[]): string {
+  return replacements.reduce((sofar, { find, replace }) => sofar.replaceAll(find, () => replace), text);
+}
+
+export function contentsReplaced(contents: readonly Content[], replacements: readonly Replacement[]): Content[] {
+  return contents.map((content) =>
+    content.kind === 'image'
+      ? content
+      : {
+          ...content,
+          text: replacedIn(content.text, replacements),
+          ...(content.joined === undefined ? {} : { joined: replacedIn(content.joined, replacements) }),
+        },
+  );
+}
+
+/** Whether contents still hold something that was to be taken out of them. */
+export function holdsAny(contents: readonly Content[], replacements: readonly Replacement[]): boolean {
+  const texts = contents.flatMap((content) => (content.kind === 'text' ? [content.text, content.joined ?? ''] : []));
+  return texts.some((text) => replacements.some(({ find, replace }) => !replace.includes(find) && text.includes(find)));
+}
+
+/** Joins what frames add into the texts that it adds up to, one for each path. */
+export class StreamTexts {
+  private readonly parts = new Map<string, string[]>();
+
+  add(added: readonly FrameText[]): void {
+    for (const { path, text } of added) {
+      const parts = this.parts.get(path);
+      if (parts) parts.push(text);
+      else this.parts.set(path, [text]);
+    }
+  }
+
+  get isEmpty(): boolean {
+    return this.parts.size === 0;
+  }
+
+  byPath(): [path: string, text: string][] {
+    return [...this.parts].map(([path, parts]) => [path, parts.join('')]);
+  }
+
+  texts(): string[] {
+    return this.byPath().map(([, text]) => text);
+  }
+
+  contents(): Content[] {
+    return this.texts().map((text) => ({ kind: 'text', text }));
+  }
+}
