@@ -14,11 +14,37 @@ const ARROWS: Record<string, readonly string[]> = {
   endpoints: ['contracts', 'money'],
   config: ['contracts', 'money'],
   redis: ['contracts'],
-  pacing: ['config', 'contracts', 'redis'],
+  pacing: ['config', 'contracts', 'endpoints', 'redis'],
   holds: ['contracts', 'money', 'pacing', 'redis', 'secrets'],
   queues: ['contracts', 'pacing', 'redis'],
   moderation: ['config', 'contracts', 'endpoints', 'pacing', 'redis', 'secrets'],
-  service: ['config', 'contracts', 'holds', 'moderation', 'pacing', 'redis', 'secrets'],
+  service: ['config', 'contracts', 'endpoints', 'holds', 'moderation', 'pacing', 'redis', 'secrets'],
+};
+/** The rooms of each app, and which other rooms each may import; types it may take from any. The files beside the rooms are for all. */
+const ROOMS: Record<string, Record<string, readonly string[]>> = {
+  ingress: {
+    door: ['domain'],
+    answers: ['domain'],
+    calls: ['answers', 'domain', 'door'],
+    key: ['door'],
+    models: ['door'],
+  },
+  forwarding: {
+    answers: ['domain'],
+    attempt: ['answers', 'domain'],
+    turns: ['attempt', 'domain'],
+  },
+  accounting: {
+    schemas: ['domain'],
+    store: [],
+    reconcile: ['domain'],
+    books: ['domain', 'store'],
+    record: ['books', 'domain', 'store'],
+    accounts: ['books', 'domain', 'record', 'store'],
+    notices: ['accounts', 'record'],
+    recovery: ['accounts', 'books', 'domain', 'store'],
+    admin: ['accounts', 'books', 'domain', 'reconcile', 'record', 'schemas', 'store'],
+  },
 };
 /** They run Daypass, and no part of it imports them. */
 const RUNNERS = ['launch', 'rehearsal', 'testing'];
@@ -57,6 +83,12 @@ const upwards = (lib: string, below: readonly string[]): Restriction => ({
   message: `libs/${lib} imports ${below.length > 0 ? below.map((other) => `libs/${other}`).join(', ') : 'no other lib'}.`,
 });
 
+const upstairs = (app: string, room: string, below: readonly string[]): Restriction => ({
+  regex: `^\\.\\./(${[...Object.keys(ROOMS[app]!), 'domain'].filter((other) => other !== room && !below.includes(other)).join('|')})/`,
+  message: `apps/${app}/${room} imports ${below.length > 0 ? `only ${below.join(', ')}` : 'none'} of the other rooms.`,
+  allowTypeImports: true,
+});
+
 const restricted = (files: string[], patterns: Restriction[], excludeFiles: string[] = SPECS) => ({
   files,
   excludeFiles,
@@ -93,6 +125,14 @@ export default defineConfig({
       restricted([`apps/${app}/**`], [others(app), TOOLS, ...(app === 'accounting' ? [] : [BOOKS])]),
     ),
     ...APPS.map((app) => restricted([`apps/${app}/**/*.{spec,int-spec,fixture}.ts`], [others(app)], [])),
+    ...Object.entries(ROOMS).flatMap(([app, rooms]) =>
+      Object.entries(rooms).map(([room, below]) =>
+        restricted(
+          [`apps/${app}/${room}/**`],
+          [others(app), TOOLS, ...(app === 'accounting' ? [] : [BOOKS]), upstairs(app, room, below)],
+        ),
+      ),
+    ),
     restricted(['apps/*/domain/**'], [PURE]),
     {
       files: [

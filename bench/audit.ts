@@ -82,11 +82,11 @@ for (const recorded of [false, true]) {
     const begun = performance.now();
     const terms = {
       fixedNano: 1_000n,
-      perTokenNano: 0n,
+      perUnitNano: 0n,
       capTokens: 1,
       leastCapTokens: 1,
       inputTokens: 1,
-      choices: 1,
+      outputs: 1,
       maxWaitMs: 1_000,
       detail: '{}',
     };

@@ -15,7 +15,8 @@ balanced() {
   echo "the balancer does not see $1 ingress after a minute; the old ones were left running" >&2
   return 1
 }
-for service in moderation forwarding ingress; do
+# Who reads goes before who writes: a new version reads the tickets of the old one, and not always the other way round.
+for service in forwarding moderation ingress; do
   old=$($compose ps -q "$service")
   count=$(wc -w <<<"$old")
   $compose up --detach --no-deps --no-recreate --wait --scale "$service=$((2 * count))" "$service"

@@ -21,12 +21,12 @@ interface Manifest {
   apiVersion: string;
   kind: string;
   metadata: { name: string; namespace?: string; labels?: Record<string, string> };
-  // What a kind holds is checked against its schema.
+  // The schema of each kind checks what is in it.
   // oxlint-disable-next-line typescript/no-explicit-any
   [field: string]: any;
 }
 
-/** The published schema of each kind that is used. */
+/** The published schema of each kind in these manifests. */
 const KINDS: Record<string, new (data: never) => { validate(): void }> = {
   'apps/v1 Deployment': Deployment,
   'apps/v1 StatefulSet': StatefulSet,
@@ -74,7 +74,7 @@ describe.each(Object.keys(OVERLAYS) as (keyof typeof OVERLAYS)[])('the overlay %
     '%s %s is as its published schema says',
     (kind, _, manifest) => {
       const Kind = KINDS[`${manifest.apiVersion} ${kind}`];
-      if (!Kind) throw new Error(`no schema is known for ${manifest.apiVersion} ${kind}`);
+      if (!Kind) throw new Error(`no package has a schema for ${manifest.apiVersion} ${kind}`);
       expect(() => new Kind(manifest as never).validate()).not.toThrow();
       if (kind !== 'Namespace') expect(manifest.metadata.namespace).toBe('daypass');
     },

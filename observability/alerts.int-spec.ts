@@ -26,7 +26,7 @@ describe('the alerts', () => {
   });
 
   it('are part of a configuration that Prometheus takes', () => {
-    // The path of the rules is the container's.
+    // Prometheus finds the rules at a path of its container.
     expect(promtool('check', 'config', '--syntax-only', 'prometheus.yml')).toMatchObject({ status: 0 });
   });
 });

@@ -51,7 +51,7 @@ describe('the dashboards', () => {
     }
   });
 
-  it('can be looked at by campaign and by lane', () => {
+  it('can be filtered by campaign and by lane', () => {
     const queries = DASHBOARDS.flatMap(({ panels }) => panels.flatMap(({ targets }) => targets));
     expect(queries.some(({ expr }) => expr.includes('campaign=~"$campaign"'))).toBe(true);
     expect(queries.some(({ expr }) => expr.includes('lane=~"$lane"'))).toBe(true);
@@ -78,7 +78,7 @@ describe('what Grafana is provisioned with', () => {
     expect(uids!.length).toBeGreaterThanOrEqual(DASHBOARDS.flatMap(({ panels }) => panels).length);
   });
 
-  it('are dashboards where they are mounted, for whoever looks on this machine', () => {
+  it('are dashboards where they are mounted, for everybody on this machine', () => {
     const { providers } = provisioning('dashboards', 'daypass.yml') as { providers: { options: { path: string } }[] };
     expect(grafana!.volumes).toContain(`./observability/grafana/dashboards:${providers[0]!.options.path}:ro`);
     expect(grafana!.volumes).toContain('./observability/grafana/provisioning:/etc/grafana/provisioning:ro');
@@ -94,7 +94,7 @@ describe('what Grafana is provisioned with', () => {
 });
 
 describe('what is watched', () => {
-  /** The table of docs/metrics.md; a test with all services compares it with what they tell. */
+  /** The table of docs/metrics.md. A test with all services compares it with their metrics. */
   const documented = new Set(
     [...read('docs', 'metrics.md').matchAll(/^\| `(daypass_\w+)`/gm)].map(([, name]) => name!),
   );
@@ -115,15 +115,15 @@ describe('what is watched', () => {
         ([, name]) => name,
       ),
     );
-    const told = new Set([...read('docs', 'runbook.md').matchAll(/^### (\w+)$/gm)].map(([, name]) => name));
+    const documented = new Set([...read('docs', 'runbook.md').matchAll(/^### (\w+)$/gm)].map(([, name]) => name));
     expect(alerts.length).toBeGreaterThan(10);
     expect({
       withoutCase: alerts.filter((name) => !fired.has(name)),
-      withoutParagraph: alerts.filter((name) => !told.has(name)),
+      withoutParagraph: alerts.filter((name) => !documented.has(name)),
     }).toEqual({
       withoutCase: [],
       withoutParagraph: [],
     });
-    expect([...told].filter((name) => !alerts.includes(name!))).toEqual([]);
+    expect([...documented].filter((name) => !alerts.includes(name!))).toEqual([]);
   });
 });

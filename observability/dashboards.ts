@@ -39,9 +39,9 @@ const quantile = (share: number, metric: string, filter = ''): string =>
   `histogram_quantile(${share}, sum by (le) (rate(${metric}_bucket{${filter}}${RATE})))`;
 const quantiles = (metric: string, filter = ''): Target[] =>
   [0.5, 0.95, 0.99].map((share) => ({ expr: quantile(share, metric, filter), legend: `p${share * 100}` }));
-/** Every process of a service tells the same of what lies in a store. */
+/** Every process of a service reports the same about a store, so that one of them is enough. */
 const shared = (metric: string, by: string, filter = ''): string => `max by (${by}) (${metric}{${filter}})`;
-/** What has no share yet is no division by nothing. */
+/** Keeps a share empty instead of dividing by nothing. */
 const share = (used: string, limit: string, by: string, filter: string): string =>
   `${shared(used, by, filter)} / (${shared(limit, by, filter)} > 0)`;
 
@@ -53,21 +53,21 @@ const MONEY: Dashboard = {
     panel(
       'Spent within a day',
       'currencyUSD',
-      'Booked to upstreams within the last 24 hours, before refunds.',
+      'What accounting booked to upstreams within the last 24 hours, before refunds.',
       [{ expr: 'sum(increase(daypass_spend_usd_total[24h]))', legend: 'spent' }],
       'stat',
     ),
     panel(
       'Held now',
       'currencyUSD',
-      'What calls in flight hold of their campaigns at most.',
+      'What running calls hold of their campaigns’ budgets.',
       [{ expr: `sum(${shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN)})`, legend: 'held' }],
       'stat',
     ),
     panel(
       'Absorbed by the operator',
       'currencyUSD',
-      'Cost beyond what was held. It has to stay 0: a bound was wrong otherwise.',
+      'Cost beyond the bound. It has to stay 0: otherwise a bound was wrong.',
       [{ expr: 'sum(daypass_absorbed_usd_total)', legend: 'absorbed' }],
       'stat',
     ),
@@ -78,7 +78,7 @@ const MONEY: Dashboard = {
       [{ expr: shared('daypass_keys', 'status'), legend: '{{status}}' }],
       'stat',
     ),
-    panel('Spend', 'currencyUSD', 'Dollars an hour, as booked.', [
+    panel('Spend', 'currencyUSD', 'Booked dollars an hour.', [
       { expr: `sum(rate(daypass_spend_usd_total${RATE})) * 3600`, legend: 'dollars an hour' },
     ]),
     panel('Budget used', 'percentunit', 'Spent and held of each active campaign. Alerts come at 80 and at 100 %.', [
@@ -96,13 +96,13 @@ const MONEY: Dashboard = {
     panel(
       'Held by campaign',
       'currencyUSD',
-      'What calls in flight hold; it comes back, or becomes spend, as they end.',
+      'What running calls hold. When a call ends, its hold becomes spend or is free again.',
       [{ expr: shared('daypass_campaign_held_usd', 'campaign', CAMPAIGN), legend: '{{campaign}}' }],
     ),
     panel(
       'Top keys',
       'currencyUSD',
-      'The keys that have spent most, by id.',
+      'The keys that spent most, by id.',
       [
         {
           expr: `topk(10, ${shared('daypass_top_key_spent_usd', 'key, campaign', CAMPAIGN)})`,
@@ -111,19 +111,19 @@ const MONEY: Dashboard = {
       ],
       'bargauge',
     ),
-    panel('Calls by campaign', 'reqps', 'Calls that held money.', [
+    panel('Calls by campaign', 'reqps', 'Calls that took a hold.', [
       { expr: rate('daypass_calls_total', 'campaign', CAMPAIGN), legend: '{{campaign}}' },
     ]),
-    panel('Calls by their end', 'reqps', 'Either ok, or the code of the error that the visitor was told.', [
+    panel('Calls by their end', 'reqps', 'Either ok, or the error code in the visitor’s answer.', [
       { expr: rate('daypass_calls_total', 'outcome', CAMPAIGN), legend: '{{outcome}}' },
     ]),
-    panel('Refusals by reason', 'reqps', 'Requests answered with an error before or after their hold, by its code.', [
+    panel('Refusals by reason', 'reqps', 'Error answers to requests, before or after their hold, by code.', [
       { expr: rate('daypass_refusals_total', 'code'), legend: '{{code}}' },
     ]),
     panel(
       'Books beside the provider’s bill',
       'currencyUSD',
-      'Booked less billed, last billed day and last 30. Below 0 something went unbooked.',
+      'Booked less billed, over the last billed day and the last 30. Below 0 the books lack something.',
       [
         {
           expr: `${shared('daypass_upstream_drift_usd', 'period')} or on() label_replace(vector(0), "period", "nothing billed yet", "", "")`,
@@ -134,13 +134,13 @@ const MONEY: Dashboard = {
     panel(
       'Presumed calls',
       'short',
-      'Calls whose end nobody saw, booked at their bound until a usage report decides.',
+      'Calls whose end nobody saw. Accounting books their bound until a usage report decides.',
       [{ expr: 'max(daypass_presumed_calls_waiting)', legend: 'waiting' }],
     ),
     panel('Journal lag', 'short', 'Bookings that are not in Postgres yet.', [
       { expr: 'max(daypass_journal_lag_entries)', legend: 'entries' },
     ]),
-    panel('Bookings', 'cps', 'Journal events booked, by kind.', [
+    panel('Bookings', 'cps', 'Journal events that accounting booked, by kind.', [
       { expr: rate('daypass_journal_events_total', 'kind'), legend: '{{kind}}' },
     ]),
   ],
@@ -149,7 +149,7 @@ const MONEY: Dashboard = {
 const FLOW: Dashboard = {
   uid: 'daypass-flow',
   title: 'Daypass: flow',
-  description: 'How calls come through: rate, latency by stage, queues, limits, retries.',
+  description: 'The way of calls: rate, latency by stage, queues, limits, retries.',
   panels: [
     panel('Upstream calls', 'reqps', 'By lane.', [
       { expr: rate('daypass_upstream_calls_total', 'lane', LANE), legend: '{{lane}}' },
@@ -157,13 +157,13 @@ const FLOW: Dashboard = {
     panel(
       'Upstream calls by their end',
       'reqps',
-      'Either ok, or what became of them; `deferred` is a 429, `retried` a failure before anything was done.',
+      'Either ok, or how they ended; `deferred` is a 429, `retried` a failure before any work.',
       [{ expr: rate('daypass_upstream_calls_total', 'outcome', LANE), legend: '{{outcome}}' }],
     ),
     panel(
       'Latency by stage, p95',
       's',
-      'Where the time goes: the verdict on the input, all of the wait before the dispatch, the upstream, the verdict on the output.',
+      'The verdict on the input, the whole wait before the dispatch, the upstream, and the verdict on the output.',
       [
         { expr: quantile(0.95, 'daypass_guard_seconds', 'direction="input"'), legend: 'input verdict' },
         { expr: quantile(0.95, 'daypass_dispatch_wait_seconds', LANE), legend: 'until the dispatch' },
@@ -176,7 +176,7 @@ const FLOW: Dashboard = {
     panel(
       'Time to first token',
       's',
-      'From the hold to the first piece of a stream that is shown.',
+      'From the hold to the first piece of a stream that the visitor gets.',
       quantiles('daypass_first_token_seconds'),
     ),
     panel(
@@ -188,19 +188,19 @@ const FLOW: Dashboard = {
     panel('Queue depth', 'short', 'Calls that wait for a turn, by lane.', [
       { expr: shared('daypass_lane_waiting_calls', 'lane', LANE), legend: '{{lane}}' },
     ]),
-    panel('Queue age', 's', 'How long the first of them has waited.', [
+    panel('Queue age', 's', 'How long the oldest one has waited.', [
       { expr: shared('daypass_lane_oldest_seconds', 'lane', LANE), legend: '{{lane}}' },
     ]),
     panel('Moderation queue', 'short', 'Jobs before the moderation service; each carries the calls of one tick.', [
       { expr: shared('daypass_moderation_queue_jobs', 'state'), legend: '{{state}}' },
     ]),
-    panel('Moderation queue age', 's', 'How long the first of them has waited.', [
+    panel('Moderation queue age', 's', 'How long the oldest one has waited.', [
       { expr: 'max(daypass_moderation_queue_oldest_seconds)', legend: 'oldest' },
     ]),
     panel(
       'Use of request limits',
       'percentunit',
-      'Requests of the last minute beside the limit; 100 % is full, not wrong.',
+      'Requests of the last minute, as a share of the limit. A full lane is no error.',
       [
         {
           expr: share('daypass_lane_used_requests', 'daypass_lane_limit_requests', 'lane, upstream', LANE),
@@ -208,7 +208,7 @@ const FLOW: Dashboard = {
         },
       ],
     ),
-    panel('Use of token limits', 'percentunit', 'Tokens of the last minute beside the limit.', [
+    panel('Use of token limits', 'percentunit', 'Tokens of the last minute, as a share of the limit.', [
       {
         expr: share('daypass_lane_used_tokens', 'daypass_lane_limit_tokens', 'lane, upstream', LANE),
         legend: '{{lane}} at {{upstream}}',
@@ -217,7 +217,7 @@ const FLOW: Dashboard = {
     panel(
       'Retries and 429s',
       'reqps',
-      'Calls that went back to the line: refused by the upstream’s limits, or failed before anything was done.',
+      'Calls that went back to their lane: the upstream’s limits refused them, or they failed before any work.',
       [
         {
           expr: rate('daypass_upstream_calls_total', 'outcome', `${LANE},outcome=~"deferred|retried"`),
@@ -225,22 +225,22 @@ const FLOW: Dashboard = {
         },
       ],
     ),
-    panel('Turns that found no room', 'reqps', 'Looks at a full lane; many of them are normal under load.', [
+    panel('Turns that found no room', 'reqps', 'Turns in a full lane. Many of them are normal under load.', [
       { expr: rate('daypass_lane_waits_total', 'lane', LANE), legend: '{{lane}}' },
     ]),
-    panel('Frozen for', 's', 'How long the upstream still asked to wait (429 with retry-after).', [
+    panel('Frozen for', 's', 'How long the upstream asks to wait (429 with retry-after).', [
       {
         expr: `clamp_min(${shared('daypass_lane_frozen_until_seconds', 'lane, upstream', LANE)} - time(), 0)`,
         legend: '{{lane}} at {{upstream}}',
       },
     ]),
-    panel('Left alone for', 's', 'How long an upstream that failed again and again is still left alone.', [
+    panel('Left alone for', 's', 'How long forwarding still leaves a failing upstream alone.', [
       {
         expr: `clamp_min(${shared('daypass_upstream_open_until_seconds', 'lane, upstream', LANE)} - time(), 0)`,
         legend: '{{lane}} at {{upstream}}',
       },
     ]),
-    panel('Tokens by campaign', 'cps', 'Tokens a second reserved of a lane’s limit: the shares that campaigns get.', [
+    panel('Tokens by campaign', 'cps', 'Tokens a second that campaigns reserve of a lane’s limit.', [
       {
         expr: `sum by (campaign) (sum by (campaign_id) (rate(daypass_lane_tokens_total{${LANE}}${RATE})) * on (campaign_id) group_left (campaign) max by (campaign, campaign_id) (daypass_campaign_info{${CAMPAIGN}}))`,
         legend: '{{campaign}}',
@@ -256,7 +256,7 @@ const FLOW: Dashboard = {
     panel('Memory', 'bytes', 'Resident, by service.', [
       { expr: 'sum by (service) (process_resident_memory_bytes{service!=""})', legend: '{{service}}' },
     ]),
-    panel('Event loop lag, p99', 's', 'How late a service is to its own timers.', [
+    panel('Event loop lag, p99', 's', 'How late a service runs its timers.', [
       { expr: 'max by (service) (nodejs_eventloop_lag_p99_seconds)', legend: '{{service}}' },
     ]),
   ],
@@ -265,7 +265,7 @@ const FLOW: Dashboard = {
 const SAFETY: Dashboard = {
   uid: 'daypass-safety',
   title: 'Daypass: safety',
-  description: 'What moderation said, what followed, whether it answers, and whether the record is whole.',
+  description: 'Verdicts and what followed, whether moderation answers, and whether the record is whole.',
   panels: [
     panel(
       'Suspended keys',
@@ -277,12 +277,12 @@ const SAFETY: Dashboard = {
     panel(
       'Record broken',
       'bool_yes_no',
-      'Whether the record no longer reaches what was signed.',
+      'Whether the record differs from what accounting signed.',
       [{ expr: 'max(daypass_audit_broken)', legend: 'broken' }],
       'stat',
     ),
     panel(
-      'Redis keeps what it is told',
+      'Redis keeps its data',
       'bool_yes_no',
       'Whether its append-only file is on and can be written.',
       [{ expr: shared('daypass_store_persistent', 'store'), legend: '{{store}}' }],
@@ -294,10 +294,10 @@ const SAFETY: Dashboard = {
     panel('Verdicts on outputs', 'reqps', 'By what moderation decided.', [
       { expr: rate('daypass_moderation_verdicts_total', 'decision', 'direction="output"'), legend: '{{decision}}' },
     ]),
-    panel('Categories', 'reqps', 'What flagged contents were flagged for.', [
+    panel('Categories', 'reqps', 'The categories of flagged contents.', [
       { expr: rate('daypass_moderation_flags_total', 'direction, category'), legend: '{{category}} ({{direction}})' },
     ]),
-    panel('Checks on record', 'cps', 'By guard and decision, as they reach the record.', [
+    panel('Checks on record', 'cps', 'Checks that accounting added to the record, by guard and decision.', [
       { expr: rate('daypass_audit_checks_total', 'guard, decision', CAMPAIGN), legend: '{{guard}}: {{decision}}' },
     ]),
     panel('Flagged share', 'percentunit', 'Checks that blocked or flagged, of all checks of a campaign.', [
@@ -312,13 +312,13 @@ const SAFETY: Dashboard = {
     panel(
       'Moderation latency',
       's',
-      'Calls to the moderation endpoint, their wait for its lane included.',
+      'Calls to the moderation endpoint, with their wait for its lane.',
       quantiles('daypass_moderation_call_seconds'),
     ),
-    panel('Moderation calls', 'reqps', 'By whether they ended with verdicts; errors alone are an outage.', [
+    panel('Moderation calls', 'reqps', 'By their end: verdicts or an error. Errors alone are an outage.', [
       { expr: rate('daypass_moderation_call_seconds_count', 'outcome'), legend: '{{outcome}}' },
     ]),
-    panel('Verdicts known from before', 'reqps', 'Texts by whether somebody asked about them within the hour.', [
+    panel('Verdicts from the cache', 'reqps', 'Texts, by whether the cache had their verdict.', [
       { expr: rate('daypass_moderation_texts_total', 'verdict'), legend: '{{verdict}}' },
     ]),
     panel('Guards, p95', 's', 'How long each guard takes.', [
@@ -330,7 +330,7 @@ const SAFETY: Dashboard = {
     panel('Record lag', 'short', 'Requests and checks that are not in the record yet.', [
       { expr: 'max(daypass_audit_lag_entries)', legend: 'entries' },
     ]),
-    panel('Seal lag', 's', 'Since the whole record was last known to be signed; about a second is normal.', [
+    panel('Seal lag', 's', 'Time since accounting last signed the whole record. About a second is normal.', [
       { expr: 'time() - max(daypass_audit_sealed_timestamp_seconds)', legend: 'since the last seal' },
     ]),
   ],
@@ -358,7 +358,7 @@ const variable = (name: string, label: string, metric: string) => ({
   query: { query: `label_values(${metric}, ${name})`, refId: name },
 });
 
-/** What Grafana provisions, schema version 39 (Grafana 10 and later read it). */
+/** A dashboard for Grafana's provisioning, schema version 39 (Grafana 10 and later read it). */
 export function grafanaDashboard({ uid, title, description, panels }: Dashboard): object {
   let [x, y, rowHeight] = [0, 0, 0];
   const placed = panels.map((one, index) => {
@@ -419,7 +419,7 @@ function optionsOf(kind: Panel['kind']): object {
     : { reduceOptions, orientation: 'horizontal' };
 }
 
-/** With its variables set: what Prometheus is asked. */
+/** The queries as Prometheus gets them, with the variables replaced. */
 export function queryOf({ expr }: Target, rateInterval: string): string {
   return expr.replaceAll('$__rate_interval', rateInterval).replaceAll(/\$(campaign|lane)\b/g, '.*');
 }

@@ -1,6 +1,6 @@
 import type { Dashboard, Panel } from './dashboards.js';
 
-/** What a query gave: its legend, and its values by second. */
+/** The result of a query: its legend, and its values by second. */
 export interface Line {
   legend: string;
   points: [seconds: number, value: number][];
@@ -14,7 +14,7 @@ const LEGENDS_MAX = 6;
 
 const escaped = (text: string): string => text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;');
 
-/** A picture of a dashboard for a reader who has no Grafana at hand: each panel's queries over the time of a load. */
+/** Draws a dashboard for a reader without Grafana: each panel's queries over the time of a load. */
 export function previewOf(dashboard: Dashboard, lines: readonly (readonly Line[])[]): string {
   const rows = Math.ceil(dashboard.panels.length / COLUMNS);
   const [width, height] = [COLUMNS * (WIDTH + GAP) + GAP, TOP + rows * (HEIGHT + GAP)];
@@ -54,8 +54,8 @@ function panelOf(panel: Panel, lines: readonly Line[]): string {
   const legends = lines.slice(0, LEGENDS_MAX).map(({ legend, points: own }, index) => {
     const [column, row] = [index % 2, Math.floor(index / 2)];
     const text = `${legend}: ${shown(own.at(-1)?.[1] ?? 0, panel.unit)}`;
-    const place = { x: PLOT.left + column * 175, y: HEIGHT - PLOT.bottom + 14 + row * 11 };
-    return `<text x="${place.x}" y="${place.y}" font-size="9" fill="${COLOURS[index % COLOURS.length]}">${escaped(text.length > 38 ? `${text.slice(0, 37)}…` : text)}</text>`;
+    const corner = { x: PLOT.left + column * 175, y: HEIGHT - PLOT.bottom + 14 + row * 11 };
+    return `<text x="${corner.x}" y="${corner.y}" font-size="9" fill="${COLOURS[index % COLOURS.length]}">${escaped(text.length > 38 ? `${text.slice(0, 37)}…` : text)}</text>`;
   });
   return [
     `<rect width="${WIDTH}" height="${HEIGHT}" rx="3" fill="#fff" stroke="#d8dbe0"/>`,

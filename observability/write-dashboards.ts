@@ -1,4 +1,5 @@
-// `npm run dashboards`: writes the dashboards that Grafana provisions out of dashboards.ts, and the alerts of Kubernetes out of alerts.yml.
+// `npm run dashboards`: writes the dashboards that Grafana provisions out of dashboards.ts, and the alerts of
+// Kubernetes out of alerts.yml.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse, stringify } from 'yaml';

@@ -1,4 +1,5 @@
-// `npm run check`, the only door: format, lint, types, build, every test. All of it runs, so that one look shows all faults.
+// `npm run check` runs everything: format, lint, types, build, tests. A failed step does not stop the others, so that
+// one run shows all faults.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +14,7 @@ const JEST_MAX_MS = 40 * 60_000;
 const bin = join(root, 'node_modules', '.bin');
 const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
-// A key of the developer's own must never be spent by a test, nor its stores be written to.
+// A test must never spend the developer's own key, nor write to the developer's stores.
 for (const name of Object.keys(env))
   if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
 
@@ -21,11 +22,11 @@ const results = await Promise.all([
   step('format', ['prettier', '--check', '--log-level', 'warn', '.']),
   step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json']),
   step('types', ['tsc', '--noEmit']),
-  // `npm test` has just built; building again would only cost time.
+  // `npm test` has built already. Building again would only cost time.
   ...(process.argv.includes('--built') ? [] : [step('build', ['nest', 'build', 'ingress'])]),
 ]);
 results.push(await jest('tests', ['unit', 'integration', 'e2e', 'faults'], ['--maxWorkers', String(WORKERS)]));
-// What tells a time or a size has the machine to itself.
+// Tests that measure a time or a size have the machine to themselves.
 results.push(await jest('start', ['start'], ['--runInBand']));
 results.push(await step('bench smoke', ['node', 'bench/speed.ts', '--smoke'], { show: true }));
 rmSync(reports, { recursive: true, force: true });
@@ -38,7 +39,7 @@ process.stdout.write(
 if (process.env.DAYPASS_CHECK_REPORT) writeFileSync(process.env.DAYPASS_CHECK_REPORT, JSON.stringify(total));
 process.exitCode = faulty.length === 0 ? 0 : 1;
 
-/** Steps run beside each other, so each says what it has to say at its end; `show`: as it comes. */
+/** Steps run beside each other, so that each prints its output at its end; `show`: at once. */
 async function step(name, [command, ...args], { show = false } = {}) {
   const startedMs = performance.now();
   if (show) process.stdout.write(`\n— ${name}\n`);

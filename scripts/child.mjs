@@ -1,10 +1,10 @@
-// Runs a program quietly. Its output is kept, and shown only when it fails.
+// Runs a program quietly. It keeps the output, and shows it only when the program fails.
 import { spawn } from 'node:child_process';
 
 const KEPT_CHARACTERS = 20_000;
 const KILL_AFTER_MS = 1_000;
 
-/** Something that a person has to do: said in a line, without a stack. */
+/** A person has to do something. The message says it in a line, without a stack. */
 export class Obstacle extends Error {}
 
 /** A person pressed Ctrl-C, or the parent ended. */
@@ -13,7 +13,8 @@ export class Interrupted extends Obstacle {}
 /**
  * @param whatToDo the sentence for a person, should the program fail
  * @param signal ends it
- * @param patient it ends by itself after an interrupt, at a moment when nothing is half done (a package manager of the system)
+ * @param patient it ends by itself after an interrupt, at a moment when nothing is half done (a package manager of the
+ * system)
  * @throws Obstacle
  */
 export function runChild([file, ...args], { cwd, env = process.env, whatToDo, signal, patient = false }) {
@@ -40,7 +41,7 @@ export function runChild([file, ...args], { cwd, env = process.env, whatToDo, si
     signal.addEventListener('abort', end);
     const leave = () => kill('SIGKILL');
     if (!patient) process.on('exit', leave);
-    const settle = (problem) => {
+    const finish = (problem) => {
       clearTimeout(killer);
       signal.removeEventListener('abort', end);
       process.off('exit', leave);
@@ -48,9 +49,9 @@ export function runChild([file, ...args], { cwd, env = process.env, whatToDo, si
       else if (problem) reject(new Obstacle(`${output.trimEnd()}\n\n${problem} ${whatToDo}`.trimStart()));
       else resolve();
     };
-    child.once('error', (error) => settle(`\`${file}\` did not start (${error.code}).`));
+    child.once('error', (error) => finish(`\`${file}\` did not start (${error.code}).`));
     child.once('close', (code, killedBy) =>
-      settle(code === 0 ? undefined : `\`${[file, ...args].join(' ')}\` failed (${killedBy ?? code}).`),
+      finish(code === 0 ? undefined : `\`${[file, ...args].join(' ')}\` failed (${killedBy ?? code}).`),
     );
   });
 }

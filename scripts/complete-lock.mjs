@@ -1,7 +1,7 @@
-// Run this after `npm install`: it mends what npm leaves wrong in package-lock.json (docs/adr/0013-what-start-installs.md).
-// 1. A registry may lack the binary of another system. npm drops it from the lock, and `npm ci` then refuses the lock there.
+// Run this after `npm install`: it repairs package-lock.json (docs/adr/0013-what-start-installs.md).
+// 1. A registry may lack the binary of another system. npm drops it from the lock, and `npm ci` then refuses the lock.
 // 2. An optional peer makes npm install a package that only tests need: aimock names jest, the Nest CLI names swc.
-// With `--check` it writes nothing, and fails where there is something to mend.
+// With `--check` it writes nothing, and fails where the lock needs a repair.
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { root } from './prepare.mjs';
@@ -58,7 +58,7 @@ function addOtherSystems() {
       const os = words.map((word) => SYSTEMS[word]).find(Boolean);
       const cpu = words.map((word) => PROCESSORS[word]).find(Boolean);
       if (!os || !cpu || !/^\d/.test(version))
-        throw new Error(`${path} names ${name}@${version}: for which system that is cannot be told`);
+        throw new Error(`${path} names ${name}@${version}, and the name shows no system`);
       const libc = words.includes('musl') ? ['musl'] : words.includes('gnu') ? ['glibc'] : undefined;
       missing[`node_modules/${name}`] = {
         version,
@@ -75,8 +75,9 @@ function addOtherSystems() {
 }
 
 /**
- * A package may name an optional peer, which it can do without. Where only a larger set has that peer (tests ⊃ start ⊃ image), npm
- * would install it in the smaller set too. So the lock forgets such peers, and marks as `dev` what then only tests need.
+ * A package may name an optional peer, which it can do without. If only a larger set has that peer (tests ⊃ start ⊃
+ * image), npm would install it in the smaller set too. So the lock drops such peers, and marks as `dev` what only tests
+ * need then.
  */
 function forgetPeersOfLargerSets() {
   const image = reachedFrom(['']);
@@ -103,7 +104,7 @@ function forgetPeersOfLargerSets() {
   return forgotten;
 }
 
-/** The packages that these need, at any depth, optional peers left aside. */
+/** The packages that these need, at any depth, without optional peers. */
 function reachedFrom(paths) {
   const reached = new Set();
   const visit = (path) => {
@@ -118,7 +119,7 @@ function reachedFrom(paths) {
   return reached;
 }
 
-/** Where a package at `path` finds another one: in its own node_modules, or in one further up. */
+/** The path at which a package finds another one: in its own node_modules, or in one further up. */
 function found(path, name) {
   for (let folder = path; ; folder = folder.slice(0, Math.max(0, folder.lastIndexOf('node_modules/') - 1))) {
     const candidate = `${folder ? `${folder}/` : ''}node_modules/${name}`;
@@ -127,7 +128,7 @@ function found(path, name) {
   }
 }
 
-/** npm writes `dev` after the checksum and `cpu`; keeping its order keeps differences small. */
+/** npm writes `dev` after the checksum and `cpu`. The same order keeps differences small. */
 function withDev(entry) {
   const before = ['name', 'version', 'resolved', 'integrity', 'cpu'];
   const pairs = Object.entries(entry);

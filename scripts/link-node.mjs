@@ -1,5 +1,5 @@
-// npm runs this after it has installed. scripts/package.json names one package with the command `node` for each system, and npm 10
-// then leaves the link in node_modules/.bin out. With the link, npm scripts run on the Node that Daypass needs.
+// npm runs this after each install. scripts/package.json names one package with the command `node` for each system. npm
+// 10 then makes no link in node_modules/.bin. With the link, npm scripts run on the Node that Daypass needs.
 import { existsSync, mkdirSync, rmSync, symlinkSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -17,7 +17,7 @@ export function linkNode() {
   const link = join(modules, '.bin', 'node');
   if (!windows && !existsSync(link)) {
     mkdirSync(dirname(link), { recursive: true });
-    // One that leads nowhere.
+    // A link that leads nowhere.
     rmSync(link, { force: true });
     symlinkSync(join('..', name, 'bin', 'node'), link);
   }

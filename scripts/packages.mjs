@@ -1,11 +1,11 @@
-// What package-lock.json asks for on this system, beside what npm says that it has installed.
+// Compares package-lock.json, for this system, with npm's list of what it installed.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /**
  * @param set `start`: what Daypass needs to build and to run; `all`: what tests and development need as well
- * @returns how many packages are missing, have another version, are installed and are wanted, a count of those unpacked so far, and
- *   which set is installed
+ * @returns the numbers of packages that are missing, have another version, are installed and are wanted; a count of
+ * those unpacked so far; and the installed set
  */
 export function missingPackages(root, set) {
   const wanted = packagesOf(root, set);

@@ -1,4 +1,5 @@
-// What `npm start` and `npm test` share: packages, a Redis, a build. Plain JavaScript without packages: it runs before they are there.
+// `npm start` and `npm test` share this: packages, a Redis, a build. It is plain JavaScript without packages, because
+// it runs before them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
@@ -21,12 +22,12 @@ import { Progress } from './progress.mjs';
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...parts) => join(root, ...parts);
 const PARENT_POLL_MS = 500;
-/** One Ctrl-C comes from the terminal and again from npm. */
+/** One Ctrl-C arrives twice: from the terminal and from npm. */
 export const SAME_KEYSTROKE_MS = 300;
 
 /**
- * @param forTests also the packages that only tests need, a Chromium, which the pages are tested in, a Prometheus, which is asked
- *   what the dashboards ask, and OpenAI's Python client
+ * @param forTests also installs what only tests need: npm packages, Chromium for the pages, Prometheus for the
+ * dashboards' queries, and OpenAI's Python client
  * @returns the Node that Daypass runs on
  * @throws Obstacle
  */
@@ -43,7 +44,7 @@ export async function prepare({ forTests = false } = {}) {
   };
   const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
   for (const signal of signals) process.on(signal, interrupt);
-  // Where npm itself is killed nobody passes a signal on: an adopted process ends by itself.
+  // When somebody kills npm itself, nobody passes the signal on. An adopted process then ends by itself.
   const parent = process.ppid;
   const watch = setInterval(
     () => process.env.npm_lifecycle_event && process.ppid !== parent && interrupt(),
@@ -70,7 +71,7 @@ export async function prepare({ forTests = false } = {}) {
   }
 }
 
-/** Runs all of them at the same time. Where one fails the others are ended, and then its error is thrown. */
+/** Runs all of them at once. When one fails, it ends the others and throws that error. */
 async function together(ending, tasks) {
   const results = await Promise.allSettled(
     tasks.map(async (task) => {
@@ -86,13 +87,13 @@ async function together(ending, tasks) {
 }
 
 async function installPackages(wantedSet, progress, signal) {
-  // What a contributor has for the tests, npm would take away again.
+  // npm would remove the packages that a contributor's tests need.
   const set = missingPackages(root, wantedSet).installedSet === 'all' ? 'all' : wantedSet;
   const { missing, differing, installed, total, count } = missingPackages(root, set);
   if (missing === 0 && differing === 0) return;
-  // `npm ci` empties node_modules first, under a Daypass that may run from it. What is right and only too little is added to.
+  // `npm ci` empties node_modules first, although a Daypass may run from it. So it adds to a right but smaller set.
   const command = installed > 0 && differing === 0 ? ['install', '--no-save'] : ['ci'];
-  // npm writes this list at its end. Without it the next start knows that this one was interrupted.
+  // npm writes this list at its end. Without it the next start sees that this one was interrupted.
   rmSync(inRoot('node_modules', '.package-lock.json'), { force: true });
   await progress.step({
     doing: 'Installing npm packages',
@@ -118,7 +119,7 @@ async function installPackages(wantedSet, progress, signal) {
   });
 }
 
-/** npm brings the right Node as a package. Where it could not, the Node that runs this must do. */
+/** npm brings the right Node as a package. Where it cannot, the Node that runs this has to do. */
 function findNode() {
   const packaged = linkNode();
   if (packaged && spawnSync(packaged, ['--version']).status === 0) return packaged;
@@ -138,7 +139,7 @@ const REDIS = {
 const CHROMIUM = {
   name: 'Chromium',
   commands: ['chromium', 'chromium-browser', 'google-chrome'],
-  byHand: 'The tests look at pages in Chromium. Install it, so that the command chromium is found.',
+  byHand: 'The tests open pages in Chromium. Install it, so that the command chromium is found.',
   packages: { 'apt-get': 'chromium', dnf: 'chromium', apk: 'chromium', pacman: 'chromium', brew: '--cask chromium' },
 };
 
@@ -155,7 +156,7 @@ const PROMETHEUS = {
   },
 };
 
-/** `update` first where there is one. `oneByOne`: what is asked for one package must not hold for the others. */
+/** Runs `update` first where there is one. `oneByOne`: options for one package must not hold for the others. */
 const MANAGERS = {
   'apt-get': { update: 'apt-get update -qq', install: 'apt-get install -y -qq --no-install-recommends' },
   dnf: { install: 'dnf install -y -q' },
@@ -164,7 +165,7 @@ const MANAGERS = {
   brew: { install: 'brew install --quiet', oneByOne: true },
 };
 
-/** One package manager runs at a time, because it locks the others out: all programs in one call. */
+/** A package manager locks out others, so that one call installs all programs. */
 async function installPrograms(programs, progress, signal) {
   if (programs.length === 0) return;
   const byHand = programs.map((program) => program.byHand).join(' ');
@@ -182,7 +183,8 @@ async function installPrograms(programs, progress, signal) {
     doing: `Installing ${names} with ${manager}`,
     done: `Installed ${names}`,
     work: async () => {
-      // RUNLEVEL: without systemd the package's own service is not started. We run one of our own and leave port 6379 alone.
+      // RUNLEVEL: without systemd the package does not start its service. Daypass runs its own and leaves port 6379
+      // alone.
       const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' };
       for (const call of calls)
         await runChild(`${sudo}${call}`.split(' '), { env, whatToDo: byHand, signal, patient: true });
@@ -192,7 +194,10 @@ async function installPrograms(programs, progress, signal) {
   if (lacking.length > 0) throw new Obstacle(lacking.map((program) => program.byHand).join(' '));
 }
 
-/** The tests paste the Python examples of the docs. Where Python, or a part of it, is not there they are only compiled, and a line says so. */
+/**
+ * The tests paste the Python examples of the docs. Without Python, or a part of it, they only compile them, and a line
+ * says so.
+ */
 async function installPythonClient(progress, signal) {
   const [venv, requirements] = [inRoot('.venv'), inRoot('test', 'python-requirements.txt')];
   const done = join(venv, 'requirements.txt');
@@ -219,13 +224,13 @@ function isFound(command) {
   return spawnSync('/bin/sh', ['-c', `command -v ${command}`], { stdio: 'ignore' }).status === 0;
 }
 
-/** Builds unless dist/ was built from exactly these sources. */
+/** Builds, unless dist/ comes from exactly these sources. */
 async function build(node, progress, signal) {
   const stampFile = inRoot('dist', '.build-stamp');
   const stamp = stampOfSources();
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === stamp) return;
   rmSync(stampFile, { force: true });
-  // The incremental build would leave what it believes to be there.
+  // The incremental build would skip the files that it believes to be there.
   rmSync(inRoot('dist', '.tsbuildinfo'), { force: true });
   await progress.step({
     doing: 'Building Daypass',

@@ -1,4 +1,4 @@
-// Tells a person what goes on: on a terminal in one line that is rewritten, elsewhere in a few lines.
+// Shows a person what goes on: a terminal gets one line that changes, a file a few lines.
 const LINES_WITHOUT_TERMINAL = 4;
 const REWRITE_MS = 200;
 
@@ -13,15 +13,15 @@ export class Progress {
 
   /**
    * @param doing such as `Installing npm packages`
-   * @param done such as `Installed 266 npm packages`; the seconds are added
-   * @param work what is to be done
-   * @param total and `count`: of how many parts how many are done, where that can be told
+   * @param done such as `Installed 266 npm packages`; it adds the seconds
+   * @param work the work to do
+   * @param total the number of parts, and `count`: of those done, where somebody can count them
    */
   async step({ doing, done, work, total, count }) {
     const startedAt = Date.now();
     const step = { startedAt, text: () => this.#textOf(doing, startedAt, total, count?.()) };
     if (!this.#out.isTTY) this.#out.write(`${doing}${total ? ` (${total})` : ''} …\n`);
-    const quarters = !this.#out.isTTY && total ? this.#tellQuarters(doing, total, count) : undefined;
+    const quarters = !this.#out.isTTY && total ? this.#printQuarters(doing, total, count) : undefined;
     this.#running.add(step);
     this.#rewrite();
     try {
@@ -42,14 +42,14 @@ export class Progress {
       : `${doing}: ${Math.round((Date.now() - startedAt) / 1_000)} s`;
   }
 
-  #tellQuarters(doing, total, count) {
-    let told = 0;
+  #printQuarters(doing, total, count) {
+    let printed = 0;
     return setInterval(() => {
       const counted = count();
       const quarter = Math.floor((LINES_WITHOUT_TERMINAL * counted) / total);
-      // The end is told by itself.
-      if (quarter <= told || quarter >= LINES_WITHOUT_TERMINAL) return;
-      told = quarter;
+      // The last quarter has its own line at the end.
+      if (quarter <= printed || quarter >= LINES_WITHOUT_TERMINAL) return;
+      printed = quarter;
       this.#out.write(`${doing}: ${counted} of ${total}\n`);
     }, REWRITE_MS);
   }

@@ -14,7 +14,7 @@ try {
   process.exit(error instanceof Interrupted ? 130 : 1);
 }
 
-// In a session of its own: one Ctrl-C reaches us from the terminal and again from npm, and the launcher must see it once.
+// It has its own session: one Ctrl-C arrives from the terminal and again from npm, and the launcher must get it once.
 const launcher = spawn(node, ['--enable-source-maps', join(root, 'dist/libs/launch/launch.js')], {
   stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   detached: true,
@@ -29,7 +29,7 @@ function stop(signal) {
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => stop(signal));
 launcher.on('exit', (code, signal) => process.exit(signal ? 1 : code));
 
-// Where npm itself is killed nobody passes a signal on: an adopted process ends by itself.
+// When somebody kills npm itself, nobody passes the signal on. An adopted process then ends by itself.
 if (process.env.npm_lifecycle_event) {
   const parent = process.ppid;
   const watch = setInterval(() => {

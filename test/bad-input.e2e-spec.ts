@@ -56,8 +56,8 @@ describe('bad input', () => {
       'a prototype in the JSON',
       '{"__proto__":{"x":1},"model":"gpt-5.4-mini","messages":[]}',
       400,
-      'invalid_json',
-      null,
+      'unknown_parameter',
+      '__proto__',
     ],
     [
       'a body over the limit',
@@ -67,14 +67,15 @@ describe('bad input', () => {
       null,
     ],
     ['an unknown model', { ...valid, model: 'gpt-99' }, 404, 'model_not_found', 'model'],
-    ['an unknown field', { ...valid, best_of: 3 }, 400, 'unpriceable_request', 'best_of'],
+    ['an unknown field', { ...valid, foo: 3 }, 400, 'unknown_parameter', 'foo'],
+    ['several attempts at each answer', { ...valid, best_of: 3 }, 400, 'unpriceable_request', 'best_of'],
     ['a negative cap', { ...valid, max_tokens: -5 }, 400, 'invalid_request', 'max_tokens'],
     ["a cap above the model's", { ...valid, max_tokens: 500_000 }, 400, 'invalid_request', 'max_tokens'],
     [
       'a message that poses as an image',
       { ...valid, messages: [{ role: 'user', content: 'x', type: 'image_url', image_url: { url: 'https://x' } }] },
       400,
-      'invalid_request',
+      'unknown_parameter',
       'messages[0].type',
     ],
     [

@@ -150,7 +150,13 @@ describe('chat completions through the official client', () => {
     });
     expect(response.status).toBe(200);
     // Data is not stored at the provider, and OpenAI takes metadata with stored data only.
-    const { moderateInput: _, metadata: __, ...own } = body;
+    const { moderateInput: _, metadata: __, user: ___, ...own } = body;
+    expect(response.headers.get('x-daypass-adjusted')?.split(', ').sort()).toEqual([
+      'metadata',
+      'safety_identifier',
+      'store',
+      'user',
+    ]);
     const sent = daypass.rehearsal.chatCalls()[0]?.body;
     expect(sent).toEqual({
       ...own,

@@ -1,4 +1,5 @@
 import type { ChatBody } from '#libs/rehearsal/rehearsal.chat.js';
+import type { ChatOverride } from '#libs/rehearsal/rehearsal.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -34,4 +35,11 @@ export class UpstreamHands {
     this.endAllWith = outputTokens;
     for (const call of this.calls) call.end(outputTokens);
   }
+}
+
+/** A 200 of these very bytes, whatever they are. */
+export function answerOfBytes(text: string, contentType = 'application/json'): ChatOverride {
+  return {
+    refuse: { status: 200, headers: { 'content-type': contentType }, error: { message: '' }, garbage: text },
+  };
 }

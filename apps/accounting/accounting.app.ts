@@ -7,7 +7,7 @@ import { NestLogger, type Logger } from '#libs/service/logger.js';
 import { AccountingModule } from './accounting.module.js';
 import { serveDocs } from './admin/docs.routes.js';
 
-/** The whole service, not listening yet. */
+/** Builds the whole service; it does not listen yet. */
 export async function createAccountingApp(
   config: DaypassConfig,
   logger: Logger,
@@ -34,7 +34,9 @@ export async function createAccountingApp(
   return app;
 }
 
-/** Clients name JSON as the content type even where they send nothing (revoke, rotate): no body is an empty one. */
+/**
+ * Clients send `content-type: application/json` even without a body (revoke, rotate). No body counts as an empty one.
+ */
 function takeJson(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
   const parse = fastify.getDefaultJsonParser('error', 'error');

@@ -23,8 +23,8 @@ import { isDrainedTo, journalHead } from './books/journal.stream.js';
 
 const ADMIN_TOKEN = 'admin-token-for-tests';
 const TEMPLATE = 'migrated';
-/** Nobody but the test has anything to say while the door settles. */
-const SETTLE_MS = { afterLoss: 1_000, afterRestart: 500 };
+/** Only the test claims calls before the door opens. */
+const GRACE_MS = { afterLoss: 1_000, afterRestart: 500 };
 
 export interface AdminAnswer {
   status: number;
@@ -128,7 +128,7 @@ export class AccountingFixture {
     return body;
   }
 
-  /** Holds `amountNano` on the key, as the ingress does. */
+  /** Takes a hold of `amountNano` on the key, as ingress does. */
   async hold(key: { id: string }, requestId: string, amountNano: bigint): Promise<HoldAnswer> {
     const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
     const call = {
@@ -136,7 +136,7 @@ export class AccountingFixture {
       keyId: key.id,
       campaignId: campaignId!,
       fixedNano: amountNano,
-      perTokenNano: 0n,
+      perUnitNano: 0n,
       capTokens: 1,
       leastCapTokens: 1,
     };
@@ -144,7 +144,7 @@ export class AccountingFixture {
       {
         ...call,
         inputTokens: 1,
-        choices: 1,
+        outputs: 1,
         maxWaitMs: 30_000,
         detail: '{"model":"gpt-5.4-mini"}',
         lane: 'lane',
@@ -191,7 +191,7 @@ export class AccountingFixture {
     });
   }
 
-  /** A whole call that cost `costNano` of the `amountNano` held. */
+  /** A whole call with a hold of `amountNano` and a cost of `costNano`. */
   async call(key: { id: string }, requestId: string, amountNano: bigint, costNano: bigint): Promise<void> {
     const { code } = await this.hold(key, requestId, amountNano);
     if (code !== 'ok') throw new Error(code);
@@ -199,7 +199,7 @@ export class AccountingFixture {
     await this.end(key, requestId, 'post', costNano);
   }
 
-  /** What visitors were told, by request id. */
+  /** The visitors' answers, by request id. */
   async answers(): Promise<Map<string, Reply>> {
     const box = new ContentBox(this.config.secrets.contentKey);
     const entries = await this.redis.xrangeBuffer(redisKeys.reply('ingress'), '-', '+');
@@ -223,7 +223,7 @@ export class AccountingFixture {
   }
 }
 
-/** A database of the test's own, copied from one in which the migrations have run. */
+/** A database for this test alone, copied from one that the migrations made. */
 async function migratedDatabase(): Promise<string> {
   const first = await borrowPostgres();
   const named = (name: string): string => Object.assign(new URL(first), { pathname: `/${name}` }).href;
@@ -251,7 +251,7 @@ async function launch(config: DaypassConfig): Promise<{ app: NestFastifyApplicat
     createLogger('accounting', config.logLevel),
     createRegistry('accounting'),
   );
-  Object.assign(app.get(DoorKeeper).settleMs, SETTLE_MS);
+  Object.assign(app.get(DoorKeeper).graceMs, GRACE_MS);
   await app.listen(0, '127.0.0.1');
   return { app, url: await app.getUrl() };
 }

@@ -8,7 +8,12 @@ import type { Logger } from '#libs/service/logger.js';
 import { PlatformModule } from '#libs/service/platform.module.js';
 import { AccountProjector } from './accounts/account.projector.js';
 import { AccountWriter } from './accounts/account.writer.js';
-import { AccountingMetrics } from './accounting.metrics.js';
+import { BudgetReturner } from './accounts/budget.returner.js';
+import { CampaignService } from './accounts/campaign.service.js';
+import { KeyReader } from './accounts/key.reader.js';
+import { KeyService } from './accounts/key.service.js';
+import { PendingProjections } from './accounts/pending.projections.js';
+import { ProjectionMetrics } from './accounts/projection.metrics.js';
 import { AdminFilter } from './admin/admin.filter.js';
 import { AuditController } from './admin/audit.controller.js';
 import { CampaignsController } from './admin/campaigns.controller.js';
@@ -19,40 +24,40 @@ import { KeysController } from './admin/keys.controller.js';
 import { LanesController } from './admin/lanes.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { ReconciliationController } from './admin/reconciliation.controller.js';
+import { BalanceRepository } from './books/balance.repository.js';
+import { BooksMetrics } from './books/books.metrics.js';
+import { FiguresMetrics } from './books/figures.metrics.js';
+import { FiguresSampler } from './books/figures.sampler.js';
+import { HoldSweeper } from './books/hold.sweeper.js';
+import { JournalBooker } from './books/journal.booker.js';
+import { JournalDrain } from './books/journal.drain.js';
+import { LedgerRepository } from './books/ledger.repository.js';
+import { LedgerVerifier } from './books/ledger.verifier.js';
+import { LiveBalanceReader } from './books/live-balance.reader.js';
+import { StrikeRepository } from './books/strike.repository.js';
+import { NoticeSender } from './notices/notice.sender.js';
+import { SafetyDesk } from './notices/safety.desk.js';
+import { ProjectLimits } from './reconcile/project.limits.js';
+import { ReconcileMetrics } from './reconcile/reconcile.metrics.js';
+import { ReconcileRepository } from './reconcile/reconcile.repository.js';
+import { Reconciler } from './reconcile/reconciler.js';
 import { AuditBooker } from './record/audit.booker.js';
 import { AuditDrain } from './record/audit.drain.js';
 import { AuditReader } from './record/audit.reader.js';
 import { AuditRepository } from './record/audit.repository.js';
 import { AuditVerifier } from './record/audit.verifier.js';
-import { CheckpointKeeper } from './record/checkpoint.keeper.js';
+import { CheckpointSigner } from './record/checkpoint.signer.js';
+import { RecordMetrics } from './record/record.metrics.js';
 import { RecordWatch } from './record/record.watch.js';
-import { RetentionKeeper } from './record/retention.keeper.js';
+import { RetentionSweeper } from './record/retention.sweeper.js';
 import { VisitorEraser } from './record/visitor.eraser.js';
 import { VisitorVault } from './record/visitor.vault.js';
-import { BalanceRepository } from './books/balance.repository.js';
-import { CampaignService } from './accounts/campaign.service.js';
-import { dataSourceOptions, openDataSource } from './store/data-source.factory.js';
+import { CallHistory } from './recovery/call.history.js';
 import { DoorKeeper } from './recovery/door.keeper.js';
-import { FiguresKeeper } from './books/figures.keeper.js';
-import { HoldSweeper } from './books/hold.sweeper.js';
-import { JournalBooker } from './books/journal.booker.js';
-import { JournalDrain } from './books/journal.drain.js';
-import { KeyReader } from './accounts/key.reader.js';
-import { KeyService } from './accounts/key.service.js';
-import { KeySettler } from './accounts/key.settler.js';
-import { LedgerRepository } from './books/ledger.repository.js';
-import { LedgerVerifier } from './books/ledger.verifier.js';
-import { NoticeSender } from './notices/notice.sender.js';
-import { PartitionKeeper } from './books/partition.keeper.js';
-import { PendingProjections } from './accounts/pending.projections.js';
-import { ProjectLimits } from './reconcile/project.limits.js';
-import { ReconcileRepository } from './reconcile/reconcile.repository.js';
-import { Reconciler } from './reconcile/reconciler.js';
 import { RedisRebuild } from './recovery/redis.rebuild.js';
-import { SafetyDesk } from './notices/safety.desk.js';
-import { StrikeRepository } from './notices/strike.repository.js';
+import { dataSourceOptions, openDataSource } from './store/data-source.factory.js';
+import { PartitionMaker } from './store/partition.maker.js';
 import { UnitOfWork } from './store/unit-of-work.js';
-import { UsageReader } from './books/usage.reader.js';
 
 @Module({})
 export class AccountingModule {
@@ -83,17 +88,20 @@ export class AccountingModule {
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         AccountProjector,
         AccountWriter,
-        AccountingMetrics,
         AuditBooker,
         AuditDrain,
         AuditReader,
         AuditRepository,
         AuditVerifier,
         BalanceRepository,
+        BooksMetrics,
+        BudgetReturner,
+        CallHistory,
         CampaignService,
-        CheckpointKeeper,
+        CheckpointSigner,
         DoorKeeper,
-        FiguresKeeper,
+        FiguresMetrics,
+        FiguresSampler,
         HoldSweeper,
         IdempotencyStore,
         IdempotencySweeper,
@@ -101,22 +109,24 @@ export class AccountingModule {
         JournalDrain,
         KeyReader,
         KeyService,
-        KeySettler,
         LedgerRepository,
         LedgerVerifier,
+        LiveBalanceReader,
         NoticeSender,
-        PartitionKeeper,
+        PartitionMaker,
         PendingProjections,
         ProjectLimits,
+        ProjectionMetrics,
+        ReconcileMetrics,
         ReconcileRepository,
         Reconciler,
+        RecordMetrics,
         RecordWatch,
         RedisRebuild,
-        RetentionKeeper,
+        RetentionSweeper,
         SafetyDesk,
         StrikeRepository,
         UnitOfWork,
-        UsageReader,
         VisitorEraser,
         VisitorVault,
       ],

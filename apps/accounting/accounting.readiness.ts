@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis';
 import type { DataSource } from 'typeorm';
 import { Door } from '#libs/holds/door.js';
 
-/** Ready: both stores answer and calls are let in. */
+/** Ready: both stores answer, and the door is open. */
 export function readiness(source: DataSource, redis: Redis): () => Promise<void> {
   const door = new Door(redis);
   return async () => {

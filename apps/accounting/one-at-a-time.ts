@@ -1,6 +1,6 @@
 /**
- * Runs a costly question one at a time. Whoever asks while it runs shares the run that begins next: an answer never tells of a
- * time before its question.
+ * Runs a costly question one at a time. Callers who ask while it runs share the next run, so that an answer is never
+ * older than its question.
  */
 export class OneAtATime<T> {
   private running: Promise<T> | undefined;
@@ -9,7 +9,7 @@ export class OneAtATime<T> {
   constructor(private readonly work: () => Promise<T>) {}
 
   ask(): Promise<T> {
-    // Also between the end of one run and the beginning of the next.
+    // The next run may be waiting for the end of the last one.
     if (this.next !== undefined) return this.next;
     if (this.running === undefined) return this.begin();
     this.next = this.running.then(

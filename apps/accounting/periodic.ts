@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
 
-/** Repeats some work, never twice at once: the pause begins when the work ends. An error is told and the work tried again. */
+/** Repeats some work, never twice at once: the pause begins when the work ends. It reports an error and tries again. */
 export class Periodic {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
@@ -16,7 +16,7 @@ export class Periodic {
     this.running ??= this.run();
   }
 
-  /** Resolves when the work that was under way has ended. */
+  /** Resolves when the running work has ended. */
   async stop(): Promise<void> {
     this.stopping.abort();
     await this.running;
@@ -35,7 +35,7 @@ export class Periodic {
   }
 }
 
-/** A service whose work comes round as long as the process runs; what is under way at its end is finished. */
+/** A service that repeats its work while the process lives, and finishes the running work before shutdown. */
 export abstract class PeriodicService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   protected abstract readonly loop: Periodic;
 

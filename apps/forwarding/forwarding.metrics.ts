@@ -69,13 +69,13 @@ export class ForwardingMetrics {
       labelNames: ['lane', 'campaign_id'],
       registers,
     });
-    // One look at the lanes for all of a scrape; a Redis that is away must not take the other metrics with it.
-    let looking: Promise<LaneView[]> | undefined;
-    const look = (): Promise<LaneView[]> => {
-      looking ??= Promise.all(lanes.all().map((lane) => line.look(lane)))
+    // All gauges of a scrape share one look at the lanes. While Redis is away, the other metrics stay.
+    let reading: Promise<LaneView[]> | undefined;
+    const viewsOf = (): Promise<LaneView[]> => {
+      reading ??= Promise.all(lanes.all().map((lane) => line.look(lane)))
         .catch(() => [])
-        .finally(() => (looking = undefined));
-      return looking;
+        .finally(() => (reading = undefined));
+      return reading;
     };
     for (const [name, [help, of]] of Object.entries(LANE_FIGURES)) {
       new Gauge({
@@ -84,7 +84,7 @@ export class ForwardingMetrics {
         labelNames: ['lane'],
         registers,
         async collect() {
-          const views = await look();
+          const views = await viewsOf();
           this.reset();
           for (const view of views) this.set({ lane: view.lane }, of(view));
         },
@@ -97,7 +97,7 @@ export class ForwardingMetrics {
         labelNames: ['lane', 'upstream'],
         registers,
         async collect() {
-          const views = await look();
+          const views = await viewsOf();
           this.reset();
           for (const { lane, upstreams } of views)
             for (const view of upstreams) this.set({ lane, upstream: view.configured.name }, of(view));
@@ -115,7 +115,7 @@ export class ForwardingMetrics {
       labelNames: ['upstream'],
       registers,
     });
-    // Told from the beginning, so that the first refusal is an increase.
+    // Each counter starts at 0, so that Prometheus sees the first refusal as an increase.
     for (const { name } of lanes.all().flatMap((lane) => lanes.upstreamsOf(lane)))
       this.trouble.inc({ upstream: name }, 0);
     this.running = new Gauge({

@@ -10,14 +10,21 @@ import { upstreamProviders } from '#libs/service/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
 import { AnswerRelay } from './answers/answer.relay.js';
+import { AnswerDelivery } from './attempt/answer.delivery.js';
+import { AttemptFailures } from './attempt/attempt.failures.js';
+import { AttemptRunner } from './attempt/attempt.runner.js';
+import { CallEnds } from './attempt/call.ends.js';
+import { CallRequeue } from './attempt/call.requeue.js';
 import { CancelListener } from './attempt/cancel.listener.js';
-import { Forwarder } from './attempt/forwarder.service.js';
+import { ParallelInput } from './attempt/parallel.input.js';
 import { ForwardingMetrics } from './forwarding.metrics.js';
 import { createLaneProcessor } from './turns/lane.processor.js';
+import { TurnTaker } from './turns/turn.taker.js';
 import { OutputGate } from './answers/output.gate.js';
 import { ReplyChannel } from './answers/reply.channel.js';
-import { Settler } from './attempt/settler.service.js';
 import { UpstreamClient } from './attempt/upstream.client.js';
+import { UpstreamExchange } from './attempt/upstream.exchange.js';
+import { UpstreamHealth } from './attempt/upstream.health.js';
 
 @Module({})
 export class ForwardingModule {
@@ -36,14 +43,21 @@ export class ForwardingModule {
       providers: [
         queueErrors(lanes.map(laneQueue)),
         ...upstreamProviders,
+        AnswerDelivery,
         AnswerRelay,
+        AttemptFailures,
+        AttemptRunner,
+        CallEnds,
+        CallRequeue,
         CancelListener,
-        Forwarder,
         ForwardingMetrics,
         OutputGate,
+        ParallelInput,
         ReplyChannel,
-        Settler,
+        TurnTaker,
         UpstreamClient,
+        UpstreamExchange,
+        UpstreamHealth,
         ...lanes.map((lane) => createLaneProcessor(lane, config)),
       ],
     };

@@ -4,6 +4,7 @@ import type { Queue } from 'bullmq';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { PriceBook } from '#libs/money/prices.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
@@ -16,7 +17,8 @@ import { Authenticator } from './door/authenticator.service.js';
 import { CallQueues } from './calls/call.queues.js';
 import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
-import { ChatController } from './calls/chat.controller.js';
+import { Admission } from './calls/admission.js';
+import { createCallController } from './calls/call.controller.js';
 import { ErrorFilter } from './door/error.filter.js';
 import { IngressMetrics } from './ingress.metrics.js';
 import { PRICE_BOOK } from './ingress.tokens.js';
@@ -36,7 +38,7 @@ export class IngressModule {
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         queuesOf([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
       ],
-      controllers: [ChatController, ModelsController, KeyController],
+      controllers: [...ENDPOINTS.map(createCallController), ModelsController, KeyController],
       providers: [
         queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
@@ -46,6 +48,7 @@ export class IngressModule {
           useFactory: (line: LaneLine, moderation: Queue, ...queues: Queue[]) =>
             new CallQueues(moderation, new LaneQueues(lanes, queues, line)),
         },
+        Admission,
         Authenticator,
         CallQuoter,
         CallService,

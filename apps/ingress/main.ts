@@ -26,14 +26,14 @@ void bootstrap('ingress', async (config, logger) => {
   );
   app.useGlobalFilters(app.get(ErrorFilter));
   serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
-  // The tokenizer loads its tables at the first use; the first visitor should not wait for that.
+  // The tokenizer loads its tables at its first use, which no visitor should wait for.
   await countTextTokens(['warm']);
   const door = new Door(app.get<Redis>(MONEY_REDIS));
   const ops = new OpsServer({
     ...config.ops,
     registry,
     ready: async () => {
-      if (!(await door.isOpen())) throw new Error('the balances are not in place yet: is accounting running?');
+      if (!(await door.isOpen())) throw new Error('accounting has not opened the door yet: does it run?');
     },
   });
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });

@@ -1,8 +1,10 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { formatUsd } from '#libs/money/nano.js';
 import type { HoldAnswer } from '#libs/holds/hold.types.js';
 
+const SERVED = [...ENDPOINTS.map(({ path }) => `POST ${path}`), 'GET /v1/models', 'GET /v1/key'].join(', ');
 const RECOVERING_RETRY_MS = 2_000;
 const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
@@ -15,7 +17,7 @@ export function missingKey(): DaypassError {
 export function unknownUrl(method: string, url: string): DaypassError {
   return new DaypassError(
     'unknown_url',
-    `Unknown request URL: ${method} ${url.slice(0, 200)}. Daypass serves POST /v1/chat/completions, GET /v1/models and GET /v1/key.`,
+    `Unknown request URL: ${method} ${url.slice(0, 200)}. Daypass serves ${SERVED}.`,
   );
 }
 
@@ -36,33 +38,30 @@ export function recovering(): DaypassError {
 export function outcomeUnknown(): DaypassError {
   return new DaypassError(
     'upstream_outcome_unknown',
-    'The end of this call was not seen in time, so its outcome is unknown.',
+    'Daypass did not see the end of this call in time, so its outcome is unknown.',
   );
 }
 
 export function overloaded(): DaypassError {
-  return new DaypassError('overloaded', 'Daypass has more to do than it can carry. Please retry in a few seconds.', {
+  return new DaypassError('overloaded', 'Daypass is overloaded. Please retry in a few seconds.', {
     retryAfterMs: OVERLOADED_RETRY_MS,
   });
 }
 
-/** For nobody: it is only counted. */
+/** Nobody reads this error. The metrics count it. */
 export function hungUp(): DaypassError {
-  return new DaypassError(
-    'request_timeout',
-    'The connection was closed while the call waited for running ones to end.',
-  );
+  return new DaypassError('request_timeout', 'The visitor hung up while the call waited for running ones to end.');
 }
 
 export function unkeptAnswer(): DaypassError {
   return new DaypassError(
     'idempotency_conflict',
-    'A call with this Idempotency-Key has ended, and its answer could not be kept (it broke off, or was too large). Send the call again under a new key.',
+    'The first call with this Idempotency-Key has ended. Daypass did not keep its answer, which broke off or was too large. Send the call again under a new key.',
     { param: 'idempotency-key' },
   );
 }
 
-/** What a visitor is told when a hold was not taken. */
+/** The error for a visitor whose call gets no hold. */
 export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' }>): DaypassError {
   switch (answer.code) {
     case 'recovering':
@@ -90,7 +89,7 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
       );
     case 'unanswered':
       return unkeptAnswer();
-    // Only patient callers are told, and they wait.
+    // Only a patient caller gets `busy`, and it waits.
     case 'busy':
     case 'conflict':
       return new DaypassError('internal_error', 'This request id was used for another call. Please retry.');
@@ -132,7 +131,7 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
       return answer.waitMs < 0
         ? new DaypassError(
             'rate_limit_exceeded',
-            `This call may use ${answer.need} tokens, which is more than this key may use in a minute (${answer.limit}): make it smaller.`,
+            `This call may use ${answer.need} tokens, and this key may use ${answer.limit} a minute: make it smaller.`,
             {
               retry: false,
               details: { limit: 'tpm' },

@@ -2,7 +2,8 @@ import { Processor } from '@nestjs/bullmq';
 import { Inject, type Type } from '@nestjs/common';
 import { UnrecoverableError, type Job } from 'bullmq';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { MODERATION_QUEUE, moderationJobSchema } from '#libs/contracts/jobs.js';
+import { MODERATION_QUEUE, moderationJobSchema, type Ticket } from '#libs/contracts/jobs.js';
+import { readTicket } from '#libs/endpoints/ticket.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { workerOptions } from '#libs/queues/bull.options.js';
@@ -23,8 +24,17 @@ export function createModerationProcessor(config: DaypassConfig): Type<DrainingW
     async process(job: Job): Promise<void> {
       const parsed = moderationJobSchema.safeParse(job.data);
       if (!parsed.success) throw new UnrecoverableError(`not a moderation job: ${parsed.error.message}`);
-      await this.inputs.judge(parsed.data.calls);
+      await this.inputs.moderate(parsed.data.calls.map(ticketOf));
     }
   }
   return ModerationProcessor;
+}
+
+/** @throws UnrecoverableError: another try reads the same */
+function ticketOf(written: unknown): Ticket {
+  try {
+    return readTicket(written);
+  } catch (error) {
+    throw new UnrecoverableError(`not a ticket: ${error instanceof Error ? error.message : String(error)}`);
+  }
 }

@@ -7,7 +7,7 @@ import { REGISTRY } from '#libs/service/platform.tokens.js';
 
 const STATES = ['waiting', 'active', 'delayed'] as const;
 
-/** How long the line before moderation is; each process of the service tells of the same line. */
+/** Measures the queue of moderation. Each process of the service shows the same numbers. */
 @Injectable()
 export class QueueMetrics {
   constructor(@Inject(REGISTRY) registry: Registry, @InjectQueue(MODERATION_QUEUE) queue: Queue) {
@@ -19,7 +19,7 @@ export class QueueMetrics {
       registers,
       async collect() {
         this.reset();
-        // A Redis that is away must not take the other metrics with it.
+        // While Redis is away, the other metrics stay.
         const counts = await queue.getJobCounts(...STATES).catch(() => null);
         if (counts) for (const state of STATES) this.set({ state }, counts[state] ?? 0);
       },

@@ -19,11 +19,9 @@ const limits = {
   tpm: limit.optional().meta({ description: 'Tokens a minute.' }),
   rpd: limit.optional().meta({ description: 'Requests in 24 hours.' }),
   tpd: limit.optional().meta({ description: 'Tokens in 24 hours.' }),
-  ipm: limit
-    .optional()
-    .meta({
-      description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.',
-    }),
+  ipm: limit.optional().meta({
+    description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.',
+  }),
   burst_seconds: z.number().min(1).max(60).default(10).meta({
     description: 'Calls may use this many seconds of the limit at once. 60 lets a whole minute go at once.',
     unit: 's',
@@ -38,7 +36,7 @@ const limits = {
     .meta({ description: "`true` keeps these numbers and ignores the limits in the upstream's headers." }),
 };
 
-/** Limits of one lane: an upstream account × a rate-limit group. A limit that is left out does not exist; a 429 still freezes the lane. */
+/** Limits of one lane at one upstream account. A missing limit does not exist, but a 429 still freezes the lane. */
 const laneSchema = z
   .strictObject({
     ...limits,
@@ -70,20 +68,13 @@ const upstreamSchema = z.strictObject({
     .boolean()
     .default(false)
     .meta({ description: '`true`: it needs no key. Otherwise `DAYPASS_UPSTREAM_KEYS` must have one.' }),
-  lanes: z
-    .record(laneName, z.strictObject(limits).transform(withPreset))
-    .optional()
-    .meta({
-      description:
-        'The lanes that it serves, each with its own limits. Without this field it serves all of them and Daypass learns its limits.',
-    }),
-  models: z
-    .record(z.string().min(1), z.string().min(1))
-    .default({})
-    .meta({
-      description:
-        'Names of models that differ here: the name that visitors use, and the name that this upstream knows.',
-    }),
+  lanes: z.record(laneName, z.strictObject(limits).transform(withPreset)).optional().meta({
+    description:
+      'The lanes that it serves, each with its own limits. Without this field it serves all of them and Daypass learns its limits.',
+  }),
+  models: z.record(z.string().min(1), z.string().min(1)).default({}).meta({
+    description: 'Names of models that differ here: the name that visitors use, and the name that this upstream uses.',
+  }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
 
@@ -112,12 +103,10 @@ const priceSchema = z.strictObject({
 });
 
 const webhookSchema = z.strictObject({
-  url: z
-    .url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' })
-    .meta({
-      description:
-        'Accounting posts each notice here until it gets a 2xx. The field `text` suits Slack and similar services.',
-    }),
+  url: z.url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' }).meta({
+    description:
+      'Accounting posts each notice here until it gets a 2xx. The field `text` suits Slack and similar services.',
+  }),
   secret: z
     .string()
     .min(16, 'must have at least 16 characters')
@@ -129,9 +118,7 @@ const operatorSchema = z.strictObject({
     .optional()
     .meta({ description: 'All calls of one UTC day together may cost this many dollars.' }),
   budget_usd_total: usd.optional().meta({ description: 'All calls together may ever cost this many dollars.' }),
-  webhook: webhookSchema
-    .optional()
-    .meta({ description: 'Where Daypass tells the operator about strikes and safety notices.' }),
+  webhook: webhookSchema.optional().meta({ description: 'The webhook that gets notices of strikes and safety cases.' }),
 });
 
 const wholeSchema = z.strictObject({
@@ -144,7 +131,7 @@ const wholeSchema = z.strictObject({
       'Further accounts or compatible endpoints. Daypass tries the main account first, then these in their order.',
   }),
   prices: z.record(z.string().min(1), priceSchema).default({}).meta({
-    description: 'Prices by model. They win over the prices that Daypass knows, and add models that it does not know.',
+    description: "Prices by model. They win over Daypass' own prices, and add models that it has no price for.",
   }),
   operator: operatorSchema.default({}).meta({ description: 'The limits of the operator, above all campaigns.' }),
   guards: guardsSchema.meta({
@@ -156,7 +143,7 @@ const wholeSchema = z.strictObject({
 export const configFileSchema = wholeSchema.superRefine(refuseStrayUpstreams);
 export type ConfigFile = z.infer<typeof configFileSchema>;
 
-/** A model in two lanes would be paced by whichever was read last. */
+/** Without this check the lane that was read last would pace a model of two lanes. */
 function refuseSharedModels(lanes: Record<string, LaneSettings>, context: z.RefinementCtx): void {
   const laneOf = new Map(Object.keys(lanes).map((lane) => [lane, lane]));
   for (const [lane, { models }] of Object.entries(lanes)) {
@@ -170,16 +157,16 @@ function refuseSharedModels(lanes: Record<string, LaneSettings>, context: z.Refi
 }
 
 function refuseStrayUpstreams({ lanes, upstreams }: z.infer<typeof wholeSchema>, context: z.RefinementCtx): void {
-  const known = new Set([...Object.keys(lanes), 'default']);
-  known.delete('moderation');
+  const callLanes = new Set([...Object.keys(lanes), 'default']);
+  callLanes.delete('moderation');
   const refuse = (path: (string | number)[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
   for (const [index, { name, lanes: served }] of upstreams.entries()) {
     if (upstreams.findIndex((other) => other.name === name) < index)
       refuse(['upstreams', index, 'name'], `${name} is there twice`);
     for (const lane of Object.keys(served ?? {})) {
-      if (!known.has(lane))
-        refuse(['upstreams', index, 'lanes', lane], `is no lane for calls: the lanes are ${[...known].join(', ')}`);
+      if (!callLanes.has(lane))
+        refuse(['upstreams', index, 'lanes', lane], `is no lane for calls: the lanes are ${[...callLanes].join(', ')}`);
     }
   }
   for (const [lane, { elsewhere_only: elsewhere }] of Object.entries(lanes)) {

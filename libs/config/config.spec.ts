@@ -311,9 +311,9 @@ operator: { budget_usd_per_day: 25.50 }
       'lanes.moderation',
     ],
     ['a lane that nobody serves', { lanes: { own: { elsewhere_only: true } } }, 'lanes.own.elsewhere_only'],
-    ['a preset of no known tier', { lanes: { mini: { preset: 'mini-9' } } }, 'lanes.mini.preset'],
+    ['a preset of a tier that does not exist', { lanes: { mini: { preset: 'mini-9' } } }, 'lanes.mini.preset'],
     ['a list at its top', [1], 'top level'],
-    ['a guard of no known kind', { guards: [{ name: 'g', type: 'magic' }] }, 'guards.0.type'],
+    ['a guard of a kind that does not exist', { guards: [{ name: 'g', type: 'magic' }] }, 'guards.0.type'],
     [
       'a guard with the name of another',
       {
@@ -342,7 +342,7 @@ operator: { budget_usd_per_day: 25.50 }
       'guards.0.directions',
     ],
     [
-      'personal data of no known kind',
+      'personal data of a kind that does not exist',
       { guards: [{ name: 'g', type: 'personal_data', kinds: ['soul'] }] },
       'guards.0.kinds.0',
     ],
@@ -410,7 +410,7 @@ operator: { budget_usd_per_day: 25.50 }
     expect(fileFaults({ lanes: { 'gpt-5.4': { models: ['gpt-5.4', 'gpt-5.4-mini'] } } })).toEqual([]);
   });
 
-  it('tells every fault that it has', () => {
+  it('names every fault that it has', () => {
     expect(
       fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] }),
     ).toHaveLength(4);

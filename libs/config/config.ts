@@ -13,9 +13,9 @@ export interface DaypassConfig {
   openai: {
     apiKey: string;
     baseUrl: string;
-    /** Of the provider's webhooks. Without it ingress has no path for them. */
+    /** Verifies the provider's webhooks. Without it ingress has no path for them. */
     webhookSecret: string | undefined;
-    /** May read safety cases. */
+    /** A key that may read safety cases. */
     safetyKey: string;
   };
   /** Keys of the further upstreams, by name. Only forwarding has them. */
@@ -23,16 +23,16 @@ export interface DaypassConfig {
   redisUrl: string;
   databaseUrl: string;
   adminToken: string;
-  /** Of the Postgres role `auditor`. Without a password that role cannot log in. */
+  /** The password of the Postgres role `auditor`. Without one that role cannot log in. */
   auditorPassword: string | undefined;
-  /** Keys derived from DAYPASS_SECRET, one per purpose, so that none can stand in for another. */
+  /** One key per purpose, derived from DAYPASS_SECRET, so that none can replace another. */
   secrets: {
     tokenPepper: KeyObject;
     contentKey: Buffer;
     safetyPepper: KeyObject;
     idempotencyPepper: KeyObject;
     verdictPepper: KeyObject;
-    /** Wraps the key of each visitor's content in the record. */
+    /** Encrypts the secret of each visitor's content in the record. */
     auditKey: Buffer;
     /** Seed of the key that signs the record. */
     auditSeed: Buffer;
@@ -50,23 +50,23 @@ export interface DaypassConfig {
     moderationTimeoutMs: number;
     defaultOutputTokens: number;
     minOutputTokens: number;
-    /** Calls that one ingress process holds open at once. */
+    /** One ingress process holds at most this many calls open. */
     calls: number;
-    /** Jobs that one worker process runs at once, per queue. */
+    /** One worker process runs at most this many jobs of a queue at once. */
     concurrency: number;
     journalEntries: number;
-    /** Requests and verdicts that wait in Redis for the record. */
+    /** At most this many bytes of requests and verdicts wait in Redis for the record. */
     auditBytes: number;
     shutdownDeadlineMs: number;
   };
   moderationModel: string;
-  /** Whether services send traces. The exporter itself reads where to. */
+  /** Whether services send traces. The exporter itself reads the address. */
   traces: boolean;
-  /** How accounting compares the books with the provider's reports. Without an admin key it does not. */
+  /** How accounting compares the books with the provider's reports. Without an admin key it does not compare them. */
   reconcile: {
     adminKey: string | undefined;
     adminBaseUrl: string;
-    /** Accounting counts only their usage; without any, that of the whole organization. */
+    /** Accounting reads only their reports; without any, those of the whole organization. */
     projectIds: string[];
     apiKeyIds: string[];
     everyMs: number;
@@ -76,7 +76,7 @@ export interface DaypassConfig {
   file: ConfigFile;
 }
 
-/** Every fault of the environment and of the file that DAYPASS_CONFIG names, a line each. */
+/** Every fault of the environment and of the config file, a line each. */
 export class ConfigError extends Error {
   constructor(readonly faults: readonly string[]) {
     super(
@@ -87,7 +87,7 @@ export class ConfigError extends Error {
 }
 
 /**
- * Reads the whole configuration of one service, once. The one place that knows the environment.
+ * Reads the whole configuration of one service, once. Nothing else reads the environment.
  * @throws ConfigError naming every fault at once
  */
 export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): DaypassConfig {
@@ -168,7 +168,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   };
 }
 
-/** 0 leaves every service's port to the system. */
+/** 0: the system picks a port for every service. */
 function opsPort(base: number, service: Service): number {
   return base === 0 ? 0 : base + SERVICES.indexOf(service);
 }
@@ -203,7 +203,7 @@ function readConfigFile(path: string | undefined, faults: string[]): ConfigFile 
   return configFileSchema.parse({});
 }
 
-/** Modules are named relative to the file that names them. */
+/** A module's path is relative to the config file. */
 function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile {
   const guards = file.guards.map((guard, index) => {
     if (guard.type !== 'module') return guard;
@@ -214,7 +214,7 @@ function withPaths(file: ConfigFile, path: string, faults: string[]): ConfigFile
   return { ...file, guards };
 }
 
-// A key object, made once. From bytes Node would make one at each use, which takes longer than the HMAC itself.
+// A key object, made once. From bytes Node would make one at each use, which takes longer than the HMAC.
 function pepper(secret: string, purpose: string): KeyObject {
   return createSecretKey(derive(secret, purpose));
 }

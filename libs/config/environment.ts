@@ -45,8 +45,8 @@ const upstreamKeys = z
   );
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
-// What `meta` says of a variable is what docs/settings.md says: `description`, `unit` of a number, `example`, and `fallback`, which
-// stands in the place of a default that the schema does not know.
+// docs/settings.md shows what `meta` has: `description`, `unit` of a number, `example` and `fallback`. `fallback`
+// replaces a default that the schema lacks.
 
 const account = {
   OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays').meta({
@@ -130,7 +130,7 @@ const stores = {
 const secrets = {
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one').meta({
     description:
-      'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret every virtual key is void and stored content is lost. `npm start` makes one and keeps it.',
+      'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret no virtual key works and stored content is lost. `npm start` makes one and keeps it.',
   }),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional().meta({
     description:
@@ -251,7 +251,7 @@ const work = {
     unit: 'bytes',
   }),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000).meta({
-    description: 'A service that is told to stop finishes its running calls, for at most this long.',
+    description: 'After a stop signal a service finishes its running calls, for at most this long.',
     unit: 'ms',
   }),
 };

@@ -1,7 +1,7 @@
 import { RE2JS } from 're2js';
 import { z } from 'zod';
 
-/** Names that the pipeline's own guards bear. */
+/** The names of the guards that every pipeline has. */
 const TAKEN = ['moderation', 'provider'];
 const COUNTRY = /^[A-Z]{2}$/;
 
@@ -99,12 +99,9 @@ export const guardSchema = z.discriminatedUnion('type', [
     .strictObject({
       type: z.literal('module'),
       ...common,
-      path: z
-        .string()
-        .min(1)
-        .meta({
-          description: 'An ES module that exports `check(content, context)`. The path is relative to the config file.',
-        }),
+      path: z.string().min(1).meta({
+        description: 'An ES module that exports `check(content, context)`. The path is relative to the config file.',
+      }),
       options: z
         .record(z.string(), z.json())
         .default({})

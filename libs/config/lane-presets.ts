@@ -1,6 +1,6 @@
 /**
- * Requests and tokens a minute by usage tier, as OpenAI documents them: omni-moderation, and the families of gpt-5.2 (`flagship`) and
- * gpt-5-mini (`mini`) on the pages of these models. A lane starts with them; the limits in the upstream's headers then replace them.
+ * Requests and tokens a minute by usage tier, from OpenAI's pages of omni-moderation, gpt-5.2 (`flagship`) and
+ * gpt-5-mini (`mini`). A lane starts with them. The limits in the upstream's headers then replace them.
  */
 export const PRESETS = {
   'moderation-free': [250, 10_000],
@@ -24,7 +24,7 @@ type Preset = keyof typeof PRESETS;
 
 export const PRESET_NAMES = Object.keys(PRESETS) as [Preset, ...Preset[]];
 
-/** Fills in the preset's numbers where the lane has none of its own. */
+/** Fills in the preset's numbers where the lane names none. */
 export function withPreset<
   T extends { preset?: Preset | undefined; rpm?: number | undefined; tpm?: number | undefined },
 >({ preset, ...settings }: T): Omit<T, 'preset'> {

@@ -18,7 +18,7 @@ const read = (...path: string[]): string => readFileSync(join(process.cwd(), ...
 const COMPOSE = read('docker-compose.yml');
 const fields = Object.assign({}, ...environment().map(({ schema }) => schema.properties)) as Record<string, Described>;
 
-/** Paths of fields that say nothing of themselves, at any depth. */
+/** Paths of fields without a description, at any depth. */
 function silent({ properties = {}, items, additionalProperties, oneOf = [] }: Described, path: string): string[] {
   const own = Object.entries(properties).flatMap(([name, field]) => [
     ...(field.description || field.const !== undefined ? [] : [`${path}.${name}`]),
@@ -40,7 +40,7 @@ describe('docs/settings.md', () => {
   });
 
   it('finds a field without a description at any depth', () => {
-    const field = { description: 'said' };
+    const field = { description: 'text' };
     const schema: Described = {
       properties: {
         a: field,
@@ -66,11 +66,11 @@ describe('docs/settings.md', () => {
     expect(named.filter((name) => !page.includes(`\n| \`${name}\` `))).toEqual([]);
   });
 
-  it('knows every variable of .env.example and docker-compose.yml', () => {
-    const known = new Set([...Object.keys(fields), ...outsideNames()]);
+  it('has every variable of .env.example and docker-compose.yml', () => {
+    const existing = new Set([...Object.keys(fields), ...outsideNames()]);
     const named = `${read('.env.example')}\n${COMPOSE}`.match(/\b(DAYPASS|OPENAI|OTEL)_[A-Z0-9_]+\b/g) ?? [];
     expect(named.length).toBeGreaterThan(50);
-    expect([...new Set(named)].filter((name) => !known.has(name))).toEqual([]);
+    expect([...new Set(named)].filter((name) => !existing.has(name))).toEqual([]);
   });
 
   it('has the defaults of docker-compose.yml', () => {

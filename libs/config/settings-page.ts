@@ -4,7 +4,7 @@ import { ENVIRONMENT } from './environment.js';
 import { PRESETS } from './lane-presets.js';
 import { markdownTable } from './markdown-table.js';
 
-/** What the page reads of a schema. `unit`, `example` and `fallback` come from `meta`. */
+/** The parts of a schema that the page shows. `unit`, `example` and `fallback` come from `meta`. */
 export interface Described {
   type?: string | string[];
   description?: string;
@@ -30,7 +30,7 @@ interface Outside {
   description: string;
 }
 
-/** Variables that no service reads: docker compose, `npm start` or a script in `docker/` does. */
+/** Variables that no service reads: docker compose, `npm start` or a script in `docker/` reads them. */
 export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[] = [
   {
     title: 'Only `npm start` reads',
@@ -79,7 +79,7 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
       {
         name: 'DAYPASS_ALERTMANAGER_FILE',
         fallback: './observability/alertmanager.yml',
-        description: 'A file of yours that says where alerts go.',
+        description: 'A file of yours that names the receivers of alerts.',
       },
       { name: 'DAYPASS_GRAFANA_PORT', fallback: '3000', description: 'The port of Grafana, on loopback.' },
       { name: 'DAYPASS_PROMETHEUS_PORT', fallback: '9090', description: 'The port of Prometheus, on loopback.' },
@@ -110,7 +110,7 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
         name: 'DAYPASS_STOP_SECONDS',
         fallback: '30',
         description:
-          'Docker kills a service this many seconds after it told it to stop. Keep it above `DAYPASS_SHUTDOWN_DEADLINE_MS`. `docker/rolling-restart.sh` needs it exported.',
+          'Docker kills a service this many seconds after its stop signal. Keep it above `DAYPASS_SHUTDOWN_DEADLINE_MS`. `docker/rolling-restart.sh` needs it exported.',
       },
       {
         name: 'OTEL_EXPORTER_OTLP_HEADERS',
@@ -136,8 +136,8 @@ upstreams: # Daypass tries the main account first, then these in their order
   - name: local
     base_url: http://10.0.0.5:8000/v1
     keyless: true
-    lanes: { own: {} } # limits are not known; Daypass learns them
-    models: { llama-4: meta-llama/Llama-4-Scout } # visitors say llama-4, this upstream knows the other name
+    lanes: { own: {} } # without limits; Daypass learns them
+    models: { llama-4: meta-llama/Llama-4-Scout } # the visitors' name and this upstream's name
 prices:
   llama-4: { input_usd_per_million: 0.2, output_usd_per_million: 0.8, max_output_tokens: 8192 }
 operator:
@@ -162,15 +162,17 @@ export const environment = (): { title: string; schema: Described }[] =>
   ENVIRONMENT.map(({ title, variables }) => ({ title, schema: describedBy(z.object(variables)) }));
 export const outsideNames = (): string[] => OUTSIDE.flatMap(({ variables }) => variables.map(({ name }) => name));
 
-/** docs/settings.md, from the schemas. `compose`: docker-compose.yml, which tells what compose passes on. */
+/**
+ * docs/settings.md, from the schemas. `compose`: docker-compose.yml, which shows the variables that compose passes on.
+ */
 export function settingsPage(compose: string): string {
   return `${[intro(compose), variables(), outside(), fileSections(), presets()].join('\n\n')}\n`;
 }
 
 function intro(compose: string): string {
-  const known = new Set(environment().flatMap(({ schema }) => Object.keys(schema.properties ?? {})));
+  const read = new Set(environment().flatMap(({ schema }) => Object.keys(schema.properties ?? {})));
   const passed = [...new Set([...compose.matchAll(/\$\{([A-Z_]+)/g)].map(([, name]) => name!))].filter((name) =>
-    known.has(name),
+    read.has(name),
   );
   return `# Settings
 
@@ -191,7 +193,7 @@ wrong setting stops the start. Daypass then names every fault at once, and never
 - No variable overrides a field of the config file, and no field overrides a variable.
 - In a lane, a number wins over the preset. The limits in the upstream's headers and the project's limits win over both,
   unless the lane is \`fixed\`. [pacing.md](pacing.md#where-limits-come-from) says which of these two wins.
-- A price in the config file wins over the price that Daypass knows.
+- A price in the config file wins over Daypass' own price.
 
 The services read their variables at the start. Restart them after a change.
 
@@ -300,7 +302,7 @@ function table(what: string, schema: Described, hidden: readonly string[] = []):
   );
 }
 
-/** Fields of an object within it too, by their path. */
+/** Fields of nested objects too, by their path. */
 function fieldsOf(
   { properties = {}, required = [] }: Described,
   prefix = '',

@@ -3,10 +3,12 @@ import type { Reply, ReplyMeta } from './reply.js';
 
 const NOT_STARTED: ReplyMeta = { moderation: { input: 'off', output: 'off' }, queueMs: 0 };
 
-/** What an idempotent repeat would be answered with beyond this size is not kept: it would fill Redis. */
+/** Redis keeps no larger answer for a repeat, because such answers would fill it. */
 export const KEPT_ANSWER_BYTES_MAX = 4_194_304;
 
-/** Whether a repeat under the same idempotency key gets this answer; one that asks for a retry is not kept, so that the retry is a new call. */
+/**
+ * Whether a repeat under the same idempotency key gets this answer. After one that asks for a retry, it is a new call.
+ */
 export function isKept(reply: Reply): boolean {
   return (
     reply.type === 'answer' &&
@@ -15,7 +17,7 @@ export function isKept(reply: Reply): boolean {
   );
 }
 
-/** An error of the catalogue as a whole answer, for the workers that end calls. */
+/** Makes a whole answer of an error, for workers that end calls. */
 export function errorAnswer(error: DaypassError, meta: ReplyMeta = NOT_STARTED): Reply {
   return {
     type: 'answer',

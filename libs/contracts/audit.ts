@@ -5,25 +5,28 @@ export const directionSchema = z.enum(['input', 'output']);
 export type Direction = z.infer<typeof directionSchema>;
 
 /**
- * What a check led to. `pass` · `blocked`: not forwarded, or not shown any further · `redacted`: went on without what was found ·
- * `flagged`: seen, and let go on by the policy (`observe`) · `unchecked`: no verdict, and the policy lets it pass (`open`) ·
- * `unavailable`: no verdict, so it was refused (`closed`).
+ * What followed from a check. `pass` · `blocked`: Daypass forwarded, or showed, nothing more · `redacted`: it went on
+ * without the findings · `flagged`: it went on, because the policy only observes · `unchecked`: it went on without a
+ * verdict, because the policy is `open` · `unavailable`: Daypass refused it without a verdict, because the policy is
+ * `closed`.
  */
 export const checkDecisionSchema = z.enum(['pass', 'blocked', 'redacted', 'flagged', 'unchecked', 'unavailable']);
 export type CheckDecision = z.infer<typeof checkDecisionSchema>;
 
-/** A call that was admitted: what was asked stands beside it, as sealed for forwarding. Written by the script that takes the hold. */
+/** A call that ingress admitted. `take-hold` writes it, with the encrypted body beside it. */
 const requestEventSchema = z.object({
   kind: z.literal('request'),
   id: z.string().min(1),
   key: z.string().min(1),
   campaign: z.string().min(1),
+  /** Its API (`Endpoint.name`); absent: chat completions. */
+  endpoint: z.string().max(100).optional(),
   model: z.string(),
   stream: z.boolean(),
   policy: callPolicySchema,
 });
 
-/** One guard's look at one direction of a call, or at a piece of a stream. What was judged of an output stands beside it, sealed. */
+/** One guard's verdict on one direction of a call, or on a piece of a stream. An output stands beside it, encrypted. */
 const checkEventSchema = z.object({
   kind: z.literal('check'),
   id: z.string().min(1),
@@ -32,18 +35,18 @@ const checkEventSchema = z.object({
   campaign: z.string().min(1),
   direction: directionSchema,
   guard: z.string().min(1),
-  /** What judged: the moderation model, or the guard's kind. */
+  /** The moderation model, or the guard's kind. */
   model: z.string(),
   decision: checkDecisionSchema,
   categories: z.array(z.string()),
   scores: z.record(z.string(), z.number()),
-  /** Why there is no verdict; never content. */
+  /** Why the guard gave no verdict; never content. */
   reason: z.string().nullable(),
   latency_ms: z.number().nonnegative(),
   policy: callPolicySchema,
 });
 
-/** A notice of the provider's about one visitor; its id names the case. */
+/** The provider's safety notice about one visitor. Its id names the case. */
 const safetyEventSchema = z.object({
   kind: z.literal('safety'),
   id: z.string().min(1).max(128),

@@ -1,11 +1,12 @@
 /**
- * The one catalogue of what a visitor can be told. Only the HTTP edge reads `status`.
- * `retry` becomes `x-should-retry`, which both official SDKs obey before anything else.
+ * The catalogue of all errors that a visitor can get. `retry` becomes `x-should-retry`, which both official SDKs obey
+ * before anything else.
  */
 export const ERRORS = {
   invalid_request: { status: 400, type: 'invalid_request_error', retry: false },
   invalid_json: { status: 400, type: 'invalid_request_error', retry: false },
   moderation_blocked: { status: 400, type: 'invalid_request_error', retry: false },
+  unknown_parameter: { status: 400, type: 'invalid_request_error', retry: false },
   unpriceable_request: { status: 400, type: 'invalid_request_error', retry: false },
   invalid_api_key: { status: 401, type: 'invalid_request_error', retry: false },
   key_suspended: { status: 403, type: 'permission_error', retry: false },
@@ -37,7 +38,7 @@ export interface ErrorBody {
     type: string;
     param: string | null;
     code: string | null;
-    /** What an SDK user can read beyond OpenAI's own four fields, e.g. the budget level or the flagged categories. */
+    /** What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. */
     daypass?: Record<string, unknown>;
   };
 }
@@ -45,9 +46,9 @@ export interface ErrorBody {
 export interface DaypassErrorOptions {
   param?: string | undefined;
   details?: Record<string, unknown> | undefined;
-  /** Milliseconds until a retry can succeed; becomes `retry-after` and `retry-after-ms`. */
+  /** Milliseconds until a retry can succeed, for `retry-after` and `retry-after-ms`. */
   retryAfterMs?: number | undefined;
-  /** Overrides the catalogue where one occurrence can never succeed, or the upstream said so. */
+  /** Overrides the catalogue where a retry can never succeed, or where the upstream decides about it. */
   retry?: boolean | undefined;
 }
 
@@ -68,7 +69,7 @@ export class DaypassError extends Error {
     this.param = options.param;
     this.details = options.details;
     this.retryAfterMs = options.retryAfterMs;
-    // Both official SDKs ignore a wait above 60 s and would retry far too early.
+    // Both official SDKs ignore a wait above 60 s, and would retry far too early.
     this.retry = (options.retry ?? ERRORS[code].retry) && (options.retryAfterMs ?? 0) <= 60_000;
   }
 
@@ -79,16 +80,17 @@ export class DaypassError extends Error {
   body(): ErrorBody {
     return {
       error: {
-        message: this.message,
+        // It may quote text of a visitor or an upstream, cut anywhere.
+        message: this.message.toWellFormed(),
         type: ERRORS[this.code].type,
-        param: this.param ?? null,
+        param: this.param?.toWellFormed() ?? null,
         code: this.code,
         ...(this.details ? { daypass: this.details } : {}),
       },
     };
   }
 
-  /** `x-should-retry`, and when the wait is known `retry-after` (whole seconds, rounded up) and `retry-after-ms`. */
+  /** `x-should-retry`, and with a known wait `retry-after` (whole seconds, rounded up) and `retry-after-ms`. */
   headers(): Record<string, string> {
     return {
       'x-should-retry': String(this.retry),

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Prices of one model at the tier the call was bounded for: whole nano-dollars per token. */
+/** Prices of one model: whole nano-dollars per token. */
 export const ratesSchema = z.object({
   input: z.number().int().nonnegative(),
   cachedInput: z.number().int().nonnegative(),
@@ -29,8 +29,8 @@ export const callPolicySchema = z.object({
 });
 
 /**
- * How a check ended, or, where that is not known at the first byte, how it is made; shown in `x-daypass-moderation`.
- * `redacted`: it went on without what was found. `unchecked`: policy `open` with moderation down.
+ * One direction's verdict in `x-daypass-moderation`. Where nobody knows it at the first byte, the policy's mode.
+ * `redacted`: it went on without the findings. `unchecked`: no guard gave a verdict.
  */
 export const verdictWordSchema = z.enum([
   'pass',
@@ -48,8 +48,8 @@ export const verdictWordSchema = z.enum([
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
 /**
- * One call on its way through the queues. It holds ids and numbers only: the body waits encrypted under its own key.
- * Its deadline stands in the hold, on Redis' clock, so that a service with a wrong clock cannot shorten or stretch it.
+ * One call on its way through the queues, as ids and numbers only. Its encrypted body waits in Redis. Its deadline is
+ * in the hold, on Redis' clock, so that a service with a wrong clock cannot change it.
  */
 export const ticketSchema = z.object({
   requestId: z.string(),
@@ -59,34 +59,37 @@ export const ticketSchema = z.object({
   replyTo: z.string(),
   model: z.string(),
   lane: z.string(),
+  /** Its API (`Endpoint.name`); absent: chat completions. */
+  endpoint: z.string().max(100).optional(),
   stream: z.boolean(),
-  /** Whether the visitor asked for the usage chunk of a stream; upstream is always asked. */
-  includeUsage: z.boolean(),
-  choices: z.number().int().positive(),
-  /** Counted input tokens without safety margin; what an aborted call is billed for. */
+  /** What the endpoint's reader of the answer needs of the request. */
+  facts: z.record(z.string().max(40), z.union([z.boolean(), z.number()])).default({}),
+  /** How many outputs it asks for, each under the output cap; 0: its API has no output that costs. */
+  outputs: z.number().int().nonnegative(),
+  /** Counted input tokens without a safety margin, which a broken-off call pays. */
   inputTokens: z.number().int().nonnegative(),
-  /** What the call takes of its lane at most, as providers count it: by characters, and by the caps of all choices. */
+  /** What the call takes of its lane at most. Providers count it by characters, and by the caps of all outputs. */
   pacedTokens: z.number().int().nonnegative(),
-  /** Of its campaign, among keys that wait for the same lane. */
+  /** The weight of its campaign. */
   weight: z.number().positive().default(1),
-  /** Output cap of one choice, after clamping. */
-  capTokens: z.number().int().positive(),
-  /** It is lower than what was asked for, or than the one that a call without a cap gets. */
+  /** The cap of each output that the hold covers; 0: its API has no cap. */
+  capTokens: z.number().int().nonnegative(),
+  /** Daypass lowered the cap below the visitor's, or below its own default. */
   capLowered: z.boolean().default(false),
   price: modelPriceSchema,
   /** Fees of hosted tools beside the tokens, decimal nano-dollars. */
   feeNano: z.string().default('0'),
-  /** What the tier that was asked for costs in hundredths of the standard price, never below it. */
+  /** What the request's service tier costs, in hundredths of the standard price, and never below it. */
   tierPercent: z.number().int().min(100).default(100),
   /** The held amount, decimal nano-dollars: the most that the visitor pays. */
   heldNano: z.string(),
   /** UTC days since 1970: the day of the operator's budget that the call counts against. */
   day: z.number().int(),
-  /** It came with an idempotency key, so that its answer is kept for a repeat. */
+  /** It came with an idempotency key, so that Redis keeps its answer for a repeat. */
   keepAnswer: z.boolean(),
   policy: callPolicySchema,
   inputVerdict: verdictWordSchema,
-  /** How long it may wait for its turn, from then on. */
+  /** How long it may wait for its turn, after the hold. */
   patienceMs: z.number().nonnegative().default(0),
   /** Redis time at which the hold was taken, in milliseconds. */
   acceptedMs: z.number(),
@@ -95,20 +98,21 @@ export const ticketSchema = z.object({
 });
 export type Ticket = z.infer<typeof ticketSchema>;
 
-/** One tick's calls of one ingress, judged together because the endpoint takes batches. */
+/** So many calls of one tick share a moderation job, because the moderation endpoint takes batches. */
 export const MODERATION_BATCH_MAX = 32;
-export const moderationJobSchema = z.object({ calls: z.array(ticketSchema).min(1).max(MODERATION_BATCH_MAX) });
+/** `calls`: tickets as `libs/endpoints/ticket.ts` writes and reads them. */
+export const moderationJobSchema = z.object({ calls: z.array(z.unknown()).min(1).max(MODERATION_BATCH_MAX) });
 export type ModerationJob = z.infer<typeof moderationJobSchema>;
 
-/** So many turns in a lane, of calls that came within one tick: whose they are, the lane's own order says when they come. */
+/** So many turns of calls that came within one tick share a job. The lane's order says whose each turn is. */
 export const TURNS_MAX = 32;
 export const turnJobSchema = z.object({ lane: z.string(), turns: z.number().int().min(1).max(TURNS_MAX).catch(1) });
 export type TurnJob = z.infer<typeof turnJobSchema>;
 
-/** Queues share one Redis slot with the money, hence the braces. */
+/** The braces put queues into the same Redis slot as the money. */
 export const QUEUE_PREFIX = '{dp}:queue';
 export const MODERATION_QUEUE = 'moderation';
-/** A lane is named after a model or a group, and a model's name may hold what a queue's may not (`ft:…`). */
+/** A lane may have the name of a model, which may hold characters that a queue's name may not (`ft:…`). */
 export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;
 export const TURN_JOB = 'turn';
 export const MODERATE_JOB = 'moderate';

@@ -6,10 +6,10 @@ export const FIRST_UPSTREAM = 'openai';
 const nano = z.string().regex(/^\d+$/);
 
 /**
- * One entry of the journal, written by the same script that moved the money. Amounts are nano-dollars.
- * `paid` is what the visitor pays, `absorbed` what the operator pays beyond the bound. `dispatch` and `defer` move no money:
- * they say which calls were sent, so that what Redis forgot is ended by what really happened. Nor does `strike`: it says what a
- * refused input has for consequences.
+ * One entry of the journal, which the script that moves the money writes. Amounts are nano-dollars. The visitor pays
+ * `paid`, and the operator absorbs `absorbed` beyond the bound. `dispatch` and `defer` move no money: from them
+ * accounting knows which calls a worker sent, where Redis lost them. `strike` moves no money either: it has the
+ * consequences of a refused call.
  */
 export const journalEventSchema = z.object({
   kind: z.enum(['hold', 'dispatch', 'defer', 'post', 'void', 'presume', 'correct', 'strike']),
@@ -22,14 +22,14 @@ export const journalEventSchema = z.object({
   absorbed: nano,
   /** UTC days since 1970: the day of the operator's budget that the call counts against; 0 where nobody knows. */
   day: z.coerce.number().int().min(0).max(1_000_000).default(0),
-  /** Which attempt was dispatched, or deferred. */
+  /** The attempt that was dispatched, or deferred. */
   attempt: z.coerce.number().int().min(0).max(1_000_000).default(0),
-  /** Of a strike: which it is within the window, and what follows from it. */
+  /** The number of a strike within the policy's window; `step`: what follows from it. */
   strikes: z.coerce.number().int().min(0).default(0),
   step: z.enum(['', 'warn', 'cooldown', 'suspend']).default(''),
   /** Until when the key rests, milliseconds since the epoch; 0: it does not. */
   until_ms: z.coerce.number().int().min(0).default(0),
-  /** Which upstream an end is owed to; '' where nobody knows: the first. */
+  /** The upstream that the call went to; '': the first. */
   upstream: z.string().default(''),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),

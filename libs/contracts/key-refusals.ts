@@ -1,6 +1,6 @@
 import { DaypassError } from './errors.js';
 
-/** Unknown, malformed, expired or revoked: one answer for all, so that nobody learns which. */
+/** One answer for unknown, malformed, expired and revoked keys, so that nobody learns which it is. */
 export function invalidKey(): DaypassError {
   return new DaypassError(
     'invalid_api_key',
@@ -8,7 +8,7 @@ export function invalidKey(): DaypassError {
   );
 }
 
-/** It rests for a while after repeated refusals. */
+/** The key rests for a while after some strikes. */
 export function coolingDown(untilMs: number): DaypassError {
   const until = new Date(untilMs).toISOString();
   return new DaypassError(

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { moderationPolicySchema } from './policy.js';
 
-/** Of one tool's one use: kept as it was written, since nano-dollars have no place in JSON. */
+/** The fee of one use of a tool, as its operator wrote it: JSON has no exact nano-dollars. */
 const feeUsd = z
   .string({ error: 'must be a decimal string of dollars such as "0.01"' })
   .regex(
@@ -22,9 +22,10 @@ export type KeyStatus = z.infer<typeof keyStatusSchema>;
 export const campaignStatusSchema = z.enum(['active', 'closed']);
 
 /**
- * What a campaign pays for hosted tools, which the provider charges by the call and reports nowhere in the usage of a chat
- * completion: so much for each choice of a request that may use the tool, whether it did or not. A tool without a price is
- * refused. `input_tokens_per_request`: what the model reads of the tool's results at most, where it is billed by the token.
+ * What a campaign pays for hosted tools. The provider charges them by the call, and reports them nowhere in a chat
+ * completion's usage. So Daypass charges each output of a request that may use the tool. A request with an unpriced
+ * tool is refused. `input_tokens_per_request`: the most tokens of the tool's results that the model reads, where the
+ * provider bills them.
  */
 export const toolPricesSchema = z.strictObject({
   web_search: z
@@ -55,7 +56,7 @@ const json = <T extends z.ZodType>(schema: T) =>
     })
     .pipe(schema);
 
-/** The Redis hash of a key: its definition as projected by accounting, and its balances as moved by the scripts. */
+/** The Redis hash of a key: its definition, which accounting projects, and its balances, which scripts move. */
 export const keyStateSchema = z.object({
   id: z.string(),
   campaign: z.string(),
@@ -73,7 +74,7 @@ export const keyStateSchema = z.object({
   spent: nano,
   held: nano,
   running: int.default(0),
-  /** When its inputs were refused, milliseconds since the epoch, newest first; those that the policy's window had forgotten are not among them. */
+  /** The times of its strikes within the policy's window, milliseconds since the epoch, newest first. */
   strike_times: z
     .string()
     .default('')
@@ -91,7 +92,7 @@ export const campaignStateSchema = z.object({
   models: json(z.array(z.string())),
   policy: json(moderationPolicySchema),
   tool_prices: json(toolPricesSchema).default({}),
-  /** Of its keys, among those that wait for the same lane. */
+  /** The share of turns that its keys get. */
   weight: z.coerce.number().min(0.01).max(100).default(1),
   budget: nano,
   spent: nano,

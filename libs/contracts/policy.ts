@@ -17,7 +17,7 @@ export const MODERATION_CATEGORIES = [
   'violence/graphic',
 ] as const;
 
-/** As many as a key's strikes are remembered. */
+/** Redis keeps so many strikes of a key. */
 export const STRIKES_MAX = 100;
 const strikes = z.number().int().min(1).max(STRIKES_MAX);
 const seconds = z
@@ -27,8 +27,8 @@ const seconds = z
   .max(366 * 86_400);
 
 /**
- * When repeated refusals have consequences: after so many within the window the key rests for a while, after so many it is
- * suspended until a person reinstates it.
+ * What strikes lead to. After `cooldown_after` of them within the window the key rests. After `suspend_after` of them
+ * it is suspended until a person reinstates it.
  */
 const strikesSchema = z.strictObject({
   cooldown_after: strikes.optional(),
@@ -40,23 +40,24 @@ const strikesSchema = z.strictObject({
 const guardNames = z.array(z.string().min(1).max(63)).max(50);
 
 /**
- * A campaign's moderation policy. Under `parallel` the call is sent while its input is judged, and nothing is shown before the
- * verdict. `window` and `trail` are ways to stream; an answer in one piece is judged whole before it is shown under both.
+ * A campaign's moderation policy. Under `parallel` the guards judge the input while the call runs, and the visitor sees
+ * nothing before the verdict. `window` and `trail` are for streams; under both the guards judge a whole answer before
+ * the visitor sees it.
  */
 export const moderationPolicySchema = z.strictObject({
   input: z.enum(['gate', 'parallel', 'observe', 'off']).default('gate'),
   output: z.enum(['gate', 'window', 'trail', 'observe', 'off']).default('gate'),
-  /** Category → score from 0 to 1 at which it counts as flagged; a category not named uses the model's own flag. */
+  /** By category: the score from 0 to 1 that flags content. On other categories the model's own flag decides. */
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).default({}),
   on_unavailable: z.enum(['closed', 'open']).default('closed'),
-  /** Guards of DAYPASS_CONFIG that look at these calls, beside those that look at all. */
+  /** Guards of DAYPASS_CONFIG that judge these calls, beside those that judge every call. */
   guards: guardNames.optional(),
   strikes: strikesSchema.optional(),
 });
 
 export type ModerationPolicy = z.infer<typeof moderationPolicySchema>;
 
-/** What a caller may ask for on one call: more than the policy, never less. */
+/** What a visitor may ask for on one call: more moderation than the policy, never less. */
 export interface ModerationWish {
   input: boolean;
   output: boolean;
@@ -78,20 +79,20 @@ function stricter<T extends InputMode | OutputMode>(a: T, b: T): T {
   return STRICTNESS[a] >= STRICTNESS[b] ? a : b;
 }
 
-/** The policy that one call is served under. */
+/** The policy of one call. */
 export interface CallPolicy {
   input: InputMode;
   output: OutputMode;
   thresholds: Partial<Record<string, number>>;
-  /** Categories where the model's own flag counts beside the threshold: those that the key named and the campaign did not. */
+  /** Categories whose flag counts beside the threshold: the key has a threshold for them, and the campaign has none. */
   flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
-  /** Guards beside those that look at every call. */
+  /** Guards beside those that judge every call. */
   guards?: string[] | undefined;
   strikes?: StrikePolicy | undefined;
 }
 
-/** 0: never. */
+/** `cooldownAfter`, `suspendAfter`: 0: never. */
 export interface StrikePolicy {
   cooldownAfter: number;
   cooldownMs: number;
@@ -102,7 +103,7 @@ export interface StrikePolicy {
 const COOLDOWN_SECONDS = 600;
 const WINDOW_SECONDS = 86_400;
 
-/** Fewer strikes, longer rests and a longer memory are the tighter. */
+/** Joins strike policies into the strictest: the fewest strikes, the longest rest and the longest window. */
 function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): StrikePolicy | undefined {
   const given = written.filter((one) => one !== undefined);
   if (given.length === 0) return undefined;
@@ -122,7 +123,10 @@ function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): 
   };
 }
 
-/** Joins the campaign's policy, the key's own (which may only tighten it) and the caller's wish into one, for a stream or for an answer in one piece. */
+/**
+ * Joins the campaign's policy, the key's own, which may only tighten it, and the visitor's wish. `stream`: for a
+ * stream, rather than for a whole answer.
+ */
 export function effectivePolicy(
   campaign: ModerationPolicy,
   key: ModerationPolicy | null,
@@ -139,14 +143,14 @@ export function effectivePolicy(
     output = stricter(output, key.output);
     for (const [category, threshold] of Object.entries(key.thresholds)) {
       thresholds[category] = Math.min(threshold, thresholds[category] ?? 1);
-      // A threshold replaces the model's own flag, so a high one would loosen what the campaign left to the flag.
+      // A threshold replaces the model's own flag, so that a high one could loosen the campaign's policy.
       if (campaign.thresholds[category as keyof typeof campaign.thresholds] === undefined) flagsToo.push(category);
     }
     if (key.on_unavailable === 'closed') onUnavailable = 'closed';
   }
   const guards = [...new Set([...(campaign.guards ?? []), ...(key?.guards ?? [])])];
   const strikesToo = strikePolicy(campaign.strikes, key?.strikes);
-  // Who asks for moderation wants to see nothing that was not judged, and may have a stream all the same.
+  // A visitor who asks for moderation sees only judged content, but may still have a stream.
   if (wish.output) output = stricter(output, 'window');
   if (!stream && (output === 'window' || output === 'trail')) output = 'gate';
   return {

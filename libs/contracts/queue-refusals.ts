@@ -1,6 +1,6 @@
 import { DaypassError } from './errors.js';
 
-/** `waitMs`: until the call's turn, as far as anybody knows; `patienceMs`: what of it the call may wait. */
+/** `waitMs`: the estimated time until the call's turn. `patienceMs`: how much of it the call may wait. */
 export function queueFull(waitMs: number, patienceMs = 0): DaypassError {
   return new DaypassError(
     'queue_full',
@@ -21,7 +21,7 @@ export function largerThanLane(): DaypassError {
   );
 }
 
-/** Why a call did not join those that wait for its lane; null: it did, or nobody waits for it any more. */
+/** Why a call did not join the line of its lane; null: it did, or nobody waits for it any more. */
 export function refusalAtLane(entered: { code: string; waitMs?: number }, patienceMs: number): DaypassError | null {
   if (entered.code === 'too_large') return largerThanLane();
   return entered.code === 'late' ? queueFull(entered.waitMs!, patienceMs) : null;

@@ -1,20 +1,20 @@
 import { z } from 'zod';
 import { verdictWordSchema } from './jobs.js';
 
-/** What every answer's headers are made of. */
+/** What the headers of every answer report. */
 export const replyMetaSchema = z.object({
   moderation: z.object({ input: verdictWordSchema, output: verdictWordSchema }),
   queueMs: z.number().nonnegative(),
-  /** Decimal nano-dollars; absent while the cost is not known. */
+  /** Decimal nano-dollars; absent while nobody knows the cost. */
   costNano: z.string().optional(),
-  /** The output cap, where it is lower than what was asked for. */
+  /** The output cap, where Daypass lowered it. */
   outputCap: z.number().int().positive().optional(),
 });
 export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 
 /**
- * What workers say to the ingress process that holds the visitor's connection, on its reply stream, encrypted. `answer` is whole and
- * final; `open`, `frames`… and `end` carry a stream that is shown as it comes.
+ * What workers send to the ingress process with the visitor's connection, encrypted on its reply stream. `answer` is a
+ * whole answer. `open`, `frames`… and `end` carry a stream that the visitor sees as it comes.
  */
 export const replySchema = z.discriminatedUnion('type', [
   z.object({
@@ -22,17 +22,24 @@ export const replySchema = z.discriminatedUnion('type', [
     status: z.number().int(),
     contentType: z.string(),
     headers: z.record(z.string(), z.string()).default({}),
+    /** `binary`: in base64. */
     body: z.string(),
+    binary: z.boolean().optional(),
     meta: replyMetaSchema,
   }),
   z.object({ type: z.literal('open'), meta: replyMetaSchema }),
-  /** `n` counts from 0: a repeat is dropped, and a gap is noticed. */
-  z.object({ type: z.literal('frames'), n: z.number().int().nonnegative(), text: z.string() }),
-  /** `frames`: how many came before; `text`: a last frame, an error that ends the stream. */
+  /** `n` counts from 0, so that ingress drops a repeat and notices a gap. `last`: nothing of the stream follows. */
+  z.object({
+    type: z.literal('frames'),
+    n: z.number().int().nonnegative(),
+    text: z.string(),
+    last: z.boolean().optional(),
+  }),
+  /** `frames`: how many came before. `text`: last frames, such as an error. */
   z.object({ type: z.literal('end'), frames: z.number().int().nonnegative(), text: z.string().optional() }),
 ]);
 export type Reply = z.infer<typeof replySchema>;
 
-/** What the streams of many calls say within one turn, in one entry. */
+/** The replies of many calls within one tick, in one entry. */
 export const replyPartsSchema = z.array(z.object({ id: z.string(), reply: replySchema }));
 export type ReplyParts = z.infer<typeof replyPartsSchema>;

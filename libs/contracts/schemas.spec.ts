@@ -20,8 +20,8 @@ const ticket: Ticket = {
   model: 'gpt-5.4-mini',
   lane: 'default',
   stream: true,
-  includeUsage: false,
-  choices: 1,
+  facts: { includeUsage: true },
+  outputs: 1,
   inputTokens: 12,
   capTokens: 64,
   pacedTokens: 100,
@@ -49,8 +49,9 @@ describe('a ticket', () => {
   });
 
   it.each([
-    ['no choice', { choices: 0 }],
-    ['no output', { capTokens: 0 }],
+    ['fewer outputs than none', { outputs: -1 }],
+    ['a negative cap', { capTokens: -1 }],
+    ['a fact that is text', { facts: { wish: 'hello' } }],
     ['a negative count', { inputTokens: -1 }],
     ['a price in fractions', { price: { ...rates, input: 0.5 } }],
     ['a negative price', { price: { ...rates, output: -1 } }],
@@ -58,6 +59,11 @@ describe('a ticket', () => {
     ['no request', { requestId: undefined }],
   ])('is refused with %s', (_, change) => {
     expect(ticketSchema.safeParse({ ...ticket, ...change }).success).toBe(false);
+  });
+
+  it('may have no output and no cap, and names its API where that is not chat', () => {
+    const echo = { ...ticket, endpoint: 'echo', outputs: 0, capTokens: 0, facts: {} };
+    expect(ticketSchema.parse(echo)).toEqual(echo);
   });
 
   it('keeps the rates of long context', () => {

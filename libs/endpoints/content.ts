@@ -1,3 +1,5 @@
+import { unescaped } from './encoded.js';
+
 /**
  * One thing that is judged: a text, or an image by its URL (`data:` or `https:`). `joined`: where the text stands in several parts,
  * the same without the breaks between them, because a model may read over a break.
@@ -10,10 +12,14 @@ export interface Replacement {
   replace: string;
 }
 
-/** What one frame of a stream adds to the text at one path, e.g. the `content` of one output. */
+/**
+ * What one frame of a stream adds to the text at one path, e.g. the `content` of one output. `encoded`: it is a part of JSON in a
+ * string, whose escapes a reader decodes.
+ */
 export interface FrameText {
   path: string;
   text: string;
+  encoded?: true;
 }
 
 export function replacedIn(text: string, replacements: readonly Replacement[]): string {
@@ -40,13 +46,16 @@ export function holdsAny(contents: readonly Content[], replacements: readonly Re
 
 /** Joins what frames add into the texts that it adds up to, one for each path. */
 export class StreamTexts {
-  private readonly parts = new Map<string, string[]>();
+  private readonly parts = new Map<string, { texts: string[]; encoded: boolean }>();
 
   add(added: readonly FrameText[]): void {
-    for (const { path, text } of added) {
+    for (const { path, text, encoded = false } of added) {
       const parts = this.parts.get(path);
-      if (parts) parts.push(text);
-      else this.parts.set(path, [text]);
+      if (parts) {
+        parts.texts.push(text);
+        // A number may stand where JSON in a string follows.
+        parts.encoded ||= encoded;
+      } else this.parts.set(path, { texts: [text], encoded });
     }
   }
 
@@ -54,15 +63,20 @@ export class StreamTexts {
     return this.parts.size === 0;
   }
 
-  byPath(): [path: string, text: string][] {
-    return [...this.parts].map(([path, parts]) => [path, parts.join('')]);
+  byPath(): { path: string; text: string; encoded: boolean }[] {
+    return [...this.parts].map(([path, { texts, encoded }]) => ({ path, text: texts.join(''), encoded }));
   }
 
+  /** As they were shown. */
   texts(): string[] {
-    return this.byPath().map(([, text]) => text);
+    return this.byPath().map(({ text }) => text);
   }
 
+  /** As they are judged. */
   contents(): Content[] {
-    return this.texts().map((text) => ({ kind: 'text', text }));
+    return this.byPath().map(({ text, encoded }) => ({
+      kind: 'text',
+      text: encoded ? unescaped(text) : text,
+    }));
   }
 }

@@ -26,21 +26,24 @@ export interface KeyProjection {
   limits: { rpm: number; tpm: number; concurrent: number };
   models: readonly string[] | null;
   policy: unknown;
-  /** When a person pardoned its strikes, ms since the epoch; 0 never. */
+  /** When a person reinstated the key, ms since the epoch; 0 never. Earlier strikes no longer count. */
   strikesSinceMs: number;
   tokenHash: string;
-  /** After a rotation: the hash that must no longer open the door. */
+  /** After a rotation: the hash of the former token, which no longer opens anything. */
   formerTokenHash?: string | undefined;
 }
 
 export interface ProjectionAnswer {
-  /** `below`: the new budget does not cover what is spent and held; nothing was changed. `stale`: a newer version is there. */
+  /**
+   * `below`: the new budget does not cover what is spent and held. `stale`: Redis has a newer version. Neither changes
+   * anything.
+   */
   code: 'projected' | 'stale' | 'below';
   /** Spent and held together, nano-dollars. */
   usedNano: bigint;
 }
 
-/** Writes what accounting decided about campaigns and keys to where the ingress reads it. */
+/** Projects campaigns and keys into Redis, where the other services read them. */
 export class AccountStore {
   private readonly script: Script;
 

@@ -2,18 +2,18 @@ import type { Redis } from 'ioredis';
 import { redisKeys } from '#libs/redis/keys.js';
 import { RunId } from '#libs/redis/run-id.js';
 
-/** `settling`: calls may end, be claimed and keep their leases; none may begin. */
+/** `settling`: calls may end, and workers may claim calls and renew leases. No call may start. */
 export type Phase = 'open' | 'settling';
 
 export interface DoorState {
   phase: Phase;
-  /** Raised at every vetting, so that processes notice one that they slept through. */
+  /** Accounting raises it at every check of Redis, so that processes notice a check that they missed. */
   number: number;
-  /** Whether this run of Redis was vetted. */
+  /** Accounting has checked this run of Redis. */
   vetted: boolean;
 }
 
-/** What lets calls in: accounting opens it once Redis holds what the ledger says. The scripts read it, common.include.lua. */
+/** Lets calls in: accounting opens it once Redis has what the ledger says. Scripts read it in door.include.lua. */
 export class Door {
   private readonly run: RunId;
 
@@ -21,7 +21,7 @@ export class Door {
     this.run = RunId.of(redis);
   }
 
-  /** null: Redis knows of no door, so that it is new or lost its data. @throws when Redis does not answer */
+  /** null: Redis has no door, because it is new or lost its data. @throws when Redis does not answer */
   async read(): Promise<DoorState | null> {
     const [run, value] = await Promise.all([this.run.get(), this.redis.get(redisKeys.epoch)]);
     if (value === null) return null;

@@ -43,9 +43,9 @@ const reach: Record<string, () => Promise<unknown>> = {
 };
 
 describe('a verdict that goes with the end', () => {
-  const verdict = (id: string, sealed: Buffer | null = null) => ({
+  const verdict = (id: string, encrypted: Buffer | null = null) => ({
     event: { kind: 'check', id } as unknown as CheckEvent,
-    sealed,
+    encrypted,
   });
   const recorded = async () =>
     (await money.redis.xrangeBuffer(redisKeys.audit, '-', '+')).map(([entry, flat]) => {
@@ -61,18 +61,18 @@ describe('a verdict that goes with the end', () => {
 
   it('is in the record before the visitor is answered, with what was judged', async () => {
     await money.dispatched('r');
-    const sealed = randomBytes(64);
+    const encrypted = randomBytes(64);
     await money.end('r', 'post', {
       costNano: 1n,
       reply: Buffer.from('answer'),
-      events: [verdict('chk_1', sealed), verdict('chk_2')],
+      events: [verdict('chk_1', encrypted), verdict('chk_2')],
     });
     const events = await recorded();
     expect(events.map(({ id, content }) => [id, content.length])).toEqual([
       ['chk_1', 64],
       ['chk_2', 0],
     ]);
-    expect(events[0]!.content.equals(sealed)).toBe(true);
+    expect(events[0]!.content.equals(encrypted)).toBe(true);
     expect(Number(await money.redis.get(redisKeys.auditBytes))).toBeGreaterThan(64);
     expect(await money.redis.xlen(redisKeys.reply('door'))).toBe(1);
   });
@@ -199,7 +199,7 @@ describe('ending a hold', () => {
 
   it('takes its lease and its body away, and keeps the outcome for an hour, a presumed one for a day', async () => {
     await money.dispatched('r');
-    await money.redis.set(redisKeys.body('r'), 'sealed');
+    await money.redis.set(redisKeys.body('r'), 'encrypted');
     await money.end('r', 'post', { costNano: 1n });
     expect(await money.redis.zscore(redisKeys.leases, 'r')).toBeNull();
     expect(await money.redis.exists(redisKeys.body('r'))).toBe(0);
@@ -212,7 +212,7 @@ describe('ending a hold', () => {
 
   it('leaves the body of a call that goes on', async () => {
     await money.dispatched('r');
-    await money.redis.set(redisKeys.body('r'), 'sealed');
+    await money.redis.set(redisKeys.body('r'), 'encrypted');
     await money.end('r', 'cancel');
     expect(await money.redis.exists(redisKeys.body('r'))).toBe(1);
   });
@@ -232,7 +232,7 @@ describe('ending a hold', () => {
 
 describe('a hold of nothing, for a model that costs nothing', () => {
   it.each(['post', 'void', 'presume'] as const)('ends by %s like any other', async (transition) => {
-    await money.dispatched('r', { fixedNano: 0n, perTokenNano: 0n });
+    await money.dispatched('r', { fixedNano: 0n, perUnitNano: 0n });
     expect(await money.end('r', transition)).toMatchObject({ outcome: 'applied', paidNano: 0n });
     expect(await running()).toBe('0');
     expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 0 }));
@@ -462,8 +462,8 @@ describe('a strike', () => {
     expect(await struck('r3')).toEqual({ strikes: 3, status: 'active', cooling: true });
     expect(await struck('r4')).toMatchObject({ strikes: 4, status: 'suspended' });
     expect((await money.take('r5')).code).toBe('suspended');
-    const told = (await money.journal()).filter(({ kind }) => kind === 'strike');
-    expect(told.map(({ request, strikes: count, step }) => [request, count, step])).toEqual([
+    const steps = (await money.journal()).filter(({ kind }) => kind === 'strike');
+    expect(steps.map(({ request, strikes: count, step }) => [request, count, step])).toEqual([
       ['r1', '1', 'warn'],
       ['r2', '2', 'cooldown'],
       ['r3', '3', 'cooldown'],

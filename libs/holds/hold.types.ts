@@ -4,9 +4,11 @@ import type { StrikePolicy } from '#libs/contracts/policy.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import type { LaneUpstream } from '#libs/pacing/lane.upstreams.js';
 
-/** A hold whose holder falls silent is ended after this long; holders renew every third of it. */
+/**
+ * The sweeper ends a hold that nobody renewed for so long. Who answers for a hold renews it every third of that time.
+ */
 export const LEASE_MS = 15_000;
-/** In which the one call that tries a failing upstream has to say how it went, before another tries. */
+/** While one call tries a failing upstream, no other tries it within this time. */
 export const PROBE_MS = 5_000;
 
 export interface HoldRequest {
@@ -15,31 +17,32 @@ export interface HoldRequest {
   campaignId: string;
   /** Cost that does not depend on the output's length, nano-dollars. */
   fixedNano: bigint;
-  /** Cost of one more output token over all choices, nano-dollars. */
-  perTokenNano: bigint;
+  /** Cost of one more token of every output, nano-dollars. */
+  perUnitNano: bigint;
+  /** The cap of each output. 0, as are `perUnitNano` and `outputs`, where the price does not depend on the output. */
   capTokens: number;
-  /** What the cap may be clamped to where the free balance carries no more. */
+  /** Daypass may lower the cap to this, where the free budget covers no more. */
   leastCapTokens: number;
   inputTokens: number;
-  choices: number;
+  outputs: number;
   maxWaitMs: number;
   detail: string;
   lane: string;
   replyTo: string;
   /** With an `Idempotency-Key`: the hash of that name, and a fingerprint of the body that came with it. */
   idempotency?: { nameHash: string; fingerprint: string } | undefined;
-  /** What the record keeps of the call, beside its body, which has to be stored before. */
+  /** For the record, beside the call's body. The body must be in Redis before. */
   recorded?: RequestEvent | undefined;
 }
 
 export interface HoldBounds {
   journalEntries: number;
-  /** Of what waits to be booked in the record. */
+  /** The most bytes that may wait for the record. */
   auditBytes: number;
-  /** The operator's own budgets, nano-dollars; undefined where there is none. */
+  /** The operator's own budgets, nano-dollars; undefined: no budget. */
   operatorDayNano: bigint | undefined;
   operatorTotalNano: bigint | undefined;
-  /** Where only running holds stand in the way of a longer answer, say `busy` rather than clamp or refuse. */
+  /** Answer `busy`, rather than lower the cap or refuse, where the end of running calls would allow more. */
   patient: boolean;
 }
 
@@ -68,10 +71,11 @@ export type HoldAnswer =
     }
   | { code: 'concurrency'; limit: number }
   | { code: 'requests'; limit: number; waitMs: number }
-  /** `waitMs` −1: the request is larger than the whole limit and can never pass. */
+  /** `waitMs` −1: the request is larger than the whole limit, so that it never passes. */
   | { code: 'tokens'; limit: number; waitMs: number; need: number }
-  /** What an idempotency key finds: another body, a first call that runs, its kept answer, or that none could be kept. */
+  /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
   | { code: 'reused' | 'in_progress' | 'unanswered' }
+  /** Redis keeps the answer to the first call under the idempotency key. */
   | { code: 'answered'; requestId: string };
 
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
@@ -81,17 +85,17 @@ export interface StartRequest {
   keyId: string;
   campaignId: string;
   lane: string;
-  /** That it takes of the lane. */
+  /** How many tokens it takes of the lane. */
   tokens: number;
-  /** In the order that they are taken in. */
+  /** In the order of preference. */
   upstreams: readonly LaneUpstream[];
   nonce: string;
 }
 
 export type StartAnswer =
   /**
-   * `laneRequests`, `laneTokens`: what the upstream's window counts, this call included; 0 where it was heard of before.
-   * `failures`: of that upstream, in a row until now.
+   * `laneRequests`, `laneTokens`: what the upstream's window counts, with this call; 0 where the script repeats its
+   * answer. `failures`: how often that upstream failed in a row.
    */
   | {
       code: 'started';
@@ -102,15 +106,24 @@ export type StartAnswer =
       upstream: string;
       failures: number;
     }
-  /** `why`: the upstream that would be the first to have room fails, or refuses the account; '' where its limits are in use. */
+  /** `why`: the upstream with the shortest wait fails, or refuses the account; '' where its limits are in full use. */
   | { code: 'wait' | 'late'; waitMs: number; why: '' | 'failing' | 'account' }
   | { code: 'too_large' | 'invalid' | 'suspended' }
   | { code: 'recovering' }
   | { code: 'ended'; state: string }
-  /** The caller's own dispatch, which it never heard of and nobody sent, was presumed meanwhile. */
+  /** The caller lost the answer to its own dispatch, never sent the call, and accounting presumed it meanwhile. */
   | { code: 'unsent'; attempt: number };
 
-/** A dispatched call as its worker knows it: enough to make its hold again where Redis lost it. */
+/** A call that its upstream refused without doing work. `slot`: that upstream's part of the lane. */
+export interface DeferRequest {
+  requestId: string;
+  lane: string;
+  slot: string;
+  attempt: number;
+  freezeMs: number;
+}
+
+/** A dispatched call as its worker knows it. From this a script makes the hold again where Redis lost it. */
 export interface CallClaim {
   requestId: string;
   keyId: string;
@@ -130,23 +143,23 @@ export interface EndRequest {
   replyTo: string;
   transition: 'post' | 'void' | 'cancel' | 'presume' | 'expire';
   costNano?: bigint;
-  /** Input and output tokens that were really used; corrects what the windows reserved. */
+  /** Input and output tokens of the call's usage, by which the script corrects the reservations. */
   usedTokens?: number;
   detail: Record<string, unknown>;
-  /** The sealed final reply, handed to the visitor's ingress in the same step. */
+  /** The encrypted last reply, which the script hands to the visitor's ingress. */
   reply?: Buffer;
-  /** What an idempotent repeat is answered with: that reply, or another sealed one. Nothing: a repeat of a voided call runs anew. */
+  /** The answer for a repeat: `reply`, or another encrypted one. Without it, a repeat of a voided call is a new call. */
   keep?: 'reply' | Buffer;
-  /** A refused input: it counts against the key, and has consequences where the policy says so. */
+  /** The call is a strike against its key, with the consequences of the policy. */
   strike?: StrikePolicy | true;
-  /** For the record, in the same step and before the reply: the verdicts that this follows from. */
+  /** The verdicts that led to this end, for the record. The script writes them before the reply. */
   events?: readonly Recorded[];
-  /** From the worker that dispatched the call. */
+  /** Given by the worker that dispatched the call. */
   dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'> & { upstream?: string };
 }
 
 export interface EndAnswer {
-  /** `recovering`: the door is closed, nothing was done: ask again. */
+  /** `recovering`: the door is closed, and the script changed nothing. The caller asks again. */
   outcome: 'applied' | 'repeated' | 'corrected' | 'running' | 'missing' | 'leased' | 'refused' | 'recovering';
   state: string;
   paidNano: bigint;
@@ -154,7 +167,7 @@ export interface EndAnswer {
   availableNano: bigint;
 }
 
-/** A hold as the ledger knows it. */
+/** A hold as the ledger has it. */
 export interface KnownHold {
   requestId: string;
   keyId: string;
@@ -170,7 +183,7 @@ export interface KnownHold {
 export type KeyAnswer =
   { code: 'recovering' | 'unknown' } | { code: 'ok'; key: KeyState; campaign: CampaignState; nowMs: number };
 
-/** A hold whose lease has run out, with what ending it takes. */
+/** A hold whose lease has run out, with all that its end needs. */
 export interface ExpiredHold {
   requestId: string;
   keyId: string;

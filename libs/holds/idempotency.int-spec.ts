@@ -34,10 +34,10 @@ describe('a call under an idempotency key', () => {
       await money.redis.del(record);
       await money.take(id, named());
       await money.start(id);
-      await money.end(id, 'post', { costNano: 1n, reply: Buffer.from('sealed'), keep });
+      await money.end(id, 'post', { costNano: 1n, reply: Buffer.from('encrypted'), keep });
       expect(await money.take('again', named())).toEqual({ code: 'answered', requestId: id });
       expect((await money.holds.keptAnswer('k', 'name'))?.toString()).toBe(
-        keep === 'reply' ? 'sealed' : 'whole stream',
+        keep === 'reply' ? 'encrypted' : 'whole stream',
       );
       // Not under another body.
       expect(await money.take('again', named('other'))).toEqual({ code: 'reused' });

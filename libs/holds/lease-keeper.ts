@@ -5,25 +5,25 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { RunId } from '#libs/redis/run-id.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
-/** Bounds how long one renewal may occupy Redis. */
+/** So many leases in one script, so that it does not occupy Redis for long. */
 const RENEW_MAX = 1_000;
-/** While the door is closed everybody waits for it; accounting gives workers seconds to say what they run. */
+/** While the door is closed every call waits, and workers have only seconds to claim what they run. */
 const CLOSED_RETRY_MS = 300;
 
 /**
- * Renews the leases of the calls that this process answers for, many in one command. A process that dies stops renewing,
- * and the sweeper ends its holds by their state. It is also who notices that Redis lost something (its door was closed and
- * bears another number): then it says again what this process ended lately and which calls it runs.
+ * Renews the leases of the calls that this process answers for, many in one command. A process that dies stops
+ * renewing, and the sweeper ends its holds by their state. The keeper also notices that Redis lost data: its door has
+ * another number then. So it repeats what this process ended lately, and claims the calls that it runs.
  */
 export class LeaseKeeper {
-  /** Calls that wait: renewed only while they are held. Whoever dispatched one answers for it from then on. */
+  /** Waiting calls, renewed only while they are held. Whoever dispatches one answers for it from then on. */
   private readonly waiting = new Set<string>();
   private readonly running = new Map<string, CallClaim>();
   private readonly script: Script;
   private readonly run: RunId;
   private timer: NodeJS.Timeout | undefined;
   private retry: NodeJS.Timeout | undefined;
-  /** Run id and number of the door as last seen; undefined before the first look. */
+  /** Run id and number of the door at the last renewal; undefined before the first. */
   private door: string | undefined;
   private openedAs: string | undefined;
   private onReopened: (() => void) | undefined;
@@ -36,7 +36,7 @@ export class LeaseKeeper {
   ) {
     this.run = RunId.of(redis);
     this.script = defineScript(redis, 'renew-leases');
-    // After a reconnection it may be another run of Redis, which waits to hear from us.
+    // After a reconnection Redis may be another run, which waits for this process' claims.
     redis.on('ready', () => this.renewIn(0));
   }
 
@@ -66,12 +66,12 @@ export class LeaseKeeper {
     this.running.delete(requestId);
   }
 
-  /** Called when the door is open again after Redis lost something, and workers have claimed what they run. */
+  /** Calls the listener when the door opens again after a loss of data, and workers have claimed what they run. */
   whenReopened(listener: () => void): void {
     this.onReopened = listener;
   }
 
-  /** One at a time, so that a loss is mended once. */
+  /** One renewal at a time, so that this process claims its calls once. */
   private renew(): Promise<void> {
     this.renewing ??= this.renewAll()
       .catch((error: unknown) => this.onError(error))
@@ -80,13 +80,13 @@ export class LeaseKeeper {
   }
 
   private async renewAll(): Promise<void> {
-    const seen = await this.look('held', [...this.waiting]);
-    if (seen !== '') await this.notice(seen);
-    if (seen === '' || (await this.look('', [...this.running.keys()])) === '') this.renewIn(CLOSED_RETRY_MS);
+    const door = await this.renewSome('held', [...this.waiting]);
+    if (door !== '') await this.notice(door);
+    if (door === '' || (await this.renewSome('', [...this.running.keys()])) === '') this.renewIn(CLOSED_RETRY_MS);
   }
 
-  /** Renews, and returns the door as it stands; '' when it is closed. */
-  private async look(state: string, ids: readonly string[]): Promise<string> {
+  /** Renews some leases, and returns the door as it is now; '': closed. */
+  private async renewSome(state: string, ids: readonly string[]): Promise<string> {
     let door = '';
     for (let start = 0; start === 0 || start < ids.length; start += RENEW_MAX) {
       const some = ids.slice(start, start + RENEW_MAX);
@@ -99,16 +99,16 @@ export class LeaseKeeper {
     return door;
   }
 
-  private async notice(seen: string): Promise<void> {
-    const [phase, ...door] = seen.split(' ');
-    const current = door.join(' ');
+  private async notice(door: string): Promise<void> {
+    const [phase, ...runAndNumber] = door.split(' ');
+    const current = runAndNumber.join(' ');
     const changed = this.door !== undefined && this.door !== current;
     if (changed) {
       const claims = await Promise.all([
         this.holds.replayEnds(),
         ...[...this.running.values()].map((call) => this.holds.claim(call)),
       ]);
-      // It closed again meanwhile: everything once more when it opens.
+      // The door closed again meanwhile: the next renewal does all of it again.
       if (claims.includes('recovering')) return;
     }
     this.door = current;

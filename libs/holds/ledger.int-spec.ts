@@ -236,19 +236,19 @@ describe('money under any story', () => {
                   keyId: key,
                   campaignId: campaignOf(key),
                   fixedNano: BigInt(fixed),
-                  perTokenNano: BigInt(rate),
+                  perUnitNano: BigInt(rate),
                   capTokens: asked,
                   leastCapTokens: least,
                 },
                 { operatorDayNano: BigInt(DAY_BUDGET), operatorTotalNano: BigInt(TOTAL_BUDGET) },
               );
-              const told =
+              const outcome =
                 answer.code === 'ok'
                   ? `ok ${answer.capTokens} ${answer.amountNano}`
                   : answer.code === 'insufficient'
                     ? `insufficient ${answer.level}`
                     : answer.code;
-              expect(told).toBe(ledger.take(requestId, key, fixed, rate, asked, least));
+              expect(outcome).toBe(ledger.take(requestId, key, fixed, rate, asked, least));
             } else if (say === 'start') {
               const answer = await money.start(requestId, {
                 keyId: hold?.key ?? 'k0',

@@ -33,11 +33,11 @@ export function holdRequest(requestId: string, changes: Partial<HoldRequest> = {
     keyId: 'k',
     campaignId: 'c',
     fixedNano: 100n,
-    perTokenNano: 10n,
+    perUnitNano: 10n,
     capTokens: 90,
     leastCapTokens: 90,
     inputTokens: 10,
-    choices: 1,
+    outputs: 1,
     maxWaitMs: 30_000,
     detail: '{}',
     lane: 'lane',
@@ -51,7 +51,7 @@ export function laneUpstream(changes: Partial<LaneUpstream> = {}): LaneUpstream 
   return { name: 'openai', slot: 'lane', ...limits, corrects: true, fixed: false, ...changes };
 }
 
-/** A real Redis with the stores that move money over it, and short words for what tests say often. */
+/** A real Redis with the stores that move money, and short methods for what tests do often. */
 export class Money {
   readonly holds: HoldStore;
   readonly accounts: AccountStore;
@@ -153,7 +153,7 @@ export class Money {
     await this.start(requestId);
   }
 
-  /** As if the holder had been silent for longer than a lease. */
+  /** As if nobody had renewed the lease. */
   async lapse(requestId: string): Promise<void> {
     await this.redis.zadd(redisKeys.leases, 'XX', 1, requestId);
   }
@@ -163,7 +163,7 @@ export class Money {
     return { spent: Number(spent ?? 0), held: Number(held ?? 0) };
   }
 
-  /** Key, campaign, operator's day and total must always say the same, where one key is all there is. */
+  /** With a single key, the balances of key, campaign, operator's day and operator's total must be the same. */
   async balances(): Promise<{ spent: number; held: number }[]> {
     return Promise.all(
       [redisKeys.key('k'), redisKeys.campaign('c'), await this.today(), redisKeys.operatorTotal].map((hash) =>
@@ -187,7 +187,7 @@ export class Money {
     return { requests: Number(requests ?? 0), tokens: Number(tokens ?? 0) };
   }
 
-  /** Everything that Redis holds, but for an empty window's housekeeping: what a refusal must leave as it was. */
+  /** All keys of Redis but empty windows: a refusal must not change them. */
   async everything(): Promise<Record<string, unknown>> {
     const all: Record<string, unknown> = {};
     for (const key of (await this.redis.keys('*')).sort()) {

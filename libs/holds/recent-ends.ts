@@ -1,10 +1,10 @@
 import type { EndRequest } from './hold.types.js';
 
-/** Longer than an append-only file that is synced every second can lose, with room for noticing it. */
+/** Redis syncs its append-only file every second and can lose little more. The rest is time to notice the loss. */
 const KEPT_MS = 30_000;
 const KEPT_MAX = 20_000;
 
-/** What a worker ended lately, without the answers, so that it can be said again to a Redis that lost its last moments. */
+/** The last ends of this process without their answers, to repeat them to a Redis that lost its last seconds. */
 export class RecentEnds {
   private ends: { atMs: number; end: EndRequest }[] = [];
 

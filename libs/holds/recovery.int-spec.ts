@@ -104,7 +104,7 @@ describe('a call that Redis lost', () => {
   });
 
   it('holds no more than is free: what it costs beyond is the operator’s', async () => {
-    await money.take('other', { fixedNano: 4_400n, perTokenNano: 0n });
+    await money.take('other', { fixedNano: 4_400n, perUnitNano: 0n });
     await money.holds.claim(claim('lost'));
     expect(await keyBalance()).toEqual({ spent: 0, held: 5_000 });
     expect(await workerEnd('lost', 'post', 900n)).toMatchObject({ paidNano: 600n, absorbedNano: 300n });

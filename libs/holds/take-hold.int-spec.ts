@@ -2,6 +2,9 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import { redisKeys } from '#libs/redis/keys.js';
 import { Money } from './money.fixture.js';
 
+type Changes = Parameters<Money['take']>[1];
+type Bounds = Parameters<Money['take']>[2];
+
 let money: Money;
 beforeAll(async () => {
   money = await Money.start();
@@ -86,10 +89,10 @@ describe('taking a hold', () => {
 
   it.each([
     ['a price', { fixedNano: 101n }],
-    ['a rate', { perTokenNano: 11n }],
+    ['a rate', { perUnitNano: 11n }],
     ['a cap', { capTokens: 91, leastCapTokens: 91 }],
     ['a least cap', { leastCapTokens: 16 }],
-    ['a number of choices', { choices: 2 }],
+    ['a number of outputs', { outputs: 2 }],
     ['a number of input tokens', { inputTokens: 11 }],
     ['a key', { keyId: 'other' }],
   ])('is a conflict where the same id comes with another %s', async (_, changes) => {
@@ -101,7 +104,7 @@ describe('taking a hold', () => {
   });
 
   it('holds nothing but still counts and runs for a model that costs nothing', async () => {
-    expect(await money.take('r', { fixedNano: 0n, perTokenNano: 0n })).toMatchObject({
+    expect(await money.take('r', { fixedNano: 0n, perUnitNano: 0n })).toMatchObject({
       code: 'ok',
       amountNano: 0n,
       capTokens: 90,
@@ -113,13 +116,13 @@ describe('taking a hold', () => {
     await money.campaign({ budgetNano: 9_000_000_000_000_000n });
     await money.key({ budgetNano: 9_000_000_000_000_000n });
     expect(
-      await money.take('r', { fixedNano: 8_999_999_999_999_999n, perTokenNano: 1n, capTokens: 1, leastCapTokens: 1 }),
+      await money.take('r', { fixedNano: 8_999_999_999_999_999n, perUnitNano: 1n, capTokens: 1, leastCapTokens: 1 }),
     ).toMatchObject({
       code: 'ok',
       availableNano: 0n,
     });
     expect(await money.redis.hget(redisKeys.key('k'), 'held')).toBe('9000000000000000');
-    expect(await money.take('r2', { fixedNano: 1n, perTokenNano: 0n })).toMatchObject({
+    expect(await money.take('r2', { fixedNano: 1n, perUnitNano: 0n })).toMatchObject({
       code: 'insufficient',
       freeNano: 0n,
       needNano: 1n,
@@ -128,13 +131,7 @@ describe('taking a hold', () => {
 });
 
 describe('a refused hold', () => {
-  const refusals: [
-    string,
-    () => Promise<unknown>,
-    Parameters<Money['take']>[1],
-    Parameters<Money['take']>[2],
-    object,
-  ][] = [
+  const refusals: [string, () => Promise<unknown>, Changes, Bounds, object][] = [
     ['Redis has no projection yet', () => money.redis.del(redisKeys.epoch), {}, {}, { code: 'recovering' }],
     ['nobody knows the key', async () => undefined, { keyId: 'nobody' }, {}, { code: 'invalid' }],
     ['the key is revoked', () => money.key({ status: 'revoked' }), {}, {}, { code: 'invalid' }],
@@ -282,9 +279,9 @@ describe('the output cap', () => {
     });
   });
 
-  it("is clamped to the key's tokens a minute, over all choices", async () => {
+  it("is clamped to the key's tokens a minute, over all outputs", async () => {
     await money.key({ limits: { rpm: 0, tpm: 75, concurrent: 0 } });
-    expect(await money.take('r', { leastCapTokens: 16, choices: 2, perTokenNano: 20n })).toMatchObject({
+    expect(await money.take('r', { leastCapTokens: 16, outputs: 2, perUnitNano: 20n })).toMatchObject({
       code: 'ok',
       capTokens: 32,
       amountNano: 740n,
@@ -302,6 +299,73 @@ describe('the output cap', () => {
   it('is never raised', async () => {
     await money.key({ limits: { rpm: 0, tpm: 1_000_000, concurrent: 0 } });
     expect(await money.take('r', { leastCapTokens: 16 })).toMatchObject({ capTokens: 90 });
+  });
+});
+
+describe('a call without an output cap', () => {
+  const UNCAPPED = { perUnitNano: 0n, capTokens: 0, leastCapTokens: 0, outputs: 0 };
+  const uncapped = (requestId: string, changes: Changes = {}, bounds: Bounds = {}) =>
+    money.take(requestId, { ...UNCAPPED, ...changes }, bounds);
+
+  it('holds exactly its fixed part, and reserves its input tokens', async () => {
+    await money.key({ limits: { rpm: 0, tpm: 10, concurrent: 0 } });
+    const answer = { code: 'ok', capTokens: 0, amountNano: 100n, availableNano: 999_900n };
+    expect(await uncapped('r')).toMatchObject({ ...answer, windowRequests: 1, windowTokens: 10, repeated: false });
+    expect(await uncapped('r')).toMatchObject({ ...answer, repeated: true });
+    expect(await money.balances()).toEqual(Array(4).fill({ spent: 0, held: 100 }));
+    expect(await money.window(redisKeys.keyWindow('k'))).toEqual({ requests: 1, tokens: 10 });
+  });
+
+  it('may take the last of the balance', async () => {
+    await money.key({ budgetNano: 100n });
+    expect(await uncapped('r')).toMatchObject({ code: 'ok', capTokens: 0, amountNano: 100n, availableNano: 0n });
+  });
+
+  it('may cost nothing, with nothing left', async () => {
+    await money.key({ budgetNano: 0n });
+    expect(await uncapped('r', { fixedNano: 0n })).toMatchObject({ code: 'ok', capTokens: 0, amountNano: 0n });
+  });
+
+  it.each([
+    ['key', () => money.key({ budgetNano: 99n }), {}],
+    ['campaign', () => money.campaign({ budgetNano: 99n }), {}],
+    ['operator', () => Promise.resolve(), { operatorDayNano: 99n }],
+    ['operator', () => Promise.resolve(), { operatorTotalNano: 99n }],
+  ] as const)('is refused where the %s does not cover the fixed part', async (level, short, bounds) => {
+    await short();
+    const before = await money.everything();
+    for (const patient of [false, true])
+      expect(await uncapped('r', {}, { ...bounds, patient })).toMatchObject({
+        code: 'insufficient',
+        level,
+        freeNano: 99n,
+        heldNano: 0n,
+        needNano: 100n,
+      });
+    expect(await money.everything()).toEqual(before);
+  });
+
+  it('is refused where its input is larger than a whole minute of tokens', async () => {
+    await money.key({ limits: { rpm: 0, tpm: 9, concurrent: 0 } });
+    expect(await uncapped('r')).toEqual({ code: 'tokens', limit: 9, waitMs: -1, need: 10 });
+  });
+
+  it('waits for the minute that its input tokens fit in', async () => {
+    await money.key({ limits: { rpm: 0, tpm: 19, concurrent: 0 } });
+    await uncapped('r1');
+    expect(await uncapped('r2')).toMatchObject({ code: 'tokens', limit: 19, need: 10 });
+  });
+
+  it('waits for a running hold only where the end of that hold would cover it, and only if patient', async () => {
+    await money.key({ budgetNano: 150n });
+    await uncapped('running');
+    const before = await money.everything();
+    expect(await uncapped('r', {}, { patient: true })).toEqual({ code: 'busy', level: 'key' });
+    expect(await uncapped('r')).toMatchObject({ code: 'insufficient', freeNano: 50n, heldNano: 100n, needNano: 100n });
+    const dear = await uncapped('r', { fixedNano: 151n }, { patient: true });
+    expect(dear).toMatchObject({ code: 'insufficient', needNano: 151n });
+    expect(await money.everything()).toEqual(before);
+    expect(await uncapped('r', { fixedNano: 50n }, { patient: true })).toMatchObject({ code: 'ok', amountNano: 50n });
   });
 });
 
@@ -412,7 +476,7 @@ describe("the operator's day", () => {
 });
 
 describe('a patient caller', () => {
-  const patient = (requestId: string, changes: Parameters<Money['take']>[1] = {}) =>
+  const patient = (requestId: string, changes: Changes = {}) =>
     money.take(requestId, { leastCapTokens: 16, ...changes }, { patient: true });
 
   it('is told to wait where running holds stand in the way of the whole cap, and nothing is held', async () => {
@@ -441,7 +505,7 @@ describe('a patient caller', () => {
     await money.key({ id: 'k2', budgetNano: 200n });
     expect(await patient('r2', { keyId: 'k2' })).toMatchObject({ code: 'insufficient', level: 'key' });
     await money.key({ id: 'k3', budgetNano: 250n });
-    await money.take('small', { keyId: 'k3', fixedNano: 10n, perTokenNano: 0n });
+    await money.take('small', { keyId: 'k3', fixedNano: 10n, perUnitNano: 0n });
     expect(await patient('r3', { keyId: 'k3' })).toMatchObject({ code: 'insufficient', heldNano: 10n });
   });
 });

@@ -1,5 +1,6 @@
 import { relative } from 'node:path';
 import { SERVICES } from '#libs/config/config.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import type { Demo } from './demo.js';
 import { FLAGGED_PHRASE } from '#libs/rehearsal/rehearsal.moderation.js';
 import type { LaunchSettings } from './settings.js';
@@ -11,9 +12,10 @@ export interface BannerFacts {
   startedInMs: number;
 }
 
-/** What a newcomer needs, and nothing else: where it is, and lines to paste. */
+/** What a newcomer needs: addresses, and lines to paste. */
 export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: BannerFacts): string {
-  const visitors = `http://localhost:${settings.visitorsPort}/v1`;
+  const origin = `http://localhost:${settings.visitorsPort}`;
+  const visitors = `${origin}/v1`;
   const ops = SERVICES.map((name) => `${name} ${settings.opsPorts[name]}`).join(', ');
   const token = adminTokenFile ? `token in ${here(adminTokenFile)}` : 'token as in DAYPASS_ADMIN_TOKEN';
   const lines = [
@@ -28,13 +30,13 @@ export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: Banner
       ? ['', '  No OPENAI_API_KEY is set: answers are rehearsed, no model reads them and nothing is spent upstream.']
       : []),
     '',
-    'Ask something with the demo key, then look at what it has left:',
+    'Ask something with the demo key, then read what it has left:',
     '',
-    curlChat(visitors, demo.key, 'Say hello to a newcomer.'),
+    curlCall(origin, demo.key, 'Say hello to a newcomer.'),
     '',
     `curl ${visitors}/key -H "Authorization: Bearer ${demo.key}"`,
     ...(settings.rehearsed
-      ? ['', 'A message that moderation refuses:', '', curlChat(visitors, demo.key, FLAGGED_PHRASE)]
+      ? ['', 'A message that moderation refuses:', '', curlCall(origin, demo.key, FLAGGED_PHRASE)]
       : []),
     '',
     'Ctrl-C ends all of it; the next start goes on with the same keys and balances.',
@@ -43,9 +45,10 @@ export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: Banner
   return lines.join('\n');
 }
 
-function curlChat(visitors: string, key: string, content: string): string {
-  const body = JSON.stringify({ model: 'gpt-5.4-mini', messages: [{ role: 'user', content }] });
-  return `curl ${visitors}/chat/completions -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body}'`;
+function curlCall(origin: string, key: string, content: string): string {
+  const endpoint = ENDPOINTS[0]!;
+  const body = JSON.stringify(endpoint.sample('gpt-5.4-mini', content));
+  return `curl ${origin}${endpoint.path} -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body}'`;
 }
 
 /** As the reader would type it, where that is shorter. */

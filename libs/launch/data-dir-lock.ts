@@ -3,7 +3,10 @@ import { join } from 'node:path';
 import { LaunchError } from './settings.js';
 import { isNamed, readPid } from './stale-process.js';
 
-/** One launcher per data folder: two Redis on one append-only file would spoil it. @throws LaunchError when another runs */
+/**
+ * One launcher per data folder: two Redis processes would spoil one append-only file. @throws LaunchError when another
+ * runs
+ */
 export function lockDataDir(dataDir: string): () => void {
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const file = join(dataDir, 'launcher.pid');

@@ -22,8 +22,8 @@ interface ListedKey {
 }
 
 /**
- * The campaign and the key that every `npm start` offers. The API shows a key once, so it is kept in the data folder; where
- * that file is lost, the key is rotated and keeps its balance.
+ * The campaign and the key that every `npm start` offers. The API shows a key once, so the data folder keeps it. If
+ * that file is lost, the start rotates the key, which keeps its balance.
  */
 export async function ensureDemo(adminUrl: string, adminToken: string, dataDir: string): Promise<Demo> {
   const call = adminClient(adminUrl, adminToken);
@@ -31,10 +31,10 @@ export async function ensureDemo(adminUrl: string, adminToken: string, dataDir: 
   if ((await call('GET', `/admin/v1/campaigns/${SLUG}`)).status === 404)
     await created(call('POST', '/admin/v1/campaigns', CAMPAIGN));
 
-  const known = parse(file.read());
-  if (known) {
-    const { status, body } = await call('GET', `/admin/v1/keys/${known.id}`);
-    if (status === 200 && isUsable(body as ListedKey)) return known;
+  const former = parse(file.read());
+  if (former) {
+    const { status, body } = await call('GET', `/admin/v1/keys/${former.id}`);
+    if (status === 200 && isUsable(body as ListedKey)) return former;
   }
   const { body: list } = await call('GET', `/admin/v1/keys?campaign=${SLUG}&limit=100`);
   const existing = (list as { data?: ListedKey[] }).data?.find((key) => key.label === LABEL && isUsable(key));
@@ -46,7 +46,7 @@ export async function ensureDemo(adminUrl: string, adminToken: string, dataDir: 
   return demo;
 }
 
-/** A suspended key stays the demo key: who suspended it wants to see that. */
+/** A suspended key stays the demo key, so that the person who suspended it can watch it. */
 const isUsable = (key: ListedKey): boolean => key.status === 'active' || key.status === 'suspended';
 
 type Call = (method: string, path: string, body?: object) => Promise<{ status: number; body: unknown }>;

@@ -1,6 +1,6 @@
 /**
- * Loaded into each service by `--import`: when the launcher is gone (even by kill -9) its IPC channel closes, and the service
- * shuts down as on SIGTERM, so that nothing lives on unseen.
+ * Each service loads it by `--import`. When the launcher ends (even by kill -9), its IPC channel closes. The service
+ * then shuts down as on SIGTERM, so that no service stays behind.
  */
 const HARD_EXIT_MS = 35_000;
 

@@ -1,4 +1,4 @@
-/** What has been started, ended in reverse order, once, whenever the end comes, even in the middle of the start. */
+/** Ends everything that was started, in reverse order and once, even in the middle of the start. */
 export class Ending {
   private readonly steps: { stop: () => Promise<void>; kill?: () => void }[] = [];
   private running: Promise<void> | undefined;
@@ -7,7 +7,7 @@ export class Ending {
     return this.running !== undefined;
   }
 
-  /** Something that runs from now on. @throws when the end has begun meanwhile; it is stopped then */
+  /** Adds something that runs now. @throws when the end has begun; it stops it then */
   async add(stop: () => Promise<void>, kill?: () => void): Promise<void> {
     if (this.running) {
       await stop();
@@ -21,7 +21,10 @@ export class Ending {
     await this.running;
   }
 
-  /** For the impatient: everything is killed at once. What was committed is kept; leases end the rest. */
+  /**
+   * A second Ctrl-C kills everything at once. Committed data stays, and accounting ends the calls when their leases run
+   * out.
+   */
   kill(): void {
     for (const { kill } of this.steps) kill?.();
   }
@@ -37,5 +40,5 @@ export class Ending {
   }
 }
 
-/** The start was cut off by its own end: nothing to report. */
+/** The user ended the start: nothing to report. */
 export class Interrupted extends Error {}

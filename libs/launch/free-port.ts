@@ -4,12 +4,12 @@ import { createServer } from 'node:net';
 const FIRST_PORT = 15_000;
 const LAST_PORT = 32_000;
 const ATTEMPTS = 50;
-/** How long a port that was found is kept from others who look for one: longer than tests leave it unused between two servers. */
+/** So long a found port stays reserved. Tests leave it unused for less between two servers. */
 const RESERVED_MS = 600_000;
 
 /**
- * A TCP port of 127.0.0.1 that nothing listens on right now, from below the range that systems take outgoing connections
- * from: a port that the system itself offers may be a client's a moment later. @throws when 50 guesses were all taken
+ * A TCP port of 127.0.0.1 that nothing listens on right now. It lies below the range of outgoing connections: a client
+ * may take a port of that range a moment later. @throws when 50 guesses were all taken
  */
 export async function freePort(): Promise<number> {
   return freePortBase(1);
@@ -24,7 +24,7 @@ export async function isPortFree(port: number, host: string): Promise<boolean> {
   });
 }
 
-/** The first of `count` free ports in a row, for settings that name a base. @throws when 50 guesses were all taken */
+/** The first of `count` free ports in a row. @throws when 50 guesses were all taken */
 export async function freePortBase(count: number): Promise<number> {
   for (let attempt = 0; attempt < ATTEMPTS; attempt++) {
     const base = randomInt(FIRST_PORT, LAST_PORT - count);
@@ -40,8 +40,8 @@ export async function freePortBase(count: number): Promise<number> {
 }
 
 /**
- * Between the moment when a port is found and the moment when a server listens on it, another process may find it too. An abstract
- * socket (Linux) of its number says that it is taken, to all processes of this machine, and is gone with its owner.
+ * Between the search and the moment when a server listens, another process may find the same port. An abstract socket
+ * (Linux) with its number reserves it on this machine, and disappears with its owner.
  */
 async function reserve(port: number): Promise<boolean> {
   if (process.platform !== 'linux') return true;

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { settleHeap } from '#libs/service/settle-heap.js';
+import { compactHeap } from '#libs/service/compact-heap.js';
 import { bannerOf } from './banner.js';
 import { surroundings } from './child-env.js';
 import { lockDataDir } from './data-dir-lock.js';
@@ -14,9 +14,9 @@ import { Services } from './services.js';
 import { checkPorts, readSettings, settingsOfAll, settingsOfOne, type LaunchSettings } from './settings.js';
 import { openStoreLog } from './store-log.js';
 
-/** `npm start`: stores, upstream, services, demo key, in this order; ended in reverse. */
+/** `npm start` starts stores, upstream, services and the demo key in this order, and ends them in reverse. */
 const READY_TIMEOUT_MS = 60_000;
-/** Should this process be killed, the services get this long to end before their stores do. */
+/** If somebody kills this process, the services get this long to end before their stores do. */
 const ORPHAN_SECONDS = 5;
 const startedAt = Number(process.env.DAYPASS_STARTED_AT_MS) || Date.now();
 const ending = new Ending();
@@ -47,7 +47,7 @@ async function launch(settings: LaunchSettings): Promise<void> {
   say(`Started ${names} in ${((Date.now() - startingAt) / 1_000).toFixed(1)} s.`);
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
   say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, startedInMs: Date.now() - startedAt }));
-  settleHeap();
+  compactHeap();
 }
 
 async function ownRedis(settings: LaunchSettings): Promise<string> {
@@ -119,7 +119,7 @@ function defined(env: Record<string, string | undefined>): Record<string, string
   return Object.fromEntries(Object.entries(env).filter((entry): entry is [string, string] => entry[1] !== undefined));
 }
 
-/** Something that everything needs is gone for good. */
+/** Something that everything needs has ended for good. */
 async function giveUp(reason: string): Promise<void> {
   if (ending.begun) return;
   process.stderr.write(`${reason}\n`);
@@ -137,7 +137,7 @@ function stopOnSignal(): void {
     void ending.run().then(() => process.exit(0));
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop);
-  // The script that started us was killed.
+  // Somebody killed the script that started this process.
   if (process.channel) {
     process.once('disconnect', () => !ending.begun && stop());
     process.channel.unref();

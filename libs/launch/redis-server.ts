@@ -8,32 +8,32 @@ import { endStale } from './stale-process.js';
 import { SupervisedProcess } from './supervised-process.js';
 
 const NAMES = ['redis-server', 'valkey-server'];
-/** What Linux takes for the path of a socket is 107 bytes; macOS takes 103. */
+/** Linux takes 107 bytes as the path of a socket; macOS takes 103. */
 const SOCKET_PATH_MAX_BYTES = 103;
 
 /** `everysec`: a power cut may lose the last second. `always`: each script waits for the disk. */
 export type RedisFsync = 'everysec' | 'always';
 
 export interface RedisServerOptions {
-  /** Where the append-only file lies; without one nothing is kept. */
+  /** The folder of the append-only file. Without it Redis keeps nothing. */
   dataDir?: string;
   fsync?: RedisFsync;
-  /** A free port when left out. */
+  /** Without it the server takes a free port. */
   port?: number;
-  /** How long it goes on when this process is gone, for services that still need it while they end. */
+  /** The server outlives this process by this long, for services that still need it while they end. */
   orphanSeconds?: number;
   onLine?: (line: string) => void;
 }
 
 export interface RedisServer {
   url: string;
-  /** For processes of this machine: the socket file beside its data, where it has data. */
+  /** The socket file beside its data, for processes of this machine. */
   localUrl: string;
   process: SupervisedProcess;
   stop(): Promise<void>;
 }
 
-/** A Redis of our own on loopback. It never evicts: a lost key could be a lost hold. */
+/** A Redis on loopback. It never evicts: a lost key could be a lost hold. */
 export async function startRedisServer({
   dataDir,
   fsync = 'everysec',
@@ -60,7 +60,7 @@ export async function startRedisServer({
     args.push('--appendonly', 'no');
   } else {
     mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    // Two Redis on one append-only file would spoil it.
+    // Two Redis processes would spoil one append-only file.
     await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
     args.push('--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
     const socket = resolve(dataDir, 'redis.sock');
@@ -82,7 +82,10 @@ export async function startRedisServer({
   return { url, localUrl, process, stop: () => process.stop() };
 }
 
-/** Not every file system has sockets (shared folders of virtual machines), and Redis would not start without the one that it was told to make. */
+/**
+ * Some file systems have no sockets (shared folders of virtual machines). Redis fails to start if it cannot make its
+ * socket.
+ */
 async function takesSocket(path: string): Promise<boolean> {
   if (Buffer.byteLength(path) > SOCKET_PATH_MAX_BYTES) return false;
   rmSync(path, { force: true });

@@ -31,11 +31,11 @@ export interface Secrets {
   secret: string;
   adminToken: string;
   postgresPassword: string;
-  /** Undefined where the environment gave the token. */
+  /** Undefined where the environment has the token. */
   adminTokenFile: string | undefined;
 }
 
-/** The secrets of this data folder: the environment's own, else what an earlier start made, else new ones that are kept. */
+/** The secrets of this data folder: the environment's, else those of an earlier start, else new ones. */
 export function keepSecrets(dataDir: string, env: NodeJS.ProcessEnv): Secrets {
   const adminToken = new PrivateFile(dataDir, 'admin-token');
   return {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '#libs/config/config.js';
 import { PROJECT_ROOT } from './project-root.js';
 
-/** `sysexits.h` EX_CONFIG: a wrong setting, which a restart does not mend. */
+/** `sysexits.h` EX_CONFIG: a wrong setting, so that a restart does not help. */
 const EXIT_CONFIG = 78;
 const READY_POLL_MS = 50;
 const RESTARTS_MAX = 5;
@@ -15,8 +15,9 @@ const RESTARTS_WINDOW_MS = 60_000;
 const BACKOFF_MIN_MS = 200;
 const KILL_GRACE_MS = 3_000;
 /**
- * V8 left to itself lets young objects have 128 MB of each process, and the heap double before it collects. These take two
- * fifths to a half of the memory under load away, and 6 to 15 % of the speed (measured, docs/adr/0011-speed.md).
+ * By default V8 gives young objects up to 128 MB in each process, and lets the heap double before it collects. These
+ * options save two fifths to a half of the memory under load. They cost 6 to 15 % of the speed (measured,
+ * docs/adr/0011-speed.md).
  */
 export const NODE_FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=60'] as const;
 const LAST_LINES = 15;
@@ -24,18 +25,23 @@ const LAST_LINES = 15;
 export interface ServiceOptions {
   name: Service;
   env: Record<string, string>;
-  /** Where it answers /health/ready. */
+  /** The folder of package.json and dist/; absent: this project's own. */
+  root?: string;
+  /** The service answers /health/ready here. */
   opsUrl: string;
   logFile: string;
-  /** What it was configured with; it is killed a little later. */
+  /** The service's own shutdown deadline. The launcher kills it a little later. */
   shutdownDeadlineMs: number;
-  /** A warning or an error of it, for people: the whole line is in the log file. */
+  /** Called with a warning or an error of the service, for people. The log file has the whole line. */
   onTrouble?: (text: string) => void;
-  /** It died too often, or a setting is wrong. */
+  /** Called when the service died too often, or when a setting is wrong. */
   onGiveUp?: (reason: string) => void;
 }
 
-/** One service as a child process: logged to a file, restarted when it dies, ended with its deadline. */
+/**
+ * One service as a child process. The launcher logs it to a file, restarts it when it dies, and ends it by its
+ * deadline.
+ */
 export class ServiceProcess {
   private child: ChildProcess | undefined;
   private exited: Promise<void> = Promise.resolve();
@@ -54,15 +60,15 @@ export class ServiceProcess {
 
   start(): void {
     this.wanted = true;
-    const { name, env } = this.options;
-    const endWithParent = join(PROJECT_ROOT, 'dist/libs/launch/end-with-parent.js');
+    const { name, env, root = PROJECT_ROOT } = this.options;
+    const endWithParent = join(root, 'dist/libs/launch/end-with-parent.js');
     // Its own session: Ctrl-C must reach the launcher alone, which ends the services in the order of the flow.
     const child = spawn(
       process.execPath,
-      [...NODE_FLAGS, '--import', endWithParent, join(PROJECT_ROOT, `dist/apps/${name}/main.js`)],
+      [...NODE_FLAGS, '--import', endWithParent, join(root, `dist/apps/${name}/main.js`)],
       {
         env,
-        cwd: PROJECT_ROOT,
+        cwd: root,
         detached: true,
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       },
@@ -107,7 +113,7 @@ export class ServiceProcess {
     clearTimeout(timer);
   }
 
-  /** No restart from here on: for the moment when everything ends at once. */
+  /** Stops restarting it: everything is about to end at once. */
   abandon(): void {
     this.wanted = false;
     this.kill('SIGKILL');
@@ -150,7 +156,7 @@ export class ServiceProcess {
   }
 }
 
-/** The message of a log line at level warn or above; error output that is no log line is trouble as it stands. */
+/** The message of a log line at level warn or above. Other error output is trouble as it stands. */
 function troubleIn(line: string, isErrorOutput: boolean): string | undefined {
   try {
     const { level, msg, err } = JSON.parse(line) as { level?: string; msg?: string; err?: { message?: string } };

@@ -3,10 +3,12 @@ import { SERVICES, type Service } from '#libs/config/config.js';
 import { ServiceProcess } from './service-process.js';
 
 export interface ServicesOptions {
-  /** What every service gets; each adds its operations port, accounting its database. */
+  /** The settings of every service. Each adds its operations port, and accounting its database. */
   env: Record<string, string>;
+  /** As a service's own option. */
+  root?: string;
   databaseUrl: string;
-  /** Added for one service alone. */
+  /** The settings of one service alone. */
   serviceEnv?: Partial<Record<Service, Record<string, string>>>;
   adminToken: string;
   opsPorts: Record<Service, number>;
@@ -18,15 +20,18 @@ export interface ServicesOptions {
 
 const DEFAULT_SHUTDOWN_DEADLINE_MS = 25_000;
 
-/** The four services, started together and ended in the order of the flow, so that each can still hand on what it holds. */
+/**
+ * Starts the four services together, and ends them in the order of a call's way, so that each can hand on its calls.
+ */
 export class Services {
   private readonly processes: Record<Service, ServiceProcess>;
 
   constructor(private readonly options: ServicesOptions) {
-    const { env, databaseUrl, adminToken, opsPorts, logDir, onTrouble, onGiveUp } = options;
+    const { env, root, databaseUrl, adminToken, opsPorts, logDir, onTrouble, onGiveUp } = options;
     const create = (name: Service): ServiceProcess =>
       new ServiceProcess({
         name,
+        ...(root === undefined ? {} : { root }),
         // Only accounting knows Postgres and the operator's token.
         env: {
           ...env,

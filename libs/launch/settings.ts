@@ -14,17 +14,17 @@ export interface LaunchSettings {
   databaseUrl: string | undefined;
   openaiKey: string | undefined;
   openaiBaseUrl: string | undefined;
-  /** When our own Redis writes its append-only file to the disk. */
+  /** When the launcher's own Redis writes its append-only file to the disk. */
   redisFsync: RedisFsync;
-  /** No account and no other upstream is named: answers are made up. */
+  /** Without an account and another upstream, the rehearsal makes up answers. */
   rehearsed: boolean;
 }
 
-/** A start that cannot succeed, told in a line or two that say what to change. */
+/** A start that cannot succeed. Its message says in a line or two what to change. */
 export class LaunchError extends Error {}
 
 /**
- * What of the environment the launcher itself needs; everything else is passed on to the services.
+ * The settings that the launcher itself needs. It passes everything else on to the services.
  * @throws LaunchError or ConfigError naming every fault, also those that only a service would find
  */
 export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
@@ -46,7 +46,7 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
   };
 }
 
-/** Settings that one service alone is told: whoever holds the admin key may read what the whole organization does. */
+/** Settings that only one service gets: whoever has the admin key may read what the whole organization does. */
 const FOR_ONE: Readonly<Record<string, Service>> = {
   DAYPASS_AUDITOR_PASSWORD: 'accounting',
   DAYPASS_UPSTREAM_KEYS: 'forwarding',
@@ -57,15 +57,15 @@ const FOR_ONE: Readonly<Record<string, Service>> = {
   OPENAI_SAFETY_KEY: 'accounting',
   OPENAI_WEBHOOK_SECRET: 'ingress',
 };
-/** The launcher decides on these. */
+/** The launcher sets these itself. */
 const OURS = new Set(['DAYPASS_OPS_PORT', 'DAYPASS_ADMIN_TOKEN']);
 
-/** What every service is told of our own settings. */
+/** The settings that every service gets. */
 export function settingsOfAll(env: NodeJS.ProcessEnv): Record<string, string> {
   return given(env, (name) => name.startsWith('DAYPASS_') && !(name in FOR_ONE) && !OURS.has(name));
 }
 
-/** What one service is told beside that. */
+/** The settings that one service gets besides. */
 export function settingsOfOne(env: NodeJS.ProcessEnv): Partial<Record<Service, Record<string, string>>> {
   return Object.fromEntries(SERVICES.map((service) => [service, given(env, (name) => FOR_ONE[name] === service)]));
 }
@@ -76,7 +76,7 @@ function given(env: NodeJS.ProcessEnv, wanted: (name: string) => boolean): Recor
   );
 }
 
-/** What is not given is made later by the launcher itself, so something that passes stands in for it. */
+/** The launcher makes missing settings later. Valid ones replace them in this check. */
 function checkForServices(env: NodeJS.ProcessEnv): void {
   const standIns = {
     OPENAI_API_KEY: 'made later',

@@ -5,8 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const END_WAIT_MS = 10_000;
 
 /**
- * Makes sure that the store which wrote this pid file has ended, then removes the file. After kill -9 or a power cut the file
- * stays, and its number may by now belong to somebody else: only a process of that name is touched.
+ * Ends the store that wrote this pid file, if it still runs, then removes the file. The file stays after kill -9 or a
+ * power cut. Its number may then belong to another process, so that this touches only a process of that name.
  */
 export async function endStale(pidFile: string, name: string, signal: NodeJS.Signals): Promise<void> {
   const pid = readPid(pidFile);

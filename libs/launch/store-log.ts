@@ -1,7 +1,7 @@
 import { createWriteStream, existsSync, mkdirSync, renameSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** Appends lines to `<name>.log` of this start; the last start's becomes `<name>.log.1`. */
+/** Appends lines to `<name>.log`. The log of the last start becomes `<name>.log.1`. */
 export function openStoreLog(logDir: string, name: string): (line: string) => void {
   mkdirSync(logDir, { recursive: true });
   const file = join(logDir, `${name}.log`);

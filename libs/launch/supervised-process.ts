@@ -1,9 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 
 /**
- * Runs a command that must not outlive us, however we end. Each line on its standard input is a signal to pass on; when that
- * pipe closes (we exited, or were killed with -9) the command gets its end signal. Own session: a Ctrl-C in the terminal
- * reaches us alone, so that we choose the order in which things end.
+ * Runs a command that must not outlive this process. Each line on the supervisor's input is a signal to pass on. When
+ * that pipe closes (this process exited, or somebody killed it), the command gets its end signal. It has a session of
+ * its own: Ctrl-C reaches only this process, which chooses the order in which things end.
  */
 const SUPERVISOR = `
 end_signal=$1; orphan_seconds=$2; shift 2
@@ -21,13 +21,13 @@ const LAST_LINES = 40;
 export interface SupervisedOptions {
   name: string;
   command: readonly string[];
-  /** The text in a line of output that says that it is ready. */
+  /** A line of output with this text shows that the command is ready. */
   readyText: string;
   readyTimeoutMs: number;
   endSignal: 'TERM' | 'INT';
-  /** How long it may take to end before it is killed. */
+  /** After this time it gets killed. */
   endTimeoutMs: number;
-  /** How long it goes on when we are gone, for others that still need it while they end. */
+  /** The command outlives this process by this long, for others that still need it while they end. */
   orphanSeconds?: number;
   uid?: number;
   gid?: number;
@@ -52,7 +52,7 @@ export class SupervisedProcess {
     child.stdin?.on('error', () => undefined);
   }
 
-  /** @throws with its last lines when it ends, or is not ready, within the time */
+  /** @throws with its last lines when it ends, or does not get ready in time */
   static async start(options: SupervisedOptions): Promise<SupervisedProcess> {
     const child = spawn(
       '/bin/sh',
@@ -75,14 +75,14 @@ export class SupervisedProcess {
     return supervised;
   }
 
-  /** Called once, when it ends without having been told to. */
+  /** Called once, when the command ends by itself. */
   onUnexpectedExit(listener: (lastLines: string) => void): void {
     void this.exit.then(() => {
       if (!this.stopping) listener(this.lastLines());
     });
   }
 
-  /** Ends it by its end signal, by KILL at the time limit. Safe to call twice. */
+  /** Sends its end signal, and KILL at the time limit. A second call is harmless. */
   async stop(): Promise<void> {
     this.signal(this.options.endSignal);
     const timer = setTimeout(() => this.signal('KILL'), this.options.endTimeoutMs);
@@ -91,7 +91,7 @@ export class SupervisedProcess {
     this.child.stdin?.destroy();
   }
 
-  /** Kills it; resolves when it is gone. */
+  /** Kills the command. Resolves when it has ended. */
   async kill(): Promise<void> {
     this.signal('KILL');
     await this.exit;

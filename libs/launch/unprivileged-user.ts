@@ -7,8 +7,8 @@ export interface Identity {
 }
 
 /**
- * Postgres refuses to run as root. As root it gets the user that already owns its data, else `postgres` where the system has
- * one, else `nobody`. Undefined when we are not root.
+ * Postgres refuses to run as root. Root gets the user that already owns the data, else `postgres` where the system has
+ * one, else `nobody`. Undefined for other users.
  */
 export function unprivilegedUser(existingDataDir: string): Identity | undefined {
   if (process.getuid?.() !== 0) return undefined;
@@ -26,8 +26,8 @@ export function unprivilegedUser(existingDataDir: string): Identity | undefined 
 }
 
 /**
- * What to put before a command so that it runs as that user. A folder above the clone may be closed to others (`/root`, a
- * folder of mktemp); then the command keeps the one right to pass through it.
+ * The words before a command that make it run as that user. A folder above the clone may be closed to others (`/root`,
+ * a folder of mktemp). Then the command keeps the one right to pass through it.
  */
 export function runAs(
   user: Identity | undefined,
@@ -40,7 +40,7 @@ export function runAs(
     throw new Error(
       `Postgres cannot run as root, and ${paths.join(' or ')} is closed to other users: move the clone, start as another user, or give DATABASE_URL`,
     );
-  // Postgres asks access(2) about its own file, which forgets such rights unless told not to.
+  // Postgres calls access(2) about its own file. That ignores such rights without this option.
   const rights = ['--securebits=+no_setuid_fixup', '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
   return { prefix: [setpriv, `--reuid=${user.uid}`, `--regid=${user.gid}`, '--clear-groups', ...rights], spawnAs: {} };
 }

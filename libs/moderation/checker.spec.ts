@@ -5,7 +5,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import { createLogger } from '#libs/service/logger.js';
 import type { EventRecorder } from '#libs/redis/event.recorder.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { Checker, type How } from './checker.js';
+import { Checker, type CheckOptions } from './checker.js';
 import { GuardUnavailableError, type GuardVerdict } from './guards/guard.js';
 import { GuardPipeline } from './guards/pipeline.js';
 import { ModerationMetrics } from './moderation.metrics.js';
@@ -44,7 +44,7 @@ describe('a verdict', () => {
     const written = Promise.withResolvers<void>();
     let known = false;
     const look = checkerOf(pass, () => written.promise)
-      .look(ticketOf('closed'), 'input', text)
+      .check(ticketOf('closed'), 'input', text)
       .then(() => (known = true));
     await new Promise((resolve) => setTimeout(resolve, 20));
     expect(known).toBe(false);
@@ -56,29 +56,29 @@ describe('a verdict', () => {
   const redactions = [{ find: 'secret', replace: '***' }];
   const flagged = { ...pass, flagged: true, categories: ['bad'] };
   const away = new GuardUnavailableError('it is away');
-  it.each<[string, GuardVerdict | Error, How['found'], 'closed' | 'open', string, string]>([
+  it.each<[string, GuardVerdict | Error, CheckOptions['found'], 'closed' | 'open', string, string]>([
     ['passes', pass, 'redact', 'closed', 'pass', 'pass'],
     ['flags', flagged, 'redact', 'closed', 'flagged', 'blocked'],
-    ['flags what is only observed', flagged, 'tell', 'closed', 'flagged', 'flagged'],
+    ['flags what is only observed', flagged, 'record', 'closed', 'flagged', 'flagged'],
     ['takes something out', { ...pass, redactions }, 'redact', 'closed', 'pass', 'redacted'],
     ['would take something out that went already', { ...pass, redactions }, 'refuse', 'closed', 'flagged', 'blocked'],
     ['is not had, under `closed`', away, 'redact', 'closed', 'unavailable', 'unavailable'],
     ['is not had, under `open`', away, 'redact', 'open', 'unavailable', 'unchecked'],
-    ['is not had of what is only observed', away, 'tell', 'closed', 'unavailable', 'unchecked'],
+    ['is not had of what is only observed', away, 'record', 'closed', 'unavailable', 'unchecked'],
   ])('that %s is recorded as what it led to', async (_, verdict, found, onUnavailable, outcome, decision) => {
     const events: AuditEvent[] = [];
     const record = (event: AuditEvent): Promise<void> => Promise.resolve(void events.push(event));
-    const look = await checkerOf(verdict, record).look(ticketOf(onUnavailable), 'input', text, { found });
+    const look = await checkerOf(verdict, record).check(ticketOf(onUnavailable), 'input', text, { found });
     expect([look.outcome.kind, (events[0] as CheckEvent).decision]).toEqual([outcome, decision]);
     expect(JSON.stringify(events)).not.toContain('a secret text');
   });
 
-  it('keeps what was answered, sealed; what was asked is in the record already', async () => {
-    const sealed: (Buffer | null)[] = [];
-    const checker = checkerOf(pass, (_, content) => Promise.resolve(void sealed.push(content ?? null)));
-    await checker.look(ticketOf('closed'), 'input', text);
-    await checker.look(ticketOf('closed'), 'output', text);
-    expect(sealed[0]).toBeNull();
-    expect(JSON.parse(box.open(sealed[1]!, 'req_1'))).toEqual(text);
+  it('keeps what was answered, encrypted; what was asked is in the record already', async () => {
+    const encrypted: (Buffer | null)[] = [];
+    const checker = checkerOf(pass, (_, content) => Promise.resolve(void encrypted.push(content ?? null)));
+    await checker.check(ticketOf('closed'), 'input', text);
+    await checker.check(ticketOf('closed'), 'output', text);
+    expect(encrypted[0]).toBeNull();
+    expect(JSON.parse(box.open(encrypted[1]!, 'req_1'))).toEqual(text);
   });
 });

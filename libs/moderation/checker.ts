@@ -6,37 +6,38 @@ import type { EventRecorder, Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
+import type { ProviderVerdict } from '#libs/endpoints/endpoint.js';
 import { MODERATION_GUARD } from './guards/moderation.guard.js';
 import { isFlagged, redactionsOf, type Finding, type GuardPipeline, type Stage } from './guards/pipeline.js';
 import type { ModerationMetrics } from './moderation.metrics.js';
 import type { ModerationResult } from './verdict.js';
 
-export interface How {
-  /** What becomes of what is found: it is taken out (`redact`), what holds it is refused (`refuse`), or it is only told of (`tell`). */
-  found?: 'redact' | 'refuse' | 'tell';
-  /** Which of the guards look. */
+export interface CheckOptions {
+  /** After a finding Daypass takes it out (`redact`), refuses the whole (`refuse`), or only records it (`record`). */
+  found?: 'redact' | 'refuse' | 'record';
+  /** Which guards judge. */
   stage?: Stage;
-  /** These very contents never come again. */
+  /** These contents never come again. */
   passing?: boolean;
-  /** What the provider said beside an output. */
-  provider?: readonly Record<string, unknown>[];
-  /** The caller takes the events to the record himself, in one step with what follows from the verdict. */
+  /** The provider's own verdicts, which came with an output. */
+  provider?: readonly ProviderVerdict[];
+  /** The caller takes the events to the record, in one step with what follows from the verdict. */
   carried?: boolean;
 }
 
-/** What all guards together made of some content. */
+/** What follows from the verdicts of all guards. */
 export type Outcome =
   | { kind: 'pass'; redactions: Replacement[] }
-  /** `strike`: a guard said so, rather than that something could not be taken out. */
+  /** `strike`: a guard flagged it. Otherwise Daypass refuses it because nobody can take a finding out. */
   | { kind: 'flagged'; categories: string[]; strike: boolean }
-  /** `refused`: it will never be judged. */
+  /** `refused`: a guard will never judge it. */
   | { kind: 'unavailable'; refused: boolean };
 
-export interface Look {
+export interface Checked {
   outcome: Outcome;
-  /** What the moderation endpoint said. */
+  /** The moderation endpoint's results. */
   results: readonly ModerationResult[];
-  /** Where they are the caller's to carry. */
+  /** For the record; empty unless the caller takes them there (`carried`). */
   events: readonly Recorded[];
 }
 
@@ -48,12 +49,19 @@ export interface CheckerParts {
   logger: Logger;
 }
 
-/** The one way to a verdict: the guards look, each finding is counted, logged and in the record before anything follows from it, or with it. */
+/**
+ * Asks the guards, counts and logs each finding, and records it before anything follows from it, or in the same step.
+ */
 export class Checker {
   constructor(private readonly parts: CheckerParts) {}
 
-  /** @throws when the record cannot be written, so that nothing is let go without */
-  async look(ticket: Ticket, direction: Direction, contents: readonly Content[], how: How = {}): Promise<Look> {
+  /** @throws when Redis does not take the record: without it nothing may go on */
+  async check(
+    ticket: Ticket,
+    direction: Direction,
+    contents: readonly Content[],
+    how: CheckOptions = {},
+  ): Promise<Checked> {
     const { found = 'redact', stage = 'all', passing = false, provider = [], carried = false } = how;
     const { requestId, keyId, campaignId, model, policy } = ticket;
     const findings = await this.parts.guards.check(
@@ -64,48 +72,50 @@ export class Checker {
     this.count(ticket, direction, findings);
     const events = this.eventsOf(ticket, direction, contents, findings, found);
     if (!carried)
-      await Promise.all(events.map(({ event, sealed }) => insist(() => this.parts.recorder.record(event, sealed))));
+      await Promise.all(
+        events.map(({ event, encrypted }) => insist(() => this.parts.recorder.record(event, encrypted))),
+      );
     return { outcome: outcomeOf(findings, found), results: resultsOf(findings), events: carried ? events : [] };
   }
 
   private count({ requestId }: Ticket, direction: Direction, findings: readonly Finding[]): void {
     const { metrics, logger } = this.parts;
     for (const finding of findings) {
-      metrics.looked(direction, finding.guard, finding.outcome, finding.latencyMs / 1_000);
+      metrics.guardChecked(direction, finding.guard, finding.outcome, finding.latencyMs / 1_000);
       if (finding.outcome === 'unavailable')
         logger.warn({ requestId, direction, guard: finding.guard, reason: finding.reason }, 'no verdict');
       else if (finding.verdict.flagged) metrics.flagged(direction, finding.verdict.categories);
     }
   }
 
-  /** What was asked is in the record already; what was answered goes in with its first finding. */
+  /** The record has an input already. An output goes in with its first finding. */
   private eventsOf(
     ticket: Ticket,
     direction: Direction,
     contents: readonly Content[],
     findings: readonly Finding[],
-    found: How['found'],
+    found: CheckOptions['found'],
   ): Recorded[] {
     return findings.map((finding, index) => {
       const isShown = direction === 'output' && index === 0 && contents.length > 0;
-      const sealed = isShown ? this.parts.box.seal(JSON.stringify(contents), ticket.requestId) : null;
-      return { event: eventOf(ticket, direction, finding, found), sealed };
+      const encrypted = isShown ? this.parts.box.seal(JSON.stringify(contents), ticket.requestId) : null;
+      return { event: eventOf(ticket, direction, finding, found), encrypted };
     });
   }
 }
 
-function outcomeOf(findings: readonly Finding[], found: How['found']): Outcome {
+function outcomeOf(findings: readonly Finding[], found: CheckOptions['found']): Outcome {
   const flagged = findings.filter(isFlagged);
   const redactions = redactionsOf(findings);
   if (flagged.length > 0 || (redactions.length > 0 && found === 'refuse')) {
-    const said = flagged.length > 0 ? flagged : findings.filter((finding) => redactionsOf([finding]).length > 0);
+    const refusing = flagged.length > 0 ? flagged : findings.filter((finding) => redactionsOf([finding]).length > 0);
     const categories = [
-      ...new Set(said.flatMap((finding) => (finding.outcome === 'judged' ? finding.verdict.categories : []))),
+      ...new Set(refusing.flatMap((finding) => (finding.outcome === 'judged' ? finding.verdict.categories : []))),
     ].sort();
     return { kind: 'flagged', categories, strike: flagged.length > 0 };
   }
-  const silent = findings.filter((finding) => finding.outcome === 'unavailable');
-  if (silent.length > 0) return { kind: 'unavailable', refused: silent.some(({ refused }) => refused) };
+  const missing = findings.filter((finding) => finding.outcome === 'unavailable');
+  if (missing.length > 0) return { kind: 'unavailable', refused: missing.some(({ refused }) => refused) };
   return { kind: 'pass', redactions };
 }
 
@@ -115,12 +125,12 @@ function resultsOf(findings: readonly Finding[]): readonly ModerationResult[] {
   );
 }
 
-function decisionOf(finding: Finding, onUnavailable: 'closed' | 'open', found: How['found']): CheckDecision {
+function decisionOf(finding: Finding, onUnavailable: 'closed' | 'open', found: CheckOptions['found']): CheckDecision {
   if (finding.outcome === 'unavailable')
-    return onUnavailable === 'open' || found === 'tell' ? 'unchecked' : 'unavailable';
+    return onUnavailable === 'open' || found === 'record' ? 'unchecked' : 'unavailable';
   const { flagged, redactions } = finding.verdict;
   if (!flagged && redactions.length === 0) return 'pass';
-  if (found === 'tell') return 'flagged';
+  if (found === 'record') return 'flagged';
   return flagged || found === 'refuse' ? 'blocked' : 'redacted';
 }
 
@@ -128,7 +138,7 @@ function eventOf(
   { requestId, keyId, campaignId, policy }: Ticket,
   direction: Direction,
   finding: Finding,
-  found: How['found'],
+  found: CheckOptions['found'],
 ): CheckEvent {
   const judged = finding.outcome === 'judged' ? finding.verdict : null;
   return {

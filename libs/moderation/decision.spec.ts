@@ -3,39 +3,61 @@ import { decide } from './decision.js';
 
 const policy = { input: 'gate', output: 'gate', thresholds: {}, onUnavailable: 'closed' } as const;
 
+const held = { forwarded: false, param: 'messages' };
+const forwarded = { forwarded: true, param: 'messages' };
+
 describe('what becomes of a judged input', () => {
   it('passes when nothing is flagged', () => {
-    expect(decide({ kind: 'pass', redactions: [] }, policy)).toEqual({ pass: true, word: 'pass', redactions: [] });
+    expect(decide({ kind: 'pass', redactions: [] }, policy, held)).toEqual({
+      pass: true,
+      verdict: 'pass',
+      word: 'pass',
+      redactions: [],
+    });
   });
 
   it('is refused with its categories, and counts as a strike, when it is flagged', () => {
-    const decision = decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy);
+    const decision = decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy, held);
     expect(decision).toMatchObject({
       pass: false,
+      verdict: 'blocked',
       strike: true,
-      error: { code: 'moderation_blocked', details: { direction: 'input', categories: ['violence'] } },
+      error: {
+        code: 'moderation_blocked',
+        param: 'messages',
+        details: { direction: 'input', categories: ['violence'] },
+      },
     });
   });
 
   it('is told what it cost, where it was forwarded meanwhile, and is not to be sent again by itself', () => {
-    expect(decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy, true)).toMatchObject({
+    expect(decide({ kind: 'flagged', categories: ['violence'], strike: true }, policy, forwarded)).toMatchObject({
       error: { message: expect.stringContaining('was charged') },
     });
-    expect(decide({ kind: 'unavailable', refused: false }, policy, true)).toMatchObject({ error: { retry: false } });
+    expect(decide({ kind: 'unavailable', refused: false }, policy, forwarded)).toMatchObject({
+      error: { retry: false },
+    });
   });
 
   it('goes on without what was taken out of it', () => {
     const redactions = [{ find: 'a@b.co', replace: '[email]' }];
-    expect(decide({ kind: 'pass', redactions }, policy)).toEqual({ pass: true, word: 'redacted', redactions });
+    expect(decide({ kind: 'pass', redactions }, policy, held)).toEqual({
+      pass: true,
+      verdict: 'redacted',
+      word: 'redacted',
+      redactions,
+    });
   });
 
   it('is refused without a strike when there is no verdict and the policy is closed', () => {
-    expect(decide({ kind: 'unavailable', refused: true }, policy)).toMatchObject({
+    expect(decide({ kind: 'unavailable', refused: true }, policy, held)).toMatchObject({
       pass: false,
+      verdict: 'unchecked',
+      word: 'unavailable',
       strike: false,
       error: { code: 'invalid_request', param: 'messages' },
     });
-    expect(decide({ kind: 'unavailable', refused: false }, policy)).toMatchObject({
+    expect(decide({ kind: 'unavailable', refused: false }, policy, held)).toMatchObject({
       pass: false,
       strike: false,
       error: { code: 'moderation_unavailable', retry: true },
@@ -43,9 +65,9 @@ describe('what becomes of a judged input', () => {
   });
 
   it('passes as unchecked when there is no verdict and the policy is open', () => {
-    expect(decide({ kind: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' })).toMatchObject({
+    expect(decide({ kind: 'unavailable', refused: false }, { ...policy, onUnavailable: 'open' }, held)).toMatchObject({
       pass: true,
-      word: 'unchecked',
+      verdict: 'unchecked',
     });
   });
 });

@@ -4,56 +4,79 @@ import type { CallPolicy } from '#libs/contracts/policy.js';
 import type { Replacement } from '#libs/endpoints/content.js';
 import type { Outcome } from './checker.js';
 
+/** `verdict`: as the header `x-daypass-moderation` shows it. `word`: as metrics and logs have it. */
 export type Decision =
-  | { pass: true; word: VerdictWord; redactions: readonly Replacement[] }
-  | { pass: false; word: 'blocked' | 'unavailable'; error: DaypassError; strike: boolean };
+  | { pass: true; verdict: PassWord; word: PassWord; redactions: readonly Replacement[] }
+  | {
+      pass: false;
+      verdict: Extract<VerdictWord, 'blocked' | 'unchecked'>;
+      word: 'blocked' | 'unavailable';
+      error: DaypassError;
+      strike: boolean;
+    };
+
+type PassWord = Extract<VerdictWord, 'pass' | 'redacted' | 'unchecked'>;
 
 const UNAVAILABLE_RETRY_MS = 2_000;
 
-/** What becomes of a call whose input was judged: before it was sent, or while it ran (`forwarded`), which costs. */
+/** `forwarded`: the call runs already, which costs. `param`: the parameter that holds the input. */
+interface Circumstances {
+  forwarded: boolean;
+  param: string;
+}
+
+/** Decides whether a call goes on after all verdicts on its input. */
 export function decide(
   outcome: Outcome,
   { onUnavailable }: Pick<CallPolicy, 'onUnavailable'>,
-  forwarded = false,
+  circumstances: Circumstances,
 ): Decision {
+  const { forwarded, param } = circumstances;
   switch (outcome.kind) {
     case 'pass':
-      return { pass: true, word: outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: outcome.redactions };
+      return passed(outcome.redactions.length > 0 ? 'redacted' : 'pass', outcome.redactions);
     case 'flagged': {
       const { categories, strike } = outcome;
       const cost = forwarded
-        ? 'It was forwarded meanwhile, and what that cost was charged.'
+        ? 'Daypass had forwarded it meanwhile, and what that cost was charged.'
         : 'Nothing was forwarded and nothing was charged.';
       const error = new DaypassError(
         'moderation_blocked',
-        `The input was refused by moderation (${categories.join(', ')}). ${cost}`,
-        {
-          param: 'messages',
-          details: { direction: 'input', categories },
-        },
+        `Moderation refused the input (${categories.join(', ')}). ${cost}`,
+        { param, details: { direction: 'input', categories } },
       );
-      return { pass: false, word: 'blocked', error, strike };
+      return { pass: false, verdict: 'blocked', word: 'blocked', error, strike };
     }
     case 'unavailable':
       return onUnavailable === 'open'
-        ? { pass: true, word: 'unchecked', redactions: [] }
-        : { pass: false, word: 'unavailable', error: unavailable(outcome, forwarded), strike: false };
+        ? passed('unchecked', [])
+        : {
+            pass: false,
+            verdict: 'unchecked',
+            word: 'unavailable',
+            error: unavailable(outcome, circumstances),
+            strike: false,
+          };
   }
 }
 
-function unavailable({ refused }: { refused: boolean }, forwarded: boolean): DaypassError {
+function passed(verdict: PassWord, redactions: readonly Replacement[]): Decision {
+  return { pass: true, verdict, word: verdict, redactions };
+}
+
+function unavailable({ refused }: { refused: boolean }, { forwarded, param }: Circumstances): DaypassError {
   if (refused) {
     return new DaypassError(
       'invalid_request',
-      'The moderation endpoint does not take this input (an image that cannot be read, or a text larger than its limit), and unchecked input is not forwarded.',
-      { param: 'messages', details: { direction: 'input' } },
+      'The moderation endpoint does not take this input: it cannot read an image, or a text is larger than its limit. Daypass forwards no unchecked input.',
+      { param, details: { direction: 'input' } },
     );
   }
   return new DaypassError(
     'moderation_unavailable',
     'The input could not be checked right now, and unchecked input is not forwarded. Please retry.',
     {
-      // What was charged is not to be charged again and again by a client that repeats by itself.
+      // A client that repeats a forwarded call by itself would pay again each time.
       ...(forwarded ? { retry: false } : { retryAfterMs: UNAVAILABLE_RETRY_MS }),
       details: { direction: 'input' },
     },

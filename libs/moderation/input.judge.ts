@@ -2,20 +2,19 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Logger } from 'pino';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { holdsAny } from '#libs/endpoints/content.js';
-import { chatInputContents, chatReplaced } from './chat-contents.js';
-import type { Checker, How } from './checker.js';
+import type { Body } from '#libs/endpoints/endpoint.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
+import type { Checker, CheckOptions } from './checker.js';
 import { decide, type Decision } from './decision.js';
 import type { ModerationMetrics } from './moderation.metrics.js';
 
-type Body = Record<string, unknown>;
-
-/** What became of an input; where it passes, the body goes on, without what was taken out of it. `events`: where they are the caller's to carry. */
+/** The decision on an input. Where it passes, `body` is what goes on, redacted. `events`: see `Checked.events`. */
 export type Judged = { events: readonly Recorded[] } & (
   | { decision: Extract<Decision, { pass: true }>; body: Body }
   | { decision: Extract<Decision, { pass: false }>; body: null }
 );
 
-type JudgeHow = Pick<How, 'stage' | 'carried'> & { forwarded?: boolean };
+type JudgeOptions = Pick<CheckOptions, 'stage' | 'carried'> & { forwarded?: boolean };
 
 /** Judges what a visitor wrote. */
 export class InputJudge {
@@ -25,38 +24,39 @@ export class InputJudge {
     private readonly logger: Logger,
   ) {}
 
-  /** `forwarded`: the call runs already, so that nothing can be taken out of it any more. */
+  /** `forwarded`: the call runs already, so that nobody can take anything out of it. */
   async judge(
     ticket: Ticket,
     body: Body,
-    { stage = 'all', forwarded = false, carried = false }: JudgeHow = {},
+    { stage = 'all', forwarded = false, carried = false }: JudgeOptions = {},
   ): Promise<Judged> {
+    const endpoint = endpointOf(ticket);
     const how = { stage, found: forwarded ? 'refuse' : 'redact', carried } as const;
-    const { outcome, events } = await this.checker.look(ticket, 'input', chatInputContents(body), how);
-    const replaced =
-      outcome.kind === 'pass' && outcome.redactions.length > 0 ? chatReplaced(body, outcome.redactions) : body;
-    // What is found over the border of two texts cannot be taken out of either.
-    const holds =
-      outcome.kind === 'pass' &&
-      outcome.redactions.length > 0 &&
-      holdsAny(chatInputContents(replaced), outcome.redactions);
+    const { outcome, events } = await this.checker.check(ticket, 'input', endpoint.input(body), how);
+    const redactions = outcome.kind === 'pass' ? outcome.redactions : [];
+    const replaced = redactions.length > 0 ? endpoint.redactedInput(body, redactions) : body;
+    // A finding may lie across two texts. Then no replacement takes it out.
+    const isLeft = redactions.length > 0 && holdsAny(endpoint.input(replaced), redactions);
     const decision = decide(
-      holds ? { kind: 'flagged', categories: ['not redactable'], strike: false } : outcome,
+      isLeft ? { kind: 'flagged', categories: ['not redactable'], strike: false } : outcome,
       ticket.policy,
-      forwarded,
+      { forwarded, param: endpoint.inputParam },
     );
-    // The verdict is counted once: by who comes to it last, or by who refuses.
-    if (stage !== 'local' || !decision.pass) this.tell(ticket, decision.word);
+    // Count each input once: at its last stage, or at the stage that refuses it.
+    if (stage !== 'local' || !decision.pass) this.countVerdict(ticket, decision.word);
     return decision.pass ? { events, decision, body: replaced } : { events, decision, body: null };
   }
 
-  /** For the record only (`observe`). */
+  /** Judges for the record only (`observe`). */
   async observe(ticket: Ticket, body: Body): Promise<void> {
-    const { outcome } = await this.checker.look(ticket, 'input', chatInputContents(body), { found: 'tell' });
-    this.tell(ticket, outcome.kind === 'unavailable' ? 'unchecked' : outcome.kind === 'flagged' ? 'flagged' : 'pass');
+    const { outcome } = await this.checker.check(ticket, 'input', endpointOf(ticket).input(body), { found: 'record' });
+    this.countVerdict(
+      ticket,
+      outcome.kind === 'unavailable' ? 'unchecked' : outcome.kind === 'flagged' ? 'flagged' : 'pass',
+    );
   }
 
-  private tell({ requestId, keyId }: Ticket, decision: string): void {
+  private countVerdict({ requestId, keyId }: Ticket, decision: string): void {
     this.metrics.verdict('input', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'input', decision }, 'moderation');
   }

@@ -3,7 +3,7 @@ import type { Direction } from '#libs/contracts/audit.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10];
 
-/** Verdicts and the endpoint's latency: what the detour costs. */
+/** Counts verdicts, and measures what moderation costs in time. */
 export class ModerationMetrics {
   private readonly verdicts: Counter<'direction' | 'decision'>;
   private readonly seconds: Histogram<'outcome'>;
@@ -47,10 +47,10 @@ export class ModerationMetrics {
     });
   }
 
-  /** How many of the texts were judged before. */
-  texts(known: number, texts: number): void {
-    this.judged.inc({ verdict: 'known' }, known);
-    this.judged.inc({ verdict: 'asked' }, texts - known);
+  /** `cached`: so many of the texts had a verdict already. */
+  texts(cached: number, texts: number): void {
+    this.judged.inc({ verdict: 'known' }, cached);
+    this.judged.inc({ verdict: 'asked' }, texts - cached);
   }
 
   verdict(direction: Direction, decision: string): void {
@@ -61,7 +61,7 @@ export class ModerationMetrics {
     for (const category of categories) this.flags.inc({ direction, category });
   }
 
-  looked(direction: Direction, guard: string, outcome: 'judged' | 'unavailable', seconds: number): void {
+  guardChecked(direction: Direction, guard: string, outcome: 'judged' | 'unavailable', seconds: number): void {
     this.looks.observe({ direction, guard, outcome }, seconds);
   }
 

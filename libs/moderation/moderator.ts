@@ -3,14 +3,16 @@ import OpenAI, { APIError } from 'openai';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import type { Content } from '#libs/endpoints/content.js';
+import { wellFormed } from '#libs/endpoints/text.js';
+import { estimateTokens, sectionsOfAll } from './text-sections.js';
 import { mergedResult, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
 
-/** No verdict could be had in time; what happens then is the policy's to say. */
+/** The endpoint gave no verdict in time. The policy decides what follows. */
 export class ModerationUnavailableError extends Error {
   constructor(
     reason: string,
-    /** The endpoint will never take this very input (4xx, or larger than its whole limit), rather than being away. */
+    /** The endpoint will never take this input: it answered 4xx, or the input is larger than its whole limit. */
     readonly refused = false,
   ) {
     super(`moderation is unavailable: ${reason}`);
@@ -22,23 +24,21 @@ export interface ModeratorOptions {
   client: OpenAI;
   model: string;
   pacer: LanePacer;
-  /** What was judged before, by any process. */
+  /** Verdicts that any process got before. */
   cache: VerdictCache;
   /** How long one verdict may take in all, waiting and retries included. */
   timeoutMs: number;
-  /** Told of every call's length in seconds and its end. */
+  /** Called after each call to the endpoint. */
   observe: (seconds: number, outcome: 'ok' | 'error') => void;
-  /** Told how many of some texts were judged before. */
-  observeCache: (known: number, texts: number) => void;
+  /** Called after each look-up: so many of the texts were in the cache. */
+  observeCache: (cached: number, texts: number) => void;
 }
 
-/** The largest batch is undocumented; up to 32 are known to be taken. */
+/** OpenAI does not document the largest batch. The endpoint takes 32. */
 const BATCH_TEXTS = 32;
 const LOOK_TEXTS = 128;
-/** A text beyond this is judged in overlapping pieces, so that nothing can hide at a cut. */
-const PIECE_CHARACTERS = 8_000;
-const OVERLAP_CHARACTERS = 200;
-/** One call takes a part of the lane only, so that a full batch of long texts does not wait for a whole empty minute. */
+
+/** One call takes only a part of the lane, so that a batch of long texts does not wait for a whole empty minute. */
 const BATCH_TOKENS = 16_000;
 const LANE_SHARE = 4;
 const IN_FLIGHT_MAX = 64;
@@ -47,10 +47,12 @@ const WAITING_MAX = 20_000;
 
 type Verdict = ModerationResult | ModerationUnavailableError;
 
-/** Asks the moderation endpoint: texts of all callers within a tick are looked up, and share a call; images go one by one. */
+/** Asks the moderation endpoint. Texts of one tick share a look-up in the cache, and calls; images go one by one. */
 export class Moderator {
-  /** What is known comes at once, though others of the same tick are asked about; so each has a promise of its own. */
-  private readonly texts = new TickBatch<Text, { verdict: Promise<Verdict> }>(LOOK_TEXTS, (texts) => this.look(texts));
+  /** Each text has a promise of its own: a cached verdict does not wait for the texts that the endpoint must judge. */
+  private readonly texts = new TickBatch<Text, { verdict: Promise<Verdict> }>(LOOK_TEXTS, (texts) =>
+    this.lookUp(texts),
+  );
   private readonly batchTokens: number;
   private waiting = 0;
   private inFlight = 0;
@@ -62,18 +64,18 @@ export class Moderator {
   }
 
   /**
-   * One result for each piece of each content, in no particular order. `passing` contents never come again, so they are
-   * neither looked up nor remembered.
+   * One result for each section of each content, in no particular order. `passing`: these contents never come again, so
+   * that the cache does not serve them.
    * @throws ModerationUnavailableError
    */
-  async judge(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
+  async results(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
     if (this.waiting > WAITING_MAX) throw new ModerationUnavailableError('too much is waiting for a verdict');
     const asked = [
-      ...piecesOfAll(contents).map(
+      ...sectionsOfAll(contents).map(
         async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict,
       ),
       ...contents
-        .flatMap((content) => (content.kind === 'image' ? [content.url] : []))
+        .flatMap((content) => (content.kind === 'image' ? [wellFormed(content.url)] : []))
         .map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
     ];
     this.waiting += asked.length;
@@ -87,45 +89,47 @@ export class Moderator {
     }
   }
 
-  /** The verdict on texts that were judged in other parts: it is theirs together. */
+  /** Keeps one verdict for texts that the endpoint judged in other sections. */
   remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
     const { cache, model } = this.options;
     const merged = mergedResult(results);
-    const hashes = piecesOfAll(contents).map((piece) => cache.hash(model, piece));
+    const hashes = sectionsOfAll(contents).map((section) => cache.hash(model, section));
     cache.keep(
       hashes,
       hashes.map(() => merged),
     );
   }
 
-  private async look(texts: readonly Text[]): Promise<{ verdict: Promise<Verdict> }[]> {
+  private async lookUp(texts: readonly Text[]): Promise<{ verdict: Promise<Verdict> }[]> {
     const { cache, model, pacer, observeCache } = this.options;
     const most = { mostTexts: BATCH_TEXTS, mostTokens: this.batchTokens };
-    // Nobody passes those that wait.
-    const room = pacer.isWaitedFor
+    // While calls wait for the lane, none may overtake them.
+    const limits = pacer.isWaitedFor
       ? undefined
       : { upstream: pacer.upstream, ...most, mostCalls: Math.max(0, IN_FLIGHT_MAX - this.inFlight) };
-    const { hashes, known, groups } = await cache.find(model, texts, room);
-    const lookedUp = texts.flatMap(({ passing }, index) => (passing ? [] : [known[index]]));
+    const { hashes, cached, groups } = await cache.find(model, texts, limits);
+    const lookedUp = texts.flatMap(({ passing }, index) => (passing ? [] : [cached[index]]));
     observeCache(lookedUp.filter((result) => result !== undefined).length, lookedUp.length);
 
-    const verdicts = known.map(
+    const verdicts = cached.map(
       (result): { verdict: Promise<Verdict> } | undefined => result && { verdict: Promise.resolve(result) },
     );
-    const unknown = texts.map((_, index) => index).filter((index) => !known[index]);
+    const missing = texts.map((_, index) => index).filter((index) => !cached[index]);
     const ask = (indexes: readonly number[], reserved: boolean): void => {
       const asked = indexes.map((index) => texts[index]!);
       const itsHashes = indexes.map((index) => hashes[index]!);
       const results = this.askTexts(asked, reserved);
       results.then((all) => cache.keep(itsHashes, all.map(unlessError))).catch(() => undefined);
-      for (const [place, index] of indexes.entries()) verdicts[index] = { verdict: results.then((all) => all[place]!) };
+      for (const [at, index] of indexes.entries()) verdicts[index] = { verdict: results.then((all) => all[at]!) };
     };
-    for (const size of groups) ask(unknown.splice(0, size), true);
-    for (const group of groupsOf(unknown, (index) => texts[index]!.tokens, most)) ask(group, false);
+    for (const size of groups) ask(missing.splice(0, size), true);
+    for (const group of groupsOf(missing, (index) => texts[index]!.tokens, most)) ask(group, false);
     return verdicts as { verdict: Promise<Verdict> }[];
   }
 
-  /** A text that the endpoint refuses must not fail the calls of others that share its batch, so a refused batch is asked one by one. */
+  /**
+   * Where the endpoint refuses a batch, asks about its texts one by one: one text must not fail the calls of others.
+   */
   private async askTexts(texts: readonly Text[], reserved = false): Promise<Verdict[]> {
     try {
       return await this.ask(
@@ -141,14 +145,14 @@ export class Moderator {
     }
   }
 
-  /** `reserved`: the lane has room for its first attempt. */
+  /** `reserved`: the look-up has reserved the lane for the first attempt. */
   private async ask(
     input: string[] | OpenAI.ModerationMultiModalInput[],
     expected: number,
     tokens: number,
     reserved = false,
   ): Promise<ModerationResult[]> {
-    // Who has to wait for that goes later than the room was for.
+    // A call that waits here goes out later than its reservation, and reserves again.
     const inTime = this.inFlight < IN_FLIGHT_MAX;
     while (this.inFlight >= IN_FLIGHT_MAX) await new Promise<void>((resolve) => this.queue.push(resolve));
     this.inFlight++;
@@ -171,7 +175,7 @@ export class Moderator {
     let reason = 'no attempt was made';
     let refused = false;
     for (let attempt = 1; attempt <= ATTEMPTS && Date.now() < until; attempt++) {
-      const begun = performance.now();
+      const startedMs = performance.now();
       try {
         if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now());
         const answer = await client.moderations.create(
@@ -182,10 +186,10 @@ export class Moderator {
         if (!Array.isArray(results) || results.length !== expected || !results.every(isResult)) {
           throw new Error(`${expected} inputs got ${Array.isArray(results) ? results.length : 'malformed'} results`);
         }
-        observe((performance.now() - begun) / 1000, 'ok');
+        observe((performance.now() - startedMs) / 1000, 'ok');
         return results;
       } catch (error) {
-        observe((performance.now() - begun) / 1000, 'error');
+        observe((performance.now() - startedMs) / 1000, 'error');
         reason = reasonOf(error);
         refused =
           (error instanceof APIError && (error.status === 400 || error.status === 413)) ||
@@ -201,7 +205,7 @@ export class Moderator {
   }
 }
 
-/** An endpoint's message may quote what it was asked, so only its status and code are told. */
+/** The endpoint's message may quote the content, so that the reason has only its status and code. */
 function reasonOf(error: unknown): string {
   if (error instanceof APIError) return `${error.status ?? 'no answer'} ${error.code ?? error.name}`;
   return error instanceof Error ? error.message : String(error);
@@ -213,46 +217,27 @@ function groupsOf<T>(
   { mostTexts, mostTokens }: { mostTexts: number; mostTokens: number },
 ): T[][] {
   const groups: T[][] = [];
-  let room = 0;
+  let freeTokens = 0;
   for (const item of items) {
     const tokens = tokensOf(item);
-    if (tokens > room || (groups.at(-1)?.length ?? mostTexts) >= mostTexts) {
+    if (tokens > freeTokens || (groups.at(-1)?.length ?? mostTexts) >= mostTexts) {
       groups.push([]);
-      room = mostTokens;
+      freeTokens = mostTokens;
     }
     groups.at(-1)!.push(item);
-    room -= tokens;
+    freeTokens -= tokens;
   }
   return groups;
 }
 
 const IMAGE_TOKENS = 1_000;
 
-/** As the limits are counted: from characters, not by tokenizing (OpenAI, "Rate limits"). */
-function estimateTokens(text: string): number {
-  return Math.ceil(Buffer.byteLength(text) / 4);
-}
-
 function unlessError(verdict: Verdict): ModerationResult | undefined {
   return verdict instanceof Error ? undefined : verdict;
 }
 
-function piecesOfAll(contents: readonly Content[]): string[] {
-  return contents.flatMap((content) => (content.kind === 'text' ? piecesOf(content.text) : []));
-}
-
-export function piecesOf(text: string): string[] {
-  if (text.length <= PIECE_CHARACTERS) return text === '' ? [] : [text];
-  const pieces: string[] = [];
-  for (let start = 0; start < text.length; start += PIECE_CHARACTERS - OVERLAP_CHARACTERS) {
-    pieces.push(text.slice(start, start + PIECE_CHARACTERS));
-    if (start + PIECE_CHARACTERS >= text.length) break;
-  }
-  return pieces;
-}
-
 function isRetryable(error: unknown): boolean {
-  // No JSON, or not what was asked for: a gateway in between may have answered.
+  // An answer without JSON, or with other JSON, may come from a gateway in between.
   if (!(error instanceof APIError)) return !(error instanceof LaneBusyError);
   return error.status === undefined || error.status >= 500 || error.status === 408;
 }

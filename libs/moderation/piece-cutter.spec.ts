@@ -108,4 +108,22 @@ describe('pieces of a stream', () => {
     cutter.add('3', [{ path: 'a', text: ' A second.' }]);
     expect(cutter.take()?.contents).toEqual([{ kind: 'text', text: 'A first. A second.' }]);
   });
+
+  it('are well-formed, with tails that begin with a whole code point', () => {
+    const cutter = new PieceCutter();
+    cutter.add('1', [{ path: 'a', text: `😀${'x'.repeat(TAIL_CHARACTERS - 2)}.` }]);
+    cutter.take();
+    cutter.add('2', [{ path: 'a', text: ' next.' }]);
+    expect(cutter.take()?.contents).toEqual([{ kind: 'text', text: `😀${'x'.repeat(TAIL_CHARACTERS - 2)}. next.` }]);
+  });
+
+  it('show a surrogate pair whole where two frames have a half each', () => {
+    const cutter = new PieceCutter();
+    cutter.add('1', [{ path: 'a', text: `${'x '.repeat(UNBROKEN_CHARACTERS / 2)}\ud83d` }]);
+    expect(cutter.take()?.contents).toEqual([{ kind: 'text', text: `${'x '.repeat(UNBROKEN_CHARACTERS / 2)}\ufffd` }]);
+    cutter.add('2', [{ path: 'a', text: '\ude00 end.' }]);
+    expect(cutter.take()?.contents).toEqual([
+      { kind: 'text', text: `${'x '.repeat(UNBROKEN_CHARACTERS / 2).slice(1 - TAIL_CHARACTERS)}😀 end.` },
+    ]);
+  });
 });

@@ -1,65 +1,71 @@
-import type { Content, FrameText } from '#libs/endpoints/content.js';
+import { StreamTexts, type Content, type FrameText } from '#libs/endpoints/content.js';
+import { unescaped } from '#libs/endpoints/encoded.js';
+import { cutAt, wellFormed } from '#libs/endpoints/text.js';
 
-/** A stretch of frames that is judged, and released, as one. */
+/** Some frames of a stream that the guards judge as one. */
 export interface Piece {
   frames: string[];
-  /** Its text by field, each with the tail of what came before it; empty where the frames hold no text. */
+  /** Its text by field, each after the tail of the text before it; empty where the frames hold no text. */
   contents: Content[];
-  /** Without the tails. */
+  /** How many characters it has, without the tails. */
   characters: number;
 }
 
-/** About 200 tokens: a piece without a sentence's end is cut between two words here. */
+/** About 200 tokens: from here on a piece without a sentence's end is cut between two words. */
 export const PIECE_CHARACTERS = 800;
-/** And wherever it may be here, so that text without words does not wait for ever. */
+/** From here on a piece is cut anywhere, so that text without words does not wait for ever. */
 export const UNBROKEN_CHARACTERS = 2_000;
-/** What of the text before a piece is judged with it, so that nothing hides at a cut. */
+/** So much of the text before a piece is judged with it, so that nothing hides at a cut. */
 export const TAIL_CHARACTERS = 200;
 
+/** What of a text shows whether a sentence ends with it. */
+const END_CHARACTERS = 64;
 const SENTENCE_END = /(?:[.!?…。！？]["'”’»)\]]*|\n)\s*$/u;
 
 /**
- * Cuts a stream into pieces at sentence ends, or about every 200 tokens, on the borders of its frames: a frame is shown
- * whole or not at all. Frames keep their order, whatever choice they belong to.
+ * Cuts a stream into pieces at sentence ends, or about every 200 tokens. It cuts only between frames, because the
+ * visitor sees a frame whole or not at all. Frames keep their order, whatever output they belong to.
  */
 export class PieceCutter {
   private gathered: { frame: string; texts: readonly FrameText[] }[] = [];
-  /** How many of the gathered frames make whole pieces. */
+  /** How many of the gathered frames belong to whole pieces. */
   private whole = 0;
-  /** Characters in the frames behind them. */
+  /** How many characters the frames after them have. */
   private unfinished = 0;
   private readonly tails = new Map<string, string>();
-  /** Characters that are not taken yet. */
+  /** How many characters nobody has taken yet. */
   characters = 0;
 
   add(frame: string, texts: readonly FrameText[]): void {
     const length = texts.reduce((sum, { text }) => sum + text.length, 0);
-    // Whether a word ends with a frame shows at the beginning of the next.
+    // Only the beginning of the next frame shows whether a word ended.
     if (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /^\s/.test(text))) this.finish();
     this.gathered.push({ frame, texts });
     this.characters += length;
     this.unfinished += length;
-    const ended =
-      texts.some(({ text }) => SENTENCE_END.test(text)) ||
+    const isWhole =
+      texts.some(({ text }) => SENTENCE_END.test(text.slice(-END_CHARACTERS))) ||
       (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /\s$/.test(text)));
-    if (ended || this.unfinished === 0 || this.unfinished >= UNBROKEN_CHARACTERS) this.finish();
+    if (isWhole || this.unfinished === 0 || this.unfinished >= UNBROKEN_CHARACTERS) this.finish();
   }
 
-  /** The next piece; null where none is whole yet. With `rest` what is left at the end of a stream makes one, too. */
+  /**
+   * Takes the next piece; null where none is whole yet. `rest`: the stream ended, and all that is left makes a piece.
+   */
   take(rest = false): Piece | null {
     if (rest) this.finish();
     if (this.whole === 0) return null;
     const taken = this.gathered.splice(0, this.whole);
     this.whole = 0;
-    const texts = new Map<string, string>();
-    for (const { texts: added } of taken)
-      for (const { path, text } of added) texts.set(path, (texts.get(path) ?? '') + text);
+    const texts = new StreamTexts();
+    for (const { texts: added } of taken) texts.add(added);
     let characters = 0;
-    const contents = [...texts].map(([path, text]): Content => {
+    const contents = texts.byPath().map(({ path, text, encoded }): Content => {
       characters += text.length;
       const judged = (this.tails.get(path) ?? '') + text;
-      this.tails.set(path, judged.slice(-TAIL_CHARACTERS));
-      return { kind: 'text', text: judged };
+      // The tail keeps half a surrogate pair at its end: the next frame may bring the other half.
+      this.tails.set(path, judged.slice(cutAt(judged, Math.max(0, judged.length - TAIL_CHARACTERS))));
+      return { kind: 'text', text: wellFormed(encoded ? unescaped(judged) : judged) };
     });
     this.characters -= characters;
     return { frames: taken.map(({ frame }) => frame), contents, characters };

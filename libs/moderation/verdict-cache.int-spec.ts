@@ -47,7 +47,7 @@ describe('the verdict cache', () => {
         model,
         texts.map((text) => wish(text)),
       )
-    ).known;
+    ).cached;
 
   beforeAll(async () => {
     stores = await startTestRedis();
@@ -126,7 +126,7 @@ describe('the verdict cache', () => {
     expect(await reserved()).toEqual([null, null]);
     const passing = { text: 'known', tokens: 10, passing: true };
     expect(await find([wish('a', 10), wish('known', 100), passing, wish('c', 100), wish('d', 250)])).toMatchObject({
-      known: [undefined, result(0.1), undefined, undefined, undefined],
+      cached: [undefined, result(0.1), undefined, undefined, undefined],
       groups: [2, 1, 1],
     });
     expect(await reserved()).toEqual(['3', '370']);

@@ -10,9 +10,9 @@ import type { ModerationResult } from './verdict.js';
 export interface VerdictCacheOptions {
   /** So that a dump of Redis does not tell who wrote what. */
   pepper: KeyObject;
-  /** A verdict is remembered for one to two of these. */
+  /** The cache keeps a verdict for one to two of these. */
   bucketMs?: number;
-  /** Of one bucket; two are alive. */
+  /** The most verdicts of one bucket; two buckets are alive. */
   mostVerdicts?: number;
   nowMs?: () => number;
 }
@@ -20,14 +20,14 @@ export interface VerdictCacheOptions {
 /** A text that needs a verdict. */
 export interface Text {
   text: string;
-  /** As the lane counts them. */
+  /** As the lane counts tokens. */
   tokens: number;
-  /** It never comes again, so it is neither looked up nor remembered. */
+  /** It never comes again, so that the cache neither looks it up nor keeps it. */
   passing: boolean;
 }
 
-/** Where texts that nobody knows are asked about, and what one call takes at most. */
-export interface Room {
+/** The upstream that judges texts without a cached verdict, and what one call takes at most. */
+export interface AskLimits {
   upstream: LaneUpstream;
   mostTexts: number;
   mostTokens: number;
@@ -35,11 +35,11 @@ export interface Room {
 }
 
 export interface Found {
-  /** One for each text; '' for passing ones. */
+  /** One for each text; '' where it is `passing`. */
   hashes: string[];
-  /** One for each text. */
-  known: (ModerationResult | undefined)[];
-  /** Calls that have room, each for so many of the unknown texts, in their order; the others have none yet. */
+  /** One for each text; undefined: the cache has no verdict on it. */
+  cached: (ModerationResult | undefined)[];
+  /** Calls that the lane has room for, each with so many of the texts without a verdict, in their order. */
   groups: number[];
 }
 
@@ -54,9 +54,9 @@ const MOST_VERDICTS = 25_000;
 const KEPT_AT_ONCE = 64;
 
 /**
- * Verdicts on texts that were judged before under the same model, for all processes: a conversation costs its new turn
- * only. The endpoint's whole answer is kept, because each policy reads it differently. Never in the way: a Redis that does
- * not answer, or has no room, knows nothing.
+ * Keeps verdicts on texts for all processes, by model, so that a conversation costs only its newest message. It keeps
+ * the endpoint's whole answer, because each policy reads it differently. Where Redis does not answer, or is full, it has
+ * no verdict.
  */
 export class VerdictCache {
   private readonly findScript: Script;
@@ -77,28 +77,31 @@ export class VerdictCache {
     this.nowMs = options.nowMs ?? Date.now;
   }
 
-  /** What is known of some texts. What is known from the bucket before is remembered for longer. With `room`, what is not known has it reserved. */
-  async find(model: string, texts: readonly Text[], room?: Room): Promise<Found> {
+  /**
+   * Looks texts up. A verdict that it finds in the older bucket it keeps for longer. With `limits` it reserves the lane
+   * for the texts without a verdict.
+   */
+  async find(model: string, texts: readonly Text[], limits?: AskLimits): Promise<Found> {
     const hashes = texts.map(({ text, passing }) => (passing ? '' : this.hash(model, text)));
     const bucket = this.bucket();
-    const upstreams = room ? [room.upstream] : [];
+    const upstreams = limits ? [limits.upstream] : [];
     const keys = [
       redisKeys.verdicts(String(bucket)),
       redisKeys.verdicts(String(bucket - 1)),
       ...upstreamKeys(upstreams),
     ];
-    const limits = [room?.mostTexts ?? 0, room?.mostTokens ?? 0, room?.mostCalls ?? 0];
-    const args = [texts.length, ...limits, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
+    const bounds = [limits?.mostTexts ?? 0, limits?.mostTokens ?? 0, limits?.mostCalls ?? 0];
+    const args = [texts.length, ...bounds, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
     try {
       const [verdicts, aging, groups] = (await this.findScript(keys, args)) as [string[], number[], number[]];
       this.later(hashes.flatMap((hash, index) => (aging[index] ? [{ hash, verdict: verdicts[index]! }] : [])));
-      return { hashes, known: verdicts.map(unpack), groups };
+      return { hashes, cached: verdicts.map(unpack), groups };
     } catch {
-      return { hashes, known: texts.map(() => undefined), groups: [] };
+      return { hashes, cached: texts.map(() => undefined), groups: [] };
     }
   }
 
-  /** `hashes`: as `find` gave them, or `hash`; what has none, or no result, is not kept. */
+  /** `hashes`: of `find` or `hash`. The cache keeps no verdict where the hash is '' or the result is missing. */
   keep(hashes: readonly string[], results: readonly (ModerationResult | undefined)[]): void {
     this.later(
       hashes.flatMap((hash, index) =>
@@ -120,7 +123,7 @@ export class VerdictCache {
     for (const verdict of verdicts) void this.kept.add(verdict).catch(() => undefined);
   }
 
-  /** Those of one tick in one command. */
+  /** Writes the verdicts of one tick in one command. */
   private async write(verdicts: readonly Kept[]): Promise<void[]> {
     const fields = verdicts.flatMap(({ hash, verdict }) => [hash, verdict]);
     await this.keepScript(
@@ -135,19 +138,19 @@ export class VerdictCache {
   }
 }
 
-/** Scores in the order of the known categories; whatever else the endpoint says beside them is kept by its name. */
+/** Writes scores in the order of the documented categories, and those of other categories by their names. */
 function pack({ flagged, categories, category_scores: scores }: ModerationResult): string {
   const hit = Object.keys(categories).filter((name) => categories[name] === true);
-  const known = MODERATION_CATEGORIES.map((name) => scores[name] ?? null);
+  const documented = MODERATION_CATEGORIES.map((name) => scores[name] ?? null);
   const others = Object.fromEntries(
     Object.entries(scores).filter(([name]) => !(MODERATION_CATEGORIES as readonly string[]).includes(name)),
   );
-  return JSON.stringify([flagged ? 1 : 0, hit, known, ...(Object.keys(others).length > 0 ? [others] : [])]);
+  return JSON.stringify([flagged ? 1 : 0, hit, documented, ...(Object.keys(others).length > 0 ? [others] : [])]);
 }
 
 function unpack(text: string): ModerationResult | undefined {
   if (text === '') return undefined;
-  const [flagged, hit, known, others] = JSON.parse(text) as [
+  const [flagged, hit, documented, others] = JSON.parse(text) as [
     number,
     string[],
     (number | null)[],
@@ -157,16 +160,16 @@ function unpack(text: string): ModerationResult | undefined {
     flagged: flagged === 1,
     categories: Object.fromEntries(hit.map((name) => [name, true])),
     category_scores: {
-      ...Object.fromEntries(MODERATION_CATEGORIES.map((name, index) => [name, known[index] ?? null])),
+      ...Object.fromEntries(MODERATION_CATEGORIES.map((name, index) => [name, documented[index] ?? null])),
       ...others,
     },
   };
 }
 
-/** What judges of parts said, as one verdict on the whole: no laxer than any of them. */
+/** Merges the verdicts on all parts into one on the whole, which is no laxer than any of them. */
 export function mergedResult(results: readonly ModerationResult[]): ModerationResult {
-  const categories: Record<string, boolean> = {};
-  const scores: Record<string, number> = {};
+  const categories = Object.create(null) as Record<string, boolean>;
+  const scores = Object.create(null) as Record<string, number>;
   for (const result of results) {
     for (const [name, flagged] of Object.entries(result.categories))
       categories[name] = categories[name] === true || flagged === true;

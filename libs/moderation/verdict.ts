@@ -1,6 +1,9 @@
 import type { CallPolicy } from '#libs/contracts/policy.js';
 
-/** One result of the moderation endpoint; `illicit*` may be null, and images score only some categories (OpenAI, "Moderation"). */
+/**
+ * One result of the moderation endpoint. `illicit*` may be null, and images have only some scores (OpenAI,
+ * "Moderation").
+ */
 export interface ModerationResult {
   flagged: boolean;
   categories: Readonly<Record<string, boolean | null>>;
@@ -9,22 +12,26 @@ export interface ModerationResult {
 
 export interface Judgement {
   flagged: boolean;
-  /** The categories that made it flagged, sorted. */
+  /** The categories that flagged it, sorted. */
   categories: string[];
-  /** The highest score of each category over everything that was judged. */
+  /** The highest score of each category over all results. */
   scores: Record<string, number>;
 }
 
-/** Decides over all results of one direction of one call. A category with a threshold is judged by it alone, the rest by the model's own flag. */
-export function judge(
+/**
+ * Judges by all results on one direction of a call. A threshold alone decides on its category; the model's own flag
+ * decides on all others.
+ */
+export function judgementOf(
   results: readonly ModerationResult[],
   { thresholds, flagsToo }: Pick<CallPolicy, 'thresholds' | 'flagsToo'>,
 ): Judgement {
   const hit = new Set<string>();
-  const scores: Record<string, number> = {};
+  // Without a prototype: a category may be called as one of its properties.
+  const scores = Object.create(null) as Record<string, number>;
   for (const result of results) {
     for (const [category, score] of Object.entries(result.category_scores)) {
-      if (typeof score !== 'number') continue;
+      if (typeof score !== 'number' || !Number.isFinite(score)) continue;
       scores[category] = Math.max(score, scores[category] ?? 0);
       const threshold = thresholds[category];
       if (threshold !== undefined && score >= threshold) hit.add(category);
@@ -36,7 +43,7 @@ export function judge(
   return { flagged: hit.size > 0, categories: [...hit].sort(), scores };
 }
 
-/** Whether it is what the endpoint says of one input. */
+/** Whether a value is a result of the moderation endpoint. */
 export function isResult(value: unknown): value is ModerationResult {
   if (typeof value !== 'object' || value === null) return false;
   const { flagged, categories, category_scores: scores } = value as Record<string, unknown>;

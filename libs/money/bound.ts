@@ -1,64 +1,54 @@
 import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
-import { ratesFor, TIER_PERCENT } from './cost.js';
+import { ratesFor, TIER_PERCENT, type Metered } from './cost.js';
 
-/** What of a request decides how dear it can become. */
+/** What decides how much a request can cost. */
 export interface Measure {
-  /** Counted tokens of everything the model will read as text. */
-  textTokens: number;
-  messages: number;
-  images: number;
-  /** Bound of one image's tokens. */
-  imageTokens: number;
-  /** Predicted output; rejected tokens of it are billed as output. */
-  predictionTokens: number;
-  choices: number;
+  /** The best estimate of its tokens beside the output under the cap, which a broken-off call pays. */
+  estimate: Metered;
+  /** The most tokens that an honest usage report can have, beside the output under the cap. */
+  most: Metered;
+  /** The tokens that one more token of the cap adds over all outputs. */
+  perCapToken: Metered;
+}
+
+/** The terms under which the upstream serves it. */
+export interface BoundTerms {
   serviceTier: string;
-  /** Of hosted tools, for each choice: fees in nano-dollars, and tokens of their results that the model reads. */
-  toolFeeNano: bigint;
-  toolTokens: number;
+  /** Fees of hosted tools beside the tokens. */
+  feeNano: bigint;
 }
 
 export interface Bound {
-  /** Best estimate of the input, what an aborted call is billed for. */
+  /** The best estimate of the input, which a broken-off call pays. */
   inputTokens: number;
-  /** No honest usage report says more. */
-  inputBoundTokens: number;
   /** Nano-dollars that do not depend on the length of the output. */
   fixedNano: bigint;
-  /** Nano-dollars of one more output token, over all choices. */
-  perTokenNano: bigint;
-  /** Nano-dollars per token at the tier and length that the bound is reckoned by. */
+  /** Nano-dollars of one more token of the cap, over all outputs. */
+  perUnitNano: bigint;
+  /** Nano-dollars per token at the tier and length of the bound. */
   rates: Rates;
   /** Nano-dollars of hosted tools, whatever the call uses; part of `fixedNano`. */
   feeNano: bigint;
-  /** That tier in hundredths of the standard price: a cheaper one may serve at the standard price. */
+  /** The tier in hundredths of the standard price, at least 100: a cheaper tier may serve at the standard price. */
   tierPercent: number;
 }
 
-/** Each message is wrapped in three or four tokens, the answer primed by three more; names and roles cost one each. */
-const MESSAGE_TOKENS = 6;
-const PRIMING_TOKENS = 8;
-/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
-const MARGIN_PERCENT = 5;
-const MARGIN_TOKENS = 64;
-
-/** The upper bound of a call: input at the dearest rate that could apply, plus output cap × choices at the output rate. */
-export function boundOf(price: ModelPrice, measure: Measure): Bound {
-  const toolTokens = measure.toolTokens * measure.choices;
-  const inputTokens =
-    measure.textTokens +
-    toolTokens +
-    measure.messages * MESSAGE_TOKENS +
-    PRIMING_TOKENS +
-    measure.images * measure.imageTokens;
-  const inputBoundTokens = Math.ceil((inputTokens * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
-  const tierPercent = Math.max(100, TIER_PERCENT[measure.serviceTier] ?? 100);
-  const rates = atTier(ratesFor(price, inputBoundTokens), tierPercent);
-  const dearestInput = BigInt(Math.max(rates.input, rates.cachedInput, rates.cacheWrite));
-  const perTokenNano = BigInt(rates.output) * BigInt(measure.choices);
-  const feeNano = measure.toolFeeNano * BigInt(measure.choices);
-  const fixedNano = BigInt(inputBoundTokens) * dearestInput + perTokenNano * BigInt(measure.predictionTokens) + feeNano;
-  return { inputTokens, inputBoundTokens, fixedNano, perTokenNano, rates, feeNano, tierPercent };
+/** The bound of a call: all tokens at the dearest rate that could apply. */
+export function boundOf(price: ModelPrice, measure: Measure, { serviceTier, feeNano }: BoundTerms): Bound {
+  const { most, perCapToken, estimate } = measure;
+  const tierPercent = Math.max(100, TIER_PERCENT[serviceTier] ?? 100);
+  const rates = atTier(ratesFor(price, most.input ?? 0), tierPercent);
+  const dearestInput = Math.max(rates.input, rates.cachedInput, rates.cacheWrite);
+  const dearest = ({ input = 0, output = 0 }: Metered): bigint =>
+    BigInt(input) * BigInt(dearestInput) + BigInt(output) * BigInt(rates.output);
+  return {
+    inputTokens: estimate.input ?? 0,
+    fixedNano: dearest(most) + feeNano,
+    perUnitNano: dearest(perCapToken),
+    rates,
+    feeNano,
+    tierPercent,
+  };
 }
 
 function atTier(rates: Rates, percent: number): Rates {
@@ -71,7 +61,10 @@ function atTier(rates: Rates, percent: number): Rates {
   };
 }
 
-/** What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision"; multipliers as users measured them). */
+/**
+ * What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision";
+ * multipliers as users measured them).
+ */
 const IMAGE_TOKENS = 4_000;
 /** gpt-4o-mini counts tiles at 33 times the tokens: 2,833 + 8 × 5,667. */
 const IMAGE_TOKENS_4O_MINI = 48_200;

@@ -10,7 +10,10 @@ export const MAX_AMOUNT_NANO = 9_000_000n * NANO_PER_USD;
 
 const DECIMAL = /^(\d{1,18})(?:\.(\d{1,9}))?$/;
 
-/** Reads a decimal string of dollars, at most nine decimals, no sign and no exponent. Throws a RangeError that says what to do. */
+/**
+ * Reads a decimal string of dollars: at most nine decimals, no sign and no exponent.
+ * @throws RangeError that says what to do
+ */
 export function parseUsd(text: string): bigint {
   const match = DECIMAL.exec(text);
   if (!match)

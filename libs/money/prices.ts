@@ -2,7 +2,7 @@ import { calcPrice, type ModelPrice as ListedPrice } from '@pydantic/genai-price
 import * as modelCards from 'gpt-tokenizer/models';
 import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
 
-/** What an operator says of one model in DAYPASS_CONFIG: whole nano-dollars per token, and its longest answer. */
+/** An operator's own price of one model in DAYPASS_CONFIG, in whole nano-dollars per token, and its longest answer. */
 export interface OwnPrice {
   input_usd_per_million: number;
   cached_input_usd_per_million?: number | undefined;
@@ -13,35 +13,37 @@ export interface OwnPrice {
 /** What one model costs, and how long its longest answer is. */
 export interface PricedModel {
   price: ModelPrice;
-  /** Output tokens of one choice, at most; null when nobody documents it. */
+  /** The most tokens of one output; null: undocumented. */
   maxOutputTokens: number | null;
-  /** It searches the web by itself, for a fee that its campaign must price. */
+  /** The model searches the web by itself, for a fee that its campaign must price. */
   searches: boolean;
 }
 
-/** What a listed price may contain besides tokens: fees that are charged only for hosted tools, which are refused by name. */
+/** A listed price may have these fees, too: for hosted tools, which Daypass refuses or the campaign prices itself. */
 const HARMLESS_FEES = new Set(['web_searches_kcount', 'storage_searches_kcount']);
 const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
-/** Audio and image prices do not touch a call whose parts of that kind are refused or priced by their tokens. */
+/** Prices of audio and images, which Daypass refuses or prices by tokens. */
 const OTHER_MODALITY = /_(audio|image|video)_|^(input|output)_(audio|image|video)/;
 /** These search the web once for each answer, for a fee (OpenAI, "Web search", Chat Completions). */
 const SEARCHES_BY_ITSELF = /-search-(preview|api)/;
-/** And these as often as they like. */
+/** These search the web any number of times. */
 const SEARCHES_WITHOUT_BOUND = /deep-research/;
 
-/** Prices by model: the operator's own first, then the package's. A model without one is not served. */
+/**
+ * Finds the price of a model: the operator's own first, then the package's. Daypass serves no model without a price.
+ */
 export class PriceBook {
   private readonly found = new Map<string, PricedModel | null>();
 
   constructor(private readonly own: Readonly<Record<string, OwnPrice>>) {}
 
-  /** null: nobody knows what this model costs, so that a call to it cannot be bounded. */
+  /** null: nobody knows this model's price, so that a call to it has no bound. */
   find(model: string): PricedModel | null {
-    const known = this.found.get(model);
-    if (known !== undefined) return known;
+    const former = this.found.get(model);
+    if (former !== undefined) return former;
     const own = this.own[model];
     const priced = own ? ownPrice(own, model) : listedPrice(model);
-    // Models come out of keys' lists, so the map stays small; the bound guards against a list of thousands.
+    // Only models of campaigns come here, so that the map stays small. The bound is for campaigns with thousands.
     if (this.found.size < 10_000) this.found.set(model, priced);
     return priced;
   }
@@ -98,7 +100,9 @@ function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null 
   };
 }
 
-/** Dollars per million tokens → whole nano-dollars per token, rounded up past the noise of binary fractions. */
+/**
+ * Turns dollars per million tokens into whole nano-dollars per token. Rounds up, but not for noise of binary fractions.
+ */
 function nanoPerToken(usdPerMillion: number): number {
   return Math.ceil(Number((usdPerMillion * 1_000).toFixed(6)));
 }

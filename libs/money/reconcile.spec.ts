@@ -28,13 +28,13 @@ const rows = (calls: readonly TrueCall[], at: (call: TrueCall) => number): Minut
   calls.map((call) => ({ minuteMs: minuteOf(at(call)), ...call.counts }));
 
 /** The stretch as a provider that knows everything would report it, and as Daypass booked the calls whose usage it saw. */
-function evidenceOf(all: readonly TrueCall[], known: readonly TrueCall[]) {
+function evidenceOf(all: readonly TrueCall[], measured: readonly TrueCall[]) {
   return {
     fromMs: FROM_MS,
     toMs: FROM_MS + MINUTES * MINUTE_MS,
     reported: rows(all, ({ countedMs }) => countedMs),
-    knownByStart: rows(known, ({ startMs }) => startMs),
-    knownByEnd: rows(known, ({ endMs }) => endMs),
+    measuredByStart: rows(measured, ({ startMs }) => startMs),
+    measuredByEnd: rows(measured, ({ endMs }) => endMs),
   };
 }
 
@@ -70,27 +70,27 @@ const call = fc
 
 describe('what reports leave of a presumed call', () => {
   it('is never less than what the provider billed for it, wherever calls fall among the minutes', () => {
-    let judged = 0;
+    let assessed = 0;
     fc.assert(
       fc.property(
         fc.array(call, { maxLength: 30 }),
         fc.array(fc.record({ call, ran: fc.boolean() }), { minLength: 1, maxLength: 5 }),
         fc.array(call, { maxLength: 3 }),
-        (known, unknown, foreign) => {
+        (measured, unknown, foreign) => {
           const ran = unknown.filter((one) => one.ran).map((one) => one.call);
-          const reports = new Reports(evidenceOf([...known, ...ran, ...foreign], known), SLACK_MS);
+          const reports = new Reports(evidenceOf([...measured, ...ran, ...foreign], measured), SLACK_MS);
           for (const one of unknown) {
-            const finding = reports.judge(presumed(one.call));
+            const finding = reports.assess(presumed(one.call));
             expect(finding.kind).not.toBe('incomplete');
-            if (finding.kind !== 'judged') continue;
-            judged++;
+            if (finding.kind !== 'assessed') continue;
+            assessed++;
             expect(finding.keptNano).toBeGreaterThanOrEqual(one.ran ? costOf(one.call.counts) : 0n);
           }
         },
       ),
       { numRuns: 2_000 },
     );
-    expect(judged).toBeGreaterThan(1_000);
+    expect(assessed).toBeGreaterThan(1_000);
   });
 
   it('is nothing where the call never ran, however busy the time around it, if only there is a quiet moment before and after', () => {
@@ -103,14 +103,14 @@ describe('what reports leave of a presumed call', () => {
       }),
     );
     fc.assert(
-      fc.property(around, share, (known, at) => {
+      fc.property(around, share, (measured, at) => {
         const startMs = FROM_MS + 24 * MINUTE_MS + Math.floor(at * 6 * MINUTE_MS);
-        const finding = new Reports(evidenceOf(known, known), SLACK_MS).judge({
-          ...presumed(known[0]!),
+        const finding = new Reports(evidenceOf(measured, measured), SLACK_MS).assess({
+          ...presumed(measured[0]!),
           fromMs: startMs,
           toMs: startMs + 2 * MINUTE_MS,
         });
-        expect(finding).toEqual({ kind: 'judged', left: none, keptNano: 0n });
+        expect(finding).toEqual({ kind: 'assessed', left: none, keptNano: 0n });
       }),
       { numRuns: 500 },
     );
@@ -125,30 +125,30 @@ describe('what reports leave of a presumed call', () => {
 
   it('is its true cost where nothing else is unknown, and never above what was booked', () => {
     const reports = new Reports(evidenceOf([alone], []), SLACK_MS);
-    expect(reports.judge(presumed(alone))).toEqual({
-      kind: 'judged',
+    expect(reports.assess(presumed(alone))).toEqual({
+      kind: 'assessed',
       left: alone.counts,
       keptNano: costOf(alone.counts),
     });
-    expect(reports.judge(presumed(alone, 7n))).toMatchObject({ keptNano: 7n });
-    expect(reports.judge({ ...presumed(alone), feeNano: 5n })).toMatchObject({ keptNano: costOf(alone.counts) + 5n });
+    expect(reports.assess(presumed(alone, 7n))).toMatchObject({ keptNano: 7n });
+    expect(reports.assess({ ...presumed(alone), feeNano: 5n })).toMatchObject({ keptNano: costOf(alone.counts) + 5n });
   });
 
   it('keeps a request that was counted without tokens at its fee', () => {
     const unmetered = { ...alone, counts: { ...none, requests: 1 } };
-    expect(new Reports(evidenceOf([unmetered], []), SLACK_MS).judge({ ...presumed(alone), feeNano: 5n })).toMatchObject(
-      { keptNano: 5n },
-    );
+    expect(
+      new Reports(evidenceOf([unmetered], []), SLACK_MS).assess({ ...presumed(alone), feeNano: 5n }),
+    ).toMatchObject({ keptNano: 5n });
   });
 
   it.each(COUNTS)('says that reports are incomplete that lack %s of calls which certainly ran', (count) => {
     const other = { ...alone, counts: { ...alone.counts, [count]: alone.counts[count] + 1 } };
     const evidence = {
       ...evidenceOf([alone], []),
-      knownByStart: rows([other], ({ startMs }) => startMs),
-      knownByEnd: rows([other], ({ endMs }) => endMs),
+      measuredByStart: rows([other], ({ startMs }) => startMs),
+      measuredByEnd: rows([other], ({ endMs }) => endMs),
     };
-    expect(new Reports(evidence, SLACK_MS).judge(presumed(alone))).toMatchObject({ kind: 'incomplete' });
+    expect(new Reports(evidence, SLACK_MS).assess(presumed(alone))).toMatchObject({ kind: 'incomplete' });
   });
 
   it.each([
@@ -156,8 +156,8 @@ describe('what reports leave of a presumed call', () => {
     ['begins less than the slack after their beginning', 0.4, 10],
     ['ends after the reports', 10, MINUTES + 1],
     ['ends less than the slack before their end', 10, MINUTES - 0.4],
-  ])('is not judged when it %s', (_, from, to) => {
-    const finding = new Reports(evidenceOf([], []), SLACK_MS).judge({
+  ])('is not assessed when it %s', (_, from, to) => {
+    const finding = new Reports(evidenceOf([], []), SLACK_MS).assess({
       ...presumed(alone),
       fromMs: FROM_MS + from * MINUTE_MS,
       toMs: FROM_MS + to * MINUTE_MS,

@@ -1,8 +1,9 @@
 import type { Rates } from '#libs/contracts/jobs.js';
 
 /**
- * What the provider's usage reports leave of a presumed call. A report tells the tokens of a minute, not of a call, so a
- * call is judged by what remains of them once all calls are taken away whose usage is known to the token.
+ * What the provider's usage reports leave of a presumed call. A report counts the tokens of a minute, not of a call. A
+ * measured call is one whose tokens the books know exactly. A presumed call cost at most the reports less all measured
+ * calls.
  */
 
 export const MINUTE_MS = 60_000;
@@ -16,68 +17,72 @@ export interface MinuteCounts extends Counts {
   minuteMs: number;
 }
 
-/** All that is known of a stretch of time, for the models that a presumed call may have been reported under. */
+/**
+ * Reports and bookings of a stretch of time, for the models that the provider may have reported a presumed call under.
+ */
 export interface Evidence {
   /** Reports are final from here to there, on whole minutes. */
   fromMs: number;
   toMs: number;
   reported: readonly MinuteCounts[];
-  /** Calls of known usage by the minute that they were sent in, and the same calls by the minute that they ended in. */
-  knownByStart: readonly MinuteCounts[];
-  knownByEnd: readonly MinuteCounts[];
+  /** Measured calls by the minute in which Daypass sent them, and the same calls by the minute in which they ended. */
+  measuredByStart: readonly MinuteCounts[];
+  measuredByEnd: readonly MinuteCounts[];
 }
 
 export interface PresumedCall {
-  /** Nano-dollars that were booked. */
+  /** Nano-dollars that accounting booked. */
   boundNano: bigint;
-  /** Nano-dollars per token, at the dearest tier and length that the call could have been served at; null where nobody knows. */
+  /** Nano-dollars per token, at the dearest tier and length that the call may have had; null where nobody knows. */
   rates: Rates | null;
-  /** Nano-dollars beside the tokens, if it ran at all. */
+  /** Nano-dollars beside the tokens, if the call ran at all. */
   feeNano: bigint;
-  /** When the provider may have counted it. */
+  /** Between these moments the provider may have counted the call. */
   fromMs: number;
   toMs: number;
 }
 
 export type Finding =
-  /** What is left of the reports: no more than this can have been the call's. */
-  | { kind: 'judged'; left: Counts; keptNano: bigint }
-  /** The reports lack calls that certainly ran: they are not complete, or not about this account. */
+  /** `left` is the rest of the reports. The call used no more than this. */
+  | { kind: 'assessed'; left: Counts; keptNano: bigint }
+  /** The reports lack calls that certainly ran. They are incomplete, or they are about another account. */
   | { kind: 'incomplete'; left: Counts }
   /** The reports do not reach far enough yet, or no longer. */
   | { kind: 'uncovered' };
 
 /**
- * The reports of one stretch, made ready for judging any number of calls.
+ * The reports of one stretch, ready to assess any number of calls.
  *
- * Between any two moments L and R, what was reported less what is known to have been counted there is the most that a call
- * in between can have had. A call is counted at one moment between its start and its end, so those sent after L and ended
- * before R are surely in, and they number at least (ended before R) − (sent before L). Hence the remainder is the
- * difference of a figure of R alone and one of L alone, and the least remainder is found by looking at each moment once:
- * quiet moments, where nothing straddles, are found by themselves.
+ * Take two moments, L and R. The reports between them, less the measured calls that surely count there, bound any other
+ * call in between. The provider counts a call at one moment between its start and its end. So a call that was sent
+ * after L and ended before R surely counts there. At least (ended before R) − (sent before L) calls do. The remainder
+ * is therefore a figure of R alone less a figure of L alone. One pass over the moments finds the least remainder. It
+ * falls on quiet moments, which no call straddles, without a search for them.
  */
 export class Reports {
   private readonly minutes: number;
-  /** At each minute's start: reported so far, less what had ended by then; and less what had been sent by then. */
+  /**
+   * At each minute's start: the reports so far, less the calls that had ended; and less the calls that had been sent.
+   */
   private readonly lessEnded: Counts[];
   private readonly lessSent: Counts[];
 
-  /** `slackMs`: how far the clocks of the provider and of the bookings may be apart. */
+  /** The clocks of the provider and of the bookings may differ by `slackMs`. */
   constructor(
     private readonly evidence: Evidence,
     private readonly slackMs: number,
   ) {
-    const { fromMs, toMs, reported, knownByStart, knownByEnd } = evidence;
+    const { fromMs, toMs, reported, measuredByStart, measuredByEnd } = evidence;
     this.minutes = Math.max(0, Math.floor((toMs - fromMs) / MINUTE_MS));
     const reports = this.sums(reported, (sinceMs) => Math.floor(sinceMs / MINUTE_MS) + 1);
-    // Of a minute's calls, each may have been sent at its beginning, and ended with its end.
-    const sent = this.sums(knownByStart, (sinceMs) => Math.max(0, Math.floor((sinceMs - slackMs) / MINUTE_MS) + 1));
-    const ended = this.sums(knownByEnd, (sinceMs) => Math.max(0, Math.ceil((sinceMs + slackMs) / MINUTE_MS) + 1));
+    // A minute's calls may have been sent at its first moment, and may have ended at its last.
+    const sent = this.sums(measuredByStart, (sinceMs) => Math.max(0, Math.floor((sinceMs - slackMs) / MINUTE_MS) + 1));
+    const ended = this.sums(measuredByEnd, (sinceMs) => Math.max(0, Math.ceil((sinceMs + slackMs) / MINUTE_MS) + 1));
     this.lessEnded = reports.map((counts, index) => minus(counts, ended[index]!));
     this.lessSent = reports.map((counts, index) => minus(counts, sent[index]!));
   }
 
-  judge(call: PresumedCall): Finding {
+  assess(call: PresumedCall): Finding {
     const { fromMs, toMs } = this.evidence;
     const last = Math.floor((call.fromMs - this.slackMs - fromMs) / MINUTE_MS);
     const first = Math.ceil((call.toMs + this.slackMs - fromMs) / MINUTE_MS);
@@ -91,14 +96,16 @@ export class Reports {
       left[count] = least - most;
     }
     if (COUNTS.some((count) => left[count] < 0)) return { kind: 'incomplete', left };
-    return { kind: 'judged', left, keptNano: keptOf(call, left) };
+    return { kind: 'assessed', left, keptNano: keptOf(call, left) };
   }
 
-  /** Up to each minute's start; `placeOf` says from which on a row counts, given its distance from the first. */
-  private sums(rows: readonly MinuteCounts[], placeOf: (sinceMs: number) => number): Counts[] {
+  /**
+   * Sums up to each minute's start. `minuteOf` maps a row's distance from `fromMs` to the minute from which it counts.
+   */
+  private sums(rows: readonly MinuteCounts[], minuteOf: (sinceMs: number) => number): Counts[] {
     const sums = Array.from({ length: this.minutes + 1 }, none);
     for (const row of rows) {
-      const sum = sums[placeOf(row.minuteMs - this.evidence.fromMs)];
+      const sum = sums[minuteOf(row.minuteMs - this.evidence.fromMs)];
       if (sum) for (const count of COUNTS) sum[count] += row[count];
     }
     for (let index = 1; index <= this.minutes; index++)

@@ -1,13 +1,13 @@
 import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
 
 /**
- * Tokenizers are quadratic on runs without a break: 50,000 CJK characters take 15 s in one piece (measured with gpt-tokenizer 4). In pieces of
- * this many characters the count is at most a few percent over, which a bound may be.
+ * Tokenizers take quadratic time on text without a break: 50,000 CJK characters take 15 s at once (measured with
+ * gpt-tokenizer 4). In slices of so many characters the count is at most a few percent too high, which a bound may be.
  */
-const PIECE_CHARACTERS = 256;
-/** What one turn of the event loop may spend on counting, all requests together. */
-const TURN_BUDGET_MS = 3;
-/** A text this short is counted at once: it costs less than a turn's budget whatever it holds. */
+const SLICE_CHARACTERS = 256;
+/** Counting for all requests together may take so long of one tick of the event loop. */
+const TICK_MS = 3;
+/** So short a text is counted at once: it takes less than a tick's time, whatever it holds. */
 const INLINE_CHARACTERS = 1_024;
 /** `<|endoftext|>` in a visitor's text is text, not an instruction; by default the tokenizer throws. */
 const AS_TEXT = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
@@ -38,7 +38,7 @@ export async function countTextTokens(texts: readonly string[]): Promise<number>
 function countInline(text: string): number {
   let count = 0;
   for (let position = 0; position < text.length;) {
-    const end = pieceEnd(text, position);
+    const end = sliceEnd(text, position);
     count += countTokens(text.slice(position, end), AS_TEXT);
     position = end;
   }
@@ -46,8 +46,8 @@ function countInline(text: string): number {
 }
 
 /** Never between the halves of a surrogate pair: each half alone would count as three bytes. */
-function pieceEnd(text: string, position: number): number {
-  const end = Math.min(position + PIECE_CHARACTERS, text.length);
+function sliceEnd(text: string, position: number): number {
+  const end = Math.min(position + SLICE_CHARACTERS, text.length);
   const last = text.charCodeAt(end - 1);
   return end < text.length && last >= 0xd800 && last <= 0xdbff ? end - 1 : end;
 }
@@ -55,26 +55,26 @@ function pieceEnd(text: string, position: number): number {
 function schedule(): void {
   if (scheduled) return;
   scheduled = true;
-  setImmediate(turn);
+  setImmediate(countSlices);
 }
 
-function turn(): void {
+function countSlices(): void {
   scheduled = false;
-  const until = performance.now() + TURN_BUDGET_MS;
+  const until = performance.now() + TICK_MS;
   while (waiting.length > 0 && performance.now() < until) {
     const task = waiting[0]!;
     if (step(task)) {
       waiting.shift();
       task.resolve(task.count);
     } else {
-      // Round robin, so that a short question does not wait behind another visitor's novel.
+      // Round robin, so that a short text does not wait behind another visitor's long one.
       waiting.push(waiting.shift()!);
     }
   }
   if (waiting.length > 0) schedule();
 }
 
-/** One piece of a task; true when the task is counted. */
+/** Counts one slice of a task; true: the task is done. */
 function step(task: Task): boolean {
   const text = task.texts[task.text];
   if (text === undefined) return true;
@@ -83,7 +83,7 @@ function step(task: Task): boolean {
     task.position = 0;
     return task.text >= task.texts.length;
   }
-  const end = pieceEnd(text, task.position);
+  const end = sliceEnd(text, task.position);
   task.count += countTokens(text.slice(task.position, end), AS_TEXT);
   task.position = end;
   return false;

@@ -4,16 +4,18 @@ import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 export type Trouble = 'failing' | 'account';
 
-/** Failures in a row from which on an upstream is left alone. */
+/** After so many failures in a row forwarding leaves an upstream alone. */
 const OPEN_AFTER = 5;
-/** First, and at most: one call in five seconds is no burden to an upstream that is mended. */
+/** How long at first, and how long at most. One call in five seconds is no burden to an upstream that recovers. */
 const OPEN_MS: Record<Trouble, readonly [number, number]> = {
   failing: [500, 5_000],
   // Money and rights do not come back within a second.
   account: [5_000, 20_000],
 };
 
-/** One circuit for each upstream, over all processes: who fails again and again is left alone, twice as long each time. */
+/**
+ * One circuit for each upstream, shared by all processes. Each further failure leaves the upstream alone twice as long.
+ */
 export class Circuits {
   private readonly tripScript: Script;
 
@@ -21,13 +23,17 @@ export class Circuits {
     this.tripScript = defineScript(redis, 'trip-circuit');
   }
 
-  /** `replaceable`: another upstream serves the same calls, so that one refusal of the account is enough. Returns how long it is left alone; 0: it is not. */
+  /**
+   * Counts a failure. `replaceable`: another upstream serves the same calls, so that one refusal of the account is
+   * enough. Returns for how long forwarding leaves the upstream alone; 0: it does not.
+   */
   async failed(upstream: string, trouble: Trouble, replaceable: boolean): Promise<number> {
     const args = [trouble, trouble === 'account' && replaceable ? 1 : OPEN_AFTER, ...OPEN_MS[trouble], Math.random()];
     const [, openMs] = (await this.tripScript([redisKeys.circuit(upstream)], args)) as [number, number];
     return openMs;
   }
 
+  /** Closes the circuit: the upstream answered. */
   async well(upstream: string): Promise<void> {
     await this.redis.del(redisKeys.circuit(upstream));
   }

@@ -33,8 +33,8 @@ const ticket = (requestId: string, keyId: string, changes: Partial<Ticket> = {})
     model: 'm',
     lane: 'lane',
     stream: false,
-    includeUsage: false,
-    choices: 1,
+    facts: {},
+    outputs: 1,
     inputTokens: 10,
   },
   ...{
@@ -95,7 +95,7 @@ describe('who waits for a lane', () => {
     const line = lineOf({ rpm: 60 });
     await money.take('r1', { keyId: 'a' });
     const check = { kind: 'check', id: 'chk_1' } as unknown as CheckEvent;
-    expect(await line.enter(ticket('r1', 'a'), [{ event: check, sealed: null }])).toEqual({
+    expect(await line.enter(ticket('r1', 'a'), [{ event: check, encrypted: null }])).toEqual({
       code: 'entered',
       before: 0,
       waitMs: 0,

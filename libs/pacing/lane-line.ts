@@ -1,53 +1,54 @@
 import type { Redis } from 'ioredis';
-import { ticketSchema, type Ticket } from '#libs/contracts/jobs.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { readTicket, writtenTicket } from '#libs/endpoints/ticket.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { eventArgs, type Recorded } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { LaneTable } from './lanes.js';
-import { newsOf, type Count, type Told } from './told-limits.js';
+import { readLimits, type Count, type ReportedLimits } from './reported-limits.js';
 
 /** Where a call stands in its lane. */
 export interface Place {
   /** Calls that come before it. */
   before: number;
-  /** Until its turn, as far as anybody knows. */
+  /** The estimated time until its turn. */
   waitMs: number;
 }
 
-/** What an upstream of a lane is at. Limits a minute, 0 for none, as they are kept to now. */
+/** What an upstream of a lane has taken, and its limits now. Limits are for a minute; 0: none. */
 export interface UpstreamView {
   configured: LaneUpstream;
   rpm: number;
   tpm: number;
-  /** A day. */
+  /** Limits for a day. */
   rpd: number;
   tpd: number;
-  /** Within the last minute. */
+  /** What it took within the last minute. */
   requests: number;
   tokens: number;
-  /** Within the last 24 hours; 0 where nothing limits them. */
+  /** What it took within the last 24 hours; 0 where it has no limits for a day. */
   dayRequests: number;
   dayTokens: number;
   /** 0: it is not frozen. */
   frozenUntilMs: number;
-  /** 0: it is asked. */
+  /** Until when forwarding leaves it alone; 0: it does not. */
   openUntilMs: number;
-  /** Why it is not asked: it was away (`failing`), or refuses the account. */
+  /** Why forwarding leaves it alone: it fails, or it refuses the account. */
   why: '' | 'failing' | 'account';
-  /** In a row. */
+  /** Its failures in a row. */
   failures: number;
 }
 
-/** What a lane is at. */
+/** What waits in a lane, and what its upstreams have taken. */
 export interface LaneView {
   lane: string;
   waitingCalls: number;
   waitingTokens: number;
-  /** Whose turn is next. */
+  /** The call whose turn is next. */
   nextId: string | null;
-  /** How long the one has waited that came first. */
+  /** How long the first of them has waited. */
   oldestMs: number;
   /** Tokens that each campaign got within the last whole minute. */
   shares: Map<string, number>;
@@ -57,18 +58,18 @@ export interface LaneView {
 export type Entered = ({ code: 'entered' | 'late' } & Place) | { code: 'gone' | 'too_large' };
 
 const NOTHING: Count = { requests: 0, tokens: 0 };
-/** A ticket is needed no longer than its call may wait; the longest wait is ten minutes. */
+/** Longer than a call may wait, which is at most ten minutes. */
 const TICKET_LIFE_MS = 1_200_000;
 
-/** Who waits for a lane, in fair order, over all processes. */
+/** The lines of all lanes, shared by all processes: which calls wait, and in which fair order. */
 export class LaneLine {
   private readonly enterScript: Script;
   private readonly headsScript: Script;
   private readonly placesScript: Script;
   private readonly learnScript: Script;
   private readonly lookScript: Script;
-  /** What each upstream last told of each lane, so that the same is not told to Redis again and again. */
-  private readonly told = new Map<string, Told>();
+  /** The limits that each upstream reported last, so that this process writes only new ones into Redis. */
+  private readonly reported = new Map<string, ReportedLimits>();
 
   constructor(
     redis: Redis,
@@ -81,25 +82,28 @@ export class LaneLine {
     this.lookScript = defineScript(redis, 'look-at-lane');
   }
 
-  /** Repeated, it answers anew and changes nothing. `events`: for the record, in the same step. */
+  /**
+   * Puts a call into the line. A repeat changes nothing, and gets its place now. `events`: for the record, in the same
+   * step.
+   */
   async enter(ticket: Ticket, events: readonly Recorded[] = []): Promise<Entered> {
     const { lane, requestId, keyId, pacedTokens, weight } = ticket;
     const upstreams = this.lanes.upstreamsOf(lane);
     const own = [redisKeys.hold(requestId), redisKeys.ticket(requestId), redisKeys.audit, redisKeys.auditBytes];
-    const call = [requestId, keyId, pacedTokens, weight, JSON.stringify(ticket), TICKET_LIFE_MS];
+    const call = [requestId, keyId, pacedTokens, weight, JSON.stringify(writtenTicket(ticket)), TICKET_LIFE_MS];
     const keys = [...lineKeys(lane), ...own, ...upstreamKeys(upstreams)];
     const args = [...call, events.length, ...eventArgs(events), ...upstreamArgs(upstreams)];
     const [code, before, waitMs] = (await this.enterScript(keys, args)) as [Entered['code'], number, number];
     return code === 'entered' || code === 'late' ? { code, before, waitMs } : { code };
   }
 
-  /** The calls whose turns are next, in their order, at most so many. */
+  /** The calls whose turns are next, in their order, at most `count`. */
   async heads(lane: string, count: number): Promise<Ticket[]> {
     const tickets = await this.headsScript(lineKeys(lane), [redisKeys.holdPrefix, redisKeys.ticketPrefix, count]);
-    return (tickets as string[]).map((text) => ticketSchema.parse(JSON.parse(text)));
+    return (tickets as string[]).map((text) => readTicket(JSON.parse(text)));
   }
 
-  /** One for each call; null for those that do not wait. */
+  /** The place of each call; null: it does not wait. */
   async places(lane: string, requestIds: readonly string[]): Promise<(Place | null)[]> {
     const upstreams = this.lanes.upstreamsOf(lane);
     const args = [requestIds.length, ...requestIds, ...upstreamArgs(upstreams)];
@@ -137,25 +141,28 @@ export class LaneLine {
     };
   }
 
-  /** Takes over what an upstream's answer says of its limits. `counted`: what we counted when the call was sent, and when that was. */
+  /**
+   * Takes over the limits that an upstream reports. `counted`: what Daypass had counted when it sent the call, and
+   * when.
+   */
   async learn(lane: string, upstream: string, headers: Headers, counted: Count & { atMs: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, upstream);
-    const known = this.told.get(slot) ?? { rpm: 0, tpm: 0 };
-    const { told, used, isNews } = newsOf(headers, known, counted, fixed);
-    if (!isNews) return;
-    this.told.set(slot, told);
-    await this.tell(slot, fixed ? { rpm: 0, tpm: 0 } : told, used, counted);
+    const former = this.reported.get(slot) ?? { rpm: 0, tpm: 0 };
+    const { limits, used, isNew } = readLimits(headers, former, counted, fixed);
+    if (!isNew) return;
+    this.reported.set(slot, limits);
+    await this.write(slot, fixed ? { rpm: 0, tpm: 0 } : limits, used, counted);
   }
 
-  /** Limits that the provider told otherwise. 0: it did not tell that one. */
-  async takeOver(lane: string, limits: Told & { rpd: number }): Promise<void> {
+  /** Takes over limits that the provider reported elsewhere. 0: it reported none. */
+  async takeOver(lane: string, limits: ReportedLimits & { rpd: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, FIRST_UPSTREAM);
-    if (!fixed) await this.tell(slot, limits, NOTHING, { ...NOTHING, atMs: 0 });
+    if (!fixed) await this.write(slot, limits, NOTHING, { ...NOTHING, atMs: 0 });
   }
 
-  private async tell(
+  private async write(
     slot: string,
-    { rpm, tpm, rpd = 0 }: Told & { rpd?: number },
+    { rpm, tpm, rpd = 0 }: ReportedLimits & { rpd?: number },
     used: Count,
     counted: Count & { atMs: number },
   ): Promise<void> {

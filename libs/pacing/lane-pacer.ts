@@ -4,7 +4,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
-/** A lane without room within the time that the caller has. */
+/** The lane has no room within the caller's time. */
 export class LaneBusyError extends Error {
   constructor(readonly waitMs: number) {
     super(`the lane has no room for another ${waitMs} ms`);
@@ -12,11 +12,14 @@ export class LaneBusyError extends Error {
   }
 }
 
-/** Paces calls that carry no hold (moderation) through one window over all processes; those of this process that wait go in their order. */
+/**
+ * Paces calls without a hold (moderation) by one window of all processes. Waiting calls of this process keep their
+ * order.
+ */
 export class LanePacer {
   private readonly reserveScript: Script;
   private readonly freezeScript: Script;
-  /** Resolves when the last of those that wait has had its turn. */
+  /** Resolves when the last waiting call has had its turn. */
   private last: Promise<void> | undefined;
 
   constructor(
@@ -38,7 +41,7 @@ export class LanePacer {
    */
   async reserve(tokens: number, patienceMs: number): Promise<void> {
     const until = Date.now() + patienceMs;
-    // While some wait, nobody passes them.
+    // While calls wait, a new one does not overtake them.
     if (!this.last && (await this.tryOnce(tokens, until)) === 0) return;
     const before = this.last;
     const turn = Promise.withResolvers<void>();
@@ -48,7 +51,7 @@ export class LanePacer {
       for (let waitMs = await this.tryOnce(tokens, until); waitMs > 0; waitMs = await this.tryOnce(tokens, until))
         await sleep(waitMs);
     } finally {
-      // Who lost patience in the line leaves those behind in their order.
+      // Where this call gives up, those behind it still wait for those before it.
       void (before ?? Promise.resolve()).then(turn.resolve);
       void turn.promise.then(() => {
         if (this.last === turn.promise) this.last = undefined;
@@ -56,7 +59,7 @@ export class LanePacer {
     }
   }
 
-  /** 0: it may go. @throws LaneBusyError */
+  /** Returns the ms to wait; 0: the lane is reserved. @throws LaneBusyError */
   private async tryOnce(tokens: number, until: number): Promise<number> {
     const waitMs = (await this.reserveScript(upstreamKeys([this.upstream]), [
       1,
@@ -77,7 +80,7 @@ export class LanePacer {
   }
 }
 
-/** @throws LaneBusyError where it takes longer */
+/** Awaits the calls before this one. @throws LaneBusyError where that takes longer than until `until` */
 async function within(before: Promise<void> | undefined, until: number): Promise<void> {
   if (!before) return;
   const waitMs = Math.max(0, until - Date.now());

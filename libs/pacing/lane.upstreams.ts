@@ -1,19 +1,19 @@
 import { redisKeys } from '#libs/redis/keys.js';
 
-/** One upstream of a lane, and what it may take: a minute and a day; 0 for no limit. */
+/** One upstream of a lane, with its limits for a minute and for a day; 0: none. */
 export interface LaneUpstream {
   name: string;
-  /** Its part of the lane's keys: the lane's name, and for a further upstream that upstream's. */
+  /** Names its part of the lane in Redis keys: the lane's name, and for a further upstream also that upstream's. */
   slot: string;
   rpm: number;
   tpm: number;
   rpd: number;
   tpd: number;
-  /** Providers enforce a minute's limit by the second: so many ms of the even rate may be used at once. */
+  /** Providers enforce a minute's limit by the second. Calls may use so many ms of the even rate at once. */
   burstMs: number;
-  /** It corrects what it counted before a call by what the call used. */
+  /** It corrects what it counted before a call by the call's usage. */
   corrects: boolean;
-  /** The numbers are the operator's own: what the upstream tells does not replace them. */
+  /** The operator fixed these limits: those that the upstream reports do not replace them. */
   fixed: boolean;
 }
 

@@ -4,14 +4,14 @@ import type { LaneUpstream } from './lane.upstreams.js';
 
 export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
-/** Not the first upstream's own name: where chat fails, or the account is out of money, the moderation endpoint may be well. */
+/** A name of its own, so that a circuit of the first upstream does not stop moderation, which may still answer. */
 const MODERATION_UPSTREAM = `${FIRST_UPSTREAM}/moderation`;
-/** Nothing is known of its limits, so that only a 429 stops it. */
+/** Without known limits: only a 429 stops the lane. */
 const UNKNOWN = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false } as const;
 
 /**
- * Which lane a model's calls wait in, and which upstreams serve each lane, in the order that they are taken in. Lanes come from
- * configuration; the rest share `default`.
+ * Finds the lane of a model, and the upstreams of a lane in the order of preference. DAYPASS_CONFIG names lanes, and
+ * all other models share `default`.
  */
 export class LaneTable {
   private readonly byModel = new Map<string, string>();
@@ -40,7 +40,7 @@ export class LaneTable {
     return [...this.upstreamsByLane.keys()].filter((lane) => lane !== MODERATION_LANE);
   }
 
-  /** Those, and the one of moderation. */
+  /** All lanes, also that of moderation. */
   all(): string[] {
     return [...new Set([...this.upstreamsByLane.keys(), MODERATION_LANE])];
   }
@@ -49,7 +49,7 @@ export class LaneTable {
     return this.byModel.get(model) ?? DEFAULT_LANE;
   }
 
-  /** Configuration says where its calls wait. */
+  /** DAYPASS_CONFIG names a lane for the model. */
   isNamed(model: string): boolean {
     return this.byModel.has(model);
   }
@@ -63,7 +63,7 @@ export class LaneTable {
     return upstreams.find((upstream) => upstream.name === name) ?? upstreams[0]!;
   }
 
-  /** The most tokens a minute that any upstream of the lane takes; 0: no limit is known. */
+  /** The most tokens a minute that an upstream of the lane takes; 0: one of them has no known limit. */
   largestTpm(lane: string): number {
     const limits = this.upstreamsOf(lane).map(({ tpm }) => tpm);
     return limits.includes(0) ? 0 : Math.max(...limits);

@@ -4,8 +4,8 @@ import { QUEUE_PREFIX } from '#libs/contracts/jobs.js';
 import { queueConnectionOptions, workerConnectionOptions } from '#libs/redis/connection.js';
 
 /**
- * What every queue and worker shares. Jobs hold ids and numbers only, and nothing is kept of a finished one: repeats are
- * told apart by the hold, not by the queue. A failed job is kept a day for whoever looks into it.
+ * What every queue and worker shares. Jobs hold ids and numbers only. A finished job leaves nothing: the hold, not the
+ * queue, recognizes a repeat. A failed job stays for a day, so that a person can read it.
  */
 export function bullOptions(redisUrl: string, traces = false): QueueOptions {
   return {
@@ -23,8 +23,8 @@ export function bullOptions(redisUrl: string, traces = false): QueueOptions {
 }
 
 /**
- * What every worker adds. `limiter` only makes `rateLimit()` work, which puts a job back to its place while a lane is full;
- * its own count never binds, because it counts jobs in fixed windows and not tokens.
+ * `limiter` only makes `rateLimit()` work, which puts a job back into its queue while a lane is full. Its own count
+ * never binds, because it counts jobs in fixed windows and not tokens.
  */
 export function workerOptions(redisUrl: string, concurrency: number, traces = false): WorkerOptions {
   return {
@@ -33,14 +33,15 @@ export function workerOptions(redisUrl: string, concurrency: number, traces = fa
     ...telemetry(traces),
     concurrency,
     limiter: { max: 1_000_000_000, duration: 1_000 },
-    // A dead worker's jobs are taken over well within a call's patience; taking one over too early is harmless, the hold decides.
+    // Another worker takes over a dead worker's jobs well before a visitor gives up. Too early is harmless: the hold
+    // decides.
     lockDuration: 10_000,
     stalledInterval: 4_000,
     maxStalledCount: 3,
   };
 }
 
-/** BullMQ's own spans. A job carries the calls of one tick, so it stands in the trace of the first of them. */
+/** BullMQ's own spans. A job carries the calls of one tick, so that it lies in the trace of the first one. */
 function telemetry(traces: boolean): Pick<QueueOptions, 'telemetry'> {
   return traces ? { telemetry: new BullMQOtel({ tracerName: 'daypass-queues' }) } : {};
 }

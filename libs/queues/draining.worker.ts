@@ -2,7 +2,7 @@ import { WorkerHost } from '@nestjs/bullmq';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
 import type { Logger } from 'pino';
 
-/** What every worker of Daypass does besides its jobs: it says what goes wrong, and ends what runs before Redis is let go. */
+/** A worker that logs its errors, and finishes its jobs before the connection to Redis closes. */
 export abstract class DrainingWorker extends WorkerHost implements OnApplicationBootstrap, BeforeApplicationShutdown {
   constructor(private readonly log: Logger) {
     super();
@@ -16,7 +16,7 @@ export abstract class DrainingWorker extends WorkerHost implements OnApplication
       log.error({ err: error, queue, jobId: job?.id, attempt: job?.attemptsMade }, 'job failed'),
     );
     worker.on('stalled', (jobId) => log.warn({ queue, jobId }, 'job stalled'));
-    // Losing a lock does not stop a processor in BullMQ: the hold keeps it from sending twice.
+    // A processor goes on after BullMQ lost its lock. The hold keeps it from sending a call twice.
     worker.on('lockRenewalFailed', (jobIds) => log.warn({ queue, jobIds }, 'job locks were not renewed'));
   }
 

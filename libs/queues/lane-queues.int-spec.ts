@@ -25,7 +25,7 @@ const enqueue = (to: LaneQueues, ids: readonly string[]) =>
 const ids = (prefix: string, count: number): string[] => Array.from({ length: count }, (_, n) => `${prefix}${n}`);
 const turns = async (): Promise<number[]> =>
   (await queue.getWaiting()).map(({ data }) => data.turns).sort((a, b) => a - b);
-/** Who turns a call away does not wait for its turn. */
+/** A lane that refuses a call enqueues no turn for it. */
 async function turnsOnce(expected: number): Promise<number> {
   for (let n = 0; n < 200 && (await turns()).length < expected; n++) await sleep(5);
   return (await turns()).length;

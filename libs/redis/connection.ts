@@ -4,16 +4,17 @@ import { Redis } from 'ioredis';
 
 const RETRY_MAX_MS = 2_000;
 /**
- * Longer than any read blocks (BullMQ's at most ten seconds). A connection on which nothing comes for so long though something was
- * asked is made anew: where its other end is gone without a word (a node that died, a firewall that forgot it), TCP finds out
- * after a quarter of an hour, and on a connection that only listens after hours.
+ * Longer than any read blocks (BullMQ's at most ten seconds). ioredis reconnects where a command gets no answer for so
+ * long. The other end may be gone silently: a node died, or a firewall forgot the connection. TCP notices that after a
+ * quarter of an hour, or, on a connection that only listens, after hours.
  */
 export const SILENT_MAX_MS = 15_000;
 const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(attempt, 6), RETRY_MAX_MS);
 
 /**
- * The connection that money moves over. Nothing is re-sent behind our back: ioredis repeats unanswered commands after a
- * reconnect by default, which applied one increment twice (measured with ioredis 5); our scripts are idempotent and repeated by their callers.
+ * The connection for scripts that move money. ioredis must not repeat unanswered commands after a reconnection, which
+ * it does by default and which applied one increment twice (measured with ioredis 5). The scripts are idempotent, and
+ * their callers repeat them.
  */
 export function moneyConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
   const redis = gatherWrites(
@@ -31,9 +32,10 @@ export function moneyConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis
 }
 
 /**
- * ioredis 5.11 leaves the timer of a connection that closed, which then ends the next one (redis/ioredis#2147, mended in 6).
- * BullMQ makes its workers' connections itself: those break once more after a break. Commands on their way are sent again then, as after
- * every break, and a job whose answer was lost is taken over when its lock has run out.
+ * ioredis 5.11 leaves the timer of a closed connection, which then ends the next one (redis/ioredis#2147, mended in 6).
+ * BullMQ makes its workers' connections itself, so that those break a second time. ioredis then sends their commands
+ * again, as after every break. Where the answer to a job is lost, another worker takes the job when its lock has run
+ * out.
  */
 function withoutStaleTimer(redis: Redis): Redis {
   const timed = redis as unknown as { socketTimeoutTimer: NodeJS.Timeout | undefined };
@@ -43,7 +45,7 @@ function withoutStaleTimer(redis: Redis): Redis {
   });
 }
 
-/** What one turn sends leaves in one write, rather than in a system call for each command. */
+/** All commands of one tick leave in one write, rather than in a system call each. */
 function gatherWrites(redis: Redis): Redis {
   const send = redis.sendCommand.bind(redis);
   redis.sendCommand = (command, stream) => {
@@ -57,14 +59,17 @@ function gatherWrites(redis: Redis): Redis {
   return redis;
 }
 
-/** A connection that blocks in reads, of its own so that nothing waits behind it. */
+/** A connection for blocking reads alone, so that no other command waits behind them. */
 export function blockingConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
   return withoutStaleTimer(
     new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }),
   );
 }
 
-/** `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`: a socket file costs a quarter of what TCP on one machine does. */
+/**
+ * Reads `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`. A socket file costs a quarter of TCP on one
+ * machine.
+ */
 function addressOf(url: string): RedisOptions {
   const parsed = new URL(url);
   const socket = parsed.protocol === 'unix:';
@@ -85,7 +90,7 @@ function addressOf(url: string): RedisOptions {
   };
 }
 
-/** What BullMQ's workers take (they insist on unlimited retries for blocking reads). */
+/** Options for BullMQ's workers, which need unlimited retries for blocking reads. */
 export function workerConnectionOptions(url: string, silentMaxMs = SILENT_MAX_MS): RedisOptions {
   return {
     ...addressOf(url),
@@ -95,7 +100,9 @@ export function workerConnectionOptions(url: string, silentMaxMs = SILENT_MAX_MS
   };
 }
 
-/** What BullMQ's queues take: an enqueue fails at once while Redis is away, so that the visitor is told instead of waiting. */
+/**
+ * Options for BullMQ's queues. An enqueue fails at once while Redis is away, so that the visitor gets an error early.
+ */
 export function queueConnectionOptions(url: string): RedisOptions {
   return { ...workerConnectionOptions(url), maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 5_000 };
 }
@@ -112,7 +119,7 @@ export async function whenReady(redis: Redis, timeoutMs = 10_000): Promise<void>
   });
 }
 
-/** An evicting or read-only Redis could forget a hold: refuse to run on one. @throws with what to change */
+/** Refuses a Redis that could forget a hold, because it evicts data or is read-only. @throws with what to change */
 export async function assertKeepsData(redis: Redis): Promise<void> {
   const info = await redis.info();
   const policy = /^maxmemory_policy:(.*)$/m.exec(info)?.[1]?.trim();
@@ -122,7 +129,7 @@ export async function assertKeepsData(redis: Redis): Promise<void> {
   if (role !== 'master') throw new Error(`Redis is read-only (role ${role ?? 'unknown'}): connect to the primary`);
 }
 
-/** Whether what Redis was told survives its restart: it appends to a file, and the last write to it succeeded. */
+/** Whether data survives a restart of Redis: it appends to a file, and its last write to it succeeded. */
 export async function isKeptOnDisk(redis: Redis): Promise<boolean> {
   const info = await redis.info('persistence');
   return /^aof_enabled:1\r?$/m.test(info) && /^aof_last_write_status:ok\r?$/m.test(info);

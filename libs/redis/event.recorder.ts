@@ -4,21 +4,21 @@ import { TickBatch } from './tick-batch.js';
 import { redisKeys } from './keys.js';
 import { defineScript, type Script } from './scripts.js';
 
-/** An event for the record, and its sealed content. */
+/** An event for the record, and its encrypted content. */
 export interface Recorded {
   event: AuditEvent;
-  sealed: Buffer | null;
+  encrypted: Buffer | null;
 }
 
 const EVENTS_MAX = 32;
 
-/** As scripts take them: the event, and its content ('' for none). */
+/** Arguments for a script: each event, and its content ('': none). */
 export function eventArgs(events: readonly Recorded[]): string[] {
   // A buffer goes through ioredis as it is.
-  return events.flatMap(({ event, sealed }) => [JSON.stringify(event), (sealed ?? '') as string]);
+  return events.flatMap(({ event, encrypted }) => [JSON.stringify(event), (encrypted ?? '') as string]);
 }
 
-/** Hands events to accounting, which books them in the record; those of one tick in one command. */
+/** Hands events to accounting, which books them in the record. Events of one tick share a command. */
 export class EventRecorder {
   private readonly script: Script;
   private readonly events = new TickBatch<Recorded, void>(EVENTS_MAX, (events) => this.write(events));
@@ -27,9 +27,9 @@ export class EventRecorder {
     this.script = defineScript(redis, 'record-event');
   }
 
-  /** Repeated, it is booked once all the same. @throws when Redis does not take it */
-  record(event: AuditEvent, sealed: Buffer | null = null): Promise<void> {
-    return this.events.add({ event, sealed });
+  /** Accounting books a repeated event once. @throws when Redis does not take the event */
+  record(event: AuditEvent, encrypted: Buffer | null = null): Promise<void> {
+    return this.events.add({ event, encrypted });
   }
 
   private async write(events: readonly Recorded[]): Promise<void[]> {

@@ -1,19 +1,16 @@
-/**
- * Every Redis key of Daypass, all under one hash tag: the money of one account stays in one slot, so that one script
- * can move it at every level at once.
- */
+/** Every Redis key of Daypass. All have one hash tag, so that one script can move money at every level at once. */
 const TAG = '{dp}';
 
 export const redisKeys = {
   epoch: `${TAG}:epoch`,
-  /** Set at an orderly end with nothing in flight. */
+  /** Accounting sets it when it ends in order and no call is in flight. */
   quiet: `${TAG}:quiet`,
   journal: `${TAG}:journal`,
   leases: `${TAG}:leases`,
-  /** What was asked and judged, on its way to the record; and how many bytes of it are not booked yet. */
+  /** Requests and checks on their way to the record, and how many bytes of them are not booked yet. */
   audit: `${TAG}:audit`,
   auditBytes: `${TAG}:audit:bytes`,
-  /** How far the record is known to reach, signed: outside of Postgres, so that its end cannot be cut off unseen. */
+  /** The signed end of the record. It lies outside of Postgres, so that nobody can cut the record off unseen. */
   auditAnchor: `${TAG}:audit:anchor`,
   cancelChannel: `${TAG}:cancel`,
   keyPrefix: `${TAG}:key:`,
@@ -26,7 +23,10 @@ export const redisKeys = {
   key: (keyId: string) => `${TAG}:key:${keyId}`,
   campaign: (campaignId: string) => `${TAG}:campaign:${campaignId}`,
   hold: (requestId: string) => `${TAG}:hold:${requestId}`,
-  /** What became of the call that a key's holder gave this name; the name is hashed, because it is the holder's own text. */
+  /**
+   * The call under one idempotency key of a virtual key. Redis gets only its hash, because it is the visitor's own
+   * text.
+   */
   idempotency: (keyId: string, nameHash: string) => `${TAG}:idempotency:${keyId}:${nameHash}`,
   /** Verdicts on texts, by the hash of each. */
   verdicts: (bucket: string) => `${TAG}:verdicts:${bucket}`,
@@ -43,6 +43,6 @@ export const redisKeys = {
   laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
   /** Tokens that each campaign got of a lane within one minute since 1970. */
   laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,
-  /** Of an upstream that failed of late. */
+  /** The circuit of an upstream that failed lately. */
   circuit: (upstream: string) => `${TAG}:circuit:${upstream}`,
 } as const;

@@ -3,8 +3,9 @@ import type { Redis } from 'ioredis';
 const trackers = new WeakMap<Redis, RunId>();
 
 /**
- * Which run of Redis a connection talks to: Redis makes up a new id at every start (INFO, `run_id`). Scripts compare it with
- * the run that accounting has vetted, so that a Redis that came back with less than it knew is not used before it is mended.
+ * Finds the run of Redis that a connection talks to: Redis makes a new id at every start (INFO, `run_id`). Scripts
+ * compare it with the run that accounting has checked. So nobody uses a Redis that lost data before accounting has
+ * mended it.
  */
 export class RunId {
   private current = '';
@@ -32,7 +33,7 @@ export class RunId {
 
   private async ask(): Promise<string> {
     const info = await this.redis.info('server');
-    // A Redis behind a proxy may hide it; then one word stands for every run, and only its data tells a loss.
+    // A proxy may hide the id. Then all runs have the same id, and only missing data shows a loss.
     this.current = /^run_id:(\w+)/m.exec(info)?.[1] ?? 'unknown';
     return this.current;
   }

@@ -2,13 +2,18 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 
-/** Each library keeps the scripts of what it is responsible for; a name stands for one script, wherever it lies. */
+/** Each library keeps its own scripts. A script's name is unique over all libraries. */
 const FOLDERS = ['redis', 'holds', 'pacing', 'moderation'].map((lib) => join(import.meta.dirname, '..', lib, 'lua'));
-const INCLUDE = /^--@include (\w+)$/gm;
+const INCLUDE = /^--@include ([\w-]+)$/gm;
 
-/** Reads a script with its includes; each script's header is its contract. */
+/** Reads a script with its includes. Its header and the names of its arguments are its contract. */
 export function readScript(name: string): string {
-  return readLua(name).replace(INCLUDE, (_, include: string) => readLua(`${include}.include`));
+  return withIncludes(readLua(name));
+}
+
+/** Includes are not nested: a script names all that it uses, and each include comes after those that it needs. */
+export function withIncludes(lua: string): string {
+  return lua.replace(INCLUDE, (_, include: string) => readLua(`${include}.include`));
 }
 
 function readLua(name: string): string {
@@ -17,7 +22,7 @@ function readLua(name: string): string {
   return readFileSync(file, 'utf8');
 }
 
-/** A script bound to a connection; calls go by SHA and load it once where Redis does not know it. */
+/** A script bound to a connection. ioredis calls it by its SHA, and loads it where Redis does not have it. */
 export type Script = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
 
 export function defineScript(redis: Redis, name: string): Script {

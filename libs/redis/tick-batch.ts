@@ -5,8 +5,8 @@ interface Waiting<T, R> {
 }
 
 /**
- * Gathers what arrives within one turn of the event loop and hands it on in one piece: one enqueue, one upstream call or
- * one command for many. `flush` returns one result per item, in order.
+ * Gathers the items of one tick of the event loop, and hands them on together: one enqueue, one upstream call or one
+ * command for many. `flush` returns one result per item, in order.
  */
 export class TickBatch<T, R> {
   private waiting: Waiting<T, R>[] = [];
@@ -22,11 +22,11 @@ export class TickBatch<T, R> {
       this.waiting.push({ item, resolve, reject });
       if (this.scheduled) return;
       this.scheduled = true;
-      setImmediate(() => this.turn());
+      setImmediate(() => this.flushAll());
     });
   }
 
-  private turn(): void {
+  private flushAll(): void {
     this.scheduled = false;
     const all = this.waiting;
     this.waiting = [];

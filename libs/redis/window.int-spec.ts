@@ -1,13 +1,15 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Redis } from 'ioredis';
 import { Money } from '#libs/holds/money.fixture.js';
+import { withIncludes } from './scripts.js';
 
 /** The window under a clock of the test's own: what the scripts do with it, on a copy where a test only looks ahead. */
-const HARNESS = `
-${['common', 'window'].map((name) => readFileSync(join(import.meta.dirname, 'lua', `${name}.include.lua`), 'utf8')).join('\n')}
+const HARNESS = withIncludes(`
+--@include common
+--@include window
+--@include window-steady
+--@include window-correct
 local key, now = KEYS[1], tonumber(ARGV[2])
 if ARGV[1] == 'correct' then
   window_correct(key, tonumber(ARGV[3]), tonumber(ARGV[4]))
@@ -27,7 +29,7 @@ local window = window_advance(key, now)
 local wait = window_wait(key, window, now, tonumber(ARGV[5]), tonumber(ARGV[6]), requests, tokens)
 if wait == 0 and ARGV[1] == 'reserve' then window_add(key, window, requests, tokens) end
 return { wait, window.current }
-`;
+`);
 
 const BUCKET_MS = 250;
 const BUCKETS = 243;
@@ -92,8 +94,8 @@ class WindowUnderTest {
     await this.redis.pexpire(this.key, ms);
   }
 
-  async correct(bucket: number, delta: number): Promise<void> {
-    await this.run('correct', 0, bucket, delta);
+  async correct(bucket: number, change: number): Promise<void> {
+    await this.run('correct', 0, bucket, change);
   }
 }
 

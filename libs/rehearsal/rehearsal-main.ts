@@ -1,10 +1,13 @@
 import { Rehearsal } from './rehearsal.js';
 import { LIFELIKE } from './rehearsal.pace.js';
 
-/** The rehearsal upstream as a process of its own, for `docker compose --profile rehearsal`. DAYPASS_REHEARSAL_PORT, default 8090. */
+/**
+ * The rehearsal upstream as a process of its own, for `docker compose --profile rehearsal`. DAYPASS_REHEARSAL_PORT,
+ * default 8090.
+ */
 const port = Number(process.env.DAYPASS_REHEARSAL_PORT ?? 8090);
 const rehearsal = await Rehearsal.start({ ...LIFELIKE, host: '0.0.0.0', port, keepCalls: 0 });
-// What came here, for whoever compares it with the books.
+// One line for each call, to compare with the books.
 rehearsal.onChat = () => {
   process.stdout.write('chat\n');
   return undefined;

@@ -11,7 +11,7 @@ interface ToolDefinition {
   function: { name: string; parameters?: JsonSchema };
 }
 
-/** What of a chat completion request the rehearsal looks at. */
+/** What the rehearsal reads of a chat completion request. */
 export interface ChatBody {
   model?: string;
   messages?: { role: string; content?: string | ContentPart[] | null; refusal?: string | null }[];
@@ -36,7 +36,7 @@ export interface Usage {
 }
 
 export interface ChatChoice {
-  /** Pieces of about a token each, as they are streamed. */
+  /** Its text in parts of about a token each, as the stream sends them. */
   pieces: string[];
   toolCall?: { id: string; name: string; arguments: string };
   finishReason: string;
@@ -51,21 +51,21 @@ export interface ChatAnswer {
   beside: object;
 }
 
-/** What a test may say about one answer; the rest is made up. */
+/** What a test may set of one answer. The rehearsal makes up the rest. */
 export interface ChatWish {
   content?: string;
   usage?: Partial<Omit<Usage, 'total_tokens'>>;
   finishReason?: string;
-  /** What stands beside the choices: in the whole answer, or in the last chunk of a stream that has one. */
+  /** Fields beside the choices: in a whole answer, or in the last chunk of a stream. */
   beside?: object;
 }
 
-/** An image costs more in truth: the count stays below every bound that a caller could have computed. */
+/** A real image costs more: this count stays below every bound that a caller could compute. */
 const IMAGE_TOKENS = 10;
 const TOKENS_PER_MESSAGE = 3;
 const CHOICES_MAX = 128;
 
-/** Decides the whole answer. Tokens are counted as words, so the usage never exceeds what a true tokenizer counts. */
+/** Makes up the whole answer. It counts words as tokens, so that the usage never exceeds a real tokenizer's count. */
 export function planAnswer(body: ChatBody, wish: ChatWish): ChatAnswer {
   const prompt = lastUserText(body);
   const tool = wish.content === undefined ? toolAskedFor(body, prompt) : undefined;
@@ -141,7 +141,7 @@ export function completionOf(answer: ChatAnswer, body: ChatBody): object {
   };
 }
 
-/** The frames of a stream, in order; the choices take turns as they do upstream. */
+/** The frames of a stream, in order. The choices alternate, as in a provider's stream. */
 export function* framesOf(answer: ChatAnswer, body: ChatBody): Generator<object> {
   const withUsage = body.stream_options?.include_usage === true;
   const frame = (
@@ -188,7 +188,7 @@ const headOf = (answer: ChatAnswer, object: string): object => ({
   system_fingerprint: 'fp_rehearsal',
 });
 
-/** `fast` is told as `priority`; a project is set to the standard tier unless its owner says otherwise. */
+/** The answer names `fast` as `priority`. A project has the standard tier unless its owner sets another. */
 export function tierOf({ service_tier }: ChatBody): string {
   if (service_tier === 'fast') return 'priority';
   return typeof service_tier === 'string' && service_tier !== 'auto' ? service_tier : 'default';
@@ -226,7 +226,10 @@ function countPrompt(body: ChatBody): number {
   return tokens;
 }
 
-/** A tool is called where the caller insists, or where its user's message names it or a word of its name ("the weather" calls get_weather). */
+/**
+ * Calls a tool where the caller insists, or where the user's message has its name or a word of it: "the weather" calls
+ * get_weather.
+ */
 function toolAskedFor(body: ChatBody, prompt: string): ToolDefinition | undefined {
   const tools = (body.tools ?? []).filter((tool) => tool.type === 'function');
   if (tools.length === 0 || body.tool_choice === 'none') return undefined;
@@ -236,9 +239,9 @@ function toolAskedFor(body: ChatBody, prompt: string): ToolDefinition | undefine
     );
   if (body.tool_choice === 'required') return tools[0];
   if (body.messages?.at(-1)?.role !== 'user') return undefined;
-  const said = prompt.toLowerCase();
+  const text = prompt.toLowerCase();
   return tools.find(({ function: { name } }) =>
-    [name, ...name.split(/[_-]/)].some((word) => word.length > 3 && said.includes(word.toLowerCase())),
+    [name, ...name.split(/[_-]/)].some((word) => word.length > 3 && text.includes(word.toLowerCase())),
   );
 }
 

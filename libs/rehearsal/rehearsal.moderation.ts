@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
 
-/** Text that holds this phrase is flagged for violence: it lets everybody try moderation without writing anything vile. */
+/**
+ * The rehearsal flags text with this phrase for violence, so that nobody must write anything vile to try moderation.
+ */
 export const FLAGGED_PHRASE = 'DAYPASS-REHEARSAL-FLAG';
 const FLAGGED_SCORE = 0.99;
 const CLEAN_SCORE = 0.0001;

@@ -1,2 +1,2 @@
-/** About what a small model does: half a second to the first token, then a readable flow. */
+/** About the pace of a small model: half a second to the first token, then a readable flow. */
 export const LIFELIKE = { firstTokenMs: 250, tokensPerSecond: 80, moderationLatencyMs: 60 };

@@ -1,4 +1,4 @@
-/** The part of JSON Schema that a made-up value is made from. */
+/** The part of JSON Schema from which the rehearsal makes up a value. */
 export interface JsonSchema {
   type?: string | string[];
   enum?: unknown[];
@@ -26,18 +26,20 @@ const MIDDLES = [
 ];
 const CLOSING = 'This is a rehearsal: no model has read your message, and no money was spent upstream.';
 
-/** Several sentences that depend on the prompt: the same prompt gives the same answer, each choice of `n` its own. */
+/**
+ * Several sentences that depend on the prompt. The same prompt gives the same answer, and each choice of `n` its own.
+ */
 export function answerText(prompt: string, choice: number): string {
   const seed =
     [...prompt.slice(0, 1000)].reduce((sum, character) => (sum * 31 + character.codePointAt(0)!) % 1_000_003, 7) +
     choice;
   const quoted = prompt.trim().replace(/\s+/g, ' ').slice(0, QUOTED_CHARACTERS);
-  const said = quoted === '' ? 'You did not write any text.' : `You wrote: “${quoted}”`;
+  const echo = quoted === '' ? 'You did not write any text.' : `You wrote: “${quoted}”`;
   const middles = [0, 1, 2].map((offset) => MIDDLES[(seed + offset) % MIDDLES.length]);
-  return [OPENINGS[seed % OPENINGS.length], said, ...middles, CLOSING].join(' ');
+  return [OPENINGS[seed % OPENINGS.length], echo, ...middles, CLOSING].join(' ');
 }
 
-/** Cuts text into words with the space before each, which joined give the text again. */
+/** Cuts text into words with the space before each. Joined, they are the text again. */
 export function wordsOf(text: string): string[] {
   return text.match(/\s*\S+|\s+$/g) ?? [];
 }

@@ -11,6 +11,7 @@ import {
   type ChatWish,
   type Usage,
 } from './rehearsal.chat.js';
+import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { answerText } from './rehearsal.text.js';
 import { apiKeyIdOf, RehearsalReports } from './rehearsal.usage.js';
@@ -20,9 +21,9 @@ export interface ChatCall {
   startedAtMs: number;
   headers: IncomingMessage['headers'];
   body: ChatBody;
-  /** `aborted`: the caller hung up before the end; `refused`: answered with an error. */
+  /** `aborted`: the caller hung up before the end. `refused`: the rehearsal answered with an error. */
   state: 'running' | 'finished' | 'aborted' | 'refused';
-  /** What the provider would bill; of an aborted stream, what was generated until then. */
+  /** What the provider would bill: of an aborted stream, the tokens until then. */
   usage: Usage | undefined;
 }
 
@@ -32,58 +33,47 @@ export interface ModerationCall {
   status: number;
 }
 
-/** An error in place of an answer, as the provider would send it. */
-export interface Refusal {
-  status: number;
-  headers?: Record<string, string>;
-  error: { message: string; type?: string; code?: string | null; param?: string | null };
-  /** In place of the error object: what no API should answer. */
-  garbage?: string;
-}
-
 export interface ChatOverride extends ChatWish {
   refuse?: Refusal;
   firstTokenMs?: number;
   tokensPerSecond?: number;
   /** The connection breaks after so many frames. */
   cutAfterFrames?: number;
-  /** An error object in the middle of the stream, after so many frames, and its end. */
+  /** The stream ends with an error object after so many frames. */
   errorAfterFrames?: { frames: number; error: Refusal['error'] };
-  /** The answer does not say what it cost; it costs all the same. */
+  /** The answer reports no usage, but costs all the same. */
   withoutUsage?: boolean;
 }
 
 export interface RehearsalOptions {
   host?: string;
   port?: number;
-  /** Wait before the first byte of a chat answer. */
+  /** The pause before the first byte of a chat answer. */
   firstTokenMs?: number;
-  /** Frames per second of a stream; 0 sends all at once. */
+  /** Frames per second of a stream; 0: all at once. */
   tokensPerSecond?: number;
   moderationLatencyMs?: number;
-  /** How many calls are remembered with their bodies; the oldest go first. */
+  /** How many calls the rehearsal keeps with their bodies. The oldest go first. */
   keepCalls?: number;
 }
 
-const BODY_MAX_BYTES = 64 * 1024 * 1024;
-
 /**
- * The upstream for rehearsals and tests. Endpoints that Daypass relies on to the letter (several choices, moderation of many
- * texts, what a cancelled call costs) are served here; all others are aimock's.
+ * The upstream for rehearsals and tests. It serves the endpoints whose details matter to Daypass: several choices,
+ * moderation of many texts, the cost of a cancelled call. aimock serves all others.
  */
 export class Rehearsal {
-  /** A test's say in how calls are answered; undefined leaves the answer as it is. */
+  /** Lets a test change answers; undefined leaves the answer as it is. */
   onChat:
     ((body: ChatBody, call: ChatCall) => ChatOverride | undefined | Promise<ChatOverride | undefined>) | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
-  /** The provider's safety cases, by id; a lookup of another is refused. */
+  /** The provider's safety cases, by id. A look-up of any other id gets 404. */
   readonly safetyCases = new Map<
     string,
     { entity_identifier: string; reason: string | null; notice: { type: 'warning' | 'deactivation' } }
   >();
 
-  /** What the provider says of all this later. */
+  /** The provider's later reports about all calls. */
   readonly reports = new RehearsalReports();
 
   private chats: ChatCall[] = [];
@@ -143,7 +133,7 @@ export class Rehearsal {
     return rehearsal;
   }
 
-  /** What OPENAI_BASE_URL is set to. */
+  /** The value for OPENAI_BASE_URL. */
   get url(): string {
     return `${this.mock.url}/v1`;
   }
@@ -306,7 +296,7 @@ function asked(handle: (request: IncomingMessage, response: ServerResponse) => v
   };
 }
 
-/** What a cancelled call is billed: all of its input, and the output that was generated. */
+/** What a cancelled call costs: all of its input, and the output until then. */
 function usageOf(whole: Usage, generated: number): Usage {
   const completion_tokens = Math.min(generated, whole.completion_tokens);
   return { ...whole, completion_tokens, total_tokens: whole.prompt_tokens + completion_tokens };
@@ -314,33 +304,4 @@ function usageOf(whole: Usage, generated: number): Usage {
 
 async function pause(ms: number, signal: AbortSignal): Promise<void> {
   if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
-}
-
-async function readJson(request: IncomingMessage): Promise<unknown> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for await (const chunk of request as AsyncIterable<Buffer>) {
-    bytes += chunk.length;
-    if (bytes > BODY_MAX_BYTES) throw new Error(`the body is larger than ${BODY_MAX_BYTES} bytes`);
-    chunks.push(chunk);
-  }
-  const parsed: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-  if (typeof parsed !== 'object' || parsed === null || Array.isArray(parsed))
-    throw new Error('the body must be a JSON object');
-  return parsed;
-}
-
-function refuse(response: ServerResponse, { status, headers, error, garbage }: Refusal): void {
-  response.writeHead(status, { 'content-type': 'application/json', ...headers });
-  response.end(
-    garbage ?? JSON.stringify({ error: { type: 'invalid_request_error', code: null, param: null, ...error } }),
-  );
-}
-
-function sendJson(response: ServerResponse, status: number, body: object, callId?: number): void {
-  response.writeHead(status, {
-    'content-type': 'application/json',
-    ...(callId === undefined ? {} : { 'x-request-id': `req_rehearsal_${callId}` }),
-  });
-  response.end(JSON.stringify(body));
 }

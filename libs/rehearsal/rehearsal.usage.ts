@@ -16,29 +16,29 @@ const MOST_BUCKETS: Readonly<Record<string, number>> = { '1m': 1_440, '1h': 168,
 const USUAL_BUCKETS: Readonly<Record<string, number>> = { '1m': 60, '1h': 24, '1d': 7 };
 const KEPT_CALLS = 100_000;
 
-/** Dollars per million tokens: what the documented price list says of the models that rehearsals use. */
+/** Dollars per million tokens, as documented, for the models that rehearsals use. */
 const PRICES: Readonly<Record<string, readonly [input: number, cached: number, output: number]>> = {
   'gpt-5.4-mini': [0.75, 0.075, 4.5],
   'gpt-5.4-nano': [0.2, 0.02, 1.25],
 };
 const TIERS: Readonly<Record<string, number>> = { default: 1, flex: 0.5, priority: 2 };
 
-/** As the provider names a key in its reports, without telling it. */
+/** The provider's name for a key in its reports, which does not reveal the key. */
 export const apiKeyIdOf = (authorization: string | undefined): string =>
   `key_${createHash('sha256')
     .update((authorization ?? '').replace(/^Bearer /i, ''))
     .digest('hex')
     .slice(0, 16)}`;
 
-/** The provider's books: what every call really cost, by minute and by day, for whoever shows an admin key. */
+/** The provider's books: the true cost of every call, by minute and by day, for callers with an admin key. */
 export class RehearsalReports {
-  /** Calls younger than this are not reported yet. */
+  /** The reports leave out younger calls. */
   lagMs = 0;
   /** How far the provider's clock is ahead. */
   aheadMs = 0;
-  /** In place of a report. */
+  /** An error instead of a report. */
   failure: { status: number; message: string } | undefined;
-  /** What a project's models may take a minute. */
+  /** The limits for a minute of each project's models. */
   readonly projectLimits = new Map<string, object[]>();
   private calls: BilledCall[] = [];
 
@@ -66,11 +66,11 @@ export class RehearsalReports {
     }));
     const from = all.findIndex(({ id }) => id === url.searchParams.get('after')) + 1;
     const data = all.slice(from, from + 3);
-    const known = this.projectLimits.has(project) && /^Bearer sk-admin/.test(request.headers.authorization ?? '');
-    response.writeHead(known ? 200 : 404, { 'content-type': 'application/json' });
+    const found = this.projectLimits.has(project) && /^Bearer sk-admin/.test(request.headers.authorization ?? '');
+    response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' });
     response.end(
       JSON.stringify(
-        known
+        found
           ? {
               object: 'list',
               data,
@@ -167,13 +167,13 @@ export class RehearsalReports {
         ? Math.floor(start / seconds) * seconds
         : Number(Buffer.from(cursor.replace('page_', ''), 'base64').toString());
     const keyIds = list('api_key_ids');
-    const known = this.calls.filter(
+    const reported = this.calls.filter(
       (call) => call.atMs <= Date.now() - this.lagMs && (keyIds.length === 0 || keyIds.includes(call.apiKeyId)),
     );
     const data = [];
     let from = first;
     for (; from < end && data.length < limit; from += seconds) {
-      const calls = known.filter(({ atMs }) => atMs >= from * 1_000 && atMs < (from + seconds) * 1_000);
+      const calls = reported.filter(({ atMs }) => atMs >= from * 1_000 && atMs < (from + seconds) * 1_000);
       data.push({
         object: 'bucket',
         start_time: from,

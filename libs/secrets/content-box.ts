@@ -2,14 +2,17 @@ import { createCipheriv, createDecipheriv, createSecretKey, randomFillSync, type
 
 const IV_BYTES = 12;
 const TAG_BYTES = 16;
-/** Random bytes are fetched for so many IVs at a time: one by one they took half as long as sealing (measured). */
+/** Fetches random bytes for so many IVs at a time. One by one they took half as long as the encryption (measured). */
 const IVS = 512;
 const ivs = Buffer.alloc(IVS * IV_BYTES);
 let ivsUsed = IVS;
 
-/** Seals content, for its short time in Redis or in the record: AES-256-GCM, bound to an id so that no sealed text can be moved to another call. */
+/**
+ * Encrypts content for its time in Redis or in the record: AES-256-GCM, bound to an id, so that no content fits another
+ * call.
+ */
 export class ContentBox {
-  // Made once: from bytes it is made anew with each use, which took as long as sealing (measured).
+  // Made once: from bytes Node makes it anew at each use, which took as long as the encryption (measured).
   private readonly key: KeyObject;
 
   constructor(key: Buffer) {
@@ -24,7 +27,7 @@ export class ContentBox {
     return Buffer.concat([iv, sealed, cipher.final(), cipher.getAuthTag()]);
   }
 
-  /** @throws when the content was altered, or belongs to another call */
+  /** @throws when somebody altered the content, or when it belongs to another call */
   open(sealed: Buffer, requestId: string): string {
     return this.openBytes(sealed, requestId).toString('utf8');
   }
@@ -40,7 +43,7 @@ export class ContentBox {
   }
 }
 
-/** Never handed out twice; to be copied before the next one is asked for. */
+/** Returns each IV once. The caller copies it before it asks for the next one. */
 function freshIv(): Buffer {
   if (ivsUsed === IVS) {
     randomFillSync(ivs);

@@ -3,7 +3,7 @@ import { createPrivateKey, createPublicKey, sign, verify, type KeyObject } from 
 /** PKCS #8 around a raw Ed25519 seed (RFC 8410). */
 const SEED_PREFIX = Buffer.from('302e020100300506032b657004220420', 'hex');
 
-/** Signs with Ed25519: what was signed can be checked with the public key alone, by somebody who cannot sign. */
+/** Signs with Ed25519. Anybody who has the public key can check a signature, and cannot make one. */
 export class Signer {
   private readonly privateKey: KeyObject;
   private readonly publicKey: KeyObject;

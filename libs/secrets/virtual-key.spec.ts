@@ -69,7 +69,7 @@ describe('a virtual key', () => {
 describe('what is stored of a key', () => {
   const pepper = createSecretKey(Buffer.alloc(32, 1));
 
-  it('is the same for the same key and pepper, and tells nothing of the key', () => {
+  it('is the same for the same key and pepper, and reveals nothing of the key', () => {
     const key = createVirtualKey();
     expect(hashVirtualKey(key, pepper)).toBe(hashVirtualKey(key, pepper));
     expect(hashVirtualKey(key, pepper)).toMatch(/^[A-Za-z0-9_-]{43}$/);

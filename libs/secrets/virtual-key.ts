@@ -6,7 +6,7 @@ const SECRET_LENGTH = 32;
 const CHECKSUM_LENGTH = 6;
 const FORM = /^dp_([0-9A-Za-z]{32})([0-9A-Za-z]{6})$/;
 
-/** `dp_` + 32 random base62 characters + 6 characters of checksum, so that a mistyped key is refused without a look-up. */
+/** `dp_` + 32 random base62 characters + 6 of checksum. Ingress refuses a mistyped key without asking Redis. */
 export function createVirtualKey(): string {
   let secret = '';
   for (let i = 0; i < SECRET_LENGTH; i++) secret += ALPHABET[randomInt(ALPHABET.length)];
@@ -18,12 +18,12 @@ export function isWellFormed(token: string): boolean {
   return match !== null && checksum(match[1]!) === match[2];
 }
 
-/** What is stored of a key. Without the pepper it can neither be guessed nor checked. */
+/** The stored form of a key. Without the pepper nobody can guess or check a key by it. */
 export function hashVirtualKey(token: string, pepper: KeyObject): string {
   return createHmac('sha256', pepper).update(token).digest('base64url');
 }
 
-/** What a list may show of a key. */
+/** The part of a key that lists may show. */
 export const visiblePrefix = (token: string): string => token.slice(0, 9);
 
 function checksum(secret: string): string {

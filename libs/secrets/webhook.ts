@@ -1,7 +1,7 @@
 import { createHmac } from 'node:crypto';
 
 /**
- * The headers of a signed message (Standard Webhooks): who gets it can tell that it is ours, and how old it is.
+ * The headers of a signed message (Standard Webhooks). They prove to the receiver that Daypass sent it, and when.
  * `webhook-signature` is `v1,` and the base64 HMAC-SHA256 of `id.timestamp.body`.
  */
 export function webhookHeaders(id: string, body: string, secret: string): Record<string, string> {

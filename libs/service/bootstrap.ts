@@ -1,9 +1,9 @@
 import { ConfigError, loadConfig, type DaypassConfig, type Service } from '#libs/config/config.js';
 import { createLogger, type Logger } from './logger.js';
-import { settleHeap } from './settle-heap.js';
+import { compactHeap } from './compact-heap.js';
 import { startTracing } from './tracing.js';
 
-/** Reads the configuration and runs the service; a bad setting or a failed start ends the process with a clear line. */
+/** Reads the configuration and runs the service. A bad setting or a failed start ends the process with a clear line. */
 export async function bootstrap(
   service: Service,
   run: (config: DaypassConfig, logger: Logger) => Promise<void>,
@@ -20,7 +20,7 @@ export async function bootstrap(
   if (config.traces) startTracing(service);
   try {
     await run(config, logger);
-    settleHeap();
+    compactHeap();
     logger.info({ ops: config.ops.port }, 'ready');
   } catch (error) {
     logger.fatal({ err: error }, 'could not start');

@@ -37,7 +37,7 @@ describe('a log line', () => {
     expect(text).toContain('[redacted]');
   });
 
-  it('tells of an error what it is and where, with its code', () => {
+  it('has of an error its type, message, stack and code', () => {
     const error = Object.assign(new TypeError('could not connect'), { code: 'ECONNREFUSED' });
     expect(logged((logger) => logger.error({ err: error }, 'failed'))[0]!.err).toEqual({
       type: 'TypeError',

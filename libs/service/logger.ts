@@ -23,7 +23,7 @@ export function createLogger(
   return pino(options, destination);
 }
 
-/** The lines of one turn in one write, rather than in a system call for each; none is lost at the end of the process. */
+/** Writes the lines of one turn of the event loop in one system call. The end of the process loses none. */
 export function gatherLines(destination: DestinationStream): DestinationStream & { flushSync: () => void } {
   let lines = '';
   const flushSync = (): void => {
@@ -42,13 +42,13 @@ export function gatherLines(destination: DestinationStream): DestinationStream &
   };
 }
 
-/** Errors of clients carry what they were asked (arguments of commands, bodies of requests), so only these fields are logged. */
+/** Errors of clients carry commands and bodies, so that only these fields go into the log. */
 function readError(error: unknown): unknown {
   if (!(error instanceof Error)) return error;
   return { type: error.name, message: error.message, code: (error as NodeJS.ErrnoException).code, stack: error.stack };
 }
 
-/** What Nest itself says, through the same logger. */
+/** Nest's own lines, through the same logger. */
 export class NestLogger implements LoggerService {
   constructor(private readonly logger: Logger) {}
 

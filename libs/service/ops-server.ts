@@ -5,7 +5,7 @@ export interface OpsOptions {
   host: string;
   port: number;
   registry: Registry;
-  /** Resolves when the service can do its work; what it throws says why it cannot. */
+  /** Resolves when the service can do its work. The error's message names what it lacks. */
   ready: () => Promise<void>;
 }
 
@@ -18,7 +18,9 @@ export function createRegistry(service: string): Registry {
   return registry;
 }
 
-/** The operations port of a service: `/metrics`, `/health/live` (the process answers), `/health/ready` (it can work). */
+/**
+ * The operations port of a service: `/metrics`, `/health/live` (the process answers), `/health/ready` (it can work).
+ */
 export class OpsServer {
   private server: Server | undefined;
   private draining = false;
@@ -28,7 +30,7 @@ export class OpsServer {
   async listen(): Promise<void> {
     const server = createServer((request, response) => {
       void this.answer((request.url ?? '').split('?')[0]!)
-        // A metric that cannot be collected must not end the process as an unhandled rejection.
+        // A metric that fails to collect must not end the process as an unhandled rejection.
         .catch((error: unknown) => ({
           status: 500,
           type: 'application/json',
@@ -46,7 +48,7 @@ export class OpsServer {
     });
   }
 
-  /** Ready turns false at once, so that nothing new is sent here while running calls end. */
+  /** Ready turns false at once, so that the balancer sends nothing new while running calls end. */
   drain(): void {
     this.draining = true;
   }

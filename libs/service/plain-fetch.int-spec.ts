@@ -33,12 +33,12 @@ const asked = { model: 'm', messages: [{ role: 'user' as const, content: 'Grüß
 
 describe('the plain fetch under the official client', () => {
   it('sends what is asked, and reads a whole answer', async () => {
-    let heard: unknown;
+    let received: unknown;
     const openai = await client((request, response) => {
       const pieces: Buffer[] = [];
       request.on('data', (piece: Buffer) => pieces.push(piece));
       request.on('end', () => {
-        heard = [
+        received = [
           request.method,
           request.url,
           request.headers.authorization,
@@ -51,7 +51,7 @@ describe('the plain fetch under the official client', () => {
       });
     });
     const { data, response } = await openai.chat.completions.create(asked).withResponse();
-    expect(heard).toEqual(['POST', '/v1/chat/completions', 'Bearer sk-x', 'application/json', asked]);
+    expect(received).toEqual(['POST', '/v1/chat/completions', 'Bearer sk-x', 'application/json', asked]);
     expect([data.id, response.status, response.headers.get('X-Request-Id')]).toEqual(['ä', 200, 'r1']);
   });
 

@@ -1,7 +1,8 @@
 import { Agent, request, type Dispatcher } from 'undici';
 
 /**
- * What the official client calls instead of the global `fetch`: the same HTTP client beneath it, without web streams. The deadline for the headers is the caller's, by signal.
+ * The official client calls it instead of the global `fetch`. It uses the same HTTP client without web streams. The
+ * caller's signal carries the deadline for the headers.
  */
 export function plainFetch(dispatcher: Dispatcher = new Agent({ headersTimeout: 0 })): typeof fetch {
   return async (input, init = {}) => {
@@ -22,7 +23,7 @@ function headersOf(raw: Dispatcher.ResponseData['headers']): Headers {
   return headers;
 }
 
-/** As much of a `Response` as the client and its callers use. */
+/** The parts of a `Response` that the client and its callers use. */
 class PlainResponse {
   readonly ok: boolean;
   readonly body: AsyncIterable<Uint8Array> & { cancel: () => Promise<void> };
@@ -33,7 +34,7 @@ class PlainResponse {
     private readonly raw: Dispatcher.ResponseData['body'],
   ) {
     this.ok = status >= 200 && status < 300;
-    // Whoever reads hears of it; whoever has left does not want to.
+    // A reader gets the error from the stream; nobody else needs it.
     raw.on('error', () => undefined);
     this.body = {
       [Symbol.asyncIterator]: () => raw[Symbol.asyncIterator]() as AsyncIterator<Uint8Array>,

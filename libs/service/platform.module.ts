@@ -4,6 +4,7 @@ import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from './logger.js';
 import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connection.js';
+import { CallEnder } from '#libs/holds/call-ender.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -13,7 +14,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 import { RedisLifecycle } from './redis.lifecycle.js';
 
-/** What the three services on the calls' way share: configuration, log, metrics, the money connection and its scripts. */
+/** What the services on a call's way share: configuration, log, metrics, the money connection and its scripts. */
 @Global()
 @Module({})
 export class PlatformModule {
@@ -36,10 +37,17 @@ export class PlatformModule {
       {
         provide: LeaseKeeper,
         useFactory: (redis: Redis, holds: HoldStore) =>
-          new LeaseKeeper(redis, holds, (error) => logger.warn({ err: error }, 'leases were not renewed')),
+          new LeaseKeeper(redis, holds, (error) =>
+            logger.warn({ err: error }, 'the process could not renew its leases'),
+          ),
         inject: [MONEY_REDIS, HoldStore],
       },
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
+      {
+        provide: CallEnder,
+        useFactory: (holds: HoldStore, box: ContentBox) => new CallEnder(holds, box),
+        inject: [HoldStore, ContentBox],
+      },
       { provide: LaneTable, useValue: new LaneTable(config.file) },
       { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
       {

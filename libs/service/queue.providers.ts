@@ -5,16 +5,14 @@ import type { Queue } from 'bullmq';
 import type { Logger } from './logger.js';
 import { LOGGER, MONEY_REDIS } from './platform.tokens.js';
 
-/**
- * Queues that jobs are added to over the money connection: what is added comes behind what was sent before it.
- */
+/** Queues on the money connection, so that a job arrives after what was sent before it. */
 export function queuesOf(names: readonly string[]): DynamicModule {
   return BullModule.registerQueueAsync(
     ...names.map((name) => ({ name, inject: [MONEY_REDIS], useFactory: (redis: Redis) => ({ connection: redis }) })),
   );
 }
 
-/** Puts the errors of these queues into the log; where nobody listens, BullMQ prints them by itself. */
+/** Logs the errors of these queues. Without a listener BullMQ prints them itself. */
 export function queueErrors(names: readonly string[]) {
   return {
     provide: Symbol('queue errors'),

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { MONEY_REDIS } from './platform.tokens.js';
 
-/** Leases are renewed while the service runs; the connection closes last, after running calls have settled. */
+/** Renews leases while the service runs. It closes the connection last, after running calls have ended. */
 @Injectable()
 export class RedisLifecycle implements OnApplicationBootstrap, OnApplicationShutdown {
   constructor(
@@ -17,7 +17,7 @@ export class RedisLifecycle implements OnApplicationBootstrap, OnApplicationShut
 
   onApplicationShutdown(): void {
     this.leases.stop();
-    // Whoever still settles at this moment does so within the commands already sent.
+    // Calls that end at this moment use only commands that are on their way already.
     void this.redis.quit().catch(() => this.redis.disconnect());
   }
 }

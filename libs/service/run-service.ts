@@ -11,8 +11,8 @@ export interface RunningService {
 }
 
 /**
- * Ends a service on SIGTERM or SIGINT: not ready first, then Nest's shutdown hooks (running calls end, workers close),
- * and a hard stop at the deadline, because `worker.close()` has no time limit of its own.
+ * Ends a service on SIGTERM or SIGINT. It turns unready first. Then Nest's shutdown hooks end running calls and close
+ * workers. A hard stop follows at the deadline, because `worker.close()` has no time limit.
  */
 export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningService): void {
   let stopping = false;
@@ -21,7 +21,10 @@ export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningSe
     stopping = true;
     ops.drain();
     const hardStop = setTimeout(() => {
-      logger.error({ shutdownDeadlineMs }, 'shutdown deadline passed; leases will end what is left');
+      logger.error(
+        { shutdownDeadlineMs },
+        'shutdown deadline passed; accounting will end the remaining calls when their leases run out',
+      );
       process.exit(1);
     }, shutdownDeadlineMs);
     hardStop.unref();

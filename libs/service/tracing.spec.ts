@@ -15,7 +15,7 @@ afterEach(async () => {
 });
 
 describe('tracing', () => {
-  it('is off until it is started: the work is done, and nobody hears of it', async () => {
+  it('is off until it is started: the work is done, and there is no span', async () => {
     expect(await traced('call', {}, async () => traceparentNow())).toBeUndefined();
     await expect(traced('call', {}, () => Promise.reject(new Error('no')))).rejects.toThrow('no');
   });
@@ -38,7 +38,7 @@ describe('tracing', () => {
     expect(forward!.resource.attributes['service.name']).toBe('daypass-ingress');
   });
 
-  it('tells of an error its code, and not what it says', async () => {
+  it('shows of an error its code, and not its message', async () => {
     startTracing('ingress', new SimpleSpanProcessor({ exporter }));
     const error = Object.assign(new Error('the visitor asked: a secret'), { code: 'moderation_blocked' });
     await expect(traced('call', {}, () => Promise.reject(error))).rejects.toBe(error);

@@ -18,8 +18,9 @@ const TRACER = 'daypass';
 let provider: TracerProvider | undefined;
 
 /**
- * Sends spans to a collector by OTLP over HTTP; the exporter reads the standard variables itself (OTEL_EXPORTER_OTLP_ENDPOINT and its
- * like). Without it every span below is a no-op. At most 2,048 spans wait; beyond that they are dropped, and calls go on.
+ * Sends spans to a collector by OTLP over HTTP. The exporter reads the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT
+ * and its like). Without it every span below is a no-op. At most 2,048 spans wait. The exporter drops more than that,
+ * and calls go on.
  */
 export function startTracing(
   service: string,
@@ -34,22 +35,24 @@ export function startTracing(
   trace.setGlobalTracerProvider(provider);
 }
 
-/** Sends what waits, within the exporter's own time limit; a collector that is away must not keep a process from ending. */
+/**
+ * Sends the waiting spans, within the exporter's own time limit. A lost collector must not keep a process from ending.
+ */
 export async function stopTracing(): Promise<void> {
   await provider?.shutdown().catch(() => undefined);
 }
 
 export interface SpanOptions {
   kind?: 'server' | 'client' | 'internal';
-  /** Where the call's trace goes on, as `traceparentOf` told it; undefined: in what runs around it, or in a new trace. */
+  /** The trace to continue, from `traceparentOf`; undefined: the span around it, or a new trace. */
   parent?: string | undefined;
-  /** Ids and words, never content. */
+  /** Ids and closed words, never content. */
   attributes?: Attributes;
 }
 
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
-/** Some work as a span of its own; what it throws is told by its name, since a message may quote a visitor. */
+/** Runs some work as a span. An error shows only its code or type, since a message may quote a visitor. */
 export async function traced<T>(
   name: string,
   { kind = 'internal', parent, attributes }: SpanOptions,
@@ -70,7 +73,7 @@ export async function traced<T>(
   }
 }
 
-/** W3C's traceparent of what runs now, for whoever goes on with the call; undefined where nobody traces. */
+/** The W3C traceparent of the current span, for the next service; undefined without tracing. */
 export function traceparentNow(): string | undefined {
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);

@@ -16,7 +16,7 @@ import { ContentBox } from '#libs/secrets/content-box.js';
 import { plainFetch } from './plain-fetch.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 
-/** The upstream's official client with its own retries off: what may be repeated is for the holds to say. */
+/** The upstream's official client without its own retries. The holds decide what may be repeated. */
 export const upstreamProviders = [
   {
     provide: OpenAI,
@@ -47,7 +47,7 @@ export const upstreamProviders = [
         cache: new VerdictCache(redis, { pepper: config.secrets.verdictPepper }),
         timeoutMs: config.limits.moderationTimeoutMs,
         observe: (seconds, outcome) => metrics.call(seconds, outcome),
-        observeCache: (known, texts) => metrics.texts(known, texts),
+        observeCache: (cached, texts) => metrics.texts(cached, texts),
       }),
     inject: [CONFIG, MONEY_REDIS, LaneTable, OpenAI, ModerationMetrics],
   },

@@ -9,7 +9,7 @@ import { createRegistry, OpsServer } from './ops-server.js';
 import { stopOnSignal } from './run-service.js';
 import { MONEY_REDIS } from './platform.tokens.js';
 
-/** Starts a service that has no door but its operations port. */
+/** Starts a service that listens on its operations port only. */
 export function runWorker(
   service: Service,
   register: (config: DaypassConfig, logger: Logger, registry: Registry) => DynamicModule,

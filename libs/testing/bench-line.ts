@@ -30,8 +30,8 @@ const ticketOf = (id: string, keyId: string): Ticket => ({
     model: 'm',
     lane: LANE,
     stream: false,
-    includeUsage: false,
-    choices: 1,
+    facts: {},
+    outputs: 1,
     inputTokens: 500,
   },
   ...{
@@ -54,7 +54,7 @@ const ticketOf = (id: string, keyId: string): Ticket => ({
   },
 });
 
-/** Measures what it costs to join a line and to be picked from it, with 100 and with 100,000 calls that wait. Redis runs as in production. */
+/** Measures how long a call takes to join a line, and to start from it, with 100 and with 100,000 waiting calls. */
 export async function measureLine(): Promise<void> {
   const store = await startTestRedis({ durable: true });
   const redis = new Redis(store.redisUrl);
@@ -109,11 +109,11 @@ export async function measureLine(): Promise<void> {
     const [id, keyId] = [requestId(), `k${arrived++ % KEYS}`];
     const amounts = {
       fixedNano: 1_000n,
-      perTokenNano: 0n,
+      perUnitNano: 0n,
       capTokens: 200,
       leastCapTokens: 200,
       inputTokens: 500,
-      choices: 1,
+      outputs: 1,
     };
     await holds.take(
       {
@@ -137,16 +137,16 @@ export async function measureLine(): Promise<void> {
   };
   const memory = async (): Promise<number> => Number(/used_memory:(\d+)/.exec(await redis.info('memory'))![1]);
 
-  /** Milliseconds for a call to join, and to be picked, with 64 at once. The line keeps its length. */
+  /** Milliseconds for a call to join, and to start, with 64 at once. The line keeps its length. */
   const measure = async (): Promise<[enqueueMs: number, pickMs: number]> => {
     let [enqueueMs, pickMs] = [0, 0];
     for (let n = 0; n < SAMPLE; n += AT_ONCE) {
       const ids: string[] = [];
       for (let k = 0; k < AT_ONCE; k++) ids.push(await arrive());
-      let begun = performance.now();
+      let startedMs = performance.now();
       await enter(ids);
-      enqueueMs += performance.now() - begun;
-      begun = performance.now();
+      enqueueMs += performance.now() - startedMs;
+      startedMs = performance.now();
       const heads = await line.heads(LANE, AT_ONCE);
       const upstreams = table.upstreamsOf(LANE);
       await Promise.all(
@@ -154,7 +154,7 @@ export async function measureLine(): Promise<void> {
           holds.start({ requestId: id, keyId, campaignId, lane: LANE, tokens, upstreams, nonce: id }),
         ),
       );
-      pickMs += performance.now() - begun;
+      pickMs += performance.now() - startedMs;
     }
     return [enqueueMs / SAMPLE, pickMs / SAMPLE];
   };

@@ -11,7 +11,7 @@ interface Table {
   rows: string[][];
 }
 
-/** What a bench measured: it prints each row at once, and `publish` puts all of it into the bench's own section of bench/README.md. */
+/** Prints each row of a bench at once. `publish` writes all rows into the bench's own section of bench/README.md. */
 export class BenchSection {
   private readonly parts: (string | Table)[] = [];
 
@@ -40,7 +40,7 @@ export class BenchSection {
       .join('\n\n');
   }
 
-  /** Only for a whole run: a part of a bench, or a failed one, must not replace the figures of a whole one. */
+  /** Only for a whole run: a partial or failed one must not replace the figures of a whole one. */
   publish(): void {
     const processors = cpus();
     const head = measuredBy(
@@ -54,7 +54,7 @@ export class BenchSection {
   }
 }
 
-/** As one would type it: with the variables that made the bench longer or shorter. */
+/** The command of the bench, with the variables that make it longer or shorter. */
 export function commandOf(script: string, env: Readonly<Record<string, string | undefined>>): string {
   const settings = Object.entries(env).flatMap(([name, value]) =>
     name.startsWith('BENCH_') && value ? [`${name}=${value}`] : [],

@@ -21,11 +21,11 @@ export function tell(row: Row): void {
 }
 
 /** Draws the tokens that the upstream let through in each second, and the even rate of the limit. */
-export function plot(title: string, log: readonly Counted[], tpm: number, begunMs: number): void {
+export function plot(title: string, log: readonly Counted[], tpm: number, startedMs: number): void {
   const points = new Map<number, number>();
   for (const { atMs, tokens, refused } of log) {
     if (refused) continue;
-    const second = Math.floor((atMs - begunMs) / SECOND);
+    const second = Math.floor((atMs - startedMs) / SECOND);
     points.set(second, (points.get(second) ?? 0) + tokens);
   }
   plots.push({ title, limit: tpm / 60, points: [...points] });

@@ -1,6 +1,6 @@
 import { Redis } from 'ioredis';
 import { KEEPER_VARIABLE } from './keeper.js';
-import type { DaypassPlace } from './launched-daypass.js';
+import type { DaypassAccess } from './launched-daypass.js';
 
 /** As `startRedisServer` starts one. */
 const SETTINGS = [
@@ -9,13 +9,13 @@ const SETTINGS = [
   ['maxmemory-policy', 'noeviction'],
 ] as const;
 
-/** The worker's own Redis, emptied: nobody else uses it until this test file has ended. Returns its address. */
+/** Empties the worker's own Redis, and returns its address. Nobody else uses it until this test file has ended. */
 export async function borrowRedis(): Promise<string> {
   const { url } = await ask<{ url: string }>('redis');
   const redis = new Redis(url);
-  // What an earlier file left running must not write into this one's store.
+  // Whatever an earlier test file left running must not write into this file's Redis.
   for (const type of ['NORMAL', 'PUBSUB'] as const) await redis.client('KILL', 'TYPE', type, 'SKIPME', 'YES');
-  // Nor what it set be in force when it failed half-way.
+  // Settings of an earlier test file that failed must not stay.
   await redis.replicaof('NO', 'ONE');
   for (const [name, value] of SETTINGS) await redis.config('SET', name, value);
   await redis.flushall();
@@ -23,14 +23,14 @@ export async function borrowRedis(): Promise<string> {
   return url;
 }
 
-/** The worker's own Postgres, with whatever databases earlier files have made in it. Returns the address of its first database. */
+/** Returns the address of the worker's own Postgres, in which earlier test files may have made databases. */
 export async function borrowPostgres(): Promise<string> {
   return (await ask<{ url: string }>('postgres')).url;
 }
 
-/** The worker's own Daypass, running, with whatever earlier files have done in it. */
-export function borrowDaypass(): Promise<DaypassPlace> {
-  return ask<DaypassPlace>('daypass');
+/** The worker's own running Daypass, in which earlier test files may have left keys and calls. */
+export function borrowDaypass(): Promise<DaypassAccess> {
+  return ask<DaypassAccess>('daypass');
 }
 
 async function ask<T>(what: string): Promise<T> {

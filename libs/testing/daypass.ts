@@ -6,7 +6,7 @@ import type { Service } from '#libs/config/config.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Rehearsal, type RehearsalOptions } from '#libs/rehearsal/rehearsal.js';
 import { borrowDaypass } from './borrowed.js';
-import { launchDaypass, READY_TIMEOUT_MS, type DaypassPlace, type LaunchOptions } from './launched-daypass.js';
+import { launchDaypass, READY_TIMEOUT_MS, type DaypassAccess, type LaunchOptions } from './launched-daypass.js';
 
 export interface DaypassOptions extends Omit<LaunchOptions, 'upstreamPort'> {
   rehearsal?: RehearsalOptions;
@@ -29,33 +29,33 @@ export interface TestKey {
 
 const MODELS = ['gpt-5.4-mini', 'gpt-5.4-nano'];
 
-/** What a test can do with any running Daypass. */
+/** What a test can do with a Daypass that it shares. */
 export type SharedDaypass = ReturnType<typeof handlesOf> & { stop(): Promise<void> };
-/** One of the test's own: it can also kill its services and stores. */
+/** A Daypass of the test's own, whose services and stores it can also kill. */
 export type Daypass = Awaited<ReturnType<typeof startDaypass>>;
 
 /**
- * The Daypass that the worker's test files share, each with an upstream, campaigns and keys of its own. For tests that need no
- * settings of their own and break nothing.
+ * The Daypass that the worker's test files share, each with its own upstream, campaigns and keys. For tests that need
+ * no own settings and break nothing.
  */
 export async function shareDaypass(): Promise<SharedDaypass> {
-  const place = await borrowDaypass();
-  const rehearsal = await Rehearsal.start({ port: place.upstreamPort });
-  await forgetVerdicts(place).catch(async (error: unknown) => {
+  const access = await borrowDaypass();
+  const rehearsal = await Rehearsal.start({ port: access.upstreamPort });
+  await forgetVerdicts(access).catch(async (error: unknown) => {
     await rehearsal.stop();
     throw error;
   });
-  return { ...handlesOf(place, rehearsal), stop: () => rehearsal.stop() };
+  return { ...handlesOf(access, rehearsal), stop: () => rehearsal.stop() };
 }
 
-/** Whatever was judged before is judged again: what one test had judged is not known to the next. */
-export async function forgetVerdicts({ redisUrl }: Pick<DaypassPlace, 'redisUrl'>): Promise<void> {
+/** Empties the verdict cache, so that no test sees verdicts of an earlier one. */
+export async function forgetVerdicts({ redisUrl }: Pick<DaypassAccess, 'redisUrl'>): Promise<void> {
   const redis = new Redis(redisUrl);
   for (const bucket of await redis.keys(redisKeys.verdicts('*'))) await redis.del(bucket);
   redis.disconnect();
 }
 
-/** All of Daypass for one test file: empty stores, the rehearsal upstream, and the four services as they are built in dist/. */
+/** Starts all of Daypass for one test file: empty stores, the rehearsal upstream, and the four services of dist/. */
 export async function startDaypass(options: DaypassOptions = {}) {
   const { rehearsal: rehearsalOptions, ...launch } = options;
   const rehearsal = await Rehearsal.start(rehearsalOptions);
@@ -67,16 +67,16 @@ export async function startDaypass(options: DaypassOptions = {}) {
   );
   const { services, stores, redisProxy, postgresProxy } = launched;
   return {
-    ...handlesOf(launched.place, rehearsal),
+    ...handlesOf(launched.access, rehearsal),
     redis: stores.redis,
     postgres: stores.postgres,
     redisProxy,
     postgresProxy,
     services: {
       pid: (name: Service): number | undefined => services.get(name).pid,
-      /** Sends a signal. A service that dies of it is started again, as everywhere. */
+      /** Sends a signal. The launcher starts a service again that dies of it. */
       kill: (name: Service, signal: NodeJS.Signals = 'SIGKILL'): void => services.get(name).kill(signal),
-      /** Ends a service in order; it stays down until `start`. */
+      /** Ends a service in order. It stays down until `start`. */
       stop: (name: Service): Promise<void> => services.get(name).stop(),
       start: async (name: Service): Promise<void> => {
         services.get(name).start();
@@ -91,8 +91,8 @@ export async function startDaypass(options: DaypassOptions = {}) {
   };
 }
 
-function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
-  const { adminUrl, adminToken } = place;
+function handlesOf(access: DaypassAccess, rehearsal: Rehearsal) {
+  const { adminUrl, adminToken } = access;
   const keys: TestKey[] = [];
   const admin = async (
     path: string,
@@ -111,7 +111,7 @@ function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
     return { status: response.status, headers: response.headers, body: parsedOr(text) };
   };
   return {
-    ...place,
+    ...access,
     rehearsal,
     /** Every key that this test file has created. */
     keys: keys as readonly TestKey[],
@@ -135,8 +135,8 @@ function handlesOf(place: DaypassPlace, rehearsal: Rehearsal) {
       keys.push(key);
       return key;
     },
-    /** Everything that a service has written so far. */
-    logs: (name: Service): string => readFileSync(join(place.logDir, `${name}.log`), 'utf8'),
+    /** All that a service has logged so far. */
+    logs: (name: Service): string => readFileSync(join(access.logDir, `${name}.log`), 'utf8'),
   };
 }
 

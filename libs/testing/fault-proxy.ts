@@ -9,8 +9,8 @@ interface Link {
 }
 
 /**
- * Stands between a client and a store on loopback, and fails on demand: cuts every connection, refuses new ones, swallows
- * what is sent, delays it, or lets one request through and drops its reply.
+ * Stands between a client and a store on loopback, and fails on demand. It cuts every connection, refuses new ones,
+ * swallows or delays data, or passes one request on and drops its reply.
  */
 export class FaultProxy {
   private readonly links = new Set<Link>();
@@ -36,30 +36,30 @@ export class FaultProxy {
     return (this.server.address() as { port: number }).port;
   }
 
-  /** Every connection breaks; new ones are served as before. */
+  /** Breaks every connection, and serves new ones. */
   cut(): void {
     for (const link of [...this.links]) this.end(link);
   }
 
-  /** Every connection breaks, and new ones break at once. */
+  /** Breaks every connection, and each new one at once. */
   refuse(): void {
     this.mode = 'refuse';
     this.cut();
   }
 
-  /** Connections stand, and nothing goes through either way. */
+  /** Keeps connections open, but passes nothing on. */
   freeze(): void {
     this.mode = 'freeze';
   }
 
-  /** The connections that there are stand for ever, and nothing goes through them; new ones are served as before. */
+  /** Passes nothing on over the present connections, which stay open. Serves new ones. */
   strand(): void {
     for (const { client, server } of this.links) {
       for (const socket of [client, server]) socket.removeAllListeners('data').resume();
     }
   }
 
-  /** As before. What was swallowed is gone, so that frozen connections are cut. */
+  /** Works again. It cuts frozen connections, whose swallowed data is lost. */
   heal(): void {
     const cut = this.mode === 'freeze';
     this.mode = 'pass';
@@ -71,7 +71,7 @@ export class FaultProxy {
     this.delayMs = ms;
   }
 
-  /** The next request that holds the text goes through; its reply does not, and the connection breaks. Resolves then. */
+  /** Passes on the next request with this text, drops its reply, and breaks the connection. Resolves then. */
   dropReplyTo(text: string, between: () => void | Promise<void> = () => undefined): Promise<void> {
     return new Promise((resolve, reject) => {
       this.swallow = {
@@ -122,7 +122,7 @@ export class FaultProxy {
       setTimeout(() => to.writable && to.write(chunk), this.delayMs);
       return;
     }
-    // A slow reader holds back its writer, so that nothing piles up here.
+    // A slow reader holds back its writer, so that no data piles up here.
     if (!to.write(chunk)) {
       from.pause();
       to.once('drain', () => from.resume());

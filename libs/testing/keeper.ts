@@ -4,19 +4,19 @@ import { freePort } from '#libs/launch/free-port.js';
 import { launchDaypass, type LaunchedDaypass } from './launched-daypass.js';
 import { startTestPostgres, startTestRedis } from './stores.js';
 
-/** Where the tests find the keeper. */
+/** The environment variable with the keeper's address. */
 export const KEEPER_VARIABLE = 'DAYPASS_TEST_KEEPER';
 
 interface Stoppable {
   stop(): Promise<void>;
 }
 
-/** What one worker of the test runner has been lent, by name. Each part is started when it is first asked for. */
+/** What the keeper lends to one worker of the test runner, by name. It starts each part at its first use. */
 type Shelf = Map<string, Promise<Stoppable>>;
 
 /**
- * Starts stores and services once for each worker of the test runner, and lends them to one test file after the other. It lives
- * in the runner's own process, answers over loopback, and ends all that it started.
+ * Starts stores and services once for each worker of the test runner, and lends them to one test file after the other.
+ * It runs in the test runner's process, answers over loopback, and ends all that it started.
  */
 export class Keeper {
   private readonly shelves = new Map<string, Shelf>();
@@ -51,7 +51,7 @@ export class Keeper {
       const shelf: Shelf = this.shelves.get(worker) ?? new Map();
       this.shelves.set(worker, shelf);
       const lent = JSON.stringify(await lend(shelf, pathname));
-      // A connection kept alive may be closed in the moment when the next file asks.
+      // The server may close an idle connection just when the next test file asks.
       response.writeHead(200, { connection: 'close' }).end(lent);
     } catch (error) {
       response.writeHead(500).end(error instanceof Error ? error.stack : String(error));
@@ -66,13 +66,13 @@ async function lend(shelf: Shelf, what: string): Promise<object> {
     case '/postgres':
       return { url: (await once(shelf, 'postgres', startTestPostgres)).databaseUrl };
     case '/daypass':
-      return (await once(shelf, 'daypass', launchShared)).place;
+      return (await once(shelf, 'daypass', launchShared)).access;
     default:
       throw new Error(`the keeper has no ${what}`);
   }
 }
 
-/** What did not start is tried again for the next file. */
+/** A part that did not start is started again for the next test file. */
 async function once<Part extends Stoppable>(shelf: Shelf, name: string, start: () => Promise<Part>): Promise<Part> {
   const part = (shelf.get(name) ?? start()) as Promise<Part>;
   shelf.set(name, part);
@@ -80,7 +80,7 @@ async function once<Part extends Stoppable>(shelf: Shelf, name: string, start: (
   return part;
 }
 
-/** Every test file runs an upstream of its own on the port that the services know. A request that arrives slowly is refused early. */
+/** Every test file runs its own upstream on this one port. The short timeout is for tests of slow requests. */
 async function launchShared(): Promise<LaunchedDaypass> {
   return launchDaypass({ env: { DAYPASS_REQUEST_TIMEOUT_MS: '3000' }, upstreamPort: await freePort() });
 }

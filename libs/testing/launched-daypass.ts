@@ -10,24 +10,26 @@ import { FaultProxy } from './fault-proxy.js';
 import { startTestStores } from './stores.js';
 
 export interface LaunchOptions {
-  /** Set for all four services; it wins over what is set here. */
+  /** Environment of all four services, which overrides the defaults. */
   env?: Record<string, string>;
-  /** What DAYPASS_CONFIG holds. */
+  /** The contents of DAYPASS_CONFIG. */
   config?: object;
-  /** Where the upstream listens, or will. */
+  /** The port of the upstream, which may start later. */
   upstreamPort: number;
-  /** An upstream of the test's own instead, with /v1 in its URL. */
+  /** Another upstream instead, with /v1 in its URL. */
   upstream?: { url: string };
-  /** Set for one service alone. */
+  /** Another tree with a dist/ than this project's own. */
+  root?: string;
+  /** Environment of one service alone. */
   serviceEnv?: Partial<Record<Service, Record<string, string>>>;
-  /** Stores that keep what they are told, as in production. */
+  /** The stores keep their data, as in production. */
   durable?: boolean;
-  /** The services reach their stores through proxies that can fail; tests reach them directly. */
+  /** The services reach their stores through proxies that can fail. Tests reach the stores directly. */
   proxies?: boolean;
 }
 
-/** Where a running Daypass is, and what opens it. Plain JSON, so that one process can tell another. */
-export interface DaypassPlace {
+/** The addresses and the admin token of a running Daypass. Plain JSON, so that one process can send it to another. */
+export interface DaypassAccess {
   baseUrl: string;
   adminUrl: string;
   adminToken: string;
@@ -43,7 +45,7 @@ export type LaunchedDaypass = Awaited<ReturnType<typeof launchDaypass>>;
 
 export const READY_TIMEOUT_MS = 30_000;
 
-/** Empty stores and the four services as they are built in dist/. The upstream is the caller's. */
+/** Starts empty stores and the four services of dist/. The caller starts the upstream. */
 export async function launchDaypass(options: LaunchOptions) {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-e2e-'));
   const adminToken = randomBytes(24).toString('base64url');
@@ -77,6 +79,7 @@ export async function launchDaypass(options: LaunchOptions) {
   const logDir = join(folder, 'logs');
   const services = new Services({
     env,
+    ...(options.root === undefined ? {} : { root: options.root }),
     databaseUrl: through(stores.databaseUrl, postgresProxy),
     adminToken,
     opsPorts,
@@ -95,7 +98,7 @@ export async function launchDaypass(options: LaunchOptions) {
     await stop();
     throw error;
   }
-  const place: DaypassPlace = {
+  const access: DaypassAccess = {
     baseUrl: `http://127.0.0.1:${visitorsPort}/v1`,
     adminUrl: `http://127.0.0.1:${adminPort}`,
     adminToken,
@@ -106,7 +109,7 @@ export async function launchDaypass(options: LaunchOptions) {
     opsUrls: Object.fromEntries(SERVICES.map((name) => [name, services.opsUrl(name)])) as Record<Service, string>,
     env,
   };
-  return { place, services, stores, redisProxy, postgresProxy, stop };
+  return { access, services, stores, redisProxy, postgresProxy, stop };
 }
 
 const proxyOf = (url: string): Promise<FaultProxy> => FaultProxy.start(Number(new URL(url).port));

@@ -11,13 +11,15 @@ export interface Series {
 }
 
 export interface TestPrometheus {
-  /** What a query gives now. @throws with Prometheus' own words when it is wrong */
+  /** Asks a query now. @throws with Prometheus' own error */
   query(expr: string): Promise<Series[]>;
   queryRange(expr: string, fromSeconds: number, toSeconds: number, stepSeconds: number): Promise<Series[]>;
   stop(): Promise<void>;
 }
 
-/** A Prometheus that looks each second at what is told under some URLs of 127.0.0.1. It ends with this process, however that ends. */
+/**
+ * Starts a Prometheus that scrapes some URLs of 127.0.0.1 each second. It ends with this process, however that ends.
+ */
 export async function startPrometheus(urls: Record<string, string>): Promise<TestPrometheus> {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-prometheus-'));
   const port = await freePort();

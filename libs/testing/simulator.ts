@@ -2,19 +2,19 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-/** Limits a minute, as an account has them. */
+/** An account's limits for a minute. */
 export interface SimulatedLimits {
   rpm: number;
   tpm: number;
 }
 
-/** One request as the provider counted it. */
+/** One request as the simulator counts it. */
 export interface Counted {
   atMs: number;
   tokens: number;
-  /** Refused with 429: it counts all the same (OpenAI, "Rate limits"). */
+  /** Refused with 429, which counts all the same (OpenAI, "Rate limits"). */
   refused: boolean;
-  /** Whose it was, as `safety_identifier` told. */
+  /** The request's `safety_identifier`. */
   visitor: string;
 }
 
@@ -24,13 +24,13 @@ export interface SimulatorOptions {
   firstTokenMs?: number;
   tokensPerSecond?: number;
   moderationMs?: number;
-  /** Whether answers of the chat endpoint tell the limits. */
+  /** Whether answers of the chat endpoint report the limits. */
   headers?: boolean;
 }
 
 const WINDOW_MS = 60_000;
 
-/** A limit over a true sliding window: whatever lies within the last sixty seconds counts. */
+/** A limit over a true sliding window: each request of the last sixty seconds counts. */
 class SlidingLimit {
   readonly log: Counted[] = [];
   private from = 0;
@@ -39,7 +39,7 @@ class SlidingLimit {
 
   constructor(public limits: SimulatedLimits) {}
 
-  /** 0: counted and let go. Else the ms after which it would fit. */
+  /** Counts a request. Returns 0 where it fits, else the ms after which it would. */
   take(tokens: number, visitor: string): number {
     const now = Date.now();
     while (this.from < this.log.length && this.log[this.from]!.atMs <= now - WINDOW_MS) {
@@ -67,14 +67,14 @@ class SlidingLimit {
 }
 
 /**
- * An upstream that meters: the documented limits of chat and moderation over true sliding windows, headers, 429s, latency that
- * depends on tokens, and a log of every request. Tokens are counted before the call, from characters and output caps. It shares no
- * code with the pacer.
+ * An upstream that meters. It has the documented limits of chat and moderation over true sliding windows, headers,
+ * 429s, a latency that depends on tokens, and a log of every request. It counts tokens before the call, from characters
+ * and output caps. It shares no code with the pacer.
  */
 export class Simulator {
   readonly chat: SlidingLimit;
   readonly moderation: SlidingLimit;
-  /** Texts that were judged. */
+  /** How many texts it judged. */
   texts = 0;
   private readonly server: Server;
 
@@ -139,7 +139,7 @@ export class Simulator {
     const headers = this.options.headers ? this.chat.headers() : {};
     if (waitMs > 0) return refuse(response, waitMs, headers);
     const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
-    // Never the same twice: what was judged before costs the moderation nothing.
+    // Never the same twice, because a cached verdict costs no request.
     const content = proseOf(Math.min(words, 200));
     const usage = {
       prompt_tokens: Math.min(prompt, 10),
@@ -182,12 +182,12 @@ const COMMON =
   'machine picture science nature weather island harbour captain soldier painter musician library student answer reason promise chance moment';
 const WORDS = COMMON.split(' ');
 
-/** So many words of common English, about six characters a token, and hardly ever the same twice. */
+/** So many words of common English with about six characters a token, hardly ever the same twice. */
 export function proseOf(words: number): string {
   return Array.from({ length: words }, () => WORDS[Math.floor(WORDS.length * Math.random())]!).join(' ');
 }
 
-/** Of every text in it. */
+/** Counts the characters of every text in a value. */
 function characters(value: unknown): number {
   if (typeof value === 'string') return value.length;
   if (Array.isArray(value)) return value.reduce((sum: number, item) => sum + characters(item), 0);

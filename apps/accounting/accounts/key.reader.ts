@@ -1,8 +1,8 @@
 import { Injectable } from '@nestjs/common';
 import { In } from 'typeorm';
 import { redisKeys } from '#libs/redis/keys.js';
-import { AdminError } from '../admin/admin.error.js';
-import type { List, ListKeys } from '../admin/list.schemas.js';
+import { AdminError } from '../domain/admin.error.js';
+import type { List, ListKeys } from '../schemas/list.schemas.js';
 import { isKeyId } from '../domain/account-id.js';
 import { pageOf, type Page } from '../domain/cursor.js';
 import { showKey, type KeyView } from '../domain/key.view.js';
@@ -11,10 +11,10 @@ import { showTransfer, type TransferView } from '../domain/transfer.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
-import { StrikeRepository } from '../notices/strike.repository.js';
+import { StrikeRepository } from '../books/strike.repository.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
-import { UsageReader } from '../books/usage.reader.js';
-import { newestFirst } from '../store/newest-first.js';
+import { LiveBalanceReader } from '../books/live-balance.reader.js';
+import { newestFirst } from './newest-first.js';
 
 /** Keys as the admin API shows them: their terms from Postgres, their balances from Redis. */
 @Injectable()
@@ -22,7 +22,7 @@ export class KeyReader {
   constructor(
     private readonly work: UnitOfWork,
     private readonly ledger: LedgerRepository,
-    private readonly usage: UsageReader,
+    private readonly live: LiveBalanceReader,
     private readonly struck: StrikeRepository,
   ) {}
 
@@ -60,13 +60,13 @@ export class KeyReader {
 
   async show(keys: readonly Key[]): Promise<KeyView[]> {
     const campaignIds = [...new Set(keys.map(({ campaignId }) => campaignId))];
-    const [usages, campaigns] = await Promise.all([
-      this.usage.usageOfMany(keys.map(({ id }) => redisKeys.key(id))),
+    const [balances, campaigns] = await Promise.all([
+      this.live.balancesOf(keys.map(({ id }) => redisKeys.key(id))),
       this.work.manager.find(Campaign, { where: { id: In(campaignIds) }, select: { id: true, slug: true } }),
     ]);
     const slugs = new Map(campaigns.map(({ id, slug }) => [id, slug]));
     const now = new Date();
-    return keys.map((key, index) => showKey(key, slugs.get(key.campaignId) ?? '', usages[index]!, now));
+    return keys.map((key, index) => showKey(key, slugs.get(key.campaignId) ?? '', balances[index]!, now));
   }
 
   private async find(id: string): Promise<Key> {

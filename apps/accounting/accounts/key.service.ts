@@ -8,8 +8,8 @@ import { createVirtualKey, hashVirtualKey, visiblePrefix } from '#libs/secrets/v
 import { AccountProjector } from './account.projector.js';
 import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
 import { AuditRepository } from '../record/audit.repository.js';
-import { AdminError } from '../admin/admin.error.js';
-import type { ChangeKey, CreateKey } from '../admin/key.schemas.js';
+import { AdminError } from '../domain/admin.error.js';
+import type { ChangeKey, CreateKey } from '../schemas/key.schemas.js';
 import { isKeyId, newKeyId } from '../domain/account-id.js';
 import { keyBudgetTransfers } from '../domain/budget-transfer.js';
 import { changedTerms, mergeLimits, strangerAmong, termsOf } from '../domain/key-terms.js';
@@ -18,7 +18,7 @@ import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { KeyReader } from './key.reader.js';
 
-/** What people do with keys. */
+/** The operator's writes to keys. */
 @Injectable()
 export class KeyService {
   private readonly pepper: KeyObject;
@@ -33,12 +33,12 @@ export class KeyService {
     this.pepper = config.secrets.tokenPepper;
   }
 
-  /** All or none; each with its virtual key, which nobody can show again. */
+  /** All or none. Each answer has the virtual key, which nothing can show again. */
   async create(request: CreateKey, count: number): Promise<NewKeyView[]> {
     const now = new Date();
     const tokens = Array.from({ length: count }, () => createVirtualKey());
     const keys = await this.writer.create(async (manager) => {
-      // Locked, so that the campaign is not closed or narrowed in between.
+      // The lock keeps the campaign open, and its models as they are, until the commit.
       const campaign = await lockCampaign(manager, request.campaign, 'pessimistic_read');
       if (campaign.status === 'closed')
         throw new AdminError('conflict', `campaign: '${campaign.slug}' is closed.`, { param: 'campaign' });
@@ -74,7 +74,7 @@ export class KeyService {
     return this.reader.showOne(key);
   }
 
-  /** What a person does is on record; what the provider's notices lead to is recorded with the notice. */
+  /** Records what a person does. The safety desk records what a notice of the provider leads to. */
   async setStatus(
     id: string,
     status: KeyStatus,
@@ -85,31 +85,31 @@ export class KeyService {
       (manager) => find(manager, id),
       async (current, manager) => {
         if (status !== 'revoked') refuseRevoked(current);
-        const told = { suspended: 'suspended', active: 'reinstated', revoked: 'revoked' }[status];
+        const done = { suspended: 'suspended', active: 'reinstated', revoked: 'revoked' }[status];
         if (by === 'person' && (current.status !== status || note !== null))
           await this.audit.appendAct(manager, {
             act: 'status',
             subject: id,
-            note: note === null ? told : `${told}: ${note}`,
+            note: note === null ? done : `${done}: ${note}`,
           });
         const change = { status, statusNote: note ?? (current.status === status ? current.statusNote : null) };
-        // At once, whatever the clocks say: its unspent budget goes back.
+        // The key's budget is due at once, whatever the clocks show.
         if (status === 'revoked' && current.status !== 'revoked')
-          return { change: { ...change, settleAt: new Date(0) } };
+          return { change: { ...change, returnDueAt: new Date(0) } };
         return { change: status === 'active' ? { ...change, strikesSince: new Date() } : change };
       },
     );
     return this.reader.showOne(key);
   }
 
-  /** A new virtual key in place of the old, which is dead at once. */
+  /** Makes a new virtual key. The old one stops working at once. */
   async rotate(id: string): Promise<NewKeyView> {
     const token = createVirtualKey();
     const key = await this.writer.change(
       (manager) => find(manager, id),
       async (current) => {
         refuseRevoked(current);
-        // Only one former key is remembered: the rotation before this one must have reached Redis.
+        // The row remembers only one former key. The rotation before this one must have reached Redis.
         if (current.projectedVersion < current.version) await this.projector.send(current);
         return {
           change: {
@@ -140,7 +140,7 @@ export class KeyService {
       returnedNano: 0n,
       closedAt: null,
       strikesSince: null,
-      settleAt: terms.expiresAt,
+      returnDueAt: terms.expiresAt,
       version: 1,
       projectedVersion: 0,
       createdAt: now,
@@ -181,7 +181,7 @@ function budgetTransfers(key: Key, deltaNano: bigint, version: number) {
   return keyBudgetTransfers({ campaignId: key.campaignId, keyId: key.id, deltaNano, version, at: new Date() });
 }
 
-/** The secret stands right behind the id, where a person looks for it. */
+/** Puts the virtual key right after the id, where a person expects it. */
 function withToken({ id, ...view }: KeyView, key: string): NewKeyView {
   return { id, key, ...view };
 }

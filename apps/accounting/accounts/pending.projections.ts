@@ -2,12 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { AccountProjector } from './account.projector.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { ProjectionMetrics } from './projection.metrics.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 const EVERY_MS = 1_000;
 
-/** Keeps trying what Redis did not take when it was written. */
+/** Sends again what Redis did not take at the time of the write. */
 @Injectable()
 export class PendingProjections extends PeriodicService {
   protected readonly loop: Periodic;
@@ -16,13 +16,13 @@ export class PendingProjections extends PeriodicService {
   constructor(
     @Inject(LOGGER) logger: Logger,
     private readonly projector: AccountProjector,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: ProjectionMetrics,
   ) {
     super();
     this.loop = new Periodic(
       EVERY_MS,
       () => this.run(),
-      (error) => logger.warn({ err: error }, 'projections wait'),
+      (error) => logger.warn({ err: error }, 'accounting could not send changes to Redis; it tries again'),
     );
   }
 

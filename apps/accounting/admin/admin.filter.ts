@@ -3,9 +3,9 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { QueryFailedError } from 'typeorm';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
-import { AdminError } from './admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 
-/** The edge of the admin API: the one place where errors become answers. */
+/** The only class that turns errors into answers of the admin API. */
 @Catch()
 export class AdminFilter implements ExceptionFilter {
   constructor(@Inject(LOGGER) private readonly logger: Logger) {}
@@ -24,10 +24,11 @@ export class AdminFilter implements ExceptionFilter {
   private read(exception: unknown, request: FastifyRequest): AdminError {
     if (exception instanceof AdminError) return exception;
     if (exception instanceof HttpException) return fromHttp(exception, request);
-    const known = fromStores(exception);
-    if (known) {
-      if (known.status >= 500) this.logger.warn({ err: exception, requestId: request.id }, 'a store does not answer');
-      return known;
+    const storeError = fromStores(exception);
+    if (storeError) {
+      if (storeError.status >= 500)
+        this.logger.warn({ err: exception, requestId: request.id }, 'a store does not answer');
+      return storeError;
     }
     this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
     return new AdminError(
@@ -37,7 +38,7 @@ export class AdminFilter implements ExceptionFilter {
   }
 }
 
-/** What Fastify refuses before a controller sees it; Nest hands it on as a status without its code. */
+/** Fastify refuses some requests before a controller sees them. Nest passes the status on, without Fastify's code. */
 function fromHttp(exception: HttpException, request: FastifyRequest): AdminError {
   switch (exception.getStatus()) {
     case 404:

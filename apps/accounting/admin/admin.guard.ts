@@ -3,9 +3,11 @@ import { Inject, Injectable, type CanActivate, type ExecutionContext } from '@ne
 import type { FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
-import { AdminError } from './admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 
-/** Lets in who bears the admin token. Compared as hashes, so that neither time nor length tells how close a guess is. */
+/**
+ * Lets in who has the admin token. It compares hashes, so that neither time nor length betrays how close a guess is.
+ */
 @Injectable()
 export class AdminGuard implements CanActivate {
   private readonly expected: Buffer;

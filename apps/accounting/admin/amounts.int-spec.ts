@@ -14,8 +14,8 @@ beforeAll(async () => {
 afterAll(() => accounting.stop());
 
 const campaign = { slug: 'new', name: 'New', models: ['gpt-5.4-mini'] };
-/** Where an amount can be given: how, and the name of its field. */
-const PLACES: [string, string, () => string, string, (amount: unknown) => object][] = [
+/** The fields that take an amount, each with its request. */
+const FIELDS: [string, string, () => string, string, (amount: unknown) => object][] = [
   [
     'a new campaign',
     'POST',
@@ -75,13 +75,13 @@ const AMOUNTS: [string, unknown, string][] = [
   ['not a number at all', 'NaN', 'decimal string such as "2.50"'],
 ];
 
-/** Everything that a write could have changed. */
+/** Everything that a write could change. */
 const everything = () =>
   accounting.source.query(`
     SELECT (SELECT jsonb_agg(to_jsonb(c) ORDER BY c.id) FROM access.campaigns c) AS campaigns, (SELECT jsonb_agg(to_jsonb(k) ORDER BY k.id) FROM access.keys k) AS keys,
            (SELECT count(*) FROM ledger.transfers) AS transfers`);
 
-describe.each(PLACES)('%s', (_, method, path, param, body) => {
+describe.each(FIELDS)('%s', (_, method, path, param, body) => {
   it.each(AMOUNTS)('is refused an amount that is %s; nothing changes', async (_what, amount, message) => {
     const before = await everything();
     const answer = await accounting.admin(method, path(), body(amount));

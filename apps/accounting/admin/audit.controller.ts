@@ -16,7 +16,7 @@ import {
   type Erase,
   type ExportChecks,
   type ListChecks,
-} from './audit.schemas.js';
+} from '../schemas/audit.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 
@@ -52,8 +52,7 @@ export class AuditController {
 
   @Get('audit/verify')
   @Documented({
-    summary:
-      'Prove the record: no row was edited, deleted, moved or cut off, and each content is what its row tells of',
+    summary: 'Prove the record: nobody edited, deleted, moved or cut off a row, and each content fits its row',
     answer: 'What was checked, what is wrong and where, and the last link of the chain',
   })
   verify(): Promise<AuditVerification> {
@@ -84,7 +83,7 @@ export class AuditController {
   ): FastifyReply {
     const rows = this.reader.export(filters);
     if (format === 'jsonl') return reply.type('application/x-ndjson').send(Readable.from(jsonLines(rows)));
-    // What a guard or a model wrote must not become a formula in somebody's spreadsheet.
+    // Text of a guard or a model must not become a formula in a spreadsheet.
     const csv = stringify({ header: true, columns: CSV_COLUMNS, escape_formulas: true });
     const source = Readable.from(rows);
     source.on('error', (error) => csv.destroy(error));
@@ -96,8 +95,8 @@ export class AuditController {
 
   @Get('requests/:id')
   @Documented({
-    summary: 'One call: what was asked, what was judged of it, and what it cost',
-    answer: 'The call',
+    summary: 'One call: its request, its checks and its bookings',
+    answer: 'The call; `endpoint` names its API, such as `chat.completions`',
     errors: [404],
   })
   request(@Param('id') id: string): Promise<RequestView> {

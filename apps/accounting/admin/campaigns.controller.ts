@@ -11,8 +11,8 @@ import {
   type ChangeCampaign,
   type CreateCampaign,
   type FundCampaign,
-} from './campaign.schemas.js';
-import { listSchema, type List } from './list.schemas.js';
+} from '../schemas/campaign.schemas.js';
+import { listSchema, type List } from '../schemas/list.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 

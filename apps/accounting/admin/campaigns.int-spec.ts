@@ -36,7 +36,7 @@ describe('POST /admin/v1/campaigns', () => {
     expect(await accounting.redis.hget(`{dp}:campaign:${body.id}`, 'budget')).toBe('12500000000');
   });
 
-  it('moderates at the gate where nothing is said', async () => {
+  it('moderates under gate where the request has no policy', async () => {
     expect((await accounting.createCampaign('default-policy')).moderation).toEqual({
       input: 'gate',
       output: 'gate',
@@ -63,7 +63,7 @@ describe('POST /admin/v1/campaigns', () => {
   });
 
   it.each([
-    ['a tool that nobody knows', { code_interpreter: { usd_per_request: '1' } }, 'tool_prices.code_interpreter'],
+    ['a tool without a price', { code_interpreter: { usd_per_request: '1' } }, 'tool_prices.code_interpreter'],
     ['no fee', { web_search: {} }, 'tool_prices.web_search.usd_per_request'],
     ['a fee that is a number', { web_search: { usd_per_request: 0.1 } }, 'tool_prices.web_search.usd_per_request'],
     ['a negative fee', { web_search: { usd_per_request: '-0.1' } }, 'tool_prices.web_search.usd_per_request'],

@@ -24,7 +24,10 @@ const PAGE = `<!doctype html>
 </html>
 `;
 
-/** `/admin/docs` and `/admin/docs-json`. Swagger's own set-up wants a file server beside Fastify; these few files need none. */
+/**
+ * `/admin/docs` and `/admin/docs-json`. Swagger's own set-up needs a file server beside Fastify; these few files need
+ * none.
+ */
 export function serveDocs(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
   const folder = dirname(createRequire(import.meta.url).resolve('swagger-ui-dist/package.json'));

@@ -65,12 +65,12 @@ describe('every write', () => {
     expect([again.status, again.body]).toEqual([first.status, first.body]);
     expect(again.headers.get('idempotent-replayed')).toBe('true');
     expect(before.length).toBeGreaterThan(0);
-    // A revoked key's unspent budget goes back meanwhile.
+    // Accounting returns a revoked key's unspent budget meanwhile.
     if (!path(id).endsWith('revoke')) expect(await state()).toEqual(before);
     expect(await rows('SELECT count(*) FROM access.keys')).toEqual(accounts);
   });
 
-  it('says in the docs how', async () => {
+  it('are explained in the docs', async () => {
     const { paths } = (await accounting.admin('GET', '/admin/docs-json')).body as {
       // oxlint-disable-next-line typescript/no-explicit-any
       paths: Record<string, Record<string, any>>;
@@ -93,7 +93,7 @@ describe('every write', () => {
 describe('an effect and its answer', () => {
   it('are there both or neither', async () => {
     const [before, name] = [await budget(), randomUUID()];
-    // What a crash in between would leave: the effect is written, the answer cannot be.
+    // A crash in between would leave this: the effect without its answer.
     await whileNoAnswerCanBeKept(async () => {
       expect((await fund(name)).status).toBe(500);
       expect(await budget()).toBe(before);
@@ -103,10 +103,10 @@ describe('an effect and its answer', () => {
     expect(await budget()).toBe(before + 1);
   });
 
-  it('that Redis did not take at once are told under the same name as soon as it does', async () => {
+  it('that Redis did not take at once are answered under the same name as soon as it does', async () => {
     const [before, name] = [await budget(), randomUUID()];
     const { id } = (await accounting.admin('GET', '/admin/v1/campaigns/c')).body;
-    // Redis reads and takes no more writes.
+    // Redis answers reads, and takes no more writes.
     await accounting.redis.config('SET', 'maxmemory', 1);
     for (let time = 0; time < 2; time++) {
       const { status, body } = await fund(name);

@@ -4,15 +4,15 @@ import { from, lastValueFrom, type Observable } from 'rxjs';
 import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
 import { AccountWriter } from '../accounts/account.writer.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
-import { AdminError } from './admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 import { IdempotencyStore, type FirstAnswer } from './idempotency.store.js';
 
 const PARAM = { param: 'idempotency-key' };
 const RETRY_AFTER_SECONDS = 1;
 
 /**
- * Writes that come with an `Idempotency-Key` happen once and are answered alike, however often they are sent within 24
- * hours. The whole request runs in one transaction, which keeps the answer beside the effect; an error keeps neither.
+ * Requests with one `Idempotency-Key` write once and get the same answer for 24 hours. The whole request runs in one
+ * transaction, which stores the answer beside the effect. An error stores neither.
  */
 @Injectable()
 export class IdempotencyInterceptor implements NestInterceptor {

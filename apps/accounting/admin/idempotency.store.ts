@@ -15,11 +15,13 @@ const SWEEP_BATCHES_MAX = 20;
 export interface FirstAnswer {
   fingerprint: string;
   written: readonly string[];
-  /** @throws when it was sealed under another DAYPASS_SECRET */
+  /** @throws when another DAYPASS_SECRET encrypted the answer */
   open(): unknown;
 }
 
-/** First answers to writes, in Postgres and in the transaction of their effects, so that neither is ever there without the other. */
+/**
+ * First answers to writes. Each is stored in the transaction of its effects, so that neither exists without the other.
+ */
 @Injectable()
 export class IdempotencyStore {
   private readonly pepper: KeyObject;
@@ -38,7 +40,7 @@ export class IdempotencyStore {
       .digest('base64url');
   }
 
-  /** Until the transaction ends, however it ends; false: another one has the key. */
+  /** Claims the key until the transaction ends. false: another transaction has it. */
   async claim(manager: EntityManager, key: string): Promise<boolean> {
     const [row] = await manager.query<{ claimed: boolean }[]>(
       'SELECT pg_try_advisory_xact_lock(hashtextextended($1, 0)) AS claimed',
@@ -58,7 +60,7 @@ export class IdempotencyStore {
     );
   }
 
-  /** In place of one that has expired, if there is one. */
+  /** Replaces an expired answer under the same key. */
   async keep({ manager, written }: Unit, key: string, fingerprint: string, answer: unknown): Promise<void> {
     const sealed = this.box.seal(JSON.stringify(answer), sealOf(key));
     await manager.upsert(
@@ -74,7 +76,7 @@ export class IdempotencyStore {
     );
   }
 
-  /** Removes what has expired; returns how many. */
+  /** Deletes expired answers. Returns their number. */
   async sweep(): Promise<number> {
     let removed = 0;
     for (let batch = 0; batch < SWEEP_BATCHES_MAX; batch++) {

@@ -6,7 +6,7 @@ import { IdempotencyStore } from './idempotency.store.js';
 
 const EVERY_MS = 60_000;
 
-/** First answers may hold virtual keys: they go when their time is over. */
+/** First answers may hold virtual keys, so that accounting deletes them when they expire. */
 @Injectable()
 export class IdempotencySweeper extends PeriodicService {
   protected readonly loop: Periodic;
@@ -16,7 +16,7 @@ export class IdempotencySweeper extends PeriodicService {
     this.loop = new Periodic(
       EVERY_MS,
       async () => void (await store.sweep()),
-      (error) => logger.warn({ err: error }, 'expired answers were not removed'),
+      (error) => logger.warn({ err: error }, 'accounting could not delete expired answers'),
     );
   }
 }

@@ -17,8 +17,8 @@ import {
   type CreateBatch,
   type CreateKey,
   type Note,
-} from './key.schemas.js';
-import { listKeysSchema, listSchema, type List, type ListKeys } from './list.schemas.js';
+} from '../schemas/key.schemas.js';
+import { listKeysSchema, listSchema, type List, type ListKeys } from '../schemas/list.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 

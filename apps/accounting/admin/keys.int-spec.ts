@@ -44,7 +44,7 @@ describe('POST /admin/v1/keys', () => {
     expect(JSON.stringify(read.body)).not.toContain(body.key);
   });
 
-  it("takes the campaign's defaults, field by field, unless told otherwise", async () => {
+  it("takes the campaign's defaults, field by field, unless the request has its own", async () => {
     const plain = await accounting.createKey('defaults');
     expect(plain).toMatchObject({ budget_usd: '0.50', limits: { rpm: 7, tpm: 900, concurrent: 0 } });
     expect(Date.parse(plain.expires_at) - Date.parse(plain.created_at)).toBe(3_600_000);
@@ -223,7 +223,7 @@ describe('PATCH /admin/v1/keys/:id', () => {
   });
 
   it.each([
-    ['both ways to say when it ends', { ttl_seconds: 1, expires_at: '2027-01-01T00:00:00Z' }],
+    ['both ways to set its end', { ttl_seconds: 1, expires_at: '2027-01-01T00:00:00Z' }],
     ['a date that is none', { expires_at: 'tomorrow' }],
     ['a number for money', { budget_usd: 2 }],
     ["a model that is not the campaign's", { models: ['o9'] }],
@@ -313,7 +313,7 @@ describe("a key's life", () => {
 });
 
 describe('GET /admin/v1/keys/:id/transfers', () => {
-  it('tells every booking, newest first, by pages', async () => {
+  it('lists every booking, newest first, by pages', async () => {
     const key = await accounting.createKey('plain', { budget_usd: '1' });
     await accounting.call(key, `${key.id}-1`, 300_000_000n, 100_000_450n);
     await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, { budget_usd: '0.5' });
@@ -327,7 +327,7 @@ describe('GET /admin/v1/keys/:id/transfers', () => {
     expect(rest.body.next_cursor).toBeNull();
     expect(all.map(({ id, amount_usd }) => [id, amount_usd])).toEqual([
       [`return:${key.id}:2`, '-0.50'],
-      // The hold and the end may share a millisecond; then their ids order them.
+      // The hold and the end may share a millisecond. Then their ids order them.
       [`${key.id}-1:${all[1].kind === 'hold' ? 'hold' : 'end'}`, all[1].kind === 'hold' ? '-0.30' : '0.19999955'],
       [`${key.id}-1:${all[1].kind === 'hold' ? 'end' : 'hold'}`, all[1].kind === 'hold' ? '0.19999955' : '-0.30'],
       [`grant:${key.id}:0`, '1.00'],

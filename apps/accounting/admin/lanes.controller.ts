@@ -5,9 +5,9 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { AdminGuard } from './admin.guard.js';
 import { Documented } from './openapi.js';
 
-/** Of requests, or of tokens, within the last minute, or the last 24 hours. */
+/** Requests, or tokens, within the last minute or the last 24 hours. */
 interface Use {
-  /** null: none is known, so that only a 429 stops it. */
+  /** null: no limit is set or learnt, so that only a 429 stops the lane. */
   limit: number | null;
   used: number;
 }
@@ -19,10 +19,10 @@ interface UpstreamShown {
   /** null: nothing limits a day. */
   requests_per_day: Use | null;
   tokens_per_day: Use | null;
-  /** What DAYPASS_CONFIG says; the limits in force may have been told by the upstream since. */
+  /** The limits in DAYPASS_CONFIG. The upstream may have changed the limits in force since. */
   configured: { rpm: number | null; tpm: number | null; fixed: boolean };
   frozen_until: string | null;
-  /** Not asked until then, because it was away (`failing`), or refuses the account (`account`). */
+  /** Forwarding does not ask it until then: it was away (`failing`), or it refuses the account (`account`). */
   left_alone: { until: string; why: string } | null;
   failures_in_a_row: number;
 }
@@ -35,7 +35,7 @@ interface LaneShown {
   /** null where at least one upstream is not frozen. */
   frozen_until: string | null;
   waiting: { calls: number; tokens: number; next: string | null; oldest_seconds: number };
-  /** Tokens that each campaign got within the last whole minute, and what part of all that is. */
+  /** Each campaign's tokens within the last whole minute, and their share of all. */
   shares: { campaign: string; tokens: number; share: number }[];
   upstreams: UpstreamShown[];
 }
@@ -51,7 +51,7 @@ export class LanesController {
 
   @Get()
   @Documented({
-    summary: 'What each lane is at: its limits, what of them was used within the last minute, and who waits',
+    summary: 'The state of each lane: its limits, their use within the last minute, and the waiting calls',
     answer: 'The lanes',
   })
   async list(): Promise<{ data: LaneShown[] }> {

@@ -15,7 +15,7 @@ import { z } from 'zod';
 
 type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
 
-/** The schema that the pipe checks is the schema that the docs show. */
+/** The docs show the schema that the pipe checks. */
 const schemaOf = (schema: z.ZodType): JsonSchema =>
   z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
 
@@ -54,7 +54,7 @@ const IDEMPOTENCY_KEY = {
 
 interface Operation {
   summary: string;
-  /** What it answers when all is well. */
+  /** The description of a successful answer. */
   status?: 200 | 201;
   answer: string;
   body?: z.ZodType;
@@ -62,7 +62,7 @@ interface Operation {
   errors?: (400 | 404 | 409)[];
 }
 
-/** One endpoint in the docs; one with a body writes. */
+/** One endpoint in the docs. One with a body writes. */
 export function Documented({ summary, status = 200, answer, body, query, errors = [] }: Operation): MethodDecorator {
   const parameters = query ? Object.entries(schemaOf(query).properties ?? {}) : [];
   return applyDecorators(

@@ -9,7 +9,9 @@ import { Documented } from './openapi.js';
 interface ReconciliationView {
   data: {
     enabled: boolean;
-    /** Whose usage is compared; null: that of the whole organization, so that bills of others count too. */
+    /**
+     * The projects and API keys that reports cover; null: the whole organization, so that bills of others count too.
+     */
     scope: string | null;
     last_run: { at: string; outcome: string; [figure: string]: unknown } | null;
     days: { day: string; booked_usd: string; billed_usd: string; drift_usd: string }[];

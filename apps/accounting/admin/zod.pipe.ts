@@ -1,13 +1,13 @@
 import { Injectable, type PipeTransform } from '@nestjs/common';
 import type { z } from 'zod';
-import { AdminError } from './admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 
 interface Fault {
   path: string;
   message: string;
 }
 
-/** Parses a body or a query; what is wrong with it is told all at once, each fault with its path. */
+/** Parses a body or a query. Its error names every fault with its path. */
 @Injectable()
 export class ZodPipe<T> implements PipeTransform<unknown, T> {
   constructor(private readonly schema: z.ZodType<T>) {}

@@ -1,47 +1,44 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import type { Balance } from '../domain/balance.js';
 
-/** Nano-dollars that an account's calls spent, and that its calls in flight hold. */
-export interface Usage {
-  spentNano: bigint;
-  heldNano: bigint;
-}
-
-export const UNUSED: Usage = { spentNano: 0n, heldNano: 0n };
-
-interface UsageRow {
+interface BalanceRow {
   owner: string;
   spent_nano: string;
   held_nano: string;
 }
 
-/** Room between the journal's own time and the time of an event in it. */
+/** The journal's own time and the time of an event in it differ by less. */
 const SLACK = `interval '5 minutes'`;
 
-/** Balances as the ledger keeps them beside its transfers, in the same transactions. Owners: domain/owner.ts. */
+/** The balances that the ledger keeps beside its transfers, in the same transactions. Owners: domain/owner.ts. */
 @Injectable()
 export class BalanceRepository {
-  /** Of every owner whose name begins so; by the rest of its name. */
-  async usageOfAll(manager: EntityManager, prefix: 'key:' | 'campaign:'): Promise<Map<string, Usage>> {
-    const rows = await manager.query<UsageRow[]>(
+  /** Of every owner with this prefix, by the rest of its name. */
+  async balancesOfAll(manager: EntityManager, prefix: 'key:' | 'campaign:'): Promise<Map<string, Balance>> {
+    const rows = await manager.query<BalanceRow[]>(
       `SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE starts_with(owner, $1)`,
       [prefix],
     );
-    return new Map(rows.map((row) => [row.owner.slice(prefix.length), usageOf(row)]));
+    return new Map(rows.map((row) => [row.owner.slice(prefix.length), balanceOf(row)]));
   }
 
-  async usageOf(manager: EntityManager, owners: readonly string[]): Promise<Map<string, Usage>> {
-    const rows = await manager.query<UsageRow[]>(
+  async balancesOf(manager: EntityManager, owners: readonly string[]): Promise<Map<string, Balance>> {
+    const rows = await manager.query<BalanceRow[]>(
       `SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE owner = ANY ($1)`,
       [owners],
     );
-    return new Map(rows.map((row) => [row.owner, usageOf(row)]));
+    return new Map(rows.map((row) => [row.owner, balanceOf(row)]));
   }
 
-  /** As of one place in the journal: what was booked beyond it does not count. Costs by what was booked since. */
-  async usageAt(manager: EntityManager, owners: readonly string[], journalId: string): Promise<Map<string, Usage>> {
+  /** As of one entry of the journal: later bookings do not count. The query reads everything that was booked since. */
+  async balancesAt(
+    manager: EntityManager,
+    owners: readonly string[],
+    journalId: string,
+  ): Promise<Map<string, Balance>> {
     const [ms, seq] = journalId.split('-');
-    const rows = await manager.query<UsageRow[]>(
+    const rows = await manager.query<BalanceRow[]>(
       `WITH later AS (
          SELECT t.key_id, t.campaign_id, t.budget_day,
                 coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS spent,
@@ -59,10 +56,10 @@ export class BalanceRepository {
         WHERE balance.owner = ANY ($1) GROUP BY balance.owner, balance.spent_nano, balance.held_nano`,
       [owners, ms, seq ?? '0'],
     );
-    return new Map(rows.map((row) => [row.owner, usageOf(row)]));
+    return new Map(rows.map((row) => [row.owner, balanceOf(row)]));
   }
 }
 
-function usageOf({ spent_nano, held_nano }: UsageRow): Usage {
+function balanceOf({ spent_nano, held_nano }: BalanceRow): Balance {
   return { spentNano: BigInt(spent_nano), heldNano: BigInt(held_nano) };
 }

@@ -2,14 +2,14 @@ import type { Redis } from 'ioredis';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 const BLOCK_MS = 500;
-/** Longer than any batch takes, so that a living process keeps what it read. */
+/** No batch takes longer, so that a living process keeps what it read. */
 const ABANDONED_AFTER_MS = 30_000;
 
 export interface StreamEntry {
   id: string;
-  /** Empty where the stream no longer has the entry. */
+  /** Empty where somebody trimmed the entry. */
   fields: Record<string, string>;
-  /** The field `content`, of a stream whose entries have one; empty where this entry has none. */
+  /** The field `content`; empty where the entry has none. */
   content: Buffer;
 }
 
@@ -17,18 +17,18 @@ export interface EventStreamOptions {
   key: string;
   group: string;
   consumer: string;
-  /** Entries that are read at once. */
+  /** The number of entries in one read. */
   batch: number;
-  /** Whether entries have a field `content`, which is bytes. */
+  /** Whether entries may have a field `content`, which is bytes. */
   hasContent?: boolean;
-  /** Where the bytes of what waits are counted, and how many an entry has. */
+  /** The key that counts the waiting bytes, and the bytes of one entry. */
   counted?: { key: string; bytesOf: (entry: StreamEntry) => number };
 }
 
 type RawEntry<T> = [id: T, flat: T[] | null];
 const NO_CONTENT = Buffer.alloc(0);
 
-/** A Redis stream as one consumer of its group sees it. Its connection blocks in reads and serves nothing else. */
+/** A Redis stream, read by one consumer of its group. Reads block its connection, which serves nothing else. */
 export class EventStream {
   private readonly end: Script;
 
@@ -39,7 +39,7 @@ export class EventStream {
     this.end = defineScript(redis, 'acknowledge');
   }
 
-  /** One read brought as much as it may: more may stand in it. */
+  /** The read returned a whole batch, so that more entries may wait. */
   isFull(entries: readonly StreamEntry[]): boolean {
     return entries.length >= this.options.batch;
   }
@@ -87,7 +87,7 @@ export class EventStream {
     return entries.map(toEntryWithContent);
   }
 
-  /** Acknowledges committed entries, as they were read, and removes what every consumer has acknowledged. */
+  /** Acknowledges committed entries and trims what every consumer has acknowledged, in one step. */
   async acknowledge(entries: readonly StreamEntry[]): Promise<void> {
     const { key, group, counted } = this.options;
     const ids = entries.map(({ id }) => id);
@@ -139,10 +139,10 @@ export class EventStream {
   }
 }
 
-/** A stream without entries never had any, or was trimmed of all. */
+/** Also true of a stream without entries: it never had any, or acknowledge trimmed them all. */
 export async function isStreamDrainedTo(redis: Redis, key: string, group: string, id: string): Promise<boolean> {
   if ((await redis.exists(key)) === 0) return true;
-  // Trimmed is only what was committed. An older Redis may not know that it was ever delivered, and never will.
+  // Only committed entries get trimmed. A Redis that came back older may lack the delivery, and never makes up for it.
   if ((await redis.xrange(key, '-', id, 'COUNT', 1)).length === 0) return true;
   const groups = (await redis.xinfo('GROUPS', key)) as unknown[][];
   const found = groups.map(pairs).find((one) => one.get('name') === group);
@@ -152,7 +152,7 @@ export async function isStreamDrainedTo(redis: Redis, key: string, group: string
   return oldestPending === null || isBefore(id, oldestPending);
 }
 
-/** The id of the last entry ever written; 0-0 when there was none. */
+/** The id of the newest entry ever written; 0-0 when there was none. */
 export async function streamHead(redis: Redis, key: string): Promise<string> {
   if ((await redis.exists(key)) === 0) return '0-0';
   const info = pairs((await redis.xinfo('STREAM', key)) as unknown[]);

@@ -7,16 +7,16 @@ import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LEASE_MS, type ExpiredHold } from '#libs/holds/hold.types.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { BooksMetrics } from './books.metrics.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 const EVERY_MS = 1_000;
 const BATCH = 100;
 const BATCHES_MAX = 20;
-/** After an outage every lease has run out; those who are alive renew theirs as soon as they are connected again. */
+/** After an outage every lease has run out. Living processes renew theirs as soon as they have a connection again. */
 const REST_MS = LEASE_MS / 3 + 2_000;
 
-/** Ends the holds of calls whose holder fell silent, and answers their visitors. */
+/** Ends the holds of calls whose lease ran out, and answers their visitors. */
 @Injectable()
 export class HoldSweeper extends PeriodicService {
   protected readonly loop: Periodic;
@@ -27,14 +27,14 @@ export class HoldSweeper extends PeriodicService {
     @Inject(MONEY_REDIS) redis: Redis,
     private readonly holds: HoldStore,
     private readonly box: ContentBox,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: BooksMetrics,
   ) {
     super();
     redis.on('ready', () => (this.restUntilMs = performance.now() + REST_MS));
     this.loop = new Periodic(
       EVERY_MS,
       () => this.sweep(),
-      (error) => logger.warn({ err: error }, 'holds were not swept'),
+      (error) => logger.warn({ err: error }, 'accounting could not sweep holds'),
     );
   }
 
@@ -64,6 +64,9 @@ export class HoldSweeper extends PeriodicService {
     });
     if (outcome !== 'applied') return;
     this.metrics.holdSwept(state === 'presumed' ? 'presume' : 'void');
-    this.logger.warn({ requestId: hold.requestId, keyId: hold.keyId, state }, 'a call was given up by its holder');
+    this.logger.warn(
+      { requestId: hold.requestId, keyId: hold.keyId, state },
+      'accounting ended a call whose lease ran out',
+    );
   }
 }

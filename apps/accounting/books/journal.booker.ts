@@ -4,24 +4,26 @@ import { DataSource } from 'typeorm';
 import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { BooksMetrics } from './books.metrics.js';
 import { strikeOf, type Strike } from '../domain/strike.js';
 import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from '../domain/transfer.js';
 import { isBefore, type StreamEntry } from './event.stream.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
 import { bookOrSetAside } from './set-aside.js';
-import { StrikeRepository } from '../notices/strike.repository.js';
+import { StrikeRepository } from './strike.repository.js';
 
 interface Batch {
   transfers: Transfer[];
   attempts: Attempt[];
   strikes: Strike[];
   rejected: RejectedEntry[];
-  /** The newest of the entries' ids. */
+  /** The newest entry's id. */
   head: string;
 }
 
-/** Books a batch of journal entries in one transaction. An entry that cannot be booked is set aside, never in the way. */
+/**
+ * Books a batch of journal entries in one transaction. It sets aside what cannot be booked, so that the rest goes on.
+ */
 @Injectable()
 export class JournalBooker {
   constructor(
@@ -29,10 +31,10 @@ export class JournalBooker {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly ledger: LedgerRepository,
     private readonly strikes: StrikeRepository,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: BooksMetrics,
   ) {}
 
-  /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
+  /** Resolves once committed. @throws when Postgres cannot take the batch now; it booked nothing then */
   book(entries: readonly StreamEntry[]): Promise<void> {
     return bookOrSetAside(
       entries,
@@ -45,7 +47,7 @@ export class JournalBooker {
   private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
     const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
     const [booked, struck] = await this.source.transaction(async (manager) => {
-      // First, so that `drainedTo` waits for what is under way: a Redis that came back older is compared with it.
+      // First, so that `drainedTo` waits for this transaction: the door keeper compares a restarted Redis with it.
       await this.ledger.markDrained(manager, head, new Date(newestAt));
       await this.ledger.reject(manager, rejected);
       await this.ledger.bookAttempts(manager, attempts);
@@ -59,7 +61,7 @@ export class JournalBooker {
     for (const { journalId, reason } of rejected)
       this.logger.error(
         { journalId, reason },
-        'a journal entry cannot be booked; it is kept in ledger.rejected_events',
+        'accounting cannot book a journal entry, and keeps it in ledger.rejected_events',
       );
   }
 }

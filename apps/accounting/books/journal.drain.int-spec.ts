@@ -53,7 +53,7 @@ describe('the journal', () => {
     expect(Number(row!.transactions)).toBeLessThan(12);
   });
 
-  it('books each event once, though it comes again under another place', async () => {
+  it('books each event once, though it comes again under another id', async () => {
     for (let round = 0; round < 3; round++) {
       await accounting.redis.xadd(redisKeys.journal, '*', ...entry('again', 'hold'));
       await accounting.redis.xadd(redisKeys.journal, '*', ...entry('again', 'post'));
@@ -120,7 +120,7 @@ describe('the journal', () => {
   it('is finished by the next start where a process died between commit and acknowledgement, or before the commit', async () => {
     await accounting.app.close();
     await accounting.redis.xadd(redisKeys.journal, '*', ...entry('left', 'hold'));
-    // Read under the service's own name and under a dead one, and never acknowledged.
+    // Read by the service's consumer and by a dead one, and never acknowledged.
     const [consumer] = (
       (await accounting.redis.xinfo('CONSUMERS', redisKeys.journal, JOURNAL_GROUP)) as string[][]
     ).map((pairs) => pairs[1]!);
@@ -136,11 +136,11 @@ describe('the journal', () => {
     expect(await count(`ledger.transfers WHERE request_id IN ('left', 'left-by-the-dead')`)).toBe(2);
   });
 
-  it('is drained where its entries were trimmed before an older Redis could say that they were delivered', async () => {
+  it('is drained where its entries were trimmed before an older Redis could record their delivery', async () => {
     await accounting.drained();
     const id = await accounting.redis.xadd(redisKeys.journal, '*', ...entry('ahead', 'hold'));
     await accounting.drained();
-    // What a process that acknowledges late does to a Redis that lost its last moments.
+    // A process acknowledges late, after Redis lost its last moments.
     await accounting.redis.xgroup('SETID', redisKeys.journal, JOURNAL_GROUP, '0-1');
     await accounting.redis.xtrim(redisKeys.journal, 'MAXLEN', '=', 0);
     expect(await isDrainedTo(accounting.redis, id!)).toBe(true);
@@ -152,7 +152,7 @@ describe('the journal', () => {
     const redis = accounting.redis.duplicate();
     const stream = journalStream(redis, 'one');
     const id = (await accounting.redis.xadd(redisKeys.journal, '*', ...entry('still-to-come', 'hold')))!;
-    // Redis lost that it was delivered, and hears an acknowledgement that was on its way.
+    // Redis lost the delivery, and gets an acknowledgement that was on its way.
     await stream.acknowledge([{ id, fields: {}, content: Buffer.alloc(0) }]);
     const read = await stream.readNew();
     expect(read.map((one) => one.id)).toEqual([id]);
@@ -163,7 +163,7 @@ describe('the journal', () => {
       return send(...args);
     };
     await stream.acknowledge(read);
-    // In between, an entry would be gone and pending, and a Redis that came back from there would have it booked by nobody.
+    // Between two steps an entry would be trimmed but pending. A Redis that came back from there would never book it.
     expect(commands).toBe(1);
     expect(await accounting.redis.xlen(redisKeys.journal)).toBe(0);
     stream.close();
@@ -190,7 +190,7 @@ describe('the journal', () => {
   );
 });
 
-describe('a hold whose holder fell silent', () => {
+describe('a hold whose lease ran out', () => {
   const lapse = (requestId: string) => accounting.redis.zadd(redisKeys.leases, 1, requestId);
 
   it('is given back where nothing was sent, and presumed where it was; both visitors are answered', async () => {
@@ -226,7 +226,7 @@ describe('a hold whose holder fell silent', () => {
     });
     expect(answers.has('alive')).toBe(false);
     await accounting.end(key, 'alive', 'void');
-    // A report that comes late corrects the presumption.
+    // A late report corrects the presumption.
     await accounting.end(key, 'silent-sent', 'post', 50_000_000n);
     await accounting.drained();
     expect((await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body).toMatchObject({

@@ -4,12 +4,11 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { blockingConnection } from '#libs/redis/connection.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { BooksMetrics } from './books.metrics.js';
 import { JournalBooker } from './journal.booker.js';
 import { journalStream } from './journal.stream.js';
 import { StreamDrain } from './stream.drain.js';
 
-/** Moves the journal into the ledger. */
 @Injectable()
 export class JournalDrain implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly drain: StreamDrain;
@@ -18,10 +17,10 @@ export class JournalDrain implements OnApplicationBootstrap, BeforeApplicationSh
     @Inject(CONFIG) config: DaypassConfig,
     @Inject(LOGGER) logger: Logger,
     booker: JournalBooker,
-    metrics: AccountingMetrics,
+    metrics: BooksMetrics,
   ) {
     const redis = blockingConnection(config.redisUrl);
-    // The same name after a restart, so that what the last process left is found at once.
+    // The same name after a restart finds the entries that the last process left, at once.
     const stream = journalStream(redis, `accounting-${hostname()}`);
     this.drain = new StreamDrain(redis, stream, logger, {
       name: 'journal',

@@ -5,6 +5,7 @@ import type { Cursor } from '../domain/cursor.js';
 import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from '../domain/owner.js';
 import { storable, storableJson } from '../domain/storable.js';
 import { effectOf, type Attempt, type Transfer } from '../domain/transfer.js';
+import type { BookedTransfer } from '../domain/transfer.view.js';
 import { LedgerTransfer } from '../store/entities/ledger-transfer.entity.js';
 
 export interface RejectedEntry {
@@ -13,13 +14,8 @@ export interface RejectedEntry {
   reason: string;
 }
 
-/** A booked transfer with the entries it consists of. */
-export interface BookedTransfer extends LedgerTransfer {
-  entries: { account: string; amountNano: bigint }[];
-}
-
-// One statement, so that entries and balances go in only with the transfer they belong to: a repeat adds nothing. Owners
-// are touched in their order, so that two drains wait for each other instead of dead-locking.
+// One statement adds entries and balances only with their transfer, so that a repeat adds nothing. It locks owners in
+// their order, so that two drains wait for each other instead of deadlocking.
 const BOOK = `
   WITH given AS (
     SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::jsonb[], $10::text[])
@@ -53,41 +49,14 @@ const REJECT = `
   INSERT INTO ledger.rejected_events (journal_id, raw, reason)
   SELECT * FROM unnest($1::text[], $2::jsonb[], $3::text[]) ON CONFLICT DO NOTHING`;
 
-/** A call lives no longer than its wait, its upstream time limit and a lease. */
-const LONGEST_CALL = `interval '3 hours'`;
-const ENDED = `SELECT FROM ledger.transfers ending WHERE ending.id = hold.request_id || ':end' AND ending.period = hold.period`;
-
-/** A hold that nothing ended; `dispatched`: it was sent, and not refused since. */
-export interface OpenHold {
-  requestId: string;
-  keyId: string;
-  campaignId: string;
-  amountNano: bigint;
-  day: number;
-  attempt: number;
-  dispatched: boolean;
-}
-
-export interface EndedCall {
-  requestId: string;
-  keyId: string;
-  campaignId: string;
-  /** What was held. */
-  amountNano: bigint;
-  paidNano: bigint;
-  absorbedNano: bigint;
-  state: 'posted' | 'voided' | 'presumed';
-  day: number;
-}
-
 @Injectable()
 export class LedgerRepository {
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  /** Books what is not booked yet; returns the ids of what this call booked. */
+  /** Books what is not booked yet. Returns the ids of the transfers that this call booked. */
   async book(manager: EntityManager, transfers: readonly Transfer[]): Promise<Set<string>> {
     if (transfers.length === 0) return new Set();
-    // Sorted for the same reason as the owners; of two with one id the first counts.
+    // Sorted to avoid deadlocks, as the owners are. Of two transfers with one id the first counts.
     const unique = [...new Map(transfers.toReversed().map((transfer) => [transfer.id, transfer])).values()].toSorted(
       (a, b) => (a.id < b.id ? -1 : 1),
     );
@@ -127,13 +96,13 @@ export class LedgerRepository {
     ]);
   }
 
-  /** Remembers how far the journal was booked: a Redis whose journal ends before has lost something. */
+  /** Saves how far accounting has booked the journal. A Redis whose journal ends earlier has lost entries. */
   async markDrained(manager: EntityManager, journalId: string, at: Date): Promise<void> {
     const [ms, seq] = journalId.split('-');
     await manager.query(DRAINED, [ms, seq ?? '0', at.toISOString()]);
   }
 
-  /** null: nothing was ever booked. Waits for a batch that is being booked at this moment. */
+  /** null: the ledger is empty. Waits for a running transaction that books. */
   async drainedTo(): Promise<{ journalId: string; atMs: number } | null> {
     const [row] = await this.source.query<{ ms: string; seq: string; at: Date }[]>(
       'SELECT ms, seq, at FROM ledger.drained FOR SHARE',
@@ -148,12 +117,6 @@ export class LedgerRepository {
       entries.map(({ raw }) => storableJson(raw)),
       entries.map(({ reason }) => storable(reason)),
     ]);
-  }
-
-  /** Makes the months ahead; returns how many tables that was. */
-  async ensurePartitions(): Promise<number> {
-    const [row] = await this.source.query<{ made: number }[]>('SELECT ledger.ensure_partitions() AS made');
-    return row?.made ?? 0;
   }
 
   /** The key's transfers, newest first. */
@@ -175,114 +138,9 @@ export class LedgerRepository {
       })),
     }));
   }
-
-  /** Holds that nothing ended; only as far back as a call can live. */
-  async openHolds(): Promise<OpenHold[]> {
-    const rows = await this.scan<
-      {
-        request_id: string;
-        key_id: string;
-        campaign_id: string;
-        amount_nano: string | null;
-        day: number;
-        attempt: number;
-        dispatched: boolean;
-      }[]
-    >(
-      `WITH open AS MATERIALIZED (
-         SELECT hold.id, hold.period, hold.request_id, hold.key_id, hold.campaign_id, hold.budget_day FROM ledger.transfers hold
-          WHERE hold.kind = 'hold' AND hold.at > (SELECT max(at) - ${LONGEST_CALL} FROM ledger.drained) AND NOT EXISTS (${ENDED})
-       ), sent AS (
-         SELECT try.request_id, max(try.attempt) AS attempt, count(*) FILTER (WHERE try.kind = 'dispatch') > count(*) FILTER (WHERE try.kind = 'defer') AS dispatched
-           FROM ledger.attempts try JOIN open ON open.request_id = try.request_id AND open.period = try.period GROUP BY try.request_id
-       )
-       SELECT open.request_id, open.key_id, open.campaign_id, entry.amount_nano, coalesce(open.budget_day - DATE '1970-01-01', 0) AS day,
-              coalesce(sent.attempt, 0) AS attempt, coalesce(sent.dispatched, false) AS dispatched
-         FROM open
-         LEFT JOIN ledger.entries entry ON entry.transfer_id = open.id AND entry.period = open.period AND entry.account = 'inflight'
-         LEFT JOIN sent ON sent.request_id = open.request_id`,
-      [],
-    );
-    return rows.map((row) => ({
-      requestId: row.request_id,
-      keyId: row.key_id,
-      campaignId: row.campaign_id,
-      amountNano: BigInt(row.amount_nano ?? 0),
-      day: row.day,
-      attempt: row.attempt,
-      dispatched: row.dispatched,
-    }));
-  }
-
-  /** Calls that ended, or were corrected, since then. */
-  recentEnds(sinceMs: number): Promise<EndedCall[]> {
-    return this.endedCalls(`ending.kind IN ('post', 'void', 'presume')`, sinceMs);
-  }
-
-  /** Presumptions since then that nothing corrected. */
-  async presumedSince(sinceMs: number): Promise<EndedCall[]> {
-    return (await this.endedCalls(`ending.kind = 'presume'`, sinceMs)).filter(({ state }) => state === 'presumed');
-  }
-
-  /** Reads much at once. A fresh month has no statistics yet, and a planner that takes it for empty would compare each row with each. */
-  private scan<T>(sql: string, parameters: unknown[]): Promise<T> {
-    return this.source.transaction(async (manager) => {
-      await manager.query('SET LOCAL enable_nestloop = off');
-      return manager.query<T>(sql, parameters);
-    });
-  }
-
-  private async endedCalls(which: string, sinceMs: number): Promise<EndedCall[]> {
-    const rows = await this.scan<
-      {
-        request_id: string;
-        key_id: string;
-        campaign_id: string;
-        kind: string;
-        corrected: boolean;
-        amount: string;
-        billed: string;
-        absorbed: string;
-        day: number;
-      }[]
-    >(
-      `WITH corrected AS (
-         SELECT correction.request_id, coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
-                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
-           FROM ledger.transfers correction LEFT JOIN ledger.entries entry ON entry.transfer_id = correction.id AND entry.period = correction.period
-          WHERE correction.kind = 'correct' AND correction.at > $1 GROUP BY correction.request_id
-       ), ended AS (
-         SELECT ending.request_id, ending.key_id, ending.campaign_id, ending.kind, coalesce(ending.budget_day - DATE '1970-01-01', 0) AS day,
-                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight'), 0) AS amount,
-                coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%'), 0) AS billed,
-                coalesce(-sum(entry.amount_nano) FILTER (WHERE entry.account = 'absorbed'), 0) AS absorbed
-           FROM ledger.transfers ending LEFT JOIN ledger.entries entry ON entry.transfer_id = ending.id AND entry.period = ending.period
-          WHERE ${which} AND ending.at > $1 GROUP BY 1, 2, 3, 4, 5
-       )
-       SELECT ended.request_id, ended.key_id, ended.campaign_id, ended.kind, ended.day, ended.amount, corrected.request_id IS NOT NULL AS corrected,
-              ended.billed + coalesce(corrected.billed, 0) AS billed, ended.absorbed + coalesce(corrected.absorbed, 0) AS absorbed
-         FROM ended LEFT JOIN corrected ON corrected.request_id = ended.request_id`,
-      [new Date(sinceMs)],
-    );
-    return rows.map((row) => {
-      const [billedNano, absorbedNano] = [BigInt(row.billed), BigInt(row.absorbed)];
-      const state = row.kind === 'void' ? 'voided' : row.kind === 'presume' && !row.corrected ? 'presumed' : 'posted';
-      const [requestId, keyId, campaignId] = [row.request_id, row.key_id, row.campaign_id];
-      return {
-        requestId,
-        keyId,
-        campaignId,
-        amountNano: BigInt(row.amount),
-        paidNano: billedNano - absorbedNano,
-        absorbedNano,
-        state,
-        day: row.day,
-      };
-    });
-  }
 }
 
-/** Only calls spend and hold; a transfer of budget changes neither. */
+/** Only calls spend and hold. A transfer of budget changes neither. */
 function effectsOf(transfer: Transfer): { id: string; owner: string; spentNano: bigint; heldNano: bigint }[] {
   if (transfer.requestId === null || transfer.keyId === null) return [];
   const owners = [keyOwner(transfer.keyId), campaignOwner(transfer.campaignId), OPERATOR_TOTAL];

@@ -53,11 +53,13 @@ describe('GET /admin/v1/ledger/verify', () => {
     ['spent', 'spent_usd'],
     ['held', 'held_usd'],
     ['budget', 'budget_usd'],
-  ])("finds a %s in Redis that is not the ledger's", async (field, told) => {
+  ])("finds a %s in Redis that is not the ledger's", async (field, reported) => {
     await accounting.redis.hincrby(redisKeys.key(key.id), field, 7);
     const { ok, differences } = await verify();
     expect(ok).toBe(false);
-    expect(differences).toEqual([{ id: key.id, field: told, ledger: expect.any(String), redis: expect.any(String) }]);
+    expect(differences).toEqual([
+      { id: key.id, field: reported, ledger: expect.any(String), redis: expect.any(String) },
+    ]);
     await accounting.redis.hincrby(redisKeys.key(key.id), field, -7);
     expect((await verify()).ok).toBe(true);
   });

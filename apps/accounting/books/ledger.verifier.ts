@@ -6,14 +6,15 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { BalanceRepository, UNUSED, type Usage } from './balance.repository.js';
+import { BalanceRepository } from './balance.repository.js';
+import { NO_BALANCE, type Balance } from '../domain/balance.js';
 import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from '../domain/owner.js';
 import { differencesOf, type Difference } from '../domain/difference.js';
 import { dateOfDay, dayOf } from '../domain/period.js';
 import { isDrainedTo, journalHead } from './journal.stream.js';
 import { countBooked, findLedgerProblems } from './ledger.checks.js';
 import { OneAtATime } from '../one-at-a-time.js';
-import { UsageReader } from './usage.reader.js';
+import { LiveBalanceReader } from './live-balance.reader.js';
 
 const DRAIN_TIMEOUT_MS = 5_000;
 const REPORTED_MAX = 100;
@@ -36,18 +37,18 @@ interface AccountRow {
 
 type Table = 'keys' | 'campaigns';
 
-/** One thing whose balance Redis has too. */
+/** A key, a campaign or a level of the operator: Redis and the ledger both have its balance. */
 interface Holder {
   id: string;
-  /** In `ledger.balances`. */
+  /** Its name in `ledger.balances`. */
   owner: string;
-  /** In Redis. */
+  /** Its hash in Redis. */
   hash: string;
-  /** null: its budget is a setting. */
+  /** null: a setting, not an account, has its budget. */
   budgetNano: bigint | null;
 }
 
-/** Proves the books: the ledger in itself (B, C), against Redis (D) and against the provider's bill (E). */
+/** Proves the books: the ledger by itself (B, C), against Redis (D) and against the provider's bill (E). */
 @Injectable()
 export class LedgerVerifier {
   private readonly once = new OneAtATime(() => this.run());
@@ -56,7 +57,7 @@ export class LedgerVerifier {
     @InjectDataSource() private readonly source: DataSource,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     private readonly balances: BalanceRepository,
-    private readonly usage: UsageReader,
+    private readonly live: LiveBalanceReader,
   ) {}
 
   verify(): Promise<Verification> {
@@ -68,9 +69,9 @@ export class LedgerVerifier {
     if (!(await this.drainedTo(await journalHead(this.redis))))
       problems.push('the journal is not drained: the newest calls are not checked');
     const { booked, found, keys, campaigns } = await this.source.transaction('REPEATABLE READ', async (manager) => {
-      // Millions of rows take longer than any other statement may.
+      // These queries read millions of rows and need more time than others.
       await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
-      // All rows are compared with all: a planner that knows too little of a fresh month would do so one by one.
+      // The planner underestimates a fresh month and would compare each row with each.
       await manager.query('SET LOCAL enable_nestloop = off');
       await manager.query(`SET LOCAL work_mem = '${WORK_MEMORY}'`);
       return {
@@ -90,7 +91,7 @@ export class LedgerVerifier {
     };
   }
 
-  /** Accounts that differ at first sight; calls that ran meanwhile make some of them differ for no fault. */
+  /** Accounts that differ at first sight. Calls that ran meanwhile explain some of them. */
   private async suspects(manager: EntityManager, table: Table): Promise<{ checked: number; suspects: Holder[] }> {
     const suspects: Holder[] = [];
     let checked = 0;
@@ -101,15 +102,15 @@ export class LedgerVerifier {
         [last, BATCH],
       );
       const holders = rows.map((row) => holderOf(table, row));
-      const [usages, live] = await Promise.all([
-        this.balances.usageOf(
+      const [booked, live] = await Promise.all([
+        this.balances.balancesOf(
           manager,
           holders.map(({ owner }) => owner),
         ),
-        this.usage.usageOfMany(holders.map(({ hash }) => hash)),
+        this.live.balancesOf(holders.map(({ hash }) => hash)),
       ]);
       holders.forEach((holder, index) => {
-        if (differencesOf(holder.id, expected(holder, usages.get(holder.owner)), live[index]!).length > 0)
+        if (differencesOf(holder.id, expected(holder, booked.get(holder.owner)), live[index]!).length > 0)
           suspects.push(holder);
       });
       checked += rows.length;
@@ -128,24 +129,25 @@ export class LedgerVerifier {
   }
 
   /**
-   * Compares both at one and the same place in the journal: Redis' balances are read in one step with the place, the
-   * ledger's are taken as of it. So calls in flight cannot raise a false alarm.
+   * Compares both as of one journal id. One step reads it together with the balances in Redis; the ledger's balances
+   * are then taken as of it. So running calls raise no false alarm.
    */
   private async confirm(holders: readonly Holder[]): Promise<Difference[]> {
     const differences: Difference[] = [];
     for (let start = 0; start < holders.length && differences.length < REPORTED_MAX; start += BATCH) {
       const some = holders.slice(start, start + BATCH);
-      const first = await this.compareAtOnePlace(some);
-      // A change of a budget reaches Postgres and Redis one after the other: what is really wrong stays wrong.
+      const first = await this.compareAtOneEntry(some);
+      // A change of a budget reaches Postgres and Redis one after the other. Only a real difference is still there
+      // later.
       if (first.length === 0) continue;
       await sleep(300);
       const wrong = new Set(first.map(({ id }) => id));
-      differences.push(...(await this.compareAtOnePlace(some.filter(({ id }) => wrong.has(id)))));
+      differences.push(...(await this.compareAtOneEntry(some.filter(({ id }) => wrong.has(id)))));
     }
     return differences;
   }
 
-  private async compareAtOnePlace(holders: readonly Holder[]): Promise<Difference[]> {
+  private async compareAtOneEntry(holders: readonly Holder[]): Promise<Difference[]> {
     const exists = (await this.redis.exists(redisKeys.journal)) === 1;
     const step = this.redis.multi();
     for (const { hash } of holders) step.hmget(hash, 'budget', 'spent', 'held');
@@ -153,13 +155,13 @@ export class LedgerVerifier {
     const answers = (await step.exec()) ?? [];
     const live = holders.map((_, index) => (answers[index]?.[1] ?? []) as (string | null)[]);
     const info = (answers[holders.length]?.[1] ?? []) as unknown[];
-    const place = exists ? String(info[info.indexOf('last-generated-id') + 1]) : '0-0';
-    await this.drainedTo(place);
+    const journalId = exists ? String(info[info.indexOf('last-generated-id') + 1]) : '0-0';
+    await this.drainedTo(journalId);
     const { manager } = this.source;
-    const usages = await this.balances.usageAt(
+    const booked = await this.balances.balancesAt(
       manager,
       holders.map(({ owner }) => owner),
-      place,
+      journalId,
     );
     const budgets = new Map<string, bigint>();
     for (const table of ['keys', 'campaigns']) {
@@ -177,13 +179,13 @@ export class LedgerVerifier {
         spentNano: BigInt(spent ?? 0),
         heldNano: BigInt(held ?? 0),
       };
-      return differencesOf(holder.id, expected({ ...holder, budgetNano }, usages.get(holder.owner)), here);
+      return differencesOf(holder.id, expected({ ...holder, budgetNano }, booked.get(holder.owner)), here);
     });
   }
 
-  private async drainedTo(place: string): Promise<boolean> {
+  private async drainedTo(journalId: string): Promise<boolean> {
     const deadline = performance.now() + DRAIN_TIMEOUT_MS;
-    while (!(await isDrainedTo(this.redis, place))) {
+    while (!(await isDrainedTo(this.redis, journalId))) {
       if (performance.now() > deadline) return false;
       await sleep(20);
     }
@@ -197,4 +199,7 @@ function holderOf(table: Table, { id, budget_nano }: AccountRow): Holder {
   return { id, owner, hash, budgetNano: BigInt(budget_nano) };
 }
 
-const expected = ({ budgetNano }: Holder, usage: Usage = UNUSED) => ({ budgetNano: budgetNano ?? 0n, ...usage });
+const expected = ({ budgetNano }: Holder, balance: Balance = NO_BALANCE) => ({
+  budgetNano: budgetNano ?? 0n,
+  ...balance,
+});

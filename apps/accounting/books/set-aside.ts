@@ -1,8 +1,8 @@
 import { QueryFailedError } from 'typeorm';
 
 /**
- * Books entries together. Where Postgres will never take one of them, each is booked alone, and those to blame are set
- * aside, so that they are in nobody's way. @throws when Postgres cannot take them now
+ * Books entries together. Where Postgres will never take one of them, it books each alone and sets the bad ones aside,
+ * so that the rest goes on. @throws when Postgres cannot take them now
  */
 export async function bookOrSetAside<T>(
   entries: readonly T[],
@@ -18,7 +18,7 @@ export async function bookOrSetAside<T>(
   }
 }
 
-/** SQLSTATE class 22 (data) and 23 (constraints): the same statement would fail the same way for ever. */
+/** SQLSTATE class 22 (data) and 23 (constraints): the same statement fails the same way for ever. */
 function isBadData(error: unknown): error is QueryFailedError {
   const code = error instanceof QueryFailedError ? (error.driverError as { code?: string }).code : undefined;
   return code !== undefined && /^2[23]/.test(code);

@@ -6,21 +6,22 @@ import type { EventStream, StreamEntry } from './event.stream.js';
 const CLAIM_EVERY_MS = 10_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_PATIENCE_MS = 5_000;
-/** A transaction costs much the same whether it books one entry or a hundred: what comes meanwhile is booked together. */
+/** A transaction costs much the same for one entry as for a hundred. The pause gathers entries for it. */
 const GATHER_MS = 100;
 
 export interface StreamDrainOptions {
-  /** For the log. */
+  /** Names the stream in the log. */
   name: string;
-  /** Resolves once committed. @throws when nothing of it was */
+  /** Resolves once committed. @throws when Postgres booked nothing of it */
   book: (entries: readonly StreamEntry[]) => Promise<void>;
   onBatch: (seconds: number) => void;
   onLag: (entries: number) => void;
 }
 
 /**
- * Moves a stream into Postgres: read → one transaction → commit → acknowledge and trim. Several processes may drain at once,
- * and any of them may die at any point: an entry that was not acknowledged is read and booked again, which changes nothing.
+ * Moves a stream into Postgres: read → one transaction → commit → acknowledge and trim. Several processes may drain at
+ * once, and any of them may die at any point. Another one then reads the entries again; booking them twice changes
+ * nothing.
  */
 export class StreamDrain {
   private readonly stopping = new AbortController();
@@ -35,7 +36,7 @@ export class StreamDrain {
     private readonly options: StreamDrainOptions,
   ) {
     redis.on('error', (error) => logger.warn({ err: error }, `${options.name} connection`));
-    // An answer that was lost with the connection is pending under our name, and nobody else reads it soon.
+    // An answer that the connection lost is pending under this consumer's name. Nobody else claims it soon.
     redis.on('ready', () => (this.unreadOwn = true));
   }
 
@@ -45,7 +46,7 @@ export class StreamDrain {
 
   async stop(): Promise<void> {
     this.stopping.abort();
-    // A batch under way is finished; a Redis that is away, for which reads wait without end, must not hold up the shutdown.
+    // It finishes the running batch. Reads wait for a lost Redis without end, and must not hold up the shutdown.
     const patience = new AbortController();
     await Promise.race([
       this.running,
@@ -65,9 +66,12 @@ export class StreamDrain {
       } catch (error) {
         failures++;
         this.unreadOwn = true;
-        // Told above all while it grows.
+        // The lag matters most while it grows.
         await this.stream.length().then(onLag, () => undefined);
-        this.logger.warn({ err: error, failures }, `the ${name} waits: its last batch could not be booked`);
+        this.logger.warn(
+          { err: error, failures },
+          `accounting could not book the last batch of the ${name}; it tries again`,
+        );
         await this.pause(Math.min(50 * 2 ** Math.min(failures, 10), BACKOFF_MAX_MS));
       }
     }
@@ -89,7 +93,7 @@ export class StreamDrain {
     await sleep(ms, undefined, { signal: this.stopping.signal }).catch(() => undefined);
   }
 
-  /** First what was read before and never acknowledged, by us or by a process that died; then what is new. */
+  /** First what this consumer or a dead process read and never acknowledged, then new entries. */
   private async read(): Promise<StreamEntry[]> {
     if (this.unreadOwn) {
       await this.stream.createGroup();

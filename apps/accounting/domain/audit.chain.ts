@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import type { CheckDecision, Direction } from '#libs/contracts/audit.js';
 
-/** A call that was admitted. */
+/** A call that ingress admitted. */
 export interface RequestRow {
   kind: 'request';
   id: string;
@@ -9,14 +9,16 @@ export interface RequestRow {
   visitorId: string;
   keyId: string;
   campaignId: string;
+  /** Undefined, never null, for chat completions: the hashes of earlier rows cover no such field. */
+  endpoint?: string | undefined;
   model: string;
   stream: boolean;
   policyVersion: string;
-  /** Hex SHA-256 of the sealed content; null where there is none. */
+  /** Hex SHA-256 of the encrypted content; null where there is none. */
   contentHash: string | null;
 }
 
-/** One guard's verdict. */
+/** One guard's verdict on one direction of a call. */
 export interface CheckRow {
   kind: 'check';
   id: string;
@@ -38,32 +40,38 @@ export interface CheckRow {
   contentHash: string | null;
 }
 
-/** What was done to the record itself, and what people and the provider did about a visitor. */
+/** What somebody did to the record itself, and what people and the provider did about a visitor. */
 export interface ActRow {
   kind: 'act';
   id: string;
   atMs: number;
   act: 'retention' | 'erasure' | 'safety' | 'status';
-  /** The campaign whose contents went, the visitor who was erased, or whom a notice of the provider's named; the key whose status a person set. */
+  /**
+   * The campaign that lost contents, the erased visitor, the visitor in the provider's notice, or the key whose status
+   * changed.
+   */
   subject: string;
-  /** Of `retention`: contents older than this. */
+  /** Of `retention`: it deleted contents older than this. */
   beforeMs: number | null;
   note: string | null;
 }
 
 export type ChainedRow = RequestRow | CheckRow | ActRow;
 
-/** A place in the chain, and what stands there. */
+/** The number and the hash of one row in the chain. */
 export interface Link {
   seq: number;
   /** Hex. */
   hash: string;
 }
 
-/** Before the first row. */
+/** The link before the first row. */
 export const GENESIS: Link = { seq: 0, hash: '00'.repeat(32) };
 
-/** What follows `before`: the hash covers the row, its place, and through the hash before it everything that came before. */
+/**
+ * The link of the row after `before`. Its hash covers the row, its number and, through the former hash, all earlier
+ * rows.
+ */
 export function linkAfter(before: Link, row: ChainedRow): Link {
   const seq = before.seq + 1;
   return {
@@ -83,12 +91,12 @@ export function canonical(value: unknown): string {
   return `{${fields.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join(',')}}`;
 }
 
-/** A policy's version follows from what it says, so that one and the same is never two, nor two one. */
+/** A policy's version is a hash of it: equal policies have one version, different ones never share it. */
 export function policyVersionOf(policy: object): string {
   return createHash('sha256').update(canonical(policy)).digest('hex').slice(0, 16);
 }
 
-/** What a checkpoint signs. */
+/** The text that a checkpoint's signature covers. */
 export function checkpointText({ seq, hash }: Link, atMs: number): string {
   return `daypass audit checkpoint\n${seq}\n${hash}\n${new Date(atMs).toISOString()}`;
 }

@@ -3,14 +3,14 @@ import { campaignAccount, keyAccount, OPERATOR, type Transfer } from './transfer
 
 interface BudgetChange {
   campaignId: string;
-  /** Nano-dollars that the budget gains, or loses where negative. */
+  /** Nano-dollars that the budget gains; negative: that it loses. */
   deltaNano: bigint;
-  /** The version that the change makes of the account; makes the transfer's id, 0 for the first budget. */
+  /** The version that the change makes of the account; 0 for the first budget. It makes the transfer's id. */
   version: number;
   at: Date;
 }
 
-/** The operator funds a campaign, or takes back what it does not need. Nothing to book where nothing changes. */
+/** The operator funds a campaign, or takes back what it does not need. No change, no transfer. */
 export function campaignBudgetTransfers(change: BudgetChange): Transfer[] {
   return move(change, OPERATOR, campaignAccount(change.campaignId), {
     up: 'fund',
@@ -19,7 +19,7 @@ export function campaignBudgetTransfers(change: BudgetChange): Transfer[] {
   });
 }
 
-/** A campaign grants a key its budget, or gets the reduction back: `expire` where the key's time did it. */
+/** A campaign grants a key its budget, or gets a reduction back: `expire` where the key's time ended. */
 export function keyBudgetTransfers({
   back,
   ...change

@@ -1,5 +1,5 @@
 import { formatUsd } from '#libs/money/nano.js';
-import type { Usage } from '../books/balance.repository.js';
+import type { Balance } from './balance.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
 
 export interface KeyCounts {
@@ -12,8 +12,8 @@ export interface KeyCounts {
 
 const NO_KEYS: KeyCounts = { total: 0, active: 0, suspended: 0, revoked: 0, expired: 0 };
 
-/** A campaign as the admin API tells it. */
-export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Usage, keys: KeyCounts = NO_KEYS) {
+/** A campaign as the admin API shows it. */
+export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Balance, keys: KeyCounts = NO_KEYS) {
   return {
     id: campaign.id,
     slug: campaign.slug,
@@ -37,5 +37,5 @@ export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Usage,
   };
 }
 
-/** `warnings` only where something was written: what will not work as asked. */
+/** The answer to a write has `warnings`: what will not work as the operator asked. */
 export type CampaignView = ReturnType<typeof showCampaign> & { warnings?: string[] };

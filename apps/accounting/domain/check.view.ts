@@ -1,6 +1,6 @@
 import type { CheckDecision, Direction } from '#libs/contracts/audit.js';
 
-/** A check as the record's tables tell it. */
+/** A check as the record's tables have it. */
 export interface ListedCheck {
   id: string;
   at: Date;
@@ -21,7 +21,7 @@ export interface ListedCheck {
   seq: string;
 }
 
-/** A check as the admin API tells it. */
+/** A check as the admin API shows it. */
 export function showCheck({ at, visitor_id: visitor, key_id: key, seq, ...check }: ListedCheck) {
   return { ...check, at: at.toISOString(), visitor, key, seq: Number(seq) };
 }

@@ -1,4 +1,4 @@
-/** A place in a list ordered by time and id, newest first. */
+/** A row of a list that is ordered by time and id, newest first. */
 export interface Cursor {
   at: Date;
   id: string;
@@ -8,7 +8,7 @@ export function writeCursor({ at, id }: Cursor): string {
   return Buffer.from(JSON.stringify([at.getTime(), id])).toString('base64url');
 }
 
-/** null: not a cursor that a list gave out. */
+/** null: no list gave out this cursor. */
 export function readCursor(text: string): Cursor | null {
   try {
     const [atMs, id] = JSON.parse(Buffer.from(text, 'base64url').toString('utf8')) as unknown[];
@@ -22,11 +22,11 @@ export function readCursor(text: string): Cursor | null {
 
 export interface Page<T> {
   data: T[];
-  /** Asks for what follows; null at the end. */
+  /** The cursor of the next page; null on the last one. */
   next_cursor: string | null;
 }
 
-/** Makes a page of at most `limit` rows out of up to `limit + 1`: the one too many says that there is more. */
+/** Makes a page of at most `limit` rows out of up to `limit + 1`. The extra row shows that there is another page. */
 export function pageOf<Row, T>(
   rows: readonly Row[],
   limit: number,

@@ -1,14 +1,9 @@
 import { formatUsd } from '#libs/money/nano.js';
+import type { BudgetBalance } from './balance.js';
 
-export interface Balance {
-  budgetNano: bigint;
-  spentNano: bigint;
-  heldNano: bigint;
-}
-
-/** One balance that Redis and Postgres do not agree on. */
+/** One balance that differs between Redis and the ledger. */
 export interface Difference {
-  /** The key's or the campaign's. */
+  /** The id of a key or a campaign. */
   id: string;
   field: 'budget_usd' | 'spent_usd' | 'held_usd';
   ledger: string;
@@ -17,7 +12,7 @@ export interface Difference {
 
 const FIELDS = { budget_usd: 'budgetNano', spent_usd: 'spentNano', held_usd: 'heldNano' } as const;
 
-export function differencesOf(id: string, ledger: Balance, redis: Balance): Difference[] {
+export function differencesOf(id: string, ledger: BudgetBalance, redis: BudgetBalance): Difference[] {
   return (Object.keys(FIELDS) as (keyof typeof FIELDS)[])
     .filter((field) => ledger[FIELDS[field]] !== redis[FIELDS[field]])
     .map((field) => ({ id, field, ledger: formatUsd(ledger[FIELDS[field]]), redis: formatUsd(redis[FIELDS[field]]) }));

@@ -1,44 +1,44 @@
 import type { Evidence, MinuteCounts } from '#libs/money/reconcile.js';
 
-/** Calls of known usage, by the minute of their start or end; `served` is the model that the answer named. */
-export interface Known extends MinuteCounts {
+/** Measured calls by the minute of their start or end. The answer named the model `served`. */
+export interface MeasuredCalls extends MinuteCounts {
   edge: 'start' | 'end';
   model: string;
   served: string;
 }
 
 export interface Reported extends MinuteCounts {
-  /** null where the provider does not say. */
+  /** null where the provider names none. */
   model: string | null;
 }
 
 /**
- * What there is to judge a call of `model` by. Reports name the dated model that served, which a call by its alias does not
- * know before its answer. So a row is left out only if it surely is about another model: one that answers to other models'
- * calls named, and none of this model's.
+ * The reports and bookings that bear on a call of `model`. Reports name the dated model that served; an alias becomes
+ * one only with the answer. So a row stays out only if it surely is about another model: answers to calls of other
+ * models named it, and no answer to a call of this model did.
  */
 export function evidenceFor(
   model: string,
   reported: readonly Reported[],
-  known: readonly Known[],
+  measured: readonly MeasuredCalls[],
   fromMs: number,
   toMs: number,
 ): Evidence {
-  const own = new Set(known.filter((row) => row.model === model).map(({ served }) => served));
-  const others = new Set(known.filter((row) => row.model !== model).map(({ served }) => served));
+  const own = new Set(measured.filter((row) => row.model === model).map(({ served }) => served));
+  const others = new Set(measured.filter((row) => row.model !== model).map(({ served }) => served));
   const mayBe = (name: string | null): boolean =>
     name === null || name === model || name.startsWith(`${model}-`) || own.has(name) || !others.has(name);
-  const counted = known.filter(({ served }) => mayBe(served));
+  const counted = measured.filter(({ served }) => mayBe(served));
   return {
     fromMs,
     toMs,
     reported: reported.filter((row) => mayBe(row.model)),
-    knownByStart: counted.filter(({ edge }) => edge === 'start'),
-    knownByEnd: counted.filter(({ edge }) => edge === 'end'),
+    measuredByStart: counted.filter(({ edge }) => edge === 'start'),
+    measuredByEnd: counted.filter(({ edge }) => edge === 'end'),
   };
 }
 
-/** Calls whose evidence is read together: they were sent within `spanMs` of the first. Given in the order of their sending. */
+/** Groups calls that forwarding sent within `spanMs` of the group's first, so that one read fetches their evidence. */
 export function stretchesOf<T extends { sentFromMs: number }>(calls: readonly T[], spanMs: number): T[][] {
   const stretches: T[][] = [];
   for (const call of calls.toSorted((a, b) => a.sentFromMs - b.sentFromMs)) {

@@ -23,7 +23,7 @@ describe('the terms of a key', () => {
     });
   });
 
-  it('are what was said, a budget of nothing included', () => {
+  it('are those of the request, a budget of nothing included', () => {
     expect(
       termsOf(
         { budget_usd: 0n, limits: { rpm: 0 } },
@@ -64,7 +64,7 @@ describe("a change of a key's time and budget", () => {
     budgetNano: 100n,
     returnedNano: 0n,
     closedAt: null,
-    settleAt: future,
+    returnDueAt: future,
   };
   const closed = {
     status: 'active' as const,
@@ -72,7 +72,7 @@ describe("a change of a key's time and budget", () => {
     budgetNano: 40n,
     returnedNano: 60n,
     closedAt: past,
-    settleAt: future,
+    returnDueAt: future,
   };
 
   it('leaves what it does not name', () => {
@@ -83,13 +83,13 @@ describe("a change of a key's time and budget", () => {
   });
 
   it('makes it due at its new end', () => {
-    expect(changedTerms({ expires_at: null }, open, at)).toMatchObject({ expiresAt: null, settleAt: null });
-    expect(changedTerms({ ttl_seconds: 1 }, open, at)).toMatchObject({ settleAt: new Date(at.getTime() + 1_000) });
-    expect(changedTerms({ expires_at: past }, open, at)).toMatchObject({ settleAt: past, budgetNano: 100n });
+    expect(changedTerms({ expires_at: null }, open, at)).toMatchObject({ expiresAt: null, returnDueAt: null });
+    expect(changedTerms({ ttl_seconds: 1 }, open, at)).toMatchObject({ returnDueAt: new Date(at.getTime() + 1_000) });
+    expect(changedTerms({ expires_at: past }, open, at)).toMatchObject({ returnDueAt: past, budgetNano: 100n });
   });
 
   it('gives an extended key again what went back, or the budget that is named', () => {
-    const extended = { expiresAt: future, closedAt: null, returnedNano: 0n, settleAt: future };
+    const extended = { expiresAt: future, closedAt: null, returnedNano: 0n, returnDueAt: future };
     expect(changedTerms({ expires_at: future }, closed, at)).toEqual({ ...extended, budgetNano: 100n });
     expect(changedTerms({ expires_at: future, budget_usd: 70n }, closed, at)).toEqual({ ...extended, budgetNano: 70n });
     expect(changedTerms({ ttl_seconds: null }, closed, at)).toMatchObject({
@@ -102,7 +102,7 @@ describe("a change of a key's time and budget", () => {
   it('refuses a budget for a key whose time is over and stays so', () => {
     expect(changedTerms({ budget_usd: 70n }, closed, at)).toBe('over');
     expect(changedTerms({ budget_usd: 70n, expires_at: past }, open, at)).toBe('over');
-    // Closed by Redis' clock, which may be ahead of this one.
+    // Redis' clock, which may be ahead of this one, closed it.
     expect(changedTerms({ budget_usd: 70n }, { ...closed, expiresAt: future }, at)).toBe('over');
   });
 });

@@ -2,11 +2,11 @@ import type { KeyLimits } from '#libs/contracts/key-state.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
 import type { Key } from '../store/entities/key.entity.js';
-import { isOver } from './settlement.js';
+import { isOver } from './budget-return.js';
 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
 
-/** What a creator of a key said. */
+/** The terms that a request for a key names. */
 export interface GivenTerms {
   budget_usd?: bigint | undefined;
   ttl_seconds?: number | undefined;
@@ -19,7 +19,7 @@ export interface KeyTerms {
   limits: KeyLimits;
 }
 
-/** What a key gets: what was said, else the campaign's default, else the campaign's budget, no end, and no limits. */
+/** A key gets the request's terms, else its campaign's defaults, else the campaign's budget, no end and no limits. */
 export function termsOf(
   given: GivenTerms,
   campaign: Pick<Campaign, 'budgetNano' | 'keyDefaults'>,
@@ -43,11 +43,11 @@ interface GivenChange {
   expires_at?: Date | null | undefined;
 }
 
-type Term = 'budgetNano' | 'expiresAt' | 'returnedNano' | 'closedAt' | 'settleAt';
+type Term = 'budgetNano' | 'expiresAt' | 'returnedNano' | 'closedAt' | 'returnDueAt';
 
 /**
- * What a change does to a key's budget and time. A key whose unspent budget went back gets it again when it is extended,
- * unless another budget is given. `over`: a budget for a key whose time is over and stays so.
+ * What a change does to a key's budget and time. An extended key gets the budget back that it had returned, unless the
+ * request gives another. `over`: the request gives a budget, but the key's time is over and stays so.
  */
 export function changedTerms(given: GivenChange, key: Pick<Key, Term | 'status'>, now: Date): Pick<Key, Term> | 'over' {
   const timed = given.expires_at !== undefined || given.ttl_seconds !== undefined;
@@ -60,7 +60,7 @@ export function changedTerms(given: GivenChange, key: Pick<Key, Term | 'status'>
     expiresAt,
     returnedNano: again ? 0n : key.returnedNano,
     closedAt: again ? null : key.closedAt,
-    settleAt: timed ? expiresAt : key.settleAt,
+    returnDueAt: timed ? expiresAt : key.returnDueAt,
   };
 }
 
@@ -77,7 +77,7 @@ export function mergeLimits(given: GivenLimits | undefined, fallback: KeyLimits)
   };
 }
 
-/** The first model that the campaign does not have; undefined when there is none. */
+/** The first model that the campaign does not have; undefined when it has them all. */
 export function strangerAmong(
   models: readonly string[] | null | undefined,
   campaign: readonly string[],

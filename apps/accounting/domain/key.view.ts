@@ -1,16 +1,16 @@
 import { formatUsd } from '#libs/money/nano.js';
-import type { Usage } from '../books/balance.repository.js';
+import type { Balance } from './balance.js';
 import type { Key } from '../store/entities/key.entity.js';
 
-/** `expired` is never stored: time does it. */
+/** `expired` is never stored: it follows from the time. */
 export type ShownStatus = Key['status'] | 'expired';
 
 export function statusOf({ status, expiresAt }: Pick<Key, 'status' | 'expiresAt'>, now: Date): ShownStatus {
   return status === 'active' && expiresAt !== null && expiresAt <= now ? 'expired' : status;
 }
 
-/** A key as the admin API tells it; never its secret. */
-export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }: Usage, now: Date) {
+/** A key as the admin API shows it, without its secret. */
+export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }: Balance, now: Date) {
   return {
     id: key.id,
     prefix: key.prefix,
@@ -23,7 +23,7 @@ export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }:
     spent_usd: formatUsd(spentNano),
     held_usd: formatUsd(heldNano),
     available_usd: formatUsd(key.budgetNano - spentNano - heldNano),
-    // Of a key that is over: what went back to its campaign, so that its budget is what it spent.
+    // What an ended key returned to its campaign. Its budget is what it spent then.
     returned_usd: formatUsd(key.returnedNano),
     limits: key.limits,
     models: key.models,
@@ -34,5 +34,5 @@ export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }:
 }
 
 export type KeyView = ReturnType<typeof showKey>;
-/** With the virtual key itself: told once, when it is made. */
+/** With the virtual key itself. The answer to its creation is the only one that shows it. */
 export type NewKeyView = KeyView & { key: string };

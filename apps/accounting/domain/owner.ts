@@ -1,4 +1,4 @@
-/** Whose spend and holds `ledger.balances` keeps. */
+/** The owners in `ledger.balances`. */
 export const OPERATOR_TOTAL = 'operator:total';
 export const keyOwner = (keyId: string): string => `key:${keyId}`;
 export const campaignOwner = (campaignId: string): string => `campaign:${campaignId}`;

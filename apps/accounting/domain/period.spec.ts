@@ -31,7 +31,7 @@ describe('the month of a call', () => {
     requestId(Date.UTC(2100, 0, 1)),
     requestId(Date.UTC(2023, 11, 31)),
     `${requestId(Date.UTC(2026, 1, 1))}0`,
-  ])('of an id that tells no plausible time is none: %p', (id) => {
+  ])('of an id without a plausible time is none: %p', (id) => {
     expect(periodOfRequest(id)).toBe(NO_PERIOD);
   });
 });

@@ -1,12 +1,12 @@
-/** Of ids that do not tell their time: a month of its own, in the default partition. */
+/** Request ids without a time share this month. It lies in the default partition. */
 export const NO_PERIOD = '1970-01-01';
 
 const PLAUSIBLE_FROM_MS = Date.UTC(2024, 0, 1);
 const PLAUSIBLE_TO_MS = Date.UTC(2100, 0, 1);
 
 /**
- * The month that all bookings of one call lie in, as `YYYY-MM-01`. It follows from the request id alone (its first twelve
- * hex digits are milliseconds), so that the same booking always meets itself, whenever it comes again.
+ * The month that holds all bookings of one call, as `YYYY-MM-01`. It follows from the request id alone: its first
+ * twelve hex digits are milliseconds. So a repeated booking always meets the first one.
  */
 export function periodOfRequest(requestId: string): string {
   const hex = /^req_([0-9a-f]{12})[0-9a-f]{20}$/.exec(requestId)?.[1];
@@ -16,7 +16,7 @@ export function periodOfRequest(requestId: string): string {
 
 const DAY_MS = 86_400_000;
 
-/** The UTC day since 1970 that a moment lies in. */
+/** The UTC day of a moment, in days since 1970. */
 export const dayOf = (ms: number): number => Math.floor(ms / DAY_MS);
 
 /** As `YYYY-MM-DD`. */

@@ -27,7 +27,7 @@ export function keyProjection(key: Key): KeyProjection {
   };
 }
 
-/** The policy that tightens only what the key names: a key's policy can never loosen, so the laxest word says nothing. */
+/** Fills in the laxest policy. A key's policy only tightens, so that the laxest value changes nothing. */
 function tightened(moderation: Partial<ModerationPolicy>): ModerationPolicy {
   return { input: 'off', output: 'off', thresholds: {}, on_unavailable: 'open', ...moderation };
 }

@@ -1,9 +1,9 @@
-/** How JSON writes what Postgres' text and jsonb cannot hold: the zero character, halves of surrogate pairs. Whole pairs are as good as never escaped. */
+/** Matches JSON that may escape what Postgres' text and jsonb cannot hold. It also matches whole surrogate pairs. */
 const SUSPECT = /\\u(?:0000|d[89a-f])/i;
 
 /**
- * The value with what Postgres' text and jsonb cannot hold (the zero character, halves of surrogate pairs) replaced.
- * Otherwise one such character would stop a whole batch of bookings.
+ * Replaces what Postgres' text and jsonb cannot hold: the zero character and halves of surrogate pairs. One such
+ * character would stop a whole batch of bookings.
  */
 export function storable<T>(value: T): T {
   if (typeof value === 'string') return value.toWellFormed().replaceAll('\0', '\uFFFD') as T;
@@ -18,7 +18,7 @@ export function storableJson(value: unknown): string {
   return SUSPECT.test(text) ? JSON.stringify(storable(value)) : text;
 }
 
-/** The storable value out of JSON. @throws SyntaxError */
+/** Parses JSON into a storable value. @throws SyntaxError */
 export function parseStorable(text: string): unknown {
   const value: unknown = JSON.parse(text);
   return SUSPECT.test(text) ? storable(value) : value;

@@ -2,16 +2,16 @@ import type { JournalEvent } from '#libs/contracts/journal.js';
 
 export type Step = 'warn' | 'cooldown' | 'suspend';
 
-/** A refused input, and what followed from it. */
+/** A refused input, and the step that followed. */
 export interface Strike {
   requestId: string;
   keyId: string;
   campaignId: string;
   at: Date;
-  /** Which it is within the policy's window. */
+  /** Its number within the policy's window. */
   strikes: number;
   step: Step;
-  /** The key rests until then. */
+  /** The end of the key's rest. */
   cooldownUntil: Date | null;
   detail: Record<string, unknown>;
 }
@@ -29,7 +29,7 @@ export function strikeOf(event: JournalEvent & { kind: 'strike' }): Strike {
   };
 }
 
-/** A strike as the admin API tells it. */
+/** A strike as the admin API shows it. */
 export function showStrike({ requestId, at, strikes, step, detail }: Strike) {
   return { request_id: requestId, at: at.toISOString(), strikes, step, detail };
 }
@@ -42,7 +42,7 @@ const WHAT: Record<Step, string> = {
   suspend: 'is suspended until a person reinstates it',
 };
 
-/** What the operator is told; `text` is what Slack and its like show. */
+/** The notice to the operator. Slack and its like show `text`. */
 export function noticeOf({ requestId, keyId, campaignId, at, strikes, step, detail }: Strike): Record<string, unknown> {
   const categories = Array.isArray(detail.categories) ? ` (${detail.categories.join(', ')})` : '';
   return {

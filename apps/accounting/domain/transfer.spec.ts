@@ -84,7 +84,7 @@ describe('the booking of a journal event', () => {
     expect(accounts(transfer)).toEqual(entries);
   });
 
-  it('keeps who, when, and what is known of it', () => {
+  it('keeps who, when, and its detail', () => {
     expect(transferOf(event({ detail: '{"model":"m"}' }), '7-1')).toMatchObject({
       kind: 'hold',
       requestId: 'r',

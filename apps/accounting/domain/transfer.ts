@@ -8,22 +8,24 @@ export const UPSTREAM_PREFIX = 'upstream:';
 export const campaignAccount = (campaignId: string): string => `campaign:${campaignId}`;
 export const keyAccount = (keyId: string): string => `key:${keyId}`;
 
-/** Each upstream has an account of its own; '' is OPENAI_API_KEY's. */
+/** Each upstream has an account of its own; '' is the upstream of OPENAI_API_KEY. */
 function upstreamAccount(name: string): string {
   return `${UPSTREAM_PREFIX}${name || FIRST_UPSTREAM}`;
 }
 
-/** What moves money; an attempt does not, nor a strike. */
+/** The events that move money. An attempt or a strike moves none. */
 export type MoneyEvent = JournalEvent & { kind: Exclude<JournalEvent['kind'], 'dispatch' | 'defer' | 'strike'> };
 export type TransferKind = 'fund' | 'grant' | 'return' | 'expire' | MoneyEvent['kind'];
 
-/** Nano-dollars that an account gains, or loses where negative. */
+/** Nano-dollars that an account gains; negative: that it loses. */
 export interface Entry {
   account: string;
   amountNano: bigint;
 }
 
-/** A booking. Its id follows from what it books, so that booking twice is impossible; its entries sum to zero. */
+/**
+ * One movement of money. Its id follows from what it books, so that nothing is booked twice. Its entries sum to zero.
+ */
 export interface Transfer {
   id: string;
   kind: TransferKind;
@@ -31,21 +33,21 @@ export interface Transfer {
   keyId: string | null;
   campaignId: string;
   at: Date;
-  /** The month that the ledger keeps it in, `YYYY-MM-01`. */
+  /** The ledger's month, `YYYY-MM-01`. */
   period: string;
-  /** The day of the operator's budget, `YYYY-MM-DD`; null where no call is meant, or nobody knows. */
+  /** The day of the operator's budget, `YYYY-MM-DD`; null for budget transfers and bookings of an older Daypass. */
   budgetDay: string | null;
   detail: Record<string, unknown>;
   journalId: string | null;
   entries: Entry[];
 }
 
-/** Postgres' bigint; an amount beyond it is nobody's money. */
+/** The largest bigint of Postgres. No real amount comes near it. */
 const AMOUNT_MAX = 2n ** 63n - 1n;
 
 /**
- * The booking of one journal event.
- * @throws RangeError or SyntaxError where the event cannot be booked: no such date, an amount beyond any account, a detail that is no JSON
+ * The transfer of one journal event.
+ * @throws RangeError or SyntaxError on an impossible date, an amount beyond any account, or a detail that is no JSON
  */
 export function transferOf(event: MoneyEvent, journalId: string | null): Transfer {
   const amount = amountOf(event.amount);
@@ -73,7 +75,7 @@ export function transferOf(event: MoneyEvent, journalId: string | null): Transfe
   };
 }
 
-/** What a call ended with is one booking, whatever it was; a correction follows a presumption. */
+/** However a call ends, its end is one booking. Only a correction may follow it. */
 function idSuffix(kind: MoneyEvent['kind']): string {
   return kind === 'hold' || kind === 'correct' ? kind : 'end';
 }
@@ -101,7 +103,7 @@ function entriesOf(
     case 'presume':
       return [{ account: INFLIGHT, amountNano: -amount }, ...spend(upstream, key, paid, amount - paid, absorbed)];
     case 'correct':
-      // The presumption before it posted the whole amount.
+      // The presumption before it booked the whole hold as spent.
       return spend(upstream, key, paid - amount, amount - paid, absorbed);
   }
 }
@@ -126,7 +128,7 @@ function dateOf(atMs: number): Date {
   return date;
 }
 
-/** Which call was sent, or refused without work, at which attempt. */
+/** Forwarding sent a call, or the upstream refused it without work, at this attempt. */
 export interface Attempt {
   requestId: string;
   attempt: number;
@@ -146,7 +148,7 @@ export function attemptOf(event: JournalEvent & { kind: 'dispatch' | 'defer' }):
   };
 }
 
-/** What a transfer does to the spend and the holds of its key, its campaign and the operator. */
+/** The change that a transfer makes to the balances of its key, its campaign and the operator. */
 export function effectOf({ entries }: Transfer): { spentNano: bigint; heldNano: bigint } {
   let [spentNano, heldNano] = [0n, 0n];
   for (const { account, amountNano } of entries) {

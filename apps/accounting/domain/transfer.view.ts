@@ -1,8 +1,10 @@
 import { formatUsd } from '#libs/money/nano.js';
-import type { BookedTransfer } from '../books/ledger.repository.js';
-import { keyAccount } from './transfer.js';
+import { keyAccount, type Transfer } from './transfer.js';
 
-/** A transfer as the admin API tells it; `amount_usd` is what it did to the key's own account. */
+/** A transfer as the ledger has it, with its entries. */
+export type BookedTransfer = Pick<Transfer, 'id' | 'kind' | 'requestId' | 'keyId' | 'at' | 'detail' | 'entries'>;
+
+/** A transfer as the admin API shows it. `amount_usd` is the change of the key's own account. */
 export function showTransfer(transfer: BookedTransfer) {
   const own =
     transfer.keyId === null

@@ -14,19 +14,17 @@ interface Notice {
 }
 
 const EVERY_MS = 1_000;
-/** Without a webhook there is nothing to send, only to drop. */
+/** Without a webhook the loop only drops notices. */
 const DROP_EVERY_MS = 3_600_000;
 const BATCH = 20;
 const TIMEOUT_MS = 5_000;
 /** 2 s, 4 s, … an hour: about a day in all. */
 const ATTEMPTS_MAX = 30;
 const PAUSE_MAX_SECONDS = 3_600;
-/** How long a notice belongs to the process that took it. */
+/** So long a notice belongs to the process that took it. */
 const CLAIM = `interval '30 seconds'`;
 
-/**
- * Tells the operator's webhook, once for each notice and again until it hears. Without a webhook notices are dropped.
- */
+/** Sends each notice to the operator's webhook until it answers well. Without a webhook it drops notices. */
 @Injectable()
 export class NoticeSender extends PeriodicService {
   protected readonly loop: Periodic;
@@ -40,7 +38,7 @@ export class NoticeSender extends PeriodicService {
     this.loop = new Periodic(
       config.file.operator.webhook ? EVERY_MS : DROP_EVERY_MS,
       () => this.sendDue(),
-      (error) => logger.warn({ err: error }, 'notices wait'),
+      (error) => logger.warn({ err: error }, 'accounting could not send notices; it tries again'),
     );
   }
 
@@ -74,11 +72,14 @@ export class NoticeSender extends PeriodicService {
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       if (attempts >= ATTEMPTS_MAX) {
-        this.logger.error({ notice: id, reason }, 'the operator’s webhook could not be told, and is not asked again');
+        this.logger.error({ notice: id, reason }, 'the operator’s webhook did not take a notice; accounting gives up');
         await this.source.query('DELETE FROM access.notices WHERE id = $1', [id]);
         return;
       }
-      this.logger.warn({ notice: id, attempts, reason }, 'the operator’s webhook could not be told yet');
+      this.logger.warn(
+        { notice: id, attempts, reason },
+        'the operator’s webhook did not take a notice; accounting tries again',
+      );
       await this.source.query(`UPDATE access.notices SET next_at = now() + make_interval(secs => $2) WHERE id = $1`, [
         id,
         Math.min(2 ** attempts, PAUSE_MAX_SECONDS),

@@ -25,7 +25,10 @@ const KEYS_AT_ONCE = 10_000;
 const ATTEMPTS_MAX = 30;
 const PAUSE_MAX_SECONDS = 3_600;
 
-/** Looks up what the provider's safety notices are about, suspends the visitor whom one names, and tells the operator. */
+/**
+ * Fetches the cases of the provider's safety notices, suspends the visitor whom a case names, and notifies the
+ * operator.
+ */
 @Injectable()
 export class SafetyDesk extends PeriodicService {
   protected readonly loop: Periodic;
@@ -53,7 +56,8 @@ export class SafetyDesk extends PeriodicService {
     this.loop = new Periodic(
       EVERY_MS,
       () => this.workOff(),
-      (error) => logger.warn({ err: error }, "the provider's safety notices wait"),
+      (error) =>
+        logger.warn({ err: error }, "accounting could not work off the provider's safety notices; it tries again"),
     );
   }
 
@@ -70,7 +74,7 @@ export class SafetyDesk extends PeriodicService {
     const found = await this.client.safety.cases.retrieve(id).catch((error: unknown) => {
       this.logger.warn(
         { caseId: id, attempts, reason: error instanceof Error ? error.message : String(error) },
-        'a safety case could not be looked up yet',
+        'accounting could not fetch a safety case of the provider; it tries again',
       );
       return null;
     });
@@ -80,7 +84,7 @@ export class SafetyDesk extends PeriodicService {
     }
     const keyId = await this.keyOf(found.entity_identifier);
     const note = `the provider's safety case ${id}${found.reason ? ` (${found.reason})` : ''}`;
-    // Before the case is closed: repeated, it changes nothing.
+    // Before it closes the case: repeated, a suspension changes nothing.
     const suspended = keyId !== null && (await this.suspend(keyId, note));
     await this.close(
       id,
@@ -127,10 +131,10 @@ export class SafetyDesk extends PeriodicService {
         JSON.stringify(body),
       ]);
     });
-    this.logger.error({ caseId: id, keyId, outcome, reason }, 'a safety case of the provider is worked off');
+    this.logger.error({ caseId: id, keyId, outcome, reason }, 'accounting worked off a safety case of the provider');
   }
 
-  /** The identifier cannot be turned back, so each key's own is compared. */
+  /** Nobody can reverse the identifier, so that this compares the identifier of every key. */
   private async keyOf(identifier: string): Promise<string | null> {
     for (let last = ''; ;) {
       const rows = await this.source.query<{ id: string }[]>(

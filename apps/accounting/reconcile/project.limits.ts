@@ -22,8 +22,8 @@ const rowSchema = z.object({
 type Row = z.infer<typeof rowSchema>;
 
 /**
- * Takes over the limits that the provider keeps for the projects of OPENAI_PROJECT_ID (`/organization/projects/{id}/rate_limits`), for
- * every lane whose models it names. Off without an admin key or a project.
+ * Takes over the provider's limits for the projects of OPENAI_PROJECT_ID (`/organization/projects/{id}/rate_limits`).
+ * Every lane whose models the provider names gets them. It is off without an admin key or a project.
  */
 @Injectable()
 export class ProjectLimits extends PeriodicService {
@@ -45,7 +45,7 @@ export class ProjectLimits extends PeriodicService {
     this.loop = new Periodic(
       everyMs,
       async () => void (await this.run()),
-      (error) => logger.warn({ err: error }, "the project's rate limits could not be read"),
+      (error) => logger.warn({ err: error }, "accounting could not read the project's rate limits"),
     );
   }
 
@@ -53,11 +53,11 @@ export class ProjectLimits extends PeriodicService {
     if (this.client) super.onApplicationBootstrap();
   }
 
-  /** Returns the lanes whose limits were told. */
+  /** Returns the lanes whose limits it took over. */
   async run(): Promise<string[]> {
     if (!this.client) return [];
     const rows = await this.read(this.client);
-    const told: string[] = [];
+    const changed: string[] = [];
     for (const lane of this.lanes.all()) {
       const its = rows.filter(({ model }) => this.isIn(lane, model));
       const limits = {
@@ -67,10 +67,10 @@ export class ProjectLimits extends PeriodicService {
       };
       if (Object.values(limits).every((limit) => limit === 0)) continue;
       await this.line.takeOver(lane, limits);
-      told.push(lane);
+      changed.push(lane);
     }
-    this.logger.info({ lanes: told }, "the project's rate limits were taken over");
-    return told;
+    this.logger.info({ lanes: changed }, "lanes took over the project's rate limits");
+    return changed;
   }
 
   private async read(client: OpenAI): Promise<Row[]> {
@@ -92,7 +92,7 @@ export class ProjectLimits extends PeriodicService {
   }
 }
 
-/** Models of a lane share its limits: the least of them; 0 where none is told. */
+/** Models of a lane share its limits, so the least one counts; 0 where the provider names none. */
 function least(rows: readonly Row[], of: keyof Omit<Row, 'model'>): number {
   const limits = rows.map((row) => row[of] ?? 0).filter((limit) => limit > 0);
   return limits.length > 0 ? Math.min(...limits) : 0;

@@ -3,9 +3,9 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import { z } from 'zod';
 import type { Rates } from '#libs/contracts/jobs.js';
-import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { COUNTS, type Counts } from '#libs/money/reconcile.js';
-import type { Known } from '../domain/evidence.js';
+import type { MeasuredCalls } from '../domain/evidence.js';
+import { COST, MEASURED, OPEN, REPORT } from './reconcile.sql.js';
 import type { CostRow, ReportRow } from './report.client.js';
 
 /** A presumed call that nothing has corrected yet. */
@@ -16,15 +16,15 @@ export interface OpenPresumption {
   model: string;
   heldNano: bigint;
   day: number;
-  /** null: bookings of an older Daypass do not tell. */
+  /** null: bookings of an older Daypass lack them. */
   rates: Rates | null;
   feeNano: bigint;
-  /** The earliest and the latest that it can have been sent, ms. */
+  /** Forwarding sent the call between these moments, ms. */
   sentFromMs: number;
   sentToMs: number;
 }
 
-export interface Judgement {
+export interface Assessment {
   requestId: string;
   heldNano: bigint;
   keptNano: bigint;
@@ -46,7 +46,6 @@ export interface DayDrift {
 /** Any number, as long as every accounting process uses the same one. */
 const LOCK = 0x64_70_02;
 const STATEMENT_TIMEOUT_MS = 300_000;
-const OPEN_MAX = 10_000;
 
 const holdDetail = z.object({
   model: z.string(),
@@ -54,74 +53,11 @@ const holdDetail = z.object({
   fee: z.string().regex(/^\d+$/).default('0'),
 });
 
-/** The ids of Daypass begin with the milliseconds of the ingress that took the call. */
-const ARRIVED = (id: string): string =>
-  `CASE WHEN ${id} ~ '^req_[0-9a-f]{32}$' THEN to_timestamp(('x' || substr(${id}, 5, 12))::bit(48)::bigint / 1000.0) END`;
-
-/** The reports are OPENAI_API_KEY's account's; what went to another upstream is not in them. */
-const ELSEWHERE = (account: string): string =>
-  `${account} LIKE 'upstream:%' AND ${account} <> 'upstream:${FIRST_UPSTREAM}'`;
-
-const OPEN = `
-  SELECT presumed.request_id, presumed.key_id, presumed.campaign_id, hold.detail, -entry.amount_nano AS held,
-         coalesce(presumed.budget_day - DATE '1970-01-01', 0) AS day,
-         least(hold.at, sent.first, ${ARRIVED('presumed.request_id')}) AS sent_from, greatest(hold.at, sent.last) AS sent_to
-    FROM ledger.transfers presumed
-    JOIN ledger.transfers hold ON hold.id = presumed.request_id || ':hold' AND hold.period = presumed.period
-    JOIN ledger.entries entry ON entry.transfer_id = presumed.id AND entry.period = presumed.period AND entry.account = 'inflight'
-    LEFT JOIN ledger.judgements judgement ON judgement.request_id = presumed.request_id
-   CROSS JOIN LATERAL (SELECT min(try.at) AS first, max(try.at) AS last FROM ledger.attempts try
-                        WHERE try.request_id = presumed.request_id AND try.period = presumed.period AND try.kind = 'dispatch') sent
-   WHERE presumed.kind = 'presume' AND presumed.at > $1 AND (judgement.request_id IS NULL OR judgement.kept_nano < judgement.held_nano)
-     AND NOT EXISTS (SELECT FROM ledger.entries other
-                      WHERE other.transfer_id = presumed.id AND other.period = presumed.period AND ${ELSEWHERE('other.account')})
-     AND NOT EXISTS (SELECT FROM ledger.transfers correction
-                      WHERE correction.id = presumed.request_id || ':correct' AND correction.period = presumed.period)
-   ORDER BY presumed.at LIMIT ${OPEN_MAX}`;
-
-const KNOWN = `
-  WITH ended AS MATERIALIZED (
-    SELECT t.request_id, t.period, t.at, t.detail FROM ledger.transfers t
-     WHERE t.at >= $1 AND t.at < $2 AND t.kind IN ('post', 'correct') AND t.detail->>'estimated' = 'false' AND t.detail->>'served' <> '' AND t.detail->>'upstream' IS NULL
-  ), sent AS (
-    SELECT try.request_id, min(try.at) AS at
-      FROM ledger.attempts try JOIN ended ON ended.request_id = try.request_id AND ended.period = try.period
-     WHERE try.kind = 'dispatch' GROUP BY try.request_id
-  ), known AS (
-    SELECT detail->>'model' AS model, detail->>'served' AS served, least(sent.at, ${ARRIVED('ended.request_id')}) AS started, ended.at AS ended,
-           (detail->'usage'->>'input')::bigint AS input, (detail->'usage'->>'cached')::bigint AS cached,
-           (detail->'usage'->>'cacheWrite')::bigint AS cache_write, (detail->'usage'->>'output')::bigint AS output
-      FROM ended JOIN sent ON sent.request_id = ended.request_id
-  )
-  SELECT edge, model, served, extract(epoch FROM minute) * 1000 AS minute_ms, count(*) AS requests, sum(input - cached - cache_write) AS uncached,
-         sum(cached) AS cached, sum(cache_write) AS cache_write, sum(output) AS output
-    FROM known, LATERAL (VALUES ('start', date_trunc('minute', started)), ('end', date_trunc('minute', ended))) AS edges (edge, minute)
-   GROUP BY edge, model, served, minute`;
-
-/** A version is kept only where it says something new. */
-const REPORT = `
-  INSERT INTO ledger.reports (minute, model, service_tier, requests, uncached_tokens, cached_tokens, cache_write_tokens, output_tokens)
-  SELECT given.* FROM unnest($1::timestamptz[], $2::text[], $3::text[], $4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[], $8::bigint[])
-      AS given (minute, model, service_tier, requests, uncached, cached, cache_write, output)
-    LEFT JOIN LATERAL (SELECT * FROM ledger.reports former
-                        WHERE former.minute = given.minute AND former.model = given.model AND former.service_tier = given.service_tier
-                        ORDER BY former.fetched_at DESC LIMIT 1) latest ON true
-   WHERE (latest.requests, latest.uncached_tokens, latest.cached_tokens, latest.cache_write_tokens, latest.output_tokens)
-         IS DISTINCT FROM (given.requests, given.uncached, given.cached, given.cache_write, given.output)`;
-
-const COST = `
-  INSERT INTO ledger.costs (day, line_item, scope, amount_nano)
-  SELECT given.day, given.line_item, $4, given.amount_nano FROM unnest($1::date[], $2::text[], $3::bigint[]) AS given (day, line_item, amount_nano)
-    LEFT JOIN LATERAL (SELECT former.amount_nano FROM ledger.costs former
-                        WHERE former.day = given.day AND former.line_item = given.line_item AND former.scope = $4
-                        ORDER BY former.fetched_at DESC LIMIT 1) latest ON true
-   WHERE latest.amount_nano IS DISTINCT FROM given.amount_nano`;
-
 @Injectable()
 export class ReconcileRepository {
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  /** Runs the work unless another process does so already. */
+  /** Runs the work, unless another process runs it at this moment. */
   async exclusively<T>(work: () => Promise<T>): Promise<T | 'busy'> {
     const runner = this.source.createQueryRunner();
     try {
@@ -167,20 +103,20 @@ export class ReconcileRepository {
     });
   }
 
-  /** Of calls that ended in that stretch. */
-  async known(fromMs: number, toMs: number): Promise<Known[]> {
+  /** The measured calls that ended in that stretch. */
+  async measured(fromMs: number, toMs: number): Promise<MeasuredCalls[]> {
     type Row = Record<
       'edge' | 'model' | 'served' | 'minute_ms' | 'requests' | 'uncached' | 'cached' | 'cache_write' | 'output',
       string
     >;
     const rows = await this.source.transaction(async (manager) => {
       await manager.query(`SET LOCAL statement_timeout = '${STATEMENT_TIMEOUT_MS}ms'`);
-      // A fresh month has no statistics yet, and a planner that takes it for empty would compare each row with each.
+      // Without statistics of a fresh month, the planner takes it for empty and compares each row with each.
       await manager.query('SET LOCAL enable_nestloop = off');
-      return manager.query<Row[]>(KNOWN, [new Date(fromMs), new Date(toMs)]);
+      return manager.query<Row[]>(MEASURED, [new Date(fromMs), new Date(toMs)]);
     });
     return rows.map((row) => ({
-      edge: row.edge as Known['edge'],
+      edge: row.edge as MeasuredCalls['edge'],
       model: row.model,
       served: row.served,
       minuteMs: Number(row.minute_ms),
@@ -211,8 +147,8 @@ export class ReconcileRepository {
     ]);
   }
 
-  /** Returns what is kept by the first judgement of this call, be it this one or a former. */
-  async saveJudgement({ requestId, heldNano, keptNano, evidence }: Judgement): Promise<bigint> {
+  /** The first assessment of a call is final. Returns what that one keeps. */
+  async saveAssessment({ requestId, heldNano, keptNano, evidence }: Assessment): Promise<bigint> {
     await this.source.query(
       `INSERT INTO ledger.judgements (request_id, held_nano, kept_nano, evidence) VALUES ($1, $2, $3, $4) ON CONFLICT (request_id) DO NOTHING`,
       [requestId, heldNano.toString(), keptNano.toString(), JSON.stringify(evidence)],

@@ -23,7 +23,7 @@ let campaignId: string;
 beforeAll(async () => {
   rehearsal = await Rehearsal.start();
 });
-// What is unknown of one test would be held against the calls of the next.
+// A presumed call of one test would count against the calls of the next.
 beforeEach(async () => {
   rehearsal.reset();
   accounting = await AccountingFixture.start({
@@ -42,12 +42,12 @@ afterAll(() => rehearsal.stop());
 interface PastCall {
   minutesAgo: number;
   durationMs?: number;
-  /** Of the call as it was booked: `presumed`, or the usage that its answer told. */
+  /** How the call was booked: `presumed`, or with the usage of its answer. */
   booked: 'presumed' | { input: number; output: number };
   model?: string;
   served?: string;
   withoutRates?: boolean;
-  /** Where it was sent to, if not to the first. */
+  /** Its upstream, if not the first. */
   upstream?: string;
 }
 
@@ -61,7 +61,7 @@ const usageOf = ({ input, output }: { input: number; output: number }) => ({
 const costOf = ({ input, output }: { input: number; output: number }): bigint =>
   BigInt(input * rates.input + output * rates.output);
 
-/** A call of some time ago, journalled as the scripts would have, with balances as they left them. Returns its request id. */
+/** A past call with its journal entries and balances, as the scripts would leave them. Returns its request id. */
 async function past(call: PastCall): Promise<string> {
   const { minutesAgo, durationMs = 2_000, booked } = call;
   const atMs = Date.now() - minutesAgo * MINUTE_MS;
@@ -113,7 +113,7 @@ async function past(call: PastCall): Promise<string> {
   return request;
 }
 
-/** What the provider counted. */
+/** The provider's counts. */
 function served(
   minutesAgo: number,
   usage: { input: number; output: number },
@@ -129,7 +129,7 @@ function served(
   });
 }
 
-/** A call of much later, as the reports know it and as it was booked: it shows that they have come so far. */
+/** A much later measured call, in the reports and in the books. It proves that the reports reach so far. */
 async function later(): Promise<void> {
   served(60, { input: 10, output: 10 });
   await past({ minutesAgo: 60, booked: { input: 10, output: 10 } });
@@ -194,7 +194,7 @@ describe('a presumed call', () => {
     expect(await verified()).toEqual(SOUND);
   });
 
-  it('that ran up to its bound is confirmed, and not looked at again', async () => {
+  it('that ran up to its bound is confirmed, and not assessed again', async () => {
     await past({ minutesAgo: 180, booked: 'presumed' });
     served(180, { input: 1_000, output: 1_000 });
     await later();
@@ -212,7 +212,7 @@ describe('a presumed call', () => {
     expect(await spent()).toBe(2n * costOf({ input: 100, output: 20 }) + LATER_NANO);
   });
 
-  it('is told apart from calls around it whose usage is known, also where they straddle its minutes', async () => {
+  it('is separated from the measured calls around it, also where they straddle its minutes', async () => {
     await past({ minutesAgo: 180, booked: 'presumed' });
     for (const [minutesAgo, durationMs] of [
       [183, 300_000],
@@ -277,7 +277,7 @@ describe('a presumed call', () => {
     expect(await spent()).toBe(HELD_NANO + costOf({ input: 500, output: 100 }) + LATER_NANO);
   });
 
-  it('keeps its bound where nobody knows its rates, unless nothing is left for it', async () => {
+  it('keeps its bound where its rates are missing, unless the reports leave nothing for it', async () => {
     await past({ minutesAgo: 180, booked: 'presumed', withoutRates: true });
     served(180, { input: 1, output: 1 });
     await later();
@@ -285,7 +285,7 @@ describe('a presumed call', () => {
     expect(await reconcile()).toMatchObject({ judged: 2, refunded_usd: '0.001' });
   });
 
-  it('that was judged by a process which died at once is corrected to the same sum', async () => {
+  it('that was assessed by a process which died at once is corrected to the same sum', async () => {
     const requestId = await past({ minutesAgo: 180, booked: 'presumed' });
     await later();
     await accounting.source.query(`INSERT INTO ledger.judgements VALUES ($1, $2, 4321, '{}')`, [
@@ -313,19 +313,19 @@ describe('when the reports cannot be had', () => {
       /insufficient permissions/,
     ],
     ['a limit', { status: 429, message: 'slow down' }, /slow down/],
-  ])('(%s) nothing changes, it is told, and the next run goes on', async (_, failure, told) => {
+  ])('(%s) nothing changes, the run names it, and the next run goes on', async (_, failure, message) => {
     await past({ minutesAgo: 180, booked: 'presumed' });
     await later();
     rehearsal.reports.failure = failure;
-    await expect(reconcile()).rejects.toThrow(told);
+    await expect(reconcile()).rejects.toThrow(message);
     expect(await spent()).toBe(HELD_NANO + LATER_NANO);
-    expect((await lastRun()).outcome).toMatch(told);
+    expect((await lastRun()).outcome).toMatch(message);
     rehearsal.reports.failure = undefined;
     expect(await reconcile()).toMatchObject({ judged: 1, refunded_usd: '0.001' });
     expect(await lastRun()).toMatchObject({ outcome: 'ok', judged: 1, refunded_usd: '0.001' });
   });
 
-  it("nothing is judged by a clock that is not the provider's", async () => {
+  it("nothing is assessed by a clock that is not the provider's", async () => {
     await past({ minutesAgo: 180, booked: 'presumed' });
     await later();
     rehearsal.reports.aheadMs = 45_000;
@@ -347,9 +347,9 @@ describe('bills', () => {
     const usage = { input: 1_000_000, output: 10_000 };
     await past({ minutesAgo: daysAgo, booked: usage });
     served(daysAgo, usage);
-    // On another account's bill.
+    // A bill of another account.
     await past({ minutesAgo: daysAgo, booked: usage, upstream: 'spare' });
-    // Before Daypass came: nothing that it could have booked.
+    // A bill from before Daypass' first call, which it cannot have booked.
     served(daysAgo + 24 * 60, { input: 50_000_000, output: 0 });
     await reconcile();
     const day = new Date(Date.now() - daysAgo * MINUTE_MS).toISOString().slice(0, 10);

@@ -7,7 +7,7 @@ import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { ReconcileMetrics } from './reconcile.metrics.js';
 import { evidenceFor, stretchesOf } from '../domain/evidence.js';
 import { dayOf } from '../domain/period.js';
 import { Periodic } from '../periodic.js';
@@ -16,35 +16,35 @@ import { ReportClient, STRETCH_MAX_MS } from './report.client.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
-/** A call that nobody could judge by then keeps its bound. */
+/** A presumed call that no report decided by then keeps its bound. */
 const GIVEN_UP_MS = 7 * DAY_MS;
-/** Ours and the provider's clock, at most; beyond half of it nothing is judged. */
+/** The clocks of Redis and of the provider differ by less. Beyond half of it, a run assesses nothing. */
 const SLACK_MS = MINUTE_MS;
-/** A call whose caller hung up may go on at the provider, and is counted when it ends there. */
+/** A call whose caller hung up may go on at the provider. The provider counts it at its end. */
 const LONGEST_CALL_MS = HOUR_MS;
-/** How far around the calls quiet moments are looked for. */
+/** So far around the calls a run searches for quiet moments. */
 const AROUND_MS = 3 * HOUR_MS;
 const SPAN_MS = 6 * HOUR_MS;
 const COST_DAYS = 30;
 
 export interface RunFigures {
-  /** Calls judged in this run, and what went back to their visitors. */
+  /** Calls that this run assessed, and what went back to their visitors. A field of the admin API. */
   judged: number;
   refunded_usd: string;
-  /** Presumed calls that wait for a report, or for one that says more. */
+  /** Presumed calls that wait for a report, or for a fuller one. */
   waiting: number;
   incomplete: number;
 }
 
 /**
- * Compares the books with the provider's reports: presumed calls are corrected to what the reports leave of them, and the
- * drift between bookings and bills is shown. Off without an admin key.
+ * Compares the books with the provider's reports. It corrects presumed calls to what the reports leave of them, and
+ * shows the drift between bookings and bills. It is off without an admin key.
  */
 @Injectable()
 export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly client: ReportClient | null;
   private readonly loop: Periodic;
-  /** Whose usage is looked at; '' where that of the whole organization is. */
+  /** The projects and API keys whose reports count; '': the whole organization's. */
   readonly scope: string;
 
   constructor(
@@ -53,7 +53,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly holds: HoldStore,
     private readonly repository: ReconcileRepository,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: ReconcileMetrics,
   ) {
     const { adminKey, adminBaseUrl, everyMs, ...scope } = config.reconcile;
     this.client = adminKey === undefined ? null : new ReportClient({ adminKey, baseUrl: adminBaseUrl }, scope);
@@ -81,37 +81,42 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     await this.loop.stop();
   }
 
-  /** One round; it may be repeated at any time. @throws where a store or the provider fails; what was done until then stays */
+  /**
+   * One round; a caller may repeat it at any time. @throws where a store or the provider fails; earlier corrections
+   * stay
+   */
   async run(): Promise<RunFigures | 'off' | 'busy'> {
     const { client } = this;
     if (!client) return 'off';
     return this.repository.exclusively(async () => {
       const ranAt = new Date();
       try {
-        const figures = await this.judgeDue(client);
+        const figures = await this.assessDue(client);
         await this.compareCosts(client);
-        await this.told({ ranAt, outcome: 'ok', figures: { ...figures } });
+        await this.saveRun({ ranAt, outcome: 'ok', figures: { ...figures } });
         return figures;
       } catch (error) {
-        await this.told({ ranAt, outcome: error instanceof Error ? error.message : String(error), figures: {} }).catch(
-          () => undefined,
-        );
+        await this.saveRun({
+          ranAt,
+          outcome: error instanceof Error ? error.message : String(error),
+          figures: {},
+        }).catch(() => undefined);
         throw error;
       }
     });
   }
 
-  /** The days that were billed, newest first. */
+  /** The days that the provider billed, newest first. */
   drift(): Promise<DayDrift[]> {
     return this.repository.drift(this.scope, COST_DAYS);
   }
 
-  private async told(run: Run): Promise<void> {
+  private async saveRun(run: Run): Promise<void> {
     this.metrics.reconciled(run.outcome === 'ok');
     await this.repository.saveRun(run);
   }
 
-  private async judgeDue(client: ReportClient): Promise<RunFigures> {
+  private async assessDue(client: ReportClient): Promise<RunFigures> {
     const nowMs = await redisNowMs(this.redis);
     const finalMs = Math.floor((nowMs - this.config.reconcile.reportDelayMs) / MINUTE_MS) * MINUTE_MS;
     const open = await this.repository.openPresumptions(new Date(nowMs - GIVEN_UP_MS));
@@ -119,7 +124,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     for (const stretch of stretchesOf(open, SPAN_MS)) {
       const due = stretch.filter((call) => latestOf(call) + SLACK_MS <= finalMs);
       figures.waiting += stretch.length - due.length;
-      if (due.length > 0) await this.judge(client, due, finalMs, figures);
+      if (due.length > 0) await this.assess(client, due, finalMs, figures);
     }
     this.metrics.presumedWaiting(figures.waiting + figures.incomplete);
     return {
@@ -130,7 +135,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     };
   }
 
-  private async judge(
+  private async assess(
     client: ReportClient,
     calls: readonly OpenPresumption[],
     finalMs: number,
@@ -140,17 +145,17 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const { rows, clockMs } = await client.usage(fromMs, Math.min(finalMs, fromMs + STRETCH_MAX_MS));
     this.checkClock(clockMs, await redisNowMs(this.redis));
     await this.repository.saveReports(rows);
-    // Only what was counted later proves that the reports have come so far, and are about this account.
+    // Only a later count proves that the reports reach so far, and that they are about this account.
     const reachedMs = rows.reduce((latest, { minuteMs }) => Math.max(latest, minuteMs + MINUTE_MS), fromMs);
     const toMs = Math.min(reachedMs, Math.max(...calls.map(latestOf)) + SLACK_MS + AROUND_MS);
-    const known = await this.repository.known(fromMs, toMs);
+    const measured = await this.repository.measured(fromMs, toMs);
     const byModel = new Map<string, Reports>();
     for (const call of calls) {
       const reports =
         byModel.get(call.model) ??
-        new Reports(evidenceFor(call.model, rows, known, fromMs, floorMinute(toMs)), SLACK_MS);
+        new Reports(evidenceFor(call.model, rows, measured, fromMs, floorMinute(toMs)), SLACK_MS);
       byModel.set(call.model, reports);
-      const finding = reports.judge({
+      const finding = reports.assess({
         boundNano: call.heldNano,
         rates: call.rates,
         feeNano: call.feeNano,
@@ -162,25 +167,30 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
         figures.incomplete++;
         this.logger.warn(
           { requestId: call.requestId, left: finding.left },
-          'the provider’s reports lack calls that certainly ran; the presumed call waits',
+          'the provider’s reports lack calls that certainly ran; this presumed call waits for fuller reports',
         );
       } else {
         figures.judged++;
-        figures.refundedNano += await this.settle(call, finding, { fromMs, toMs });
+        figures.refundedNano += await this.correct(call, finding, { fromMs, toMs });
       }
     }
   }
 
-  /** The judgement is written first: whatever is interrupted, the same sum is kept. Returns what was refunded. */
-  private async settle(
+  /** It saves the assessment first, so that a repeat after a crash corrects to the same sum. Returns the refund. */
+  private async correct(
     call: OpenPresumption,
-    finding: Finding & { kind: 'judged' },
+    finding: Finding & { kind: 'assessed' },
     stretch: { fromMs: number; toMs: number },
   ): Promise<bigint> {
     const { requestId, keyId, campaignId, heldNano, day } = call;
     const evidence = { left: finding.left, from: new Date(stretch.fromMs), to: new Date(stretch.toMs) };
-    const keptNano = await this.repository.saveJudgement({ requestId, heldNano, keptNano: finding.keptNano, evidence });
-    this.metrics.judged(keptNano < heldNano ? 'refunded' : 'confirmed');
+    const keptNano = await this.repository.saveAssessment({
+      requestId,
+      heldNano,
+      keptNano: finding.keptNano,
+      evidence,
+    });
+    this.metrics.assessed(keptNano < heldNano ? 'refunded' : 'confirmed');
     if (keptNano === heldNano) return 0n;
     await this.holds.restore({
       requestId,
@@ -203,9 +213,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
       detail: { model: call.model, reason: 'usage report', left: finding.left },
     });
     if (outcome === 'corrected') return heldNano - keptNano;
-    // The worker came back with the truth, or a run that died had got so far.
+    // The worker came back and posted the true cost, or a run that died had corrected the call.
     if (outcome === 'repeated') return 0n;
-    throw new Error(`a judged call could not be corrected: ${outcome} ${state}`);
+    throw new Error(`an assessed call could not be corrected: ${outcome} ${state}`);
   }
 
   private checkClock(clockMs: number, nowMs: number): void {
@@ -218,7 +228,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
 
   private async compareCosts(client: ReportClient): Promise<void> {
     const finalDay = dayOf((await redisNowMs(this.redis)) - this.config.reconcile.reportDelayMs);
-    // What the account was billed before Daypass came is nothing that could be booked.
+    // Daypass cannot have booked what the provider billed before its first call.
     const firstDay = Math.max(finalDay - COST_DAYS, (await this.repository.firstBookedDay()) ?? finalDay);
     if (firstDay < finalDay) await this.repository.saveCosts(this.scope, await client.costs(firstDay, finalDay));
     const days = await this.drift();

@@ -5,7 +5,7 @@ import { MINUTE_MS, type MinuteCounts } from '#libs/money/reconcile.js';
 
 /** One minute's usage of one model at one tier. */
 export interface ReportRow extends MinuteCounts {
-  /** null where the provider does not say. */
+  /** null where the provider names none. */
   model: string | null;
   serviceTier: string | null;
 }
@@ -22,7 +22,7 @@ export interface ReportScope {
   apiKeyIds: readonly string[];
 }
 
-/** The most that the provider gives in one page of minutes (OpenAI, "Usage", `limit`), so the longest stretch asked for at once. */
+/** The longest stretch that one page of minutes covers (OpenAI, "Usage", `limit`). */
 export const STRETCH_MAX_MS = 1_440 * MINUTE_MS;
 const DAY_MS = 86_400_000;
 const PAGES_MAX = 50;
@@ -55,8 +55,8 @@ const costPage = page(
 );
 
 /**
- * The provider's own account of what it served and billed: `/organization/usage/completions` and `/organization/costs`.
- * Every call rejects with an error that may be logged: it names what was wrong, and no key.
+ * Reads what the provider served and billed: `/organization/usage/completions` and `/organization/costs`.
+ * Its errors name the fault and no key, so that the log may have them.
  */
 export class ReportClient {
   private readonly client: OpenAI;
@@ -65,7 +65,7 @@ export class ReportClient {
     { adminKey, baseUrl }: { adminKey: string; baseUrl: string },
     private readonly scope: ReportScope,
   ) {
-    // The account's own key has no business here, nor has what the environment says.
+    // The client would add OPENAI_API_KEY and more from the environment by itself.
     this.client = new OpenAI({
       adminAPIKey: adminKey,
       apiKey: null,
@@ -77,7 +77,9 @@ export class ReportClient {
     });
   }
 
-  /** Minutes that something was served in; both ends on whole minutes. `clockMs` is the provider's own clock at the answer. */
+  /**
+   * The minutes in which the provider served something. Both ends are whole minutes. `clockMs`: the provider's clock.
+   */
   async usage(fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
     const rows: ReportRow[] = [];
     let clockMs = Number.NaN;
@@ -115,11 +117,11 @@ export class ReportClient {
         });
       },
     );
-    if (Number.isNaN(clockMs)) throw new Error("the provider's answer does not say its time");
+    if (Number.isNaN(clockMs)) throw new Error("the provider's answer has no date");
     return { rows, clockMs };
   }
 
-  /** What was billed from `fromDay` on, up to the day before `toDay`; UTC days since 1970. */
+  /** What the provider billed from `fromDay` up to the day before `toDay`; UTC days since 1970. */
   async costs(fromDay: number, toDay: number): Promise<CostRow[]> {
     const rows: CostRow[] = [];
     await this.pages(
@@ -169,7 +171,7 @@ export class ReportClient {
       for (const bucket of data) for (const result of bucket.results) each(bucket, result as z.infer<R>);
       if (!has_more) return;
       if (!next_page || next_page === cursor.page)
-        throw new Error('the provider says that there is more, and not where');
+        throw new Error('the provider names no next page of a report, although there are more rows');
       cursor = { page: next_page };
     }
     throw new Error(`the provider's report has more than ${PAGES_MAX} pages`);

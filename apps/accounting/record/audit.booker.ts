@@ -6,17 +6,18 @@ import { auditEventSchema, type CheckEvent, type RequestEvent, type SafetyEvent 
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { RecordMetrics } from './record.metrics.js';
 import { policyVersionOf, type CheckRow, type RequestRow } from '../domain/audit.chain.js';
 import { periodOfRequest } from '../domain/period.js';
 import { parseStorable } from '../domain/storable.js';
+import { BooksMetrics } from '../books/books.metrics.js';
 import type { StreamEntry } from '../books/event.stream.js';
 import { LedgerRepository, type RejectedEntry } from '../books/ledger.repository.js';
 import { bookOrSetAside } from '../books/set-aside.js';
 import { AuditRepository, type NewRow } from './audit.repository.js';
 import { VisitorVault } from './visitor.vault.js';
 
-/** An event out of the stream, with its content compressed and open for a moment. */
+/** An event of the stream, with its content decrypted and compressed. */
 interface ReadEvent {
   event: RequestEvent | CheckEvent;
   policyVersion: string;
@@ -24,7 +25,7 @@ interface ReadEvent {
   compressed: Buffer | null;
 }
 
-/** A notice of the provider's, for the safety desk. */
+/** A notice of the provider, for the safety desk. */
 interface ReadNotice {
   notice: SafetyEvent;
   atMs: number;
@@ -32,7 +33,10 @@ interface ReadNotice {
 
 type Reading = ReadEvent | ReadNotice | RejectedEntry;
 
-/** Books a batch of the record in one transaction: content is sealed anew under its visitor's key, and each row is chained to the one before it. */
+/**
+ * Books a batch of the record in one transaction. It encrypts content anew under its visitor's secret, and chains each
+ * row to the one before it.
+ */
 @Injectable()
 export class AuditBooker {
   constructor(
@@ -42,10 +46,11 @@ export class AuditBooker {
     private readonly vault: VisitorVault,
     private readonly audit: AuditRepository,
     private readonly ledger: LedgerRepository,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: RecordMetrics,
+    private readonly books: BooksMetrics,
   ) {}
 
-  /** Resolves once committed. @throws when Postgres cannot take the batch now; nothing is booked then */
+  /** Resolves once committed. @throws when Postgres cannot take the batch now; it booked nothing then */
   book(entries: readonly StreamEntry[]): Promise<void> {
     return bookOrSetAside(
       entries,
@@ -62,7 +67,7 @@ export class AuditBooker {
       await this.ledger.reject(manager, refused);
       await this.keepNotices(manager, notices);
       if (events.length === 0) return [];
-      // Held from here on, so that nobody else books the same meanwhile.
+      // The lock keeps other drains from booking the same events meanwhile.
       const head = await this.audit.lockHead(manager);
       const rows = await this.fresh(manager, events);
       await this.audit.append(manager, head, rows);
@@ -70,15 +75,15 @@ export class AuditBooker {
     });
     const checks = booked.filter((row): row is CheckRow => row.kind === 'check');
     this.metrics.recorded(booked.length, checks, checks.length > 0 ? await this.slugs(checks) : new Map());
-    this.metrics.entriesRejected(refused.length);
+    this.books.entriesRejected(refused.length);
     for (const { journalId, reason } of refused)
       this.logger.error(
         { journalId, reason },
-        'an entry of the record cannot be booked; it is kept in ledger.rejected_events',
+        'accounting cannot book an entry of the record, and keeps it in ledger.rejected_events',
       );
   }
 
-  /** What is not in the record yet, in the order in which it came. */
+  /** The rows that the record does not have yet, in the order of their events. */
   private async fresh(manager: EntityManager, events: readonly ReadEvent[]): Promise<NewRow<RequestRow | CheckRow>[]> {
     const boxes = await this.vault.boxes(
       manager,
@@ -99,11 +104,11 @@ export class AuditBooker {
     );
     const keys = (kind: 'request' | 'check') =>
       [...rows.values()].flatMap(({ row, period }) => (row.kind === kind ? [{ id: row.id, period }] : []));
-    for (const known of [
-      await this.audit.known(manager, 'requests', keys('request')),
-      await this.audit.known(manager, 'checks', keys('check')),
+    for (const recorded of [
+      await this.audit.recordedIds(manager, 'requests', keys('request')),
+      await this.audit.recordedIds(manager, 'checks', keys('check')),
     ])
-      for (const id of known) rows.delete(id);
+      for (const id of recorded) rows.delete(id);
     return [...rows.values()];
   }
 
@@ -111,7 +116,7 @@ export class AuditBooker {
     try {
       const event = auditEventSchema.parse(parseStorable(entry.fields.event ?? ''));
       const atMs = Number(entry.fields.at_ms);
-      if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is not a time');
+      if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is no point in time');
       if (event.kind === 'safety') return { notice: event, atMs };
       const requestId = event.kind === 'request' ? event.id : event.request;
       const compressed =
@@ -144,12 +149,12 @@ export class AuditBooker {
   }
 }
 
-/** Its place in the stream stands for a place in the journal; content stays out of it. */
+/** The id in the record's stream takes the column of the journal id. The content stays out. */
 function rejected({ id, fields }: StreamEntry, reason: string): RejectedEntry {
   return { journalId: `audit:${id}`, raw: fields, reason };
 }
 
-/** Whose content it is: the key stands for its holder. */
+/** The visitor whose content it is: a key stands for its holder. */
 function visitorOf({ key }: RequestEvent | CheckEvent): string {
   return key;
 }
@@ -163,8 +168,10 @@ function rowOf({ event, policyVersion, atMs }: ReadEvent): RequestRow | CheckRow
     campaignId: event.campaign,
     contentHash: null,
   };
-  if (event.kind === 'request')
-    return { kind: 'request', ...common, model: event.model, stream: event.stream, policyVersion };
+  if (event.kind === 'request') {
+    const { endpoint, model, stream } = event;
+    return { kind: 'request', ...common, endpoint, model, stream, policyVersion };
+  }
   const thresholds = Object.fromEntries(
     Object.entries(event.policy.thresholds).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
   );

@@ -4,12 +4,12 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { blockingConnection } from '#libs/redis/connection.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { RecordMetrics } from './record.metrics.js';
 import { StreamDrain } from '../books/stream.drain.js';
 import { AuditBooker } from './audit.booker.js';
 import { auditStream } from './audit.stream.js';
 
-/** Moves what was asked and judged into the record. */
+/** Moves the record's stream into Postgres. */
 @Injectable()
 export class AuditDrain implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly drain: StreamDrain;
@@ -18,7 +18,7 @@ export class AuditDrain implements OnApplicationBootstrap, BeforeApplicationShut
     @Inject(CONFIG) config: DaypassConfig,
     @Inject(LOGGER) logger: Logger,
     booker: AuditBooker,
-    metrics: AccountingMetrics,
+    metrics: RecordMetrics,
   ) {
     const redis = blockingConnection(config.redisUrl);
     this.drain = new StreamDrain(redis, auditStream(redis, `accounting-${hostname()}`), logger, {

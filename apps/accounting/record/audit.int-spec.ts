@@ -10,17 +10,18 @@ import { AccountingFixture } from '../accounting.fixture.js';
 import { dataSourceOptions } from '../store/data-source.factory.js';
 import { linkAfter, type CheckRow, type Link } from '../domain/audit.chain.js';
 import { AuditRepository } from './audit.repository.js';
-import type { AuditProblem, AuditVerification } from './audit.verifier.js';
+import type { AuditVerification } from './audit.verifier.js';
+import type { AuditProblem } from './chain.walk.js';
 import { isRecordUpToDate } from './audit.stream.js';
 import { RecordWatch } from './record.watch.js';
-import { RetentionKeeper } from './retention.keeper.js';
+import { RetentionSweeper } from './retention.sweeper.js';
 
 const DAY_MS = 86_400_000;
 const policy = { input: 'gate', output: 'gate', thresholds: { violence: 0.6 }, onUnavailable: 'closed' } as const;
 
 let accounting: AccountingFixture;
 let recorder: EventRecorder;
-/** As somebody who has the database, and can switch off its guards. */
+/** A person who has the database, and can switch off its triggers. */
 let intruder: DataSource;
 let key: { id: string };
 let campaignId: string;
@@ -46,8 +47,9 @@ const requestId = (): string =>
 const seal = (id: string, content: unknown): Buffer =>
   new ContentBox(accounting.config.secrets.contentKey).seal(JSON.stringify(content), id);
 
-function request(id: string): RequestEvent {
-  return { kind: 'request', id, key: key.id, campaign: campaignId, model: 'gpt-5.4-mini', stream: false, policy };
+function request(id: string, changes: Partial<RequestEvent> = {}): RequestEvent {
+  const model = 'gpt-5.4-mini';
+  return { kind: 'request', id, key: key.id, campaign: campaignId, model, stream: false, policy, ...changes };
 }
 
 function check(request: string, changes: Partial<CheckEvent> = {}): CheckEvent {
@@ -83,14 +85,14 @@ const booked = () => accounting.until(() => isRecordUpToDate(accounting.redis));
 const verify = async (): Promise<AuditVerification> => (await accounting.admin('GET', '/admin/v1/audit/verify')).body;
 const one = async <T>(sql: string, values: unknown[] = []): Promise<T> => (await intruder.query<T[]>(sql, values))[0]!;
 
-/** In both places: the one in Redis comes last. */
+/** In Postgres and in Redis, which comes last. */
 const signedUpTo = (seq: number) =>
   accounting.until(
     async () =>
       (JSON.parse((await accounting.redis.get(redisKeys.auditAnchor)) ?? '{}') as { seq?: number }).seq === seq,
   );
 
-/** Past the triggers, as the owner of the database can. */
+/** Writes past the triggers, as the owner of the database can. */
 async function tamper(
   work: (query: (sql: string, values?: unknown[]) => Promise<unknown>) => Promise<void>,
 ): Promise<void> {
@@ -104,7 +106,7 @@ async function tamper(
   }
 }
 
-/** What verifying finds while something is wrong; afterwards it is as before. */
+/** The problems that verify finds while something is wrong. It repairs the record afterwards. */
 async function found(sql: string, undo: string): Promise<AuditProblem[]> {
   await tamper(async (query) => void (await query(sql)));
   try {
@@ -118,7 +120,7 @@ async function found(sql: string, undo: string): Promise<AuditProblem[]> {
 }
 
 describe('the record', () => {
-  it('tells of one call what was asked, what was judged and how, and what it cost', async () => {
+  it('shows one call with its request, its checks and its bookings', async () => {
     const id = await call();
     await accounting.call(key, id, 1_000_000n, 400_000n);
     await Promise.all([booked(), accounting.drained()]);
@@ -128,6 +130,7 @@ describe('the record', () => {
       id,
       key: key.id,
       visitor: key.id,
+      endpoint: 'chat.completions',
       asked: { messages: [{ role: 'user', content: 'a secret question' }] },
       policy: { thresholds: { violence: 0.6 } },
       checks: [
@@ -147,6 +150,20 @@ describe('the record', () => {
       ],
     });
     expect((await accounting.admin('GET', '/admin/v1/requests/req_unknown')).status).toBe(404);
+  });
+
+  it('names the API of a call to the operator and to the auditor', async () => {
+    const [echo, chat] = [requestId(), requestId()];
+    await recorder.record(request(echo, { endpoint: 'echo' }));
+    await recorder.record(request(chat));
+    await booked();
+    const shown = async (id: string) => [
+      (await accounting.admin('GET', `/admin/v1/requests/${id}`)).body.endpoint,
+      (await one<{ endpoint: string }>(`SELECT endpoint FROM audit.calls WHERE request_id = $1`, [id])).endpoint,
+      (await one<{ endpoint: string | null }>(`SELECT endpoint FROM audit.requests WHERE id = $1`, [id])).endpoint,
+    ];
+    expect(await shown(echo)).toEqual(['echo', 'echo', 'echo']);
+    expect(await shown(chat)).toEqual(['chat.completions', 'chat.completions', null]);
   });
 
   it('keeps content sealed, and books each event once, though it comes again', async () => {
@@ -211,11 +228,11 @@ describe('the record', () => {
               keyId: key.id,
               campaignId,
               fixedNano: 1n,
-              perTokenNano: 0n,
+              perUnitNano: 0n,
               capTokens: 1,
               leastCapTokens: 1,
               inputTokens: 1,
-              choices: 1,
+              outputs: 1,
             },
             ...{ maxWaitMs: 1_000, detail: '{}', lane: 'lane', replyTo: 'ingress', recorded: request(id) },
           },
@@ -237,11 +254,11 @@ describe('the record', () => {
           keyId: key.id,
           campaignId,
           fixedNano: 1n,
-          perTokenNano: 0n,
+          perUnitNano: 0n,
           capTokens: 1,
           leastCapTokens: 1,
           inputTokens: 1,
-          choices: 1,
+          outputs: 1,
         },
         ...{ maxWaitMs: 1_000, detail: '{}', lane: 'lane', replyTo: 'ingress', recorded: request(noBody) },
       },
@@ -288,27 +305,42 @@ describe('tampering', () => {
     ]);
   });
 
-  it('is told by itself, wherever it is, for as long as it lasts', async () => {
-    const told = async () =>
+  it.each([
+    ['another name', 'echo', `'speak'`],
+    ['no name', 'echo', 'NULL'],
+    ['an empty name', undefined, `''`],
+    ['the name that no name stands for', undefined, `'chat.completions'`],
+  ])('by giving a request %s of an API is found, and the row named', async (_, endpoint, changed) => {
+    const asked = requestId();
+    await recorder.record(request(asked, { endpoint }));
+    await booked();
+    const set = (value: string) => `UPDATE audit.requests SET endpoint = ${value} WHERE id = '${asked}'`;
+    expect(await found(set(changed), set(endpoint ? `'${endpoint}'` : 'NULL'))).toEqual([
+      expect.objectContaining({ kind: 'altered', id: asked }),
+    ]);
+  });
+
+  it('shows in a metric, wherever it is, for as long as it lasts', async () => {
+    const broken = async () =>
       /^daypass_audit_broken\{.*\} (\d)$/m.exec(await accounting.app.get<Registry>(REGISTRY).metrics())?.[1];
     const watch = accounting.app.get(RecordWatch);
     await watch.run();
-    expect(await told()).toBe('0');
+    expect(await broken()).toBe('0');
     await tamper(
       async (query) => void (await query(`UPDATE audit.checks SET decision = 'blocked' WHERE id = $1`, [checkId])),
     );
     await watch.run();
-    // Its end, which is looked at meanwhile, is as it was.
+    // The signer checks the end meanwhile, which is as it was.
     await new Promise((resolve) => setTimeout(resolve, 1_500));
-    expect(await told()).toBe('1');
+    expect(await broken()).toBe('1');
     await tamper(
       async (query) => void (await query(`UPDATE audit.checks SET decision = 'pass' WHERE id = $1`, [checkId])),
     );
     await watch.run();
-    expect(await told()).toBe('0');
+    expect(await broken()).toBe('0');
   });
 
-  it('by deleting a row is found, and its place named', async () => {
+  it('by deleting a row is found, and its number named', async () => {
     const row = await one<{ row: string }>(`SELECT to_jsonb(kept)::text AS row FROM audit.checks kept WHERE id = $1`, [
       checkId,
     ]);
@@ -367,7 +399,7 @@ describe('tampering', () => {
         message: expect.stringContaining('the end of the record was cut off'),
       },
     ]);
-    // It goes on, and grows beyond where it was: the signed place still tells.
+    // It goes on, and grows beyond the signed link, which still gives it away.
     for (let n = 0; n < 3; n++) await call();
     await booked();
     expect((await verify()).problems).toContainEqual(expect.objectContaining({ kind: 'unsigned', from: head }));
@@ -473,7 +505,7 @@ describe('tampering', () => {
 });
 
 describe('what goes', () => {
-  it('an erased visitor cannot be read any more, and the record is whole and says so', async () => {
+  it('an erased visitor cannot be read any more, and the record is whole and names the erasure', async () => {
     const id = await call();
     await booked();
     const erase = () => accounting.admin('POST', `/admin/v1/visitors/${key.id}/erase`, { note: 'asked for by mail' });
@@ -485,7 +517,7 @@ describe('what goes', () => {
     const first = await erase();
     expect(first).toMatchObject({ status: 200, body: { data: { id: key.id, erased_at: expect.any(String) } } });
     expect((await erase()).body).toEqual(first.body);
-    // What was on its way then is booked without its content.
+    // Accounting books without content what was on its way then.
     const late = await call();
     await booked();
     for (const gone of [id, late]) {
@@ -517,14 +549,14 @@ describe('what goes', () => {
     const young = await call();
     await booked();
     const slug = (await one<{ slug: string }>('SELECT slug FROM access.campaigns WHERE id = $1', [campaignId])).slug;
-    await accounting.app.get(RetentionKeeper).run();
+    await accounting.app.get(RetentionSweeper).run();
     expect((await accounting.admin('GET', `/admin/v1/requests/${old}`)).body.asked).toBe('old');
     expect(await accounting.admin('PATCH', `/admin/v1/campaigns/${slug}`, { retention_days: 30 })).toMatchObject({
       status: 200,
       body: { retention_days: 30 },
     });
-    await accounting.app.get(RetentionKeeper).run();
-    await accounting.app.get(RetentionKeeper).run();
+    await accounting.app.get(RetentionSweeper).run();
+    await accounting.app.get(RetentionSweeper).run();
     expect((await accounting.admin('GET', `/admin/v1/requests/${old}`)).body.asked).toBeNull();
     expect((await accounting.admin('GET', `/admin/v1/requests/${young}`)).body.asked).not.toBeNull();
     expect(await intruder.query(`SELECT kind FROM audit.acts WHERE subject = $1`, [campaignId])).toEqual([
@@ -575,7 +607,7 @@ describe('listing checks', () => {
     expect(csv.headers.get('content-type')).toContain('text/csv');
     const [header, row] = (csv.body as string).split('\n');
     expect(header).toContain('decision,categories');
-    // A spreadsheet must not run it.
+    // A spreadsheet must not run this formula.
     expect(row).toContain(`"'=cmd(""it is down"")"`);
 
     for (const bad of ['direction=sideways', 'decision=maybe', 'since=yesterday', 'cursor=x', 'unknown=1'])

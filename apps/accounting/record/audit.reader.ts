@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { formatUsd } from '#libs/money/nano.js';
-import { AdminError } from '../admin/admin.error.js';
-import type { CheckFilters } from '../admin/audit.schemas.js';
+import { AdminError } from '../domain/admin.error.js';
+import type { CheckFilters } from '../schemas/audit.schemas.js';
 import { pageOf, type Cursor, type Page } from '../domain/cursor.js';
 import { showCheck, type CheckView, type ListedCheck } from '../domain/check.view.js';
 import { periodOfRequest } from '../domain/period.js';
@@ -13,21 +14,23 @@ const EXPORT_BATCH = 1_000;
 const COLUMNS = `kept.id, kept.at, kept.request_id, kept.visitor_id, kept.key_id, campaign.slug AS campaign, kept.direction, kept.guard, kept.model, kept.decision,
   kept.categories, kept.scores, kept.thresholds, kept.policy_version, kept.latency_ms, kept.reason, kept.seq`;
 
-/** What was asked, what was judged of it, and what it cost. */
+/** One call: its request, its checks and its cost. */
 export interface RequestView {
   id: string;
   at: string;
   campaign: string | null;
   key: string;
   visitor: string;
+  /** The API that it spoke. */
+  endpoint: string;
   model: string;
   stream: boolean;
   policy_version: string;
   policy: unknown;
-  /** What was sent on for the visitor; null where it was erased, or its time is over. */
+  /** The request as forwarding sends it on; null after an erasure, or after its retention. */
   asked: unknown;
   checks: (CheckView & { judged: unknown })[];
-  /** Its bookings in the ledger. */
+  /** The call's bookings in the ledger. */
   transfers: { id: string; kind: string; at: string; paid_usd: string }[];
   seq: number;
 }
@@ -37,6 +40,8 @@ interface RequestRow {
   campaign: string | null;
   key_id: string;
   visitor_id: string;
+  /** null: chat completions. */
+  endpoint: string | null;
   model: string;
   stream: boolean;
   policy_version: string;
@@ -57,7 +62,7 @@ export class AuditReader {
     return pageOf(rows, filters.limit, ({ at, id }) => ({ at, id }), showCheck);
   }
 
-  /** All of them, newest first, a batch at a time. */
+  /** All checks, newest first, in batches. */
   async *export(filters: CheckFilters): AsyncGenerator<CheckView> {
     for (let cursor: Cursor | null = null; ;) {
       const rows: ListedCheck[] = await this.find(filters, EXPORT_BATCH, cursor);
@@ -95,6 +100,7 @@ export class AuditReader {
       campaign: row.campaign,
       key: row.key_id,
       visitor: row.visitor_id,
+      endpoint: row.endpoint ?? CHAT.name,
       model: row.model,
       stream: row.stream,
       policy_version: row.policy_version,
@@ -144,21 +150,21 @@ export class AuditReader {
     } = filters;
     const conditions: string[] = ['true'];
     const values: unknown[] = [];
-    const where = (condition: (...places: string[]) => string, ...given: unknown[]): void => {
+    const where = (condition: (...parameters: string[]) => string, ...given: unknown[]): void => {
       if (given[0] === undefined) return;
       conditions.push(condition(...given.map((value) => `$${values.push(value)}`)));
     };
-    where((place) => `kept.key_id = ${place}`, key);
-    where((place) => `kept.campaign_id = (SELECT id FROM access.campaigns WHERE slug = ${place})`, campaign);
-    where((place) => `kept.visitor_id = ${place}`, visitor);
-    where((place) => `kept.request_id = ${place}`, request);
-    where((place) => `kept.direction = ${place}`, direction);
-    where((place) => `kept.decision = ANY (${place})`, decision);
-    where((place) => `kept.guard = ${place}`, guard);
-    where((place) => `${place} = ANY (kept.categories)`, category);
-    where((place) => `kept.policy_version = ${place}`, policy);
-    where((place) => `kept.at >= ${place}`, since);
-    where((place) => `kept.at < ${place}`, until);
+    where((parameter) => `kept.key_id = ${parameter}`, key);
+    where((parameter) => `kept.campaign_id = (SELECT id FROM access.campaigns WHERE slug = ${parameter})`, campaign);
+    where((parameter) => `kept.visitor_id = ${parameter}`, visitor);
+    where((parameter) => `kept.request_id = ${parameter}`, request);
+    where((parameter) => `kept.direction = ${parameter}`, direction);
+    where((parameter) => `kept.decision = ANY (${parameter})`, decision);
+    where((parameter) => `kept.guard = ${parameter}`, guard);
+    where((parameter) => `${parameter} = ANY (kept.categories)`, category);
+    where((parameter) => `kept.policy_version = ${parameter}`, policy);
+    where((parameter) => `kept.at >= ${parameter}`, since);
+    where((parameter) => `kept.at < ${parameter}`, until);
     if (after) where((at, id) => `(kept.at, kept.id) < (${at}, ${id})`, after.at, after.id);
     return this.work.manager.query<ListedCheck[]>(
       `SELECT ${COLUMNS} FROM audit.checks kept LEFT JOIN access.campaigns campaign ON campaign.id = kept.campaign_id

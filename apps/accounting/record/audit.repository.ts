@@ -1,51 +1,30 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
-import { InjectDataSource } from '@nestjs/typeorm';
-import { DataSource, type EntityManager } from 'typeorm';
+import type { EntityManager } from 'typeorm';
+import { linkAfter, type ActRow, type ChainedRow, type Link } from '../domain/audit.chain.js';
 import {
-  linkAfter,
-  type ActRow,
-  type ChainedRow,
-  type CheckRow,
-  type Link,
-  type RequestRow,
-} from '../domain/audit.chain.js';
+  ACT_COLUMNS,
+  CHECK_COLUMNS,
+  hex,
+  keptAct,
+  keptCheck,
+  keptRequest,
+  REQUEST_COLUMNS,
+  type KeptRow,
+  type Raw,
+} from './kept.rows.js';
 
-/** A row of the record on its way in, with what it is about. */
+/** A new row of the record, with its encrypted content. */
 export interface NewRow<Row extends ChainedRow = ChainedRow> {
   row: Row;
   period: string;
   sealed: Buffer | null;
 }
 
-/** A row as it lies in the record. */
-export interface KeptRow {
-  link: Link;
-  row: ChainedRow;
-  period: string | null;
-}
-
-const hex = (column: string): string => `encode(${column}, 'hex') AS ${column}`;
-const MS = `(extract(epoch FROM at) * 1000)::bigint AS at_ms`;
-const REQUEST_COLUMNS = `seq, ${hex('hash')}, period::text, id, ${MS}, visitor_id, key_id, campaign_id, model, stream, policy_version, ${hex('content_hash')}`;
-const CHECK_COLUMNS = `seq, ${hex('hash')}, period::text, id, ${MS}, request_id, visitor_id, key_id, campaign_id, direction, guard, model, decision, categories,
-  scores, thresholds, policy_version, latency_ms, reason, ${hex('content_hash')}`;
-const ACT_COLUMNS = `seq, ${hex('hash')}, id, ${MS}, kind, subject, (extract(epoch FROM before) * 1000)::bigint AS before_ms, note`;
-
-type Raw = Record<string, unknown> & { seq: string; hash: string; at_ms: string };
-
-/** The record's tables. Everything that adds to the chain does so within a transaction that holds its head. */
+/** The record's tables. Only a transaction that holds the head adds to the chain. */
 @Injectable()
 export class AuditRepository {
-  constructor(@InjectDataSource() private readonly source: DataSource) {}
-
-  /** Returns how many were missing. */
-  async ensurePartitions(): Promise<number> {
-    const [row] = await this.source.query<{ made: number }[]>('SELECT audit.ensure_partitions() AS made');
-    return row!.made;
-  }
-
-  /** Holds the chain until the transaction ends: one at a time adds to it. */
+  /** Locks the head until the transaction ends, so that one transaction at a time adds to the chain. */
   async lockHead(manager: EntityManager): Promise<Link> {
     const [head] = await manager.query<{ seq: string; hash: string }[]>(
       `SELECT seq, ${hex('hash')} FROM audit.head FOR UPDATE`,
@@ -58,8 +37,8 @@ export class AuditRepository {
     return { seq: Number(head!.seq), hash: head!.hash };
   }
 
-  /** Which of these are in the record. */
-  async known(
+  /** The ids among these that the record has already. */
+  async recordedIds(
     manager: EntityManager,
     table: 'requests' | 'checks',
     rows: readonly { id: string; period: string }[],
@@ -72,7 +51,7 @@ export class AuditRepository {
     return new Set(found.map(({ id }) => id));
   }
 
-  /** Chains rows that are new, in this order, behind the head that the transaction holds. */
+  /** Chains new rows, in this order, after the head that the transaction holds. */
   async append(manager: EntityManager, head: Link, rows: readonly NewRow[]): Promise<Link> {
     let link = head;
     const linked = rows.map((one) => {
@@ -106,7 +85,7 @@ export class AuditRepository {
     return link;
   }
 
-  /** Chains an act, in the transaction of what it tells of. */
+  /** Chains an act, in the transaction that does it. */
   async appendAct(
     manager: EntityManager,
     act: Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number },
@@ -140,7 +119,7 @@ export class AuditRepository {
     );
   }
 
-  /** The rows at these places, in their order. */
+  /** The rows with these numbers, in their order. */
   async rowsBetween(manager: EntityManager, from: number, to: number): Promise<KeptRow[]> {
     const read = (columns: string, table: string) =>
       manager.query<Raw[]>(`SELECT ${columns} FROM audit.${table} WHERE seq BETWEEN $1 AND $2 ORDER BY seq`, [
@@ -155,13 +134,13 @@ export class AuditRepository {
     );
   }
 
-  /** What was done to the record so far. */
+  /** All acts so far. */
   async acts(manager: EntityManager): Promise<ActRow[]> {
     const rows = await manager.query<Raw[]>(`SELECT ${ACT_COLUMNS} FROM audit.acts ORDER BY seq`);
     return rows.map((raw) => keptAct(raw).row as ActRow);
   }
 
-  /** null: nothing stands there. */
+  /** null: no row has this number. */
   async hashAt(manager: EntityManager, seq: number): Promise<string | null> {
     const [row] = await manager.query<{ hash: string }[]>(
       `SELECT ${hex('hash')} FROM (SELECT hash FROM audit.requests WHERE seq = $1 UNION ALL SELECT hash FROM audit.checks WHERE seq = $1
@@ -177,10 +156,10 @@ async function insert(manager: EntityManager, sql: string, rows: readonly object
 }
 
 const INSERT_REQUESTS = `
-  INSERT INTO audit.requests (id, period, seq, hash, at, visitor_id, key_id, campaign_id, model, stream, policy_version, content_hash)
-  SELECT id, period, seq, decode(hash, 'hex'), at, "visitorId", "keyId", "campaignId", model, stream, "policyVersion", decode("contentHash", 'hex')
+  INSERT INTO audit.requests (id, period, seq, hash, at, visitor_id, key_id, campaign_id, endpoint, model, stream, policy_version, content_hash)
+  SELECT id, period, seq, decode(hash, 'hex'), at, "visitorId", "keyId", "campaignId", endpoint, model, stream, "policyVersion", decode("contentHash", 'hex')
     FROM jsonb_to_recordset($1::jsonb) AS given (id text, period date, seq bigint, hash text, at timestamptz, "visitorId" text, "keyId" text,
-         "campaignId" text, model text, stream boolean, "policyVersion" text, "contentHash" text)`;
+         "campaignId" text, endpoint text, model text, stream boolean, "policyVersion" text, "contentHash" text)`;
 const INSERT_CHECKS = `
   INSERT INTO audit.checks (id, period, seq, hash, at, request_id, visitor_id, key_id, campaign_id, direction, guard, model, decision, categories,
          scores, thresholds, policy_version, latency_ms, reason, content_hash)
@@ -193,54 +172,3 @@ const INSERT_ACTS = `
   INSERT INTO audit.acts (id, seq, hash, at, kind, subject, before, note)
   SELECT id, seq, decode(hash, 'hex'), at, act, subject, before, note
     FROM jsonb_to_recordset($1::jsonb) AS given (id text, seq bigint, hash text, at timestamptz, act text, subject text, before timestamptz, note text)`;
-
-function kept(raw: Raw, row: ChainedRow): KeptRow {
-  return { link: { seq: Number(raw.seq), hash: raw.hash }, row, period: (raw.period as string | undefined) ?? null };
-}
-
-/** What a request and a check have in common. */
-const commonOf = (raw: Raw) => ({
-  id: raw.id as string,
-  atMs: Number(raw.at_ms),
-  visitorId: raw.visitor_id as string,
-  keyId: raw.key_id as string,
-  campaignId: raw.campaign_id as string,
-  model: raw.model as string,
-  policyVersion: raw.policy_version as string,
-  contentHash: raw.content_hash as string | null,
-});
-
-function keptRequest(raw: Raw): KeptRow {
-  const row: RequestRow = { kind: 'request', ...commonOf(raw), stream: raw.stream as boolean };
-  return kept(raw, row);
-}
-
-function keptCheck(raw: Raw): KeptRow {
-  const row: CheckRow = {
-    kind: 'check',
-    ...commonOf(raw),
-    requestId: raw.request_id as string,
-    direction: raw.direction as CheckRow['direction'],
-    guard: raw.guard as string,
-    decision: raw.decision as CheckRow['decision'],
-    categories: raw.categories as string[],
-    scores: raw.scores as Record<string, number>,
-    thresholds: raw.thresholds as Record<string, number>,
-    latencyMs: raw.latency_ms as number,
-    reason: raw.reason as string | null,
-  };
-  return kept(raw, row);
-}
-
-function keptAct(raw: Raw): KeptRow {
-  const row: ActRow = {
-    kind: 'act',
-    id: raw.id as string,
-    atMs: Number(raw.at_ms),
-    act: raw.kind as ActRow['act'],
-    subject: raw.subject as string,
-    beforeMs: raw.before_ms === null ? null : Number(raw.before_ms),
-    note: raw.note as string | null,
-  };
-  return kept(raw, row);
-}

@@ -3,7 +3,7 @@ import { AUDIT_GROUP } from '#libs/contracts/audit.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { EventStream, isStreamDrainedTo, streamHead, type StreamEntry } from '../books/event.stream.js';
 
-/** Contents are large, but all that waits is bounded by its bytes (DAYPASS_AUDIT_MAX_BYTES). */
+/** Contents are large. DAYPASS_AUDIT_MAX_BYTES bounds all that wait. */
 const BATCH = 512;
 
 export function auditStream(redis: Redis, consumer: string): EventStream {
@@ -17,12 +17,12 @@ export function auditStream(redis: Redis, consumer: string): EventStream {
   });
 }
 
-/** Whether everything that was asked and judged so far is in the record. */
+/** Whether the record has everything that the stream had at this moment. */
 export async function isRecordUpToDate(redis: Redis): Promise<boolean> {
   return isStreamDrainedTo(redis, redisKeys.audit, AUDIT_GROUP, await streamHead(redis, redisKeys.audit));
 }
 
-/** As the scripts count them. */
+/** Counts as the scripts do. */
 function bytesOf({ fields, content }: StreamEntry): number {
   return Buffer.byteLength(fields.event ?? '') + content.length;
 }

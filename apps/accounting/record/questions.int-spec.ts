@@ -77,7 +77,7 @@ beforeAll(async () => {
       stream: false,
       policy: its,
     });
-  const judged = (request: string, changes: Partial<CheckEvent> = {}) =>
+  const checked = (request: string, changes: Partial<CheckEvent> = {}) =>
     recorder.record({
       ...{
         kind: 'check',
@@ -93,13 +93,13 @@ beforeAll(async () => {
       ...{ categories: [], scores: { violence: 0.1 }, reason: null, latency_ms: 12, policy, ...changes },
     });
   await asked(paid, policy);
-  await judged(paid);
-  await judged(paid, { direction: 'output' });
+  await checked(paid);
+  await checked(paid, { direction: 'output' });
   await accounting.call(key, paid, 1_000_000n, 400_000n);
   await asked(unjudged, lax);
   await accounting.call(key, unjudged, 1_000_000n, 100_000n);
   await asked(refused, policy);
-  await judged(refused, { decision: 'blocked', categories: ['violence'], scores: { violence: 0.9, hate: 0.1 } });
+  await checked(refused, { decision: 'blocked', categories: ['violence'], scores: { violence: 0.9, hate: 0.1 } });
   await accounting.hold(key, refused, 1_000_000n);
   await accounting.holds.end({
     ...{
@@ -217,7 +217,7 @@ describe('docs/audit.md answers', () => {
     const set = (what: string, body: object) => accounting.admin('POST', `/admin/v1/keys/${key.id}/${what}`, body);
     await set('suspend', { note: 'looking into it' });
     await set('reinstate', {});
-    // Nothing new.
+    // The second run finds nothing new.
     await set('reinstate', {});
     const person = (measure: string) =>
       expect.objectContaining({ cause: 'person', measure, campaign: 'school', key_id: key.id });
@@ -262,7 +262,7 @@ describe('docs/audit.md answers', () => {
   it('10. whether anything was edited or taken out', async () => {
     const whole = { missing_rows: '0', broken_seals: '0' };
     expect((await ask(10))[0]).toEqual([whole]);
-    // As the owner of the database can, past the triggers.
+    // Past the triggers, as the owner of the database can.
     const runner = owner.createQueryRunner();
     try {
       await runner.query('SET session_replication_role = replica');

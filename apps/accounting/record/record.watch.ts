@@ -1,14 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { RecordMetrics } from './record.metrics.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 import { AuditVerifier } from './audit.verifier.js';
 
-/** All of the record is read for it: some 30,000 rows a second. */
+/** Each run reads the whole record: some 30,000 rows a second. */
 const EVERY_MS = 6 * 3_600_000;
 
-/** Proves the whole record from time to time, so that an edited row is told without anybody asking. */
+/** Proves the whole record every few hours, so that an alert fires for an edited row. */
 @Injectable()
 export class RecordWatch extends PeriodicService {
   protected readonly loop: Periodic;
@@ -16,19 +16,19 @@ export class RecordWatch extends PeriodicService {
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly verifier: AuditVerifier,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: RecordMetrics,
   ) {
     super();
     this.loop = new Periodic(
       EVERY_MS,
       () => this.run(),
-      (error) => logger.warn({ err: error }, 'the record could not be proven yet'),
+      (error) => logger.warn({ err: error }, 'accounting could not prove the record; it tries again'),
     );
   }
 
   async run(): Promise<void> {
     const { ok, problems, checked } = await this.verifier.verify();
     this.metrics.recordProven(ok);
-    if (!ok) this.logger.error({ problem: problems[0], checked }, 'the record is not what was signed');
+    if (!ok) this.logger.error({ problem: problems[0], checked }, 'the record differs from what accounting signed');
   }
 }

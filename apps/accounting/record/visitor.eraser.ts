@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { AdminError } from '../admin/admin.error.js';
+import { AdminError } from '../domain/admin.error.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { AuditRepository } from './audit.repository.js';
 
@@ -8,7 +8,7 @@ export interface ErasedVisitor {
   erased_at: string;
 }
 
-/** Makes a visitor's content unreadable for ever by destroying its key. What was judged, and how, stays. */
+/** Destroys the secret of a visitor's content, so that nobody can read it again. Requests, checks and verdicts stay. */
 @Injectable()
 export class VisitorEraser {
   constructor(
@@ -16,10 +16,10 @@ export class VisitorEraser {
     private readonly audit: AuditRepository,
   ) {}
 
-  /** Repeated, it answers as the first time. @throws AdminError `not_found`, or `conflict` while the visitor can still call */
+  /** A repeat gets the first answer. @throws AdminError `not_found`, or `conflict` while the visitor can still call */
   erase(id: string, note: string | null): Promise<ErasedVisitor> {
     return this.work.run(async ({ manager }) => {
-      // Before the visitor, as whoever books does.
+      // The head before the visitor, as the drain does, so that neither deadlocks.
       await this.audit.lockHead(manager);
       const [visitor] = await manager.query<{ erased_at: Date | null }[]>(
         'SELECT erased_at FROM audit.visitors WHERE id = $1 FOR UPDATE',

@@ -10,7 +10,7 @@ import { Door } from '#libs/holds/door.js';
 import { LEASE_MS } from '#libs/holds/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector } from '../accounts/account.projector.js';
-import { AccountingMetrics } from '../accounting.metrics.js';
+import { ProjectionMetrics } from '../accounts/projection.metrics.js';
 import { isBefore } from '../books/event.stream.js';
 import { journalHead } from '../books/journal.stream.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
@@ -19,20 +19,20 @@ import { RedisRebuild } from './redis.rebuild.js';
 
 const EVERY_MS = 500;
 const LOCK = 0x64_70_02;
-/** Workers renew, and so notice, every third of a lease. */
+/** Workers renew their leases every third of a lease, and notice then. */
 const AFTER_LOSS_MS = LEASE_MS / 3 + 1_000;
-/** A restart breaks every connection: they are back within two seconds and look at once. */
+/** A restart breaks every connection. Workers reconnect within two seconds, and claim their calls at once. */
 const AFTER_RESTART_MS = 3_000;
 
 /**
- * Lets calls in once Redis holds what the ledger says. A Redis that restarted, came back older or empty finds the door
- * closed: it is compared with the ledger, mended or rebuilt, and given a while in which workers say what they still run
- * and what they ended last, before the door opens.
+ * Opens the door once Redis agrees with the ledger. After a restart or a loss the door is closed. This class then
+ * compares Redis with the ledger, and mends or rebuilds it. Before it opens the door, it gives workers time to claim
+ * the calls that they run and to repeat the ends that they reported last.
  */
 @Injectable()
 export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShutdown {
-  /** How long workers have to say what they run, after Redis lost something, and after it merely restarted. Tests are less patient. */
-  readonly settleMs = { afterLoss: AFTER_LOSS_MS, afterRestart: AFTER_RESTART_MS };
+  /** The time that workers have for their claims, after a loss and after a mere restart. Tests give less. */
+  readonly graceMs = { afterLoss: AFTER_LOSS_MS, afterRestart: AFTER_RESTART_MS };
   private readonly loop: Periodic;
   private readonly door: Door;
   private wasOpen = false;
@@ -44,13 +44,13 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly ledger: LedgerRepository,
     private readonly projector: AccountProjector,
     private readonly rebuild: RedisRebuild,
-    private readonly metrics: AccountingMetrics,
+    private readonly metrics: ProjectionMetrics,
   ) {
     this.door = new Door(redis);
     this.loop = new Periodic(
       EVERY_MS,
       () => this.check(),
-      (error) => logger.warn({ err: error }, 'Redis could not be checked or mended; trying again'),
+      (error) => logger.warn({ err: error }, 'accounting could not check or mend Redis; it tries again'),
     );
   }
 
@@ -60,7 +60,7 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
 
   async beforeApplicationShutdown(): Promise<void> {
     await this.loop.stop();
-    // Nothing runs and nobody writes: the next start need not wait for anybody to speak up.
+    // No call runs, so that the next start need not wait for claims.
     if (this.wasOpen && (await this.redis.zcard(redisKeys.leases).catch(() => 1)) === 0)
       await this.redis.set(redisKeys.quiet, '1').catch(() => undefined);
   }
@@ -71,7 +71,7 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     this.wasOpen = true;
   }
 
-  /** Of several processes one does it; the others find the door open. @throws when a store fails; nobody is let in then */
+  /** One process does it, and the others find the door open. @throws when a store fails; the door stays closed then */
   private async vet(): Promise<void> {
     const runner = this.source.createQueryRunner();
     try {
@@ -89,12 +89,12 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
   private async mend(runner: QueryRunner): Promise<void> {
     const startedMs = performance.now();
     await assertKeepsData(this.redis);
-    const [known, head, drained] = [
+    const [epoch, head, drained] = [
       await this.door.read(),
       await journalHead(this.redis),
       await this.ledger.drainedTo(),
     ];
-    const lost = known === null || (drained !== null && isBefore(head, drained.journalId));
+    const lost = epoch === null || (drained !== null && isBefore(head, drained.journalId));
     const quiet =
       (await this.redis.getdel(redisKeys.quiet)) === '1' && (await this.redis.zcard(redisKeys.leases)) === 0;
     if (lost) {
@@ -102,15 +102,15 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
       await this.rebuild.run();
       this.metrics.rebuilt();
     }
-    // A version before this one did not keep it.
+    // An older Daypass did not store it.
     if (!lost && (await this.redis.exists(redisKeys.operatorTotal)) === 0) await this.rebuild.bringOperator();
     const number = await nextNumber(runner);
     await this.door.set('settling', number);
     const first = number === 1;
-    const settleMs = first || (quiet && !lost) ? 0 : lost ? this.settleMs.afterLoss : this.settleMs.afterRestart;
-    await Promise.all([sleep(settleMs), lost ? undefined : this.projector.findBehind()]);
+    const graceMs = first || (quiet && !lost) ? 0 : lost ? this.graceMs.afterLoss : this.graceMs.afterRestart;
+    await Promise.all([sleep(graceMs), lost ? undefined : this.projector.findBehind()]);
     await this.door.set('open', number);
-    this.logger.info({ number, lost, ms: Math.round(performance.now() - startedMs) }, 'the door is open');
+    this.logger.info({ number, lost, ms: Math.round(performance.now() - startedMs) }, 'accounting opened the door');
   }
 }
 

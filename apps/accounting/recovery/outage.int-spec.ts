@@ -67,7 +67,7 @@ describe('while Postgres is away', () => {
 });
 
 describe('while Redis does not take what is written', () => {
-  it('the admin API says so within seconds, and stores no key whose secret nobody would see', async () => {
+  it('the admin API answers 503 within seconds, and stores no key whose secret nobody would see', async () => {
     await accounting.redis.config('SET', 'maxclients', 1);
     await accounting.redis.client('KILL', 'TYPE', 'normal', 'SKIPME', 'yes');
     const { status, body } = await accounting.admin('GET', `/admin/v1/keys/${key.id}`);

@@ -14,7 +14,7 @@ afterAll(() => accounting.stop());
 
 const doorOf = () => new Door(accounting.redis);
 const number = async () => (await doorOf().read())?.number ?? 0;
-/** The door is open under a higher number than before. */
+/** Waits until the door is open under a higher epoch. */
 const reopened = (former: number) =>
   accounting.until(async () => {
     const state = await doorOf().read();
@@ -63,9 +63,9 @@ describe('a Redis that comes back empty', () => {
       'dispatched',
       'held',
     ]);
-    // What ended lately is known, so that a worker who says it again changes nothing.
+    // Redis has recent ends again, so that a worker who repeats one changes nothing.
     expect((await accounting.end(key, 'lost-1', 'post', 100_000_000n)).outcome).toBe('repeated');
-    // The worker that runs a call goes on with it; what nobody answers for is ended by its state.
+    // A worker goes on with its call. The sweeper ends the others by their state.
     expect((await accounting.end(key, 'running', 'post', 10_000_000n)).outcome).toBe('applied');
     for (const id of ['waiting', 'deferred']) await lapse(id);
     await accounting.until(
@@ -80,13 +80,13 @@ describe('a Redis that comes back empty', () => {
     await accounting.end(key, 'after-2', 'void');
   }, 60_000);
 
-  it('hears from workers which calls it lost before the ledger knew them, and never spends above the budget for them', async () => {
+  it('takes claims for calls that it lost before the ledger had them, and never spends above the budget for them', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     const campaignId = (await accounting.redis.hget(redisKeys.key(key.id), 'campaign'))!;
     const before = await number();
     await accounting.redis.flushall();
     await accounting.until(async () => (await doorOf().read())?.phase === 'settling', 20_000);
-    // No call begins while the door settles.
+    // No call begins before the door opens.
     expect((await accounting.hold(key, 'too-early', 1n)).code).toBe('recovering');
     const claim = {
       keyId: key.id,
@@ -100,7 +100,7 @@ describe('a Redis that comes back empty', () => {
       'claimed',
     );
     expect(await accounting.holds.claim({ ...claim, requestId: 'unknown-1', amountNano: 700_000_000n })).toBe('known');
-    // More than is free: the rest would be the operator's.
+    // It costs more than is free. The operator absorbs the rest.
     expect(await accounting.holds.claim({ ...claim, requestId: 'unknown-2', amountNano: 500_000_000n })).toBe(
       'claimed',
     );
@@ -156,7 +156,7 @@ describe('a Redis that only lost its epoch', () => {
 });
 
 describe('a Redis that comes back older than the ledger', () => {
-  it('is rebuilt, and its journal goes on above the places that were booked', async () => {
+  it('is rebuilt, and its journal goes on above the ids that were booked', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     await accounting.drained();
     const before = await number();
@@ -164,7 +164,7 @@ describe('a Redis that comes back older than the ledger', () => {
     await accounting.call(key, 'forgotten', 300_000_000n, 100_000_000n);
     await accounting.drained();
     const booked = await journalHead(accounting.redis);
-    // As if the last moments of the append-only file were gone, and Redis had been started again.
+    // The last moments of the append-only file are gone, and Redis has started again.
     await accounting.redis.hset(redisKeys.key(key.id), old);
     await accounting.redis.del(redisKeys.hold('forgotten'), redisKeys.journal);
     await accounting.redis.set(redisKeys.epoch, `open another-run ${before}`);
@@ -194,7 +194,7 @@ describe('a Redis that comes back older than the ledger', () => {
     await accounting.redis.hset(redisKeys.key(key.id), old);
     await accounting.redis.del(redisKeys.hold('under-way'), redisKeys.journal);
     await accounting.redis.set(redisKeys.epoch, `open another-run ${before}`);
-    // Longer than until the door is looked at.
+    // Longer than the pause between two checks of the door.
     await new Promise((resolve) => setTimeout(resolve, 1_000));
     await runner.commitTransaction();
     await runner.release();
@@ -218,9 +218,9 @@ describe('a Redis that comes back older than the ledger', () => {
 });
 
 describe('a change that Redis does not take at once', () => {
-  it('is stored, told as 503, and comes into force by itself', async () => {
+  it('is stored, answered with 503, and comes into force by itself', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
-    // A value of another kind under the key's name makes every write to it fail, as a Redis in trouble would.
+    // A value of another kind under the key's name makes every write to it fail, as in a broken Redis.
     const hash = redisKeys.key(key.id);
     await accounting.redis.rename(hash, `${hash}:aside`);
     await accounting.redis.set(hash, 'in the way');

@@ -11,29 +11,31 @@ import type { KnownHold } from '#libs/holds/hold.types.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from '../accounts/account.projector.js';
-import { BalanceRepository, UNUSED } from '../books/balance.repository.js';
+import { BalanceRepository } from '../books/balance.repository.js';
+import { NO_BALANCE } from '../domain/balance.js';
 import { dayOwner, OPERATOR_TOTAL } from '../domain/owner.js';
 import { dateOfDay, dayOf } from '../domain/period.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { isDrainedTo, journalHead, raiseJournalTo } from '../books/journal.stream.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
-import { StrikeRepository } from '../notices/strike.repository.js';
+import { StrikeRepository } from '../books/strike.repository.js';
+import { CallHistory } from './call.history.js';
 
-/** As long as the scripts keep it (common.include.lua). */
+/** The scripts keep it as long (common.include.lua). */
 const DAY_LIFE_MS = 3 * 86_400_000;
-/** Older strikes count in no usual window. */
+/** No usual window reaches further back. */
 const STRIKES_LIFE_MS = 7 * 86_400_000;
 const DRAIN_TIMEOUT_MS = 30_000;
 const HOLD_BATCH = 1_000;
-/** What workers may say again (recent-ends.ts), doubled. */
+/** Twice the time for which workers repeat their last ends (recent-ends.ts). */
 const RECENT_MS = 60_000;
-/** No upstream call takes longer, so that its worker may still correct what was presumed. */
+/** No upstream call takes longer. Its worker may still correct the presumption. */
 const LONGEST_CALL_MS = 2 * 3_600_000;
 
 /**
- * Fills Redis from Postgres while the door is closed: definitions, balances, and the holds that a worker may still speak
- * about. Open holds come back as they are, so that the sweeper ends those that nobody answers for by their state.
+ * Fills Redis from Postgres while the door is closed: definitions, balances, and the holds that a worker may still
+ * claim or end. Open holds come back in their state. The sweeper ends those that no worker claims.
  */
 @Injectable()
 export class RedisRebuild {
@@ -43,12 +45,13 @@ export class RedisRebuild {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly holds: HoldStore,
     private readonly ledger: LedgerRepository,
+    private readonly history: CallHistory,
     private readonly balances: BalanceRepository,
     private readonly strikes: StrikeRepository,
     private readonly projector: AccountProjector,
   ) {}
 
-  /** @throws when a store fails, or the journal cannot be drained; it may be run again */
+  /** @throws when a store fails, or accounting cannot drain the journal; a caller may run it again */
   async run(): Promise<void> {
     const startedMs = performance.now();
     await this.drained();
@@ -60,19 +63,19 @@ export class RedisRebuild {
     const drained = await this.ledger.drainedTo();
     if (drained) await raiseJournalTo(this.redis, drained.journalId);
     const calls = [...open.values()].reduce((sum, count) => sum + count, 0);
-    // At the very first start there is nothing to lose.
+    // The very first start rebuilds nothing of worth.
     this.logger[accounts > 0 ? 'warn' : 'info'](
       { accounts, calls, ms: Math.round(performance.now() - startedMs) },
-      'Redis was rebuilt from the ledger',
+      'accounting rebuilt Redis from the ledger',
     );
   }
 
-  /** What Redis still knows of calls is booked first. */
+  /** Books what Redis still has of calls. */
   private async drained(): Promise<void> {
     const head = await journalHead(this.redis);
     const deadline = performance.now() + DRAIN_TIMEOUT_MS;
     while (!(await isDrainedTo(this.redis, head))) {
-      if (performance.now() > deadline) throw new Error('the journal is not drained yet');
+      if (performance.now() > deadline) throw new Error('accounting has not drained the journal yet');
       await sleep(20);
     }
   }
@@ -86,10 +89,10 @@ export class RedisRebuild {
     }
   }
 
-  /** Returns how many calls of each key are open. */
+  /** Returns the number of open calls for each key. */
   private async restoreHolds(): Promise<Map<string, number>> {
     const open = new Map<string, number>();
-    const holds = await this.ledger.openHolds();
+    const holds = await this.history.openHolds();
     for (const { keyId } of holds) open.set(keyId, (open.get(keyId) ?? 0) + 1);
     await this.restore(
       holds.map((hold) => ({
@@ -101,9 +104,9 @@ export class RedisRebuild {
     );
     const now = (await this.ledger.drainedTo())?.atMs ?? Date.now();
     await this.restore(
-      (await this.ledger.presumedSince(now - LONGEST_CALL_MS)).map((call) => ({ ...call, attempt: 1 })),
+      (await this.history.presumedSince(now - LONGEST_CALL_MS)).map((call) => ({ ...call, attempt: 1 })),
     );
-    await this.restore((await this.ledger.recentEnds(now - RECENT_MS)).map((call) => ({ ...call, attempt: 1 })));
+    await this.restore((await this.history.recentEnds(now - RECENT_MS)).map((call) => ({ ...call, attempt: 1 })));
     return open;
   }
 
@@ -118,13 +121,13 @@ export class RedisRebuild {
     prefix: 'key:' | 'campaign:',
     open: ReadonlyMap<string, number>,
   ): Promise<number> {
-    const usages = await this.balances.usageOfAll(this.source.manager, prefix);
+    const balances = await this.balances.balancesOfAll(this.source.manager, prefix);
     let accounts = 0;
     await this.projector.eachBatch(entity, async (rows) => {
       accounts += rows.length;
       const pipeline = this.redis.pipeline();
       for (const row of rows) {
-        const { spentNano, heldNano } = usages.get(row.id) ?? UNUSED;
+        const { spentNano, heldNano } = balances.get(row.id) ?? NO_BALANCE;
         const hash = row instanceof Key ? redisKeys.key(row.id) : redisKeys.campaign(row.id);
         pipeline.hset(
           hash,
@@ -141,7 +144,7 @@ export class RedisRebuild {
     return accounts;
   }
 
-  /** What follows from the next strike is reckoned with those before it; a rest that is under way goes on. */
+  /** The next strike counts together with those before it. A key's rest goes on. */
   private async bringStrikes(): Promise<void> {
     const since = new Date((await redisNowMs(this.redis)) - STRIKES_LIFE_MS);
     const pipeline = this.redis.pipeline();
@@ -152,19 +155,19 @@ export class RedisRebuild {
     for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
   }
 
-  /** Today's and all-time levels of the operator, which have no account of their own. */
+  /** The operator's level of today and of all time. They have no row of their own. */
   async bringOperator(): Promise<void> {
     const today = dayOf(await redisNowMs(this.redis));
     // Calls that began before midnight may still end.
     const owners = [today - 1, today].map((day) => dayOwner(dateOfDay(day)));
-    const usages = await this.balances.usageOf(this.source.manager, [...owners, OPERATOR_TOTAL]);
+    const balances = await this.balances.balancesOf(this.source.manager, [...owners, OPERATOR_TOTAL]);
     for (const [index, day] of [today - 1, today].entries()) {
       const hash = `${redisKeys.operatorPrefix}${day}`;
-      const { spentNano, heldNano } = usages.get(owners[index]!) ?? UNUSED;
+      const { spentNano, heldNano } = balances.get(owners[index]!) ?? NO_BALANCE;
       await this.redis.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString());
       await this.redis.pexpire(hash, DAY_LIFE_MS);
     }
-    const { spentNano, heldNano } = usages.get(OPERATOR_TOTAL) ?? UNUSED;
+    const { spentNano, heldNano } = balances.get(OPERATOR_TOTAL) ?? NO_BALANCE;
     await this.redis.hset(redisKeys.operatorTotal, 'spent', spentNano.toString(), 'held', heldNano.toString());
   }
 }

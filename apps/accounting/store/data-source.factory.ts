@@ -19,6 +19,7 @@ import { Weights1763942400060 } from './migrations/1763942400060-weights.migrati
 import { Upstreams1763942400070 } from './migrations/1763942400070-upstreams.migration.js';
 import { Auditor1763942400080, AUDITOR_ROLE } from './migrations/1763942400080-auditor.migration.js';
 import { Measures1763942400090 } from './migrations/1763942400090-measures.migration.js';
+import { Endpoints1763942400100 } from './migrations/1763942400100-endpoints.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -45,6 +46,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Upstreams1763942400070,
       Auditor1763942400080,
       Measures1763942400090,
+      Endpoints1763942400100,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
@@ -56,7 +58,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
   };
 }
 
-/** Connects and migrates, then works under a role that may only add to the ledger. With a password the auditor may log in. */
+/** Migrates, then connects under a role that may only add to the ledger. With a password the auditor may log in. */
 export async function openDataSource(options: DataSourceOptions, auditorPassword?: string): Promise<DataSource> {
   const mayStepDown = await migrate(options, auditorPassword);
   const extra = options.extra as Record<string, unknown>;
@@ -66,7 +68,10 @@ export async function openDataSource(options: DataSourceOptions, auditorPassword
   } as DataSourceOptions).initialize();
 }
 
-/** As the login of the address, which owns the tables; one process at a time, so that several may start at once. */
+/**
+ * The login of the address owns the tables. A lock lets one process migrate at a time, so that several may start at
+ * once.
+ */
 async function migrate(options: DataSourceOptions, auditorPassword: string | undefined): Promise<boolean> {
   const source = await new DataSource(options).initialize();
   const lock = source.createQueryRunner();
@@ -90,7 +95,7 @@ async function migrate(options: DataSourceOptions, auditorPassword: string | und
   }
 }
 
-/** Without a password nobody logs in, whatever it was before. Where the role is not ours to change, it is its owner's. */
+/** Without a password no auditor logs in, even if there was one before. A role of another owner stays as it is. */
 async function lockOutAuditor(runner: QueryRunner): Promise<void> {
   await runner.query(`
     DO $$ BEGIN
@@ -99,7 +104,7 @@ async function lockOutAuditor(runner: QueryRunner): Promise<void> {
     END $$`);
 }
 
-/** Utility statements take no parameters, so Postgres itself quotes the password. */
+/** ALTER ROLE takes no parameters, so Postgres itself quotes the password. */
 async function admitAuditor(runner: QueryRunner, password: string): Promise<void> {
   const [row] = (await runner.query(
     `SELECT format('ALTER ROLE ${AUDITOR_ROLE} LOGIN CONNECTION LIMIT 5 PASSWORD %L', $1::text) AS statement`,

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { DataSource } from 'typeorm';
+import { DataSource, type DataSourceOptions } from 'typeorm';
 import { startTestPostgres } from '#libs/testing/stores.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
 
@@ -37,6 +37,7 @@ describe('migrations', () => {
       'Upstreams1763942400070',
       'Auditor1763942400080',
       'Measures1763942400090',
+      'Endpoints1763942400100',
     ]);
   });
 
@@ -142,5 +143,33 @@ describe('migrations', () => {
     await owner.query(`INSERT INTO audit.policies VALUES ('p', '{}')`);
     await owner.query(`INSERT INTO audit.checkpoints VALUES (3, 'x', now(), 'x')`);
     for (const sql of auditChanges()) await expect(owner.query(sql)).rejects.toThrow('append-only');
+  });
+
+  it('leave the requests of the version before as they are, and show their API to the auditor', async () => {
+    await owner.query('CREATE DATABASE before_endpoints');
+    const url = new URL(postgres.databaseUrl);
+    url.pathname = '/before_endpoints';
+    const options = dataSourceOptions(url.href, () => undefined);
+    const migrations = (options.migrations as { name: string }[]).filter(({ name }) => !name.startsWith('Endpoints'));
+    await (await openDataSource({ ...options, migrations } as DataSourceOptions)).destroy();
+    const admin = await new DataSource(options).initialize();
+    try {
+      for (const period of ['1970-01-01', new Date().toISOString().slice(0, 10)])
+        await admin.query(
+          `INSERT INTO audit.requests VALUES ('r', $1, 1, 'x', now(), 'v', 'k', 'c', 'm', false, 'p')`,
+          [period],
+        );
+      // Postgres gives a row that it writes again another place and transaction.
+      const places = () => admin.query('SELECT tableoid, ctid, xmin FROM audit.requests ORDER BY period');
+      const before: unknown = await places();
+      await (await openDataSource(options)).destroy();
+      expect(await places()).toEqual(before);
+      expect(await admin.query('SELECT endpoint FROM audit.requests')).toEqual(Array(2).fill({ endpoint: null }));
+      await admin.query('SET ROLE auditor');
+      const shown = Array(2).fill({ endpoint: 'chat.completions' });
+      expect(await admin.query('SELECT endpoint FROM audit.calls')).toEqual(shown);
+    } finally {
+      await admin.destroy();
+    }
   });
 });

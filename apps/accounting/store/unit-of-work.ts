@@ -5,28 +5,28 @@ import { DataSource, type EntityManager } from 'typeorm';
 
 type Step = () => Promise<void>;
 
-/** One transaction, and what follows when it ends. */
+/** One transaction, and the steps that follow its end. */
 export interface Unit {
   manager: EntityManager;
-  /** The accounts that it writes, by id. */
+  /** The ids of the accounts that it writes. */
   written: string[];
   committed: Step[];
   undone: Step[];
 }
 
-/** Lets several services write in one transaction without handing it around: whoever runs within it joins it. */
+/** Lets several services write in one transaction. Code that runs within a transaction joins it. */
 @Injectable()
 export class UnitOfWork {
   private readonly running = new AsyncLocalStorage<Unit>();
 
   constructor(@InjectDataSource() private readonly source: DataSource) {}
 
-  /** Of the transaction that runs here, so that its writes are seen and no second connection is waited for; else of none. */
+  /** Inside a transaction it sees that transaction's writes, and waits for no second connection. */
   get manager(): EntityManager {
     return this.running.getStore()?.manager ?? this.source.manager;
   }
 
-  /** Within the transaction that runs here, else in one of its own. Resolves once committed and followed up, or joined. */
+  /** Joins the running transaction, or begins one. Its own resolves after the commit and the steps that follow it. */
   async run<T>(work: (unit: Unit) => Promise<T>): Promise<T> {
     const outer = this.running.getStore();
     if (outer) return work(outer);

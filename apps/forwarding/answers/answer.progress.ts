@@ -2,34 +2,36 @@ import { StreamTexts, type FrameText } from '#libs/endpoints/content.js';
 import type { CutAnswer } from '../domain/settlement.js';
 import type { ReplyWriter } from './reply.writer.js';
 
-/** An answer on its way, in as far as a failure in the middle of it must know: what was generated, and what was shown. */
+/**
+ * What a failure in the middle of an answer must know: what the model generated, and whether the visitor saw any of it.
+ */
 export class Progress {
   readonly texts = new StreamTexts();
-  /** Set once something of a stream was shown, so that an error can only follow in the stream. */
+  /** Set for a stream that the visitor sees as it comes: an error can then only follow in the stream. */
   writer: ReplyWriter | null = null;
   private chunks = 0;
-  private readonly begunMs = performance.now();
+  private readonly startedMs = performance.now();
   private silentMs: number | null = null;
 
-  /** Of one chunk. */
+  /** Adds the texts of one chunk. */
   add(texts: readonly FrameText[]): void {
     this.texts.add(texts);
     this.chunks++;
-    if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.begunMs;
+    if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.startedMs;
   }
 
-  /** How far the answer came until now, for its bill. A model may have reasoned until there was something to see. */
+  /** How far the answer came until now, for its cost. A model may have reasoned before its first visible token. */
   async cut({ hungUp }: { hungUp: boolean }): Promise<CutAnswer> {
-    const elapsedMs = performance.now() - this.begunMs;
+    const elapsedMs = performance.now() - this.startedMs;
     const unseenMs = this.silentMs ?? elapsedMs;
-    // The larger of what the text counts and the number of chunks, each at least a token.
+    // Each chunk has at least one token, whatever the tokenizer counts.
     const seenTokens = Math.max(this.chunks, await countOutput(this.texts.texts()));
     return { seenTokens, unseenMs, flowingMs: elapsedMs - unseenMs, hungUp };
   }
 }
 
-/** The tokenizer's tables weigh 64 MB, so a worker loads them only when an upstream really left the usage out. */
-export async function countOutput(texts: string[]): Promise<number> {
+/** The tokenizer's tables weigh 64 MB. A worker loads them only when an upstream really left the usage out. */
+export async function countOutput(texts: readonly string[]): Promise<number> {
   const { countTextTokens } = await import('#libs/money/tokens.js');
   return countTextTokens(texts);
 }

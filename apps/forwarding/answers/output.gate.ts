@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
-import { Checker, type How, type Look } from '#libs/moderation/checker.js';
+import { Checker, type CheckOptions, type Checked } from '#libs/moderation/checker.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
@@ -15,7 +15,10 @@ export type OutputVerdict =
   | { word: 'blocked' }
   | { word: 'unavailable'; error: DaypassError };
 
-/** Judges what a model wrote, before it is shown (`gate`, `window`), meanwhile (`trail`) or for the record (`observe`). */
+/**
+ * Judges what a model wrote: before the visitor sees it (`gate`, `window`), meanwhile (`trail`) or afterwards
+ * (`observe`).
+ */
 @Injectable()
 export class OutputGate {
   constructor(
@@ -25,55 +28,62 @@ export class OutputGate {
     private readonly metrics: ModerationMetrics,
   ) {}
 
-  /** On a whole answer; its events go into the record with what follows from it. */
-  async verdict(
+  /**
+   * Judges a whole answer. The caller takes the events to the record, in one step with what follows from the verdict.
+   */
+  async verdictOnWhole(
     ticket: Ticket,
     contents: readonly Content[],
-    provider: How['provider'],
+    provider: CheckOptions['provider'],
   ): Promise<{ verdict: OutputVerdict; events: readonly Recorded[] }> {
-    const look = await this.checker.look(ticket, 'output', contents, {
+    const checked = await this.checker.check(ticket, 'output', contents, {
       ...(provider ? { provider } : {}),
       carried: true,
     });
-    const verdict = verdictOf(look, ticket);
-    this.tell(ticket, verdict.word);
-    return { verdict, events: look.events };
+    const verdict = verdictOf(checked, ticket);
+    this.countVerdict(ticket, verdict.word);
+    return { verdict, events: checked.events };
   }
 
-  /** For a part of an answer; what became of the whole is told once. `results` takes what the endpoint said. */
-  async judge(
+  /**
+   * Judges a part of an answer; the caller counts one verdict on the whole. Adds the endpoint's results to `results`.
+   */
+  async verdictOnPart(
     ticket: Ticket,
     contents: readonly Content[],
-    how: How,
+    how: CheckOptions,
     results?: ModerationResult[],
   ): Promise<OutputVerdict> {
-    const look = await this.checker.look(ticket, 'output', contents, { ...how, passing: results !== undefined });
-    results?.push(...look.results);
-    return verdictOf(look, ticket);
+    const checked = await this.checker.check(ticket, 'output', contents, { ...how, passing: results !== undefined });
+    results?.push(...checked.results);
+    return verdictOf(checked, ticket);
   }
 
-  /** An answer whose every part was judged comes back with the visitor's next turn. */
+  /** Keeps the verdict on an answer that was judged in parts: the visitor sends it again with the next message. */
   remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
     this.moderator.remember(contents, results);
   }
 
-  /** Judges an answer that was shown already. Never fails the call. */
+  /** Judges an answer that the visitor saw already. Never fails the call. */
   async observe(ticket: Ticket, contents: readonly Content[]): Promise<void> {
     try {
-      const { outcome } = await this.checker.look(ticket, 'output', contents, { found: 'tell' });
-      this.tell(ticket, outcome.kind === 'unavailable' ? 'unchecked' : outcome.kind === 'flagged' ? 'flagged' : 'pass');
+      const { outcome } = await this.checker.check(ticket, 'output', contents, { found: 'record' });
+      this.countVerdict(
+        ticket,
+        outcome.kind === 'unavailable' ? 'unchecked' : outcome.kind === 'flagged' ? 'flagged' : 'pass',
+      );
     } catch (error) {
       this.logger.warn({ err: error, requestId: ticket.requestId }, 'an observed answer could not be judged');
     }
   }
 
-  tell({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
+  countVerdict({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
     this.metrics.verdict('output', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'output', decision }, 'moderation');
   }
 }
 
-function verdictOf({ outcome }: Look, { policy }: Ticket): OutputVerdict {
+function verdictOf({ outcome }: Checked, { policy }: Ticket): OutputVerdict {
   switch (outcome.kind) {
     case 'pass':
       return { word: outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: outcome.redactions };
@@ -84,7 +94,7 @@ function verdictOf({ outcome }: Look, { policy }: Ticket): OutputVerdict {
   }
 }
 
-/** The answer exists and is paid for: a client that repeats the call by itself would pay again and again. */
+/** No retry: the visitor paid for the answer, and a client that repeats the call would pay again each time. */
 function unavailable(): DaypassError {
   return new DaypassError(
     'moderation_unavailable',

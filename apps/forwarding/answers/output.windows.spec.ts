@@ -2,9 +2,11 @@ import { describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import fc from 'fast-check';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { ChatReader } from '#libs/endpoints/chat/chat.reader.js';
 import type { Content } from '#libs/endpoints/content.js';
+import type { Frame } from '#libs/endpoints/endpoint.js';
 import type { OutputVerdict } from './output.gate.js';
-import { OutputWindows } from './output.windows.js';
+import { OutputWindows, type WindowsOptions } from './output.windows.js';
 
 const PHRASE = 'FLAGGED-PHRASE';
 const textOf = (contents: readonly Content[]): string =>
@@ -12,6 +14,19 @@ const textOf = (contents: readonly Content[]): string =>
 const byPhrase = (contents: readonly Content[]): OutputVerdict => ({
   word: textOf(contents).includes(PHRASE) ? 'blocked' : 'pass',
 });
+
+/** A frame that shows its text, and nothing else. */
+const frameOf = (text: string, said = text): Pick<Frame, 'text' | 'texts' | 'closing'> => ({
+  text,
+  texts: said === '' ? [] : [{ path: '0.content', text: said }],
+  closing: false,
+});
+const quiet: Pick<WindowsOptions, 'hasMore' | 'redact' | 'show' | 'onStop'> = {
+  hasMore: () => false,
+  redact: () => null,
+  show: () => undefined,
+  onStop: () => undefined,
+};
 
 interface Run {
   shown: string;
@@ -26,27 +41,27 @@ async function run(
   mode: 'window' | 'trail',
   text: string,
   lengths: readonly number[],
-  options: { latency?: number; judge?: (contents: readonly Content[]) => OutputVerdict } = {},
+  options: { latency?: number; verdictOn?: (contents: readonly Content[]) => OutputVerdict } = {},
 ): Promise<Run> {
   const seen: Run = { shown: '', stopped: undefined, stops: 0, judgements: [], mostAtOnce: 0 };
   let running = 0;
   const windows = new OutputWindows({
+    ...quiet,
     mode,
-    judge: async (contents) => {
+    verdictOn: async (contents) => {
       seen.mostAtOnce = Math.max(seen.mostAtOnce, ++running);
       seen.judgements.push(textOf(contents));
       for (let turn = 0; turn < (options.latency ?? 1); turn++) await new Promise(setImmediate);
       running--;
-      return (options.judge ?? byPhrase)(contents);
+      return (options.verdictOn ?? byPhrase)(contents);
     },
     show: (frame) => (seen.shown += frame),
-    hasMore: () => false,
     onStop: () => seen.stops++,
   });
   for (let at = 0, n = 0; at < text.length && !windows.stopped; n++) {
     const frame = text.slice(at, at + lengths[n % lengths.length]!);
     at += frame.length;
-    windows.add(frame, [{ path: '0.content', text: frame }]);
+    windows.add(frameOf(frame));
     if (n % 3 === 0) await new Promise(setImmediate);
   }
   await windows.finish();
@@ -98,19 +113,18 @@ describe('a stream under moderation', () => {
   it('is shown sentence by sentence, each before the next is there', async () => {
     const shown: string[] = [];
     const windows = new OutputWindows({
+      ...quiet,
       mode: 'window',
-      judge: () => Promise.resolve({ word: 'pass' }),
+      verdictOn: () => Promise.resolve({ word: 'pass' }),
       show: (frame) => shown.push(frame),
-      hasMore: () => false,
-      onStop: () => undefined,
     });
-    windows.add('role', []);
+    windows.add(frameOf('role', ''));
     expect(shown).toEqual(['role']);
-    windows.add('One', [{ path: 'c', text: 'One' }]);
-    windows.add(' two.', [{ path: 'c', text: ' two.' }]);
+    windows.add(frameOf('One'));
+    windows.add(frameOf(' two.'));
     await sleep(0);
     expect(shown).toEqual(['role', 'One', ' two.']);
-    windows.add(' Three', [{ path: 'c', text: ' Three' }]);
+    windows.add(frameOf(' Three'));
     await sleep(0);
     expect(shown).toHaveLength(3);
     await windows.finish();
@@ -129,18 +143,18 @@ describe('a stream under moderation', () => {
       const error = new DaypassError('moderation_unavailable', 'away');
       let calls = 0;
       const closed = await run(mode, sentences(3_000), [50], {
-        judge: () => (++calls > 3 ? { word: 'unavailable', error } : { word: 'pass' }),
+        verdictOn: () => (++calls > 3 ? { word: 'unavailable', error } : { word: 'pass' }),
       });
       expect(closed.stopped).toBe('unavailable');
       expect(closed.shown.length).toBeLessThan(3_000);
-      const open = await run(mode, sentences(3_000), [50], { judge: () => ({ word: 'unchecked' }) });
+      const open = await run(mode, sentences(3_000), [50], { verdictOn: () => ({ word: 'unchecked' }) });
       expect(open).toMatchObject({ stopped: undefined, shown: sentences(3_000) });
     },
   );
 
   it('does not go on where a judge fails, and says why', async () => {
     const failing = run('window', sentences(3_000), [50], {
-      judge: () => {
+      verdictOn: () => {
         throw new Error('broken');
       },
     });
@@ -150,15 +164,13 @@ describe('a stream under moderation', () => {
   it('makes the upstream wait where too much waits for verdicts', async () => {
     let release: (verdict: OutputVerdict) => void = () => undefined;
     const windows = new OutputWindows({
+      ...quiet,
       mode: 'window',
-      judge: () => new Promise((resolve) => (release = resolve)),
-      show: () => undefined,
-      hasMore: () => false,
-      onStop: () => undefined,
+      verdictOn: () => new Promise((resolve) => (release = resolve)),
     });
-    windows.add('first.', [{ path: 'c', text: 'first.' }]);
-    expect(windows.add('x', [{ path: 'c', text: 'x'.repeat(70_000) }])).toBe(true);
-    const full = windows.room();
+    windows.add(frameOf('first.'));
+    expect(windows.add(frameOf('x', 'x'.repeat(70_000)))).toBe(true);
+    const full = windows.drained();
     const state = await Promise.race([full.then(() => 'room'), sleep(20).then(() => 'full')]);
     expect(state).toBe('full');
     release({ word: 'pass' });
@@ -166,34 +178,48 @@ describe('a stream under moderation', () => {
   });
 
   it('is released without what a guard takes out of it', async () => {
-    const frame = (text: string): string =>
-      `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: text } }] })}\n\n`;
+    const reader = new ChatReader({ outputs: 1, facts: {} });
     let shown = '';
     const windows = new OutputWindows({
+      ...quiet,
       mode: 'window',
-      judge: () => Promise.resolve({ word: 'redacted', redactions: [{ find: 'secret', replace: '[x]' }] }),
-      hasMore: () => false,
+      verdictOn: () => Promise.resolve({ word: 'redacted', redactions: [{ find: 'secret', replace: '[x]' }] }),
+      redact: (frames, redactions) => reader.redacted(frames, redactions),
       show: (one) => (shown += one),
-      onStop: () => undefined,
     });
-    for (const text of ['The sec', 'ret is out. ', 'So.']) windows.add(frame(text), [{ path: '0.content', text }]);
+    for (const content of ['The sec', 'ret is out. ', 'So.']) {
+      const data = JSON.stringify({ choices: [{ index: 0, delta: { content } }] });
+      for (const frame of reader.event({ data })) windows.add(frame);
+    }
     await windows.finish();
     expect([...shown.matchAll(/"content":"([^"]*)"/g)].map(([, text]) => text).join('')).toBe('The [x] is out. So.');
     expect(windows.word).toBe('redacted');
+  });
+
+  it('is stopped where what a guard takes out cannot be taken out of it', async () => {
+    let shown = '';
+    const windows = new OutputWindows({
+      ...quiet,
+      mode: 'window',
+      verdictOn: () => Promise.resolve({ word: 'redacted', redactions: [{ find: 'secret', replace: '[x]' }] }),
+      show: (one) => (shown += one),
+    });
+    windows.add(frameOf('A secret. '));
+    await windows.finish();
+    expect([shown, windows.stopped?.word]).toEqual(['', 'blocked']);
   });
 
   it('does not say how it ended before the last verdict (trail)', async () => {
     let shown = '';
     const verdict = Promise.withResolvers<OutputVerdict>();
     const windows = new OutputWindows({
+      ...quiet,
       mode: 'trail',
-      judge: () => verdict.promise,
-      hasMore: () => false,
+      verdictOn: () => verdict.promise,
       show: (one) => (shown += one),
-      onStop: () => undefined,
     });
-    windows.add('all is shown. ', [{ path: '0.content', text: 'all is shown. ' }]);
-    windows.add('[stop]', [], true);
+    windows.add(frameOf('all is shown. '));
+    windows.add({ ...frameOf('[stop]', ''), closing: true });
     const finished = windows.finish();
     expect(shown).toBe('all is shown. ');
     verdict.resolve({ word: 'blocked' });
@@ -205,21 +231,20 @@ describe('a stream under moderation', () => {
     let more = false;
     const judged: number[] = [];
     const windows = new OutputWindows({
+      ...quiet,
       mode: 'window',
-      judge: (contents) => {
+      verdictOn: (contents) => {
         judged.push(contents.length);
         const word = more ? 'blocked' : 'pass';
         more = false;
         return Promise.resolve({ word });
       },
       hasMore: () => more,
-      show: () => undefined,
-      onStop: () => undefined,
     });
-    windows.add('text. ', [{ path: '0.content', text: 'text. ' }]);
+    windows.add(frameOf('text. '));
     await new Promise(setImmediate);
     more = true;
-    windows.add('its own verdict', []);
+    windows.add(frameOf('its own verdict', ''));
     await windows.finish();
     expect(judged).toEqual([1, 0]);
     expect(windows.stopped?.word).toBe('blocked');

@@ -1,5 +1,5 @@
-import type { Content, FrameText } from '#libs/endpoints/content.js';
-import { framesReplaced } from '#libs/moderation/chat-contents.js';
+import type { Content, Replacement } from '#libs/endpoints/content.js';
+import type { Frame } from '#libs/endpoints/endpoint.js';
 import { PieceCutter, type Piece } from '#libs/moderation/piece-cutter.js';
 import type { OutputVerdict } from './output.gate.js';
 
@@ -7,55 +7,58 @@ import type { OutputVerdict } from './output.gate.js';
 export type Stop = Extract<OutputVerdict, { word: 'blocked' | 'unavailable' }>;
 
 export interface WindowsOptions {
-  /** `window`: each piece is shown after its verdict. `trail`: at once, and never far ahead of the verdicts. */
+  /** `window`: the visitor sees each piece after its verdict. `trail`: at once, but never far ahead of the verdicts. */
   mode: 'window' | 'trail';
-  judge: (contents: readonly Content[]) => Promise<OutputVerdict>;
+  verdictOn: (contents: readonly Content[]) => Promise<OutputVerdict>;
   /** Whether something beside the text waits for a verdict. */
   hasMore: () => boolean;
+  /** null: a guard found something that nobody can take out of these frames. */
+  redact: (frames: readonly string[], redactions: readonly Replacement[]) => readonly string[] | null;
   show: (frame: string) => void;
-  /** Told at once, while the upstream may be silent. */
+  /** Called at once when a verdict stops the stream: the upstream may be silent, so that no frame comes. */
   onStop: () => void;
 }
 
-/** Characters that may be shown before their verdict (`trail`). */
+/** So many characters the visitor may see before their verdict (`trail`). */
 const AHEAD_CHARACTERS = 1_000;
-/** Text that waits for verdicts; beyond it the upstream is not read any further. */
+/** While more text than this waits for verdicts, forwarding does not read on from the upstream. */
 const WAITING_CHARACTERS = 65_536;
 const PASSED: OutputVerdict = { word: 'pass' };
 
 /**
- * Judges a stream piece by piece while it comes. One piece is under judgement at a time; what arrives meanwhile makes the
- * next one, so that a slow endpoint costs larger pieces, not more waiting. Nothing is shown out of order, and nothing after
- * a verdict that stops the stream.
+ * Judges a stream piece by piece while it comes. The guards judge one piece at a time, and the frames that arrive
+ * meanwhile make the next. So a slow endpoint costs larger pieces, not more waiting. The visitor sees all frames in
+ * order, and none after a verdict that stops the stream.
  */
 export class OutputWindows {
   private readonly cutter = new PieceCutter();
   private judging: Promise<void> | null = null;
   private failure: Error | null = null;
-  /** Of `trail`: frames that would be too far ahead, and the characters that were shown and judged. */
-  private held: { frame: string; characters: number; closing: boolean }[] = [];
+  /** Under `trail`: frames that are too far ahead of the verdicts to be shown. */
+  private tooFarAhead: { frame: string; characters: number; closing: boolean }[] = [];
+  /** Under `trail`: how many characters the visitor has seen, and how many of them passed. */
   private shown = 0;
   private judged = 0;
   private words = new Set<'pass' | 'redacted' | 'unchecked'>();
-  /** What ended the stream. */
+  /** The verdict that stopped the stream. */
   stopped: Stop | null = null;
 
   constructor(private readonly options: WindowsOptions) {}
 
-  /** What became of all that was shown. */
+  /** The verdict on all that the visitor saw. */
   get word(): 'pass' | 'redacted' | 'unchecked' {
     return this.words.has('unchecked') ? 'unchecked' : this.words.has('redacted') ? 'redacted' : 'pass';
   }
 
   /**
-   * Returns whether it is full, so that `room` is to be waited for. `closing`: the frame says how a choice, or the stream, ended.
-   * @throws what kept a verdict, or the visitor, from being reached
+   * Returns whether too much waits for verdicts, so that the caller awaits `drained`.
+   * @throws the error that kept a guard from its verdict, or a frame from the visitor
    */
-  add(frame: string, texts: readonly FrameText[], closing = false): boolean {
+  add({ text: frame, texts, closing }: Pick<Frame, 'text' | 'texts' | 'closing'>): boolean {
     if (this.stopped) return false;
     this.cutter.add(frame, texts);
     if (this.options.mode === 'trail') {
-      this.held.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0), closing });
+      this.tooFarAhead.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0), closing });
       this.showAhead();
     }
     this.pump();
@@ -63,16 +66,18 @@ export class OutputWindows {
     return this.isFull;
   }
 
-  /** Resolves when there is room for more. @throws as `add` */
-  async room(): Promise<void> {
+  /** Resolves when more frames may come. @throws as `add` */
+  async drained(): Promise<void> {
     while (this.isFull) await this.judging;
     if (this.failure) throw this.failure;
   }
 
-  /** Resolves when everything has its verdict, or one stopped the stream. What is left is judged beside the piece before it. */
+  /**
+   * Resolves when every frame has its verdict, or one stopped the stream. The guards judge the last two pieces at once.
+   */
   async finish(): Promise<void> {
     const rest = this.stopped ? null : this.cutter.take(true);
-    const verdict = rest && this.verdictOn(rest);
+    const verdict = rest && this.pendingVerdict(rest);
     await this.judging;
     if (rest && !this.stopped && !this.failure) await this.settle(rest, verdict);
     if (this.failure) throw this.failure;
@@ -87,21 +92,21 @@ export class OutputWindows {
       const piece = this.cutter.take();
       if (!piece) return;
       if (this.isSilent(piece)) this.release(piece);
-      else this.judging = this.judge(piece);
+      else this.judging = this.judgeNext(piece);
     }
   }
 
-  private async judge(piece: Piece): Promise<void> {
-    await this.settle(piece, this.verdictOn(piece));
+  private async judgeNext(piece: Piece): Promise<void> {
+    await this.settle(piece, this.pendingVerdict(piece));
     this.judging = null;
     this.pump();
   }
 
-  /** null where there is nothing to judge. */
-  private verdictOn(piece: Piece): Promise<OutputVerdict> | null {
+  /** Asks for the verdict; null where the piece has nothing to judge. */
+  private pendingVerdict(piece: Piece): Promise<OutputVerdict> | null {
     if (this.isSilent(piece)) return null;
-    const verdict = this.options.judge(piece.contents);
-    // It is looked at when its turn comes.
+    const verdict = this.options.verdictOn(piece.contents);
+    // `settle` awaits it later: until then a failure must not count as an unhandled one.
     verdict.catch(() => undefined);
     return verdict;
   }
@@ -113,19 +118,23 @@ export class OutputWindows {
   private async settle(piece: Piece, pending: Promise<OutputVerdict> | null): Promise<void> {
     try {
       const verdict = (await pending) ?? PASSED;
-      if (verdict.word === 'blocked' || verdict.word === 'unavailable') {
-        this.stopped = verdict;
-        this.options.onStop();
-        return;
-      }
+      if (verdict.word === 'blocked' || verdict.word === 'unavailable') return this.stop(verdict);
+      const redactions = verdict.redactions ?? [];
+      const frames = redactions.length > 0 ? this.options.redact(piece.frames, redactions) : piece.frames;
+      if (frames === null) return this.stop({ word: 'blocked' });
       this.words.add(verdict.word);
-      this.release(verdict.redactions ? { ...piece, frames: framesReplaced(piece.frames, verdict.redactions) } : piece);
+      this.release({ frames, characters: piece.characters });
     } catch (error) {
       this.failure = error instanceof Error ? error : new Error(String(error));
     }
   }
 
-  private release({ frames, characters }: Piece): void {
+  private stop(verdict: Stop): void {
+    this.stopped = verdict;
+    this.options.onStop();
+  }
+
+  private release({ frames, characters }: { frames: readonly string[]; characters: number }): void {
     if (this.options.mode === 'window') {
       for (const frame of frames) this.options.show(frame);
       return;
@@ -135,12 +144,12 @@ export class OutputWindows {
   }
 
   private showAhead(): void {
-    while (this.held.length > 0 && !this.stopped) {
-      const { frame, characters, closing } = this.held[0]!;
-      // Why a choice ended is for the last verdict to say.
+    while (this.tooFarAhead.length > 0 && !this.stopped) {
+      const { frame, characters, closing } = this.tooFarAhead[0]!;
+      // The last verdict decides how the visitor sees the output end.
       if (closing && this.shown > this.judged) return;
       if (this.shown + characters - this.judged > AHEAD_CHARACTERS) return;
-      this.held.shift();
+      this.tooFarAhead.shift();
       this.shown += characters;
       this.options.show(frame);
     }

@@ -16,7 +16,7 @@ afterAll(async () => {
   redis.disconnect();
 });
 
-it('brings what calls say within one turn to each ingress in one entry, in its order, sealed for it alone, on a stream that ends by itself', async () => {
+it('brings what calls say within one turn to each ingress in one entry, in its order, encrypted for it alone, on a stream that ends by itself', async () => {
   const box = new ContentBox(Buffer.alloc(32, 1));
   const channel = new ReplyChannel(redis, box);
   const part = (n: number): ReplyParts[number] => ({ id: `r${n}`, reply: { type: 'frames', n, text: `secret ${n}` } });
@@ -27,10 +27,10 @@ it('brings what calls say within one turn to each ingress in one entry, in its o
   );
   const entries = await redis.xrangeBuffer(redisKeys.reply('odd'), '-', '+');
   expect(entries).toHaveLength(1);
-  const [name, sealed] = entries[0]![1] as [Buffer, Buffer];
-  expect([name.toString(), sealed.includes('secret')]).toEqual(['parts', false]);
-  expect(JSON.parse(box.open(sealed, 'odd'))).toEqual([part(1), part(3)]);
-  expect(() => box.open(sealed, 'even')).toThrow();
+  const [name, encrypted] = entries[0]![1] as [Buffer, Buffer];
+  expect([name.toString(), encrypted.includes('secret')]).toEqual(['parts', false]);
+  expect(JSON.parse(box.open(encrypted, 'odd'))).toEqual([part(1), part(3)]);
+  expect(() => box.open(encrypted, 'even')).toThrow();
   expect(await redis.xlen(redisKeys.reply('even'))).toBe(1);
   expect(await redis.pttl(redisKeys.reply('odd'))).toBeGreaterThan(0);
 });

@@ -3,18 +3,20 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ReplyChannel } from './reply.channel.js';
 
-/** A Redis that is away for a minute interrupts a stream, and does not end it. */
+/** Longer than a minute: a Redis that is away so long interrupts a stream, and does not end it. */
 const PATIENCE_MS = 90_000;
 
 /**
- * Sends the parts of a stream that is shown as it comes. One write is on its way at a time; what arrives meanwhile goes
- * with the next one, so that a fast model costs few round trips. A write whose answer is lost is repeated under its number.
+ * Sends a stream to the visitor as it comes. One write is on its way at a time, and the next takes all frames that
+ * arrived meanwhile. So a fast model costs few round trips. Where Redis does not answer, the writer repeats a write
+ * under its number.
  */
 export class ReplyWriter {
   private pending: string[] = [];
   private writing: Promise<void> | null = null;
   private failure: Error | null = null;
   private sent = 0;
+  private isWhole = false;
 
   constructor(
     private readonly channel: ReplyChannel,
@@ -25,22 +27,26 @@ export class ReplyWriter {
     await this.send(reply);
   }
 
-  /** @throws when the visitor cannot be reached any more: what would follow has nobody to see it */
-  frames(text: string): void {
+  /**
+   * `last`: nothing of the stream follows.
+   * @throws when an earlier frame could not be written: the visitor sees no more
+   */
+  frames(text: string, last = false): void {
     if (this.failure) throw this.failure;
     if (text === '') return;
     this.pending.push(text);
+    this.isWhole ||= last;
     this.writing ??= this.drain();
   }
 
-  /** Resolves when everything is written. @throws what kept a part from being written */
+  /** Resolves when all frames are written. @throws the error that kept one from it */
   async flush(): Promise<void> {
     while (this.writing) await this.writing;
     if (this.failure) throw this.failure;
   }
 
-  /** The entry that ends the stream; it goes with the money, in one script. */
-  ending(text?: string): Extract<Reply, { type: 'end' }> {
+  /** The reply that ends the stream. The script that moves the money sends it. */
+  lastReply(text?: string): Extract<Reply, { type: 'end' }> {
     return { type: 'end', frames: this.sent, ...(text === undefined ? {} : { text }) };
   }
 
@@ -49,7 +55,7 @@ export class ReplyWriter {
       while (this.pending.length > 0) {
         const text = this.pending.join('');
         this.pending = [];
-        await this.send({ type: 'frames', n: this.sent, text });
+        await this.send({ type: 'frames', n: this.sent, text, ...(this.isWhole ? { last: true } : {}) });
         this.sent++;
       }
     } catch (error) {

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { StreamPace } from './stream.pace.js';
-import { readFrames } from '../attempt/upstream.client.js';
+import { readEvents, type StreamEvent } from './response.body.js';
 
 function paceOf(open: number): StreamPace {
   const pace = new StreamPace();
@@ -21,10 +21,10 @@ describe('the pace of streams', () => {
   });
 });
 
-describe('the frames of a stream', () => {
-  const read = async (pieces: readonly string[]): Promise<{ frames: string[][]; pauses: number[] }> => {
-    const said: string[] = [];
-    const [frames, pauses]: [string[][], number[]] = [[], []];
+describe('the events of a stream', () => {
+  const read = async (pieces: readonly (string | Buffer)[]): Promise<{ events: StreamEvent[][]; pauses: number[] }> => {
+    const said: (string | Buffer)[] = [];
+    const [events, pauses]: [StreamEvent[][], number[]] = [[], []];
     async function* body(): AsyncGenerator<Uint8Array> {
       for (const piece of pieces) {
         said.push(piece);
@@ -32,19 +32,31 @@ describe('the frames of a stream', () => {
       }
     }
     const pause = (): Promise<void> => Promise.resolve(void pauses.push(said.length));
-    for await (const batch of readFrames({ body: body() } as unknown as Response, pause)) frames.push(batch);
-    return { frames, pauses };
+    for await (const batch of readEvents({ body: body() } as unknown as Response, pause)) events.push(batch);
+    return { events, pauses };
   };
+  const unnamed = (...data: string[]): StreamEvent[] => data.map((one) => ({ name: undefined, data: one }));
 
-  it('come together where they came together, the first at once', async () => {
-    const { frames, pauses } = await read(['data: a\n\n', 'data: b\n\ndata: c\n\n', 'data: d\n\n', 'data: [DONE]\n\n']);
-    expect(frames).toEqual([['a'], ['b', 'c'], ['d'], ['[DONE]']]);
-    expect(pauses).toEqual([1, 2, 3]);
+  it('come together where they came together, the first at once, and each part is paused after', async () => {
+    const { events, pauses } = await read(['data: a\n\n', 'data: b\n\ndata: c\n\n', 'data: d\n\n', 'data: [DONE]\n\n']);
+    expect(events).toEqual([unnamed('a'), unnamed('b', 'c'), unnamed('d'), unnamed('[DONE]')]);
+    expect(pauses).toEqual([1, 2, 3, 4]);
   });
 
-  it('are not paused for in the middle of one, nor at the end', async () => {
-    const { frames, pauses } = await read(['data: half', ' of it\n\n', 'data: [DONE]\n\n']);
-    expect(frames).toEqual([['half of it'], ['[DONE]']]);
-    expect(pauses).toEqual([2]);
+  it('are not paused for in the middle of one', async () => {
+    const { events, pauses } = await read(['data: half', ' of it\n\n', 'data: [DONE]\n\n']);
+    expect(events).toEqual([unnamed('half of it'), unnamed('[DONE]')]);
+    expect(pauses).toEqual([2, 3]);
+  });
+
+  it('keep their names, and the last needs no blank line', async () => {
+    const { events } = await read(['event: done\ndata: a\n\n', 'data: b']);
+    expect(events).toEqual([[{ name: 'done', data: 'a' }], unnamed('b')]);
+  });
+
+  it('keep letters whose bytes came in two parts', async () => {
+    const bytes = Buffer.from('data: é\n\n');
+    const { events } = await read([bytes.subarray(0, 7), bytes.subarray(7)]);
+    expect(events).toEqual([unnamed('é')]);
   });
 });

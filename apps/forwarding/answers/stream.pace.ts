@@ -1,13 +1,13 @@
-/** A read costs much the same for one chunk as for ten: this many leave a core for everything else. */
+/** A read of ten chunks costs about as much as a read of one. So many reads leave most of a core to everything else. */
 const READS_A_SECOND = 20_000;
-/** Nobody who reads along sees it. */
+/** A pause that no reader notices. */
 const PAUSE_MAX_MS = 50;
-/** Timers know whole milliseconds. */
+/** Timers count in whole milliseconds, so that a shorter pause is not exact. */
 const PAUSE_LEAST_MS = 2;
 
 /**
- * How often the streams of one process are read: each chunk as it comes while they are few, and what has gathered meanwhile where
- * they are many, so that a thousand streams cost reads by the second instead of reads by the chunk.
+ * Decides how often a process reads its streams. While they are few, it reads each chunk as it comes. Where they are
+ * many, it pauses, and the next read takes all chunks that came meanwhile.
  */
 export class StreamPace {
   private open = 0;
@@ -20,13 +20,13 @@ export class StreamPace {
     this.open--;
   }
 
-  /** What a stream waits between two reads; 0: nothing. */
+  /** How long a stream waits between two reads; 0: it does not wait. */
   get pauseMs(): number {
     const ms = Math.min(PAUSE_MAX_MS, Math.floor((this.open * 1_000) / READS_A_SECOND));
     return ms < PAUSE_LEAST_MS ? 0 : ms;
   }
 
-  /** Resolves when a stream may be read again. */
+  /** Resolves when the process may read the stream again. */
   async pause(): Promise<void> {
     const ms = this.pauseMs;
     if (ms > 0) await new Promise((resolve) => setTimeout(resolve, ms));

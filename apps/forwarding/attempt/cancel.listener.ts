@@ -6,10 +6,10 @@ import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { blockingConnection, whenReady } from '#libs/redis/connection.js';
 import { redisKeys } from '#libs/redis/keys.js';
 
-/** Nothing else is asked on this connection, and only what is asked shows that it is dead. */
+/** This connection carries no other command, and only an unanswered one shows that it is dead. */
 const PING_EVERY_MS = 10_000;
 
-/** Thrown into a call whose visitor left. */
+/** Aborts a call whose visitor left. */
 export class VisitorLeft extends Error {
   constructor() {
     super('the visitor left');
@@ -17,10 +17,10 @@ export class VisitorLeft extends Error {
   }
 }
 
-/** Hears which visitors left, and aborts their calls where this process runs them. */
+/** Listens for visitors who left, and aborts their calls where this process runs them. */
 @Injectable()
 export class CancelListener implements OnApplicationBootstrap, OnApplicationShutdown {
-  /** A call that was put back may have begun again before its former attempt has come to its end. */
+  /** Several for a call that went back to its line: its next attempt may start before the former one has ended. */
   private readonly running = new Map<string, Set<AbortController>>();
   private readonly subscriber: Redis;
   private pinging: NodeJS.Timeout | undefined;
@@ -34,7 +34,7 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
     this.subscriber.on('message', (_channel, requestId) => {
       for (const controller of this.running.get(requestId) ?? []) controller.abort(new VisitorLeft());
     });
-    // Sent before, it can overtake ioredis' own check of the connection, which then drops it and forgets the channel (5.11).
+    // A subscription sent earlier can overtake ioredis' check of the connection, which then forgets the channel (5.11).
     await whenReady(this.subscriber);
     await this.subscriber.subscribe(redisKeys.cancelChannel);
     this.pinging = setInterval(() => void this.subscriber.ping().catch(() => undefined), PING_EVERY_MS).unref();
@@ -51,7 +51,7 @@ export class CancelListener implements OnApplicationBootstrap, OnApplicationShut
     return controller;
   }
 
-  /** That attempt, and no other of the same call. */
+  /** Forgets one attempt, and no other of the same call. */
   forget(requestId: string, controller: AbortController): void {
     const attempts = this.running.get(requestId);
     attempts?.delete(controller);

@@ -1,15 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common';
 import OpenAI, { APIError } from 'openai';
-import { createParser } from 'eventsource-parser';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
+import { MisshapenAnswer, type UpstreamTraits } from '#libs/endpoints/endpoint.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import type { UpstreamFailure } from '../domain/upstream-failure.js';
+import type { Ready } from './parallel.input.js';
 
-const LAST_DATA = '[DONE]';
-/** Bound of what one answer may weigh. */
-const ANSWER_BYTES_MAX = 33_554_432;
 const NEVER_SENT = new Set([
   'ECONNREFUSED',
   'ENOTFOUND',
@@ -21,7 +20,7 @@ const NEVER_SENT = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-/** The upstreams' chat endpoints through the official client, once: raw bytes in, frames or a body out. */
+/** Sends calls to their upstreams through the official client, each once. */
 @Injectable()
 export class UpstreamClient {
   private readonly clients: ReadonlyMap<string, { client: OpenAI; models: Readonly<Record<string, string>> }>;
@@ -36,64 +35,25 @@ export class UpstreamClient {
     ]);
   }
 
-  /** Resolves at the response's headers. @throws whatever `failureOf` reads */
-  async open(upstream: string, body: Record<string, unknown>, signal: AbortSignal): Promise<Response> {
-    const known = this.clients.get(upstream);
-    // Whose account would pay is not for guessing.
-    if (!known) throw new Error(`no upstream is called '${upstream}'`);
-    const { client, models } = known;
-    const model = models[String(body.model)] ?? body.model;
-    return client.chat.completions
-      .create({ ...body, model } as unknown as OpenAI.ChatCompletionCreateParams, { signal, maxRetries: 0 })
-      .asResponse();
+  /** Resolves at the response's headers. @throws what `failureOf` reads */
+  async open(upstream: string, { ticket, body }: Ready, signal: AbortSignal): Promise<Response> {
+    const configured = this.clients.get(upstream);
+    // Another upstream would charge another account.
+    if (!configured) throw new Error(`no upstream is called '${upstream}'`);
+    const { client, models } = configured;
+    const call = endpointOf(ticket).call(body, ticket, traitsOf(client));
+    const json = { ...(call.body.json as object), model: models[ticket.model] ?? ticket.model };
+    return client.post(call.path, { body: json, stream: ticket.stream, signal, maxRetries: 0 }).asResponse();
   }
 }
 
-export async function readBody(response: Response): Promise<string> {
-  const reader = new BodyReader();
-  let text = '';
-  for await (const piece of bodyOf(response)) text += reader.read(piece);
-  return text + reader.rest();
+function traitsOf({ baseURL }: OpenAI): UpstreamTraits {
+  return { kind: new URL(baseURL).hostname.endsWith('.openai.com') ? 'openai' : 'compatible' };
 }
 
-/** The `data` of each server-sent event, as it comes; after a part of the stream that was not its last, `pause` is waited for. */
-export async function* readFrames(response: Response, pause: () => Promise<void>): AsyncGenerator<string[]> {
-  const reader = new BodyReader();
-  let frames: string[] = [];
-  const parser = createParser({ onEvent: ({ data }) => frames.push(data) });
-  for await (const piece of bodyOf(response)) {
-    parser.feed(reader.read(piece));
-    if (frames.length === 0) continue;
-    yield frames;
-    const ended = frames.at(-1) === LAST_DATA;
-    frames = [];
-    if (!ended) await pause();
-  }
-}
-
-function bodyOf({ body }: Response): AsyncIterable<Uint8Array> | Uint8Array[] {
-  return (body as AsyncIterable<Uint8Array> | null) ?? [];
-}
-
-class BodyReader {
-  private readonly decoder = new TextDecoder();
-  private bytes = 0;
-
-  /** @throws when the answer has become too large */
-  read(piece: Uint8Array): string {
-    this.bytes += piece.byteLength;
-    if (this.bytes > ANSWER_BYTES_MAX)
-      throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
-    return this.decoder.decode(piece, { stream: true });
-  }
-
-  rest(): string {
-    return this.decoder.decode();
-  }
-}
-
-/** What the client threw, in the words that decisions are made of. */
+/** Reads an error of the client's as the failure that `reactTo` decides on. */
 export function failureOf(error: unknown): UpstreamFailure {
+  if (error instanceof MisshapenAnswer) return misshapen(error);
   if (!(error instanceof APIError))
     return { ...NO_RESPONSE, message: messageOf(error), neverSent: NEVER_SENT.has(causeCode(error)) };
   const detail = (error.error ?? {}) as Record<string, unknown>;
@@ -121,7 +81,21 @@ const NO_RESPONSE = {
   shouldRetry: undefined,
 };
 
-/** The socket's own error code, however deep the client wrapped it. */
+/** A 200 without an answer is the upstream's failure, like a 5xx before the first byte. */
+function misshapen({ error }: MisshapenAnswer): UpstreamFailure {
+  const message = text(error?.message);
+  return {
+    ...NO_RESPONSE,
+    status: 500,
+    code: text(error?.code),
+    type: text(error?.type),
+    message: message ?? 'The upstream failed.',
+    spoken: message !== undefined,
+    neverSent: false,
+  };
+}
+
+/** The socket's own error code, which the client may have wrapped several times. */
 function causeCode(error: unknown): string {
   let current: unknown = error;
   for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {

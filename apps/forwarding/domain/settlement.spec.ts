@@ -5,7 +5,7 @@ import { settleCut, type CutAnswer } from './settlement.js';
 const price = { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 };
 const ticket = {
   inputTokens: 10,
-  choices: 1,
+  outputs: 1,
   capTokens: 1_000,
   tierPercent: 100,
   feeNano: '0',

@@ -1,74 +1,66 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { costOf, readChatUsage, TIER_PERCENT, type Usage } from '#libs/money/cost.js';
+import type { Report } from '#libs/endpoints/endpoint.js';
+import { costOf, TIER_PERCENT, type Metered } from '#libs/money/cost.js';
 
 export interface Settlement {
   costNano: bigint;
   usedTokens: number;
-  detail: { usage: Usage; tier: string; served: string; estimated: boolean };
+  detail: { usage: Required<Metered>; tier: string; served: string; estimated: boolean };
 }
 
-/** What an answer, or its frames, say of what it cost. */
-export interface Told {
-  usage: unknown;
-  /** The tier that served, and the dated model. */
-  serviceTier: string | undefined;
-  model: string | undefined;
+/** The true cost of an answer, from the upstream's own report. null: it reported no usage that Daypass can read. */
+export function settle(ticket: Ticket, report: Report): Settlement | null {
+  return report.metered && booked(ticket, report.metered, report, false);
 }
 
-/** The true cost of an answer, from the upstream's own report. Null where it reported nothing that can be read. */
-export function settle(ticket: Ticket, told: Told): Settlement | null {
-  const usage = readChatUsage(told.usage);
-  return usage && booked(ticket, usage, told, false);
-}
-
-/** Reading the input is not generating; silence beyond this is taken for reasoning that nobody sees and everybody pays. */
+/** A model reads its input in this time. Daypass takes longer silence for hidden reasoning, which costs like output. */
 const PREFILL_MS = 500;
 const REASONING_TOKENS_PER_SECOND = 200;
 
-/** The upstream generates, and bills, until it hears that we hung up; and what it had sent by then may never be read. */
+/** So long after Daypass hung up, the upstream still generates and bills output that nobody reads. */
 const HANG_UP_MS = 200;
 
-/** An answer as far as it came before it was cut. */
+/** How far an answer came before it broke off. */
 export interface CutAnswer {
-  /** Output tokens that were seen. */
+  /** Output tokens that forwarding saw. */
   seenTokens: number;
-  /** Until the first of them. */
+  /** The time until the first of them. */
   unseenMs: number;
-  /** From the first of them on. */
+  /** The time from the first of them on. */
   flowingMs: number;
-  /** Whether we hung up in the middle; else the upstream came to its end. */
+  /** Daypass hung up; otherwise the upstream ended the answer. */
   hungUp: boolean;
 }
 
 /**
- * The cost of an answer that was cut before its usage came: the input as counted, the output as far as it was seen, for `unseenMs`
- * of silence before it what a model can have reasoned in that time, and where we hung up what was on its way by then, at this
- * answer's own pace. Never more than the cap.
+ * The cost of an answer that broke off before its usage came. It is the sum of the counted input, the output that
+ * forwarding saw, and what a model can have reasoned in `unseenMs` of silence. Where Daypass hung up, the output on its
+ * way is added, at this answer's own pace. The output never counts more than its cap.
  */
 export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer): Settlement {
-  const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * ticket.choices;
+  const { outputs, capTokens, inputTokens } = ticket;
+  const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * outputs;
   const onItsWay =
     hungUp && seenTokens > 0 ? 1 + Math.ceil((seenTokens * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
-  const output = Math.max(seenTokens, Math.min(seenTokens + unseen + onItsWay, ticket.capTokens * ticket.choices));
-  return booked(
-    ticket,
-    { input: ticket.inputTokens, cached: 0, cacheWrite: 0, output },
-    { serviceTier: undefined, model: undefined },
-    true,
-  );
+  const output = Math.max(seenTokens, Math.min(seenTokens + unseen + onItsWay, capTokens * outputs));
+  return booked(ticket, { input: inputTokens, output }, { serviceTier: undefined, model: undefined }, true);
 }
 
 function booked(
   ticket: Ticket,
-  usage: Usage,
-  { serviceTier, model }: Omit<Told, 'usage'>,
+  { input = 0, cached = 0, cacheWrite = 0, output = 0 }: Metered,
+  { serviceTier, model }: Omit<Report, 'metered'>,
   estimated: boolean,
 ): Settlement {
-  // A tier that was not told, or that nobody knows, is taken for the one that was asked for.
-  const percent = (serviceTier === undefined ? undefined : TIER_PERCENT[serviceTier]) ?? ticket.tierPercent;
+  const usage = { input, cached, cacheWrite, output };
+  // Where the report names no tier, or an unknown one, the call pays for the tier that it asked for.
+  const percent =
+    serviceTier !== undefined && Object.hasOwn(TIER_PERCENT, serviceTier)
+      ? TIER_PERCENT[serviceTier]!
+      : ticket.tierPercent;
   return {
     costNano: costOf(ticket.price, usage, percent) + BigInt(ticket.feeNano),
-    usedTokens: usage.input + usage.output,
+    usedTokens: input + output,
     detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };
 }

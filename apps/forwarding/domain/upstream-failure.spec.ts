@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { backoffMs, clean, reactTo, type UpstreamFailure } from './upstream-failure.js';
+import { backoffMs, reactTo, stoppedStream, type UpstreamFailure } from './upstream-failure.js';
 
 const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
   status: 500,
@@ -125,8 +125,24 @@ describe('the reaction to a failed upstream call', () => {
   });
 
   it("cleans messages of the account's ids", () => {
-    expect(
-      clean('Rate limit for gpt-5.4-mini in organization org-A1b2C3d4 project proj_xyz789 key sk-live-123456'),
-    ).toBe('Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]');
+    const message = 'Rate limit for gpt-5.4-mini in organization org-A1b2C3d4 project proj_xyz789 key sk-live-123456';
+    const cleaned = 'Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]';
+    expect(reactTo(failure({ message }))).toMatchObject({ error: { message: cleaned } });
+    expect(stoppedStream({ message }).error.message).toBe(cleaned);
   });
+});
+
+describe('an error in the middle of a stream', () => {
+  it('is not worth another try, and says what the upstream said', () => {
+    expect(stoppedStream({ message: 'too much', code: 'server_error' })).toMatchObject({
+      error: { code: 'upstream_error', message: 'too much', retry: false },
+      strike: false,
+    });
+    expect(stoppedStream({}).error.message).toBe('The upstream ended the stream with an error.');
+  });
+
+  it.each(['content_filter', 'cyber_policy', 'identifier_blocked'])(
+    'counts against the visitor where the provider stopped it for its safety (%s)',
+    (code) => expect(stoppedStream({ message: 'no', code }).strike).toBe(true),
+  );
 });

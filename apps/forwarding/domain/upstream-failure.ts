@@ -1,27 +1,30 @@
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 
-/** What the upstream did instead of answering, as far as its client could tell. */
+/** What the upstream did instead of answering, as its client saw it. */
 export interface UpstreamFailure {
-  /** HTTP status; undefined when there was no response. */
+  /** HTTP status; undefined without a response. */
   status: number | undefined;
   /** `error.code`, `error.type` and `error.message` of OpenAI's error object, where there was one. */
   code: string | undefined;
   type: string | undefined;
   param: string | undefined;
   message: string;
-  /** The message is the provider's own (an error object), rather than a page or a library's words. */
+  /** The message comes from the provider's error object, not from a proxy's page or a library. */
   spoken: boolean;
   retryAfterMs: number | undefined;
   shouldRetry: boolean | undefined;
-  /** The socket never opened, so nothing can have been done. */
+  /** The socket never opened, so that the upstream cannot have done any work. */
   neverSent: boolean;
 }
 
 /**
- * What to do about it. `defer`: not done, frozen for this long, then sent again. `retry`: not done, and worth another try; `error`
- * where that is one too many. `account`: the account's own trouble, which is the operator's; another account may do it. `refuse`:
- * not done, hold given back. `unknown`: it may have been done, so the bound is booked. `strike`: the provider refused it for its
- * safety, which is the visitor's.
+ * What forwarding does after a failure:
+ * - `defer`: the upstream did no work. The lane freezes it for so long, then the call goes out again.
+ * - `retry`: the upstream did no work. Another attempt may succeed; where none is left, the visitor gets `error`.
+ * - `account`: the upstream refuses the operator's account. Another account may serve the call.
+ * - `refuse`: the upstream did no work, and forwarding voids the call.
+ * - `pass_on`: the visitor gets the upstream's own refusal. `strike`: the provider refused the call for its safety.
+ * - `unknown`: the upstream may have done the work, so that forwarding presumes the call.
  */
 export type Reaction =
   | { kind: 'defer'; freezeMs: number }
@@ -35,7 +38,7 @@ const ACCOUNT_CODES =
   /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated)$/;
 /** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
 const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
-/** The provider takes no more from this very visitor. */
+/** The provider blocks this visitor's identifier. */
 const IDENTIFIER_BLOCKED = /^(safety_)?identifier[ _]blocked$/i;
 const REQUEST_STATUSES = new Set([400, 404, 409, 413, 415, 422]);
 
@@ -64,9 +67,9 @@ export function reactTo(failure: UpstreamFailure): Reaction {
       strike,
     };
   }
-  // Somebody between gave up waiting: the upstream itself may have done the work.
+  // A gateway gave up waiting. The upstream behind it may have done the work.
   if (status === 504 || status === 524) return { kind: 'unknown', error: outcomeUnknown() };
-  // A page of a proxy may name hosts; only the provider's own words are passed on.
+  // A proxy's page may name hosts, so visitors see only the provider's own message.
   const message = failure.spoken ? clean(failure.message) : 'The upstream failed.';
   return {
     kind: failure.shouldRetry === false ? 'refuse' : 'retry',
@@ -74,21 +77,31 @@ export function reactTo(failure: UpstreamFailure): Reaction {
   };
 }
 
-export function isSafetyRefusal(code: unknown): boolean {
+/** Reads an error object in the middle of a stream. `strike`: the provider stopped the stream for its safety. */
+export function stoppedStream({ message, code }: Readonly<Record<string, unknown>>): {
+  error: DaypassError;
+  strike: boolean;
+} {
+  const shown = clean(typeof message === 'string' ? message : 'The upstream ended the stream with an error.');
+  return { error: new DaypassError('upstream_error', shown, { retry: false }), strike: isSafetyRefusal(code) };
+}
+
+function isSafetyRefusal(code: unknown): boolean {
   return typeof code === 'string' && (SAFETY_CODES.has(code) || IDENTIFIER_BLOCKED.test(code));
 }
 
-/** Takes out what names the account: organisation, project, key and user ids. */
-export function clean(message: string): string {
+/** Takes the ids of the account out of a message: its organisation, projects, keys and users. */
+function clean(message: string): string {
   return message
     .replace(/\b(?:org|proj|sk|user|key|req|asst|acct)[-_][A-Za-z0-9_*-]{4,}/g, '[removed]')
-    .slice(0, 1_000);
+    .slice(0, 1_000)
+    .toWellFormed();
 }
 
 export function accountTrouble(): DaypassError {
   return new DaypassError(
     'upstream_unavailable',
-    'The service behind this key is not available right now. Its operator has been told.',
+    'The service behind this key is not available right now. Its operator gets an alert.',
   );
 }
 
@@ -107,11 +120,13 @@ function upstreamError(message: string, retry: boolean): DaypassError {
   return new DaypassError('upstream_error', message || 'The upstream failed.', { retry });
 }
 
-/** `retry-after`, else what the message says ("try again in 174ms"), else a second; bounded, because a header may lie. */
+/**
+ * `retry-after`, else the time in the message ("try again in 174ms"), else a second. Bounded, because a header may lie.
+ */
 function freezeOf({ retryAfterMs, message }: UpstreamFailure): number {
-  const said = /try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)/i.exec(message);
-  const fromMessage = said
-    ? Number(said[1] ?? 0) * 60_000 + Number(said[2]) * (said[3]!.toLowerCase() === 'ms' ? 1 : 1_000)
+  const wait = /try again in (?:(\d+)m)?(\d+(?:\.\d+)?)(ms|s)/i.exec(message);
+  const fromMessage = wait
+    ? Number(wait[1] ?? 0) * 60_000 + Number(wait[2]) * (wait[3]!.toLowerCase() === 'ms' ? 1 : 1_000)
     : undefined;
   const freezeMs = retryAfterMs ?? fromMessage ?? FREEZE_DEFAULT_MS;
   return Math.min(FREEZE_MAX_MS, Math.max(1, Math.ceil(freezeMs)));

@@ -10,8 +10,8 @@ it('runs the calls of a job at once, never more than it may, and goes on while s
   const line = {
     heads: (_: string, count: number) => Promise.resolve(Array.from({ length: Math.min(count, left) }, () => ({}))),
   };
-  const forwarder = {
-    begin: () => Promise.resolve(left-- > 0 ? { state: 'begun' } : { state: 'over' }),
+  const taker = { start: () => Promise.resolve(left-- > 0 ? { state: 'started', call: {} } : { state: 'over' }) };
+  const attempts = {
     run: async () => {
       most = Math.max(most, ++running);
       await new Promise((resolve) => setTimeout(resolve, 5));
@@ -21,7 +21,7 @@ it('runs the calls of a job at once, never more than it may, and goes on while s
   const Processor = createLaneProcessor('lane', config) as unknown as new (...parts: unknown[]) => {
     process(job: Job): Promise<void>;
   };
-  const processor = new Processor(forwarder, line, createLogger('test', 'silent'));
+  const processor = new Processor(taker, attempts, line, createLogger('test', 'silent'));
   const job = { data: { lane: 'lane', turns: 2 } } as Job;
   await Promise.all([processor.process(job), processor.process(job), processor.process(job)]);
   expect([most, left, running]).toEqual([3, 0, 0]);

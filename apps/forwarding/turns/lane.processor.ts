@@ -8,16 +8,20 @@ import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { workerOptions } from '#libs/queues/bull.options.js';
 import { DrainingWorker } from '#libs/queues/draining.worker.js';
-import { Forwarder } from '../attempt/forwarder.service.js';
+import { AttemptRunner } from '../attempt/attempt.runner.js';
 import { LaneTurns } from './lane.turns.js';
+import { TurnTaker } from './turn.taker.js';
 
-/** A line that nobody serves has lost its turns: a job that failed for good, or went with a part of Redis. */
+/**
+ * A line may have lost its turns, because a job failed for good or Redis lost it. So each process looks at its lines.
+ */
 const LOOK_EVERY_MS = 3_000;
 const FORGOTTEN_AT_ONCE = 32;
 
 /**
- * One processor for each lane: decorators see the lane's name only when the class is made. A job is some turns; whose they are says
- * the lane's own order. A turn takes calls as long as some wait, so that those of a process that died are not missed.
+ * One processor for each lane: decorators see the lane's name only when the class is made. A job carries some turns,
+ * and the lane's order says whose they are. A turn takes calls as long as some wait, also those that a dead process
+ * left behind.
  */
 export function createLaneProcessor(lane: string, config: DaypassConfig): Type<DrainingWorker> {
   @Processor(laneQueue(lane), workerOptions(config.redisUrl, config.limits.concurrency, config.traces))
@@ -27,12 +31,13 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
     private timer: NodeJS.Timeout | undefined;
 
     constructor(
-      @Inject(Forwarder) private readonly forwarder: Forwarder,
+      @Inject(TurnTaker) taker: TurnTaker,
+      @Inject(AttemptRunner) private readonly attempts: AttemptRunner,
       @Inject(LaneLine) private readonly line: LaneLine,
       @Inject(LOGGER) private readonly logger: Logger,
     ) {
       super(logger);
-      this.turns = new LaneTurns(lane, line, forwarder);
+      this.turns = new LaneTurns(lane, line, taker);
     }
 
     override onApplicationBootstrap(): void {
@@ -49,25 +54,25 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
 
     async process(job: Job): Promise<void> {
       const { turns } = turnJobSchema.parse(job.data);
-      // Where as many run as may, those take what waits when they come to their ends.
-      const room = Math.min(turns, config.limits.concurrency - this.running.size);
-      const served = await Promise.allSettled(Array.from({ length: Math.max(0, room) }, () => this.serve()));
-      for (const end of served) if (end.status === 'rejected') throw end.reason;
-      if (served.every((end) => end.status === 'fulfilled' && end.value)) return;
-      // The process ends: back to its place, for another.
+      // At full concurrency no turn starts here: whoever runs takes the next call when its own ends.
+      const free = Math.min(turns, config.limits.concurrency - this.running.size);
+      const served = await Promise.allSettled(Array.from({ length: Math.max(0, free) }, () => this.serve()));
+      for (const outcome of served) if (outcome.status === 'rejected') throw outcome.reason;
+      if (served.every((outcome) => outcome.status === 'fulfilled' && outcome.value)) return;
+      // The process ends: the job goes back into its queue, for another process.
       await this.worker.rateLimit(1);
       throw Worker.RateLimitError();
     }
 
-    /** As long as some wait; false where the process ends first. */
+    /** Runs calls as long as some wait. Returns false where the process ends first. */
     private async serve(): Promise<boolean> {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.running.add(promise);
       try {
         for (;;) {
-          const begun = await this.turns.next();
-          if (begun === null || begun === 'stopped') return begun === null;
-          await this.forwarder.run(begun);
+          const call = await this.turns.next();
+          if (call === null || call === 'stopped') return call === null;
+          await this.attempts.run(call);
         }
       } finally {
         this.running.delete(promise);
@@ -76,14 +81,14 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
     }
 
     private async serveForgotten(): Promise<void> {
-      const room = config.limits.concurrency - this.running.size;
-      // Who waits for a turn takes it.
-      if (room <= 0 || this.turns.isWaitedFor) return;
+      const free = config.limits.concurrency - this.running.size;
+      // Where a turn is waited for already, nobody forgot the line.
+      if (free <= 0 || this.turns.isWaitedFor) return;
       try {
         const { waitingCalls } = await this.line.look(lane);
-        await Promise.all(Array.from({ length: Math.min(waitingCalls, FORGOTTEN_AT_ONCE, room) }, () => this.serve()));
+        await Promise.all(Array.from({ length: Math.min(waitingCalls, FORGOTTEN_AT_ONCE, free) }, () => this.serve()));
       } catch (error) {
-        this.logger.warn({ err: error, lane }, 'a line could not be looked at');
+        this.logger.warn({ err: error, lane }, 'forwarding could not look at a line');
       }
     }
   }

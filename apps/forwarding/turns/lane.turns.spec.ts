@@ -1,14 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Begun } from '../attempt/forwarder.service.js';
+import type { StartedCall } from '../attempt/attempt.js';
 import { LaneTurns } from './lane.turns.js';
+import type { Taken } from './turn.taker.js';
 
 const ticket = (requestId: string): Ticket => ({ requestId }) as Ticket;
-const begun = ({ requestId }: Ticket): Begun =>
-  ({ state: 'begun', call: { ticket: ticket(requestId), attempt: 1 } }) as Begun;
-const idOf = (turn: Begun | null | 'stopped'): string | null =>
-  turn === null || turn === 'stopped' ? turn : turn.call.ticket.requestId;
+const started = ({ requestId }: Ticket): Taken => ({
+  state: 'started',
+  call: { ticket: ticket(requestId) } as StartedCall,
+});
+const idOf = (turn: StartedCall | null | 'stopped'): string | null =>
+  turn === null || turn === 'stopped' ? turn : turn.ticket.requestId;
 
 /** A line in the test's hands. */
 function lineOf(...ids: string[]) {
@@ -29,10 +32,10 @@ describe('the turns of a lane', () => {
       'lane',
       { heads: counted },
       {
-        begin: async (one) => {
+        start: async (one) => {
           await sleep(5);
           line.splice(line.indexOf(one.requestId), 1);
-          return begun(one);
+          return started(one);
         },
       },
     );
@@ -50,12 +53,12 @@ describe('the turns of a lane', () => {
       'lane',
       { heads },
       {
-        begin: (one) => {
+        start: (one) => {
           if (one.requestId === 'refused') {
             line.shift();
             return Promise.resolve({ state: 'over' });
           }
-          return Promise.resolve(full-- > 0 ? { state: 'wait', waitMs: 10 } : begun(one));
+          return Promise.resolve(full-- > 0 ? { state: 'wait', waitMs: 10 } : started(one));
         },
       },
     );
@@ -69,7 +72,7 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      { begin: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : begun(one)) },
+      { start: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : started(one)) },
     );
     const next = turns.next();
     await sleep(50);
@@ -79,7 +82,7 @@ describe('the turns of a lane', () => {
 
   it('end when the process ends, even in the middle of a wait, and go to another', async () => {
     const { heads } = lineOf('a');
-    const turns = new LaneTurns('lane', { heads }, { begin: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
+    const turns = new LaneTurns('lane', { heads }, { start: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
     const waiting = [turns.next(), turns.next()];
     await sleep(20);
     turns.stop();
@@ -92,7 +95,7 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      { begin: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(begun(one))) },
+      { start: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(started(one))) },
     );
     await expect(turns.next()).rejects.toThrow('Redis is away');
     expect(idOf(await turns.next())).toBe('a');

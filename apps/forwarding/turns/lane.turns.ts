@@ -1,9 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { insist } from '#libs/redis/insist.js';
-import type { Begun, Forwarder } from '../attempt/forwarder.service.js';
+import type { StartedCall } from '../attempt/attempt.js';
+import type { TurnTaker } from './turn.taker.js';
 
-/** The lane is looked at again after this long at most: limits change, and somebody with an earlier turn may have come. */
+/** The longest pause before the next try: limits change, and a call with an earlier turn may come. */
 const LOOK_AGAIN_MS = 1_000;
 const AT_ONCE_MAX = 64;
 
@@ -11,9 +12,12 @@ export interface Line {
   heads(lane: string, count: number): Promise<Ticket[]>;
 }
 
-type Turn = Begun | null | 'stopped';
+type Turn = StartedCall | null | 'stopped';
 
-/** Hands out the turns of one lane in this process, each to the call that stands first when it comes; many at once while the lane has room. */
+/**
+ * Hands out the turns of one lane in this process, each to the first call of the line; many at once while the lane has
+ * room.
+ */
 export class LaneTurns {
   private readonly waiting: ((turn: Promise<Turn> | Turn) => void)[] = [];
   private readonly stopping = new AbortController();
@@ -23,10 +27,10 @@ export class LaneTurns {
   constructor(
     private readonly lane: string,
     private readonly line: Line,
-    private readonly forwarder: Pick<Forwarder, 'begin'>,
+    private readonly taker: Pick<TurnTaker, 'start'>,
   ) {}
 
-  /** Resolves with a call that was begun; null where none waits. `stopped`: the process ends, and the turn is for another. */
+  /** Resolves with a started call; null where none waits. `stopped`: the process ends, and another takes the turn. */
   next(): Promise<Turn> {
     const { promise, resolve } = Promise.withResolvers<Turn>();
     this.waiting.push(resolve);
@@ -52,23 +56,23 @@ export class LaneTurns {
   }
 
   private async giveSome(): Promise<void> {
-    // A turn that is given up because Redis was away would be missed.
+    // Redis may be away for a while: a turn that gave up then would be missed later.
     const tickets = await insist(() => this.line.heads(this.lane, Math.min(this.atOnce, this.waiting.length)));
     if (tickets.length === 0) {
       for (const give of this.waiting.splice(0)) give(null);
       return;
     }
-    // Sent in their order: the script lets nobody pass who is not first.
-    const ends = await Promise.allSettled(tickets.map((ticket) => this.forwarder.begin(ticket)));
+    // The order matters: the script starts only the first call of the line.
+    const outcomes = await Promise.allSettled(tickets.map((ticket) => this.taker.start(ticket)));
     let waitMs = Number.POSITIVE_INFINITY;
-    for (const end of ends) {
-      if (end.status === 'rejected') this.waiting.shift()?.(Promise.reject(end.reason as Error));
-      else if (end.value.state === 'begun') this.waiting.shift()!(end.value);
-      else if (end.value.state === 'wait') waitMs = Math.min(waitMs, end.value.waitMs);
+    for (const outcome of outcomes) {
+      if (outcome.status === 'rejected') this.waiting.shift()?.(Promise.reject(outcome.reason as Error));
+      else if (outcome.value.state === 'started') this.waiting.shift()!(outcome.value.call);
+      else if (outcome.value.state === 'wait') waitMs = Math.min(waitMs, outcome.value.waitMs);
     }
-    // While all of them pass, the lane has room for more at once; where none does, it is closed, and nothing is learned.
+    // Where all of them start, the lane has room for more at once. Where none starts, the lane is closed for now.
     if (waitMs === Number.POSITIVE_INFINITY) this.atOnce = Math.min(2 * this.atOnce, AT_ONCE_MAX);
-    else if (ends.some((end) => end.status === 'fulfilled' && end.value.state === 'begun'))
+    else if (outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value.state === 'started'))
       this.atOnce = Math.max(1, Math.floor(this.atOnce / 2));
     if (waitMs !== Number.POSITIVE_INFINITY)
       await sleep(Math.min(waitMs, LOOK_AGAIN_MS), undefined, { signal: this.stopping.signal }).catch(() => undefined);

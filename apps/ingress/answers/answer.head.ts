@@ -1,5 +1,5 @@
 import type { FastifyReply } from 'fastify';
-import type { ReplyMeta } from '#libs/contracts/reply.js';
+import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { limitHeaders, type KeyUse } from '../domain/limit-headers.js';
 
@@ -8,20 +8,22 @@ export interface Head {
   meta: ReplyMeta;
   availableNano: bigint;
   use: KeyUse;
+  /** Parameters that Daypass dropped or decided itself. */
+  adjusted: readonly string[];
   headers: Record<string, string>;
 }
 
-/** What was written and is not read any more does not keep a connection for ever. */
+/** A visitor who stops reading does not keep a connection for ever. */
 const IDLE_MS = 120_000;
 
-/** Begins an answer: what every visitor is told of the call's way, its cost and what is left. */
+/** Writes the head of an answer: how the call went, what it cost and what is left of the budget. */
 export function writeHead(
   reply: FastifyReply,
   status: number,
-  { requestId, meta, availableNano, use, headers }: Head,
+  { requestId, meta, availableNano, use, adjusted, headers }: Head,
 ): void {
   void reply.hijack();
-  // Only what waits to be read counts: a model may be silent for longer.
+  // Only unread bytes count: a model may be silent for longer.
   reply.raw.setTimeout(IDLE_MS, () => reply.raw.writableLength > 0 && reply.raw.destroy());
   reply.raw.writeHead(status, {
     'x-request-id': requestId,
@@ -30,7 +32,13 @@ export function writeHead(
     'x-daypass-available-usd': formatUsd(availableNano),
     ...(meta.costNano === undefined ? {} : { 'x-daypass-cost-usd': formatUsd(BigInt(meta.costNano)) }),
     ...(meta.outputCap === undefined ? {} : { 'x-daypass-output-cap': String(meta.outputCap) }),
+    ...(adjusted.length === 0 ? {} : { 'x-daypass-adjusted': adjusted.join(', ') }),
     ...limitHeaders(use),
     ...headers,
   });
+}
+
+/** The bytes of a whole answer. */
+export function shownBody({ body, binary }: Extract<Reply, { type: 'answer' }>): string | Buffer {
+  return binary ? Buffer.from(body, 'base64') : body;
 }

@@ -78,7 +78,7 @@ beforeEach(() => {
 afterEach(() => proxy.heal());
 
 /** A visitor's stream whose call runs at a worker, which is the test. */
-async function runningStream(frame: string): Promise<{ requestId: string; visitor: IncomingMessage }> {
+async function runningStream(frame: string, last = false): Promise<{ requestId: string; visitor: IncomingMessage }> {
   const address = new URL(await app.getUrl());
   const asking = request({
     host: address.hostname,
@@ -93,7 +93,7 @@ async function runningStream(frame: string): Promise<{ requestId: string; visito
   const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
   expect((await money.start(requestId!)).code).toBe('started');
   await reply(requestId!, { type: 'open', meta: { moderation: { input: 'off', output: 'off' }, queueMs: 1 } });
-  await reply(requestId!, { type: 'frames', n: 0, text: frame });
+  await reply(requestId!, { type: 'frames', n: 0, text: frame, ...(last ? { last } : {}) });
   const [visitor] = (await once(asking, 'response')) as [IncomingMessage];
   visitor.on('error', () => undefined);
   const [shown] = (await once(visitor, 'data')) as [Buffer];
@@ -154,7 +154,7 @@ describe('a visitor who hangs up in mid-stream', () => {
 
 describe('a visitor who hangs up after the last frame', () => {
   it('has everything, and did not leave', async () => {
-    const { requestId, visitor } = await runningStream(LAST_FRAME);
+    const { requestId, visitor } = await runningStream(LAST_FRAME, true);
     visitor.destroy();
     await until('the call has ended for the ingress', async () => (await endedAs()) !== undefined);
     await sleep(QUIET_MS);

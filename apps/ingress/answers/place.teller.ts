@@ -5,7 +5,7 @@ import { LaneLine, type Place } from '#libs/pacing/lane-line.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 
 const EVERY_MS = 1_000;
-/** At most so many are looked up in one command. */
+/** One command looks up at most so many calls. */
 const AT_ONCE = 500;
 
 interface Waiting {
@@ -14,12 +14,12 @@ interface Waiting {
   sinceMs: number;
 }
 
-/** Tells streams that wait for their lane where they stand, once a second, from their second second on. */
+/** Tells waiting streams their places in the lane, once a second, after the first second. */
 @Injectable()
 export class PlaceTeller implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly waiting = new Map<string, Waiting>();
   private timer: NodeJS.Timeout | undefined;
-  private looking = false;
+  private telling = false;
 
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
@@ -43,8 +43,8 @@ export class PlaceTeller implements OnApplicationBootstrap, BeforeApplicationShu
   }
 
   private async tell(): Promise<void> {
-    if (this.looking) return;
-    this.looking = true;
+    if (this.telling) return;
+    this.telling = true;
     try {
       const due = [...this.waiting.values()].filter(({ sinceMs }) => performance.now() - sinceMs >= EVERY_MS);
       for (const [lane, calls] of Map.groupBy(due, ({ ticket }) => ticket.lane)) {
@@ -52,9 +52,9 @@ export class PlaceTeller implements OnApplicationBootstrap, BeforeApplicationShu
           await this.tellSome(lane, calls.slice(start, start + AT_ONCE));
       }
     } catch (error) {
-      this.logger.warn({ err: error }, 'places in the lanes could not be looked up');
+      this.logger.warn({ err: error }, 'ingress could not look up the places of waiting calls');
     } finally {
-      this.looking = false;
+      this.telling = false;
     }
   }
 

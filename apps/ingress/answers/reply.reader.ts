@@ -10,25 +10,25 @@ import { blockingConnection } from '#libs/redis/connection.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 
-/** What the script that ended the call says beside the last reply. */
-export interface Told {
+/** What the end of a call left of its key; the script that ends the call sends it with the reply. */
+export interface KeyAtEnd {
   availableNano: string | undefined;
-  /** Strikes of the key, where this call brought one. */
+  /** Strikes of the key, where this call added one. */
   strikes: number;
 }
 
-/** Called for each reply in order. */
-export type ReplyListener = (reply: Reply, told: Told) => void;
+/** Called for each reply, in order. */
+export type ReplyListener = (reply: Reply, keyAtEnd: KeyAtEnd) => void;
 
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;
 const TRIM_EVERY_MS = 1_000;
-const NOTHING_TOLD: Told = { availableNano: undefined, strikes: 0 };
+const NOT_ENDED: KeyAtEnd = { availableNano: undefined, strikes: 0 };
 
-/** One blocking read for the answers to every call of this process: its reply stream. */
+/** Reads the reply stream of this process, and hands each reply to the call that waits for it. */
 @Injectable()
 export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdown {
-  /** New at every start: replies to calls of a former life find nobody, and their stream expires. */
+  /** New at every start: nobody waits for replies to a former process any more, and their stream expires. */
   readonly processId = randomUUID();
   private readonly listeners = new Map<string, ReplyListener>();
   private readonly stream = redisKeys.reply(this.processId);
@@ -88,43 +88,43 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
         this.trim();
       } catch (error) {
         if (!this.running) return;
-        this.logger.warn({ err: error }, 'replies could not be read');
+        this.logger.warn({ err: error }, 'ingress could not read replies');
         await sleep(200);
       }
     }
   }
 
-  /** An entry holds parts of streams, or with its `id` and `payload` what ended one call. */
+  /** An entry has parts of streams, or, with `id` and `payload`, the reply that ends one call. */
   private deliver(fields: Buffer[]): void {
     const entry: Record<string, Buffer> = {};
     for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
     try {
       if (entry.parts) {
         const parts = replyPartsSchema.parse(JSON.parse(this.box.open(entry.parts, this.processId)));
-        for (const { id, reply } of parts) this.tell(id, reply, NOTHING_TOLD);
+        for (const { id, reply } of parts) this.handOn(id, reply, NOT_ENDED);
         return;
       }
       const requestId = entry.id?.toString() ?? '';
       if (!entry.payload || !this.listeners.has(requestId)) return;
       const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
-      this.tell(requestId, reply, {
+      this.handOn(requestId, reply, {
         availableNano: entry.available?.toString(),
         strikes: Number(entry.strikes?.toString() ?? 0),
       });
     } catch (error) {
-      this.logger.error({ err: error, requestId: entry.id?.toString() }, 'a reply could not be read');
+      this.logger.error({ err: error, requestId: entry.id?.toString() }, 'ingress could not read a reply');
     }
   }
 
-  private tell(requestId: string, reply: Reply, told: Told): void {
+  private handOn(requestId: string, reply: Reply, keyAtEnd: KeyAtEnd): void {
     try {
-      this.listeners.get(requestId)?.(reply, told);
+      this.listeners.get(requestId)?.(reply, keyAtEnd);
     } catch (error) {
-      this.logger.error({ err: error, requestId }, 'a reply could not be shown');
+      this.logger.error({ err: error, requestId }, 'ingress could not show a reply');
     }
   }
 
-  /** What was read is not needed again; the stream stays as short as what is on its way. */
+  /** Trims the entries that this process has read, so that the stream stays short. */
   private trim(): void {
     const now = Date.now();
     if (now - this.trimmedAt < TRIM_EVERY_MS || this.lastId === '0-0') return;

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { getEventListeners } from 'node:events';
-import { BudgetLine, type Place } from './budget.line.js';
+import { BudgetLine, type Arrival } from './budget.line.js';
 
 const POLL_MS = 200;
 
@@ -23,14 +23,14 @@ describe('a line of calls that wait for running ones', () => {
   const stand = (
     name: string,
     account: string,
-    place: Place,
+    arrival: Arrival,
     { ms = 60_000, signal = nobodyLeaves } = {},
-  ): Promise<void> => line.wait(account, place, performance.now() + ms, signal).then(() => void woken.push(name));
+  ): Promise<void> => line.wait(account, arrival, performance.now() + ms, signal).then(() => void woken.push(name));
   /** Waits once, and leaves. */
   const arrive = async (name: string, account: string, needNano = 100n, options = {}): Promise<void> => {
-    const place = line.enter('key', needNano)!;
-    await stand(name, account, place, options);
-    line.leave(place, []);
+    const arrival = line.enter('key', needNano)!;
+    await stand(name, account, arrival, options);
+    line.leave(arrival, []);
   };
   const settled = (): Promise<void> => jest.advanceTimersByTimeAsync(0);
   const wake = async (...accounts: string[]): Promise<string[]> => {
@@ -48,7 +48,7 @@ describe('a line of calls that wait for running ones', () => {
     expect(await wake('key')).toEqual([]);
   });
 
-  it('gives its old place back to one that looked in vain', async () => {
+  it('gives its old number back to one that looked in vain', async () => {
     const [early, late] = [line.enter('key', 100n)!, line.enter('key', 100n)!];
     void stand('late', 'key', late);
     void stand('early', 'key', early);
@@ -56,10 +56,10 @@ describe('a line of calls that wait for running ones', () => {
     void stand('early', 'key', early);
     expect(await wake('key')).toEqual(['early']);
     expect(await wake('key')).toEqual(['late']);
-    for (const place of [early, late]) line.leave(place, []);
+    for (const arrival of [early, late]) line.leave(arrival, []);
   });
 
-  it('keeps the order over accounts: the place is the call’s, not the line’s', async () => {
+  it('keeps the order over accounts: the number is the call’s, not the line’s', async () => {
     const first = line.enter('key', 100n)!;
     void stand('first', 'key', first);
     void arrive('second', 'campaign');
@@ -150,20 +150,20 @@ describe('a line of calls that wait for running ones', () => {
   it('serves all who wait when each that leaves wakes the next', async () => {
     const names = Array.from({ length: 100 }, (_, index) => `call ${index}`);
     for (const name of names) {
-      const place = line.enter('key', 100n)!;
-      void stand(name, 'key', place).then(() => line.leave(place, ['key']));
+      const arrival = line.enter('key', 100n)!;
+      void stand(name, 'key', arrival).then(() => line.leave(arrival, ['key']));
     }
     expect(await wake('key')).toEqual(names);
   });
 
   it('has a bound for each key, so that one cannot fill it for all', () => {
     line = new BudgetLine(2);
-    const places = [line.enter('greedy', 1n)!, line.enter('greedy', 1n)!];
+    const arrivals = [line.enter('greedy', 1n)!, line.enter('greedy', 1n)!];
     expect(line.enter('greedy', 1n)).toBeUndefined();
-    places.push(line.enter('modest', 1n)!);
-    line.leave(places.shift()!, []);
-    places.push(line.enter('greedy', 1n)!);
+    arrivals.push(line.enter('modest', 1n)!);
+    line.leave(arrivals.shift()!, []);
+    arrivals.push(line.enter('greedy', 1n)!);
     expect(line.enter('greedy', 1n)).toBeUndefined();
-    for (const place of places) line.leave(place, []);
+    for (const arrival of arrivals) line.leave(arrival, []);
   });
 });

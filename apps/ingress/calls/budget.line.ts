@@ -1,60 +1,60 @@
 const POLL_MS = 200;
 
-/** A call's place in the order of arrival, which it keeps over several waits. */
-export interface Place {
+/** A call that waits for money. It keeps its number in the order of arrival over several waits. */
+export interface Arrival {
   readonly keyId: string;
-  readonly turn: number;
+  readonly number: number;
   readonly needNano: bigint;
 }
 
 interface Waiting {
-  place: Place;
+  arrival: Arrival;
   wake: () => void;
 }
 
 /**
- * Calls that wait for running ones of the same account to end and give money back: a line for each account, first come,
- * first served. The one in front looks again when a call of this process ends, and five times a second for those of others.
- * With it look those who need at most half of what everybody before them needs: a dear call does not hold up cheap ones, and
- * a look costs few scripts, however many wait.
+ * Calls that wait until running calls of the same account give money back. Each account has a line: first come, first
+ * served. The first call tries again when a call of this process ends, and five times a second for those of others.
+ * With it try all that need at most half of what everybody before them needs. So a dear call does not hold up cheap
+ * ones, and each try costs few scripts, however many calls wait.
  */
 export class BudgetLine {
   private readonly lines = new Map<string, Waiting[]>();
-  private readonly placesByKey = new Map<string, number>();
+  private readonly waitingByKey = new Map<string, number>();
   private timer: NodeJS.Timeout | undefined;
-  private turns = 0;
+  private arrivals = 0;
 
-  /** @param placesPerKey waiting costs nothing, so that one key could fill the process with calls that wait */
-  constructor(private readonly placesPerKey: number) {}
+  /** @param mostPerKey waiting costs nothing, so that one key could fill the process with calls that wait */
+  constructor(private readonly mostPerKey: number) {}
 
-  /** How many calls have a place. */
+  /** How many calls wait. */
   get size(): number {
-    return [...this.placesByKey.values()].reduce((sum, places) => sum + places, 0);
+    return [...this.waitingByKey.values()].reduce((sum, waiting) => sum + waiting, 0);
   }
 
-  /** A place, to be left in the end; undefined when the key has as many as it may. */
-  enter(keyId: string, needNano: bigint): Place | undefined {
-    const places = this.placesByKey.get(keyId) ?? 0;
-    if (places >= this.placesPerKey) return undefined;
-    this.placesByKey.set(keyId, places + 1);
-    return { keyId, turn: this.turns++, needNano };
+  /** Lets a call wait, until `leave`; undefined where as many calls of its key wait as may. */
+  enter(keyId: string, needNano: bigint): Arrival | undefined {
+    const waiting = this.waitingByKey.get(keyId) ?? 0;
+    if (waiting >= this.mostPerKey) return undefined;
+    this.waitingByKey.set(keyId, waiting + 1);
+    return { keyId, number: this.arrivals++, needNano };
   }
 
-  /** The call waits no more, whatever became of it: the next of these accounts may look. */
-  leave({ keyId }: Place, accounts: readonly string[]): void {
-    const places = this.placesByKey.get(keyId)! - 1;
-    if (places > 0) this.placesByKey.set(keyId, places);
-    else this.placesByKey.delete(keyId);
+  /** The call waits no more: the next calls of these accounts may try. */
+  leave({ keyId }: Arrival, accounts: readonly string[]): void {
+    const waiting = this.waitingByKey.get(keyId)! - 1;
+    if (waiting > 0) this.waitingByKey.set(keyId, waiting);
+    else this.waitingByKey.delete(keyId);
     this.wake(accounts);
   }
 
-  /** Resolves when it is time to look again, or the time is over (`untilMs`, as `performance.now` tells it), or the signal aborts. */
-  async wait(account: string, place: Place, untilMs: number, signal: AbortSignal): Promise<void> {
+  /** Resolves when the call may try again, at `untilMs` (by `performance.now`), or when the signal aborts. */
+  async wait(account: string, arrival: Arrival, untilMs: number, signal: AbortSignal): Promise<void> {
     const line = this.lines.get(account) ?? [];
     this.lines.set(account, line);
     const { promise, resolve } = Promise.withResolvers<void>();
-    const waiting: Waiting = { place, wake: resolve };
-    const behind = line.findIndex((other) => other.place.turn > place.turn);
+    const waiting: Waiting = { arrival, wake: resolve };
+    const behind = line.findIndex((other) => other.arrival.number > arrival.number);
     line.splice(behind < 0 ? line.length : behind, 0, waiting);
     const over = setTimeout(resolve, Math.max(0, untilMs - performance.now()));
     const leave = (): void => resolve();
@@ -72,13 +72,13 @@ export class BudgetLine {
     }
   }
 
-  /** A call of these accounts ended: the next may look. */
+  /** A call of these accounts ended: the next ones may try. */
   wake(accounts: readonly string[]): void {
     for (const account of accounts) {
       let leastNano: bigint | undefined;
-      for (const { place, wake } of this.lines.get(account) ?? []) {
-        if (leastNano !== undefined && place.needNano * 2n > leastNano) continue;
-        leastNano = place.needNano;
+      for (const { arrival, wake } of this.lines.get(account) ?? []) {
+        if (leastNano !== undefined && arrival.needNano * 2n > leastNano) continue;
+        leastNano = arrival.needNano;
         wake();
       }
     }

@@ -1,10 +1,14 @@
 import type { Queue } from 'bullmq';
 import { MODERATE_JOB, MODERATION_BATCH_MAX, type ModerationJob, type Ticket } from '#libs/contracts/jobs.js';
+import { writtenTicket } from '#libs/endpoints/ticket.js';
 import type { Entered } from '#libs/pacing/lane-line.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 
-/** Where admitted calls go first: to moderation, all of one tick in one job, or straight to their lane when the input is not judged, or judged while the call runs. */
+/**
+ * Sends admitted calls to their first queue. That is moderation, with all calls of one tick in one job. A call whose
+ * input nobody judges, or judges while it runs, goes straight to its lane.
+ */
 export class CallQueues {
   private readonly toModeration: TickBatch<Ticket, void>;
 
@@ -13,12 +17,16 @@ export class CallQueues {
     private readonly lanes: LaneQueues,
   ) {
     this.toModeration = new TickBatch<Ticket, void>(MODERATION_BATCH_MAX, async (calls) => {
-      await moderation.add(MODERATE_JOB, { calls }, { jobId: `${calls[0]!.requestId}-${MODERATE_JOB}` });
+      await moderation.add(
+        MODERATE_JOB,
+        { calls: calls.map(writtenTicket) },
+        { jobId: `${calls[0]!.requestId}-${MODERATE_JOB}` },
+      );
       return calls.map(() => undefined);
     });
   }
 
-  /** `late`: its lane is so full that it would come later than it may wait, and it does not join. */
+  /** `late`: its turn would come later than it may wait, so that it does not join its lane. */
   async enqueue(ticket: Ticket): Promise<Entered | { code: 'entered' }> {
     const { input } = ticket.policy;
     if (input === 'off' || input === 'parallel') return this.lanes.enqueue(ticket);

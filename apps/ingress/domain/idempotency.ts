@@ -4,12 +4,13 @@ import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
 
 export interface Idempotency {
   nameHash: string;
-  /** Keyed: a plain hash of a prompt could be guessed. */
+  /** An HMAC, because a plain hash of a prompt could be guessed. */
   fingerprint: string;
 }
 
 /**
- * Reads the header `Idempotency-Key`; undefined where there is none. `asked` is what a repeat has to ask for again, as parsed JSON.
+ * Reads the header `Idempotency-Key`; undefined without one. `asked`: the request as parsed JSON, which a repeat must
+ * equal.
  * @throws DaypassError when the header is not 1 to 255 printable ASCII characters
  */
 export function idempotencyOf(

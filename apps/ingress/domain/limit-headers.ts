@@ -5,7 +5,7 @@ export function formatReset(ms: number): string {
   return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }
 
-/** The window counts whole seconds and forgets after 60 of them, so that what is used now is free again after this long. */
+/** The window forgets a request within this time. */
 const WINDOW_MS = 61_000;
 
 export interface KeyUse {
@@ -15,7 +15,7 @@ export interface KeyUse {
   tokens: number;
 }
 
-/** `x-ratelimit-*` of the key; a limit of 0 is none, and has no header. */
+/** The headers `x-ratelimit-*` of a key. A limit of 0 is none, and has no header. */
 export function limitHeaders(use: KeyUse): Record<string, string> {
   const headers: Record<string, string> = {};
   const add = (kind: 'requests' | 'tokens', limit: number, used: number): void => {

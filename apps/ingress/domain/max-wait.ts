@@ -2,7 +2,10 @@ import { DaypassError } from '#libs/contracts/errors.js';
 
 const MAX_WAIT_MS = 600_000;
 
-/** How long the caller is willing to wait for its turn, in milliseconds. @throws DaypassError when it is not a whole number */
+/**
+ * How long the visitor is willing to wait for a turn, in milliseconds.
+ * @throws DaypassError when it is no whole number
+ */
 export function maxWaitOf(header: string | string[] | undefined, defaultMs: number): number {
   if (header === undefined) return defaultMs;
   const text = String(header);

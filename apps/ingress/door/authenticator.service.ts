@@ -16,13 +16,13 @@ export interface Visitor {
   nowMs: number;
 }
 
-/** The token of an `Authorization: Bearer …` header, or null when it cannot be a virtual key. Costs no look-up. */
+/** Reads the token of an `Authorization: Bearer …` header; null when it cannot be a virtual key. Needs no look-up. */
 export function readToken(authorization: string | undefined): string | null {
   const token = /^Bearer +(\S+)$/i.exec(authorization ?? '')?.[1];
   return token !== undefined && isWellFormed(token) ? token : null;
 }
 
-/** Finds out who calls. A key that is suspended is known; one that is revoked or expired is not. */
+/** Finds the visitor of a request. It finds a suspended key, but no revoked or expired one. */
 @Injectable()
 export class Authenticator {
   constructor(
@@ -30,7 +30,7 @@ export class Authenticator {
     private readonly holds: HoldStore,
   ) {}
 
-  /** @throws DaypassError `invalid_api_key`, or `recovering` while the books are being rebuilt */
+  /** @throws DaypassError `invalid_api_key`, or `recovering` while accounting mends Redis */
   async visitor(authorization: string | undefined): Promise<Visitor> {
     const token = readToken(authorization);
     if (token === null) throw invalidKey();

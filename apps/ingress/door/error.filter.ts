@@ -33,8 +33,8 @@ export class ErrorFilter implements ExceptionFilter {
 
   private read(exception: unknown, request: FastifyRequest): DaypassError {
     if (exception instanceof DaypassError) return exception;
-    const known = exception instanceof HttpException ? fromHttp(exception.getStatus(), request) : null;
-    if (known) return known;
+    const refusal = exception instanceof HttpException ? fromHttp(exception.getStatus(), request) : null;
+    if (refusal) return refusal;
     this.logger.error({ err: exception, requestId: request.id }, 'unexpected error');
     return new DaypassError(
       'internal_error',
@@ -43,7 +43,7 @@ export class ErrorFilter implements ExceptionFilter {
   }
 }
 
-/** What Fastify refuses before a controller sees the request, and Nest wraps by its status. */
+/** Fastify refuses some requests before a controller sees them. Nest keeps only the status. */
 function fromHttp(status: number, request: FastifyRequest): DaypassError | null {
   switch (status) {
     case 400:

@@ -3,15 +3,16 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { readJson } from '#libs/endpoints/json.js';
 import { invalidKey } from '#libs/contracts/key-refusals.js';
 import { readToken } from './authenticator.service.js';
-import { newRequestId } from '../calls/call.service.js';
+import { newRequestId } from '../domain/request-id.js';
 import { missingKey, unknownUrl, unsupportedEncoding } from '../refusals.js';
 
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;
 
-/** Fastify with every bound set: body, headers, and how long a request may take to arrive. */
+/** Makes Fastify with bounds for bodies, headers and the time in which a request must arrive. */
 export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   const adapter = new FastifyAdapter({
     bodyLimit: limits.bodyBytes,
@@ -35,10 +36,18 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
         .send(error.body());
     },
   });
-  // Fastify reads plain text too, which nothing here understands.
-  adapter.getInstance().removeContentTypeParser('text/plain');
-  // A request without a well-formed key is refused before its body is read.
-  adapter.getInstance().addHook('onRequest', (request, reply, done) => {
+  const fastify = adapter.getInstance();
+  // Fastify also reads plain text, which no API takes, and it reads JSON less strictly.
+  fastify.removeContentTypeParser(['text/plain', 'application/json']);
+  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
+    try {
+      done(null, readJson(body as Buffer));
+    } catch (error) {
+      done(error as Error);
+    }
+  });
+  // Refuse a request without a well-formed key before reading its body.
+  fastify.addHook('onRequest', (request, reply, done) => {
     void reply.header('x-request-id', request.id);
     const encoding = request.headers['content-encoding'];
     if (request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null)
@@ -49,7 +58,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   return adapter;
 }
 
-/** Errors below HTTP have no request to answer to, so the answer is written by hand. */
+/** Answers errors below HTTP, where Fastify has no request to reply to. */
 function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy();

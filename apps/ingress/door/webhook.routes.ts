@@ -11,8 +11,8 @@ const PATH = '/webhooks/openai';
 const TYPES = ['safety.warning_issued', 'safety.deactivation_issued'] as const;
 
 /**
- * Where the provider tells of a visitor whom it warns of, or wants no more of. Only what it signed is heard; accounting looks
- * the case up and suspends the visitor. Without OPENAI_WEBHOOK_SECRET there is no such door.
+ * Takes the provider's signed safety notices about visitors. Accounting then looks up the case and suspends the
+ * visitor. Without OPENAI_WEBHOOK_SECRET there is no such route.
  */
 export function serveWebhooks(app: NestFastifyApplication, config: DaypassConfig, redis: Redis, logger: Logger): void {
   const { webhookSecret, apiKey } = config.openai;
@@ -32,24 +32,24 @@ export function serveWebhooks(app: NestFastifyApplication, config: DaypassConfig
           .catch((error: unknown) => {
             logger.warn(
               { kind: error instanceof InvalidWebhookSignatureError ? 'signature' : 'form' },
-              "a webhook of the provider's was refused",
+              'ingress refused a webhook message',
             );
             const refusal = new DaypassError(
               'invalid_request',
-              'This is no message that the provider signed with the secret of OPENAI_WEBHOOK_SECRET within the last five minutes.',
+              'The provider did not sign this message with OPENAI_WEBHOOK_SECRET within the last five minutes.',
             );
             return refusal;
           });
         if (event instanceof DaypassError)
           return reply.status(event.status).headers(event.headers()).send(event.body());
-        const type = TYPES.find((known) => known === event.type);
-        // Whatever else it tells of is heard, so that it is not told again and again.
+        const type = TYPES.find((one) => one === event.type);
+        // Accept every other message, so that the provider does not repeat it.
         if (!type) return reply.send({ received: true });
         const caseId = (event.data as { id: string }).id;
         try {
           await recorder.record({ kind: 'safety', id: caseId, type });
         } catch (error) {
-          logger.warn({ err: error, caseId }, 'a safety notice could not be kept; the provider tells it again');
+          logger.warn({ err: error, caseId }, 'ingress could not record a safety notice; the provider sends it again');
           const later = recovering();
           return reply.status(later.status).headers(later.headers()).send(later.body());
         }

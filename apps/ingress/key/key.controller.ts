@@ -10,7 +10,7 @@ const NO_WISH = { input: false, output: false };
 export class KeyController {
   constructor(private readonly authenticator: Authenticator) {}
 
-  /** The holder's own view of its key. */
+  /** What visitors see of their own key. */
   @Get()
   async show(@Req() request: FastifyRequest): Promise<unknown> {
     const { key, campaign, nowMs } = await this.authenticator.visitor(request.headers.authorization);

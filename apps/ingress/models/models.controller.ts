@@ -33,7 +33,7 @@ export class ModelsController {
   }
 }
 
-/** `created` is not known here and nobody decides by it. */
+/** Daypass does not know when a model was created. */
 function describe(id: string): ModelObject {
   return { id, object: 'model', created: 0, owned_by: 'daypass' };
 }

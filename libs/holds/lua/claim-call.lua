@@ -1,25 +1,44 @@
 #!lua flags=allow-oom
 --[[
-  A worker says, after Redis lost something, that it runs this call: the hold is dispatched, whatever Redis came back with.
+  A worker claims a call that it runs, after Redis lost data. The hold is dispatched then, whatever Redis came back
+  with.
 
-  KEYS: 1 epoch  2 hold  3 key  4 campaign  5 journal  6 leases  7 operator's levels, without the day
-  ARGV: 1 request id  2 key id  3 campaign id  4 held amount (nano)  5 day  6 attempt  7 lease (ms)  8 lane  9 reply stream's process id
-        10 run id of Redis
-  Output: claimed (it is dispatched now) · known (it was, or has ended) · recovering
+  Output: claimed (it is dispatched now) · known (it was, or has ended) · recovering (the door is closed)
 ]]
+local epoch = KEYS[1]
+local hold = KEYS[2]
+local key = KEYS[3]
+local campaign = KEYS[4]
+local journal = KEYS[5]
+local leases = KEYS[6]
+local operator_prefix = KEYS[7] -- of the operator's levels: the day is to be added
+local request_id = ARGV[1]
+local key_id = ARGV[2]
+local campaign_id = ARGV[3]
+local held_amount = tonumber(ARGV[4]) -- nano-dollars
+local day = ARGV[5]
+local attempt = ARGV[6]
+local lease_ms = tonumber(ARGV[7])
+local lane = ARGV[8]
+local reply_to = ARGV[9] -- the process whose reply stream takes the answer
+local run_id = ARGV[10] -- of Redis
 --@include common
+--@include door
+--@include balances
 --@include adopt
-if door(KEYS[1], ARGV[10]) == 'closed' then return 'recovering' end
+--@include journal-dispatch
+if door(epoch, run_id) == 'closed' then return 'recovering' end
 local now = now_milliseconds()
-local hold = redis.call('HMGET', KEYS[2], 'state', 'restored', 'amount')
-if not hold[1] then
-  adopt_hold(KEYS[2], KEYS[3], KEYS[4], KEYS[7], KEYS[5], ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6], now)
-  redis.call('HSET', KEYS[2], 'lane', ARGV[8], 'reply_to', ARGV[9])
-elseif hold[1] ~= 'held' or not hold[2] then
+local state, restored = unpack(redis.call('HMGET', hold, 'state', 'restored'))
+if not state then
+  adopt_hold(hold, key, campaign, operator_prefix, journal, request_id, key_id, campaign_id, held_amount, day, attempt,
+    now)
+  redis.call('HSET', hold, 'lane', lane, 'reply_to', reply_to)
+elseif state ~= 'held' or not restored then
   return 'known'
 else
-  redis.call('HSET', KEYS[2], 'state', 'dispatched', 'attempt', ARGV[6])
+  redis.call('HSET', hold, 'state', 'dispatched', 'attempt', attempt)
 end
-journal_dispatch(KEYS[5], ARGV[1], ARGV[2], ARGV[3], redis.call('HGET', KEYS[2], 'amount'), ARGV[5], ARGV[6], now)
-redis.call('ZADD', KEYS[6], int(now + tonumber(ARGV[7])), ARGV[1])
+journal_dispatch(journal, request_id, key_id, campaign_id, redis.call('HGET', hold, 'amount'), day, attempt, now)
+redis.call('ZADD', leases, int(now + lease_ms), request_id)
 return 'claimed'

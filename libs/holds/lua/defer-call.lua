@@ -1,29 +1,46 @@
 #!lua flags=allow-oom
 --[[
-  The upstream refused a dispatched call without doing work: dispatched → held, and that upstream is left alone in
-  this lane for as long as it asked.
-  The lane's reservation stays: a refused request counts against the limits too (OpenAI, "Rate limits").
+  The upstream refused a dispatched call without doing work: dispatched → held. The lane leaves that upstream alone for
+  as long as it asked. The lane's reservation stays, because a refused request counts against the limits, too (OpenAI,
+  "Rate limits").
 
-  KEYS: 1 epoch  2 hold  3 leases  4 lane window  5 journal  6 waiting  7 fair
-  ARGV: 1 request id  2 attempt that was refused  3 freeze (ms)  4 lease (ms)  5 run id of Redis
-  Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched · −1 the door is closed
+  Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched
+          −1 the door is closed
 ]]
+local epoch = KEYS[1]
+local hold = KEYS[2]
+local leases = KEYS[3]
+local lane_window = KEYS[4] -- of the upstream that refused
+local journal = KEYS[5]
+local waiting = KEYS[6]
+local fair = KEYS[7]
+local request_id = ARGV[1]
+local refused_attempt = ARGV[2]
+local freeze_ms = tonumber(ARGV[3])
+local lease_ms = tonumber(ARGV[4])
+local run_id = ARGV[5] -- of Redis
 --@include common
---@include window
---@include lane
-if door(KEYS[1], ARGV[5]) == 'closed' then return -1 end
-local hold = redis.call('HMGET', KEYS[2], 'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens')
-if hold[1] == 'held' and hold[2] == ARGV[2] and hold[2] ~= '0' then return 1 end
-if hold[1] ~= 'dispatched' or hold[2] ~= ARGV[2] then return 0 end
+--@include door
+--@include lane-line
+if door(epoch, run_id) == 'closed' then return -1 end
+local state, attempt, key_id, campaign_id, amount, day, lane_tokens = unpack(redis.call('HMGET', hold,
+  'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens'))
+if state == 'held' and attempt == refused_attempt and attempt ~= '0' then return 1 end
+if state ~= 'dispatched' or attempt ~= refused_attempt then return 0 end
 local now = now_milliseconds()
-local until_ms = now + tonumber(ARGV[3])
-if until_ms > (tonumber(redis.call('HGET', KEYS[4], 'frozen_until_ms')) or 0) then
-  redis.call('HSET', KEYS[4], 'frozen_until_ms', int(until_ms))
-  redis.call('PEXPIRE', KEYS[4], math.max(tonumber(ARGV[3]), redis.call('PTTL', KEYS[4])))
+local until_ms = now + freeze_ms
+if until_ms > (tonumber(redis.call('HGET', lane_window, 'frozen_until_ms')) or 0) then
+  redis.call('HSET', lane_window, 'frozen_until_ms', int(until_ms))
+  redis.call('PEXPIRE', lane_window, math.max(freeze_ms, redis.call('PTTL', lane_window)))
 end
-redis.call('HSET', KEYS[2], 'state', 'held')
-lane_return(KEYS[6], KEYS[7], ARGV[1], hold[3], tonumber(hold[7]) or 0, now)
-redis.call('ZADD', KEYS[3], int(now + tonumber(ARGV[4])), ARGV[1])
-redis.call('XADD', KEYS[5], '*', 'kind', 'defer', 'request', ARGV[1], 'key', hold[3], 'campaign', hold[4],
-  'amount', hold[5], 'paid', '0', 'absorbed', '0', 'attempt', hold[2], 'day', hold[6], 'at_ms', int(now))
+redis.call('HSET', hold, 'state', 'held')
+
+-- The call has its turn again, before all others.
+local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
+lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or 0, 0, now)
+
+redis.call('ZADD', leases, int(now + lease_ms), request_id)
+redis.call('XADD', journal, '*', 'kind', 'defer', 'request', request_id, 'key', key_id, 'campaign', campaign_id,
+  'amount', amount, 'paid', '0', 'absorbed', '0', 'attempt', attempt, 'day', day, 'at_ms', int(now))
 return 1

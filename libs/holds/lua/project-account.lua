@@ -1,28 +1,36 @@
 --[[
-  Projects the definition of a key or a campaign out of Postgres. Balances that calls move (spent, held) are kept; a
-  lower budget is refused when it no longer covers them. An older version changes nothing.
+  Projects the definition of a key or a campaign out of Postgres. It keeps the balances that calls move (spent, held).
+  It refuses a lower budget that no longer covers them. An older version changes nothing.
 
-  KEYS: 1 key or campaign hash  2 (keys only) token → key id  3 (after a rotation) the former token
-  ARGV: 1 version  2 budget (nano)  3 id  4… field, value pairs of the definition
   Output: { code, spent + held }   code: projected · stale · below
 ]]
+local account = KEYS[1] -- a key's or a campaign's hash
+local token = KEYS[2] -- of a key only: leads to its id
+local rotated_token = KEYS[3] -- after a rotation only: the one before
+local version = ARGV[1]
+local new_budget = ARGV[2] -- nano-dollars
+local id = ARGV[3]
+local definition_at = 4 -- from here on: field, value pairs of the definition
 --@include common
-local budget, spent, held = balance(KEYS[1])
+--@include balances
+local budget, spent, held = balance(account)
 local need = int(spent + held)
-if (tonumber(redis.call('HGET', KEYS[1], 'version')) or 0) > tonumber(ARGV[1]) then return { 'stale', need } end
-if tonumber(ARGV[2]) < budget and tonumber(ARGV[2]) < spent + held then return { 'below', need } end
-local pardoned = redis.call('HGET', KEYS[1], 'strikes_since') or '0'
-redis.call('HSET', KEYS[1], 'version', ARGV[1], 'budget', ARGV[2], 'id', ARGV[3], unpack(ARGV, 4))
+if (tonumber(redis.call('HGET', account, 'version')) or 0) > tonumber(version) then return { 'stale', need } end
+if tonumber(new_budget) < budget and tonumber(new_budget) < spent + held then return { 'below', need } end
+local pardoned = redis.call('HGET', account, 'strikes_since') or '0'
+redis.call('HSET', account, 'version', version, 'budget', new_budget, 'id', id, unpack(ARGV, definition_at))
 -- A person reinstated the key since it was projected last.
-if (redis.call('HGET', KEYS[1], 'strikes_since') or '0') ~= pardoned then redis.call('HDEL', KEYS[1], 'strike_times', 'cooldown_until') end
-redis.call('HSETNX', KEYS[1], 'spent', '0')
-redis.call('HSETNX', KEYS[1], 'held', '0')
-if KEYS[2] then
-  -- The token that this key had here, which is not the one before where the projection of a rotation was lost.
-  local former = redis.call('HGET', KEYS[1], 'token')
+if (redis.call('HGET', account, 'strikes_since') or '0') ~= pardoned then
+  redis.call('HDEL', account, 'strike_times', 'cooldown_until')
+end
+redis.call('HSETNX', account, 'spent', '0')
+redis.call('HSETNX', account, 'held', '0')
+if token then
+  -- The token that Redis knew for this key. It is not `rotated_token` where the projection of a rotation was lost.
+  local former = redis.call('HGET', account, 'token')
   if former then redis.call('DEL', former) end
-  if KEYS[3] then redis.call('DEL', KEYS[3]) end
-  redis.call('SET', KEYS[2], ARGV[3])
-  redis.call('HSET', KEYS[1], 'token', KEYS[2])
+  if rotated_token then redis.call('DEL', rotated_token) end
+  redis.call('SET', token, id)
+  redis.call('HSET', account, 'token', token)
 end
 return { 'projected', need }

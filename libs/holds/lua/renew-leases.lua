@@ -2,16 +2,24 @@
 --[[
   Renews the leases of calls that a process answers for. Only existing leases: an ended hold has none.
 
-  KEYS: 1 epoch  2 leases
-  ARGV: 1 run id of Redis  2 lease (ms)  3 state that the hold must be in ('': any)  4 prefix of holds  5… request ids
-  Output: the door as it stands: '<phase> <run id> <number>', or '' when it is closed (nothing was renewed then)
+  Output: the door as it stands: '<phase> <run id> <number>', or '' when it is closed (no lease was renewed then)
 ]]
+local epoch = KEYS[1]
+local leases = KEYS[2]
+local run_id = ARGV[1] -- of Redis
+local lease_ms = tonumber(ARGV[2])
+local wanted_state = ARGV[3] -- that the hold must be in; '': any
+local hold_prefix = ARGV[4]
+local request_ids_at = 5 -- from here on
 --@include common
-if door(KEYS[1], ARGV[1]) == 'closed' then return '' end
-local until_ms = int(now_milliseconds() + tonumber(ARGV[2]))
-for i = 5, #ARGV do
-  if redis.call('ZSCORE', KEYS[2], ARGV[i]) and (ARGV[3] == '' or redis.call('HGET', ARGV[4] .. ARGV[i], 'state') == ARGV[3]) then
-    redis.call('ZADD', KEYS[2], until_ms, ARGV[i])
+--@include door
+if door(epoch, run_id) == 'closed' then return '' end
+local until_ms = int(now_milliseconds() + lease_ms)
+for i = request_ids_at, #ARGV do
+  local request_id = ARGV[i]
+  if redis.call('ZSCORE', leases, request_id)
+    and (wanted_state == '' or redis.call('HGET', hold_prefix .. request_id, 'state') == wanted_state) then
+    redis.call('ZADD', leases, until_ms, request_id)
   end
 end
-return redis.call('GET', KEYS[1])
+return redis.call('GET', epoch)

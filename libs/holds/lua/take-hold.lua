@@ -1,20 +1,14 @@
 --[[
   Takes a hold at every level at once, all or nothing, and journals it. Idempotent by request id.
 
-  amount = fixed + per token × cap. The cap is clamped to what the free balance carries, not below the least cap. A patient
-  caller is told `busy` instead where running holds stand in the way of more: when they end, the call may have it.
+  amount = fixed + per unit × cap. A unit is one more token of every output. The script lowers the cap to what the free
+  budget covers, but not below the least cap. A patient caller gets `busy` instead where the end of running calls would
+  free more. A call whose price does not depend on its output has no cap: cap, least cap, per unit and outputs are 0. It
+  holds its fixed part.
 
-  KEYS: 1 epoch  2 key  3 campaign  4 hold  5 journal  6 leases  7 key window  8 operator's levels, without the day
-        9 audit stream  10 its bytes  11 body  12 (with an idempotency key only) its record
-  ARGV: 1 request id  2 key id  3 campaign id  4 fixed (nano)  5 per token (nano, all choices)  6 cap (tokens)
-        7 least cap (tokens)  8 input tokens  9 choices  10 lease (ms)  11 longest wait (ms)  12 journal bound (entries)
-        13 detail (JSON)  14 lane  15 reply stream's process id  16 fingerprint of the arguments
-        17 operator's budget a day (nano; −1: none)  18 operator's budget in total (nano; −1: none)
-        19 run id of Redis  20 patient (0 | 1)  21 fingerprint of the body ('' without an idempotency key)
-        22 life of an idempotency record (ms)  23 prefix of holds
-        24 event for the record ('' for none); its content is the body, which must be there  25 bound of the record's bytes
   Output: { code, … }
-    ok            cap, amount, now, key budget − spent − held, requests and tokens in the key's window, repeated (0 | 1), day
+    ok            cap, amount, now, key budget − spent − held, requests and tokens in the key's window,
+                  repeated (0 | 1), day
     conflict      - same id, other arguments
     recovering    - the door is not open
     overloaded    - the journal or the record is at its bound, or the body found no room
@@ -30,66 +24,105 @@
     answered      request id - its first answer is kept
     unanswered    - its first call ended without an answer that could be kept
 ]]
+local epoch = KEYS[1]
+local key = KEYS[2]
+local campaign = KEYS[3]
+local hold = KEYS[4]
+local journal = KEYS[5]
+local leases = KEYS[6]
+local key_window = KEYS[7]
+local operator_prefix = KEYS[8] -- of the operator's levels: the day is to be added
+local audit_stream = KEYS[9]
+local audit_bytes = KEYS[10]
+local body = KEYS[11]
+local idempotency = KEYS[12] -- only with an idempotency key: its record
+local request_id = ARGV[1]
+local key_id = ARGV[2]
+local campaign_id = ARGV[3]
+local fixed = tonumber(ARGV[4]) -- nano-dollars
+local per_unit = tonumber(ARGV[5]) -- nano-dollars
+local cap = tonumber(ARGV[6]) -- tokens of each output
+local least_cap = tonumber(ARGV[7])
+local input_tokens = tonumber(ARGV[8])
+local outputs = tonumber(ARGV[9])
+local lease_ms = tonumber(ARGV[10])
+local longest_wait_ms = tonumber(ARGV[11])
+local journal_bound = tonumber(ARGV[12]) -- entries
+local detail = ARGV[13] -- JSON
+local lane = ARGV[14]
+local reply_to = ARGV[15] -- the process whose reply stream takes the answer
+local fingerprint = ARGV[16] -- of what makes a repeat the same call
+local operator_day_budget = tonumber(ARGV[17]) -- nano-dollars; −1: none
+local operator_total_budget = tonumber(ARGV[18]) -- nano-dollars; −1: none
+local run_id = ARGV[19] -- of Redis
+local is_patient = ARGV[20] == '1'
+local body_fingerprint = ARGV[21] -- '' without an idempotency key
+local idempotency_life_ms = ARGV[22]
+local hold_prefix = ARGV[23]
+local event = ARGV[24] -- for the record, '': none; its content is the body, which must be there
+local audit_bound = tonumber(ARGV[25]) -- bytes
 --@include common
+--@include door
+--@include balances
 --@include window
 --@include audit
-if door(KEYS[1], ARGV[19]) ~= 'open' then return { 'recovering' } end
+if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 
 local now = now_milliseconds()
-local known = redis.call('HMGET', KEYS[4], 'fingerprint', 'cap', 'amount', 'day')
-if known[1] then
-  if known[1] ~= ARGV[16] then return { 'conflict' } end
-  local budget, spent, held = balance(KEYS[2])
-  return { 'ok', known[2], known[3], int(now), int(budget - spent - held), '0', '0', '1', known[4] }
+local first_fingerprint, first_cap, first_amount, first_day = unpack(redis.call('HMGET', hold,
+  'fingerprint', 'cap', 'amount', 'day'))
+if first_fingerprint then
+  if first_fingerprint ~= fingerprint then return { 'conflict' } end
+  local budget, spent, held = balance(key)
+  return { 'ok', first_cap, first_amount, int(now), int(budget - spent - held), '0', '0', '1', first_day }
 end
 
-local key = redis.call('HMGET', KEYS[2], 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm')
-local expires = tonumber(key[2]) or 0
-if not key[1] or key[1] == 'revoked' or key[3] ~= ARGV[3] or (expires > 0 and expires <= now) then return { 'invalid' } end
-if redis.call('HGET', KEYS[3], 'status') ~= 'active' then return { 'invalid' } end
-if key[1] == 'suspended' then return { 'suspended' } end
+local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm = unpack(redis.call('HMGET', key,
+  'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm'))
+local expires = tonumber(expires_ms) or 0
+if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expires > 0 and expires <= now) then
+  return { 'invalid' }
+end
+if redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
+if status == 'suspended' then return { 'suspended' } end
 
-if KEYS[12] then
-  local former = redis.call('HMGET', KEYS[12], 'request', 'fingerprint', 'state')
-  if former[1] then
-    if former[2] ~= ARGV[21] then return { 'reused' } end
-    if former[3] == 'answered' then return { 'answered', former[1] } end
-    if former[3] == 'unanswered' then return { 'unanswered' } end
-    local first = redis.call('HGET', ARGV[23] .. former[1], 'state')
+if idempotency then
+  local first_id, first_body, first_state = unpack(redis.call('HMGET', idempotency, 'request', 'fingerprint', 'state'))
+  if first_id then
+    if first_body ~= body_fingerprint then return { 'reused' } end
+    if first_state == 'answered' then return { 'answered', first_id } end
+    if first_state == 'unanswered' then return { 'unanswered' } end
+    local first = redis.call('HGET', hold_prefix .. first_id, 'state')
     if first == 'held' or first == 'dispatched' then return { 'in_progress' } end
-    -- It came back out of the ledger, without the name it was called under.
+    -- Accounting restored it from the ledger, which has no idempotency keys.
     if first == 'posted' or first == 'presumed' then return { 'unanswered' } end
-    -- A first call that Redis lost will never end; one that cost nothing may be made again.
+    -- A first call that Redis lost never ends, and one that cost nothing may be sent again.
   end
 end
-if redis.call('XLEN', KEYS[5]) >= tonumber(ARGV[12]) or (tonumber(redis.call('GET', KEYS[10])) or 0) >= tonumber(ARGV[25]) then
+if redis.call('XLEN', journal) >= journal_bound or (tonumber(redis.call('GET', audit_bytes)) or 0) >= audit_bound then
   return { 'overloaded' }
 end
 
-local fixed, per_token = tonumber(ARGV[4]), tonumber(ARGV[5])
-local cap, least = tonumber(ARGV[6]), tonumber(ARGV[7])
-local input_tokens, choices = tonumber(ARGV[8]), tonumber(ARGV[9])
-local rpm, tpm = tonumber(key[6]) or 0, tonumber(key[7]) or 0
-
-if tpm > 0 and input_tokens + cap * choices > tpm then
-  cap = math.max(least, math.floor((tpm - input_tokens) / choices))
+rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
+if cap > least_cap and tpm > 0 and input_tokens + cap * outputs > tpm then
+  cap = math.max(least_cap, math.floor((tpm - input_tokens) / outputs))
 end
 
 -- The longest cap, up to the given one, that a sum carries; −1 when it does not even carry the fixed part.
 local function carried(sum, most)
-  if fixed + per_token * most <= sum then return most end
-  if sum < fixed or per_token == 0 then return -1 end
-  return math.floor((sum - fixed) / per_token)
+  if fixed + per_unit * most <= sum then return most end
+  if sum < fixed or per_unit == 0 then return -1 end
+  return math.floor((sum - fixed) / per_unit)
 end
 
 local day = int(math.floor(now / 86400000))
-local levels = levels_of(KEYS[2], KEYS[3], KEYS[8], day)
+local levels = levels_of(key, campaign, operator_prefix, day)
 local names = { 'key', 'campaign', 'operator', 'operator' }
 local periods = { '', '', 'day', 'total' }
-local budgets = { false, false, tonumber(ARGV[17]), tonumber(ARGV[18]) }
+local budgets = { false, false, operator_day_budget, operator_total_budget }
 local key_free
-for i, hash in ipairs(levels) do
-  local budget, spent, held = balance(hash)
+for i, level in ipairs(levels) do
+  local budget, spent, held = balance(level)
   budget = budgets[i] or budget
   if budget >= 0 then
     local free = budget - spent - held
@@ -97,45 +130,45 @@ for i, hash in ipairs(levels) do
     local most = carried(free, cap)
     if most < cap then
       local later = carried(free + held, cap)
-      if ARGV[20] == '1' and later > most and later >= least then return { 'busy', names[i] } end
-      if most < least then
-        return { 'insufficient', names[i], int(free), int(held), int(fixed + per_token * least), periods[i] }
+      if is_patient and later > most and later >= least_cap then return { 'busy', names[i] } end
+      if most < least_cap then
+        return { 'insufficient', names[i], int(free), int(held), int(fixed + per_unit * least_cap), periods[i] }
       end
       cap = most
     end
   end
 end
-local amount = fixed + per_token * cap
+local amount = fixed + per_unit * cap
 
-local concurrent = tonumber(key[5]) or 0
-if concurrent > 0 and (tonumber(key[4]) or 0) >= concurrent then return { 'concurrency', int(concurrent) } end
+if concurrent > 0 and (tonumber(running) or 0) >= concurrent then return { 'concurrency', int(concurrent) } end
 
-local tokens = input_tokens + cap * choices
+local tokens = input_tokens + cap * outputs
 if tpm > 0 and tokens > tpm then return { 'tokens', int(tpm), '-1', int(tokens) } end
-local window = window_advance(KEYS[7], now)
-local wait = window_wait(KEYS[7], window, now, rpm, 0, 1, 0)
+local window = window_advance(key_window, now)
+local wait = window_wait(key_window, window, now, rpm, 0, 1, 0)
 if wait > 0 then return { 'requests', int(rpm), int(wait) } end
-wait = window_wait(KEYS[7], window, now, 0, tpm, 0, tokens)
+wait = window_wait(key_window, window, now, 0, tpm, 0, tokens)
 if wait > 0 then return { 'tokens', int(tpm), int(wait), int(tokens) } end
 
-local asked = ARGV[24] ~= '' and redis.call('GET', KEYS[11])
-if ARGV[24] ~= '' and not asked then return { 'overloaded' } end
+local content = event ~= '' and redis.call('GET', body)
+if event ~= '' and not content then return { 'overloaded' } end
 
-window_add(KEYS[7], window, 1, tokens)
-for _, hash in ipairs(levels) do redis.call('HINCRBY', hash, 'held', int(amount)) end
-redis.call('HINCRBY', KEYS[2], 'running', 1)
-keep_day(KEYS[8], day)
-redis.call('HSET', KEYS[4], 'state', 'held', 'key', ARGV[2], 'campaign', ARGV[3], 'amount', int(amount), 'cap', int(cap),
-  'attempt', 0, 'day', day, 'lane', ARGV[14], 'reply_to', ARGV[15], 'fingerprint', ARGV[16], 'deadline_ms', int(now + tonumber(ARGV[11])),
-  'key_bucket', int(window.current), 'key_tokens', int(tokens))
-if KEYS[12] then
-  redis.call('DEL', KEYS[12])
-  redis.call('HSET', KEYS[12], 'request', ARGV[1], 'fingerprint', ARGV[21], 'state', 'running')
-  redis.call('PEXPIRE', KEYS[12], ARGV[22])
-  redis.call('HSET', KEYS[4], 'idempotency', KEYS[12])
+window_add(key_window, window, 1, tokens)
+for _, level in ipairs(levels) do redis.call('HINCRBY', level, 'held', int(amount)) end
+redis.call('HINCRBY', key, 'running', 1)
+keep_day(operator_prefix, day)
+redis.call('HSET', hold, 'state', 'held', 'key', key_id, 'campaign', campaign_id, 'amount', int(amount),
+  'cap', int(cap), 'attempt', 0, 'day', day, 'lane', lane, 'reply_to', reply_to, 'fingerprint', fingerprint,
+  'deadline_ms', int(now + longest_wait_ms), 'key_bucket', int(window.current), 'key_tokens', int(tokens))
+if idempotency then
+  redis.call('DEL', idempotency)
+  redis.call('HSET', idempotency, 'request', request_id, 'fingerprint', body_fingerprint, 'state', 'running')
+  redis.call('PEXPIRE', idempotency, idempotency_life_ms)
+  redis.call('HSET', hold, 'idempotency', idempotency)
 end
-redis.call('ZADD', KEYS[6], int(now + tonumber(ARGV[10])), ARGV[1])
-redis.call('XADD', KEYS[5], '*', 'kind', 'hold', 'request', ARGV[1], 'key', ARGV[2], 'campaign', ARGV[3],
-  'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', ARGV[13])
-if asked then record(KEYS[9], KEYS[10], now, ARGV[24], asked) end
-return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1), int(window.tokens + tokens), '0', day }
+redis.call('ZADD', leases, int(now + lease_ms), request_id)
+redis.call('XADD', journal, '*', 'kind', 'hold', 'request', request_id, 'key', key_id, 'campaign', campaign_id,
+  'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', detail)
+if content then record(audit_stream, audit_bytes, now, event, content) end
+return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1),
+  int(window.tokens + tokens), '0', day }

@@ -1,12 +1,12 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 /**
- * Runs one guard's module, apart from the service: what it throws is told, and what hangs can be ended. Types only are
- * imported from elsewhere, so that this file runs as it stands.
+ * Runs one guard's module apart from the service, which can end a thread that hangs. This file imports nothing of
+ * Daypass, so that it runs as it stands.
  */
 interface Task {
   id: number;
-  /** Without content it is asked whether it is alive. */
+  /** A task without content asks only whether the thread is alive. */
   content?: readonly object[];
   context?: object;
 }
@@ -37,7 +37,7 @@ async function run(check: Check, { id, content, context }: Task): Promise<void> 
     const verdict = content ? await check(content, { ...context, options }) : undefined;
     parentPort!.postMessage({ id, verdict });
   } catch (error) {
-    // An error's words may quote the content.
+    // An error's message may quote the content.
     parentPort!.postMessage({ id, error: error instanceof Error ? error.name : 'Error' });
   }
 }

@@ -2,9 +2,11 @@ import { z } from 'zod';
 import type { Direction } from '#libs/contracts/audit.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
+import type { ProviderVerdict } from '#libs/endpoints/endpoint.js';
+import { wellFormed } from '#libs/endpoints/text.js';
 import type { ModerationResult } from '../verdict.js';
 
-/** Whose content is judged, and how. */
+/** Whose content the guard judges, and under which policy. */
 export interface GuardContext {
   requestId: string;
   keyId: string;
@@ -13,25 +15,25 @@ export interface GuardContext {
   model: string;
   direction: Direction;
   policy: CallPolicy;
-  /** These very contents never come again, so that a verdict on them need not be remembered. */
+  /** These contents never come again, so that nobody needs to keep the verdict on them. */
   passing: boolean;
-  /** Of an output: what the provider said beside it, such as its own verdicts. */
-  provider: readonly Record<string, unknown>[];
+  /** The provider's own verdicts, which came with an output. */
+  provider: readonly ProviderVerdict[];
 }
 
 export interface GuardVerdict {
   flagged: boolean;
-  /** What made it so; shown to the visitor. */
+  /** Why it is flagged; the visitor sees them. */
   categories: string[];
   /** From 0 to 1, by category. */
   scores: Record<string, number>;
-  /** What is to be taken out before the content goes on. */
+  /** What Daypass takes out before the content goes on. */
   redactions: Replacement[];
-  /** What the moderation endpoint said, piece by piece. */
+  /** The moderation endpoint's results, section by section. */
   results?: readonly ModerationResult[];
 }
 
-/** One look at content. Whatever it throws, and its silence, is an outcome that the policy decides on. */
+/** Judges content. Where it throws, or does not answer, the policy decides what follows. */
 export interface Guard {
   readonly name: string;
   /** What judges: a model, or the guard's kind. */
@@ -39,11 +41,24 @@ export interface Guard {
   check(content: readonly Content[], context: GuardContext): Promise<GuardVerdict>;
 }
 
-/** No verdict could be had; what happens then is the policy's to say. */
+/** Contents for code that is not Daypass's own, which may be unable to read a lone surrogate. */
+export function wellFormedContents(contents: readonly Content[]): Content[] {
+  return contents.map((content) =>
+    content.kind === 'image'
+      ? { ...content, url: wellFormed(content.url) }
+      : {
+          ...content,
+          text: wellFormed(content.text),
+          ...(content.joined === undefined ? {} : { joined: wellFormed(content.joined) }),
+        },
+  );
+}
+
+/** The guard gave no verdict. The policy decides what follows. */
 export class GuardUnavailableError extends Error {
   constructor(
     reason: string,
-    /** It will never judge this very content, rather than being away. */
+    /** The guard will never judge this content; otherwise it is only away. */
     readonly refused = false,
   ) {
     super(reason);
@@ -53,10 +68,10 @@ export class GuardUnavailableError extends Error {
 
 const CATEGORIES_MAX = 50;
 const REDACTIONS_MAX = 10_000;
-/** A call is paid for as it was asked, so that what stands in for a text must not make it longer. */
+/** The bound covers the call as its visitor sent it, so that a replacement must not make a text longer. */
 const REPLACE_LENGTH = 16;
 
-/** What an operator's own module, or webhook, answers. Anything else is no verdict. */
+/** The verdict of an operator's own module or webhook. Any other answer is no verdict. */
 const answerSchema = z.object({
   flagged: z.boolean(),
   categories: z.array(z.string().min(1).max(100)).max(CATEGORIES_MAX).default([]),
@@ -71,7 +86,7 @@ const answerSchema = z.object({
     .default([]),
 });
 
-/** @throws GuardUnavailableError where it is no verdict, without quoting it: it may hold content */
+/** @throws GuardUnavailableError where it is no verdict; the error does not quote it, because it may hold content */
 export function readVerdict(answer: unknown, guard: string): GuardVerdict {
   const parsed = answerSchema.safeParse(answer);
   if (!parsed.success)

@@ -13,7 +13,7 @@ import { WebhookGuard } from './webhook.guard.js';
 const PERSONAL_DATA = new URL(`./personal-data.module${extname(import.meta.url)}`, import.meta.url).href;
 const BOTH = ['input', 'output'] as const;
 
-/** The moderation endpoint and the provider's own verdicts, and whatever DAYPASS_CONFIG adds. @throws when a guard's module cannot be loaded */
+/** Makes the guards that every Daypass has, and those of DAYPASS_CONFIG. @throws when a guard's module does not load */
 export async function createGuards(
   settings: readonly GuardSettings[],
   moderator: Moderator,

@@ -7,9 +7,10 @@ import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
 import type { Content } from '#libs/endpoints/content.js';
+import type { ProviderVerdict } from '#libs/endpoints/endpoint.js';
 import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 import { GuardPipeline } from './pipeline.js';
-import { hasOwnVerdict, ProviderGuard } from './provider.guard.js';
+import { ProviderGuard } from './provider.guard.js';
 import { BlocklistGuard, RegexGuard } from './text.guards.js';
 import { ThreadGuard } from './thread.guard.js';
 import { WebhookGuard } from './webhook.guard.js';
@@ -28,7 +29,13 @@ const text = (...texts: string[]): Content[] => texts.map((one) => ({ kind: 'tex
 const pass: GuardVerdict = { flagged: false, categories: [], scores: {}, redactions: [] };
 
 describe('a blocklist', () => {
-  const guard = new BlocklistGuard('words', ['Voldemort', 'he who  must not be named', 'a.b', 'naïve']);
+  const guard = new BlocklistGuard('words', [
+    'Voldemort',
+    'he who  must not be named',
+    'a.b',
+    'naïve',
+    'semi-detached',
+  ]);
   it.each([
     'say voldemort',
     'VOLDEMORT!',
@@ -39,6 +46,7 @@ describe('a blocklist', () => {
     'see a.b there',
     'so naïve',
     'so NAI\u0308VE',
+    'a semi-detached house',
   ])('finds %j', async (given) =>
     expect(await guard.check(text('first', given))).toMatchObject({ flagged: true, categories: ['words'] }),
   );
@@ -56,6 +64,12 @@ describe('a regular expression', () => {
     expect(await guard.check(text('see ticket-1234'))).toEqual(pass);
   });
 
+  it('is tried on the joined parts of a message, too', async () => {
+    const guard = new RegexGuard('tickets', ['ticket-\\d{3}']);
+    const content: Content[] = [{ kind: 'text', text: 'see ticket-\n123', joined: 'see ticket-123' }];
+    expect(await guard.check(content)).toMatchObject({ flagged: true, categories: ['tickets'] });
+  });
+
   it('cannot be made to run for ever', async () => {
     const guard = new RegexGuard('slow', ['(a+)+$']);
     const begun = performance.now();
@@ -66,8 +80,10 @@ describe('a regular expression', () => {
 
 describe("the provider's own verdicts", () => {
   const guard = new ProviderGuard();
-  const judged = (provider: Record<string, unknown>[], thresholds = {}) =>
-    guard.check([], { ...context, provider, policy: { ...context.policy, thresholds } });
+  const judged = (verdict: Partial<ProviderVerdict>, thresholds = {}) => {
+    const provider = [{ moderation: [], filters: [], ...verdict }];
+    return guard.check([], { ...context, provider, policy: { ...context.policy, thresholds } });
+  };
   const inline = (flagged: boolean, score: number) => ({
     type: 'moderation_results',
     model: 'omni',
@@ -78,67 +94,46 @@ describe("the provider's own verdicts", () => {
   const fine = { type: 'moderation_results', model: 'omni', results: [] };
 
   it("count where a call asked OpenAI for them, input and output, by the call's thresholds", async () => {
-    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.9) } }])).toMatchObject({
+    expect(await judged({ moderation: [fine, inline(true, 0.9)] })).toMatchObject({
       flagged: true,
       categories: ['violence'],
     });
-    expect(await judged([{ moderation: { input: inline(true, 0.9), output: fine } }])).toMatchObject({ flagged: true });
-    expect(await judged([{ moderation: { input: fine, output: inline(true, 0.3) } }], { violence: 0.6 })).toMatchObject(
-      {
-        flagged: false,
-        scores: { violence: 0.3 },
-      },
-    );
-    expect(
-      await judged([{ moderation: { input: fine, output: inline(false, 0.7) } }], { violence: 0.6 }),
-    ).toMatchObject({ flagged: true });
+    expect(await judged({ moderation: [inline(true, 0.9), fine] })).toMatchObject({ flagged: true });
+    expect(await judged({ moderation: [fine, inline(true, 0.3)] }, { violence: 0.6 })).toMatchObject({
+      flagged: false,
+      scores: { violence: 0.3 },
+    });
+    expect(await judged({ moderation: [fine, inline(false, 0.7)] }, { violence: 0.6 })).toMatchObject({
+      flagged: true,
+    });
+  });
+
+  it('count where a side is one result by itself', async () => {
+    const [result] = inline(true, 0.9).results;
+    expect(await judged({ moderation: [result] })).toMatchObject({ flagged: true, categories: ['violence'] });
   });
 
   it('are none where the provider could not judge', async () => {
-    await expect(async () =>
-      judged([{ moderation: { input: fine, output: { type: 'error', code: 'x' } } }]),
-    ).rejects.toThrow(GuardUnavailableError);
+    await expect(async () => judged({ moderation: [fine, { type: 'error', code: 'x' }] })).rejects.toThrow(
+      GuardUnavailableError,
+    );
   });
 
-  it('count where Azure filtered the prompt or a choice', async () => {
+  it('count where Azure filtered the prompt or an output', async () => {
     const filter = (filtered: boolean) => ({
       hate: { filtered: false, severity: 'safe' },
       violence: { filtered, severity: filtered ? 'high' : 'low' },
     });
-    expect(
-      await judged([{ prompt_filter_results: [{ prompt_index: 0, content_filter_results: filter(true) }] }]),
-    ).toMatchObject({
-      flagged: true,
-      categories: ['violence'],
-    });
-    expect(
-      await judged([
-        { choices: [{ content_filter_results: filter(false) }, { content_filter_results: filter(true) }] },
-      ]),
-    ).toMatchObject({ flagged: true });
-    expect(await judged([{ choices: [{ content_filter_results: filter(false) }] }])).toEqual(pass);
+    expect(await judged({ filters: [filter(true)] })).toMatchObject({ flagged: true, categories: ['violence'] });
+    expect(await judged({ filters: [filter(false), filter(true)] })).toMatchObject({ flagged: true });
+    expect(await judged({ filters: [filter(false)] })).toEqual(pass);
   });
 
-  it('are looked for wherever they may be, and garbage in their place is none', async () => {
+  it('are none where garbage stands in their place', async () => {
     expect(
-      [{ moderation: {} }, { prompt_filter_results: [] }, { choices: [{ content_filter_results: {} }] }].map(
-        hasOwnVerdict,
-      ),
-    ).toEqual([true, true, true]);
-    expect([{}, { moderation: null }, { choices: 'x' }, { choices: [null] }].map(hasOwnVerdict)).toEqual([
-      false,
-      false,
-      false,
-      false,
-    ]);
-    expect(
-      await judged([
-        {
-          moderation: { input: 7, output: { results: ['x', { flagged: 'yes' }] } },
-          choices: [{ content_filter_results: { a: null, b: 1 } }],
-        },
-      ]),
+      await judged({ moderation: [7, { results: ['x', { flagged: 'yes' }] }], filters: [null, { a: null, b: 1 }] }),
     ).toEqual(pass);
+    expect(await guard.check([], context)).toEqual(pass);
   });
 });
 
@@ -195,6 +190,19 @@ describe('a webhook', () => {
     expect(await asked()).toMatchObject({ flagged: true, categories: ['desk'] });
     answer = (response) => response.end('{"flagged":false,"redactions":[{"find":"hello","replace":"***"}]}');
     expect(await asked()).toMatchObject({ flagged: false, redactions: [{ find: 'hello', replace: '***' }] });
+  });
+
+  it('is told no lone surrogate', async () => {
+    answer = (response) => response.end('{"flagged":false}');
+    const contents: Content[] = [
+      { kind: 'text', text: 'half \ud83d', joined: '\ude00' },
+      { kind: 'image', url: 'https://example.org/\ud83d' },
+    ];
+    await new WebhookGuard('desk', { url, secret, timeoutMs: 2_000 }).check(contents, context);
+    expect((JSON.parse(heard.body) as { content: Content[] }).content).toEqual([
+      { kind: 'text', text: 'half \ufffd', joined: '\ufffd' },
+      { kind: 'image', url: 'https://example.org/\ufffd' },
+    ]);
   });
 
   it.each([
@@ -268,6 +276,13 @@ describe("an operator's own module", () => {
     expect((await guard.check(text('good'), context)).flagged).toBe(false);
     const asDefault = await guardOf(`export default async () => ({ flagged: true })`);
     expect(await asDefault.check(text('x'), context)).toMatchObject({ flagged: true, categories: ['own'] });
+  });
+
+  it('sees no lone surrogate', async () => {
+    const guard = await guardOf(
+      `export const check = (content) => ({ flagged: true, categories: content.map(({ text }) => text) });`,
+    );
+    expect((await guard.check(text('half \ud83d', '😀'), context)).categories).toEqual(['half \ufffd', '😀']);
   });
 
   it.each([
@@ -387,6 +402,15 @@ describe('personal data', () => {
     'DE00 1234 5678 9012',
     'std::vector and 12:30',
   ])('is not seen in %j', async (given) => expect(await guards.redact.check(text(given), context)).toEqual(pass));
+
+  it('is found where two parts of a message share it', async () => {
+    const content: Content[] = [{ kind: 'text', text: 'to a@exa\nmple.org', joined: 'to a@example.org' }];
+    expect((await guards.redact.check(content, context)).redactions).toContainEqual({
+      find: 'a@example.org',
+      replace: '[email]',
+    });
+    expect(await guards.block.check(content, context)).toMatchObject({ flagged: true });
+  });
 
   it('is looked for without end in sight of time', async () => {
     for (const evil of [

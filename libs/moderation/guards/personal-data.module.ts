@@ -1,16 +1,16 @@
 import { findPhoneNumbersInText, type CountryCode } from 'libphonenumber-js/max';
 import validator from 'validator';
 
-/** Runs in a guard's thread, as an operator's own module would: it imports nothing of Daypass. */
+/** Runs in a guard's thread, as an operator's own module does, and imports nothing of Daypass. */
 type Kind = 'email' | 'phone' | 'credit_card' | 'iban' | 'ip_address';
 interface Options {
   kinds: readonly Kind[];
   action: 'redact' | 'block';
-  /** Whose national form of phone numbers is found, too. */
+  /** The guard also finds phone numbers in this country's national form. */
   country?: CountryCode;
 }
 
-/** What might be one; what is one is for the library to say. Every repetition has a bound. */
+/** Finds candidates, which the library then checks. Every repetition has a bound. */
 const CANDIDATES: Record<Exclude<Kind, 'phone'>, RegExp> = {
   email: /[^\s@<>()[\]{}",;:|\\]{1,64}@[^\s@<>()[\]{}",;:|\\/]{1,253}/gu,
   credit_card: /(?<!\d)\d(?:[ -]?\d){11,18}(?!\d)/g,
@@ -19,7 +19,7 @@ const CANDIDATES: Record<Exclude<Kind, 'phone'>, RegExp> = {
 };
 
 const IBAN_SHORTEST = 15;
-/** Anything shorter may be any number. */
+/** A shorter one may be any number. */
 const PHONE_SHORTEST = 7;
 
 function emailIn(candidate: string): string | null {
@@ -28,7 +28,7 @@ function emailIn(candidate: string): string | null {
   return validator.isEmail(trimmed) ? trimmed : null;
 }
 
-/** What follows may be letters and digits too, so the longest beginning that is one counts. */
+/** Letters and digits may follow an IBAN, so that the longest beginning that is one counts. */
 function ibanIn(candidate: string): string | null {
   for (let end = candidate.length; end >= IBAN_SHORTEST; end--) {
     const part = candidate.slice(0, end);
@@ -54,9 +54,13 @@ function find(kind: Kind, text: string, country: CountryCode | undefined): strin
   return [...text.matchAll(CANDIDATES[kind])].flatMap(([candidate]) => FOUND[kind](candidate) ?? []);
 }
 
-export function check(content: readonly { kind: string; text?: string }[], { options }: { options: Options }) {
+export function check(
+  content: readonly { kind: string; text?: string; joined?: string }[],
+  { options }: { options: Options },
+) {
   const found = new Map<string, Kind>();
-  for (const { text } of content) {
+  // `joined` shows what a break between two parts of a message splits. Images have neither text.
+  for (const text of content.flatMap(({ text, joined }) => [text, joined])) {
     if (text === undefined) continue;
     for (const kind of options.kinds)
       for (const value of find(kind, text, options.country)) if (!found.has(value)) found.set(value, kind);

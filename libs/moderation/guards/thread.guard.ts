@@ -1,15 +1,22 @@
 import { extname } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import type { Content } from '#libs/endpoints/content.js';
-import { GuardUnavailableError, readVerdict, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
+import {
+  GuardUnavailableError,
+  readVerdict,
+  wellFormedContents,
+  type Guard,
+  type GuardContext,
+  type GuardVerdict,
+} from './guard.js';
 
 const START_TIMEOUT_MS = 10_000;
-/** A thread that does not even say that it is alive hangs in a loop. */
+/** A thread that does not answer even a task without content hangs in a loop. */
 const ALIVE_TIMEOUT_MS = 250;
 const WAITING_MAX = 1_000;
 const HEAP_MB = 256;
 
-// The sources in tests, what was built of them elsewhere.
+// Tests run the sources, services run dist/.
 const THREAD = new URL(`./guard.thread${extname(import.meta.url)}`, import.meta.url);
 
 export interface ThreadGuardOptions {
@@ -25,7 +32,10 @@ interface Answer {
   error?: string;
 }
 
-/** A guard whose code runs in a thread of its own: it may throw, hang or run out of memory, and nothing but its verdict is missing. */
+/**
+ * Runs a guard's code in a thread of its own. It may throw, hang or run out of memory: only its verdict is missing
+ * then.
+ */
 export class ThreadGuard implements Guard {
   private thread: Worker | null = null;
   private readonly waiting = new Map<number, (answer: Answer | null) => void>();
@@ -37,7 +47,7 @@ export class ThreadGuard implements Guard {
     private readonly options: ThreadGuardOptions,
   ) {}
 
-  /** @throws when the module cannot be loaded, and says why */
+  /** @throws when the module does not load, and says why */
   async start(): Promise<void> {
     const answer = await this.ask({}, START_TIMEOUT_MS, 0);
     if (answer?.error !== undefined) throw new Error(`the guard '${this.name}' cannot be loaded: ${answer.error}`);
@@ -50,19 +60,19 @@ export class ThreadGuard implements Guard {
   }
 
   async check(
-    content: readonly Content[],
+    contents: readonly Content[],
     { requestId, keyId, campaignId, model, direction }: GuardContext,
   ): Promise<GuardVerdict> {
     if (this.waiting.size >= WAITING_MAX) throw new GuardUnavailableError('too much is waiting for it');
     const context = { direction, request: requestId, key: keyId, campaign: campaignId, model };
-    const answer = await this.ask({ content, context }, this.options.timeoutMs);
+    const answer = await this.ask({ content: wellFormedContents(contents), context }, this.options.timeoutMs);
     if (answer?.error !== undefined) throw new GuardUnavailableError(`it failed: ${answer.error}`);
     if (answer) return readVerdict(answer.verdict, this.name);
     void this.endIfHung();
     throw new GuardUnavailableError(`it did not answer within ${this.options.timeoutMs} ms`);
   }
 
-  /** null: no answer in time, or the thread ended. */
+  /** null: the thread did not answer in time. */
   private ask(task: object, timeoutMs: number, id = ++this.lastId): Promise<Answer | null> {
     const { promise, resolve } = Promise.withResolvers<Answer | null>();
     const timer = setTimeout(() => resolve(null), timeoutMs);
@@ -97,7 +107,7 @@ export class ThreadGuard implements Guard {
     };
     thread.on('error', onEnd);
     thread.on('exit', onEnd);
-    // It must not keep a service alive that wants to end.
+    // The thread must not keep a service alive that ends.
     thread.unref();
     return thread;
   }

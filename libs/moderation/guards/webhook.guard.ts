@@ -1,6 +1,13 @@
 import { webhookHeaders } from '#libs/secrets/webhook.js';
 import type { Content } from '#libs/endpoints/content.js';
-import { GuardUnavailableError, readVerdict, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
+import {
+  GuardUnavailableError,
+  readVerdict,
+  wellFormedContents,
+  type Guard,
+  type GuardContext,
+  type GuardVerdict,
+} from './guard.js';
 
 const ANSWER_BYTES_MAX = 1_048_576;
 
@@ -11,7 +18,9 @@ export interface WebhookGuardOptions {
   timeoutMs: number;
 }
 
-/** Asks a service of the operator's: content and context go in a signed message, a verdict comes back in the answer. */
+/**
+ * Asks the operator's own service: sends content and context in a signed message, and reads a verdict in the answer.
+ */
 export class WebhookGuard implements Guard {
   readonly model = 'webhook';
 
@@ -28,7 +37,7 @@ export class WebhookGuard implements Guard {
     const body = JSON.stringify({
       guard: this.name,
       direction,
-      content: contents,
+      content: wellFormedContents(contents),
       context: { request: requestId, key: keyId, campaign: campaignId, model },
     });
     const signal = AbortSignal.timeout(timeoutMs);

@@ -1,43 +1,51 @@
 --[[
-  Looks texts up among the verdicts that are remembered, and reserves room in the moderation lane for those that nobody knows: first
-  come, first served, in calls of a bounded size, until one has to wait.
+  Looks texts up among the cached verdicts. Reserves the moderation lane for the texts without one: first come, first
+  served, in calls of a bounded size, until a call would have to wait.
 
-  KEYS: 1 bucket  2 the bucket before  3… of the lane's one upstream
-  ARGV: 1 texts  2 most texts of a call  3 most tokens of a call (a larger text goes by itself)  4 most calls to reserve room for
-        5… of each text its hash ('' is not looked up), then of each its tokens  … of the lane's one upstream
-  Output: { verdicts ('' unknown), which of them come from the bucket before (1 | 0), how many unknown texts each call with room has }
+  Output: { verdicts ('': none), which of them come from the older bucket (1 | 0), how many texts without a verdict
+    each call with room has }
 ]]
+local bucket = KEYS[1]
+local bucket_before = KEYS[2] -- after it the keys of the lane's one upstream
+local count = tonumber(ARGV[1]) -- of texts
+local most_texts = tonumber(ARGV[2]) -- of a call
+local most_tokens = tonumber(ARGV[3]) -- of a call; a larger text goes by itself
+local most_calls = tonumber(ARGV[4]) -- to reserve room for
+local hashes_at = 5 -- from here on: of each text its hash, '': do not look it up
+local tokens_at = hashes_at + count -- from here on: of each text its tokens
+local upstream_at = tokens_at + count -- from here on: the lane's one upstream
 --@include common
 --@include window
---@include lane
-local count = tonumber(ARGV[1])
-local hashes, places = {}, {}
+--@include window-steady
+--@include lane-upstreams
+--@include lane-room
+local hashes, positions = {}, {}
 local verdicts, aging = {}, {}
 for i = 1, count do
+  local hash = ARGV[hashes_at + i - 1]
   verdicts[i], aging[i] = '', 0
-  if ARGV[4 + i] ~= '' then hashes[#hashes + 1], places[#places + 1] = ARGV[4 + i], i end
+  if hash ~= '' then hashes[#hashes + 1], positions[#positions + 1] = hash, i end
 end
 if #hashes > 0 then
-  local fresh, former = redis.call('HMGET', KEYS[1], unpack(hashes)), nil
-  for i, place in ipairs(places) do
+  local fresh, former = redis.call('HMGET', bucket, unpack(hashes)), nil
+  for i, position in ipairs(positions) do
     if fresh[i] then
-      verdicts[place] = fresh[i]
+      verdicts[position] = fresh[i]
     else
-      former = former or redis.call('HMGET', KEYS[2], unpack(hashes))
-      if former[i] then verdicts[place], aging[place] = former[i], 1 end
+      former = former or redis.call('HMGET', bucket_before, unpack(hashes))
+      if former[i] then verdicts[position], aging[position] = former[i], 1 end
     end
   end
 end
 
 local groups = {}
-local most_calls = tonumber(ARGV[4])
 if most_calls == 0 then return { verdicts, aging, groups } end
 local now = now_milliseconds()
 local size, tokens = 0, 0
 local function reserve()
   if size == 0 then return true end
   if #groups == most_calls then return false end
-  local upstream = lane_upstreams(5 + 2 * count, now)[1]
+  local upstream = lane_upstreams(upstream_at, now)[1]
   if lane_wait(upstream, now, 1, tokens) ~= 0 then return false end
   lane_take(upstream, now, 1, tokens)
   groups[#groups + 1] = size
@@ -46,9 +54,11 @@ local function reserve()
 end
 for i = 1, count do
   if verdicts[i] == '' then
-    local its = tonumber(ARGV[4 + count + i])
-    if size > 0 and (size >= tonumber(ARGV[2]) or tokens + its > tonumber(ARGV[3])) and not reserve() then return { verdicts, aging, groups } end
-    size, tokens = size + 1, tokens + its
+    local its_tokens = tonumber(ARGV[tokens_at + i - 1])
+    if size > 0 and (size >= most_texts or tokens + its_tokens > most_tokens) and not reserve() then
+      return { verdicts, aging, groups }
+    end
+    size, tokens = size + 1, tokens + its_tokens
   end
 end
 reserve()

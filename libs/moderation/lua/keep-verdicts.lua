@@ -1,16 +1,18 @@
 --[[
-  Keeps verdicts in one bucket, as many as it has room for. The bucket dies as a whole.
+  Keeps verdicts in one bucket, up to its bound. Redis deletes the bucket as a whole.
 
-  KEYS: 1 bucket
-  ARGV: 1 life of the bucket (ms)  2 most verdicts in it  3… hash, verdict, hash, verdict, …
   Output: how many were kept
 ]]
-local room = tonumber(ARGV[2]) - redis.call('HLEN', KEYS[1])
+local bucket = KEYS[1]
+local life_ms = ARGV[1] -- of the bucket
+local most = tonumber(ARGV[2]) -- verdicts in it
+local verdicts_at = 3 -- from here on: hash, verdict, hash, verdict, …
+local free = most - redis.call('HLEN', bucket)
 local kept = 0
-for at = 3, #ARGV, 2 do
-  if kept >= room then break end
-  redis.call('HSET', KEYS[1], ARGV[at], ARGV[at + 1])
+for i = verdicts_at, #ARGV, 2 do
+  if kept >= free then break end
+  redis.call('HSET', bucket, ARGV[i], ARGV[i + 1])
   kept = kept + 1
 end
-if kept > 0 then redis.call('PEXPIRE', KEYS[1], ARGV[1], 'NX') end
+if kept > 0 then redis.call('PEXPIRE', bucket, life_ms, 'NX') end
 return kept

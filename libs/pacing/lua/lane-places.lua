@@ -1,21 +1,24 @@
 --[[
-  Where calls stand that wait for a lane.
+  The places of calls that wait for a lane.
 
-  KEYS: 1 waiting  2 fair  3… of the upstreams
-  ARGV: 1 number of ids  2… request ids, and then of the upstreams
-  Output: for each id its place (1: next) and the ms until its turn as far as anybody knows; 0 and 0 where it does not wait
+  Output: for each id its position (1: next) and the estimated ms until its turn; 0 and 0 where it does not wait
 ]]
+local waiting = KEYS[1]
+local fair = KEYS[2] -- after it the keys of the upstreams
+local count = tonumber(ARGV[1]) -- of request ids
+local request_ids_at = 2 -- from here on
+local upstreams_at = request_ids_at + count -- from here on
 --@include common
---@include window
---@include lane
-local now, count = now_milliseconds(), tonumber(ARGV[1])
-local upstreams = lane_upstreams(2 + count, now)
-local places = {}
-for i = 2, 1 + count do
-  local tag = tonumber(redis.call('ZSCORE', KEYS[1], ARGV[i]))
+--@include lane-upstreams
+--@include lane-ahead
+local now = now_milliseconds()
+local upstreams = lane_upstreams(upstreams_at, now)
+local positions = {}
+for i = request_ids_at, upstreams_at - 1 do
+  local tag = tonumber(redis.call('ZSCORE', waiting, ARGV[i]))
   local before, eta = -1, 0
-  if tag then before, eta = lane_ahead(KEYS[1], KEYS[2], upstreams, tag, now) end
-  places[#places + 1] = before + 1
-  places[#places + 1] = eta
+  if tag then before, eta = lane_ahead(waiting, fair, upstreams, tag, now) end
+  positions[#positions + 1] = before + 1
+  positions[#positions + 1] = eta
 end
-return places
+return positions

@@ -1,16 +1,18 @@
 --[[
-  Reserves room in a lane that carries no holds (moderation).
+  Reserves room in a lane without holds (moderation), which has one upstream. The script has only that upstream's keys.
 
-  KEYS: of its one upstream
-  ARGV: 1 requests  2 tokens  3… of its one upstream
   Output: 0 reserved · > 0 ms to wait · −1 larger than the whole limit
 ]]
+local requests = tonumber(ARGV[1])
+local tokens = tonumber(ARGV[2])
+local upstream_at = 3 -- from here on
 --@include common
 --@include window
---@include lane
+--@include window-steady
+--@include lane-upstreams
+--@include lane-room
 local now = now_milliseconds()
-local requests, tokens = tonumber(ARGV[1]), tonumber(ARGV[2])
-local upstream = lane_upstreams(3, now)[1]
+local upstream = lane_upstreams(upstream_at, now)[1]
 local wait = lane_wait(upstream, now, requests, tokens)
 if wait == 0 then lane_take(upstream, now, requests, tokens) end
 return wait

@@ -1,20 +1,30 @@
 #!lua flags=allow-oom
 --[[
-  Acknowledges booked entries of a stream, and removes what every consumer has acknowledged, in one step: said again after a lost answer,
-  to a Redis that came back older, it removes nothing that is pending there. What is pending and no longer in the stream can be booked by nobody.
+  Acknowledges booked entries of a stream, and removes what every consumer has acknowledged, in one step. A caller
+  whose answer was lost repeats it. In a Redis that lost data meanwhile, the script then removes no pending entry:
+  nobody could book an entry that is pending and no longer in the stream.
 
-  KEYS: 1 stream  2 (where they are counted) its bytes
-  ARGV: 1 group  2 bytes of the entries  3 the id after the newest of them  4… their ids, the newest last
   Output: how many were pending
 ]]
-local acknowledged = redis.call('XACK', KEYS[1], ARGV[1], unpack(ARGV, 4))
--- Said before, or not known here to have been delivered: then they are delivered once more.
+local stream = KEYS[1]
+local stream_bytes = KEYS[2] -- where they are counted
+local group = ARGV[1]
+local bytes = ARGV[2] -- of the entries
+local next_id = ARGV[3] -- the one after the newest of them
+local ids_at = 4 -- from here on, the newest last
+local newest = ARGV[#ARGV]
+local acknowledged = redis.call('XACK', stream, group, unpack(ARGV, ids_at))
+-- A repeat, or Redis lost that it delivered the entries. Then it delivers them once more.
 if acknowledged == 0 then return 0 end
--- Entries are handed out in order: what is older than these and not pending is booked.
-local pending = redis.call('XPENDING', KEYS[1], ARGV[1], '-', ARGV[#ARGV], 1)
-redis.call('XTRIM', KEYS[1], 'MINID', '=', pending[1] and pending[1][1] or ARGV[3])
-if KEYS[2] then
-  -- Counted anew where nothing is left, so that what was counted twice is not counted for ever.
-  if redis.call('XLEN', KEYS[1]) == 0 then redis.call('DEL', KEYS[2]) else redis.call('DECRBY', KEYS[2], ARGV[2]) end
+-- Redis delivers entries in order: what is older than these and not pending is booked.
+local pending = redis.call('XPENDING', stream, group, '-', newest, 1)
+redis.call('XTRIM', stream, 'MINID', '=', pending[1] and pending[1][1] or next_id)
+if stream_bytes then
+  -- Count anew where nothing is left, so that a double count does not stay for ever.
+  if redis.call('XLEN', stream) == 0 then
+    redis.call('DEL', stream_bytes)
+  else
+    redis.call('DECRBY', stream_bytes, bytes)
+  end
 end
 return acknowledged

@@ -3,7 +3,7 @@ import type { ModerationPolicy } from '#libs/contracts/policy.js';
 import type { ToolPrices } from '#libs/contracts/key-state.js';
 import { nanoTransformer } from './nano.transformer.js';
 
-/** What a key gets where its creator says nothing. Money as a decimal string of dollars. */
+/** What a key gets where its creator gives no value. Money is a decimal string of dollars. */
 export interface KeyDefaults {
   budget_usd?: string | undefined;
   ttl_seconds?: number | undefined;
@@ -52,18 +52,18 @@ export class Campaign {
   @Column('jsonb', { nullable: true })
   origins!: string[] | null;
 
-  /** What its keys get of a full lane, beside keys of weight 1. */
+  /** Its keys' share of turns in a full lane, beside keys of weight 1. */
   @Column('double precision', { default: 1 })
   weight!: number;
 
-  /** After so many days the contents in the record go; null: never. */
+  /** After so many days accounting deletes the contents in the record; null: never. */
   @Column('int', { name: 'retention_days', nullable: true })
   retentionDays!: number | null;
 
   @Column('int')
   version!: number;
 
-  /** The version that Redis is known to have. */
+  /** Redis has at least this version. */
   @Column('int', { name: 'projected_version', default: 0 })
   projectedVersion!: number;
 

@@ -7,15 +7,15 @@ export class IdempotentWrite {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'idempotent_writes_pkey', collation: 'C' })
   key!: string;
 
-  /** Of method, address and body, keyed: a plain hash could be tried out. */
+  /** An HMAC of method, address and body: an attacker could guess the input of a plain hash. */
   @Column('text')
   fingerprint!: string;
 
-  /** Sealed: it may hold a virtual key, which is kept nowhere else. */
+  /** Encrypted: it may hold a virtual key, which is stored nowhere else. */
   @Column('bytea')
   answer!: Buffer;
 
-  /** What it wrote, by id. */
+  /** The ids of the accounts that it wrote. */
   @Column('text', { array: true })
   written!: string[];
 

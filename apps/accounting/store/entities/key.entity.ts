@@ -9,7 +9,7 @@ import { nanoTransformer } from './nano.transformer.js';
 @Index('keys_created_idx', ['createdAt', 'id'])
 @Index('keys_campaign_idx', ['campaignId', 'createdAt', 'id'])
 @Index('keys_pending_idx', ['id'], { where: 'projected_version < version' })
-@Index('keys_settle_idx', ['settleAt'], { where: 'settle_at IS NOT NULL' })
+@Index('keys_settle_idx', ['returnDueAt'], { where: 'settle_at IS NOT NULL' })
 @Check('keys_budget_check', 'budget_nano >= 0')
 @Check('keys_returned_check', 'returned_nano >= 0')
 @Check('keys_status_check', `status = ANY (ARRAY['active'::text, 'suspended'::text, 'revoked'::text])`)
@@ -34,14 +34,14 @@ export class Key {
   @Column('text', { name: 'status_note', nullable: true })
   statusNote!: string | null;
 
-  /** When a person reinstated it: strikes before that are forgotten. */
+  /** When a person reinstated it: earlier strikes no longer count. */
   @Column('timestamp with time zone', { name: 'strikes_since', precision: 3, nullable: true })
   strikesSince!: Date | null;
 
   @Column('text', { name: 'token_hash' })
   tokenHash!: string;
 
-  /** What the last rotation replaced; its entry in Redis is removed with every projection. */
+  /** The hash that the last rotation replaced. Every projection removes its entry in Redis. */
   @Column('text', { name: 'former_token_hash', nullable: true })
   formerTokenHash!: string | null;
 
@@ -54,17 +54,17 @@ export class Key {
   @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
   budgetNano!: bigint;
 
-  /** What of its budget went back to the campaign when the key was over; the budget is without it. */
+  /** What the ended key returned to its campaign; its budget is without it. */
   @Column('bigint', { name: 'returned_nano', transformer: nanoTransformer })
   returnedNano!: bigint;
 
-  /** Since when it is over, nothing runs and nothing is left. */
+  /** Since then the key's time is over, no call runs and no budget is left. */
   @Column('timestamp with time zone', { name: 'closed_at', precision: 3, nullable: true })
   closedAt!: Date | null;
 
-  /** When to look whether money must go back. */
+  /** At this time accounting checks whether the key returns budget. */
   @Column('timestamp with time zone', { name: 'settle_at', precision: 3, nullable: true })
-  settleAt!: Date | null;
+  returnDueAt!: Date | null;
 
   /** null: every model of the campaign. */
   @Column('jsonb', { nullable: true })
@@ -73,7 +73,7 @@ export class Key {
   @Column('jsonb')
   limits!: KeyLimits;
 
-  /** Only what the key tightens; null leaves all of it to the campaign. */
+  /** Only what the key tightens; null: the campaign's policy. */
   @Column('jsonb', { nullable: true })
   moderation!: Partial<ModerationPolicy> | null;
 

@@ -1,7 +1,7 @@
 import { Column, Entity, Index, PrimaryColumn } from 'typeorm';
 import { nanoTransformer } from './nano.transformer.js';
 
-/** Without a foreign key, which would cost a third of the drain: one statement writes both tables, and verify looks for strays. */
+/** A foreign key would cost a third of the drain's speed. One statement writes both tables, and verify finds strays. */
 @Entity({ schema: 'ledger', name: 'entries' })
 @Index('entries_elsewhere_idx', ['transferId'], { where: `account LIKE 'upstream:%' AND account <> 'upstream:openai'` })
 @Index('entries_absorbed_idx', ['transferId'], { where: `account = 'absorbed'` })

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** A journal entry that nobody can read as a booking: kept for a person to look at, so that it never blocks the rest. */
+/** A journal entry that accounting cannot book. It waits here for a person, so that it never blocks the rest. */
 @Entity({ schema: 'ledger', name: 'rejected_events' })
 export class RejectedEvent {
   @PrimaryColumn('text', { name: 'journal_id', primaryKeyConstraintName: 'rejected_events_pkey' })

@@ -1,6 +1,6 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
 
-/** Numbers that must outlive Redis: the epoch. */
+/** The number that must outlive Redis: the epoch. */
 @Entity({ schema: 'access', name: 'state' })
 export class State {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'state_pkey' })

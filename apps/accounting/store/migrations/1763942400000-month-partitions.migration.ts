@@ -7,8 +7,8 @@ const TRANSFER_COLUMNS =
   'id, period, kind, request_id, key_id, campaign_id, at, budget_day, detail, journal_id, recorded_at';
 
 /**
- * The ledger in months, with what lets its cost stay flat as it grows: balances beside it, the attempts of dispatched
- * calls, and the place up to which the journal was booked. The rows of the former tables move over.
+ * Splits the ledger into months. It adds what keeps its cost flat: balances, the attempts of dispatched calls, and the
+ * id up to which accounting booked the journal. The rows of the former tables move over.
  */
 export class MonthPartitions1763942400000 implements MigrationInterface {
   name = 'MonthPartitions1763942400000';
@@ -39,7 +39,7 @@ export class MonthPartitions1763942400000 implements MigrationInterface {
 }
 
 async function createTables(runner: QueryRunner): Promise<void> {
-  // The period follows from the id (period.ts), so that an id cannot be booked twice although a key must hold the period.
+  // The period follows from the id (period.ts). So nothing books an id twice, although the key contains the period.
   await runner.query(`
     CREATE TABLE ledger.transfers (
       id text COLLATE "C" NOT NULL,
@@ -75,7 +75,7 @@ async function createTables(runner: QueryRunner): Promise<void> {
       CONSTRAINT attempts_pkey PRIMARY KEY (request_id, attempt, kind, period),
       CONSTRAINT attempts_kind_check CHECK (kind IN ('dispatch', 'defer'))
     ) PARTITION BY RANGE (period)`);
-  // Room on each page, so that a change of a balance touches no index.
+  // Free space on each page, so that a change of a balance touches no index.
   await runner.query(`
     CREATE TABLE ledger.balances (
       owner text COLLATE "C" NOT NULL,
@@ -100,7 +100,7 @@ async function createPartitions(runner: QueryRunner): Promise<void> {
     BEGIN
       RAISE EXCEPTION 'ledger.% is append-only: book a correcting transfer instead', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
     END $$`);
-  // Runs as its owner: the service may not create tables.
+  // It runs as its owner, because the service may not create tables.
   await runner.query(`
     CREATE FUNCTION ledger.ensure_partitions() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = ledger, pg_temp AS $$
     DECLARE
@@ -137,7 +137,8 @@ async function createPartitions(runner: QueryRunner): Promise<void> {
 }
 
 async function moveFormerRows(runner: QueryRunner): Promise<void> {
-  // Former request ids do not tell their time: all of a call's transfers lie in the default partition, so that an id stays unique.
+  // Former request ids have no time in them. All of a call's transfers lie in the default partition, so that an id
+  // stays unique.
   const period = `CASE WHEN request_id IS NULL THEN date_trunc('month', at AT TIME ZONE 'UTC')::date ELSE DATE '1970-01-01' END`;
   await runner.query(`
     INSERT INTO ledger.transfers (${TRANSFER_COLUMNS})
@@ -165,7 +166,7 @@ async function moveFormerRows(runner: QueryRunner): Promise<void> {
 
 async function createTriggers(runner: QueryRunner): Promise<void> {
   for (const table of ['transfers', 'entries', 'attempts']) {
-    // By row, because only such triggers hold for every partition too.
+    // Triggers by row, because only they cover every partition.
     await runner.query(`
       CREATE TRIGGER ${table}_append_only BEFORE UPDATE OR DELETE ON ledger.${table} FOR EACH ROW EXECUTE FUNCTION ledger.refuse_row_change()`);
     for (const kept of [table, `${table}_default`]) {
@@ -176,7 +177,10 @@ async function createTriggers(runner: QueryRunner): Promise<void> {
   }
 }
 
-/** Roles belong to the whole cluster, so it may be there; and a login that may not create one goes on with the triggers alone. */
+/**
+ * Roles belong to the whole cluster, so that the role may exist already. A login that may not create roles goes on with
+ * the triggers alone.
+ */
 async function createRole(runner: QueryRunner): Promise<void> {
   await runner.query(`
     DO $$

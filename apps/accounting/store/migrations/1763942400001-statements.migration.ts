@@ -1,7 +1,7 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
 const usd = (nano: string, name: string): string => `(${nano})::numeric / 1000000000 AS ${name}_usd`;
-/** The same sums for a key's and for a campaign's statement; `own` is the account that the statement is about. */
+/** The same sums for a key's and for a campaign's statement. `own` is the account of the statement. */
 const MOVEMENTS = (own: string): string => `
   sum(entry.amount_nano) FILTER (WHERE t.kind IN ('fund', 'grant') AND entry.account = ${own}) AS granted,
   -sum(entry.amount_nano) FILTER (WHERE t.kind IN ('return', 'expire') AND entry.account = ${own}) AS returned,
@@ -11,10 +11,10 @@ const MOVEMENTS = (own: string): string => `
   sum(entry.amount_nano) FILTER (WHERE entry.account = 'inflight') AS held`;
 const FIGURES = ['granted', 'returned', 'billed', 'refunded', 'absorbed', 'held'];
 const COLUMNS = FIGURES.map((name) => usd(`coalesce(sums.${name}, 0)`, name)).join(', ');
-/** What the visitors paid: what went upstream, less what the operator absorbed of it and what came back. */
+/** What visitors paid: the cost upstream, less what the operator absorbed and what was refunded. */
 const SPENT = usd('coalesce(sums.billed, 0) - coalesce(sums.refunded, 0) - coalesce(sums.absorbed, 0)', 'spent');
 
-/** What an auditor reads: dollars with all their decimals, one row for each key, campaign, day or account. */
+/** Statements for auditors: dollars with all their decimals, one row for each key, campaign, day or account. */
 export class Statements1763942400001 implements MigrationInterface {
   name = 'Statements1763942400001';
 

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What makes admin writes repeatable, and what a key's unspent budget needs to find its way back. */
+/** First answers that make admin writes repeatable, and columns for the return of a key's unspent budget. */
 export class AdminWrites1763942400010 implements MigrationInterface {
   name = 'AdminWrites1763942400010';
 

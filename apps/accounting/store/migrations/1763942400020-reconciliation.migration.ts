@@ -1,7 +1,10 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { SERVICE_ROLE } from './1763942400000-month-partitions.migration.js';
 
-/** What the provider reported, what was concluded from it, and how the books compare with its bills; and what campaigns pay for hosted tools. */
+/**
+ * The provider's reports, the assessments that follow from them, and the books beside the bills; also the campaigns'
+ * prices of hosted tools.
+ */
 export class Reconciliation1763942400020 implements MigrationInterface {
   name = 'Reconciliation1763942400020';
 
@@ -47,7 +50,7 @@ export class Reconciliation1763942400020 implements MigrationInterface {
         CONSTRAINT reconciliation_only_row_check CHECK (only_row)
       )`);
     await runner.query(`ALTER TABLE access.campaigns ADD COLUMN tool_prices jsonb NOT NULL DEFAULT '{}'`);
-    // Both are rare among millions of rows, and looked for each time.
+    // Both are rare among millions of rows, and every run needs them.
     await runner.query(`CREATE INDEX transfers_presumed_idx ON ledger.transfers (at) WHERE kind = 'presume'`);
     await runner.query(`CREATE INDEX entries_absorbed_idx ON ledger.entries (transfer_id) WHERE account = 'absorbed'`);
     for (const table of ['reports', 'costs', 'judgements']) {
@@ -57,7 +60,7 @@ export class Reconciliation1763942400020 implements MigrationInterface {
         `CREATE TRIGGER ${table}_kept BEFORE TRUNCATE ON ledger.${table} FOR EACH STATEMENT EXECUTE FUNCTION ledger.refuse_row_change()`,
       );
     }
-    // A day's calls are those that were held on it, with what was refunded of them since.
+    // A day's calls are those that took their hold on it, with their later refunds.
     await runner.query(`
       CREATE VIEW ledger.daily_drift AS
       SELECT cost.day, cost.scope, booked.nano::numeric / 1000000000 AS booked_usd, cost.nano::numeric / 1000000000 AS billed_usd,

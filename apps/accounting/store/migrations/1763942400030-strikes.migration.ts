@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Strikes of keys, and what the operator is told. */
+/** Strikes of keys, and notices to the operator. */
 export class Strikes1763942400030 implements MigrationInterface {
   name = 'Strikes1763942400030';
 

@@ -1,12 +1,12 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 import { SERVICE_ROLE } from './1763942400000-month-partitions.migration.js';
 
-/** In months, by the month that a request id tells. */
+/** In months, by the month in a request id. */
 const PARTITIONED = ['requests', 'checks', 'contents'];
-/** Never changed, never deleted. Contents are deleted when their time is over; what they were stays provable. */
+/** Nobody changes or deletes rows. Accounting deletes contents after their retention; their rows still prove them. */
 const APPEND_ONLY = ['requests', 'checks', 'acts', 'checkpoints', 'policies'];
 
-/** The record: what was asked, what was judged of it and how, each row chained to the one before it. */
+/** The record: requests, checks and acts, each row chained to the one before it. */
 export class Audit1763942400040 implements MigrationInterface {
   name = 'Audit1763942400040';
 
@@ -76,7 +76,7 @@ async function createTables(runner: QueryRunner): Promise<void> {
   await runner.query(`CREATE INDEX checks_campaign_idx ON audit.checks (campaign_id, at, id)`);
   await runner.query(`CREATE INDEX checks_request_idx ON audit.checks (request_id)`);
   await runner.query(`CREATE INDEX checks_decision_idx ON audit.checks (decision, at, id) WHERE decision <> 'pass'`);
-  // Sealed under the visitor's key. A table of its own, so that a content can go while the row that tells of it stays.
+  // Encrypted under the visitor's secret. It has its own table, so that a content can go while its row stays.
   await runner.query(`
     CREATE TABLE audit.contents (
       id text COLLATE "C" NOT NULL,
@@ -87,7 +87,7 @@ async function createTables(runner: QueryRunner): Promise<void> {
       CONSTRAINT contents_pkey PRIMARY KEY (id, period)
     ) PARTITION BY RANGE (period)`);
   await runner.query(`CREATE INDEX contents_campaign_idx ON audit.contents (campaign_id, at)`);
-  // What was done to the record itself: contents that went for their age, visitors that were erased.
+  // Acts on the record itself: deleted contents and erased visitors.
   await runner.query(`
     CREATE TABLE audit.acts (
       id text COLLATE "C" NOT NULL,
@@ -118,7 +118,7 @@ async function createTables(runner: QueryRunner): Promise<void> {
       CONSTRAINT visitors_pkey PRIMARY KEY (id),
       CONSTRAINT visitors_key_check CHECK ((wrapped_key IS NULL) = (erased_at IS NOT NULL))
     )`);
-  // The last link. Whoever adds to the chain holds this row.
+  // The last link. Whoever adds to the chain locks this row.
   await runner.query(`
     CREATE TABLE audit.head (
       only_row boolean NOT NULL DEFAULT true,
@@ -139,7 +139,7 @@ async function createTables(runner: QueryRunner): Promise<void> {
 }
 
 async function createPartitions(runner: QueryRunner): Promise<void> {
-  // Runs as its owner: the service may not create tables.
+  // It runs as its owner, because the service may not create tables.
   await runner.query(`
     CREATE FUNCTION audit.ensure_partitions() RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = audit, pg_temp AS $$
     DECLARE
@@ -182,7 +182,7 @@ async function createPartitions(runner: QueryRunner): Promise<void> {
 
 async function createTriggers(runner: QueryRunner): Promise<void> {
   for (const table of APPEND_ONLY) {
-    // By row, because only such triggers hold for every partition too.
+    // Triggers by row, because only they cover every partition.
     await runner.query(
       `CREATE TRIGGER ${table}_append_only BEFORE UPDATE OR DELETE ON audit.${table} FOR EACH ROW EXECUTE FUNCTION audit.refuse_row_change()`,
     );
@@ -197,7 +197,7 @@ async function createTriggers(runner: QueryRunner): Promise<void> {
   }
 }
 
-/** What an auditor reads; contents are read through the admin API, which has their keys. */
+/** Views for auditors. The admin API shows contents, because it has their secrets. */
 async function createViews(runner: QueryRunner): Promise<void> {
   await runner.query(`
     CREATE VIEW audit.flagged AS

@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Notices of the provider about visitors, and what came of them; and until when a strike makes a key rest. */
+/** The provider's safety cases and their outcome; and the end of a rest after a strike. */
 export class Safety1763942400050 implements MigrationInterface {
   name = 'Safety1763942400050';
 

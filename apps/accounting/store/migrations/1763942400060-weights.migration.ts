@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** How much of a full lane the keys of a campaign get, beside those of others. */
+/** The share of turns that a campaign's keys get in a full lane. */
 export class Weights1763942400060 implements MigrationInterface {
   name = 'Weights1763942400060';
 

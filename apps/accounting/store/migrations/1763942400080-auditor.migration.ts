@@ -1,6 +1,9 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** Who reads the views at a console, and nothing else; it gets its password at the start (data-source.factory.ts). */
+/**
+ * The role that reads the views at a console, and nothing else. It gets its password at the start
+ * (data-source.factory.ts).
+ */
 export const AUDITOR_ROLE = 'auditor';
 
 const VIEWS = [
@@ -21,12 +24,12 @@ const VIEWS = [
 ];
 const USD = (nano: string, name: string): string => `round(${nano} / 1e9, 9) AS ${name}_usd`;
 
-/** What an auditor's questions need beyond the statements (docs/audit.md), and a role that sees the views alone. */
+/** The views that answer an auditor's questions (docs/audit.md), and a role that reads nothing else. */
 export class Auditor1763942400080 implements MigrationInterface {
   name = 'Auditor1763942400080';
 
   async up(runner: QueryRunner): Promise<void> {
-    // One row for each call: who asked, under which policy, what was decided, and what it cost.
+    // One row for each call: its visitor, its policy, the decisions and its cost.
     await runner.query(`
       CREATE VIEW audit.calls AS
       SELECT asked.id AS request_id, asked.at, campaign.slug AS campaign, asked.key_id, key.label AS key_label, asked.visitor_id, asked.model, asked.stream,
@@ -64,7 +67,7 @@ export class Auditor1763942400080 implements MigrationInterface {
       SELECT seq, 'request' AS kind, id, at, encode(hash, 'hex') AS hash FROM audit.requests
       UNION ALL SELECT seq, 'check', id, at, encode(hash, 'hex') FROM audit.checks
       UNION ALL SELECT seq, 'act', id, at, encode(hash, 'hex') FROM audit.acts`);
-    // A seal whose row is gone, or has another hash, tells that the record was edited.
+    // A seal whose row is gone, or has another hash, shows that somebody edited the record.
     await runner.query(`
       CREATE VIEW audit.seals AS
       SELECT seal.seq, seal.at, encode(seal.hash, 'hex') AS sealed_hash, encode(seal.signature, 'base64') AS signature, coalesce(found.hash = seal.hash, false) AS holds

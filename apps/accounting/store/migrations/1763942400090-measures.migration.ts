@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** What people did about a key is a measure, too, and none of the deletions. */
+/** Adds what people did about keys to the view of measures, and keeps it out of the view of erasures. */
 export class Measures1763942400090 implements MigrationInterface {
   name = 'Measures1763942400090';
 

@@ -1,0 +1,38 @@
+import { z } from 'zod';
+import { checkDecisionSchema, directionSchema } from '#libs/contracts/audit.js';
+import { requiredText, slug, text } from './field.schemas.js';
+import { listSchema } from './list.schemas.js';
+
+const moment = z.iso
+  .datetime({ offset: true, error: 'must be a time such as 2026-11-23T12:00:00Z' })
+  .transform((at) => new Date(at));
+
+const filters = {
+  key: text(100).optional(),
+  campaign: slug.optional(),
+  visitor: text(100).optional(),
+  request: text(100).optional(),
+  direction: directionSchema.optional(),
+  /** One or several, with commas between them. */
+  decision: z
+    .string()
+    .transform((names) => names.split(','))
+    .pipe(z.array(checkDecisionSchema))
+    .optional(),
+  guard: text(100).optional(),
+  category: text(100).optional(),
+  policy_version: text(16).optional(),
+  since: moment.optional(),
+  until: moment.optional(),
+};
+export type CheckFilters = z.output<z.ZodObject<typeof filters>>;
+
+export const listChecksSchema = z.strictObject({ ...listSchema.shape, ...filters });
+export type ListChecks = z.output<typeof listChecksSchema>;
+
+export const exportChecksSchema = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).default('jsonl') });
+export type ExportChecks = z.output<typeof exportChecksSchema>;
+
+/** The reason. The record keeps it. */
+export const eraseSchema = z.strictObject({ note: requiredText(1_000).optional() });
+export type Erase = z.output<typeof eraseSchema>;

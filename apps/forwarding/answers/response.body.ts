@@ -1,0 +1,51 @@
+import { createParser } from 'eventsource-parser';
+
+const ANSWER_BYTES_MAX = 33_554_432;
+
+/** The bytes of a whole answer. @throws when there are too many */
+export async function readBytes(response: Response): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  const bound = new ByteBound();
+  for await (const piece of bodyOf(response)) pieces.push(bound.count(piece));
+  return Buffer.concat(pieces);
+}
+
+export interface StreamEvent {
+  name: string | undefined;
+  data: string;
+}
+
+/** The events of a stream as they come, with an unfinished last one. Awaits `pause` after each read. */
+export async function* readEvents(response: Response, pause: () => Promise<void>): AsyncGenerator<StreamEvent[]> {
+  const decoder = new TextDecoder();
+  const bound = new ByteBound();
+  let events: StreamEvent[] = [];
+  const parser = createParser({ onEvent: ({ event, data }) => events.push({ name: event, data }) });
+  for await (const piece of bodyOf(response)) {
+    parser.feed(decoder.decode(bound.count(piece), { stream: true }));
+    if (events.length === 0) continue;
+    yield events;
+    events = [];
+    await pause();
+  }
+  parser.feed(decoder.decode());
+  // An upstream may leave out the empty line that ends the last event.
+  parser.feed('\n\n');
+  if (events.length > 0) yield events;
+}
+
+function bodyOf({ body }: Response): AsyncIterable<Uint8Array> | Uint8Array[] {
+  return (body as AsyncIterable<Uint8Array> | null) ?? [];
+}
+
+class ByteBound {
+  private bytes = 0;
+
+  /** @throws when the answer has become too large */
+  count(piece: Uint8Array): Uint8Array {
+    this.bytes += piece.byteLength;
+    if (this.bytes > ANSWER_BYTES_MAX)
+      throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    return piece;
+  }
+}

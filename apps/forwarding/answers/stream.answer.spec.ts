@@ -1,0 +1,70 @@
+import { describe, expect, it } from '@jest/globals';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
+import { Progress } from './answer.progress.js';
+import type { OutputGate } from './output.gate.js';
+import type { ReplyChannel } from './reply.channel.js';
+import { StreamAnswer } from './stream.answer.js';
+import { StreamPace } from './stream.pace.js';
+
+const ticket = {
+  outputs: 1,
+  facts: {},
+  policy: { input: 'off', output: 'gate', thresholds: {}, onUnavailable: 'closed' },
+  inputVerdict: 'off',
+  heldNano: '1000',
+  feeNano: '0',
+  tierPercent: 100,
+  price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 },
+} as unknown as Ticket;
+const gate = {
+  verdictOnWhole: () => Promise.resolve({ verdict: { word: 'pass' }, events: [] }),
+} as unknown as OutputGate;
+
+/** Counts how often it is asked for a pause. */
+class CountedPace extends StreamPace {
+  pauses = 0;
+
+  override pause(): Promise<void> {
+    this.pauses++;
+    return super.pause();
+  }
+}
+
+function answerOf(pieces: readonly string[], type = 'text/event-stream') {
+  const pace = new CountedPace();
+  const parts = { channel: {} as ReplyChannel, gate, pace };
+  const call = { ticket, queueMs: 0, progress: new Progress(), controller: new AbortController() };
+  async function* body(): AsyncGenerator<Uint8Array> {
+    for (const piece of pieces) yield await Promise.resolve(Buffer.from(piece));
+  }
+  const response = { headers: new Headers({ 'content-type': type }), body: body() } as unknown as Response;
+  return { pace, answered: new StreamAnswer(call, parts).answer(response) };
+}
+
+const chunk = (more: object): string =>
+  `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'a' } }], ...more })}\n\n`;
+const usage = { prompt_tokens: 3, completion_tokens: 2 };
+
+describe('a stream that is judged as a whole', () => {
+  it('is not paused for at its end, and not read at a pace any more', async () => {
+    const { pace, answered } = answerOf([chunk({}), chunk({ usage }), 'data: [DONE]\n\n']);
+    expect(await answered).toMatchObject({ outcome: 'ok', settlement: { costNano: 5n }, reply: { status: 200 } });
+    expect([pace.pauses, pace.pauseMs]).toEqual([2, 0]);
+  });
+
+  it('has its last frame where the upstream left it out', async () => {
+    const { reply } = await answerOf([chunk({}), chunk({ choices: [], usage })]).answered;
+    expect(reply).toMatchObject({ body: expect.stringMatching(/data: \[DONE\]\n\n$/) });
+  });
+
+  it.each([
+    ['an error object', '{"error":{"message":"overloaded"}}', 'application/json'],
+    ['a whole answer', '{"choices":[{"message":{"content":"a"}}]}', 'application/json; charset=utf-8'],
+    ['a page', '<html></html>', 'text/html'],
+    ['an error for its first event', 'data: {"error":{"message":"overloaded"}}\n\n', 'text/event-stream'],
+    ['nothing', '', 'text/event-stream'],
+  ])('is none where %s came', async (_, body, type) => {
+    await expect(answerOf([body], type).answered).rejects.toThrow(MisshapenAnswer);
+  });
+});

@@ -1,0 +1,187 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Reply } from '#libs/contracts/reply.js';
+import { UpstreamStreamError } from '#libs/endpoints/endpoint.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER } from '#libs/service/platform.tokens.js';
+import { metaOf } from '../domain/reply-meta.js';
+import { settleCut, type Settlement } from '../domain/settlement.js';
+import { reactTo, stoppedStream, type Reaction } from '../domain/upstream-failure.js';
+import type { Attempt, StartedCall } from './attempt.js';
+import { CallEnds } from './call.ends.js';
+import { CallRequeue } from './call.requeue.js';
+import { VisitorLeft } from './cancel.listener.js';
+import { InputRefused } from './parallel.input.js';
+import { failureOf } from './upstream.client.js';
+import { UpstreamHealth } from './upstream.health.js';
+
+/** Decides what becomes of an attempt that failed. Each decision returns the attempt's outcome in one word. */
+@Injectable()
+export class AttemptFailures {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    private readonly ends: CallEnds,
+    private readonly requeue: CallRequeue,
+    private readonly health: UpstreamHealth,
+    private readonly lanes: LaneTable,
+  ) {}
+
+  /**
+   * The ledger has no bodies: a Redis that lost everything gets only the hold back. The visitor has to send the call
+   * again.
+   */
+  async bodyLost(call: StartedCall): Promise<void> {
+    this.logger.warn({ requestId: call.ticket.requestId }, "a call's body is gone");
+    const lost = new DaypassError(
+      'recovering',
+      'Daypass lost this request before it could be forwarded. Nothing was charged. Please retry.',
+    );
+    await this.ends.refuse(call, lost, call.queueMs);
+  }
+
+  /** Forwarding sent nothing, so the call costs nothing. A body encrypted under another DAYPASS_SECRET ends here. */
+  async beforeSending(attempt: Attempt, error: unknown): Promise<string> {
+    if (error instanceof InputRefused) return this.inputRefused(attempt, error, { worked: false });
+    if (error instanceof VisitorLeft) {
+      await this.ends.void(attempt, 'visitor left', null);
+      return 'visitor_left';
+    }
+    const { requestId } = attempt.ticket;
+    this.logger.error({ requestId, err: briefly(error) }, "a call's body could not be read");
+    return this.refused(
+      attempt,
+      new DaypassError('internal_error', 'The request was lost before it could be forwarded. Nothing was charged.'),
+    );
+  }
+
+  /** Where Daypass hung up, its reason decides. The error only follows from it. */
+  async afterSending(attempt: Attempt, error: unknown): Promise<string> {
+    const reason: unknown = attempt.controller.signal.reason;
+    if (reason instanceof VisitorLeft) return this.visitorLeft(attempt);
+    if (reason instanceof InputRefused)
+      return this.inputRefused(attempt, reason, { worked: reactTo(failureOf(error)).kind === 'unknown' });
+    if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error);
+    return this.upstreamFailed(attempt, error);
+  }
+
+  private async visitorLeft(attempt: Attempt): Promise<string> {
+    const { stream } = attempt.ticket;
+    await this.hungUp(attempt, stream ? 'visitor_left' : 'visitor left before the answer', null);
+    return stream ? 'visitor_left' : 'visitor_left_presumed';
+  }
+
+  /** The visitor sees nothing of the answer. `worked`: the upstream may have done some work, which the visitor pays. */
+  private async inputRefused(
+    attempt: Attempt,
+    { refusal: { verdict, error, strike } }: InputRefused,
+    { worked }: { worked: boolean },
+  ): Promise<string> {
+    const moderation = { input: verdict, output: 'off' } as const;
+    const reply = errorAnswer(error, { ...metaOf(attempt.ticket, attempt.queueMs), moderation });
+    if (worked) await this.hungUp(attempt, error.code, reply, strike);
+    else await this.ends.void(attempt, error.code, reply, strike);
+    return error.code;
+  }
+
+  /** The upstream stopped in the middle of its stream. */
+  private async streamBroken(attempt: Attempt, broken: UpstreamStreamError): Promise<string> {
+    const { error, strike } = stoppedStream(broken.error);
+    const settlement = await settlementOf(attempt, { hungUp: false });
+    const reply = await errorReply(attempt, error);
+    await this.ends.post(attempt, settlement, reply, error.code, { strike });
+    return 'stream_error';
+  }
+
+  private async upstreamFailed(attempt: Attempt, error: unknown): Promise<string> {
+    const { ticket, dispatched } = attempt;
+    const { requestId, lane } = ticket;
+    const reaction = reactTo(failureOf(error));
+    const failure = { requestId, lane, attempt: dispatched.attempt, reaction: reaction.kind, err: briefly(error) };
+    this.logger.warn(failure, 'upstream failed');
+    switch (reaction.kind) {
+      case 'defer': {
+        this.health.answered(attempt);
+        const headers = (error as { headers?: Headers }).headers ?? new Headers();
+        // The upstream counts requests that it refuses, too, so that there is nothing to compare.
+        this.health.learn(attempt, headers, { requests: 0, tokens: 0, atMs: 0 });
+        const put = await this.requeue.put(attempt, reaction.freezeMs);
+        return put === 'queued' ? 'deferred' : put;
+      }
+      case 'retry':
+      case 'account': {
+        const replaceable = this.isReplaceable(attempt);
+        await this.health.failed(attempt, reaction.kind === 'account' ? 'account' : 'failing', replaceable);
+        // The same account would refuse the call again.
+        if (reaction.kind === 'account' && !replaceable) return this.refused(attempt, reaction.error);
+        const put = await this.requeue.retry(attempt);
+        if (put === 'ended') return this.refused(attempt, reaction.error);
+        return put === 'queued' ? 'retried' : put;
+      }
+      case 'refuse':
+        return this.refused(attempt, reaction.error);
+      case 'pass_on':
+        this.health.answered(attempt);
+        await this.ends.void(attempt, `upstream ${reaction.status}`, passedOn(attempt, reaction), reaction.strike);
+        return `upstream_${reaction.status}`;
+      case 'unknown': {
+        await this.health.failed(attempt, 'failing', this.isReplaceable(attempt));
+        const reply = await errorReply(attempt, reaction.error);
+        await this.ends.presume(attempt, reaction.error.code, reply);
+        return reaction.error.code;
+      }
+    }
+  }
+
+  private async refused(attempt: Attempt, error: DaypassError): Promise<string> {
+    await this.ends.refuse(attempt, error, attempt.queueMs);
+    return error.code;
+  }
+
+  /**
+   * Daypass hung up while the upstream worked. A stream costs what the model generated. How far a whole answer was,
+   * nobody knows: its bound is booked until a report corrects it.
+   */
+  private async hungUp(attempt: Attempt, why: string, reply: Reply | null, strike = false): Promise<void> {
+    if (attempt.ticket.stream)
+      await this.ends.post(attempt, await settlementOf(attempt, { hungUp: true }), reply, why, { strike });
+    else await this.ends.presume(attempt, why, reply, strike);
+  }
+
+  private isReplaceable({ ticket }: Attempt): boolean {
+    return this.lanes.upstreamsOf(ticket.lane).length > 1;
+  }
+}
+
+/** What an answer cost until it broke off. */
+async function settlementOf({ ticket, progress }: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
+  return settleCut(ticket, await progress.cut({ hungUp }));
+}
+
+/** An error as a whole answer, or as the last frame of a stream that the visitor sees already. */
+async function errorReply({ ticket, queueMs, progress }: Attempt, error: DaypassError): Promise<Reply> {
+  if (!progress.writer) return errorAnswer(error, metaOf(ticket, queueMs));
+  // The last frames go out first. The end names their number, so that ingress notices a lost one.
+  await progress.writer.flush().catch(() => undefined);
+  return progress.writer.lastReply(endpointOf(ticket).streamError(error.body()));
+}
+
+/** Passes the upstream's own refusal on to the visitor. */
+function passedOn({ ticket, queueMs }: Attempt, { status, body }: Extract<Reaction, { kind: 'pass_on' }>): Reply {
+  return {
+    type: 'answer',
+    status,
+    contentType: 'application/json',
+    headers: { 'x-should-retry': 'false' },
+    body: JSON.stringify(body),
+    meta: metaOf(ticket, queueMs),
+  };
+}
+
+/** An upstream's error may quote the request, so only its kind is logged. */
+function briefly(error: unknown): { name: string; status: unknown; code: unknown } {
+  const { name, status, code } = (error ?? {}) as { name?: string; status?: unknown; code?: unknown };
+  return { name: name ?? typeof error, status, code };
+}

@@ -1,0 +1,128 @@
+import { Inject, Injectable } from '@nestjs/common';
+import { randomUUID } from 'node:crypto';
+import type { Redis } from 'ioredis';
+import type { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { largerThanLane, queueFull } from '#libs/contracts/queue-refusals.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
+import type { StartAnswer } from '#libs/holds/hold.types.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
+import { insist, mended } from '#libs/redis/insist.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import type { Logger } from '#libs/service/logger.js';
+import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import type { StartedCall } from '../attempt/attempt.js';
+import { CallEnds } from '../attempt/call.ends.js';
+import { CancelListener } from '../attempt/cancel.listener.js';
+import { accountTrouble, unreachable } from '../domain/upstream-failure.js';
+import { ForwardingMetrics } from '../forwarding.metrics.js';
+
+/** `wait`: the lane has no room yet. `over`: forwarding sends nothing for the call any more. */
+export type Taken = { state: 'started'; call: StartedCall } | { state: 'wait'; waitMs: number } | { state: 'over' };
+
+type StartedAnswer = Extract<StartAnswer, { code: 'started' }>;
+type NotStarted = Exclude<StartAnswer, { code: 'started' | 'recovering' }>;
+
+const OVER = { state: 'over' } as const;
+
+/** Takes the turn of a call: records its dispatch where its lane has room. */
+@Injectable()
+export class TurnTaker {
+  constructor(
+    @Inject(LOGGER) private readonly logger: Logger,
+    @Inject(MONEY_REDIS) private readonly redis: Redis,
+    private readonly holds: HoldStore,
+    private readonly lanes: LaneTable,
+    private readonly cancels: CancelListener,
+    private readonly ends: CallEnds,
+    private readonly metrics: ForwardingMetrics,
+  ) {}
+
+  async start(ticket: Ticket): Promise<Taken> {
+    const { requestId } = ticket;
+    // Listen before the dispatch, so that a visitor who leaves right after it is not missed.
+    const controller = this.cancels.track(requestId);
+    try {
+      const [start, encrypted] = await Promise.all([this.recordDispatch(ticket), this.body(requestId)]);
+      if (start.code === 'started')
+        return { state: 'started', call: this.startedCall(ticket, start, encrypted, controller) };
+      this.cancels.forget(requestId, controller);
+      return await this.notStarted(ticket, start);
+    } catch (error) {
+      this.cancels.forget(requestId, controller);
+      throw error;
+    }
+  }
+
+  private startedCall(
+    ticket: Ticket,
+    start: StartedAnswer,
+    encrypted: Buffer | null,
+    controller: AbortController,
+  ): StartedCall {
+    const { attempt, upstream, failures, laneRequests: requests, laneTokens: tokens, nowMs } = start;
+    const queueMs = Math.max(0, nowMs - ticket.acceptedMs);
+    this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens, queueMs / 1_000);
+    const counted = { requests, tokens, atMs: nowMs };
+    return { ticket, dispatched: { attempt, upstream }, failures, queueMs, encrypted, controller, counted };
+  }
+
+  private body(requestId: string): Promise<Buffer | null> {
+    return insist(() => this.redis.getBuffer(redisKeys.body(requestId))).catch(() => null);
+  }
+
+  /**
+   * Asks again where an answer is lost, or while accounting mends Redis. The nonce tells the script that it is the same
+   * attempt. Without it a recorded dispatch would be booked, and nobody would send the call.
+   */
+  private recordDispatch({
+    requestId,
+    keyId,
+    campaignId,
+    lane,
+    pacedTokens,
+  }: Ticket): Promise<StartedAnswer | NotStarted> {
+    const call = {
+      requestId,
+      keyId,
+      campaignId,
+      lane,
+      tokens: pacedTokens,
+      upstreams: this.lanes.upstreamsOf(lane),
+      nonce: randomUUID(),
+    };
+    return insist(() => this.holds.start(call).then(mended));
+  }
+
+  private async notStarted(ticket: Ticket, start: NotStarted): Promise<Taken> {
+    const { requestId, lane } = ticket;
+    if (start.code === 'wait' && start.why !== 'account') {
+      this.metrics.waited(lane);
+      return { state: 'wait', waitMs: start.waitMs };
+    }
+    if (start.code === 'ended')
+      // Somebody voided the call, or another worker runs it. Nobody sends a dispatched call again.
+      this.logger.info({ requestId, state: start.state }, 'forwarding does not send a call whose hold does not wait');
+    else if (start.code === 'unsent')
+      await this.ends.void({ ticket, dispatched: { attempt: start.attempt, upstream: '' } }, 'never sent', null);
+    else await this.ends.refuse({ ticket }, refusalOf(start), 0);
+    return OVER;
+  }
+}
+
+function refusalOf(start: Exclude<NotStarted, { code: 'ended' | 'unsent' }>): DaypassError {
+  switch (start.code) {
+    // The operator closed or suspended the key while the call waited.
+    case 'invalid':
+      return invalidKey();
+    case 'suspended':
+      return suspended();
+    case 'too_large':
+      return largerThanLane();
+    case 'wait':
+    case 'late':
+      if (start.why === 'account') return accountTrouble();
+      return start.why === 'failing' ? unreachable() : queueFull(start.waitMs);
+  }
+}

@@ -1,0 +1,197 @@
+import { DaypassError } from '#libs/contracts/errors.js';
+import { imageTokensOf } from '#libs/money/bound.js';
+import { compile, type Notes, type Put } from '../compile.js';
+import { replacedIn, type Content, type Replacement } from '../content.js';
+import { encodedReplaced } from '../encoded.js';
+import type { CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
+import { isObject, type JsonObject } from '../json.js';
+import { RequestSight } from '../request.sight.js';
+import { CHAT_ANSWER } from './answer.declaration.js';
+import { ChatReader, streamError } from './chat.reader.js';
+import { CHAT_REQUEST } from './request.declaration.js';
+
+const PATH = '/chat/completions';
+const IMAGES_MAX = 100;
+
+/** Each message is wrapped in three or four tokens, the answer primed by three more; names and roles cost one each. */
+const MESSAGE_TOKENS = 6;
+const PRIMING_TOKENS = 8;
+/** A call and its result are wrapped, too. Nobody documents in how much; this is above what users measured. */
+const CALL_TOKENS = 8;
+const PART_TOKENS = 2;
+/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
+const MARGIN_PERCENT = 5;
+const MARGIN_TOKENS = 64;
+/** As providers count text against their rate limits. */
+const CHARACTERS_PER_TOKEN = 4;
+
+/** OpenAI refuses these in a message; compatible upstreams read them. */
+const REASONING = ['reasoning_content', 'reasoning', 'reasoning_details'];
+/** A model reads each of these by itself, so each has a verdict of its own, which the next call with it need not pay for. */
+const LISTS = new Set(['messages', 'tools', 'functions']);
+
+const request = compile(CHAT_REQUEST);
+
+export const CHAT: Endpoint = {
+  name: 'chat.completions',
+  path: `/v1${PATH}`,
+  accepts: ['application/json'],
+  directions: { input: 'judged', output: 'judged' },
+  declarations: { request: CHAT_REQUEST, answer: CHAT_ANSWER },
+  inputParam: 'messages',
+
+  sample: (model, content) => ({ model, messages: [{ role: 'user', content }] }),
+
+  parse({ json }): Request {
+    const notes: Notes = { adjusted: new Set(), ours: new Map() };
+    const body = request.parse(json, '', notes) as JsonObject;
+    const stream = body.stream === true;
+    const options = notes.ours.get('stream_options') as JsonObject | undefined;
+    if (options && !stream) throw invalid('stream_options', "'stream_options' is only allowed when 'stream' is true.");
+    if (notes.ours.get('store') === true) notes.adjusted.add('store');
+    if (imagesOf(body).length > IMAGES_MAX)
+      throw invalid('messages', `A request may have at most ${IMAGES_MAX} images.`);
+    const tier = notes.ours.get('service_tier') as string | undefined;
+    return {
+      body: { json: body, blobs: [] },
+      model: body.model as string,
+      stream,
+      outputs: (body.n as number | undefined) ?? 1,
+      capTokens: capOf(body),
+      // What the project is set to may be dearer, and unnamed nobody could bound it.
+      serviceTier: tier === undefined || tier === 'auto' ? 'default' : tier,
+      searches: body.web_search_options !== undefined,
+      params: { cap: capName(body), search: 'web_search_options' },
+      wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
+      adjusted: [...notes.adjusted],
+      facts: { includeUsage: options?.include_usage === true },
+    };
+  },
+
+  async measure({ body: { json }, model, outputs }: Request, tools: CountingTools): Promise<Measured> {
+    const body = json as JsonObject;
+    const counted = sightsOf(body).flatMap((sight) => sight.counted);
+    const predicted = body.prediction === undefined ? [] : [JSON.stringify(body.prediction)];
+    const [textTokens, predictionTokens] = await Promise.all([
+      tools.countTokens(counted),
+      tools.countTokens(predicted),
+    ]);
+    const images = imagesOf(body);
+    const imageTokens =
+      images.length *
+      imageTokensOf(
+        model,
+        images.some(({ detail }) => detail === 'original'),
+      );
+    const messageTokens = wrappersOf(body.messages as JsonObject[]);
+    const input = textTokens + tools.toolTokens * outputs + messageTokens + PRIMING_TOKENS + imageTokens;
+    const mostInput = Math.ceil((input * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
+    const characters = counted.reduce((sum, text) => sum + text.length, 0);
+    return {
+      estimate: { input },
+      // Predicted tokens that the model rejects are billed as output.
+      most: { input: mostInput, output: predictionTokens * outputs },
+      perCapToken: { output: outputs },
+      pacedTokens: Math.max(input, Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens),
+    };
+  },
+
+  /** The usage of a stream is always asked for, and nothing is kept at the provider. */
+  forwarded({ body: { json }, stream }, { serviceTier, safetyIdentifier }: Forced) {
+    return {
+      json: {
+        ...(json as JsonObject),
+        store: false,
+        service_tier: serviceTier,
+        safety_identifier: safetyIdentifier,
+        ...(stream ? { stream_options: { include_usage: true } } : {}),
+      },
+      blobs: [],
+    };
+  },
+
+  input: ({ json }): Content[] => sightsOf(json as JsonObject).flatMap((sight) => sight.contents()),
+
+  redactedInput({ json, blobs }, replacements: readonly Replacement[]) {
+    const replace = (text: string): string => replacedIn(text, replacements);
+    // What cannot be taken out stays, and is found there.
+    const encoded = (_: string, text: string): string => encodedReplaced(text, replacements) ?? text;
+    const put: Put = { text: (_, text) => replace(text), key: replace, encoded };
+    return { json: request.replaced(json, '', put), blobs };
+  },
+
+  call({ json, blobs }, { capTokens }, { kind }: UpstreamTraits) {
+    const body = json as JsonObject;
+    const capped = { ...body, [capName(body)]: capTokens };
+    return { path: PATH, body: { json: kind === 'openai' ? forOpenAi(capped) : capped, blobs }, form: 'json' };
+  },
+
+  reader: (ticket) => new ChatReader(ticket),
+
+  streamError,
+};
+
+/** Every part of a body that holds something to read. */
+function sightsOf(body: JsonObject): RequestSight[] {
+  const sights: RequestSight[] = [];
+  for (const [name, value] of Object.entries(body)) {
+    const parts: unknown[] = LISTS.has(name) && Array.isArray(value) ? value.map((item: unknown) => [item]) : [value];
+    for (const part of parts) {
+      const sight = new RequestSight(name === 'messages');
+      request.visit({ [name]: part }, '', sight);
+      // A definition's words and punctuation are read, too.
+      if (name !== 'messages' && sight.counted.length > 0) sight.counted.splice(0, Infinity, JSON.stringify(part));
+      // Which model it is, no model reads.
+      if (name !== 'model') sights.push(sight);
+    }
+  }
+  return sights;
+}
+
+function wrappersOf(messages: readonly JsonObject[]): number {
+  const lengthOf = (value: unknown): number => (Array.isArray(value) ? value.length : 0);
+  return messages.reduce((sum, { content, tool_calls: calls, function_call: former }) => {
+    const called = lengthOf(calls) + (isObject(former) ? 1 : 0);
+    return sum + MESSAGE_TOKENS + lengthOf(content) * PART_TOKENS + called * CALL_TOKENS;
+  }, 0);
+}
+
+interface ImageUrl {
+  detail?: unknown;
+}
+
+function imagesOf({ messages }: JsonObject): ImageUrl[] {
+  const parts = (messages as JsonObject[]).flatMap(({ content }) =>
+    Array.isArray(content) ? (content as JsonObject[]) : [],
+  );
+  return parts.flatMap(({ image_url: url }) => (isObject(url) ? [url] : []));
+}
+
+function capOf({ max_completion_tokens: modern, max_tokens: former }: JsonObject): number | undefined {
+  if (modern !== undefined && former !== undefined) {
+    throw invalid('max_tokens', "Give either 'max_completion_tokens' or 'max_tokens', not both.");
+  }
+  return (modern ?? former) as number | undefined;
+}
+
+/** The cap goes on under the name that the visitor used for it. */
+function capName({ max_tokens: former }: JsonObject): string {
+  return former === undefined || former === null ? 'max_completion_tokens' : 'max_tokens';
+}
+
+function forOpenAi(body: JsonObject): JsonObject {
+  const messages = (body.messages as JsonObject[]).map((message) =>
+    REASONING.some((field) => field in message)
+      ? Object.fromEntries(Object.entries(message).filter(([name]) => !REASONING.includes(name)))
+      : message,
+  );
+  return {
+    ...body,
+    messages,
+    ...(body.stream ? { stream_options: { include_usage: true, include_obfuscation: false } } : {}),
+  };
+}
+
+function invalid(param: string, message: string): DaypassError {
+  return new DaypassError('invalid_request', message, { param });
+}

@@ -1,0 +1,303 @@
+import type { ErrorBody } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Metered } from '#libs/money/cost.js';
+import type { Put } from '../compile.js';
+import { replacedIn, StreamTexts, type Replacement } from '../content.js';
+import { encodedReplaced } from '../encoded.js';
+import {
+  MisshapenAnswer,
+  UpstreamStreamError,
+  type AnswerReader,
+  type Ending,
+  type Frame,
+  type ProviderVerdict,
+  type Report,
+  type Shown,
+  type Whole,
+} from '../endpoint.js';
+import { objectOf } from '../misshapen.js';
+import { isObject, isTooDeep, wellFormedDeep, type JsonObject } from '../json.js';
+import { answer, textsIn } from './answer.texts.js';
+import { readUsage, writtenUsage } from './usage.js';
+
+const LAST_DATA = '[DONE]';
+const LAST_FRAME: Frame = frameOf(`data: ${LAST_DATA}\n\n`, { closing: true });
+const JSON_TYPE = 'application/json';
+const STREAM_TYPE = 'text/event-stream';
+/** Half of a surrogate pair, as JSON may write one. */
+const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
+/** More answers at once than anybody can ask for. */
+const OUTPUTS_MAX = 1_000;
+const TAKEN_MAX = 1_000;
+const HIGH_SURROGATE_AT_END = /[\ud800-\udbff]$/;
+/** The fields of a chunk that say nothing by themselves. */
+const HEAD = new Set(['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint', 'choices']);
+
+/** OpenAI's form of an error in the middle of a stream. */
+export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
+
+/** Reads one chat completion, whole or in chunks. */
+export class ChatReader implements AnswerReader {
+  readonly report: Report = { metered: null, serviceTier: undefined, model: undefined };
+  done = false;
+  private first: JsonObject | null = null;
+  /** As the upstream reported it. */
+  private usage: unknown;
+  private readonly finished = new Set<unknown>();
+  /** Its usage came by itself, as it does at the end. */
+  private summedUp = false;
+  private readonly names = new Set<string>();
+  /** What was taken out of it. */
+  private readonly taken: Replacement[] = [];
+  /** First halves of surrogate pairs, by the path whose next text begins with the second. */
+  private readonly halves = new Map<string, string>();
+
+  constructor(private readonly ticket: Pick<Ticket, 'outputs' | 'facts'>) {}
+
+  whole(bytes: Uint8Array, contentType: string): Whole {
+    if (contentType.startsWith(STREAM_TYPE)) throw new MisshapenAnswer('a stream for a whole answer');
+    const text = new TextDecoder().decode(bytes);
+    const completion = objectOf(text);
+    const choices = completion.choices;
+    const isCompletion = Array.isArray(choices) && choices.length > 0 && choices.length <= OUTPUTS_MAX;
+    if (!isCompletion || !choices.every(hasMessage)) throw new MisshapenAnswer('JSON that is no chat completion');
+    const shown = SURROGATE_ESCAPE.test(text) ? (wellFormedDeep(completion) as JsonObject) : completion;
+    this.take(completion);
+    const texts = new StreamTexts();
+    texts.add(textsIn(shown));
+    return {
+      contents: texts.contents(),
+      provider: verdictsOf(shown),
+      seen: texts.texts(),
+      shown: (replacements) => {
+        const replaced = replacements.length > 0 ? wholeReplaced(shown, replacements) : shown;
+        return replaced && json(replaced);
+      },
+      blocked: () => json(blockedCompletion(shown)),
+    };
+  }
+
+  event({ data }: { data: string }): readonly Frame[] {
+    // Nothing follows the last one.
+    if (this.done) return [];
+    if (data === LAST_DATA) {
+      if (!this.first) throw new MisshapenAnswer('a stream without a chunk');
+      this.done = true;
+      return [LAST_FRAME];
+    }
+    const chunk = chunkOf(data);
+    // What cannot be read cannot be judged, so nothing of it is shown.
+    if (!chunk) return [];
+    if (chunk.error !== undefined && chunk.error !== null) this.refuse(chunk.error);
+    if (isChunk(chunk)) this.first ??= chunk;
+    // A stream that has not begun may still be an error, which is not told in the middle of one.
+    if (!this.first) return [];
+    return this.framesOf(chunk, data);
+  }
+
+  private refuse(error: unknown): never {
+    const object = isObject(error) ? error : { message: error };
+    if (!this.first) throw new MisshapenAnswer('an error object', object);
+    throw new UpstreamStreamError(object);
+  }
+
+  private framesOf(chunk: JsonObject, data: string): readonly Frame[] {
+    this.take(chunk);
+    const shown = this.shownOf(chunk, data);
+    const choices = shown.choices as unknown[];
+    if (choices.length > OUTPUTS_MAX) this.refuse('a chunk of too many outputs');
+    const closed = choices.filter((choice) => isObject(choice) && typeof choice.finish_reason === 'string');
+    for (const choice of closed) this.finished.add((choice as JsonObject).index);
+    // Something was taken out of it, and nothing is left; or there was nothing in it.
+    const isEmpty = choices.length === 0 && Object.keys(shown).every((name) => HEAD.has(name));
+    if (isEmpty && (chunk.usage !== undefined || chunk.obfuscation !== undefined || !isChunk(chunk))) return [];
+    const frame = { texts: textsIn(shown, this.names), provider: verdictsOf(shown), closing: closed.length > 0 };
+    return [frameOf(`data: ${JSON.stringify(shown)}\n\n`, frame)];
+  }
+
+  end(): readonly Frame[] {
+    if (this.done) return [];
+    if (!this.first) throw new MisshapenAnswer('a stream without a chunk');
+    if (this.finished.size < this.ticket.outputs && !this.summedUp) {
+      throw new Error('the stream ended before its last frame');
+    }
+    this.done = true;
+    return [LAST_FRAME];
+  }
+
+  isLast(frame: string): boolean {
+    return frame.endsWith(LAST_FRAME.text);
+  }
+
+  /**
+   * A text may begin in one frame and end in another, so where one changes, the whole of it goes into the first frame that held some
+   * of it.
+   */
+  redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null {
+    // A name is judged once, and stands in later frames, too.
+    for (const one of replacements) {
+      const isNew = this.taken.length < TAKEN_MAX && !this.taken.some(({ find }) => find === one.find);
+      if (isNew) this.taken.push(one);
+    }
+    const chunks = frames.map((frame) => chunkOf(frame.replace(/^data: /, '').trimEnd()));
+    const texts = new StreamTexts();
+    for (const chunk of chunks) if (chunk) texts.add(textsIn(chunk));
+    const changed = new Map<string, string>();
+    for (const { path, text, encoded } of texts.byPath()) {
+      const replaced = encoded ? encodedReplaced(text, replacements) : replacedIn(text, replacements);
+      if (replaced === null) return null;
+      if (replaced !== text) changed.set(path, replaced);
+    }
+    const given = new Set<string>();
+    const put = (path: string, text: string): string => {
+      const whole = changed.get(path);
+      if (whole === undefined) return text;
+      if (given.has(path)) return '';
+      given.add(path);
+      return whole;
+    };
+    return frames.map((frame, index) => {
+      const chunk = chunks[index];
+      if (!chunk) return frame;
+      const key = (name: string): string => replacedIn(name, replacements);
+      const replaced = answer.replaced(chunk, '', { text: put, encoded: put, key }) as JsonObject;
+      return `data: ${JSON.stringify(changed.size > 0 ? withoutTokens(replaced) : replaced)}\n\n`;
+    });
+  }
+
+  ending(why: Ending, begun: boolean, metered: Metered | null): string {
+    if (why.kind === 'error') return streamError(why.error.body());
+    const usage = this.usageTold(metered);
+    const { id, created, model } = this.first ?? {};
+    const head = headOf({ id, object: 'chat.completion.chunk', created, model });
+    const asked = usage ? { usage: null } : {};
+    const chunk = (index: number, delta: object, finish_reason: string | null): object => ({
+      ...head,
+      choices: [{ index, delta, logprobs: null, finish_reason }],
+      ...asked,
+    });
+    const indices = Array.from({ length: this.ticket.outputs }, (_, index) => index);
+    const chunks = [
+      ...(begun ? [] : indices.map((index) => chunk(index, { role: 'assistant', content: '' }, null))),
+      ...indices.map((index) => chunk(index, {}, 'content_filter')),
+      ...(usage ? [{ ...head, choices: [], usage }] : []),
+    ];
+    return `${chunks.map((each) => `data: ${JSON.stringify(each)}\n\n`).join('')}${LAST_FRAME.text}`;
+  }
+
+  /** What the visitor asked to be told. */
+  private usageTold(metered: Metered | null): unknown {
+    if (this.ticket.facts.includeUsage !== true) return null;
+    const { usage = metered && writtenUsage(metered) } = headOf({ usage: this.usage });
+    return usage;
+  }
+
+  private take({ usage, choices, service_tier: tier, model }: JsonObject): void {
+    if (isObject(usage)) {
+      const metered = readUsage(usage);
+      this.usage = usage;
+      this.summedUp ||= metered !== null && (!Array.isArray(choices) || choices.length === 0);
+      this.report.metered = most(this.report.metered, metered);
+    }
+    if (typeof tier === 'string') this.report.serviceTier = tier;
+    if (typeof model === 'string') this.report.model ??= model;
+  }
+
+  /** A chunk as the visitor gets it: without what only Daypass asked for, and with no half of a surrogate pair. */
+  private shownOf(chunk: JsonObject, data: string): JsonObject {
+    const { obfuscation: _, usage, ...rest } = chunk;
+    const told = this.ticket.facts.includeUsage === true && usage !== undefined ? { usage } : {};
+    const shown = { ...rest, choices: Array.isArray(rest.choices) ? (rest.choices as unknown[]) : [], ...told };
+    if (this.halves.size === 0 && this.taken.length === 0 && !SURROGATE_ESCAPE.test(data)) return shown;
+    const text = (path: string, part: string): string => {
+      const joined = (this.halves.get(path) ?? '') + part;
+      this.halves.delete(path);
+      const half = HIGH_SURROGATE_AT_END.exec(joined)?.[0] ?? '';
+      if (half !== '') this.halves.set(path, half);
+      return joined.slice(0, joined.length - half.length).toWellFormed();
+    };
+    return answer.replaced(shown, '', {
+      text,
+      encoded: text,
+      key: (name) => replacedIn(name.toWellFormed(), this.taken),
+    }) as JsonObject;
+  }
+}
+
+function frameOf(text: string, more: Partial<Frame>): Frame {
+  return { text, texts: [], provider: [], closing: false, ...more };
+}
+
+const isChunk = (value: JsonObject): boolean => Array.isArray(value.choices) || isObject(value.usage);
+
+/** null: nothing that anybody could read. */
+function chunkOf(data: string): JsonObject | null {
+  try {
+    const value: unknown = JSON.parse(data);
+    return isObject(value) && !isTooDeep(value) ? value : null;
+  } catch {
+    return null;
+  }
+}
+
+const hasMessage = (choice: unknown): boolean => isObject(choice) && isObject(choice.message);
+const json = (value: unknown): Shown => ({ contentType: JSON_TYPE, body: JSON.stringify(value) });
+
+function verdictsOf(shown: JsonObject): ProviderVerdict[] {
+  const { moderation, prompt_filter_results: ofPrompt, choices } = shown;
+  const sides = isObject(moderation) ? [moderation.input, moderation.output].filter(isObject) : [];
+  const filtered = [...(Array.isArray(ofPrompt) ? (ofPrompt as unknown[]) : []), ...(choices as unknown[])];
+  const filters = filtered.flatMap((one) =>
+    isObject(one) && isObject(one.content_filter_results) ? [one.content_filter_results] : [],
+  );
+  return sides.length > 0 || filters.length > 0 ? [{ moderation: sides, filters }] : [];
+}
+
+/** null: something cannot be taken out of it. */
+function wholeReplaced(completion: JsonObject, replacements: readonly Replacement[]): JsonObject | null {
+  const replace = (text: string): string => replacedIn(text, replacements);
+  let isWhole = true;
+  const encoded = (_: string, text: string): string => {
+    const replaced = encodedReplaced(text, replacements);
+    isWhole &&= replaced !== null;
+    return replaced ?? text;
+  };
+  const put: Put = { text: (_, text) => replace(text), key: replace, encoded };
+  const replaced = answer.replaced(completion, '', put) as JsonObject;
+  return isWhole ? withoutTokens(replaced) : null;
+}
+
+/** Usage is told once, or grows: the larger report counts. */
+function most(one: Metered | null, other: Metered | null): Metered | null {
+  if (!one || !other) return one ?? other;
+  return Object.fromEntries(
+    Object.entries(other).map(([meter, value]) => [meter, Math.max(value, one[meter as keyof Metered] ?? 0)]),
+  );
+}
+
+/** Tokens beside a text would show what was taken out of it. */
+function withoutTokens(shown: JsonObject): JsonObject {
+  const choices = (shown.choices as unknown[]).map((choice) =>
+    isObject(choice) ? { ...choice, logprobs: null } : choice,
+  );
+  return { ...shown, choices };
+}
+
+/** OpenAI's own form of an answer that moderation took away: the choice is there, empty, with `content_filter` as its reason. */
+function blockedCompletion(completion: JsonObject): JsonObject {
+  const choices = (completion.choices as unknown[]).map((choice, position) => ({
+    index: isObject(choice) && typeof choice.index === 'number' ? choice.index : position,
+    message: { role: 'assistant', content: null, refusal: null },
+    logprobs: null,
+    finish_reason: 'content_filter',
+  }));
+  return { ...headOf(completion), choices };
+}
+
+/** What names an answer, as far as there is nothing to read in it. */
+function headOf({ id, created, model, object, usage }: JsonObject): JsonObject {
+  const entries = Object.entries({ id, object, created, model, usage });
+  return Object.fromEntries(
+    entries.filter(([name, value]) => value !== undefined && textsIn({ [name]: value }).length === 0),
+  );
+}

@@ -1,0 +1,218 @@
+import { TIER_PERCENT } from '#libs/money/cost.js';
+import {
+  either,
+  encoded,
+  flag,
+  harmless,
+  ID,
+  image,
+  list,
+  map,
+  name,
+  number,
+  object,
+  open,
+  ours,
+  pricedWord,
+  text,
+  unpriceable,
+  variants,
+  whole,
+  WISHES,
+  word,
+  type Fields,
+  type Shape,
+} from '../declaration.js';
+
+/** OpenAI's limits, or above them. */
+const MESSAGES_MAX = 2_048;
+const PARTS_MAX = 2_048;
+const TOOLS_MAX = 1_024;
+const CALLS_MAX = 1_024;
+/** A cap beyond this is refused even for models whose longest answer nobody documents. */
+const CAP_MAX = 10_000_000;
+/** E.g. `gpt-5.4-mini`, `ft:gpt-4o:org::id`, `openai/gpt-5@2026`. */
+const MODEL = /^[A-Za-z0-9_.:@/+-]{1,200}$/;
+
+/** Where a cached prefix ends. A cache that lives for half a day is written at twice the rate, so it has no bound here. */
+const BREAKPOINT = object({ type: word('ephemeral'), mode: word('explicit', 'implicit'), ttl: word('30m') });
+/** How other providers mark the same; without effect here. */
+const PART_FIELDS: Fields = { prompt_cache_breakpoint: BREAKPOINT, cache_control: harmless };
+
+const TEXT_PART = object({ type: word('text'), text, ...PART_FIELDS }, 'text');
+const REFUSAL_PART = object({ type: word('refusal'), refusal: text, ...PART_FIELDS }, 'refusal');
+const IMAGE_PART = object(
+  {
+    type: word('image_url'),
+    image_url: object({ url: image, detail: word('auto', 'low', 'high', 'original') }, 'url'),
+    ...PART_FIELDS,
+  },
+  'image_url',
+);
+const contentOf = (parts: Readonly<Record<string, Shape>>): Shape =>
+  either(text, list(variants('type', parts, 'content'), PARTS_MAX));
+const TEXT_ONLY = contentOf({ text: TEXT_PART });
+
+const CALL_FIELDS: Fields = { id: name(ID, { orText: true }), index: harmless, extra_content: harmless };
+const CALL = variants(
+  'type',
+  {
+    function: object(
+      {
+        type: word('function'),
+        function: object({ name: text, arguments: encoded, parsed_arguments: harmless }, 'name'),
+        ...CALL_FIELDS,
+      },
+      'function',
+    ),
+    custom: object(
+      { type: word('custom'), custom: object({ name: text, input: text }, 'name'), ...CALL_FIELDS },
+      'custom',
+    ),
+  },
+  'a call',
+);
+
+/** What clients keep of an answer and send back with it; none of it is read by a model. */
+const KEPT_OF_ANSWERS: Fields = {
+  id: harmless,
+  annotations: harmless,
+  parsed: harmless,
+  provider_specific_fields: harmless,
+  thinking_blocks: harmless,
+  cache_control: harmless,
+};
+const MESSAGE_FIELDS: Fields = { name: text, ...KEPT_OF_ANSWERS };
+
+const message = (role: string, fields: Fields, ...required: string[]): Shape =>
+  object({ role: word(role), ...MESSAGE_FIELDS, ...fields }, ...required);
+
+const MESSAGE = variants('role', {
+  system: message('system', { content: TEXT_ONLY }, 'content'),
+  developer: message('developer', { content: TEXT_ONLY }, 'content'),
+  user: message('user', { content: contentOf({ text: TEXT_PART, image_url: IMAGE_PART }) }, 'content'),
+  assistant: message('assistant', {
+    content: contentOf({ text: TEXT_PART, refusal: REFUSAL_PART }),
+    refusal: text,
+    tool_calls: list(CALL, CALLS_MAX),
+    function_call: object({ name: text, arguments: encoded }, 'name'),
+    audio: unpriceable('audio'),
+    // Compatible upstreams read their own reasoning again.
+    reasoning_content: text,
+    reasoning: text,
+    reasoning_details: open,
+  }),
+  tool: message('tool', {
+    content: contentOf({ text: TEXT_PART, image_url: IMAGE_PART }),
+    tool_call_id: name(ID, { orText: true }),
+  }),
+  function: message('function', { content: TEXT_ONLY }),
+});
+
+const FUNCTION = object({ name: text, description: text, parameters: open, strict: flag }, 'name');
+const TOOL = variants(
+  'type',
+  {
+    function: object({ type: word('function'), function: FUNCTION, cache_control: harmless }, 'function'),
+    custom: object(
+      {
+        type: word('custom'),
+        custom: object({ name: text, description: text, format: open }, 'name'),
+        cache_control: harmless,
+      },
+      'custom',
+    ),
+  },
+  'a hosted tool',
+);
+
+const TOOL_CHOICE = either(
+  word('none', 'auto', 'required'),
+  variants('type', {
+    function: object({ type: word('function'), function: object({ name: text }, 'name') }, 'function'),
+    custom: object({ type: word('custom'), custom: object({ name: text }, 'name') }, 'custom'),
+    allowed_tools: object(
+      { type: word('allowed_tools'), allowed_tools: object({ mode: word('auto', 'required'), tools: open }, 'tools') },
+      'allowed_tools',
+    ),
+  }),
+);
+
+const RESPONSE_FORMAT = variants('type', {
+  text: object({ type: word('text') }),
+  json_object: object({ type: word('json_object') }),
+  json_schema: object(
+    {
+      type: word('json_schema'),
+      json_schema: object({ name: text, description: text, schema: open, strict: flag }, 'name'),
+    },
+    'json_schema',
+  ),
+});
+
+const MODERATION_MODE = object({ mode: word('score', 'block') });
+
+/**
+ * Chat completions, as `openai@7` types them. What has no line here is refused by name. API: OpenAI, "Create chat completion".
+ */
+export const CHAT_REQUEST: Shape = object(
+  {
+    ...WISHES,
+    model: name(MODEL),
+    messages: list(MESSAGE, MESSAGES_MAX, 1),
+    audio: unpriceable('audio'),
+    best_of: unpriceable('several attempts at each answer'),
+    client_metadata: harmless,
+    frequency_penalty: number(),
+    function_call: either(word('none', 'auto'), object({ name: text }, 'name')),
+    functions: list(FUNCTION, TOOLS_MAX),
+    logit_bias: map(/^\d{1,7}$/, number(-100, 100), 2_048),
+    logprobs: flag,
+    max_completion_tokens: whole(1, CAP_MAX),
+    max_tokens: whole(1, CAP_MAX),
+    // OpenAI keeps it beside stored completions only, and nothing is stored.
+    metadata: harmless,
+    modalities: list(pricedWord('output of the modality', 'text'), 4),
+    moderation: object(
+      {
+        model: name(/^omni-moderation-[a-z0-9-]{1,40}$/, { unpriceable: 'the moderation model' }),
+        policy: object({ input: MODERATION_MODE, output: MODERATION_MODE }),
+      },
+      'model',
+    ),
+    n: whole(1, 128),
+    parallel_tool_calls: flag,
+    prediction: object({ type: word('content'), content: TEXT_ONLY }, 'content'),
+    presence_penalty: number(),
+    prompt_cache_key: name(ID, { orText: true }),
+    prompt_cache_options: object({ mode: word('implicit', 'explicit'), ttl: word('30m') }),
+    prompt_cache_retention: word('in_memory', 'in-memory', '24h'),
+    reasoning_effort: word('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'),
+    response_format: RESPONSE_FORMAT,
+    safety_identifier: ours(text, { told: true }),
+    seed: whole(),
+    service_tier: ours(pricedWord('the service tier', 'auto', ...Object.keys(TIER_PERCENT))),
+    session_id: harmless,
+    stop: either(text, list(text, 16)),
+    store: ours(flag),
+    stream: flag,
+    stream_options: ours(object({ include_usage: flag, include_obfuscation: flag })),
+    // The upstream knows what its model takes.
+    temperature: number(),
+    tool_choice: TOOL_CHOICE,
+    tools: list(TOOL, TOOLS_MAX),
+    top_logprobs: whole(0, 20),
+    top_p: number(),
+    user: ours(text, { told: true }),
+    verbosity: word('low', 'medium', 'high'),
+    web_search_options: object({
+      search_context_size: word('low', 'medium', 'high'),
+      user_location: object(
+        { type: word('approximate'), approximate: object({ city: text, country: text, region: text, timezone: text }) },
+        'approximate',
+      ),
+    }),
+  },
+  'model',
+  'messages',
+);

@@ -1,0 +1,243 @@
+import { describe, expect, it } from '@jest/globals';
+import { DaypassError } from '#libs/contracts/errors.js';
+import { at, examplesOf, merged, placesOf, planted } from './contract.fixture.js';
+import { holdsAny, StreamTexts, type Content } from './content.js';
+import { MisshapenAnswer, type AnswerReader, type Endpoint } from './endpoint.js';
+import { isObject } from './json.js';
+import { ENDPOINTS } from './registry.js';
+
+/** No word, id or number of any declaration has this form. */
+const MARK = 'M4RK of the contract';
+const ESCAPED = `\\u004d4RK of the contract`;
+
+/** A whole answer and an event of a stream, as far as each API must have them: what is declared is tried within these. */
+const ANSWERS: Record<string, { whole: unknown; event: unknown }> = {
+  'chat.completions': {
+    whole: {
+      id: 'chatcmpl-1',
+      object: 'chat.completion',
+      created: 1,
+      model: 'gpt-5.4-mini',
+      choices: [
+        { index: 0, message: { role: 'assistant', content: 'fine' }, finish_reason: 'stop' },
+        { index: 1, message: { role: 'assistant', content: 'as well' }, finish_reason: 'stop' },
+      ],
+    },
+    event: {
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      created: 1,
+      model: 'gpt-5.4-mini',
+      choices: [
+        { index: 0, delta: { content: 'fi' } },
+        { index: 1, delta: { content: 'as' } },
+      ],
+    },
+  },
+};
+
+/** What a declared parameter needs beside it. */
+const NEEDED: Record<string, object> = { 'chat.completions': { stream: true } };
+
+const textsOf = (contents: readonly Content[]): string =>
+  contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('\n');
+const holdsMark = (value: unknown): boolean => JSON.stringify(value).includes(MARK);
+
+const ENCODED: readonly unknown[] = examplesOf({ kind: 'encoded' });
+
+/** What stands at a place instead: the phrase as a value, in a list, as a name, and where a string stood, escaped in JSON. */
+function plants(value: unknown): unknown[] {
+  const encoded = [`{"a":"${ESCAPED}"}`, `{"${ESCAPED}":1}`, `{"a":"${ESCAPED}`, `{"a":"${MARK}","a":"fine"}`];
+  const url = [`https://example.org/?${MARK}`, `data:image/png;base64,${MARK}`];
+  return [
+    MARK,
+    [MARK],
+    { a: MARK },
+    { [MARK]: 1 },
+    { [MARK]: null },
+    ...(typeof value === 'string' ? url : []),
+    // Only where a reader decodes it is an escaped phrase that phrase.
+    ...(ENCODED.includes(value) ? encoded : []),
+    ...(isObject(value)
+      ? [
+          { ...value, [MARK]: 1 },
+          { ...value, [MARK]: null },
+          { ...value, extra: MARK },
+          { ...value, extra: { [MARK]: [1] } },
+        ]
+      : []),
+    ...(Array.isArray(value)
+      ? [
+          [...(value as unknown[]), MARK],
+          [...(value as unknown[]), { [MARK]: 1 }],
+        ]
+      : []),
+  ];
+}
+
+interface Forwarded {
+  judged: string;
+  counted: string;
+  /** As an upstream that knows every field gets it. */
+  sent: unknown;
+}
+
+async function forward(endpoint: Endpoint, json: unknown): Promise<Forwarded> {
+  const request = endpoint.parse({ json, blobs: [] });
+  const forced = { serviceTier: request.serviceTier, safetyIdentifier: 'visitor' };
+  const body = endpoint.forwarded(request, forced);
+  const counted: string[] = [];
+  await endpoint.measure(request, {
+    countTokens: (texts) => Promise.resolve(counted.push(...texts)),
+    toolTokens: 0,
+  });
+  const sent = endpoint.call(body, { capTokens: 16 }, { kind: 'compatible' }).body.json;
+  return { judged: textsOf(endpoint.input(body)), counted: counted.join('\n'), sent };
+}
+
+describe.each(ENDPOINTS.map((endpoint) => [endpoint.name, endpoint] as const))('%s: a request', (name, endpoint) => {
+  const examples = examplesOf(endpoint.declarations.request).map((example) => merged(NEEDED[name] ?? {}, example));
+
+  it('has an example of everything that is declared, and each is let in', async () => {
+    expect(examples.length).toBeGreaterThan(10);
+    for (const example of examples) await expect(forward(endpoint, example)).resolves.toBeDefined();
+  });
+
+  it('is refused, or judged and counted and forwarded as it was judged, wherever a phrase stands in it', async () => {
+    const outcomes = { refused: 0, forwarded: 0, dropped: 0 };
+    for (const example of examples) {
+      for (const path of placesOf(example)) {
+        for (const plant of plants(at(example, path))) {
+          const json = planted(example, path, plant);
+          const where = JSON.stringify({ path, plant });
+          const outcome = await forward(endpoint, json).catch((error: unknown) => error);
+          if (outcome instanceof Error) {
+            // By name, with an error of the catalogue.
+            expect({ where, error: outcome }).toEqual({ where, error: expect.any(DaypassError) });
+            outcomes.refused++;
+            continue;
+          }
+          const { judged, counted, sent } = outcome as Forwarded;
+          const isSent = JSON.stringify(sent).includes('4RK of the contract');
+          if (!isSent) {
+            outcomes.dropped++;
+            continue;
+          }
+          outcomes.forwarded++;
+          const isImage = typeof plant === 'string' && /^(https?:|data:)/.test(plant) && judged.includes(plant);
+          expect({
+            where,
+            judged: judged.includes(MARK),
+            counted: isImage || /4RK of the contract/.test(counted),
+          }).toEqual({
+            where,
+            judged: true,
+            counted: true,
+          });
+        }
+      }
+    }
+    expect(outcomes.forwarded).toBeGreaterThan(100);
+    expect(outcomes.refused).toBeGreaterThan(1_000);
+    // Nothing but what is declared harmless, or the relay's own, stays behind.
+    expect(outcomes.dropped).toBeGreaterThan(0);
+  });
+
+  it('has nothing of the phrase left once it is taken out', () => {
+    const outcomes = new Set<string>();
+    for (const example of examples) {
+      for (const path of placesOf(example)) {
+        for (const plant of plants(at(example, path))) {
+          const json = planted(example, path, plant);
+          let request;
+          try {
+            request = endpoint.parse({ json, blobs: [] });
+          } catch {
+            continue;
+          }
+          const body = endpoint.forwarded(request, { serviceTier: 'default', safetyIdentifier: 'visitor' });
+          const redacted = endpoint.redactedInput(body, [{ find: MARK, replace: '"out\\"' }]);
+          // What cannot be taken out is refused.
+          const left = endpoint.input(redacted).filter((content) => content.kind === 'text');
+          expect(textsOf(left).includes(MARK) && !holdsAny(left, [{ find: MARK, replace: '' }])).toBe(false);
+          outcomes.add(textsOf(left).includes(MARK) ? 'refused' : 'taken out');
+        }
+      }
+    }
+    expect(outcomes).toEqual(new Set(['taken out']));
+  });
+});
+
+describe.each(
+  ENDPOINTS.filter(({ directions }) => directions.output === 'judged').map(
+    (endpoint) => [endpoint.name, endpoint] as const,
+  ),
+)('%s: an answer', (name, endpoint) => {
+  const { whole, event } = ANSWERS[name]!;
+  const examples = examplesOf(endpoint.declarations.answer);
+  const reader = (): AnswerReader => endpoint.reader({ outputs: 2, facts: { includeUsage: true } });
+  const bytesOf = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
+  const shownOf = (body: string | Uint8Array): string =>
+    typeof body === 'string' ? body : new TextDecoder().decode(body);
+
+  it('shows nothing unjudged, wherever a phrase stands in it, and nothing of it once it is taken out or blocked', () => {
+    let judged = 0;
+    for (const example of examples) {
+      const answer = merged(whole, example);
+      for (const path of placesOf(answer)) {
+        for (const plant of plants(at(answer, path))) {
+          const where = JSON.stringify({ path, plant });
+          let read;
+          try {
+            read = reader().whole(bytesOf(planted(answer, path, plant)), 'application/json');
+          } catch (error) {
+            expect({ where, error }).toEqual({ where, error: expect.any(MisshapenAnswer) });
+            continue;
+          }
+          const shown = shownOf(read.shown([])!.body);
+          if (!shown.includes('4RK of the contract')) continue;
+          judged++;
+          expect({ where, judged: textsOf(read.contents).includes(MARK) }).toEqual({ where, judged: true });
+          const without = read.shown([{ find: MARK, replace: '[out]' }]);
+          expect({ where, left: without && holdsMark(JSON.parse(shownOf(without.body))) }).toEqual({
+            where,
+            left: false,
+          });
+          expect({ where, blocked: shownOf(read.blocked().body).includes('4RK of the') }).toEqual({
+            where,
+            blocked: false,
+          });
+        }
+      }
+    }
+    expect(judged).toBeGreaterThan(200);
+  });
+
+  it('shows nothing unjudged of any event of its stream, nor of its ending', () => {
+    let judged = 0;
+    for (const example of examples) {
+      const base = merged(event, example);
+      for (const path of placesOf(base)) {
+        for (const plant of plants(at(base, path))) {
+          const where = JSON.stringify({ path, plant });
+          const stream = reader();
+          const frames = stream.event({ data: JSON.stringify(planted(base, path, plant)) });
+          expect({ where, ending: stream.ending({ kind: 'blocked' }, false, null).includes('4RK of') }).toEqual({
+            where,
+            ending: false,
+          });
+          for (const frame of frames) {
+            if (!frame.text.includes('4RK of the contract')) continue;
+            judged++;
+            const texts = new StreamTexts();
+            texts.add(frame.texts);
+            expect({ where, judged: textsOf(texts.contents()).includes(MARK) }).toEqual({ where, judged: true });
+            const without = stream.redacted([frame.text], [{ find: MARK, replace: '[out]' }]);
+            expect({ where, left: without?.join('').includes(MARK) ?? false }).toEqual({ where, left: false });
+          }
+        }
+      }
+    }
+    expect(judged).toBeGreaterThan(200);
+  });
+});

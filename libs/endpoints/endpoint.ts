@@ -1,0 +1,202 @@
+import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Metered } from '#libs/money/cost.js';
+import type { Content, FrameText, Replacement } from './content.js';
+import type { Shape } from './declaration.js';
+import type { Json } from './json.js';
+
+/** A file of a request, kept sealed beside its JSON under `ref`. `field`: the part of the form that it came in. */
+export interface Blob {
+  ref: string;
+  bytes: number;
+  type: string;
+  field: string;
+  filename?: string;
+}
+
+/** What a visitor sends: JSON, or the fields of a form and its files. */
+export interface Body {
+  json: Json;
+  blobs: readonly Blob[];
+}
+
+/** A request that its API's declaration let in. */
+export interface Request {
+  /** What goes on of what the visitor sent: only what was declared, only what was judged. */
+  body: Body;
+  model: string;
+  stream: boolean;
+  /** How many answers it asks for: each has the output cap. 0: this API has no output that costs. */
+  outputs: number;
+  /** The visitor's own cap of one output's tokens. undefined: Daypass sets it. null: this API knows no cap. */
+  capTokens: number | undefined | null;
+  /** The service tier that it is sent under. */
+  serviceTier: string;
+  /** It asks for a search of the web, which costs a fee. */
+  searches: boolean;
+  /** The names of its parameters, for errors that are about them. */
+  params: { cap: string; search: string };
+  /** More moderation than the campaign asks for. */
+  wish: { input: boolean; output: boolean };
+  /** Parameters that Daypass dropped or decided itself: the header `x-daypass-adjusted`. */
+  adjusted: readonly string[];
+  /** What the reader of its answer must know of it. */
+  facts: Ticket['facts'];
+}
+
+/** What counting needs of the service that counts. */
+export interface CountingTools {
+  /** Tokens of all the texts together. */
+  countTokens(texts: readonly string[]): Promise<number>;
+  /** Tokens that a hosted tool's results add for each output. */
+  toolTokens: number;
+}
+
+export interface Measured {
+  /** Best estimate of what the request uses beside its output: what a cut call pays for. */
+  estimate: Metered;
+  /** No honest usage report says more, beside the output under the cap. */
+  most: Metered;
+  /** What one more token of the cap adds over all outputs. */
+  perCapToken: Metered;
+  /** Input as providers count it against their rate limits. */
+  pacedTokens: number;
+}
+
+/** What the relay decides in the visitor's stead. */
+export interface Forced {
+  serviceTier: string;
+  safetyIdentifier: string;
+}
+
+/** `openai`: OpenAI itself, which refuses parameters that it does not know. */
+export interface UpstreamTraits {
+  kind: 'openai' | 'compatible';
+}
+
+export interface UpstreamCall {
+  path: string;
+  body: Body;
+  form: 'json' | 'multipart';
+}
+
+/** A silent direction has nothing that anybody could judge, and is not judged. */
+export interface Directions {
+  input: 'judged' | 'silent';
+  output: 'judged' | 'silent';
+}
+
+/** One API of OpenAI's as Daypass serves it: pure, without state. */
+export interface Endpoint {
+  /** Stands in tickets and in the record. */
+  readonly name: string;
+  /** Where visitors post to. */
+  readonly path: string;
+  readonly accepts: readonly ('application/json' | 'multipart/form-data')[];
+  readonly directions: Directions;
+  /** All that a request may hold, and all that is known of an answer or of an event of its stream. */
+  readonly declarations: { request: Shape; answer: Shape };
+  /** The parameter that an error about the input as a whole names. */
+  readonly inputParam: string;
+  /** A request that visitors can paste, e.g. for the banner of `npm start`. */
+  sample(model: string, text: string): Json;
+  /** @throws DaypassError `invalid_request`, `unknown_parameter`, `unpriceable_request`, which name the parameter */
+  parse(body: Body): Request;
+  measure(request: Request, tools: CountingTools): Promise<Measured>;
+  /** What waits for the upstream: what the visitor sent, with what the relay decides. */
+  forwarded(request: Request, forced: Forced): Body;
+  /** All that a model will read of a forwarded body. */
+  input(body: Body): readonly Content[];
+  redactedInput(body: Body, replacements: readonly Replacement[]): Body;
+  /** What one upstream is sent, under the output cap that the hold carries. */
+  call(body: Body, ticket: Pick<Ticket, 'capTokens'>, upstream: UpstreamTraits): UpstreamCall;
+  /** Of one answer; it has state. */
+  reader(ticket: Pick<Ticket, 'outputs' | 'facts'>): AnswerReader;
+  /** An error as the last part of a stream. */
+  streamError(body: ErrorBody): string;
+}
+
+/** What an answer says of what it cost. `metered` null: it said nothing that can be read. */
+export interface Report {
+  metered: Metered | null;
+  /** The tier that served, and the dated model. */
+  serviceTier: string | undefined;
+  model: string | undefined;
+}
+
+/** What the provider itself says of a call's content: verdicts of its moderation, and what its filters caught. */
+export interface ProviderVerdict {
+  /** As the provider's moderation endpoint tells them, one for each side. */
+  moderation: readonly unknown[];
+  /** Azure OpenAI's `content_filter_results`. */
+  filters: readonly unknown[];
+}
+
+/** What one event of a stream shows: whole or not at all, in order. */
+export interface Frame {
+  /** As the visitor gets it. */
+  text: string;
+  /** What it adds, by path. */
+  texts: readonly FrameText[];
+  provider: readonly ProviderVerdict[];
+  /** It says how an output, or the stream, ended: it waits for every verdict before it, under `trail` too. */
+  closing: boolean;
+}
+
+export interface Shown {
+  contentType: string;
+  body: string | Uint8Array;
+}
+
+/** An answer in one piece. */
+export interface Whole {
+  contents: readonly Content[];
+  provider: readonly ProviderVerdict[];
+  /** Texts that its tokens are counted from where it reported no usage. */
+  seen: readonly string[];
+  /** null: something cannot be taken out of it. */
+  shown(replacements: readonly Replacement[]): Shown | null;
+  /** The form of an answer that moderation took away. */
+  blocked(): Shown;
+}
+
+/** Why Daypass ends a stream: moderation took the rest away, or an error. */
+export type Ending = { kind: 'blocked' } | { kind: 'error'; error: DaypassError };
+
+export interface AnswerReader {
+  /** @throws MisshapenAnswer where it has not the shape that its API promises */
+  whole(bytes: Uint8Array, contentType: string): Whole;
+  /** One event of a stream. @throws MisshapenAnswer, UpstreamStreamError */
+  event(event: { name?: string | undefined; data: string }): readonly Frame[];
+  /** The upstream's stream is over. @throws MisshapenAnswer where nothing came; another error where it was cut */
+  end(): readonly Frame[];
+  readonly report: Report;
+  /** The stream said that it is over. */
+  readonly done: boolean;
+  /** Whether nothing of the stream follows this frame. */
+  isLast(frame: string): boolean;
+  /** Frames with their texts replaced. null: something cannot be taken out of them. */
+  redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null;
+  /** The frames that end a stream after what was shown (`begun`), or stand for all of it. `metered`: the usage that is told, if any. */
+  ending(why: Ending, begun: boolean, metered: Metered | null): string;
+}
+
+/** An upstream answered 200 with something that is no answer: nothing was done, as far as anybody can tell. */
+export class MisshapenAnswer extends Error {
+  constructor(
+    what: string,
+    /** The upstream's own error object, where it was one. */
+    readonly error: Readonly<Record<string, unknown>> | null = null,
+  ) {
+    super(what);
+    this.name = 'MisshapenAnswer';
+  }
+}
+
+/** An error object in the middle of a stream: the upstream stopped by itself. */
+export class UpstreamStreamError extends Error {
+  constructor(readonly error: Readonly<Record<string, unknown>>) {
+    super('the upstream ended the stream with an error');
+    this.name = 'UpstreamStreamError';
+  }
+}

@@ -1,0 +1,17 @@
+import { CHAT } from './chat/chat.endpoint.js';
+import type { Endpoint } from './endpoint.js';
+
+/** Every API that Daypass serves: a row each. The first is what tickets and records without a name are about. */
+export const ENDPOINTS: readonly Endpoint[] = [CHAT];
+
+/** As tickets and records name it: the first row has no name there, so that those of the version before are read as before. */
+export function nameOf(endpoint: Endpoint): { endpoint?: string } {
+  return endpoint === CHAT ? {} : { endpoint: endpoint.name };
+}
+
+/** @throws where no row has this name: a newer version wrote it */
+export function endpointOf({ endpoint }: { endpoint?: string | undefined }): Endpoint {
+  const found = endpoint === undefined ? CHAT : ENDPOINTS.find(({ name }) => name === endpoint);
+  if (!found) throw new Error(`this version serves no API called '${endpoint}'`);
+  return found;
+}

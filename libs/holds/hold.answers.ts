@@ -1,0 +1,112 @@
+import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
+import type { BudgetLevel, EndAnswer, HoldAnswer, KeyAnswer, StartAnswer } from './hold.types.js';
+
+/** Reads the answer of `read-key`. */
+export function readKeyAnswer(answer: unknown): KeyAnswer {
+  const [code, , key, campaign, nowMs] = answer as [string, string, string[], string[], string];
+  if (code !== 'ok') return { code: code as 'recovering' | 'unknown' };
+  return {
+    code,
+    key: keyStateSchema.parse(fields(key)),
+    campaign: campaignStateSchema.parse(fields(campaign)),
+    nowMs: Number(nowMs),
+  };
+}
+
+/** Reads the answer of `take-hold`. */
+export function readHoldAnswer(answer: unknown): HoldAnswer {
+  const [code, ...rest] = answer as [string, ...string[]];
+  switch (code) {
+    case 'ok':
+      return {
+        code,
+        capTokens: Number(rest[0]),
+        amountNano: BigInt(rest[1]!),
+        nowMs: Number(rest[2]),
+        availableNano: BigInt(rest[3]!),
+        windowRequests: Number(rest[4]),
+        windowTokens: Number(rest[5]),
+        repeated: rest[6] === '1',
+        day: Number(rest[7]),
+      };
+    case 'insufficient':
+      return {
+        code,
+        level: rest[0] as BudgetLevel,
+        freeNano: BigInt(rest[1]!),
+        heldNano: BigInt(rest[2]!),
+        needNano: BigInt(rest[3]!),
+        period: (rest[4] ?? '') as '' | 'day' | 'total',
+      };
+    case 'busy':
+      return { code, level: rest[0] as BudgetLevel };
+    case 'concurrency':
+      return { code, limit: Number(rest[0]) };
+    case 'requests':
+      return { code, limit: Number(rest[0]), waitMs: Number(rest[1]) };
+    case 'tokens':
+      return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
+    case 'answered':
+      return { code, requestId: rest[0]! };
+    case 'conflict':
+    case 'recovering':
+    case 'overloaded':
+    case 'invalid':
+    case 'suspended':
+    case 'reused':
+    case 'in_progress':
+    case 'unanswered':
+      return { code };
+    default:
+      throw new Error(`take-hold answered ${code}`);
+  }
+}
+
+/** Reads the answer of `start-call`. */
+export function readStartAnswer(answer: unknown): StartAnswer {
+  const [code, first, second, requests, tokens, upstream, failures] = answer as [string, ...string[]];
+  switch (code) {
+    case 'started':
+      return {
+        code,
+        attempt: Number(first),
+        nowMs: Number(second),
+        laneRequests: Number(requests),
+        laneTokens: Number(tokens),
+        upstream: upstream!,
+        failures: Number(failures),
+      };
+    case 'wait':
+    case 'late':
+      return { code, waitMs: Number(first), why: second as '' | 'failing' | 'account' };
+    case 'too_large':
+    case 'invalid':
+    case 'suspended':
+    case 'recovering':
+      return { code };
+    case 'ended':
+      return { code, state: first! };
+    case 'unsent':
+      return { code, attempt: Number(first) };
+    default:
+      throw new Error(`start-call answered ${code}`);
+  }
+}
+
+/** Reads the answer of `end-hold`. */
+export function readEndAnswer(answer: unknown): EndAnswer {
+  const [outcome, state, paid, absorbed, available] = answer as [EndAnswer['outcome'], string, string, string, string];
+  return {
+    outcome,
+    state,
+    paidNano: BigInt(paid),
+    absorbedNano: BigInt(absorbed),
+    availableNano: BigInt(available),
+  };
+}
+
+function fields(flat: string[]): Record<string, string> {
+  const record: Record<string, string> = {};
+  for (let i = 0; i + 1 < flat.length; i += 2) record[flat[i]!] = flat[i + 1]!;
+  return record;
+}

@@ -1,0 +1,218 @@
+import { createHash } from 'node:crypto';
+import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
+import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
+import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
+import { eventArgs } from '#libs/redis/event.recorder.js';
+import { redisKeys } from '#libs/redis/keys.js';
+import {
+  LEASE_MS,
+  PROBE_MS,
+  type CallClaim,
+  type DeferRequest,
+  type EndRequest,
+  type HoldBounds,
+  type HoldRequest,
+  type KnownHold,
+  type StartRequest,
+} from './hold.types.js';
+
+/**
+ * The keys and arguments of the scripts that move holds, in the order that each script names at its top. `run`: the run
+ * of Redis that the caller talks to.
+ */
+export type KeysAndArgs = [keys: string[], args: (string | number)[]];
+
+/** Redis keeps an ended hold so long, so that late repeats find their first outcome. */
+const ENDED_HOLD_RETENTION_MS = 3_600_000;
+/** Redis keeps a presumed hold so long, so that accounting can correct it. */
+const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
+export const REPLY_STREAM_MAX_ENTRIES = 50_000;
+export const REPLY_STREAM_LIFE_MS = 120_000;
+
+const NO_CONSEQUENCES = { cooldownAfter: 0, cooldownMs: 0, suspendAfter: 0, windowMs: 0 };
+
+/** For `take-hold`. */
+export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.key(hold.keyId),
+    redisKeys.campaign(hold.campaignId),
+    redisKeys.hold(hold.requestId),
+    redisKeys.journal,
+    redisKeys.leases,
+    redisKeys.keyWindow(hold.keyId),
+    redisKeys.operatorPrefix,
+    redisKeys.audit,
+    redisKeys.auditBytes,
+    redisKeys.body(hold.requestId),
+    ...(hold.idempotency ? [redisKeys.idempotency(hold.keyId, hold.idempotency.nameHash)] : []),
+  ];
+  const args = [
+    hold.requestId,
+    hold.keyId,
+    hold.campaignId,
+    hold.fixedNano.toString(),
+    hold.perUnitNano.toString(),
+    hold.capTokens,
+    hold.leastCapTokens,
+    hold.inputTokens,
+    hold.outputs,
+    LEASE_MS,
+    hold.maxWaitMs,
+    bounds.journalEntries,
+    hold.detail,
+    hold.lane,
+    hold.replyTo,
+    fingerprint(hold),
+    (bounds.operatorDayNano ?? -1n).toString(),
+    (bounds.operatorTotalNano ?? -1n).toString(),
+    run,
+    bounds.patient ? 1 : 0,
+    hold.idempotency?.fingerprint ?? '',
+    IDEMPOTENCY_LIFE_MS,
+    redisKeys.holdPrefix,
+    hold.recorded ? JSON.stringify(hold.recorded) : '',
+    bounds.auditBytes,
+  ];
+  return [keys, args];
+}
+
+/** For `start-call`. */
+export function startArgs(call: StartRequest, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.hold(call.requestId),
+    redisKeys.leases,
+    redisKeys.journal,
+    redisKeys.key(call.keyId),
+    redisKeys.campaign(call.campaignId),
+    redisKeys.laneWaiting(call.lane),
+    redisKeys.laneFair(call.lane),
+    redisKeys.laneShares(call.lane, Math.floor(Date.now() / 60_000)),
+    ...upstreamKeys(call.upstreams),
+  ];
+  const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...upstreamArgs(call.upstreams)];
+  return [keys, args];
+}
+
+/** For `defer-call`. */
+export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.hold(call.requestId),
+    redisKeys.leases,
+    redisKeys.laneWindow(call.slot),
+    redisKeys.journal,
+    redisKeys.laneWaiting(call.lane),
+    redisKeys.laneFair(call.lane),
+  ];
+  return [keys, [call.requestId, call.attempt, Math.ceil(call.freezeMs), LEASE_MS, run]];
+}
+
+/** For `end-hold`. */
+export function endArgs(end: EndRequest, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.hold(end.requestId),
+    redisKeys.key(end.keyId),
+    redisKeys.campaign(end.campaignId),
+    redisKeys.journal,
+    redisKeys.leases,
+    redisKeys.keyWindow(end.keyId),
+    redisKeys.ticket(end.requestId),
+    redisKeys.body(end.requestId),
+    redisKeys.reply(end.replyTo),
+    redisKeys.epoch,
+    redisKeys.operatorPrefix,
+    redisKeys.laneWaiting(end.lane),
+    redisKeys.laneFair(end.lane),
+    redisKeys.audit,
+    redisKeys.auditBytes,
+  ];
+  const { dispatched } = end;
+  const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
+  const args = [
+    end.requestId,
+    end.transition,
+    withinBounds(end.costNano ?? 0n).toString(),
+    end.usedTokens ?? -1,
+    JSON.stringify(end.detail),
+    (end.reply ?? '') as string,
+    ENDED_HOLD_RETENTION_MS,
+    end.strike ? 1 : 0,
+    REPLY_STREAM_MAX_ENTRIES,
+    REPLY_STREAM_LIFE_MS,
+    PRESUMED_HOLD_RETENTION_MS,
+    run,
+    dispatched?.attempt ?? 0,
+    (dispatched?.amountNano ?? 0n).toString(),
+    dispatched?.day ?? 0,
+    end.keyId,
+    end.campaignId,
+    (end.keep ?? '') as string,
+    IDEMPOTENCY_LIFE_MS,
+    strikes.cooldownAfter,
+    strikes.cooldownMs,
+    strikes.suspendAfter,
+    strikes.windowMs,
+    dispatched?.upstream ?? '',
+    ...eventArgs(end.events ?? []),
+  ];
+  return [keys, args];
+}
+
+/** For `claim-call`. */
+export function claimArgs(call: CallClaim, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.hold(call.requestId),
+    redisKeys.key(call.keyId),
+    redisKeys.campaign(call.campaignId),
+    redisKeys.journal,
+    redisKeys.leases,
+    redisKeys.operatorPrefix,
+  ];
+  const { requestId, keyId, campaignId, amountNano, day, attempt, lane, replyTo } = call;
+  const args = [requestId, keyId, campaignId, amountNano.toString(), day, attempt, LEASE_MS, lane, replyTo, run];
+  return [keys, args];
+}
+
+/** For `restore-hold`. */
+export function restoreArgs(hold: KnownHold): KeysAndArgs {
+  const { requestId, keyId, campaignId, amountNano, state, paidNano, absorbedNano, day, attempt } = hold;
+  const keys = [redisKeys.hold(requestId), redisKeys.leases];
+  const args = [
+    requestId,
+    keyId,
+    campaignId,
+    amountNano.toString(),
+    state,
+    paidNano.toString(),
+    absorbedNano.toString(),
+    day,
+    attempt,
+    LEASE_MS,
+    state === 'presumed' ? PRESUMED_HOLD_RETENTION_MS : ENDED_HOLD_RETENTION_MS,
+  ];
+  return [keys, args];
+}
+
+/** Covers what a repeat must have in common with its first request. `take-hold` refuses any other as a conflict. */
+function fingerprint(hold: HoldRequest): string {
+  const parts = [
+    hold.keyId,
+    hold.campaignId,
+    hold.fixedNano,
+    hold.perUnitNano,
+    hold.capTokens,
+    hold.leastCapTokens,
+    hold.inputTokens,
+    hold.outputs,
+  ];
+  return createHash('sha256').update(parts.join('|')).digest('base64url').slice(0, 22);
+}
+
+/** Scripts compute in doubles and the ledger in 64 bits. An absurd usage report must not exceed either. */
+function withinBounds(costNano: bigint): bigint {
+  if (costNano < 0n) return 0n;
+  return costNano > MAX_AMOUNT_NANO ? MAX_AMOUNT_NANO : costNano;
+}

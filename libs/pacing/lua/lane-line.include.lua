@@ -1,0 +1,57 @@
+--[[
+  The line of calls that wait for a lane.
+  `waiting`: ids by virtual time (start-time fair queueing). `waiting|<key>`: those of one key. `waiting|`: all of them
+  by arrival.
+  `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span>
+  <key>' of a waiting call, `tokens` of all of them, `speed` of virtual time over the last `speed_over_ms`, and `v_then`
+  at `then_ms` from which it is measured.
+]]
+
+-- `tag`: the virtual time at which the call begins. `span`: how much virtual time it takes.
+local function lane_join(waiting, fair, id, key, tag, tokens, span, now)
+  local score = string.format('%.6f', tag)
+  if redis.call('ZADD', waiting, 'NX', score, id) == 0 then return end
+  redis.call('ZADD', waiting .. '|', int(now), id)
+  redis.call('ZADD', waiting .. '|' .. key, score, id)
+  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' ' .. string.format('%.6f', span) .. ' ' .. key)
+  redis.call('HINCRBY', fair, 'tokens', int(tokens))
+end
+
+-- The last of a key's calls, where it begins, and what it takes; nil where none waits.
+local function lane_last(waiting, fair, key)
+  local last = redis.call('ZRANGE', waiting .. '|' .. key, -1, -1, 'WITHSCORES')
+  if not last[1] then return nil end
+  return last[1], tonumber(last[2]), tonumber((redis.call('HGET', fair, 'c' .. last[1]) or ''):match('^%d+ (%S+)')) or 0
+end
+
+-- A turn that nobody takes any more goes to its key's last call. So a key keeps its share, whichever calls give up.
+local function lane_inherit(waiting, fair, key, tag, span)
+  if redis.call('HEXISTS', fair, 'f' .. key) == 0 then return end
+  local last, begins, takes = lane_last(waiting, fair, key)
+  -- One that takes more than the turn has would come before its time.
+  if last and begins > tag and takes > 0 and takes <= span + 0.000001 then
+    local score = string.format('%.6f', tag)
+    redis.call('ZADD', waiting, score, last)
+    redis.call('ZADD', waiting .. '|' .. key, score, last)
+    last, begins, takes = lane_last(waiting, fair, key)
+  end
+  redis.call('HSET', fair, 'f' .. key, string.format('%.6f', last and math.max(tag, begins + takes) or tag))
+end
+
+-- `unserved`: the call leaves without its turn, which goes to another of its key.
+local function lane_leave(waiting, fair, id, unserved)
+  local tag = tonumber(redis.call('ZSCORE', waiting, id))
+  if not tag then return end
+  local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
+  redis.call('ZREM', waiting, id)
+  redis.call('ZREM', waiting .. '|', id)
+  redis.call('ZREM', waiting .. '|' .. key, id)
+  if redis.call('ZCARD', waiting) == 0 then
+    -- Nobody waits, so there is nothing to be fair about.
+    redis.call('DEL', fair)
+    return
+  end
+  redis.call('HDEL', fair, 'c' .. id)
+  redis.call('HINCRBY', fair, 'tokens', int(-tonumber(tokens)))
+  if unserved then lane_inherit(waiting, fair, key, tag, tonumber(span)) end
+end

@@ -1,0 +1,97 @@
+--[[
+  The upstreams that serve a lane, beside their windows. Each has two hashes.
+  `state`: `rpm`, `tpm` and `rpd` as the upstream last reported them. `requests_until_ms` and `tokens_until_ms`: until
+  when its even rate of each is used up (virtual scheduling, ITU-T I.371). `factor` as of `factor_ms`: the share of its
+  limits that is safe to use, where an upstream without headers has shown that they are lower. `spread_…`: see
+  `lane_spread`.
+  `circuit`, one for all lanes: `failures` in a row, `kind`, `open_until_ms`, `tripped`: it was open, and
+  `probe_until_ms`: one call tries.
+]]
+local REGROW_PER_MS = 0.1 / 60000
+
+-- `rpm` and `tpm`, times the factor where there is one.
+local function lane_limits(state, rpm, tpm, factor, factor_ms, now)
+  factor = tonumber(factor)
+  if not factor then return rpm, tpm end
+  factor = factor + math.max(0, now - (tonumber(factor_ms) or now)) * REGROW_PER_MS
+  if factor >= 1 then
+    redis.call('HDEL', state, 'factor', 'factor_ms')
+    return rpm, tpm
+  end
+  return rpm > 0 and math.max(1, math.floor(rpm * factor)) or 0, tpm > 0 and math.max(1, math.floor(tpm * factor)) or 0
+end
+
+local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
+
+-- The upstreams that serve the lane, in the order that they are taken in. The script's last keys are theirs: of each
+-- `window`, `state`, `circuit` and `day`. So are its last arguments, from the number `argument` on: of each rpm, tpm,
+-- rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), and its name. Reads each state
+-- once.
+local function lane_upstreams(argument, now)
+  local upstreams = {}
+  local count = (#ARGV - argument + 1) / UPSTREAM_ARGS
+  for i = 0, count - 1 do
+    local key, arg = #KEYS - (count - i) * UPSTREAM_KEYS + 1, argument + i * UPSTREAM_ARGS
+    local window, state, circuit, day = unpack(KEYS, key, key + UPSTREAM_KEYS - 1)
+    local rpm, tpm, rpd, tpd, burst_ms, corrects, name = unpack(ARGV, arg, arg + UPSTREAM_ARGS - 1)
+    local reported_rpm, reported_tpm, reported_rpd, factor, factor_ms, requests_until_ms, tokens_until_ms,
+      spread_requests, spread_tokens, spread_ms = unpack(redis.call('HMGET', state,
+        'rpm', 'tpm', 'rpd', 'factor', 'factor_ms', 'requests_until_ms', 'tokens_until_ms',
+        'spread_requests', 'spread_tokens', 'spread_ms'))
+    rpm, tpm = lane_limits(state, tonumber(reported_rpm) or tonumber(rpm), tonumber(reported_tpm) or tonumber(tpm),
+      factor, factor_ms, now)
+    upstreams[#upstreams + 1] = {
+      name = name,
+      window = window,
+      state = state,
+      circuit = circuit,
+      day = day,
+      rpm = rpm,
+      tpm = tpm,
+      rpd = tonumber(reported_rpd) or tonumber(rpd),
+      tpd = tonumber(tpd),
+      burst = tonumber(burst_ms),
+      corrects = corrects == '1',
+      requests_until = tonumber(requests_until_ms) or 0,
+      tokens_until = tonumber(tokens_until_ms) or 0,
+      spread_requests = tonumber(spread_requests),
+      spread_tokens = tonumber(spread_tokens),
+      spread_ms = tonumber(spread_ms) or 0,
+    }
+  end
+  return upstreams
+end
+
+local PROBE_LOOK_MS = 100
+
+-- Ms for which calls leave an upstream alone, and why: it fails (`failing`) or refuses the account (`account`). 0 and
+-- '' where calls may go to it. Sets its `failures` and `tripped`.
+local function lane_circuit(upstream, now)
+  local open_until_ms, kind, probe_until_ms, failures, tripped = unpack(redis.call('HMGET', upstream.circuit,
+    'open_until_ms', 'kind', 'probe_until_ms', 'failures', 'tripped'))
+  upstream.failures, upstream.tripped = failures or '0', tripped
+  -- While one call tries it, the upstream may recover any moment.
+  local probe = math.min(PROBE_LOOK_MS, (tonumber(probe_until_ms) or 0) - now)
+  local wait = math.max((tonumber(open_until_ms) or 0) - now, probe)
+  if wait <= 0 then return 0, '' end
+  return wait, kind or 'failing'
+end
+
+-- A call takes a minute of the even rate at most. A later time comes from a clock that somebody put back.
+local AHEAD_MAX_MS = 130000
+
+-- Until when the even rate of requests and that of tokens are used up. Each by itself: small calls use up the one,
+-- large calls the other, and both limits are used only where neither waits for the other.
+local function lane_used_until(upstream, now)
+  local requests, tokens = upstream.requests_until, upstream.tokens_until
+  return requests - now > AHEAD_MAX_MS and now or requests, tokens - now > AHEAD_MAX_MS and now or tokens
+end
+
+-- So much of an even rate, in ms; 0 where there is no limit.
+local function even_ms(limit, amount)
+  return limit > 0 and amount * 60000 / limit or 0
+end
+
+local function lane_fits(upstream, tokens)
+  return (upstream.tpm == 0 or tokens <= upstream.tpm) and (upstream.tpd == 0 or tokens <= upstream.tpd)
+end
