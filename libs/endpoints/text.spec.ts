@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { cutAt, wellFormed } from './text.js';
+import { cutAt } from './text.js';
 
 /** Whole and half pairs among letters. */
 const units = fc
@@ -24,15 +24,5 @@ describe('a text', () => {
 
   it('is cut at its ends, and between halves that make no pair', () => {
     expect([cutAt('', 0), cutAt('😀', 2), cutAt('\ude00\ud83d', 1), cutAt('\ud83da', 1)]).toEqual([0, 2, 1, 1]);
-  });
-
-  it('is well-formed without its lone surrogates, and as long as before', () => {
-    expect(wellFormed('a\ud83db\ude00')).toBe('a\ufffdb\ufffd');
-    fc.assert(
-      fc.property(units, (text) => {
-        expect(wellFormed(text).isWellFormed()).toBe(true);
-        expect(wellFormed(text)).toHaveLength(text.length);
-      }),
-    );
   });
 });

@@ -3,10 +3,5 @@ export function cutAt(text: string, index: number): number {
   return index > 0 && isHigh(text.charCodeAt(index - 1)) && isLow(text.charCodeAt(index)) ? index - 1 : index;
 }
 
-/** U+FFFD replaces each lone surrogate: UTF-8 cannot say one, and a JSON parser may refuse one. The length stays. */
-export function wellFormed(text: string): string {
-  return text.toWellFormed();
-}
-
 const isHigh = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
 const isLow = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff;

@@ -1,36 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import { z } from 'zod';
-import { callPolicySchema, modelPriceSchema, verdictWordSchema, type Ticket } from '#libs/contracts/jobs.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { formerTicketSchema } from '#libs/testing/version-before.js';
 import { readTicket, writtenTicket } from './ticket.js';
-
-/** The tickets of the version before. */
-const formerSchema = z.object({
-  requestId: z.string(),
-  keyId: z.string(),
-  campaignId: z.string(),
-  replyTo: z.string(),
-  model: z.string(),
-  lane: z.string(),
-  stream: z.boolean(),
-  includeUsage: z.boolean(),
-  choices: z.number().int().positive(),
-  inputTokens: z.number().int().nonnegative(),
-  pacedTokens: z.number().int().nonnegative(),
-  weight: z.number().positive().default(1),
-  capTokens: z.number().int().positive(),
-  capLowered: z.boolean().default(false),
-  price: modelPriceSchema,
-  feeNano: z.string().default('0'),
-  tierPercent: z.number().int().min(100).default(100),
-  heldNano: z.string(),
-  day: z.number().int(),
-  keepAnswer: z.boolean(),
-  policy: callPolicySchema,
-  inputVerdict: verdictWordSchema,
-  patienceMs: z.number().nonnegative().default(0),
-  acceptedMs: z.number(),
-  trace: z.string().max(100).optional(),
-});
 
 const shared = {
   requestId: 'req-1',
@@ -74,7 +46,7 @@ describe('a ticket', () => {
     [true, { includeUsage: true }],
     [false, { includeUsage: false }],
   ])('of the version before is read (includeUsage: %s)', (includeUsage, facts) => {
-    const former = formerSchema.parse({ ...shared, choices: 3, includeUsage });
+    const former = formerTicketSchema.parse({ ...shared, choices: 3, includeUsage });
     expect(readTicket(throughRedis(former))).toEqual({ ...shared, outputs: 3, facts });
   });
 
@@ -89,15 +61,17 @@ describe('a ticket', () => {
   });
 
   it('can be read by the version before', () => {
-    expect(formerSchema.parse(throughRedis(writtenTicket(ticket)))).toEqual({
+    expect(formerTicketSchema.parse(throughRedis(writtenTicket(ticket)))).toEqual({
       ...shared,
       choices: 3,
       includeUsage: true,
     });
-    expect(formerSchema.parse(throughRedis(writtenTicket({ ...ticket, facts: {} })))).toMatchObject({
+    expect(formerTicketSchema.parse(throughRedis(writtenTicket({ ...ticket, facts: {} })))).toMatchObject({
       includeUsage: false,
     });
-    expect(formerSchema.parse(throughRedis(writtenTicket({ ...ticket, outputs: 0 })))).toMatchObject({ choices: 1 });
+    expect(formerTicketSchema.parse(throughRedis(writtenTicket({ ...ticket, outputs: 0 })))).toMatchObject({
+      choices: 1,
+    });
   });
 
   it('carries no content, whatever is put into it', () => {

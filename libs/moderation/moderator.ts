@@ -3,7 +3,6 @@ import OpenAI, { APIError } from 'openai';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import type { Content } from '#libs/endpoints/content.js';
-import { wellFormed } from '#libs/endpoints/text.js';
 import { estimateTokens, sectionsOfAll } from './text-sections.js';
 import { mergedResult, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
@@ -75,7 +74,7 @@ export class Moderator {
         async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict,
       ),
       ...contents
-        .flatMap((content) => (content.kind === 'image' ? [wellFormed(content.url)] : []))
+        .flatMap((content) => (content.kind === 'image' ? [content.url.toWellFormed()] : []))
         .map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
     ];
     this.waiting += asked.length;

@@ -1,6 +1,6 @@
 import { StreamTexts, type Content, type FrameText } from '#libs/endpoints/content.js';
 import { unescaped } from '#libs/endpoints/encoded.js';
-import { cutAt, wellFormed } from '#libs/endpoints/text.js';
+import { cutAt } from '#libs/endpoints/text.js';
 
 /** Some frames of a stream that the guards judge as one. */
 export interface Piece {
@@ -65,7 +65,7 @@ export class PieceCutter {
       const judged = (this.tails.get(path) ?? '') + text;
       // The tail keeps half a surrogate pair at its end: the next frame may bring the other half.
       this.tails.set(path, judged.slice(cutAt(judged, Math.max(0, judged.length - TAIL_CHARACTERS))));
-      return { kind: 'text', text: wellFormed(encoded ? unescaped(judged) : judged) };
+      return { kind: 'text', text: (encoded ? unescaped(judged) : judged).toWellFormed() };
     });
     this.characters -= characters;
     return { frames: taken.map(({ frame }) => frame), contents, characters };

@@ -1,5 +1,5 @@
 import type { Content } from '#libs/endpoints/content.js';
-import { cutAt, wellFormed } from '#libs/endpoints/text.js';
+import { cutAt } from '#libs/endpoints/text.js';
 
 /** The endpoint judges a longer text in overlapping sections, so that nothing hides at a cut. */
 const SECTION_CHARACTERS = 8_000;
@@ -11,7 +11,7 @@ export function sectionsOfAll(contents: readonly Content[]): string[] {
 
 /** Well-formed sections, cut between code points: the endpoint refuses a call with half a surrogate pair. */
 export function sectionsOf(text: string): string[] {
-  const whole = wellFormed(text);
+  const whole = text.toWellFormed();
   const sections: string[] = [];
   for (let start = 0, end = 0; end < whole.length; start = cutAt(whole, end - OVERLAP_CHARACTERS)) {
     end = cutAt(whole, start + SECTION_CHARACTERS);

@@ -16,7 +16,7 @@ const IMAGES_MAX = 100;
 /** Each message is wrapped in three or four tokens, the answer primed by three more; names and roles cost one each. */
 const MESSAGE_TOKENS = 6;
 const PRIMING_TOKENS = 8;
-/** A call and its result are wrapped, too. Nobody documents in how much; this is above what users measured. */
+/** Calls and parts are wrapped, too. Nobody documents in how much, so these are guesses on the safe side. */
 const CALL_TOKENS = 8;
 const PART_TOKENS = 2;
 /** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */

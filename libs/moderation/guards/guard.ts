@@ -3,7 +3,6 @@ import type { Direction } from '#libs/contracts/audit.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
 import type { ProviderVerdict } from '#libs/endpoints/endpoint.js';
-import { wellFormed } from '#libs/endpoints/text.js';
 import type { ModerationResult } from '../verdict.js';
 
 /** Whose content the guard judges, and under which policy. */
@@ -45,11 +44,11 @@ export interface Guard {
 export function wellFormedContents(contents: readonly Content[]): Content[] {
   return contents.map((content) =>
     content.kind === 'image'
-      ? { ...content, url: wellFormed(content.url) }
+      ? { ...content, url: content.url.toWellFormed() }
       : {
           ...content,
-          text: wellFormed(content.text),
-          ...(content.joined === undefined ? {} : { joined: wellFormed(content.joined) }),
+          text: content.text.toWellFormed(),
+          ...(content.joined === undefined ? {} : { joined: content.joined.toWellFormed() }),
         },
   );
 }

@@ -1,14 +1,10 @@
 import type { Content } from '#libs/endpoints/content.js';
+import { isObject } from '#libs/endpoints/json.js';
 import { mergedResult } from '../verdict-cache.js';
 import { isResult, judgementOf, type ModerationResult } from '../verdict.js';
 import { GuardUnavailableError, PASSED, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
 export const PROVIDER_GUARD = 'provider';
-
-type Json = Record<string, unknown>;
-
-const isObject = (value: unknown): value is Json =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /**
  * Reads the provider's own verdicts on a call's input and output. The call's thresholds decide on results of OpenAI's
