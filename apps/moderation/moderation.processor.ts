@@ -3,6 +3,7 @@ import { Inject, type Type } from '@nestjs/common';
 import { UnrecoverableError, type Job } from 'bullmq';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { MODERATION_QUEUE, moderationJobSchema, type Ticket } from '#libs/contracts/jobs.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
 import { readTicket } from '#libs/endpoints/ticket.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
@@ -24,17 +25,22 @@ export function createModerationProcessor(config: DaypassConfig): Type<DrainingW
     async process(job: Job): Promise<void> {
       const parsed = moderationJobSchema.safeParse(job.data);
       if (!parsed.success) throw new UnrecoverableError(`not a moderation job: ${parsed.error.message}`);
-      await this.inputs.moderate(parsed.data.calls.map(ticketOf));
+      const calls = parsed.data.calls.map(ticketIn);
+      await this.inputs.moderate(calls.filter((call) => call !== null));
+      // Another try reads the same. The deadlines of these calls end them.
+      if (calls.includes(null)) throw new UnrecoverableError('not a ticket, or one of an API of a later version');
     }
   }
   return ModerationProcessor;
 }
 
-/** @throws UnrecoverableError: another try reads the same */
-function ticketOf(written: unknown): Ticket {
+/** null: this version cannot serve it. */
+function ticketIn(written: unknown): Ticket | null {
   try {
-    return readTicket(written);
-  } catch (error) {
-    throw new UnrecoverableError(`not a ticket: ${error instanceof Error ? error.message : String(error)}`);
+    const ticket = readTicket(written);
+    endpointOf(ticket);
+    return ticket;
+  } catch {
+    return null;
   }
 }

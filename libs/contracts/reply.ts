@@ -28,12 +28,11 @@ export const replySchema = z.discriminatedUnion('type', [
     meta: replyMetaSchema,
   }),
   z.object({ type: z.literal('open'), meta: replyMetaSchema }),
-  /** `n` counts from 0, so that ingress drops a repeat and notices a gap. `last`: nothing of the stream follows. */
+  /** `n` counts from 0, so that ingress drops a repeat and notices a gap. */
   z.object({
     type: z.literal('frames'),
     n: z.number().int().nonnegative(),
     text: z.string(),
-    last: z.boolean().optional(),
   }),
   /** `frames`: how many came before. `text`: last frames, such as an error. */
   z.object({ type: z.literal('end'), frames: z.number().int().nonnegative(), text: z.string().optional() }),

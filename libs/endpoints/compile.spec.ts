@@ -52,6 +52,7 @@ function seen(shape: Shape, value: unknown): string[] {
     text: at('text'),
     encoded: at('encoded'),
     open: at('open'),
+    unknown: (path, name, one) => at('open')(path, { [name]: one }),
     name: (one) => void all.push(`name ${one}`),
     image: (url) => void all.push(`image ${url}`),
   });
@@ -115,7 +116,7 @@ const SORTS: readonly [string, Shape, readonly unknown[], readonly unknown[], st
       ],
       `data:image/png;base64,${'A'.repeat(2_097_152)}!`,
     ],
-    'an https URL, or a data URL of a png, jpeg, gif or webp image in base64',
+    'an http or https URL, or a data URL of a png, jpeg, gif or webp image in base64',
   ],
   ['an object', object({ a: text }), [{}, { a: 'x' }], ['x', [], 7, true], 'an object'],
   ['a list', list(text, 3), [[], ['a', 'b', 'c']], ['x', {}, 7], 'an array'],

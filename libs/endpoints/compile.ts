@@ -20,13 +20,15 @@ export interface Notes {
   ours: Map<string, unknown>;
 }
 
-/** Is shown every place that holds something: `path` names it, with the index of its output. */
+/** Sees every place that holds something. `path` names it, with the index of its output. */
 export interface Sight {
   text(path: string, text: string): void;
   /** JSON in a string, or a part of it. */
   encoded(path: string, text: string): void;
-  /** A value of nobody's declared shape: all its keys and values are text. */
+  /** A value without the declared shape, or of none: all its keys and values are text. */
   open(path: string, value: unknown): void;
+  /** A field that is not declared: its name and its value are text. */
+  unknown(path: string, name: string, value: unknown): void;
   name(text: string): void;
   image(url: string): void;
 }
@@ -185,7 +187,7 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
       for (const name in value) {
         const inner = value[name];
         const field = byName.get(name);
-        if (!field) sight.open(path, { [name]: inner });
+        if (!field) sight.unknown(path, name, inner);
         else if (inner !== null) field.visit(inner, path === '' ? name : `${path}.${name}`, sight);
       }
     },
@@ -247,7 +249,7 @@ function mapOf({ form, value: shape, most }: Extract<Shape, { kind: 'map' }>): C
       if (!isObject(value)) return OPEN.visit(value, path, sight);
       for (const [name, inner] of Object.entries(value)) {
         if (form.test(name)) one.visit(inner, `${path}.${name}`, sight);
-        else sight.open(path, { [name]: inner });
+        else sight.unknown(path, name, inner);
       }
     },
     replaced: (value, path, put) => {

@@ -20,6 +20,8 @@ export interface FrameText {
   path: string;
   text: string;
   encoded?: true;
+  /** It stands beside the output: it is judged, and not counted as output. */
+  beside?: true;
 }
 
 export function replacedIn(text: string, replacements: readonly Replacement[]): string {
@@ -46,33 +48,34 @@ export function holdsAny(contents: readonly Content[], replacements: readonly Re
 
 /** Joins what frames add into the texts that it adds up to, one for each path. */
 export class StreamTexts {
-  private readonly parts = new Map<string, { texts: string[]; encoded: boolean }>();
+  private readonly parts = new Map<string, { texts: string[]; encoded: boolean; beside: boolean }>();
 
   add(added: readonly FrameText[]): void {
-    for (const { path, text, encoded = false } of added) {
+    for (const { path, text, encoded = false, beside = false } of added) {
       const parts = this.parts.get(path);
       if (parts) {
         parts.texts.push(text);
         // A number may stand where JSON in a string follows.
         parts.encoded ||= encoded;
-      } else this.parts.set(path, { texts: [text], encoded });
+      } else this.parts.set(path, { texts: [text], encoded, beside });
     }
   }
 
+  /** Whether nothing of the output came yet. */
   get isEmpty(): boolean {
-    return this.parts.size === 0;
+    return [...this.parts.values()].every(({ beside }) => beside);
   }
 
-  byPath(): { path: string; text: string; encoded: boolean }[] {
-    return [...this.parts].map(([path, { texts, encoded }]) => ({ path, text: texts.join(''), encoded }));
+  byPath(): { path: string; text: string; encoded: boolean; beside: boolean }[] {
+    return [...this.parts].map(([path, { texts, ...how }]) => ({ path, text: texts.join(''), ...how }));
   }
 
-  /** As they were shown. */
+  /** The output, as it was shown. */
   texts(): string[] {
-    return this.byPath().map(({ text }) => text);
+    return this.byPath().flatMap(({ text, beside }) => (beside ? [] : [text]));
   }
 
-  /** As they are judged. */
+  /** All of it, as it is judged. */
   contents(): Content[] {
     return this.byPath().map(({ text, encoded }) => ({
       kind: 'text',

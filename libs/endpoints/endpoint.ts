@@ -114,6 +114,8 @@ export interface Endpoint {
   reader(ticket: Pick<Ticket, 'outputs' | 'facts'>): AnswerReader;
   /** An error as the last part of a stream. */
   streamError(body: ErrorBody): string;
+  /** Whether nothing of a stream follows these frames of it. */
+  isLast(frames: string): boolean;
 }
 
 /** What an answer says of what it cost. `metered` null: it said nothing that can be read. */
@@ -173,8 +175,6 @@ export interface AnswerReader {
   readonly report: Report;
   /** The stream said that it is over. */
   readonly done: boolean;
-  /** Whether nothing of the stream follows this frame. */
-  isLast(frame: string): boolean;
   /** Frames with their texts replaced. null: something cannot be taken out of them. */
   redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null;
   /** The frames that end a stream after what was shown (`begun`), or stand for all of it. `metered`: the usage that is told, if any. */

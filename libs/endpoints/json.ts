@@ -64,7 +64,7 @@ function refuseUnsafe(value: unknown, at: string): void {
   }
 }
 
-/** Iterative, because a stack is what deep input is after. */
+/** Iterative: deep input would use up the stack. */
 function measureUp(value: unknown): void {
   let level: unknown[] = typeof value === 'object' && value !== null ? [value] : [];
   let values = 1;

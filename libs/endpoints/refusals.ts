@@ -43,7 +43,7 @@ export function describe(shape: Shape): string {
     case 'name':
       return 'a name: letters, digits and . _ : | / + = - only';
     case 'image':
-      return 'an https URL, or a data URL of a png, jpeg, gif or webp image in base64';
+      return 'an http or https URL, or a data URL of a png, jpeg, gif or webp image in base64';
     case 'either':
       return shape.of.map(describe).join(', or ');
     case 'list':

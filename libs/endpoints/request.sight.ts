@@ -27,6 +27,10 @@ export class RequestSight implements Sight {
     this.counted.push(JSON.stringify(value));
   }
 
+  unknown(path: string, name: string, value: unknown): void {
+    this.open(path, { [name]: value });
+  }
+
   name(text: string): void {
     this.counted.push(text);
   }

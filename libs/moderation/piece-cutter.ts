@@ -63,8 +63,7 @@ export class PieceCutter {
     const contents = texts.byPath().map(({ path, text, encoded }): Content => {
       characters += text.length;
       const judged = (this.tails.get(path) ?? '') + text;
-      // The tail keeps half a surrogate pair at its end: the next frame may bring the other half.
-      this.tails.set(path, judged.slice(cutAt(judged, Math.max(0, judged.length - TAIL_CHARACTERS))));
+      this.tails.set(path, tailOf(judged));
       return { kind: 'text', text: (encoded ? unescaped(judged) : judged).toWellFormed() };
     });
     this.characters -= characters;
@@ -75,4 +74,12 @@ export class PieceCutter {
     this.whole = this.gathered.length;
     this.unfinished = 0;
   }
+}
+
+/** Begins with a word where it can. Keeps half a surrogate pair at its end: the next frame may bring the other half. */
+function tailOf(text: string): string {
+  if (text.length <= TAIL_CHARACTERS) return text;
+  const tail = text.slice(cutAt(text, text.length - TAIL_CHARACTERS));
+  const word = tail.search(/\s/);
+  return word >= 0 && word < TAIL_CHARACTERS / 4 ? tail.slice(word) : tail;
 }

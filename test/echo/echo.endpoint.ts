@@ -69,6 +69,8 @@ export const ECHO: Endpoint = {
   reader: () => new EchoReader(),
 
   streamError: noStream,
+
+  isLast: noStream,
 };
 
 /** The model's name and what the relay adds are nobody's text. */

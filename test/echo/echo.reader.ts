@@ -24,7 +24,6 @@ export class EchoReader implements AnswerReader {
 
   event = noStream;
   end = noStream;
-  isLast = noStream;
   redacted = noStream;
   ending = noStream;
 }

@@ -22,10 +22,11 @@ export class AnswerRelay {
   }
 
   /** @throws MisshapenAnswer, or the error that broke the answer off */
-  async whole(call: Answering, response: Response): Promise<Answered> {
+  async whole(call: Answering & Pick<StreamCall, 'onAnswer'>, response: Response): Promise<Answered> {
     const { ticket } = call;
     const reader = endpointOf(ticket).reader(ticket);
     const whole = reader.whole(await readBytes(response), response.headers.get('content-type') ?? '');
+    call.onAnswer();
     const settlement =
       settle(ticket, reader.report) ??
       settleCut(ticket, { seenTokens: await countOutput(whole.seen), unseenMs: 0, flowingMs: 0, hungUp: false });

@@ -34,6 +34,8 @@ export class OutputWindows {
   private readonly cutter = new PieceCutter();
   private judging: Promise<void> | null = null;
   private failure: Error | null = null;
+  /** What was taken out once may stand in later pieces that have nothing new to judge. */
+  private redacts = false;
   /** Under `trail`: frames that are too far ahead of the verdicts to be shown. */
   private tooFarAhead: { frame: string; characters: number; closing: boolean }[] = [];
   /** Under `trail`: how many characters the visitor has seen, and how many of them passed. */
@@ -120,7 +122,8 @@ export class OutputWindows {
       const verdict = (await pending) ?? PASSED;
       if (verdict.word === 'blocked' || verdict.word === 'unavailable') return this.stop(verdict);
       const redactions = verdict.redactions ?? [];
-      const frames = redactions.length > 0 ? this.options.redact(piece.frames, redactions) : piece.frames;
+      this.redacts ||= redactions.length > 0;
+      const frames = this.redacts ? this.options.redact(piece.frames, redactions) : piece.frames;
       if (frames === null) return this.stop({ word: 'blocked' });
       this.words.add(verdict.word);
       this.release({ frames, characters: piece.characters });

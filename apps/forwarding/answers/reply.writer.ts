@@ -16,7 +16,6 @@ export class ReplyWriter {
   private writing: Promise<void> | null = null;
   private failure: Error | null = null;
   private sent = 0;
-  private isWhole = false;
 
   constructor(
     private readonly channel: ReplyChannel,
@@ -28,14 +27,12 @@ export class ReplyWriter {
   }
 
   /**
-   * `last`: nothing of the stream follows.
    * @throws when an earlier frame could not be written: the visitor sees no more
    */
-  frames(text: string, last = false): void {
+  frames(text: string): void {
     if (this.failure) throw this.failure;
     if (text === '') return;
     this.pending.push(text);
-    this.isWhole ||= last;
     this.writing ??= this.drain();
   }
 
@@ -55,7 +52,7 @@ export class ReplyWriter {
       while (this.pending.length > 0) {
         const text = this.pending.join('');
         this.pending = [];
-        await this.send({ type: 'frames', n: this.sent, text, ...(this.isWhole ? { last: true } : {}) });
+        await this.send({ type: 'frames', n: this.sent, text });
         this.sent++;
       }
     } catch (error) {

@@ -3,7 +3,7 @@ import { createParser } from 'eventsource-parser';
 const ANSWER_BYTES_MAX = 33_554_432;
 
 /** The bytes of a whole answer. @throws when there are too many */
-export async function readBytes(response: Response): Promise<Uint8Array> {
+export async function readBytes(response: Pick<Response, 'body'>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   const bound = new ByteBound();
   for await (const piece of bodyOf(response)) pieces.push(bound.count(piece));
@@ -16,7 +16,10 @@ export interface StreamEvent {
 }
 
 /** The events of a stream as they come, with an unfinished last one. Awaits `pause` after each read. */
-export async function* readEvents(response: Response, pause: () => Promise<void>): AsyncGenerator<StreamEvent[]> {
+export async function* readEvents(
+  response: Pick<Response, 'body'>,
+  pause: () => Promise<void>,
+): AsyncGenerator<StreamEvent[]> {
   const decoder = new TextDecoder();
   const bound = new ByteBound();
   let events: StreamEvent[] = [];
@@ -34,7 +37,23 @@ export async function* readEvents(response: Response, pause: () => Promise<void>
   if (events.length > 0) yield events;
 }
 
-function bodyOf({ body }: Response): AsyncIterable<Uint8Array> | Uint8Array[] {
+/** The first part of a body, and the whole of it once more. */
+export async function peeked(response: Response): Promise<{ start: string; body: Pick<Response, 'body'> }> {
+  async function* pieces(): AsyncGenerator<Uint8Array> {
+    yield* bodyOf(response);
+  }
+  const rest = pieces();
+  const first = await rest.next();
+  async function* whole(): AsyncGenerator<Uint8Array> {
+    if (first.done) return;
+    yield first.value as Uint8Array;
+    yield* rest;
+  }
+  const start = first.done ? '' : new TextDecoder().decode(first.value as Uint8Array);
+  return { start, body: { body: whole() as unknown as Response['body'] } };
+}
+
+function bodyOf({ body }: Pick<Response, 'body'>): AsyncIterable<Uint8Array> | Uint8Array[] {
   return (body as AsyncIterable<Uint8Array> | null) ?? [];
 }
 

@@ -33,13 +33,20 @@ class CountedPace extends StreamPace {
 
 function answerOf(pieces: readonly string[], type = 'text/event-stream') {
   const pace = new CountedPace();
+  const answers = { count: 0 };
   const parts = { channel: {} as ReplyChannel, gate, pace };
-  const call = { ticket, queueMs: 0, progress: new Progress(), controller: new AbortController() };
+  const call = {
+    ticket,
+    queueMs: 0,
+    progress: new Progress(),
+    controller: new AbortController(),
+    onAnswer: () => void answers.count++,
+  };
   async function* body(): AsyncGenerator<Uint8Array> {
     for (const piece of pieces) yield await Promise.resolve(Buffer.from(piece));
   }
   const response = { headers: new Headers({ 'content-type': type }), body: body() } as unknown as Response;
-  return { pace, answered: new StreamAnswer(call, parts).answer(response) };
+  return { pace, answers, answered: new StreamAnswer(call, parts).answer(response) };
 }
 
 const chunk = (more: object): string =>
@@ -58,6 +65,12 @@ describe('a stream that is judged as a whole', () => {
     expect(reply).toMatchObject({ body: expect.stringMatching(/data: \[DONE\]\n\n$/) });
   });
 
+  it.each(['application/json', 'text/html'])('is one where an upstream calls it %s', async (type) => {
+    const { answered, answers } = answerOf([': hi\n\n', chunk({ usage }), 'data: [DONE]\n\n'], type);
+    expect(await answered).toMatchObject({ outcome: 'ok' });
+    expect(answers.count).toBeGreaterThan(0);
+  });
+
   it.each([
     ['an error object', '{"error":{"message":"overloaded"}}', 'application/json'],
     ['a whole answer', '{"choices":[{"message":{"content":"a"}}]}', 'application/json; charset=utf-8'],
@@ -65,6 +78,9 @@ describe('a stream that is judged as a whole', () => {
     ['an error for its first event', 'data: {"error":{"message":"overloaded"}}\n\n', 'text/event-stream'],
     ['nothing', '', 'text/event-stream'],
   ])('is none where %s came', async (_, body, type) => {
-    await expect(answerOf([body], type).answered).rejects.toThrow(MisshapenAnswer);
+    const { answered, answers } = answerOf([body], type);
+    await expect(answered).rejects.toThrow(MisshapenAnswer);
+    // Its circuit stays as it is.
+    expect(answers.count).toBe(0);
   });
 });

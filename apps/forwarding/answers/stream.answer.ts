@@ -3,6 +3,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import {
   MisshapenAnswer,
   type AnswerReader,
+  type Endpoint,
   type Ending,
   type Frame,
   type ProviderVerdict,
@@ -10,7 +11,7 @@ import {
 import { objectOf } from '#libs/endpoints/misshapen.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
-import { readBytes, readEvents } from './response.body.js';
+import { peeked, readBytes, readEvents } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import type { Progress } from './answer.progress.js';
@@ -22,6 +23,8 @@ import { ReplyWriter } from './reply.writer.js';
 import type { StreamPace } from './stream.pace.js';
 
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
+/** How events of a stream begin. */
+const EVENT = /^\s*(data|event|id|retry)?:/;
 /** Content types that upstreams answer with instead of a stream. */
 const NO_STREAM = /^(application\/json|text\/html)/i;
 
@@ -38,10 +41,13 @@ export interface StreamCall {
   queueMs: number;
   progress: Progress;
   controller: AbortController;
+  /** Called when there is an answer, whatever it says. */
+  onAnswer: () => void;
 }
 
 /** Reads one stream, and shows it as the policy says: after each verdict, at once, or as a whole at the end. */
 export class StreamAnswer {
+  private readonly endpoint: Endpoint;
   private readonly reader: AnswerReader;
   /** null: the visitor sees nothing before the guards have judged the whole stream. */
   private readonly writer: ReplyWriter | null;
@@ -58,18 +64,19 @@ export class StreamAnswer {
   ) {
     const { ticket } = call;
     const { output } = ticket.policy;
-    this.reader = endpointOf(ticket).reader(ticket);
+    this.endpoint = endpointOf(ticket);
+    this.reader = this.endpoint.reader(ticket);
     this.writer = output === 'gate' ? null : new ReplyWriter(parts.channel, ticket);
     this.windows = output === 'window' || output === 'trail' ? this.windowsFor(output) : null;
   }
 
   /** @throws the error that broke the stream off */
   async answer(response: Response): Promise<Answered> {
-    if (NO_STREAM.test(response.headers.get('content-type') ?? '')) await this.refuse(response);
+    const body = NO_STREAM.test(response.headers.get('content-type') ?? '') ? await this.streamIn(response) : response;
     const { ticket, queueMs, progress } = this.call;
     progress.writer = this.writer;
     await this.writer?.open({ type: 'open', meta: metaOf(ticket, queueMs, ticket.policy.output) });
-    await this.read(response);
+    await this.read(body);
     const reported = settle(ticket, this.reader.report);
     if (this.windows) this.countVerdict(this.windows);
     if (this.windows?.stopped) return this.stopped(this.windows.stopped, reported);
@@ -77,7 +84,7 @@ export class StreamAnswer {
     return this.writer ? this.shown(settlement, this.writer) : this.judged(settlement);
   }
 
-  private async read(response: Response): Promise<void> {
+  private async read(response: Pick<Response, 'body'>): Promise<void> {
     const { pace } = this.parts;
     pace.join();
     try {
@@ -96,7 +103,9 @@ export class StreamAnswer {
 
   private async take(frames: readonly Frame[]): Promise<void> {
     for (const frame of frames) {
-      this.call.progress.add(frame.texts);
+      this.call.onAnswer();
+      // The last frame is no part of what the model wrote.
+      if (!this.endpoint.isLast(frame.text)) this.call.progress.add(frame.texts);
       this.provider.push(...frame.provider);
       if (!this.windows) this.show(frame.text);
       else if (this.windows.add(frame)) await this.windows.drained();
@@ -104,7 +113,7 @@ export class StreamAnswer {
   }
 
   private readonly show = (text: string): void => {
-    this.writer?.frames(text, this.reader.isLast(text));
+    this.writer?.frames(text);
     if (!this.writer || this.call.ticket.keepAnswer) this.kept.push(text);
   };
 
@@ -185,9 +194,11 @@ export class StreamAnswer {
     return { settlement, reply: writer.lastReply(lastFrames), outcome: 'reply_lost', observed: [] };
   }
 
-  /** @throws MisshapenAnswer */
-  private async refuse(response: Response): Promise<never> {
-    objectOf(new TextDecoder().decode(await readBytes(response)));
+  /** Some upstreams call a stream JSON. @throws MisshapenAnswer where it is none */
+  private async streamIn(response: Response): Promise<Pick<Response, 'body'>> {
+    const { start, body } = await peeked(response);
+    if (EVENT.test(start)) return body;
+    objectOf(new TextDecoder().decode(await readBytes(body)));
     throw new MisshapenAnswer('a whole answer for a stream');
   }
 }

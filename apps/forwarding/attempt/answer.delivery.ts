@@ -4,6 +4,7 @@ import { AnswerRelay } from '../answers/answer.relay.js';
 import { OutputGate } from '../answers/output.gate.js';
 import type { Attempt } from './attempt.js';
 import { CallEnds } from './call.ends.js';
+import { UpstreamHealth } from './upstream.health.js';
 
 /** Hands the upstream's answer to the visitor, and books what it cost. */
 @Injectable()
@@ -12,6 +13,7 @@ export class AnswerDelivery {
     private readonly relay: AnswerRelay,
     private readonly gate: OutputGate,
     private readonly ends: CallEnds,
+    private readonly health: UpstreamHealth,
   ) {}
 
   /**
@@ -20,9 +22,14 @@ export class AnswerDelivery {
    */
   async deliver(attempt: Attempt, judged: Ticket, response: Response): Promise<string> {
     const { ticket, queueMs, progress, controller } = attempt;
+    let isAnswered = false;
+    const onAnswer = (): void => {
+      if (!isAnswered) this.health.answered(attempt);
+      isAnswered = true;
+    };
     const answered = await (ticket.stream
-      ? this.relay.stream({ ticket: judged, queueMs, progress, controller }, response)
-      : this.relay.whole({ ticket: judged, queueMs }, response));
+      ? this.relay.stream({ ticket: judged, queueMs, progress, controller, onAnswer }, response)
+      : this.relay.whole({ ticket: judged, queueMs, onAnswer }, response));
     await this.ends.post(attempt, answered.settlement, answered.reply, answered.outcome, answered);
     if (answered.observed.length > 0) await this.gate.observe(ticket, answered.observed);
     return answered.outcome;

@@ -6,7 +6,7 @@ import { MisshapenAnswer, type UpstreamTraits } from '#libs/endpoints/endpoint.j
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
-import type { UpstreamFailure } from '../domain/upstream-failure.js';
+import { isSafetyRefusal, type UpstreamFailure } from '../domain/upstream-failure.js';
 import type { Ready } from './parallel.input.js';
 
 const NEVER_SENT = new Set([
@@ -83,16 +83,23 @@ const NO_RESPONSE = {
 
 /** A 200 without an answer is the upstream's failure, like a 5xx before the first byte. */
 function misshapen({ error }: MisshapenAnswer): UpstreamFailure {
-  const message = text(error?.message);
+  const said = text(error?.message);
+  const code = text(error?.code);
   return {
     ...NO_RESPONSE,
-    status: 500,
-    code: text(error?.code),
+    status: statusOf(code),
+    code,
     type: text(error?.type),
-    message: message ?? 'The upstream failed.',
-    spoken: message !== undefined,
+    message: said ?? 'The upstream failed.',
+    spoken: said !== undefined,
     neverSent: false,
   };
+}
+
+/** The status that such an error object comes with elsewhere. */
+function statusOf(code: string | undefined): number {
+  if (code === 'rate_limit_exceeded') return 429;
+  return isSafetyRefusal(code) ? 400 : 500;
 }
 
 /** The socket's own error code, which the client may have wrapped several times. */

@@ -54,7 +54,6 @@ export class UpstreamExchange {
         this.upstream.open(dispatched.upstream, ready, controller.signal),
       );
       this.health.learn(attempt, response.headers, counted);
-      this.health.answered(attempt);
       return await this.answers.deliver(attempt, await admitted, response);
     } catch (error) {
       // The rest of a failed answer must not occupy the socket.

@@ -86,7 +86,7 @@ export function stoppedStream({ message, code }: Readonly<Record<string, unknown
   return { error: new DaypassError('upstream_error', shown, { retry: false }), strike: isSafetyRefusal(code) };
 }
 
-function isSafetyRefusal(code: unknown): boolean {
+export function isSafetyRefusal(code: unknown): boolean {
   return typeof code === 'string' && (SAFETY_CODES.has(code) || IDENTIFIER_BLOCKED.test(code));
 }
 

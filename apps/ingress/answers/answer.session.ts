@@ -127,7 +127,7 @@ export class AnswerSession {
         this.frames++;
         raw.write(message.text);
         // Clients hang up after the last frame, while the stream's end is still on its way.
-        this.whole = message.last === true;
+        this.whole = endpointOf(this.call.ticket).isLast(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
         break;
       case 'end':

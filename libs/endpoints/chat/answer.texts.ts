@@ -4,26 +4,31 @@ import { walkOpen } from '../encoded.js';
 import type { JsonObject } from '../json.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
 
-/** Unknown names of an answer are judged once each; beyond so many, each time. */
-const NAMES_MAX = 1_000;
+/** Of one stream so many undeclared fields are remembered, and so long values; any other is judged each time. */
+const FIELDS_MAX = 200;
+const VALUE_CHARACTERS_MAX = 65_536;
+/** A model writes here, whatever the field is called. */
+const OUTPUT = /\.(message|delta)$/;
+const TOKEN_PATH = /^(choices\.\d+)\.logprobs\.(?:content|refusal)\.\d+\.(top_logprobs\.\d+\.)?token$/;
 
 export const answer = compile(CHAT_ANSWER);
 
-/** All texts of an answer, or of a chunk of one, by path; names that nobody declared unless they are among `names`. */
-export function textsIn(value: JsonObject, names = new Set<string>()): FrameText[] {
-  const sight = new AnswerSight(names);
+/** What undeclared fields held last: upstreams repeat some in each chunk, and a repeat has its verdict. */
+export type Fields = Map<string, string>;
+
+/** All texts of an answer, or of a chunk of one, by path; without those undeclared fields that are as in `fields`. */
+export function textsIn(value: JsonObject, fields: Fields = new Map()): FrameText[] {
+  const sight = new AnswerSight(fields);
   answer.visit(value, '', sight);
   return sight.found();
 }
-
-const TOKEN_PATH = /^(choices\.\d+)\.logprobs\.(?:content|refusal)\.\d+\.(top_logprobs\.\d+\.)?token$/;
 
 class AnswerSight implements Sight {
   private readonly texts: FrameText[] = [];
   /** By output: the tokens that were said, and those that might have been. */
   private readonly tokens = new Map<string, { said: string; instead: string }>();
 
-  constructor(private readonly names: Set<string>) {}
+  constructor(private readonly fields: Fields) {}
 
   text(path: string, text: string): void {
     const token = path.includes('.logprobs.') ? TOKEN_PATH.exec(path) : null;
@@ -41,14 +46,26 @@ class AnswerSight implements Sight {
   }
 
   open(path: string, value: unknown): void {
-    walkOpen(value, path, {
-      key: (at, name) => {
-        if (this.names.has(at)) return;
-        if (this.names.size < NAMES_MAX) this.names.add(at);
-        this.texts.push({ path: `${at}#`, text: `${name}\n` });
-      },
-      text: (at, text) => this.texts.push({ path: at, text }),
-    });
+    const all: string[] = [];
+    const add = (_: string, text: string): void => void all.push(text);
+    walkOpen(value, path, { key: add, text: add });
+    if (all.length > 0) this.texts.push({ path, text: all.join('\n') });
+  }
+
+  unknown(path: string, name: string, value: unknown): void {
+    const at = path === '' ? name : `${path}.${name}`;
+    if (this.isNew(`${at}#`, name)) this.texts.push({ path: `${at}#`, text: `${name}\n`, beside: true });
+    if (typeof value === 'string') {
+      const isOutput = OUTPUT.test(path);
+      if (isOutput || this.isNew(at, value))
+        this.texts.push({ path: at, text: value, ...(isOutput ? {} : { beside: true }) });
+      return;
+    }
+    const all: string[] = [];
+    const add = (_: string, text: string): void => void all.push(text);
+    walkOpen(value, at, { key: add, text: add });
+    const text = `${all.join('\n')}\n`;
+    if (all.length > 0 && this.isNew(at, text)) this.texts.push({ path: at, text, beside: true });
   }
 
   /** An id of the provider's. */
@@ -60,9 +77,17 @@ class AnswerSight implements Sight {
   found(): FrameText[] {
     for (const [output, { said, instead }] of this.tokens) {
       const repeats = this.texts.some(({ path, text }) => path.startsWith(`${output}.`) && text.includes(said));
-      if (said !== '' && !repeats) this.texts.push({ path: `${output}.logprobs.said`, text: said });
-      if (instead !== '') this.texts.push({ path: `${output}.logprobs.instead`, text: instead });
+      if (said !== '' && !repeats) this.texts.push({ path: `${output}.logprobs.said`, text: said, beside: true });
+      if (instead !== '') this.texts.push({ path: `${output}.logprobs.instead`, text: instead, beside: true });
     }
     return this.texts;
+  }
+
+  private isNew(at: string, text: string): boolean {
+    if (this.fields.get(at) === text) return false;
+    const isKept = text.length <= VALUE_CHARACTERS_MAX && (this.fields.size < FIELDS_MAX || this.fields.has(at));
+    if (isKept) this.fields.set(at, text);
+    else this.fields.delete(at);
+    return true;
   }
 }

@@ -7,7 +7,7 @@ import type { CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits
 import { isObject, type JsonObject } from '../json.js';
 import { RequestSight } from '../request.sight.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
-import { ChatReader, streamError } from './chat.reader.js';
+import { ChatReader, isLast, streamError } from './chat.reader.js';
 import { CHAT_REQUEST } from './request.declaration.js';
 
 const PATH = '/chat/completions';
@@ -129,6 +129,7 @@ export const CHAT: Endpoint = {
   reader: (ticket) => new ChatReader(ticket),
 
   streamError,
+  isLast,
 };
 
 /** Every part of a body that holds something to read. */
@@ -141,7 +142,7 @@ function sightsOf(body: JsonObject): RequestSight[] {
       request.visit({ [name]: part }, '', sight);
       // A definition's words and punctuation are read, too.
       if (name !== 'messages' && sight.counted.length > 0) sight.counted.splice(0, Infinity, JSON.stringify(part));
-      // Which model it is, no model reads.
+      // No model reads its own name.
       if (name !== 'model') sights.push(sight);
     }
   }

@@ -2,7 +2,7 @@ import type { ErrorBody } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { Put } from '../compile.js';
-import { replacedIn, StreamTexts, type Replacement } from '../content.js';
+import { holdsAny, replacedIn, StreamTexts, type Replacement } from '../content.js';
 import { encodedReplaced } from '../encoded.js';
 import {
   MisshapenAnswer,
@@ -15,9 +15,9 @@ import {
   type Shown,
   type Whole,
 } from '../endpoint.js';
-import { objectOf } from '../misshapen.js';
+import { errorIn, objectOf } from '../misshapen.js';
 import { isObject, isTooDeep, wellFormedDeep, type JsonObject } from '../json.js';
-import { answer, textsIn } from './answer.texts.js';
+import { answer, textsIn, type Fields } from './answer.texts.js';
 import { readUsage, writtenUsage } from './usage.js';
 
 const LAST_DATA = '[DONE]';
@@ -33,6 +33,9 @@ const HIGH_SURROGATE_AT_END = /[\ud800-\udbff]$/;
 /** The fields of a chunk that say nothing by themselves. */
 const HEAD = new Set(['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint', 'choices']);
 
+/** Nothing of a stream follows this frame. */
+export const isLast = (frame: string): boolean => frame.endsWith(LAST_FRAME.text);
+
 /** OpenAI's form of an error in the middle of a stream. */
 export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
 
@@ -46,9 +49,9 @@ export class ChatReader implements AnswerReader {
   private readonly finished = new Set<unknown>();
   /** Its usage came by itself, as it does at the end. */
   private summedUp = false;
-  private readonly names = new Set<string>();
+  private readonly fields: Fields = new Map();
   /** What was taken out of it. */
-  private readonly taken: Replacement[] = [];
+  private taken: readonly Replacement[] = [];
   /** First halves of surrogate pairs, by the path whose next text begins with the second. */
   private readonly halves = new Map<string, string>();
 
@@ -88,30 +91,30 @@ export class ChatReader implements AnswerReader {
     const chunk = chunkOf(data);
     // What cannot be read cannot be judged, so nothing of it is shown.
     if (!chunk) return [];
-    if (chunk.error !== undefined && chunk.error !== null) this.refuse(chunk.error);
+    const error = errorIn(chunk);
+    if (error) this.refuse(error);
     if (isChunk(chunk)) this.first ??= chunk;
     // A stream that has not begun may still be an error, which is not told in the middle of one.
     if (!this.first) return [];
     return this.framesOf(chunk, data);
   }
 
-  private refuse(error: unknown): never {
-    const object = isObject(error) ? error : { message: error };
-    if (!this.first) throw new MisshapenAnswer('an error object', object);
-    throw new UpstreamStreamError(object);
+  private refuse(error: JsonObject): never {
+    if (!this.first) throw new MisshapenAnswer('an error object', error);
+    throw new UpstreamStreamError(error);
   }
 
   private framesOf(chunk: JsonObject, data: string): readonly Frame[] {
     this.take(chunk);
     const shown = this.shownOf(chunk, data);
     const choices = shown.choices as unknown[];
-    if (choices.length > OUTPUTS_MAX) this.refuse('a chunk of too many outputs');
+    if (choices.length > OUTPUTS_MAX) this.refuse({ message: 'a chunk of too many outputs' });
     const closed = choices.filter((choice) => isObject(choice) && typeof choice.finish_reason === 'string');
     for (const choice of closed) this.finished.add((choice as JsonObject).index);
     // Something was taken out of it, and nothing is left; or there was nothing in it.
     const isEmpty = choices.length === 0 && Object.keys(shown).every((name) => HEAD.has(name));
     if (isEmpty && (chunk.usage !== undefined || chunk.obfuscation !== undefined || !isChunk(chunk))) return [];
-    const frame = { texts: textsIn(shown, this.names), provider: verdictsOf(shown), closing: closed.length > 0 };
+    const frame = { texts: textsIn(shown, this.fields), provider: verdictsOf(shown), closing: closed.length > 0 };
     return [frameOf(`data: ${JSON.stringify(shown)}\n\n`, frame)];
   }
 
@@ -125,44 +128,54 @@ export class ChatReader implements AnswerReader {
     return [LAST_FRAME];
   }
 
-  isLast(frame: string): boolean {
-    return frame.endsWith(LAST_FRAME.text);
-  }
-
   /**
    * A text may begin in one frame and end in another, so where one changes, the whole of it goes into the first frame that held some
-   * of it.
+   * of it. What was taken out once is taken out of later frames, too: what repeats is not judged again.
    */
   redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null {
-    // A name is judged once, and stands in later frames, too.
-    for (const one of replacements) {
-      const isNew = this.taken.length < TAKEN_MAX && !this.taken.some(({ find }) => find === one.find);
-      if (isNew) this.taken.push(one);
-    }
+    const known = new Set(this.taken.map(({ find }) => find));
+    const all = [...this.taken, ...replacements.filter(({ find }) => !known.has(find))];
+    this.taken = all.slice(0, TAKEN_MAX);
     const chunks = frames.map((frame) => chunkOf(frame.replace(/^data: /, '').trimEnd()));
+    const changed = this.changedTexts(chunks, all);
+    if (changed === null) return null;
+    const given = new Set<string>();
+    const put = (path: string): string | undefined => {
+      const whole = changed.get(path);
+      if (whole === undefined || given.has(path)) return whole && '';
+      given.add(path);
+      return whole;
+    };
+    const replace = (text: string): string => replacedIn(text, all);
+    const text = (path: string, part: string): string => put(path) ?? replace(part);
+    const encoded = (path: string, part: string): string => put(path) ?? part;
+    const left = new StreamTexts();
+    const shown = frames.map((frame, index) => {
+      const chunk = chunks[index];
+      if (!chunk) return frame;
+      const replaced = answer.replaced(chunk, '', { text, encoded, key: replace }) as JsonObject;
+      const whole = changed.size > 0 ? withoutTokens(replaced) : replaced;
+      left.add(textsIn(whole));
+      return `data: ${JSON.stringify(whole)}\n\n`;
+    });
+    return holdsAny(left.contents(), all) ? null : shown;
+  }
+
+  /** By path, the texts that change. null: something cannot be taken out. */
+  private changedTexts(
+    chunks: readonly (JsonObject | null)[],
+    replacements: readonly Replacement[],
+  ): Map<string, string> | null {
     const texts = new StreamTexts();
     for (const chunk of chunks) if (chunk) texts.add(textsIn(chunk));
     const changed = new Map<string, string>();
-    for (const { path, text, encoded } of texts.byPath()) {
+    for (const { path, text, encoded, beside } of texts.byPath()) {
+      if (beside && !path.includes('.logprobs.')) continue;
       const replaced = encoded ? encodedReplaced(text, replacements) : replacedIn(text, replacements);
       if (replaced === null) return null;
       if (replaced !== text) changed.set(path, replaced);
     }
-    const given = new Set<string>();
-    const put = (path: string, text: string): string => {
-      const whole = changed.get(path);
-      if (whole === undefined) return text;
-      if (given.has(path)) return '';
-      given.add(path);
-      return whole;
-    };
-    return frames.map((frame, index) => {
-      const chunk = chunks[index];
-      if (!chunk) return frame;
-      const key = (name: string): string => replacedIn(name, replacements);
-      const replaced = answer.replaced(chunk, '', { text: put, encoded: put, key }) as JsonObject;
-      return `data: ${JSON.stringify(changed.size > 0 ? withoutTokens(replaced) : replaced)}\n\n`;
-    });
+    return changed;
   }
 
   ending(why: Ending, begun: boolean, metered: Metered | null): string {
@@ -208,7 +221,7 @@ export class ChatReader implements AnswerReader {
     const { obfuscation: _, usage, ...rest } = chunk;
     const told = this.ticket.facts.includeUsage === true && usage !== undefined ? { usage } : {};
     const shown = { ...rest, choices: Array.isArray(rest.choices) ? (rest.choices as unknown[]) : [], ...told };
-    if (this.halves.size === 0 && this.taken.length === 0 && !SURROGATE_ESCAPE.test(data)) return shown;
+    if (this.halves.size === 0 && !SURROGATE_ESCAPE.test(data)) return shown;
     const text = (path: string, part: string): string => {
       const joined = (this.halves.get(path) ?? '') + part;
       this.halves.delete(path);
@@ -219,7 +232,7 @@ export class ChatReader implements AnswerReader {
     return answer.replaced(shown, '', {
       text,
       encoded: text,
-      key: (name) => replacedIn(name.toWellFormed(), this.taken),
+      key: (name) => name.toWellFormed(),
     }) as JsonObject;
   }
 }

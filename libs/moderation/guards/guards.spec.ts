@@ -29,6 +29,19 @@ const text = (...texts: string[]): Content[] => texts.map((one) => ({ kind: 'tex
 const pass: GuardVerdict = { flagged: false, categories: [], scores: {}, redactions: [] };
 
 describe('a blocklist', () => {
+  it('looks at a long text in parts, and takes the edge of a part for no end of a word', async () => {
+    const hell = new BlocklistGuard('words', ['hell']);
+    const isFlagged = async (text: string): Promise<boolean> => (await hell.check([{ kind: 'text', text }])).flagged;
+    // Wherever the parts are cut, one of these stands across a cut.
+    for (let shift = 0; shift < 8; shift++) {
+      const before = 'x'.repeat(shift);
+      expect(await isFlagged(`${before} ${'shells '.repeat(12_000)}`)).toBe(false);
+      expect(await isFlagged(`${before} ${'shells '.repeat(9_000)} hell ${'shells '.repeat(3_000)}`)).toBe(true);
+    }
+    expect(await isFlagged(`${'x '.repeat(40_000)}hell`)).toBe(true);
+    expect(await isFlagged(`hell${' x'.repeat(40_000)}`)).toBe(true);
+  });
+
   const guard = new BlocklistGuard('words', [
     'Voldemort',
     'he who  must not be named',

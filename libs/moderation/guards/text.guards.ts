@@ -5,7 +5,7 @@ import { cutAt } from '#libs/endpoints/text.js';
 import { folded, readings } from './fold.js';
 import { flagged, PASSED, type Guard, type GuardVerdict } from './guard.js';
 
-/** So much of a text is folded at once, in some ten milliseconds at the most. */
+/** So much of a text is folded at once. */
 const PART_CHARACTERS = 32_768;
 /** A phrase, with what is hidden in it, lies within one part if it is no longer than this. */
 const OVERLAP_CHARACTERS = 4_096;
@@ -36,31 +36,42 @@ export class BlocklistGuard implements Guard {
       .map((word) => word.replace(/[.*+?^${}()|[\]\\/]/g, '\\$&').replace(/\s+/g, '\\s+'));
     this.pattern =
       alternatives.length === 0
-        ? /(?!)/
-        : new RegExp(`(?<![\\p{L}\\p{N}\\p{M}])(?:${alternatives.join('|')})(?![\\p{L}\\p{N}\\p{M}])`, 'u');
+        ? /(?!)/g
+        : new RegExp(`(?<![\\p{L}\\p{N}\\p{M}])(?:${alternatives.join('|')})(?![\\p{L}\\p{N}\\p{M}])`, 'gu');
   }
 
   async check(contents: readonly Content[]): Promise<GuardVerdict> {
     for (const text of textsOf(contents)) {
       for (const part of partsOf(text)) {
         if (this.isIn(part)) return flagged(this.name);
-        // Folding may make a text twenty times as long: other calls have their turn in between.
+        // Folding may make a text many times as long: other calls have their turn in between.
         if (text.length > PART_CHARACTERS) await setImmediate();
       }
     }
     return PASSED;
   }
 
-  private isIn(text: string): boolean {
-    for (const reading of readings(text)) if (this.pattern.test(reading)) return true;
+  /** A part may begin and end within a word. What touches such an edge lies within another part. */
+  private isIn({ text, isFirst, isLast }: Part): boolean {
+    for (const reading of readings(text)) {
+      for (const { 0: found, index } of reading.matchAll(this.pattern)) {
+        if ((isFirst || index > 0) && (isLast || index + found.length < reading.length)) return true;
+      }
+    }
     return false;
   }
 }
 
-function* partsOf(text: string): Generator<string> {
+interface Part {
+  text: string;
+  isFirst: boolean;
+  isLast: boolean;
+}
+
+function* partsOf(text: string): Generator<Part> {
   for (let start = 0; ;) {
     const end = cutAt(text, Math.min(text.length, start + PART_CHARACTERS));
-    yield text.slice(start, end);
+    yield { text: text.slice(start, end), isFirst: start === 0, isLast: end >= text.length };
     if (end >= text.length) return;
     start = cutAt(text, end - OVERLAP_CHARACTERS);
   }
