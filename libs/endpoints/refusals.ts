@@ -3,7 +3,7 @@ import type { Shape } from './declaration.js';
 
 /** What a visitor is told of a value that a declaration does not let in. */
 
-export type JsonType = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'null';
+type JsonType = 'string' | 'number' | 'boolean' | 'array' | 'object' | 'null';
 
 export function typeOf(shape: Shape): JsonType {
   switch (shape.kind) {

@@ -2,28 +2,30 @@ import type { Sight } from './compile.js';
 import type { Content } from './content.js';
 import { unescaped, walkOpen } from './encoded.js';
 
+/** Ingress counts and moderation judges, so that what only a judge needs is made there alone. */
+type Seen = { kind: 'text' | 'encoded'; text: string } | { kind: 'open'; value: unknown };
+
 /** What is judged and counted of one part of a request, such as a message. */
 export class RequestSight implements Sight {
-  readonly judged: string[] = [];
   readonly counted: string[] = [];
-  readonly images: string[] = [];
+  private readonly seen: Seen[] = [];
+  private readonly images: string[] = [];
 
   /** `joins`: a model may read over the breaks between its texts. */
   constructor(private readonly joins = false) {}
 
   text(_: string, text: string): void {
-    this.judged.push(text);
+    this.seen.push({ kind: 'text', text });
     this.counted.push(text);
   }
 
   encoded(_: string, text: string): void {
-    this.judged.push(unescaped(text));
+    this.seen.push({ kind: 'encoded', text });
     this.counted.push(text);
   }
 
-  open(path: string, value: unknown): void {
-    const add = (_: string, text: string): void => void (text !== '' && this.judged.push(text));
-    walkOpen(value, path, { key: add, text: add });
+  open(_: string, value: unknown): void {
+    this.seen.push({ kind: 'open', value });
     this.counted.push(JSON.stringify(value));
   }
 
@@ -41,10 +43,20 @@ export class RequestSight implements Sight {
 
   /** Its texts are judged as one, so that a thousand crumbs do not cost a thousand verdicts. */
   contents(): Content[] {
-    const { judged, images } = this;
-    const shown = images.map((url): Content => ({ kind: 'image', url }));
+    const judged = this.judged();
+    const shown = this.images.map((url): Content => ({ kind: 'image', url }));
     if (judged.length === 0) return shown;
     const joined = this.joins && judged.length > 1 ? { joined: judged.join('') } : {};
     return [{ kind: 'text', text: judged.join('\n'), ...joined }, ...shown];
+  }
+
+  private judged(): string[] {
+    const texts: string[] = [];
+    const add = (_: string, text: string): void => void (text !== '' && texts.push(text));
+    for (const one of this.seen) {
+      if (one.kind === 'open') walkOpen(one.value, '', { key: add, text: add });
+      else texts.push(one.kind === 'encoded' ? unescaped(one.text) : one.text);
+    }
+    return texts;
   }
 }

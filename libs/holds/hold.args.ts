@@ -20,7 +20,7 @@ import {
  * The keys and arguments of the scripts that move holds, in the order that each script names at its top. `run`: the run
  * of Redis that the caller talks to.
  */
-export type KeysAndArgs = [keys: string[], args: (string | number)[]];
+type KeysAndArgs = [keys: string[], args: (string | number)[]];
 
 /** Redis keeps an ended hold so long, so that late repeats find their first outcome. */
 const ENDED_HOLD_RETENTION_MS = 3_600_000;

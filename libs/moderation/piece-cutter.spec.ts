@@ -127,3 +127,11 @@ describe('pieces of a stream', () => {
     ]);
   });
 });
+
+describe('the tail that is judged with the next piece', () => {
+  it('begins with a word, so that no part of one is taken for one', () => {
+    const [, second] = cut([`${'shells '.repeat(60)}it ends.`, ' More.']);
+    const [content] = second!.contents;
+    expect(content).toMatchObject({ kind: 'text', text: expect.stringMatching(/^\s*shells .*ends\. More\.$/) });
+  });
+});

@@ -12,7 +12,7 @@ export interface Piece {
 }
 
 /** About 200 tokens: from here on a piece without a sentence's end is cut between two words. */
-export const PIECE_CHARACTERS = 800;
+const PIECE_CHARACTERS = 800;
 /** From here on a piece is cut anywhere, so that text without words does not wait for ever. */
 export const UNBROKEN_CHARACTERS = 2_000;
 /** So much of the text before a piece is judged with it, so that nothing hides at a cut. */

@@ -27,14 +27,14 @@ export interface Text {
 }
 
 /** The upstream that judges texts without a cached verdict, and what one call takes at most. */
-export interface AskLimits {
+interface AskLimits {
   upstream: LaneUpstream;
   mostTexts: number;
   mostTokens: number;
   mostCalls: number;
 }
 
-export interface Found {
+interface Found {
   /** One for each text; '' where it is `passing`. */
   hashes: string[];
   /** One for each text; undefined: the cache has no verdict on it. */

@@ -10,7 +10,7 @@ export interface ModerationResult {
   category_scores: Readonly<Record<string, number | null>>;
 }
 
-export interface Judgement {
+interface Judgement {
   flagged: boolean;
   /** The categories that flagged it, sorted. */
   categories: string[];

@@ -28,7 +28,7 @@ export interface Answering {
 }
 
 /** An answer that the guards judge as a whole before the visitor sees any of it. */
-export interface Judgeable {
+interface Judgeable {
   settlement: Settlement;
   contents: readonly Content[];
   provider: readonly ProviderVerdict[];

@@ -250,3 +250,26 @@ describe('a stream under moderation', () => {
     expect(windows.stopped?.word).toBe('blocked');
   });
 });
+
+describe('what was taken out of a stream once', () => {
+  it('is looked for in every later piece, also where nothing new was to be judged', async () => {
+    const asked: string[][] = [];
+    const shown: string[] = [];
+    const windows = new OutputWindows({
+      ...quiet,
+      mode: 'window',
+      verdictOn: () => Promise.resolve({ word: 'redacted', redactions: [{ find: 'b', replace: '-' }] }),
+      redact: (frames) => {
+        asked.push([...frames]);
+        return frames.map((frame) => frame.replaceAll('b', '-'));
+      },
+      show: (frame) => shown.push(frame),
+    });
+    windows.add({ text: 'ab. ', texts: [{ path: 'p', text: 'ab. ' }], closing: false });
+    // A repeat: it adds no text.
+    windows.add({ text: 'b again', texts: [], closing: false });
+    await windows.finish();
+    expect(shown.join('')).toBe('a-. - again');
+    expect(asked.flat()).toEqual(['ab. ', 'b again']);
+  });
+});

@@ -18,7 +18,7 @@ export interface KeyAtEnd {
 }
 
 /** Called for each reply, in order. */
-export type ReplyListener = (reply: Reply, keyAtEnd: KeyAtEnd) => void;
+type ReplyListener = (reply: Reply, keyAtEnd: KeyAtEnd) => void;
 
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;

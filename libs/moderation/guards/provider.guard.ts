@@ -4,7 +4,7 @@ import { mergedResult } from '../verdict-cache.js';
 import { isResult, judgementOf, type ModerationResult } from '../verdict.js';
 import { GuardUnavailableError, PASSED, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
-export const PROVIDER_GUARD = 'provider';
+const PROVIDER_GUARD = 'provider';
 
 /**
  * Reads the provider's own verdicts on a call's input and output. The call's thresholds decide on results of OpenAI's
