@@ -1,4 +1,7 @@
-/** *.spec.ts (pure), *.int-spec.ts (real Redis and Postgres), test/*.e2e-spec.ts (all services up), test/faults (and something breaks). */
+/**
+ * *.spec.ts (pure), *.int-spec.ts (real Redis and Postgres), test/*.e2e-spec.ts (all services up), test/faults (and
+ * something breaks), test/abuse (and one visitor attacks all others).
+ */
 const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
@@ -51,6 +54,7 @@ export default {
       testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'],
       testPathIgnorePatterns: [START],
     },
+    { ...shared, displayName: 'abuse', testMatch: ['<rootDir>/test/abuse/**/*.abuse-spec.ts'] },
     { ...shared, displayName: 'start', testMatch: [`**/${START}`] },
   ],
 };

@@ -27,7 +27,7 @@ const results = await Promise.all([
 ]);
 results.push(await jest('tests', ['unit', 'integration', 'e2e', 'faults'], ['--maxWorkers', String(WORKERS)]));
 // Tests that measure a time or a size have the machine to themselves.
-results.push(await jest('start', ['start'], ['--runInBand']));
+results.push(await jest('start and abuse', ['start', 'abuse'], ['--runInBand']));
 results.push(await step('bench smoke', ['node', 'bench/speed.ts', '--smoke'], { show: true }));
 rmSync(reports, { recursive: true, force: true });
 

@@ -1,0 +1,191 @@
+import { expect } from '@jest/globals';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import pg from 'pg';
+import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
+import { booksAtRest } from '../at-rest.js';
+
+/** Another visitor makes so many calls at once, all the time. */
+const OTHERS_AT_ONCE = 2;
+/** Below this a small machine measures its own noise: on two cores it also runs the attack, the upstream and the stores. */
+const NOISE_MS = 250;
+const SAMPLE_EVERY_MS = 200;
+const QUICK_SECONDS = 5;
+const LONG_SECONDS = 20;
+const LATE_MS = 30_000;
+
+export interface Attack {
+  /** Whose budget the attack spends; null: it has no key. */
+  attacker: TestKey | null;
+  /** Attacks until the signal aborts, in a bounded number of steps. */
+  attack: (signal: AbortSignal) => Promise<unknown>;
+  /** Resolves when the attack is in full swing; absent: half a second after its begin. */
+  inFullSwing?: () => Promise<void>;
+  /** How long each phase lasts. */
+  seconds?: number;
+  /** What another visitor's call is; absent: a short answer in one piece. */
+  othersBody?: Record<string, unknown>;
+}
+
+interface Phase {
+  calls: number;
+  p50Ms: number;
+  p99Ms: number;
+  /** Every answer that was no success, as `status code`. */
+  refused: string[];
+}
+
+export interface Report {
+  name: string;
+  before: Phase;
+  during: Phase;
+  /** What the attacker paid for all of it. */
+  paidUsd: string;
+  /** Redis' memory at its highest during the attack, beyond that of before. */
+  redisBytes: number;
+  /** Postgres' growth from before the attack until its books are at rest. */
+  postgresBytes: number;
+}
+
+/** One hostile visitor, and another visitor who must not feel it. */
+export class Abuse {
+  readonly redis: Redis;
+  readonly sql: pg.Pool;
+  private other: TestKey | undefined;
+
+  private constructor(readonly daypass: Daypass) {
+    this.redis = new Redis(daypass.redisUrl);
+    this.sql = new pg.Pool({ connectionString: daypass.databaseUrl, max: 2 });
+  }
+
+  static async start({ rehearsal, ...options }: DaypassOptions = {}): Promise<Abuse> {
+    return new Abuse(await startDaypass({ ...options, rehearsal: { keepCalls: 0, ...rehearsal } }));
+  }
+
+  async stop(): Promise<void> {
+    this.redis.disconnect();
+    await this.sql.end();
+    await this.daypass.stop();
+  }
+
+  /** A key in a campaign of its own, or in the one whose slug is given. */
+  key(
+    budgetUsd: string,
+    { campaign, key }: { campaign?: Record<string, unknown> | string; key?: Record<string, unknown> } = {},
+  ): Promise<TestKey> {
+    return this.daypass.createKey({
+      campaign: typeof campaign === 'string' ? campaign : { budget_usd: '1000.00', ...campaign },
+      key: { budget_usd: budgetUsd, ...key },
+    });
+  }
+
+  /** Measures another visitor's calls before the attack and during it, and what the attack costs and leaves behind. */
+  async measure(name: string, { attacker, attack, inFullSwing, seconds, othersBody }: Attack): Promise<Report> {
+    const phaseMs = 1_000 * (seconds ?? (process.env.DAYPASS_FAULTS === 'all' ? LONG_SECONDS : QUICK_SECONDS));
+    this.other ??= await this.key('100.00');
+    // Nobody measures the first calls, for which processes load code.
+    await this.others(this.other, 1_000, othersBody);
+    const before = await this.others(this.other, phaseMs, othersBody);
+    const [redisBefore, postgresBefore] = [await this.redisBytes(), await this.postgresBytes()];
+    const over = new AbortController();
+    const peak = this.redisPeak(over.signal);
+    const attacking = attack(over.signal);
+    await Promise.race([inFullSwing ? inFullSwing() : sleep(500), attacking]);
+    const during = await this.others(this.other, phaseMs, othersBody);
+    over.abort();
+    await attacking;
+    const redisBytes = (await peak) - redisBefore;
+    await booksAtRest(this.daypass);
+    const report: Report = {
+      name,
+      before,
+      during,
+      paidUsd: attacker === null ? '0' : await this.spentUsd(attacker),
+      redisBytes,
+      postgresBytes: (await this.postgresBytes()) - postgresBefore,
+    };
+    process.stderr.write(`    ${lineOf(report)}\n`);
+    return report;
+  }
+
+  async spentUsd({ id }: TestKey): Promise<string> {
+    const { body } = await this.daypass.admin(`/admin/v1/keys/${id}`);
+    return body.spent_usd as string;
+  }
+
+  private async others(key: TestKey, lastsMs: number, wish: Record<string, unknown> = {}): Promise<Phase> {
+    const untilMs = performance.now() + lastsMs;
+    const took: number[] = [];
+    const refused: string[] = [];
+    const lane = async (): Promise<void> => {
+      while (performance.now() < untilMs) {
+        const begunMs = performance.now();
+        const outcome = await this.callOfOther(key, wish);
+        took.push(performance.now() - begunMs);
+        if (outcome !== '200') refused.push(outcome);
+      }
+    };
+    await Promise.all(Array.from({ length: OTHERS_AT_ONCE }, lane));
+    took.sort((a, b) => a - b);
+    const at = (share: number): number => Math.round(took[Math.min(took.length - 1, Math.floor(took.length * share))]!);
+    return { calls: took.length, p50Ms: at(0.5), p99Ms: at(0.99), refused };
+  }
+
+  private async callOfOther(key: TestKey, wish: Record<string, unknown>): Promise<string> {
+    try {
+      const response = await fetch(`${this.daypass.baseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json' },
+        body: JSON.stringify({
+          model: 'gpt-5.4-mini',
+          messages: [{ role: 'user', content: `Say hello, ${Math.random()}` }],
+          max_tokens: 20,
+          ...wish,
+        }),
+        signal: AbortSignal.timeout(LATE_MS),
+      });
+      const text = await response.text();
+      return response.ok ? '200' : `${response.status} ${text.slice(0, 200)}`;
+    } catch (error) {
+      return `no answer: ${String(error)}`;
+    }
+  }
+
+  private async redisBytes(): Promise<number> {
+    return Number(/used_memory:(\d+)/.exec(await this.redis.info('memory'))![1]);
+  }
+
+  private async redisPeak(over: AbortSignal): Promise<number> {
+    let most = 0;
+    while (!over.aborted) {
+      most = Math.max(most, await this.redisBytes());
+      await sleep(SAMPLE_EVERY_MS);
+    }
+    return most;
+  }
+
+  private async postgresBytes(): Promise<number> {
+    const { rows } = await this.sql.query<{ size: string }>('SELECT pg_database_size(current_database()) AS size');
+    return Number(rows[0]!.size);
+  }
+}
+
+/** Nobody refuses the other visitor, whose calls stay within twice their p99 of before. */
+export function expectHarmless({ name, before, during }: Report): void {
+  expect({ name, refusedBefore: before.refused.slice(0, 3), refused: during.refused.slice(0, 3) }).toEqual({
+    name,
+    refusedBefore: [],
+    refused: [],
+  });
+  expect(during.calls).toBeGreaterThan(0);
+  expect(during.p99Ms).toBeLessThanOrEqual(Math.max(NOISE_MS, 2 * before.p99Ms));
+}
+
+function lineOf({ name, before, during, paidUsd, redisBytes, postgresBytes }: Report): string {
+  const mb = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MB`;
+  return (
+    `${name}: attacker pays $${paidUsd}; others' p50 ${before.p50Ms} → ${during.p50Ms} ms, ` +
+    `p99 ${before.p99Ms} → ${during.p99Ms} ms, ${during.refused.length} of ${during.calls} refused; ` +
+    `Redis ${mb(redisBytes)}, Postgres ${mb(postgresBytes)} more`
+  );
+}
