@@ -45,7 +45,12 @@ const admin = async (path: string, body?: object) => {
   return (await response.json()) as Record<string, string> & { ok?: boolean; checked?: { rows: number } };
 };
 while (!(await new Door(redis).isOpen())) await sleep(50);
-const campaign = await admin('campaigns', { slug: 'bench', name: 'bench', budget_usd: '1000000', models: ['m'] });
+const campaign = await admin('campaigns', {
+  slug: 'bench',
+  name: 'bench',
+  budget_usd: '1000000',
+  models: ['gpt-5.4-mini'],
+});
 const keys = await Promise.all(Array.from({ length: 100 }, () => admin('keys', { campaign: 'bench' })));
 const keyOf = (index: number): string => keys[index % keys.length]!.id!;
 const asked = (id: string, key: string): RequestEvent => ({
@@ -90,27 +95,27 @@ for (const recorded of [false, true]) {
       maxWaitMs: 1_000,
       detail: '{}',
     };
-    await Promise.all([
-      redis.set(redisKeys.body(id), body, 'PX', 60_000),
-      holds.take(
-        {
-          requestId: id,
-          keyId,
-          campaignId: campaign.id!,
-          ...terms,
-          lane: 'lane',
-          replyTo: 'bench',
-          ...(recorded ? { recorded: asked(id, keyId) } : {}),
-        },
-        {
-          journalEntries: 1e9,
-          auditBytes: 1e12,
-          operatorDayNano: undefined,
-          operatorTotalNano: undefined,
-          patient: false,
-        },
-      ),
-    ]);
+    await holds.take(
+      {
+        requestId: id,
+        keyId,
+        campaignId: campaign.id!,
+        ...terms,
+        lane: 'lane',
+        replyTo: 'bench',
+        body: { encrypted: body, lifeMs: 60_000 },
+        ...(recorded ? { recorded: asked(id, keyId) } : {}),
+      },
+      {
+        journalEntries: 1e9,
+        auditBytes: 1e12,
+        auditBytesOfKey: 1e12,
+        keyBytesPerHour: 0,
+        operatorDayNano: undefined,
+        operatorTotalNano: undefined,
+        patient: false,
+      },
+    );
     times.push(performance.now() - begun);
   }
   times.sort((a, b) => a - b);

@@ -25,7 +25,10 @@ const daypass = await startDaypass({ rehearsal: { keepCalls: 100_000 } });
 const redis = new Redis(daypass.redisUrl);
 const { rehearsal } = daypass;
 const clientWith = async (moderation: object): Promise<OpenAI> => {
-  const { key } = await daypass.createKey({ campaign: { budget_usd: '1000', moderation }, key: { budget_usd: '100' } });
+  const { key } = await daypass.createKey({
+    campaign: { budget_usd: '1000', moderation },
+    key: { budget_usd: '100', limits: { concurrent: 100_000 } },
+  });
   return new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
 };
 /** Calls to the endpoint since the last reset, and their tokens. */

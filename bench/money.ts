@@ -168,6 +168,8 @@ async function measureHolds(keys: number): Promise<{ requestId: string; keyId: s
       {
         journalEntries: 1e9,
         auditBytes: 1e12,
+        auditBytesOfKey: 1e12,
+        keyBytesPerHour: 0,
         operatorDayNano: undefined,
         operatorTotalNano: undefined,
         patient: true,

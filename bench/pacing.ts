@@ -60,13 +60,13 @@ const keysOf = (daypass: Daypass, count: number, campaign: Record<string, unknow
   daypass
     .createKey({
       campaign: { budget_usd: '100000', moderation: { input: 'off', output: 'off' }, ...campaign },
-      key: { budget_usd: '1000' },
+      key: { budget_usd: '1000', limits: { concurrent: 100_000 } },
     })
     .then(async (first) => [
       first,
       ...(await Promise.all(
         Array.from({ length: count - 1 }, () =>
-          daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000' } }),
+          daypass.createKey({ campaign: first.campaign, key: { budget_usd: '1000', limits: { concurrent: 100_000 } } }),
         ),
       )),
     ]);

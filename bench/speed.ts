@@ -109,7 +109,7 @@ async function startPortkey(): Promise<string> {
 async function candidatesOf(upstream: string, daypass: Daypass): Promise<Candidate[]> {
   const key = async (input: string, output: string): Promise<string> => {
     const campaign = { budget_usd: '1000000', moderation: { input, output } };
-    return (await daypass.createKey({ campaign, key: { budget_usd: '100000' } })).key;
+    return (await daypass.createKey({ campaign, key: { budget_usd: '100000', limits: { concurrent: 100_000 } } })).key;
   };
   const [whole, windows, unjudged] = await Promise.all([key('gate', 'gate'), key('gate', 'window'), key('off', 'off')]);
   const any = { calls: 'sk-bench', streams: 'sk-bench' };

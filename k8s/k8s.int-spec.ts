@@ -243,7 +243,97 @@ describe('production', () => {
   });
 });
 
+/** Each secret, and who needs it. */
+const SECRETS: Record<string, readonly (typeof SERVICES)[number][]> = {
+  OPENAI_API_KEY: ['moderation', 'forwarding'],
+  DAYPASS_UPSTREAM_KEYS: ['forwarding'],
+  OPENAI_WEBHOOK_SECRET: ['ingress'],
+  OPENAI_ADMIN_KEY: ['accounting'],
+  OPENAI_SAFETY_KEY: ['accounting'],
+  DATABASE_URL: ['accounting'],
+  DAYPASS_ADMIN_TOKEN: ['accounting'],
+  DAYPASS_AUDITOR_PASSWORD: ['accounting'],
+  DAYPASS_SECRET: SERVICES,
+  REDIS_URL: SERVICES,
+};
+const secretsOf = (service: (typeof SERVICES)[number], names: readonly string[]): void =>
+  expect(names.filter((name) => name in SECRETS).toSorted()).toEqual(
+    Object.keys(SECRETS)
+      .filter((name) => SECRETS[name]!.includes(service))
+      .toSorted(),
+  );
+
+it.each(SERVICES)('%s of Kubernetes has no secret that it does not need', (service) =>
+  secretsOf(
+    service,
+    containerOf('production', service).env!.map(({ name }) => name),
+  ),
+);
+
 describe('compose', () => {
+  interface Container {
+    read_only?: boolean;
+    cap_drop?: string[];
+    cap_add?: string[];
+    security_opt?: string[];
+    mem_limit?: string;
+    networks?: string[];
+    environment?: Record<string, string>;
+    ports?: string[];
+  }
+  const { services, networks } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+    services: Record<string, Container>;
+    networks: Record<string, { internal?: boolean } | null>;
+  };
+
+  it.each(Object.keys(services))('gives %s no right, no place to write and no memory without a bound', (name) => {
+    const { cap_add: _, ...container } = services[name]!;
+    expect(container).toMatchObject({
+      read_only: true,
+      cap_drop: ['ALL'],
+      security_opt: ['no-new-privileges:true'],
+      mem_limit: expect.any(String),
+    });
+    expect(services[name]!.cap_add ?? []).toEqual(
+      name === 'postgres' ? ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'SETGID', 'SETUID'] : [],
+    );
+  });
+
+  it('lets only those reach a store who use it, and lets no store out', () => {
+    const membersOf = (network: string): string[] =>
+      Object.keys(services)
+        .filter((name) => services[name]!.networks!.includes(network))
+        .toSorted();
+    expect(membersOf('stores')).toEqual(['accounting', 'forwarding', 'ingress', 'moderation', 'redis']);
+    expect(membersOf('books')).toEqual(['accounting', 'adminer', 'postgres']);
+    expect(membersOf('door')).toEqual(['balancer', 'ingress']);
+    expect([networks.stores, networks.books]).toEqual([{ internal: true }, { internal: true }]);
+    expect([services.redis!.networks, services.postgres!.networks]).toEqual([['stores'], ['books']]);
+    for (const [name, { networks: joined, ports }] of Object.entries(services)) {
+      expect(joined!.every((network) => network in networks)).toBe(true);
+      // Docker publishes no port of a container that has internal networks alone.
+      if (ports)
+        expect({ name, open: joined!.some((network) => !networks[network]?.internal) }).toEqual({ name, open: true });
+    }
+  });
+
+  it.each(SERVICES)('gives %s no secret that it does not need', (service) =>
+    secretsOf(service, Object.keys(services[service]!.environment!)),
+  );
+
+  it('gives the secrets of the services to nobody else', () => {
+    const others = Object.keys(services).filter((name) => !(SERVICES as readonly string[]).includes(name));
+    const asked = others.flatMap((name) =>
+      (JSON.stringify(services[name]!.environment ?? {}).match(/\$\{(\w+)/g) ?? []).map(
+        (variable) => `${name} ${variable}`,
+      ),
+    );
+    expect(asked.filter((one) => /SECRET|TOKEN|PASSWORD|KEY/.test(one))).toEqual([
+      'redis ${DAYPASS_REDIS_PASSWORD',
+      'postgres ${DAYPASS_POSTGRES_PASSWORD',
+    ]);
+  });
+
   it('gives the services the same ports, and every image a version', () => {
     const compose = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
       services: Record<string, { image: string; healthcheck?: { test: string[] } }>;

@@ -1,9 +1,14 @@
 // Run this after `npm install`: it repairs package-lock.json (docs/adr/0013-what-start-installs.md).
 // 1. A registry may lack the binary of another system. npm drops it from the lock, and `npm ci` then refuses the lock.
 // 2. An optional peer makes npm install a package that only tests need: aimock names jest, the Nest CLI names swc.
-// With `--check` it writes nothing, and fails where the lock needs a repair.
+// 3. npm installs a package without a checksum (`integrity`) unchecked. The registry tells the missing ones. A version that the
+//    registry lacks gets the checksum of nothing: npm then refuses whatever may come under its name, and does without it.
+// With `--check` it asks nobody and writes nothing, and fails where the lock needs a repair.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { root } from './prepare.mjs';
 
 const SYSTEMS = {
@@ -28,26 +33,74 @@ const PROCESSORS = {
   loong64: 'loong64',
 };
 
+const CHECKSUM_OF_NOTHING = `sha512-${createHash('sha512').digest('base64')}`;
+
 const file = join(root, 'package-lock.json');
 const before = readFileSync(file, 'utf8');
 const lock = JSON.parse(before);
 const added = addOtherSystems();
 const forgotten = forgetPeersOfLargerSets();
+const check = process.argv.includes('--check');
+const summed = check ? 0 : await addChecksums();
+const unsummed = packages().filter(([, { integrity }]) => !isChecksum(integrity));
 const sorted = Object.entries(lock.packages).sort(([a], [b]) => (a < b ? -1 : 1));
 const after = `${JSON.stringify({ ...lock, packages: Object.fromEntries(sorted) }, null, 2)}\n`;
-if (process.argv.includes('--check')) {
-  if (after !== before) {
+if (check) {
+  if (after !== before)
     process.stderr.write('package-lock.json is as npm left it: run `node scripts/complete-lock.mjs`.\n');
-    process.exitCode = 1;
-  }
 } else {
   writeFileSync(file, after);
   process.stdout.write(
-    `package-lock.json: added ${added} packages of other systems, forgot ${forgotten} optional peers\n`,
+    `package-lock.json: added ${added} packages of other systems and ${summed} checksums, forgot ${forgotten} optional peers\n`,
   );
 }
+for (const [path, { version }] of unsummed)
+  process.stderr.write(
+    `${nameOf(path)}@${version} has no checksum in package-lock.json: run \`node scripts/complete-lock.mjs\`.\n`,
+  );
+if (unsummed.length > 0 || (check && after !== before)) process.exitCode = 1;
 
-/** Adds the binaries that their parents name, without a checksum. */
+/** What comes from a registry. */
+function packages() {
+  return Object.entries(lock.packages).filter(([path, { link }]) => path.includes('node_modules/') && !link);
+}
+
+/** npm takes sha1 as well, which somebody can forge. */
+function isChecksum(integrity) {
+  return /^sha512-[A-Za-z0-9+/]{86}==$/.test(integrity ?? '');
+}
+
+async function addChecksums() {
+  let count = 0;
+  for (const [path, entry] of packages()) {
+    if (isChecksum(entry.integrity) && entry.integrity !== CHECKSUM_OF_NOTHING) continue;
+    const integrity =
+      (await toldChecksum(nameOf(path), entry.version)) ?? (entry.optional ? CHECKSUM_OF_NOTHING : undefined);
+    if (integrity === undefined || integrity === entry.integrity) continue;
+    lock.packages[path] = inOrder({ ...entry, integrity });
+    count++;
+  }
+  return count;
+}
+
+/** undefined where the registry lacks this version. @throws when the registry does not answer */
+async function toldChecksum(name, version) {
+  try {
+    const { stdout } = await promisify(execFile)('npm', ['view', `${name}@${version}`, 'dist.integrity'], {
+      cwd: root,
+    });
+    return isChecksum(stdout.trim()) ? stdout.trim() : undefined;
+  } catch (error) {
+    if (/code E404/.test(error.stderr)) return undefined;
+    throw error;
+  }
+}
+
+function nameOf(path) {
+  return lock.packages[path].name ?? path.slice(path.lastIndexOf('node_modules/') + 'node_modules/'.length);
+}
+
+/** Adds the binaries that their parents name. */
 function addOtherSystems() {
   const missing = {};
   for (const [path, parent] of Object.entries(lock.packages)) {
@@ -99,7 +152,7 @@ function forgetPeersOfLargerSets() {
   for (const [path, entry] of Object.entries(lock.packages)) {
     if (start.has(path) || entry.link || entry.dev) continue;
     delete entry.devOptional;
-    lock.packages[path] = withDev(entry);
+    lock.packages[path] = inOrder({ ...entry, dev: true });
   }
   return forgotten;
 }
@@ -128,13 +181,9 @@ function found(path, name) {
   }
 }
 
-/** npm writes `dev` after the checksum and `cpu`. The same order keeps differences small. */
-function withDev(entry) {
-  const before = ['name', 'version', 'resolved', 'integrity', 'cpu'];
-  const pairs = Object.entries(entry);
-  return Object.fromEntries([
-    ...pairs.filter(([key]) => before.includes(key)),
-    ['dev', true],
-    ...pairs.filter(([key]) => !before.includes(key)),
-  ]);
+/** As npm writes an entry. The same order keeps differences small. */
+function inOrder(entry) {
+  const first = ['name', 'version', 'resolved', 'integrity', 'cpu', 'dev'];
+  const known = first.filter((key) => entry[key] !== undefined);
+  return { ...Object.fromEntries(known.map((key) => [key, entry[key]])), ...entry };
 }

@@ -153,6 +153,7 @@ describe('chat completions through the official client', () => {
     const { moderateInput: _, metadata: __, user: ___, ...own } = body;
     expect(response.headers.get('x-daypass-adjusted')?.split(', ').sort()).toEqual([
       'metadata',
+      'prompt_cache_key',
       'safety_identifier',
       'store',
       'user',
@@ -163,7 +164,25 @@ describe('chat completions through the official client', () => {
       store: false,
       service_tier: 'default',
       safety_identifier: expect.stringMatching(/^[\w-]{43}$/),
+      prompt_cache_key: expect.stringMatching(/^[\w-]{43}$/),
     });
+  });
+
+  it("looks for cached prefixes of its own visitor's calls only, whatever the visitor calls them", async () => {
+    const other = await daypass.createKey({ campaign: key.campaign });
+    const cacheKeyOf = async (apiKey: string, named?: string): Promise<unknown> => {
+      const visitor = new OpenAI({ apiKey, baseURL: daypass.baseUrl, maxRetries: 0 });
+      await visitor.chat.completions.create({ model, messages, ...(named ? { prompt_cache_key: named } : {}) });
+      return daypass.rehearsal.chatCalls().at(-1)!.body.prompt_cache_key;
+    };
+    const keys = [
+      await cacheKeyOf(key.key),
+      await cacheKeyOf(other.key),
+      await cacheKeyOf(key.key, 'docs'),
+      await cacheKeyOf(other.key, 'docs'),
+    ];
+    expect(new Set(keys).size).toBe(4);
+    expect(await cacheKeyOf(key.key, 'docs')).toBe(keys[2]);
   });
 
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {
@@ -252,7 +271,7 @@ describe('chat completions through the official client', () => {
       expires_at: null,
       budget_usd: '1.00',
       held_usd: '0.00',
-      limits: { rpm: 100, tpm: 1_000_000, concurrent: 20 },
+      limits: { rpm: 100, tpm: 1_000_000, concurrent: 20, bytes_per_hour: 62_914_560 },
       strikes: 0,
     });
     expect(Number(shown.data.spent_usd)).toBeGreaterThan(0);

@@ -1,20 +1,7 @@
-import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { chromium, type Browser } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
-
-const BROWSERS = ['chromium', 'chromium-browser', 'google-chrome'];
-
-function findBrowser(): string {
-  for (const name of BROWSERS) {
-    try {
-      return execFileSync('/bin/sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
-    } catch {
-      continue;
-    }
-  }
-  throw new Error(`found none of ${BROWSERS.join(', ')}: install Chromium, it is what the pages are tested in`);
-}
+import { launchChromium } from './chromium.js';
 
 describe('the admin API’s documentation in a browser', () => {
   let daypass: SharedDaypass;
@@ -22,19 +9,7 @@ describe('the admin API’s documentation in a browser', () => {
 
   beforeAll(async () => {
     daypass = await shareDaypass();
-    browser = await chromium.launch({
-      executablePath: findBrowser(),
-      args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    browser = await launchChromium();
   }, 60_000);
   afterAll(async () => {
     await browser?.close();

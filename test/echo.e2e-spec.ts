@@ -28,7 +28,7 @@ const chatModel = 'gpt-5.4-mini';
 const INPUT_NANO = 20n;
 /** As the sketch bounds its input. */
 const MARGIN_TOKENS = 64n;
-const PRICES = { [model]: { input_usd_per_million: 0.02, output_usd_per_million: 1_000 } };
+const PRICES = { [model]: { input_usd_per_million: 0.02, output_usd_per_million: 1_000, encoding: 'o200k_base' } };
 const RETRY_MS = 400;
 const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'Hi' }];
 

@@ -313,13 +313,18 @@ describe('a call with an Idempotency-Key', () => {
     expect(upstreamCalls()).toBe(2);
   });
 
-  it("gets its answer again though the key's limits and money are used up", async () => {
-    const small = await daypass.createKey({ key: { budget_usd: '0.0008', limits: { rpm: 1 } } });
+  it("gets its answer again though the key's money is used up, within the key's limits", async () => {
+    const small = await daypass.createKey({ key: { budget_usd: '0.0008', limits: { rpm: 2 } } });
     daypass.rehearsal.onChat = () => ({ content: 'dear', usage: { prompt_tokens: 50, completion_tokens: 150 } });
     const body = { model, messages: say('hi'), max_tokens: 150 };
     const first = await post(body, 'kept', {}, small);
     expect(first.status).toBe(200);
     expect(await post(body, 'kept', {}, small)).toMatchObject({ status: 200, text: first.text, replayed: 'true' });
+    const refused = await post(body, 'kept', {}, small);
+    expect(JSON.parse(refused.text)).toMatchObject({
+      error: { code: 'rate_limit_exceeded', daypass: { limit: 'rpm' } },
+    });
+    expect(Number(refused.header('retry-after'))).toBeGreaterThan(0);
     expect(upstreamCalls()).toBe(1);
   });
 

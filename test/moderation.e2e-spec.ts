@@ -130,6 +130,31 @@ describe('moderation', () => {
     });
   });
 
+  it.each([
+    ['refuses', 400],
+    ['has no answer for', 503],
+  ])('finds the phrase beside an image that the endpoint %s, under an open policy', async (_, status) => {
+    const client = await clientWith({ input: 'gate', output: 'off', on_unavailable: 'open' });
+    daypass.rehearsal.onModeration = (body) =>
+      JSON.stringify(body.input).includes('data:image') ? { status, error: { message: 'no' } } : undefined;
+    const content = (text: string): OpenAI.ChatCompletionContentPart[] => [
+      { type: 'text', text },
+      { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } },
+    ];
+    const ask = (text: string) =>
+      client.chat.completions.create({ model, messages: [{ role: 'user', content: content(text) }] });
+    expect(await errorOf(ask(FLAG))).toMatchObject({ status: 400, code: 'moderation_blocked' });
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    // A refused image is closed, and an endpoint that is away is what the operator chose to be open for.
+    if (status === 400) {
+      expect(await errorOf(ask('hi'))).toMatchObject({ status: 400, code: 'invalid_request', param: 'messages' });
+      expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    } else {
+      const { response } = await ask('hi').withResponse();
+      expect(response.headers.get('x-daypass-moderation')).toContain('input=unchecked');
+    }
+  });
+
   it('shows the answer at once when the output is only observed, and judges it all the same', async () => {
     const client = await clientWith({ input: 'observe', output: 'observe' });
     daypass.rehearsal.onChat = () => ({ content: `before ${FLAG} after` });
@@ -378,6 +403,7 @@ describe('moderation', () => {
     const error = await errorOf(closed.chat.completions.create({ model, messages: say('hi') }));
     expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable' });
     expect(error.headers?.get('x-should-retry')).toBe('true');
+    expect(error.headers?.get('x-daypass-moderation')).toBe('input=unavailable; output=off');
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
     const open = await clientWith({ on_unavailable: 'open' });
     const { response } = await open.chat.completions.create({ model, messages: say('hi') }).withResponse();

@@ -208,6 +208,7 @@ describe('what operators see', () => {
     );
     expect(await value('daypass_campaign_budget_usd{campaign="shop"}')).toBe(10);
     expect(await value('daypass_store_persistent{store="redis"}')).toBe(1);
+    expect(await value('daypass_redis_memory_bytes')).toBeGreaterThan(100_000);
     expect(await value('daypass_keys{status="suspended"}')).toBeGreaterThan(0);
     expect(await value('time() - daypass_audit_sealed_timestamp_seconds')).toBeLessThan(10);
   }, 60_000);

@@ -93,16 +93,14 @@ describe('README and docs, pasted', () => {
   });
 
   /** Pastes a block, command by command, into the shell that `state` describes. */
-  async function paste({ place, text }: Block, shell: { state: string; seen: string }): Promise<void> {
+  async function paste({ place, text }: Block, shell: { state: string }): Promise<void> {
     let output = '';
     for (const command of commandsOf(text).filter((one) => elsewhere(one).length === 0)) {
-      // A key's id that the reader fills in is the last one that an answer showed.
-      const filled = here(command).replaceAll('key_…', /.*"id":"(key_\w+)"/s.exec(shell.seen)?.[1] ?? 'key_…');
       // `-e` lets the first half of `a && b` fail.
       const keepState = `{ declare -f; declare -p | grep -vE '^declare -\\S*r'; } > state 2>&1`;
       writeFileSync(
         join(folder, 'pasted.sh'),
-        `${shell.state}\nset -euo pipefail\n${filled}\n[ $? = 0 ]\n${keepState}\n`,
+        `${shell.state}\nset -euo pipefail\n${here(command)}\n[ $? = 0 ]\n${keepState}\n`,
       );
       const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder }).catch(
         (error: Error & { stdout: string; stderr: string }) => {
@@ -110,7 +108,6 @@ describe('README and docs, pasted', () => {
         },
       );
       shell.state = readFileSync(join(folder, 'state'), 'utf8');
-      shell.seen += stdout;
       output += stdout;
     }
     // An answer is an error only where the block says so.
@@ -124,7 +121,7 @@ describe('README and docs, pasted', () => {
   it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language === 'sh')))(
     'works in a shell: %s',
     async (page) => {
-      const shell = { state: '', seen: '' };
+      const shell = { state: '' };
       for (const block of blocksOf(page).filter(({ language }) => language === 'sh')) await paste(block, shell);
     },
     60_000,

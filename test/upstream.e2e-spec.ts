@@ -79,6 +79,51 @@ describe('an upstream that fails', () => {
     expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'] });
   });
 
+  it("with an unknown 403 has its words passed on, and keeps the visitor's own", async () => {
+    daypass.rehearsal.onChat = () => ({
+      refuse: {
+        status: 403,
+        error: {
+          message: 'user_A1b2C3d4E5f6G7h8 may not see key_points',
+          type: 'org-A1b2C3d4E5f6G7h8',
+          code: 'not_yours',
+        },
+      },
+    });
+    const content = 'Say hello to user_A1b2C3d4E5f6G7h8';
+    const error = await errorOf(client.chat.completions.create({ model, messages: [{ role: 'user', content }] }));
+    expect(error).toMatchObject({ status: 403, code: 'not_yours', type: '[removed]' });
+    expect(error.message).toContain('user_A1b2C3d4E5f6G7h8 may not see key_points');
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'], paid: 0n });
+  });
+
+  it('with 429 for a request above its whole limit is not asked again, and no other call waits', async () => {
+    daypass.rehearsal.onChat = ({ max_tokens: cap }) =>
+      cap === 7
+        ? {
+            refuse: {
+              status: 429,
+              headers: { 'retry-after': '20' },
+              error: {
+                message: 'Request too large in organization org-A1b2C3d4: Limit 30000, Requested 40000.',
+                type: 'tokens',
+                code: 'rate_limit_exceeded',
+              },
+            },
+          }
+        : undefined;
+    const error = await errorOf(client.chat.completions.create({ model, messages, max_tokens: 7 }));
+    expect(error).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect(error.message).toContain('Limit 30000, Requested 40000');
+    expect(error.message).not.toContain('org-');
+    expect(error.headers?.get('x-should-retry')).toBe('false');
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
+    const { body } = await daypass.admin('/admin/v1/lanes');
+    expect(body.data).toContainEqual(expect.objectContaining({ lane: 'default', frozen_until: null }));
+    expect(await booked(error)).toMatchObject({ kinds: ['hold', 'void'], paid: 0n });
+  });
+
   it('with 500 becomes 502 that may be retried, and the hold goes back', async () => {
     daypass.rehearsal.onChat = () => ({ refuse: { status: 500, error: { message: 'The server had an error' } } });
     const error = await errorOf(client.chat.completions.create({ model, messages }));

@@ -1,10 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { NestLogger, type Logger } from '#libs/service/logger.js';
 import { AccountingModule } from './accounting.module.js';
+import { unknownUrl } from './admin/admin.filter.js';
 import { serveDocs } from './admin/docs.routes.js';
 
 /** Builds the whole service; it does not listen yet. */
@@ -20,6 +22,14 @@ export async function createAccountingApp(
     genReqId: () => randomUUID(),
     routerOptions: { maxParamLength: 200 },
     http: { maxHeaderSize: config.limits.headerBytes },
+    // An address that Fastify's router does not take: too long a part, or a broken escape.
+    frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
+      const error = unknownUrl(request);
+      void reply
+        .status(error.status)
+        .headers({ 'x-request-id': request.id, ...error.headers() })
+        .send(error.body());
+    },
   });
   const app = await NestFactory.create<NestFastifyApplication>(
     AccountingModule.register(config, logger, registry),
@@ -39,6 +49,7 @@ export async function createAccountingApp(
  */
 function takeJson(app: NestFastifyApplication): void {
   const fastify = app.getHttpAdapter().getInstance();
+  fastify.removeContentTypeParser('text/plain');
   const parse = fastify.getDefaultJsonParser('error', 'error');
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') done(null, undefined);

@@ -153,6 +153,8 @@ export class AccountingFixture {
       {
         journalEntries: 1e6,
         auditBytes: 1e9,
+        auditBytesOfKey: 1e9,
+        keyBytesPerHour: 0,
         operatorDayNano: undefined,
         operatorTotalNano: undefined,
         patient: false,

@@ -10,6 +10,7 @@ import { AccountProjector } from './accounts/account.projector.js';
 import { AccountWriter } from './accounts/account.writer.js';
 import { BudgetReturner } from './accounts/budget.returner.js';
 import { CampaignService } from './accounts/campaign.service.js';
+import { KeyBulk } from './accounts/key.bulk.js';
 import { KeyReader } from './accounts/key.reader.js';
 import { KeyService } from './accounts/key.service.js';
 import { PendingProjections } from './accounts/pending.projections.js';
@@ -17,6 +18,7 @@ import { ProjectionMetrics } from './accounts/projection.metrics.js';
 import { AdminFilter } from './admin/admin.filter.js';
 import { AuditController } from './admin/audit.controller.js';
 import { CampaignsController } from './admin/campaigns.controller.js';
+import { CsvInterceptor } from './admin/csv.interceptor.js';
 import { IdempotencyInterceptor } from './admin/idempotency.interceptor.js';
 import { IdempotencyStore } from './admin/idempotency.store.js';
 import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
@@ -28,6 +30,7 @@ import { BalanceRepository } from './books/balance.repository.js';
 import { BooksMetrics } from './books/books.metrics.js';
 import { FiguresMetrics } from './books/figures.metrics.js';
 import { FiguresSampler } from './books/figures.sampler.js';
+import { FirstUseRepository } from './books/first-use.repository.js';
 import { HoldSweeper } from './books/hold.sweeper.js';
 import { JournalBooker } from './books/journal.booker.js';
 import { JournalDrain } from './books/journal.drain.js';
@@ -46,6 +49,7 @@ import { AuditDrain } from './record/audit.drain.js';
 import { AuditReader } from './record/audit.reader.js';
 import { AuditRepository } from './record/audit.repository.js';
 import { AuditVerifier } from './record/audit.verifier.js';
+import { CallList } from './record/call.list.js';
 import { CheckpointSigner } from './record/checkpoint.signer.js';
 import { RecordMetrics } from './record/record.metrics.js';
 import { RecordWatch } from './record/record.watch.js';
@@ -85,6 +89,7 @@ export class AccountingModule {
       ],
       providers: [
         { provide: APP_FILTER, useClass: AdminFilter },
+        { provide: APP_INTERCEPTOR, useClass: CsvInterceptor },
         { provide: APP_INTERCEPTOR, useClass: IdempotencyInterceptor },
         AccountProjector,
         AccountWriter,
@@ -97,16 +102,19 @@ export class AccountingModule {
         BooksMetrics,
         BudgetReturner,
         CallHistory,
+        CallList,
         CampaignService,
         CheckpointSigner,
         DoorKeeper,
         FiguresMetrics,
         FiguresSampler,
+        FirstUseRepository,
         HoldSweeper,
         IdempotencyStore,
         IdempotencySweeper,
         JournalBooker,
         JournalDrain,
+        KeyBulk,
         KeyReader,
         KeyService,
         LedgerRepository,

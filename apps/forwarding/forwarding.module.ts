@@ -25,6 +25,7 @@ import { ReplyChannel } from './answers/reply.channel.js';
 import { UpstreamClient } from './attempt/upstream.client.js';
 import { UpstreamExchange } from './attempt/upstream.exchange.js';
 import { UpstreamHealth } from './attempt/upstream.health.js';
+import { UpstreamQuestion } from './attempt/upstream.question.js';
 
 @Module({})
 export class ForwardingModule {
@@ -58,6 +59,7 @@ export class ForwardingModule {
         UpstreamClient,
         UpstreamExchange,
         UpstreamHealth,
+        UpstreamQuestion,
         ...lanes.map((lane) => createLaneProcessor(lane, config)),
       ],
     };

@@ -33,7 +33,7 @@ export class IngressMetrics {
     });
     this.refusals = new Counter({
       name: 'daypass_refusals_total',
-      help: 'Requests that got an error of the catalogue, by its code',
+      help: 'Requests that got an error of the catalogue, by its code; visitor_left: the visitor hung up before the call had its hold',
       labelNames: ['code'],
       registers,
     });

@@ -19,13 +19,17 @@ import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
 import { Admission } from './calls/admission.js';
 import { createCallController } from './calls/call.controller.js';
+import { KeyBytes } from './door/key.bytes.js';
+import { BodyReader } from './door/body.reader.js';
 import { ErrorFilter } from './door/error.filter.js';
 import { IngressMetrics } from './ingress.metrics.js';
 import { PRICE_BOOK } from './ingress.tokens.js';
 import { KeyController } from './key/key.controller.js';
+import { ModelOffer } from './model.offer.js';
 import { ModelsController } from './models/models.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
+import { StepLine } from './step.line.js';
 
 @Module({})
 export class IngressModule {
@@ -50,12 +54,16 @@ export class IngressModule {
         },
         Admission,
         Authenticator,
+        BodyReader,
         CallQuoter,
         CallService,
         ErrorFilter,
         IngressMetrics,
+        ModelOffer,
         PlaceTeller,
+        KeyBytes,
         ReplyReader,
+        StepLine,
       ],
     };
   }

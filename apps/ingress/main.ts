@@ -1,33 +1,20 @@
 import 'reflect-metadata';
-import { NestFactory } from '@nestjs/core';
-import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { Redis } from 'ioredis';
-import { countTextTokens } from '#libs/money/tokens.js';
+import { loadEncoding } from '#libs/money/tokens.js';
 import { bootstrap } from '#libs/service/bootstrap.js';
-import { NestLogger } from '#libs/service/logger.js';
 import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
 import { stopOnSignal } from '#libs/service/run-service.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { Door } from '#libs/holds/door.js';
-import { ErrorFilter } from './door/error.filter.js';
-import { createHttpAdapter } from './door/http.adapter.js';
-import { IngressModule } from './ingress.module.js';
+import { createIngress } from './ingress.app.js';
 import { serveWebhooks } from './door/webhook.routes.js';
 
 void bootstrap('ingress', async (config, logger) => {
+  // Tokenizers block the event loop while they load their tables: here nobody waits for it, and no connection.
+  await Promise.all(['o200k_base' as const, 'cl100k_base' as const].map(loadEncoding));
   const registry = createRegistry('ingress');
-  const app = await NestFactory.create<NestFastifyApplication>(
-    IngressModule.register(config, logger, registry),
-    createHttpAdapter(config),
-    {
-      logger: new NestLogger(logger),
-      bodyParser: false,
-    },
-  );
-  app.useGlobalFilters(app.get(ErrorFilter));
+  const app = await createIngress(config, logger, registry);
   serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
-  // The tokenizer loads its tables at its first use, which no visitor should wait for.
-  await countTextTokens(['warm']);
   const door = new Door(app.get<Redis>(MONEY_REDIS));
   const ops = new OpsServer({
     ...config.ops,

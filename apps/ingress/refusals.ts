@@ -1,5 +1,5 @@
 import { DaypassError } from '#libs/contracts/errors.js';
-import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { endedMeanwhile, suspended } from '#libs/contracts/key-refusals.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { formatUsd } from '#libs/money/nano.js';
 import type { HoldAnswer } from '#libs/holds/hold.types.js';
@@ -9,9 +9,14 @@ const RECOVERING_RETRY_MS = 2_000;
 const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
 const IN_PROGRESS_RETRY_MS = 1_000;
+const BODIES_RETRY_MS = 1_000;
+const PLACES_RETRY_MS = 1_000;
 
 export function missingKey(): DaypassError {
-  return new DaypassError('invalid_api_key', "No API key provided: send the header 'Authorization: Bearer dp_…'.");
+  return new DaypassError(
+    'invalid_api_key',
+    "No API key provided: send the header 'Authorization: Bearer dp_…' or 'api-key: dp_…'.",
+  );
 }
 
 export function unknownUrl(method: string, url: string): DaypassError {
@@ -48,15 +53,50 @@ export function overloaded(): DaypassError {
   });
 }
 
-/** Nobody reads this error. The metrics count it. */
-export function hungUp(): DaypassError {
-  return new DaypassError('request_timeout', 'The visitor hung up while the call waited for running ones to end.');
+/** Others need the places that are left. Whoever holds none meets a process that is full of others. */
+export function noPlace(heldByKey: number, heldByCampaign: number): DaypassError {
+  if (heldByCampaign === 0) return overloaded();
+  const whose = heldByKey > 0 ? 'This key' : 'The campaign of this key';
+  return new DaypassError(
+    'rate_limit_exceeded',
+    `${whose} has ${heldByKey || heldByCampaign} calls open, which is its share while others call too. Please retry when one has ended.`,
+    { retryAfterMs: PLACES_RETRY_MS, details: { limit: heldByKey > 0 ? 'key_share' : 'campaign_share' } },
+  );
+}
+
+/** Nobody reads this error. The log and the metrics have it as `visitor_left`. */
+export class VisitorLeft extends Error {}
+
+/** The visitor hung up before the call had its hold. */
+export const hungUp = (): VisitorLeft => new VisitorLeft('the visitor hung up');
+
+export function tooLarge(): DaypassError {
+  return new DaypassError(
+    'request_too_large',
+    'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.',
+  );
+}
+
+/** Too many bytes of one key's requests are on their way in, or wait for their holds. */
+export function bodiesOfKey(mostBytes: number): DaypassError {
+  return new DaypassError(
+    'rate_limit_exceeded',
+    `This key sends too much at once: Daypass holds at most ${mostBytes} bytes of its requests until their calls begin. Please retry in a moment.`,
+    { retryAfterMs: BODIES_RETRY_MS, details: { limit: 'bytes' } },
+  );
+}
+
+export function originNotAllowed(origin: string): DaypassError {
+  return new DaypassError(
+    'origin_not_allowed',
+    `Pages of ${origin.slice(0, 200)} may not use this key. Ask the operator to add the origin to the campaign's 'origins'.`,
+  );
 }
 
 export function unkeptAnswer(): DaypassError {
   return new DaypassError(
     'idempotency_conflict',
-    'The first call with this Idempotency-Key has ended. Daypass did not keep its answer, which broke off or was too large. Send the call again under a new key.',
+    'The first call with this Idempotency-Key has ended. Daypass did not keep its answer: it broke off, was too large, or your key has no room for more answers. Send the call again under a new key.',
     { param: 'idempotency-key' },
   );
 }
@@ -69,7 +109,7 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
     case 'overloaded':
       return overloaded();
     case 'invalid':
-      return invalidKey();
+      return endedMeanwhile();
     case 'suspended':
       return suspended();
     case 'reused':
@@ -89,8 +129,9 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
       );
     case 'unanswered':
       return unkeptAnswer();
-    // Only a patient caller gets `busy`, and it waits.
+    // Only a patient caller gets `busy`, and only a question gets `ready`.
     case 'busy':
+    case 'ready':
     case 'conflict':
       return new DaypassError('internal_error', 'This request id was used for another call. Please retry.');
     case 'insufficient':
@@ -127,6 +168,24 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
           details: { limit: 'rpm' },
         },
       );
+    case 'record':
+      return new DaypassError(
+        'rate_limit_exceeded',
+        'Too many earlier requests of this key still wait to be recorded. Please retry in a few seconds.',
+        { retryAfterMs: OVERLOADED_RETRY_MS, details: { limit: 'record' } },
+      );
+    case 'bytes':
+      return answer.waitMs < 0
+        ? new DaypassError(
+            'rate_limit_exceeded',
+            `This call has ${answer.need} bytes, and this key may send ${answer.limit} an hour: make it smaller.`,
+            { retry: false, details: { limit: 'bytes' } },
+          )
+        : new DaypassError(
+            'rate_limit_exceeded',
+            `Rate limit reached for this key: ${answer.limit} bytes an hour, of requests and of repeated answers. This call has ${answer.need}. Please try again in ${seconds(answer.waitMs)}.`,
+            { retryAfterMs: answer.waitMs, details: { limit: 'bytes' } },
+          );
     case 'tokens':
       return answer.waitMs < 0
         ? new DaypassError(

@@ -1,6 +1,5 @@
 import 'reflect-metadata';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
@@ -8,14 +7,12 @@ import { loadConfig } from '#libs/config/config.js';
 import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { createLogger, NestLogger } from '#libs/service/logger.js';
+import { createLogger } from '#libs/service/logger.js';
 import { createRegistry } from '#libs/service/ops-server.js';
 import { borrowRedis } from '#libs/testing/borrowed.js';
 import { until } from '#libs/testing/until.js';
 import { BEFORE, formerTicketSchema, restoreBefore, type FormerTicket } from '#libs/testing/version-before.js';
-import { ErrorFilter } from './door/error.filter.js';
-import { createHttpAdapter } from './door/http.adapter.js';
-import { IngressModule } from './ingress.module.js';
+import { createIngress } from './ingress.app.js';
 
 const model = 'gpt-5.4-mini';
 const messages = [{ role: 'user', content: 'Hi' }];
@@ -36,12 +33,7 @@ beforeAll(async () => {
     DAYPASS_LOG_LEVEL: 'silent',
   });
   const logger = createLogger('ingress', 'silent');
-  app = await NestFactory.create<NestFastifyApplication>(
-    IngressModule.register(config, logger, createRegistry('ingress')),
-    createHttpAdapter(config),
-    { logger: new NestLogger(logger), bodyParser: false },
-  );
-  app.useGlobalFilters(app.get(ErrorFilter));
+  app = await createIngress(config, logger, createRegistry('ingress'));
   await app.listen(0, '127.0.0.1');
   url = `${await app.getUrl()}/v1/chat/completions`;
 });

@@ -1,10 +1,12 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import { errorAnswer } from '#libs/contracts/answers.js';
-import type { DaypassError } from '#libs/contracts/errors.js';
+import { errorAnswer, unsent } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import { readBody, writtenBody } from '#libs/endpoints/body.js';
+import type { Body } from '#libs/endpoints/endpoint.js';
 import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
+import { RemoteImages } from '#libs/moderation/images/remote.images.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
 import { traced } from '#libs/service/tracing.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
@@ -13,26 +15,39 @@ import { CallEnder, type EndDetails } from '#libs/holds/call-ender.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { isOutOfMemory } from '#libs/redis/out-of-memory.js';
+import { TickBatch } from '#libs/redis/tick-batch.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { JudgingPlaces } from './judging.places.js';
+
+const BODIES_AT_ONCE = 32;
+
+const NO_ROOM = 'Daypass has no room for this request right now. Nothing was charged. Please retry.';
+const NO_ROOM_RETRY_MS = 5_000;
 
 /** Judges the input of calls. Each call goes on to its lane, or moderation refuses it and voids its hold. */
 @Injectable()
 export class InputModerator {
+  private readonly bodies = new TickBatch<string, Buffer | null>(BODIES_AT_ONCE, (requestIds) =>
+    this.redis.mgetBuffer(requestIds.map((requestId) => redisKeys.body(requestId))),
+  );
+
   constructor(
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     private readonly box: ContentBox,
+    private readonly images: RemoteImages,
     private readonly inputs: InputJudge,
     private readonly lanes: LaneQueues,
     private readonly ender: CallEnder,
+    private readonly places: JudgingPlaces,
   ) {}
 
   async moderate(calls: readonly Ticket[]): Promise<void> {
-    const bodies = await this.redis.mgetBuffer(calls.map((call) => redisKeys.body(call.requestId)));
     // Await all calls before one failure is thrown: the retry of the job then repeats only those without an end.
     const outcomes = await Promise.allSettled(
-      calls.map((call, index) =>
+      calls.map((call) =>
         traced('judge input', { parent: call.trace, attributes: { 'daypass.request_id': call.requestId } }, () =>
-          this.moderateOne(call, bodies[index] ?? null),
+          this.moderateInPlace(call),
         ),
       ),
     );
@@ -40,26 +55,55 @@ export class InputModerator {
     if (failed) throw failed.reason;
   }
 
+  private async moderateInPlace(ticket: Ticket): Promise<void> {
+    await this.places.enter(ticket);
+    try {
+      await this.moderateOne(ticket, await this.bodies.add(ticket.requestId));
+    } finally {
+      this.places.leave(ticket);
+    }
+  }
+
   private async moderateOne(ticket: Ticket, encrypted: Buffer | null): Promise<void> {
     // The visitor left, and ingress voided the hold, which deletes the body.
     if (!encrypted) return;
-    const body = readBody(this.box.open(encrypted, ticket.requestId));
-    if (ticket.policy.input === 'observe') {
-      if (await this.passOn(ticket)) await this.inputs.observe(ticket, body);
+    const waiting = readBody(this.box.open(encrypted, ticket.requestId));
+    try {
+      await this.judge(ticket, waiting, await this.images.inlined(ticket, waiting));
+    } catch (error) {
+      if (!(error instanceof DaypassError)) throw error;
+      await this.refuse(ticket, error, ticket.policy.input === 'gate' ? 'unchecked' : ticket.inputVerdict);
+    }
+  }
+
+  /** `waiting`: the body in Redis. Whatever is judged takes its place before the call goes on. */
+  private async judge(ticket: Ticket, waiting: Body, body: Body): Promise<void> {
+    const { input } = ticket.policy;
+    // Under `parallel` forwarding judges, and only images brought the call here.
+    if (input === 'observe' || input === 'parallel') {
+      if (body !== waiting) await this.rewrite(ticket, body);
+      if ((await this.passOn(ticket)) && input === 'observe') await this.inputs.observe(ticket, body);
       return;
     }
     const judged = await this.inputs.judge(ticket, body, { carried: true });
-    const { requestId } = ticket;
     if (judged.body === null) {
       const { verdict, error, strike } = judged.decision;
       await this.refuse(ticket, error, verdict, { strike, events: judged.events });
       return;
     }
-    if (judged.body !== body) {
-      const encrypted = this.box.seal(writtenBody(judged.body), requestId);
-      await this.redis.set(redisKeys.body(requestId), encrypted, 'KEEPTTL', 'XX');
-    }
+    if (judged.body !== waiting) await this.rewrite(ticket, judged.body);
     await this.passOn({ ...ticket, inputVerdict: judged.decision.verdict }, judged.events);
+  }
+
+  /** @throws DaypassError `overloaded` where Redis has no room for what became of the body */
+  private async rewrite({ requestId }: Ticket, body: Body): Promise<void> {
+    try {
+      const encrypted = this.box.seal(writtenBody(body), requestId);
+      await this.redis.set(redisKeys.body(requestId), encrypted, 'KEEPTTL', 'XX');
+    } catch (error) {
+      if (isOutOfMemory(error)) throw new DaypassError('overloaded', NO_ROOM, { retryAfterMs: NO_ROOM_RETRY_MS });
+      throw error;
+    }
   }
 
   /**
@@ -79,7 +123,7 @@ export class InputModerator {
     input: VerdictWord,
     more: Pick<EndDetails, 'strike' | 'events'> = {},
   ): Promise<void> {
-    const reply = errorAnswer(error, { moderation: { input, output: 'off' }, queueMs: 0 });
+    const reply = errorAnswer(error, unsent({ moderation: { input, output: 'off' }, queueMs: 0 }));
     await this.ender.void({ ticket }, { detail: { reason: error.code, ...error.details }, reply, ...more });
   }
 }

@@ -1,6 +1,7 @@
 import { BullModule, getQueueToken } from '@nestjs/bullmq';
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
@@ -12,9 +13,19 @@ import { upstreamProviders } from '#libs/service/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
+import { ImageAddresses } from '#libs/moderation/images/image.addresses.js';
+import { ImageAllowance } from '#libs/moderation/images/image.allowance.js';
+import { ImageFetcher } from '#libs/moderation/images/image.fetcher.js';
+import { RemoteImages } from '#libs/moderation/images/remote.images.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { ImageMetrics } from './image.metrics.js';
 import { InputModerator } from './input.moderator.js';
+import { JudgingPlaces } from './judging.places.js';
 import { createModerationProcessor } from './moderation.processor.js';
 import { QueueMetrics } from './queue.metrics.js';
+
+/** A call that is judged costs a process far less than one that runs. */
+const JUDGED_PER_CONCURRENCY = 4;
 
 @Module({})
 export class ModerationModule {
@@ -35,10 +46,27 @@ export class ModerationModule {
           inject: [LaneLine, ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
           useFactory: (line: LaneLine, ...queues: Queue[]) => new LaneQueues(lanes, queues, line),
         },
+        ImageMetrics,
+        {
+          provide: RemoteImages,
+          inject: [MONEY_REDIS, ImageMetrics],
+          useFactory: (redis: Redis, metrics: ImageMetrics) => remoteImages(config, redis, metrics),
+        },
+        { provide: JudgingPlaces, useValue: new JudgingPlaces(JUDGED_PER_CONCURRENCY * config.limits.concurrency) },
         InputModerator,
         QueueMetrics,
         createModerationProcessor(config),
       ],
     };
   }
+}
+
+function remoteImages({ images }: DaypassConfig, redis: Redis, metrics: ImageMetrics): RemoteImages {
+  return new RemoteImages({
+    fetcher: new ImageFetcher(new ImageAddresses(images.hostsAllowed)),
+    allowance: new ImageAllowance(redis, images.bytesPerHour),
+    observe: (outcome, count) => metrics.fetched(outcome, count),
+    mostBytes: images.bytes,
+    timeoutMs: images.timeoutMs,
+  });
 }

@@ -11,9 +11,15 @@ import { workerOptions } from '#libs/queues/bull.options.js';
 import { DrainingWorker } from '#libs/queues/draining.worker.js';
 import { InputModerator } from './input.moderator.js';
 
+/**
+ * A job holds only ids, and its calls wait for places (`JudgingPlaces`). So many jobs are more than one key can fill: its
+ * calls are open at ingress, and each process of that has far fewer places for one key.
+ */
+const JOBS_MAX = 10_000;
+
 /** The worker's options come out of the configuration, which decorators see only when the class is made. */
 export function createModerationProcessor(config: DaypassConfig): Type<DrainingWorker> {
-  @Processor(MODERATION_QUEUE, workerOptions(config.redisUrl, config.limits.concurrency, config.traces))
+  @Processor(MODERATION_QUEUE, workerOptions(config.redisUrl, JOBS_MAX, config.traces))
   class ModerationProcessor extends DrainingWorker {
     constructor(
       @Inject(InputModerator) private readonly inputs: InputModerator,

@@ -4,16 +4,18 @@ import { Registry } from 'prom-client';
 import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import { borrowRedis } from '#libs/testing/borrowed.js';
+import { JudgingPlaces } from './judging.places.js';
 import { QueueMetrics } from './queue.metrics.js';
 
 let redisUrl: string;
 let queue: Queue;
 const registry = new Registry();
+const places = new JudgingPlaces(1);
 beforeAll(async () => {
   redisUrl = await borrowRedis();
   queue = new Queue(MODERATION_QUEUE, bullOptions(redisUrl));
   queue.on('error', () => undefined);
-  new QueueMetrics(registry, queue);
+  new QueueMetrics(registry, queue, places);
 });
 afterAll(async () => {
   await queue.close().catch(() => undefined);
@@ -32,5 +34,17 @@ describe('the line before moderation', () => {
     for (const agoMs of [60_000, 1_000, 0]) await queue.add('moderate', {}, { timestamp: Date.now() - agoMs });
     expect(await value(/queue_jobs\{state="waiting"\} (\d+)/)).toBe(3);
     expect(Math.round(await oldest())).toBe(60);
+    await queue.obliterate();
+    expect(await oldest()).toBe(0);
+  });
+
+  it('counts the calls that wait for a place', async () => {
+    const one = { keyId: 'k', campaignId: 'c' };
+    await places.enter(one);
+    const second = places.enter(one);
+    expect(await oldest()).toBeGreaterThan(0);
+    places.leave(one);
+    await second;
+    expect(await oldest()).toBe(0);
   });
 });

@@ -4,13 +4,18 @@ import type { Queue } from 'bullmq';
 import { Gauge, type Registry } from 'prom-client';
 import { MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { REGISTRY } from '#libs/service/platform.tokens.js';
+import { JudgingPlaces } from './judging.places.js';
 
 const STATES = ['waiting', 'active', 'delayed'] as const;
 
-/** Measures the queue of moderation. Each process of the service shows the same numbers. */
+/** Measures the queue of moderation, which all processes share, and the line before this process's places. */
 @Injectable()
 export class QueueMetrics {
-  constructor(@Inject(REGISTRY) registry: Registry, @InjectQueue(MODERATION_QUEUE) queue: Queue) {
+  constructor(
+    @Inject(REGISTRY) registry: Registry,
+    @InjectQueue(MODERATION_QUEUE) queue: Queue,
+    @Inject(JudgingPlaces) places: JudgingPlaces,
+  ) {
     const registers = [registry];
     new Gauge({
       name: 'daypass_moderation_queue_jobs',
@@ -26,11 +31,11 @@ export class QueueMetrics {
     });
     new Gauge({
       name: 'daypass_moderation_queue_oldest_seconds',
-      help: 'How long the first job of the moderation queue has waited; 0: none waits',
+      help: 'How long the first job of the moderation queue, or the first call for a place in this process, has waited; 0: none waits',
       registers,
       async collect() {
         const [oldest] = await queue.getJobs(['waiting'], 0, 0, true).catch(() => []);
-        this.set(oldest ? Math.max(0, Date.now() - oldest.timestamp) / 1_000 : 0);
+        this.set(Math.max(oldest ? Date.now() - oldest.timestamp : 0, places.oldestMs) / 1_000);
       },
     });
   }

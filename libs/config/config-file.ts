@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseUsd } from '#libs/money/nano.js';
+import { ENCODINGS } from '#libs/contracts/jobs.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { guardsSchema } from './guard-settings.js';
 import { PRESET_NAMES, withPreset } from './lane-presets.js';
@@ -51,6 +52,26 @@ const laneSchema = z
   .transform(withPreset);
 export type LaneSettings = z.infer<typeof laneSchema>;
 
+/** Without these a call has no meaning, or its cost no bound. */
+const NEEDED = ['model', 'messages', 'input', 'stream', 'n', 'max_tokens'];
+const drops = z
+  .array(
+    z
+      .string()
+      .regex(/^[a-z][a-z0-9_]{0,63}$/, 'must be the name of a parameter')
+      .refine((name) => !NEEDED.includes(name), `cannot be left out: no call goes without ${NEEDED.join(', ')}`),
+  )
+  .max(64)
+  .default([]);
+
+/** The account of OPENAI_API_KEY, at OPENAI_BASE_URL. */
+const mainSchema = z.strictObject({
+  drops: drops.meta({
+    description:
+      'Parameters that `OPENAI_BASE_URL` does not know, e.g. `store`. Daypass leaves them out of every call there.',
+  }),
+});
+
 /** An account beside OPENAI_API_KEY's, at OpenAI or at a compatible endpoint. */
 const upstreamSchema = z.strictObject({
   name: z
@@ -75,6 +96,9 @@ const upstreamSchema = z.strictObject({
   models: z.record(z.string().min(1), z.string().min(1)).default({}).meta({
     description: 'Names of models that differ here: the name that visitors use, and the name that this upstream uses.',
   }),
+  drops: drops.meta({
+    description: 'Parameters that it does not know, e.g. `store`. Daypass leaves them out of every call to it.',
+  }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
 
@@ -89,6 +113,20 @@ const usd = z.union([z.number(), z.string()]).transform((value, context) => {
 });
 const usdPerMillion = usd.transform((nano) => Number((nano + 999_999n) / 1_000_000n));
 
+/** Parsed to hundredths, rounded up. */
+const multiple = z
+  .number()
+  .min(0.01)
+  .max(100)
+  .transform((times) => Math.ceil(Number((times * 100).toFixed(6))));
+const tiers = z.strictObject({
+  flex: multiple.optional().meta({ description: 'What `flex` costs, as a multiple of the standard price.' }),
+  priority: multiple.optional().meta({
+    description: 'What `priority` costs, as a multiple of the standard price. `fast` is its other name.',
+  }),
+  fast: multiple.optional().meta({ description: 'The same under its other name.' }),
+});
+
 /** Parsed to whole nano-dollars per token, rounded up. */
 const priceSchema = z.strictObject({
   input_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million input tokens.' }),
@@ -96,10 +134,22 @@ const priceSchema = z.strictObject({
     description: 'Dollars for a million input tokens that the provider had in its cache.',
     fallback: 'the input price',
   }),
+  cache_write_usd_per_million: usdPerMillion.optional().meta({
+    description: 'Dollars for a million input tokens that the provider writes into its cache.',
+    fallback: 'the input price',
+  }),
   output_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million output tokens.' }),
   max_output_tokens: limit
     .optional()
     .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
+  tiers: tiers.optional().meta({
+    description: 'Prices of service tiers. Daypass refuses a call under a tier that has no price here.',
+  }),
+  encoding: z.enum(ENCODINGS).optional().meta({
+    description:
+      "How the model counts tokens. Without this field the model's name says it. Where the name says nothing, each byte of text counts as a token. That is a safe bound, about four times too high for English.",
+    fallback: 'by the name',
+  }),
 });
 
 const webhookSchema = z.strictObject({
@@ -126,6 +176,7 @@ const wholeSchema = z.strictObject({
     description:
       'The rate limits of your account, by lane. A lane has the name of a model or of a group of models. Models that no lane names share the lane `default`. The lane `moderation` is for the moderation endpoint.',
   }),
+  main: mainSchema.prefault({}).meta({ description: 'The main account: that of `OPENAI_API_KEY`.' }),
   upstreams: z.array(upstreamSchema).max(20).default([]).meta({
     description:
       'Further accounts or compatible endpoints. Daypass tries the main account first, then these in their order.',

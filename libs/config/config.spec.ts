@@ -44,7 +44,7 @@ describe('the environment', () => {
       openai: { apiKey: 'sk-test', baseUrl: 'https://api.openai.com/v1' },
       visitors: { host: '0.0.0.0', port: 8080 },
       admin: { host: '127.0.0.1', port: 8081 },
-      limits: { bodyBytes: 2_097_152, maxWaitMs: 30_000 },
+      limits: { bodyBytes: 8_388_608, maxWaitMs: 30_000 },
       moderationModel: 'omni-moderation-2024-09-26',
       file: { lanes: {}, prices: {}, operator: {}, guards: [], upstreams: [] },
     });
@@ -74,7 +74,15 @@ describe('the environment', () => {
     expect(
       loadConfig('ingress', { ...good, DAYPASS_PORT: ' ', DAYPASS_CONFIG: '', DATABASE_URL: '' }).visitors.port,
     ).toBe(8080);
-    expect(faultsOf({ ...good, OPENAI_API_KEY: '' })).toEqual(['OPENAI_API_KEY is required']);
+    expect(faultsOf({ ...good, REDIS_URL: '' })).toEqual(['REDIS_URL is required']);
+  });
+
+  it('wants the account of those only who call it', () => {
+    const { OPENAI_API_KEY: _key, ...rest } = good;
+    expect(SERVICES.flatMap((service) => faultsOf(rest, service))).toEqual([
+      'OPENAI_API_KEY is required by the moderation service',
+      'OPENAI_API_KEY is required by the forwarding service',
+    ]);
   });
 
   it('wants the database and the admin token of accounting only', () => {
@@ -97,7 +105,6 @@ describe('the environment', () => {
       'accounting',
     );
     for (const name of [
-      'OPENAI_API_KEY',
       'REDIS_URL',
       'DAYPASS_PORT',
       'DAYPASS_LOG_LEVEL',
@@ -150,6 +157,10 @@ describe('the environment', () => {
     ['DAYPASS_MAX_CALLS', '0'],
     ['DAYPASS_MAX_WAIT_MS', 'forever'],
     ['DAYPASS_JOURNAL_MAX_ENTRIES', '100000001'],
+    ['DAYPASS_MAX_REMOTE_IMAGES', '101'],
+    ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'pictures.lan'],
+    ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'http://pictures.lan:80'],
+    ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'pictures.lan:80,'],
   ])('is refused with %s=%s', (name, value) => {
     const faults = faultsOf({ ...good, [name]: value }, 'accounting');
     expect(faults).toHaveLength(1);
@@ -161,6 +172,7 @@ describe('the environment', () => {
     ['REDIS_URL', 'unix:///run/redis/redis.sock'],
     ['DATABASE_URL', 'postgresql://u@db/daypass?sslmode=require'],
     ['OPENAI_BASE_URL', 'http://127.0.0.1:4010/v1'],
+    ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'Pictures.lan:8080, [::1]:80'],
   ])('takes %s=%s', (name, value) => {
     expect(faultsOf({ ...good, [name]: value }, 'accounting')).toEqual([]);
   });
@@ -172,13 +184,15 @@ describe('the environment', () => {
   });
 
   it('derives keys of 32 bytes from the secret: another one for each purpose, the same after each start', () => {
-    const { tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper } = loadConfig(
+    const { tokenPepper, contentKey, safetyPepper, idempotencyPepper, verdictPepper, cachePepper } = loadConfig(
       'ingress',
       good,
     ).secrets;
-    const peppers = [tokenPepper, safetyPepper, idempotencyPepper, verdictPepper].map((pepper) => pepper.export());
+    const peppers = [tokenPepper, safetyPepper, idempotencyPepper, verdictPepper, cachePepper].map((pepper) =>
+      pepper.export(),
+    );
     const all = [contentKey, ...peppers].map((key) => key.toString('hex'));
-    expect(new Set(all).size).toBe(5);
+    expect(new Set(all).size).toBe(6);
     expect(all.every((key) => key.length === 64)).toBe(true);
     expect(loadConfig('forwarding', good).secrets.contentKey.equals(contentKey)).toBe(true);
     expect(
@@ -233,6 +247,7 @@ operator: { budget_usd_per_day: 25.50 }
       },
       operator: { budget_usd_per_day: 25_500_000_000n },
       guards: [],
+      main: { drops: [] },
       upstreams: [],
     });
   });
@@ -285,6 +300,13 @@ operator: { budget_usd_per_day: 25.50 }
     ['a negative budget', { operator: { budget_usd_per_day: '-1' } }, 'operator.budget_usd_per_day'],
     ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
     ['an upstream at no address', { upstreams: [{ name: 'spare', base_url: 'desk' }] }, 'upstreams.0.base_url'],
+    ['parameters without which nothing goes', { main: { drops: ['store', 'messages'] } }, 'main.drops.1'],
+    [
+      'the bound of the cost among what an upstream does not know',
+      { upstreams: [{ name: 'spare', base_url: 'https://x', drops: ['max_tokens'] }] },
+      'upstreams.0.drops.0',
+    ],
+    ['what is no name of a parameter', { main: { drops: ['$.store'] } }, 'main.drops.0'],
     [
       'an upstream with the name of the first',
       { upstreams: [{ name: 'openai', base_url: 'https://x' }] },

@@ -11,12 +11,13 @@ export { SERVICES, type Service };
 export interface DaypassConfig {
   service: Service;
   openai: {
+    /** Only moderation and forwarding have it. */
     apiKey: string;
     baseUrl: string;
     /** Verifies the provider's webhooks. Without it ingress has no path for them. */
     webhookSecret: string | undefined;
-    /** A key that may read safety cases. */
-    safetyKey: string;
+    /** A key that may read safety cases. Only accounting asks for them. */
+    safetyKey: string | undefined;
   };
   /** Keys of the further upstreams, by name. Only forwarding has them. */
   upstreamKeys: Readonly<Record<string, string>>;
@@ -32,6 +33,7 @@ export interface DaypassConfig {
     safetyPepper: KeyObject;
     idempotencyPepper: KeyObject;
     verdictPepper: KeyObject;
+    cachePepper: KeyObject;
     /** Encrypts the secret of each visitor's content in the record. */
     auditKey: Buffer;
     /** Seed of the key that signs the record. */
@@ -43,21 +45,43 @@ export interface DaypassConfig {
   logLevel: string;
   limits: {
     bodyBytes: number;
+    /** One ingress process holds at most this many bytes of bodies whose calls have no hold yet. */
+    bodiesBytes: number;
     headerBytes: number;
     requestTimeoutMs: number;
     maxWaitMs: number;
+    /** A stream is silent for at most this long. */
+    silenceMs: number;
     upstreamTimeoutMs: number;
     moderationTimeoutMs: number;
     defaultOutputTokens: number;
     minOutputTokens: number;
-    /** One ingress process holds at most this many calls open. */
+    /** So many calls one key may have open at one ingress process while nobody else calls (`Places`). */
     calls: number;
-    /** One worker process runs at most this many jobs of a queue at once. */
+    /** The limit `concurrent` of a key that has none of its own. */
+    keyConcurrent: number;
+    /** So many calls of a lane one key may run at one forwarding process while nobody else wants to (`Places`). */
     concurrency: number;
     journalEntries: number;
     /** At most this many bytes of requests and verdicts wait in Redis for the record. */
     auditBytes: number;
+    /** What a key without a limit of its own may send, and get again, within an hour. 0: no limit. */
+    keyBytesPerHour: number;
+    /** At most this many bytes of answers are kept for repeats. */
+    keptBytes: number;
     shutdownDeadlineMs: number;
+  };
+  /** What Daypass fetches of images that requests name by their addresses. */
+  images: {
+    /** The most of one call. */
+    count: number;
+    /** Of all images of a call. */
+    bytes: number;
+    bytesPerHour: number;
+    /** For all images of a call. */
+    timeoutMs: number;
+    /** `host:port`: these need not be public. */
+    hostsAllowed: string[];
   };
   moderationModel: string;
   /** Whether services send traces. The exporter itself reads the address. */
@@ -86,6 +110,14 @@ export class ConfigError extends Error {
   }
 }
 
+/** What the other services can do without: nobody needs to give it to them. */
+const REQUIRED_BY: Readonly<Record<Service, readonly string[]>> = {
+  ingress: [],
+  moderation: ['OPENAI_API_KEY'],
+  forwarding: ['OPENAI_API_KEY'],
+  accounting: ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN'],
+};
+
 /**
  * Reads the whole configuration of one service, once. Nothing else reads the environment.
  * @throws ConfigError naming every fault at once
@@ -95,12 +127,13 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim() !== ''));
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, given)));
-  if (service === 'accounting') {
-    for (const name of ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN'])
-      if (!given[name]) faults.push(`${name} is required by the accounting service`);
-  }
+  for (const name of REQUIRED_BY[service])
+    if (!given[name]) faults.push(`${name} is required by the ${service} service`);
   if (parsed.success && parsed.data.DAYPASS_MIN_OUTPUT_TOKENS > parsed.data.DAYPASS_DEFAULT_OUTPUT_TOKENS) {
     faults.push('DAYPASS_MIN_OUTPUT_TOKENS: must not be above DAYPASS_DEFAULT_OUTPUT_TOKENS');
+  }
+  if (parsed.success && parsed.data.DAYPASS_BODIES_MAX_BYTES < parsed.data.DAYPASS_MAX_BODY_BYTES) {
+    faults.push('DAYPASS_BODIES_MAX_BYTES: must not be below DAYPASS_MAX_BODY_BYTES');
   }
   const file = readConfigFile(given.DAYPASS_CONFIG, faults);
   if (service === 'forwarding' && parsed.success) {
@@ -116,7 +149,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   return {
     service,
     openai: {
-      apiKey: env.OPENAI_API_KEY,
+      apiKey: env.OPENAI_API_KEY ?? '',
       baseUrl: env.OPENAI_BASE_URL,
       webhookSecret: env.OPENAI_WEBHOOK_SECRET,
       safetyKey: env.OPENAI_SAFETY_KEY ?? env.OPENAI_API_KEY,
@@ -132,6 +165,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       safetyPepper: pepper(env.DAYPASS_SECRET, 'safety-pepper'),
       idempotencyPepper: pepper(env.DAYPASS_SECRET, 'idempotency-pepper'),
       verdictPepper: pepper(env.DAYPASS_SECRET, 'verdict-pepper'),
+      cachePepper: pepper(env.DAYPASS_SECRET, 'cache-pepper'),
       auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
       auditSeed: derive(env.DAYPASS_SECRET, 'audit-seed'),
     },
@@ -141,18 +175,30 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     logLevel: env.DAYPASS_LOG_LEVEL,
     limits: {
       bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
+      bodiesBytes: env.DAYPASS_BODIES_MAX_BYTES,
       headerBytes: env.DAYPASS_MAX_HEADER_BYTES,
       requestTimeoutMs: env.DAYPASS_REQUEST_TIMEOUT_MS,
       maxWaitMs: env.DAYPASS_MAX_WAIT_MS,
+      silenceMs: env.DAYPASS_SILENCE_MS,
       upstreamTimeoutMs: env.DAYPASS_UPSTREAM_TIMEOUT_MS,
       moderationTimeoutMs: env.DAYPASS_MODERATION_TIMEOUT_MS,
       defaultOutputTokens: env.DAYPASS_DEFAULT_OUTPUT_TOKENS,
       minOutputTokens: env.DAYPASS_MIN_OUTPUT_TOKENS,
       calls: env.DAYPASS_MAX_CALLS,
+      keyConcurrent: env.DAYPASS_KEY_CONCURRENT,
       concurrency: env.DAYPASS_CONCURRENCY,
       journalEntries: env.DAYPASS_JOURNAL_MAX_ENTRIES,
       auditBytes: env.DAYPASS_AUDIT_MAX_BYTES,
+      keyBytesPerHour: env.DAYPASS_KEY_BYTES_PER_HOUR,
+      keptBytes: env.DAYPASS_KEPT_BYTES,
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
+    },
+    images: {
+      count: env.DAYPASS_MAX_REMOTE_IMAGES,
+      bytes: env.DAYPASS_IMAGE_MAX_BYTES,
+      bytesPerHour: env.DAYPASS_IMAGE_BYTES_PER_HOUR,
+      timeoutMs: env.DAYPASS_IMAGE_TIMEOUT_MS,
+      hostsAllowed: env.DAYPASS_IMAGE_HOSTS_ALLOWED,
     },
     moderationModel: env.DAYPASS_MODERATION_MODEL,
     traces: (env.OTEL_EXPORTER_OTLP_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) !== undefined,

@@ -43,15 +43,32 @@ const upstreamKeys = z
       ),
     ),
   );
+/** `host:port`, with commas between them. */
+const hosts = z
+  .string()
+  .transform((text) => text.split(',').map((host) => host.trim().toLowerCase()))
+  .pipe(
+    z
+      .array(
+        z
+          .string()
+          .regex(
+            /^([a-z0-9.-]+|\[[0-9a-f:.]+\]):\d{1,5}$/,
+            'must be host:port for each of the hosts, with commas between them',
+          ),
+      )
+      .max(20),
+  );
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
 // docs/settings.md shows what `meta` has: `description`, `unit` of a number, `example` and `fallback`. `fallback`
 // replaces a default that the schema lacks.
 
 const account = {
-  OPENAI_API_KEY: z.string().min(1, 'is required: the key of the OpenAI account that pays').meta({
+  OPENAI_API_KEY: z.string().min(1).optional().meta({
     description:
       'The key of the OpenAI account that pays for all visitors. Without it `npm start` uses the rehearsal upstream, which makes up answers.',
+    fallback: 'required by moderation and forwarding',
     example: 'sk-…',
   }),
   OPENAI_BASE_URL: apiAddress.default('https://api.openai.com/v1').meta({
@@ -191,8 +208,13 @@ const listeners = {
 };
 
 const requests = {
-  DAYPASS_MAX_BODY_BYTES: positive(2_097_152, 104_857_600).meta({
+  DAYPASS_MAX_BODY_BYTES: positive(8_388_608, 104_857_600).meta({
     description: 'Ingress answers a larger request with 413.',
+    unit: 'bytes',
+  }),
+  DAYPASS_BODIES_MAX_BYTES: positive(134_217_728, 68_719_476_736).meta({
+    description:
+      'One ingress process holds at most this many bytes of requests that come in or wait for their holds. A quarter of them may belong to one key. Must not be below `DAYPASS_MAX_BODY_BYTES`.',
     unit: 'bytes',
   }),
   DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576).meta({
@@ -205,13 +227,33 @@ const requests = {
   }),
   DAYPASS_MAX_CALLS: positive(2_000, 100_000).meta({
     description:
-      'One ingress process holds at most this many calls open. A quarter of them may belong to one key and wait for its budget.',
+      'One key may have this many calls open at one ingress process while nobody else calls. The process has a quarter more places, so that others always find one. A quarter of this number may wait for the budget of one key.',
+    unit: 'calls',
+  }),
+  DAYPASS_KEY_CONCURRENT: positive(64, 100_000).meta({
+    description:
+      'A key without a limit `concurrent` of its own has at most this many calls in all processes together. 100000 means no limit.',
     unit: 'calls',
   }),
   DAYPASS_MAX_WAIT_MS: positive(30_000, 600_000).meta({
     description:
       'A call waits at most this long for budget and for its turn. A visitor overrides it with `x-daypass-max-wait-ms`.',
     unit: 'ms',
+  }),
+  DAYPASS_SILENCE_MS: positive(10_000, 600_000).meta({
+    description:
+      'A stream that has been silent for this long gets a comment, which clients skip and proxies see. Keep it below the idle time-out of every proxy.',
+    unit: 'ms',
+  }),
+  DAYPASS_KEY_BYTES_PER_HOUR: z.coerce.number().int().min(0).max(1_099_511_627_776).default(62_914_560).meta({
+    description:
+      "A key's requests, and its repeats of kept answers, have at most this many bytes within an hour. A key or its campaign's `key_defaults` may say otherwise (`limits.bytes_per_hour`). 0 is no limit.",
+    unit: 'bytes',
+  }),
+  DAYPASS_KEPT_BYTES: positive(67_108_864, 68_719_476_736).meta({
+    description:
+      'Redis keeps at most this many bytes of answers for repeats under an `Idempotency-Key`, compressed. A sixteenth of them may belong to one key. A repeat whose answer Redis did not keep gets 409.',
+    unit: 'bytes',
   }),
   DAYPASS_DEFAULT_OUTPUT_TOKENS: positive(4_096, 1_000_000).meta({
     description: 'The output cap of a request that names none.',
@@ -224,10 +266,37 @@ const requests = {
   }),
 };
 
+const images = {
+  DAYPASS_MAX_REMOTE_IMAGES: positive(20, 100).meta({
+    description:
+      'A request whose input is judged may name at most this many images by their addresses. Others must be in the request, as `data:` URLs.',
+    unit: 'images',
+  }),
+  DAYPASS_IMAGE_MAX_BYTES: positive(8_388_608, 67_108_864).meta({
+    description: 'The images that Daypass fetches for one call may have this many bytes, all together.',
+    unit: 'bytes',
+  }),
+  DAYPASS_IMAGE_BYTES_PER_HOUR: positive(67_108_864, 1_099_511_627_776).meta({
+    description:
+      'Daypass fetches at most this many bytes of images for one key in an hour. Each image counts as 64 KiB at least. Beyond that the key gets 429.',
+    unit: 'bytes',
+  }),
+  DAYPASS_IMAGE_TIMEOUT_MS: positive(10_000, 60_000).meta({
+    description: 'The images of one call must arrive within this time, all together.',
+    unit: 'ms',
+  }),
+  DAYPASS_IMAGE_HOSTS_ALLOWED: hosts.default([]).meta({
+    description:
+      'Hosts of images that need not be public, and may have any port, each with its port, with commas between them. Every visitor can make Daypass ask these hosts for any path. Name only hosts that show everybody only pictures.',
+    example: 'pictures.example.lan:8080',
+  }),
+};
+
 const work = {
   DAYPASS_CONCURRENCY: positive(256, 10_000).meta({
-    description: 'One worker process runs at most this many jobs of one queue at the same time.',
-    unit: 'jobs',
+    description:
+      'One key may run this many calls of one lane at one forwarding process while nobody else wants to. A moderation process judges four times as many. Each has a quarter more places, so that others always find one.',
+    unit: 'calls',
   }),
   DAYPASS_UPSTREAM_TIMEOUT_MS: positive(600_000, 3_600_000).meta({
     description: 'One upstream call may take this long.',
@@ -247,7 +316,7 @@ const work = {
   }),
   DAYPASS_AUDIT_MAX_BYTES: positive(67_108_864, 68_719_476_736).meta({
     description:
-      'New calls get 503 while more requests and verdicts than this wait in Redis for the record in Postgres.',
+      'New calls get 503 while more requests and verdicts than this wait in Redis for the record in Postgres. New calls of a key get 429 while a quarter of this waits for that key alone.',
     unit: 'bytes',
   }),
   DAYPASS_SHUTDOWN_DEADLINE_MS: positive(25_000, 600_000).meta({
@@ -264,6 +333,7 @@ export const ENVIRONMENT = [
   { title: 'Secrets', variables: secrets },
   { title: 'Addresses, logs and traces', variables: listeners },
   { title: 'Requests', variables: requests },
+  { title: 'Images', variables: images },
   { title: 'Work', variables: work },
 ];
 
@@ -275,5 +345,6 @@ export const environmentSchema = z.object({
   ...secrets,
   ...listeners,
   ...requests,
+  ...images,
   ...work,
 });

@@ -24,14 +24,10 @@ const common = {
     .default(true)
     .meta({ description: '`false`: it checks only where `moderation.guards` of a campaign or key names it.' }),
 };
-const timeoutMs = (fallback: number) =>
-  z
-    .number()
-    .int()
-    .min(10)
-    .max(30_000)
-    .default(fallback)
-    .meta({ description: 'After this time the call has no verdict from this guard.', unit: 'ms' });
+const timeoutMs = (fallback: number, description = 'After this time the call has no verdict from this guard.') =>
+  z.number().int().min(10).max(30_000).default(fallback).meta({ description, unit: 'ms' });
+const IN_THREAD =
+  'The content of one call may take this long in the thread. After that the call has no verdict from this guard. A call waits at most ten seconds longer for its turns.';
 
 export const PERSONAL_DATA_KINDS = ['email', 'phone', 'credit_card', 'iban', 'ip_address'] as const;
 
@@ -75,7 +71,7 @@ export const guardSchema = z.discriminatedUnion('type', [
         description:
           'A country in two capital letters. Daypass then finds phone numbers in the national form of that country too.',
       }),
-      timeout_ms: timeoutMs(2_000),
+      timeout_ms: timeoutMs(2_000, IN_THREAD),
     })
     .meta({ description: 'Finds personal data.' }),
   z
@@ -106,7 +102,7 @@ export const guardSchema = z.discriminatedUnion('type', [
         .record(z.string(), z.json())
         .default({})
         .meta({ description: 'Your module gets these as `context.options`.' }),
-      timeout_ms: timeoutMs(2_000),
+      timeout_ms: timeoutMs(2_000, IN_THREAD),
     })
     .meta({
       description:

@@ -77,7 +77,8 @@ describe('docs/settings.md', () => {
     const fallbacks = new Map(
       OUTSIDE.flatMap(({ variables }) => variables).map(({ name, fallback }) => [name, fallback]),
     );
-    const ofCompose = [...COMPOSE.matchAll(/\$\{([A-Z_]+):-([^}]*)\}/g)].map(
+    // A default that is another variable is no value.
+    const ofCompose = [...COMPOSE.matchAll(/\$\{([A-Z_]+):-([^}$]*)\}/g)].map(
       ([, name, value]) => [name!, value === '/dev/null' ? '' : value!] as const,
     );
     const onPage = ofCompose.map(([name]) => {
@@ -104,6 +105,7 @@ describe('docs/pacing.md', () => {
       configFileSchema.safeParse(parse(yaml!)),
     );
     expect(examples.map(({ success, error }) => [success, error?.message])).toEqual([
+      [true, undefined],
       [true, undefined],
       [true, undefined],
     ]);

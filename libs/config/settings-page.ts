@@ -51,6 +51,12 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
         description:
           'When Redis writes to the disk. With `everysec` a power cut may lose the last second. With `always` every booking waits for the disk.',
       },
+      {
+        name: 'DAYPASS_REDIS_MAXMEMORY',
+        fallback: '700mb',
+        description:
+          'Redis refuses new data at this size, and new calls get 503. For `npm start` the default is a quarter of the memory, from 256 MB to 4 GB. Under compose keep it below `DAYPASS_REDIS_MEMORY`.',
+      },
     ],
   },
   {
@@ -77,6 +83,11 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
           'The password of Postgres, letters and digits only. Postgres takes it when its volume is new, and not later.',
       },
       {
+        name: 'DAYPASS_REDIS_PASSWORD',
+        fallback: '**required**',
+        description: 'The password of Redis, letters and digits only.',
+      },
+      {
         name: 'DAYPASS_ALERTMANAGER_FILE',
         fallback: './observability/alertmanager.yml',
         description: 'A file of yours that names the receivers of alerts.',
@@ -98,12 +109,6 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
         name: 'DAYPASS_REDIS_MEMORY',
         fallback: '1g',
         description: 'The most memory that the container of Redis may take.',
-      },
-      {
-        name: 'DAYPASS_REDIS_MAXMEMORY',
-        fallback: '700mb',
-        description:
-          'Redis refuses new data at this size, and new calls get 503. Keep it below `DAYPASS_REDIS_MEMORY`.',
       },
       { name: 'DAYPASS_POSTGRES_MEMORY', fallback: '1g', description: 'The most memory that Postgres may take.' },
       {
@@ -129,6 +134,7 @@ export const EXAMPLE = `lanes:
   # The main account never serves this lane; only the upstreams listed below do.
   own: { elsewhere_only: true, models: [llama-4] }
   moderation: { preset: moderation-2 } # the moderation endpoint
+main: { drops: [prompt_cache_retention] } # parameters that the main account's server does not know
 upstreams: # Daypass tries the main account first, then these in their order
   - name: spare # needs DAYPASS_UPSTREAM_KEYS=spare=sk-…
     base_url: https://api.openai.com/v1
@@ -138,8 +144,11 @@ upstreams: # Daypass tries the main account first, then these in their order
     keyless: true
     lanes: { own: {} } # without limits; Daypass learns them
     models: { llama-4: meta-llama/Llama-4-Scout } # the visitors' name and this upstream's name
+    drops: [store, service_tier, safety_identifier] # parameters that this server does not know
 prices:
-  llama-4: { input_usd_per_million: 0.2, output_usd_per_million: 0.8, max_output_tokens: 8192 }
+  # Without its encoding each byte would count as a token, because nobody knows how llama-4 counts.
+  llama-4: { input_usd_per_million: 0.2, output_usd_per_million: 0.8, max_output_tokens: 8192, encoding: cl100k_base }
+  gpt-5.5: { input_usd_per_million: 5, output_usd_per_million: 30, tiers: { flex: 0.5, priority: 2.5 } }
 operator:
   budget_usd_per_day: '20.00'
   budget_usd_total: '500.00'
@@ -237,7 +246,7 @@ function outside(): string {
 }
 
 function fileSections(): string {
-  const { lanes, upstreams, prices, operator, guards } = configFile().properties as Record<string, Described>;
+  const { lanes, main, upstreams, prices, operator, guards } = configFile().properties as Record<string, Described>;
   const kinds = guards!.items!.oneOf!;
   const common = Object.keys(kinds[0]!.properties!).filter(
     (name) => kinds.every(({ properties }) => properties![name]) && name !== 'type',
@@ -264,6 +273,7 @@ ${EXAMPLE}\`\`\``,
       `${lanes!.description} [pacing.md](pacing.md) explains lanes.`,
       lanes!.additionalProperties as Described,
     ),
+    section('`main`', main!.description, main!),
     section(
       '`upstreams`',
       `${upstreams!.description} At most 20. [pacing.md](pacing.md#several-upstreams) explains failover.`,

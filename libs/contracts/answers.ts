@@ -17,6 +17,11 @@ export function isKept(reply: Reply): boolean {
   );
 }
 
+/** Of a call that was not sent: an input without a verdict did not go on. */
+export function unsent(meta: ReplyMeta): ReplyMeta {
+  return meta.moderation.input === 'unchecked' ? { ...meta, unavailable: 'input' } : meta;
+}
+
 /** Makes a whole answer of an error, for workers that end calls. */
 export function errorAnswer(error: DaypassError, meta: ReplyMeta = NOT_STARTED): Reply {
   return {

@@ -10,6 +10,7 @@ export const ERRORS = {
   unpriceable_request: { status: 400, type: 'invalid_request_error', retry: false },
   invalid_api_key: { status: 401, type: 'invalid_request_error', retry: false },
   key_suspended: { status: 403, type: 'permission_error', retry: false },
+  origin_not_allowed: { status: 403, type: 'permission_error', retry: false },
   model_not_found: { status: 404, type: 'invalid_request_error', retry: false },
   unknown_url: { status: 404, type: 'invalid_request_error', retry: false },
   request_timeout: { status: 408, type: 'invalid_request_error', retry: false },

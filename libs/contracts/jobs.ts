@@ -15,6 +15,13 @@ export const modelPriceSchema = ratesSchema.extend({
 });
 export type ModelPrice = z.infer<typeof modelPriceSchema>;
 
+/**
+ * How the tokens of a model are counted. `bytes`: nobody knows its tokenizer. A tokenizer makes at most one token of
+ * each byte of UTF-8, so that bytes are a bound.
+ */
+export const ENCODINGS = ['o200k_base', 'cl100k_base', 'bytes'] as const;
+export type Encoding = (typeof ENCODINGS)[number];
+
 /** The policy that one call is served under (`CallPolicy`). */
 export const callPolicySchema = z.object({
   input: z.enum(['gate', 'parallel', 'observe', 'off']),
@@ -22,6 +29,7 @@ export const callPolicySchema = z.object({
   thresholds: z.partialRecord(z.string(), z.number()),
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
+  images: z.literal('data').optional(),
   guards: z.array(z.string()).optional(),
   strikes: z
     .object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() })
@@ -62,6 +70,8 @@ export const ticketSchema = z.object({
   /** Its API (`Endpoint.name`); absent: chat completions. */
   endpoint: z.string().max(100).optional(),
   stream: z.boolean(),
+  /** How many images its body names by their addresses when it comes in; absent: nobody counted them. */
+  remoteImages: z.number().int().nonnegative().optional(),
   /** What the endpoint's reader of the answer needs of the request. */
   facts: z.record(z.string().max(40), z.union([z.boolean(), z.number()])).default({}),
   /** How many outputs it asks for, each under the output cap; 0: its API has no output that costs. */
@@ -81,6 +91,10 @@ export const ticketSchema = z.object({
   feeNano: z.string().default('0'),
   /** What the request's service tier costs, in hundredths of the standard price, and never below it. */
   tierPercent: z.number().int().min(100).default(100),
+  /** What the model's tiers cost, in hundredths of the standard price; absent: as the version before priced them. */
+  tiers: z.record(z.string().max(40), z.number().int().min(1)).optional(),
+  /** How the tokens of its model are counted; absent: by o200k, as the version before did. */
+  encoding: z.enum(ENCODINGS).optional(),
   /** The held amount, decimal nano-dollars: the most that the visitor pays. */
   heldNano: z.string(),
   /** UTC days since 1970: the day of the operator's budget that the call counts against. */
@@ -93,6 +107,8 @@ export const ticketSchema = z.object({
   patienceMs: z.number().nonnegative().default(0),
   /** Redis time at which the hold was taken, in milliseconds. */
   acceptedMs: z.number(),
+  /** Parameters of the visitor's that the upstream is not sent, because it does not know them. */
+  dropped: z.array(z.string().max(64)).max(64).optional(),
   /** W3C's traceparent, where calls are traced. */
   trace: z.string().max(100).optional(),
 });

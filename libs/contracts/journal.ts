@@ -31,6 +31,8 @@ export const journalEventSchema = z.object({
   until_ms: z.coerce.number().int().min(0).default(0),
   /** The upstream that the call went to; '': the first. */
   upstream: z.string().default(''),
+  /** '1': the key's time to live began with this hold. */
+  first_use: z.enum(['0', '1']).default('0'),
   /** Redis' clock, milliseconds since the epoch. */
   at_ms: z.coerce.number().int(),
   /** JSON: model, usage, verdicts, reason. Never content. */

@@ -14,8 +14,12 @@ export const keyLimitsSchema = z.strictObject({
   rpm: z.number().int().min(0).max(1_000_000).default(0),
   tpm: z.number().int().min(0).max(1_000_000_000).default(0),
   concurrent: z.number().int().min(0).max(100_000).default(0),
+  /** Of requests and of repeated answers; 0 means the operator's default. */
+  bytes_per_hour: z.number().int().min(0).max(1_099_511_627_776).default(0),
 });
 export type KeyLimits = z.infer<typeof keyLimitsSchema>;
+/** As stored: a key from before `bytes_per_hour` has none. */
+export type StoredLimits = Omit<KeyLimits, 'bytes_per_hour'> & Partial<Pick<KeyLimits, 'bytes_per_hour'>>;
 
 export const keyStatusSchema = z.enum(['active', 'suspended', 'revoked']);
 export type KeyStatus = z.infer<typeof keyStatusSchema>;
@@ -64,9 +68,17 @@ export const keyStateSchema = z.object({
   status: keyStatusSchema,
   /** Milliseconds since the epoch; 0 never expires. */
   expires_ms: int.default(0),
+  /** When somebody revoked it, milliseconds since the epoch; 0: nobody did, or nobody knows when. */
+  revoked_ms: int.default(0),
+  /** Milliseconds since the epoch: before it the key is refused. */
+  starts_ms: int.default(0),
+  /** The time to live of a key whose time begins with its first call; 0: `expires_ms` says its end. */
+  ttl_from_use_ms: int.default(0),
   rpm: int.default(0),
   tpm: int.default(0),
   concurrent: int.default(0),
+  /** 0: the operator's default. */
+  bytes_per_hour: int.default(0),
   /** null: every model of the campaign. */
   models: json(z.array(z.string()).nullable()),
   policy: json(moderationPolicySchema.nullable()),
@@ -89,13 +101,21 @@ export const campaignStateSchema = z.object({
   id: z.string(),
   slug: z.string(),
   status: campaignStatusSchema,
+  /** When it was closed, milliseconds since the epoch; 0: it is open, or nobody knows when. */
+  closed_ms: int.default(0),
   models: json(z.array(z.string())),
   policy: json(moderationPolicySchema),
   tool_prices: json(toolPricesSchema).default({}),
+  /** The origins whose pages may use its keys; null: all. */
+  origins: json(z.array(z.string()).nullable()).default(null),
   /** The share of turns that its keys get. */
   weight: z.coerce.number().min(0.01).max(100).default(1),
+  /** The record keeps contents for so many days; 0: for ever. */
+  retention_days: int.optional(),
   budget: nano,
   spent: nano,
   held: nano,
+  /** What its calls cost beyond their holds. */
+  absorbed: nano,
 });
 export type CampaignState = z.infer<typeof campaignStateSchema>;

@@ -38,6 +38,21 @@ describe('the policy of one call', () => {
     });
   });
 
+  it('takes images as data only where the campaign or the key says so', () => {
+    const [fetch, data] = [policy({ images: 'fetch' }), policy({ images: 'data' })];
+    expect([fetch, policy()].map((campaign) => effectivePolicy(campaign, fetch, NO_WISH, true).images)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    for (const [campaign, key] of [
+      [data, null],
+      [data, fetch],
+      [fetch, data],
+    ] as const) {
+      expect(effectivePolicy(campaign, key, NO_WISH, true).images).toBe('data');
+    }
+  });
+
   it('takes parallel for laxer than gate, and stricter than observe', () => {
     const inputOf = (campaign: ModerationPolicy['input'], key: ModerationPolicy['input']) =>
       effectivePolicy(policy({ input: campaign }), policy({ input: key }), NO_WISH, true).input;

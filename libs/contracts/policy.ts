@@ -49,7 +49,13 @@ export const moderationPolicySchema = z.strictObject({
   output: z.enum(['gate', 'window', 'trail', 'observe', 'off']).default('gate'),
   /** By category: the score from 0 to 1 that flags content. On other categories the model's own flag decides. */
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).default({}),
+  /** `open` lets content through while nobody can judge it, but none that a guard refused. */
   on_unavailable: z.enum(['closed', 'open']).default('closed'),
+  /**
+   * How a request may name an image. `fetch` (the default): by its address, too, where Daypass fetches it once, judges it
+   * and forwards what it judged. `data`: as a `data:` URL only.
+   */
+  images: z.enum(['fetch', 'data']).optional(),
   /** Guards of DAYPASS_CONFIG that judge these calls, beside those that judge every call. */
   guards: guardNames.optional(),
   strikes: strikesSchema.optional(),
@@ -87,6 +93,8 @@ export interface CallPolicy {
   /** Categories whose flag counts beside the threshold: the key has a threshold for them, and the campaign has none. */
   flagsToo?: string[] | undefined;
   onUnavailable: 'closed' | 'open';
+  /** Present: an image must be a `data:` URL. */
+  images?: 'data' | undefined;
   /** Guards beside those that judge every call. */
   guards?: string[] | undefined;
   strikes?: StrikePolicy | undefined;
@@ -159,6 +167,7 @@ export function effectivePolicy(
     thresholds,
     ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,
+    ...(campaign.images === 'data' || key?.images === 'data' ? { images: 'data' as const } : {}),
     ...(guards.length > 0 ? { guards } : {}),
     ...(strikesToo ? { strikes: strikesToo } : {}),
   };

@@ -4,11 +4,15 @@ import { verdictWordSchema } from './jobs.js';
 /** What the headers of every answer report. */
 export const replyMetaSchema = z.object({
   moderation: z.object({ input: verdictWordSchema, output: verdictWordSchema }),
+  /** This direction has no verdict, and so nothing of it went on: it is not `unchecked`. */
+  unavailable: z.enum(['input', 'output']).optional(),
   queueMs: z.number().nonnegative(),
   /** Decimal nano-dollars; absent while nobody knows the cost. */
   costNano: z.string().optional(),
   /** The output cap, where Daypass lowered it. */
   outputCap: z.number().int().positive().optional(),
+  /** Parameters of the visitor's that the upstream was not sent. */
+  dropped: z.array(z.string()).optional(),
 });
 export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 

@@ -113,6 +113,7 @@ describe('a journal entry', () => {
       day: 0,
       attempt: 0,
       strikes: 0,
+      first_use: '0',
       step: '',
       until_ms: 0,
       upstream: '',
@@ -162,6 +163,7 @@ describe('the state of a key in Redis', () => {
       rpm: 10,
       tpm: 0,
       concurrent: 0,
+      bytes_per_hour: 0,
       expires_ms: 0,
       policy: null,
     });
@@ -185,8 +187,8 @@ describe('the state of a key in Redis', () => {
   });
 
   it('has limits that are whole, bounded, and 0 for none', () => {
-    expect(keyLimitsSchema.parse({})).toEqual({ rpm: 0, tpm: 0, concurrent: 0 });
-    for (const wrong of [{ rpm: -1 }, { tpm: 1.5 }, { concurrent: 1e9 }, { rps: 1 }])
+    expect(keyLimitsSchema.parse({})).toEqual({ rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 0 });
+    for (const wrong of [{ rpm: -1 }, { tpm: 1.5 }, { concurrent: 1e9 }, { bytes_per_hour: 1e15 }, { rps: 1 }])
       expect(keyLimitsSchema.safeParse(wrong).success).toBe(false);
   });
 

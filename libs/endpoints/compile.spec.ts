@@ -54,7 +54,7 @@ function seen(shape: Shape, value: unknown): string[] {
     open: at('open'),
     unknown: (path, name, one) => at('open')(path, { [name]: one }),
     name: (one) => void all.push(`name ${one}`),
-    image: (url) => void all.push(`image ${url}`),
+    image: (_, url) => void all.push(`image ${url}`),
   });
   return all;
 }

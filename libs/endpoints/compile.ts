@@ -30,7 +30,7 @@ export interface Sight {
   /** A field that is not declared: its name and its value are text. */
   unknown(path: string, name: string, value: unknown): void;
   name(text: string): void;
-  image(url: string): void;
+  image(path: string, url: string): void;
 }
 
 /** What stands in the place of a text, of a key, or of JSON in a string. */
@@ -38,6 +38,8 @@ export interface Put {
   text(path: string, text: string): string;
   key(text: string): string;
   encoded(path: string, text: string): string;
+  /** Absent: images stay. */
+  image?(url: string): string;
 }
 
 /** A declaration, made ready once for all calls. */
@@ -145,7 +147,6 @@ function textual(
 
 function leaf(shape: Leaf): Compiled {
   const fits = fitsOf(shape);
-  const see = shape.kind === 'name' || shape.kind === 'image' ? shape.kind : null;
   return {
     parse: (value, at) => {
       if (fits(value)) return value;
@@ -157,9 +158,13 @@ function leaf(shape: Leaf): Compiled {
     },
     visit: (value, path, sight) => {
       if (!fits(value)) OPEN.visit(value, path, sight);
-      else if (see !== null) sight[see](value as string);
+      else if (shape.kind === 'name') sight.name(value as string);
+      else if (shape.kind === 'image') sight.image(path, value as string);
     },
-    replaced: (value, path, put) => (fits(value) ? value : OPEN.replaced(value, path, put)),
+    replaced: (value, path, put) => {
+      if (!fits(value)) return OPEN.replaced(value, path, put);
+      return shape.kind === 'image' && put.image ? put.image(value as string) : value;
+    },
   };
 }
 

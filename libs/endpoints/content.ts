@@ -1,16 +1,13 @@
 import { unescaped } from './encoded.js';
+import { isAnyIn, replacedIn, type Replacement } from './findings.js';
+
+export { replacedIn, type Replacement };
 
 /**
  * One thing that is judged: a text, or an image by its URL (`data:` or `https:`). `joined`: where the text stands in several parts,
  * the same without the breaks between them, because a model may read over a break.
  */
 export type Content = { kind: 'text'; text: string; joined?: string } | { kind: 'image'; url: string };
-
-/** Wherever a text holds `find`, `replace` stands in its place. */
-export interface Replacement {
-  find: string;
-  replace: string;
-}
 
 /**
  * What one frame of a stream adds to the text at one path, e.g. the `content` of one output. `encoded`: it is a part of JSON in a
@@ -22,10 +19,6 @@ export interface FrameText {
   encoded?: true;
   /** It stands beside the output: it is judged, and not counted as output. */
   beside?: true;
-}
-
-export function replacedIn(text: string, replacements: readonly Replacement[]): string {
-  return replacements.reduce((sofar, { find, replace }) => sofar.replaceAll(find, () => replace), text);
 }
 
 export function contentsReplaced(contents: readonly Content[], replacements: readonly Replacement[]): Content[] {
@@ -43,7 +36,7 @@ export function contentsReplaced(contents: readonly Content[], replacements: rea
 /** Whether contents still hold something that was to be taken out of them. */
 export function holdsAny(contents: readonly Content[], replacements: readonly Replacement[]): boolean {
   const texts = contents.flatMap((content) => (content.kind === 'text' ? [content.text, content.joined ?? ''] : []));
-  return texts.some((text) => replacements.some(({ find, replace }) => !replace.includes(find) && text.includes(find)));
+  return isAnyIn(texts, replacements);
 }
 
 /** Joins what frames add into the texts that it adds up to, one for each path. */

@@ -104,14 +104,14 @@ interface Forwarded {
 
 async function forward(endpoint: Endpoint, json: unknown): Promise<Forwarded> {
   const request = endpoint.parse({ json, blobs: [] });
-  const forced = { serviceTier: request.serviceTier, safetyIdentifier: 'visitor' };
+  const forced = { serviceTier: request.serviceTier, safetyIdentifier: 'visitor', cacheKey: 'visitor' };
   const body = endpoint.forwarded(request, forced);
   const counted: string[] = [];
   await endpoint.measure(request, {
     countTokens: (texts) => Promise.resolve(counted.push(...texts)),
     toolTokens: 0,
   });
-  const sent = endpoint.call(body, { capTokens: 16 }, { kind: 'compatible' }).body.json;
+  const sent = endpoint.call(body, { capTokens: 16, facts: {} }, { kind: 'compatible', drops: [] }).body.json;
   const { adjusted } = request;
   return { adjusted, judged: textsOf(endpoint.input(body)), counted: counted.join('\n'), sent };
 }
@@ -165,6 +165,36 @@ describe.each(ENDPOINTS.map((endpoint) => [endpoint.name, endpoint] as const))('
     expect(outcomes.dropped).toBeGreaterThan(0);
   });
 
+  it('names every image that its upstream would fetch, and has another one in each place', () => {
+    let replaced = 0;
+    for (const { json } of plantings(examples)) {
+      let request;
+      try {
+        request = endpoint.parse({ json, blobs: [] });
+      } catch {
+        continue;
+      }
+      const body = endpoint.forwarded(request, { serviceTier: 'default', safetyIdentifier: 'v', cacheKey: 'v' });
+      const shown = (of: typeof body): string[] =>
+        endpoint.input(of).flatMap((content) => (content.kind === 'image' ? [content.url] : []));
+      const remote = endpoint.remoteImages(body);
+      expect(remote.map(({ url }) => url)).toEqual(shown(body).filter((url) => url.startsWith('http')));
+      expect(request.remoteImages).toBe(remote.length);
+      const names = remote.map(({ param }) =>
+        param.split(/[.[\]]+/).map((step) => (/^\d+$/.test(step) ? +step : step)),
+      );
+      expect(names.map((path) => at(request.body.json, path))).toEqual(remote.map(({ url }) => url));
+      const other = 'data:image/png;base64,BBBB';
+      const inlined = endpoint.withImages(body, new Map(remote.map(({ url }) => [url, other])));
+      expect(shown(inlined)).toEqual(shown(body).map((url) => (url.startsWith('http') ? other : url)));
+      expect(endpoint.input(inlined).filter(({ kind }) => kind === 'text')).toEqual(
+        endpoint.input(body).filter(({ kind }) => kind === 'text'),
+      );
+      replaced += remote.length;
+    }
+    expect(replaced).toBeGreaterThan(10);
+  });
+
   it('has nothing of the phrase left once it is taken out', () => {
     const outcomes = new Set<string>();
     for (const { json } of plantings(examples)) {
@@ -174,7 +204,11 @@ describe.each(ENDPOINTS.map((endpoint) => [endpoint.name, endpoint] as const))('
       } catch {
         continue;
       }
-      const body = endpoint.forwarded(request, { serviceTier: 'default', safetyIdentifier: 'visitor' });
+      const body = endpoint.forwarded(request, {
+        serviceTier: 'default',
+        safetyIdentifier: 'visitor',
+        cacheKey: 'visitor',
+      });
       const redacted = endpoint.redactedInput(body, [{ find: MARK, replace: '"out\\"' }]);
       // What cannot be taken out is refused.
       const left = endpoint.input(redacted).filter((content) => content.kind === 'text');

@@ -185,14 +185,14 @@ describe('a part of JSON in a string', () => {
     expect(encodedReplaced(text, card)).toBe(text.replace('4111111111111111', '[card]')),
   );
 
-  it('loses one of two things that overlap, the first, and what follows behind them', () => {
+  it('loses two things that overlap as one, and what follows behind them', () => {
     const both = [
       { find: 'bcd', replace: '2' },
       { find: 'abc', replace: '1' },
     ];
-    expect(encodedReplaced('"abcd bcd abc"', both)).toBe('"1d 2 1"');
-    // The first that was found stands for both where they begin together.
-    expect(encodedReplaced('"abc"', [{ find: 'ab', replace: '1' }, ...both])).toBe('"1c"');
+    expect(encodedReplaced('"abcd bcd abc"', both)).toBe('"1 2 1"');
+    // The longest stands for all.
+    expect(encodedReplaced('"abc"', [{ find: 'ab', replace: '3' }, ...both])).toBe('"1"');
   });
 
   it.each([

@@ -1,3 +1,4 @@
+import { foundIn, type Replacement } from './findings.js';
 import { isObject } from './json.js';
 
 /** Each stands for one UTF-16 unit. */
@@ -74,36 +75,22 @@ export function wellFormedEscapes(text: string): string {
  * JSON in a string, or a part of it, with what its escapes decode to replaced. null where something to be replaced holds a quote of
  * the JSON itself, or stands between its strings, such as a number: without that it would be no JSON.
  */
-export function encodedReplaced(
-  text: string,
-  replacements: readonly { find: string; replace: string }[],
-): string | null {
+export function encodedReplaced(text: string, replacements: readonly Replacement[]): string | null {
   const units = text.match(UNIT) ?? [];
   const decoded = units.map(unescaped).join('');
-  const found = replacements.flatMap(({ find, replace }) =>
-    placesOf(find, decoded).map((at) => ({ at, find, replace })),
-  );
+  const found = foundIn(decoded, replacements);
   if (found.length === 0) return text;
-  found.sort((one, other) => one.at - other.at);
   let isInside = !BEGINS_OUTSIDE.test(units.map((unit) => (unit.length > 1 ? '_' : unit)).join(''));
   const changed: string[] = [];
   let from = 0;
-  for (const { at, find, replace } of found) {
-    // It overlaps one that is taken out already.
-    if (at < from) continue;
+  for (const { at, end, replace } of found) {
     for (; from < at; from++) {
       if (units[from] === '"') isInside = !isInside;
       changed.push(units[from]!);
     }
-    for (const end = at + find.length; from < end; from++) if (units[from] === '"') return null;
-    if (!isInside && BETWEEN.test(find)) return null;
+    for (; from < end; from++) if (units[from] === '"') return null;
+    if (!isInside && BETWEEN.test(decoded.slice(at, end))) return null;
     changed.push(JSON.stringify(replace).slice(1, -1));
   }
   return changed.join('') + units.slice(from).join('');
-}
-
-function placesOf(find: string, text: string): number[] {
-  const places: number[] = [];
-  for (let at = text.indexOf(find); at >= 0; at = text.indexOf(find, at + find.length)) places.push(at);
-  return places;
 }

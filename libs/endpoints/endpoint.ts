@@ -3,6 +3,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { Content, FrameText, Replacement } from './content.js';
 import type { Shape } from './declaration.js';
+import type { RemoteImage } from './images.js';
 import type { Json } from './json.js';
 
 /** A file of a request, kept sealed beside its JSON under `ref`. `field`: the part of the form that it came in. */
@@ -35,19 +36,25 @@ export interface Request {
   /** It asks for a search of the web, which costs a fee. */
   searches: boolean;
   /** The names of its parameters, for errors that are about them. */
-  params: { cap: string; search: string };
+  params: { cap: string; search: string; tier: string };
   /** More moderation than the campaign asks for. */
   wish: { input: boolean; output: boolean };
   /** Parameters that Daypass dropped or decided itself: the header `x-daypass-adjusted`. */
   adjusted: readonly string[];
+  /** How many images it names by their addresses. */
+  remoteImages: number;
+  /** What the visitor calls the prefix that its calls share; undefined: nothing. */
+  cacheKey?: string | undefined;
   /** What the reader of its answer must know of it. */
   facts: Ticket['facts'];
 }
 
 /** What counting needs of the service that counts. */
 export interface CountingTools {
-  /** Tokens of all the texts together. */
+  /** Tokens of all the texts together, as the model counts them, or a bound of them. */
   countTokens(texts: readonly string[]): Promise<number>;
+  /** Nobody knows the model's tokenizer: `countTokens` is far above what the model counts. */
+  unknownTokenizer?: boolean;
   /** Tokens that a hosted tool's results add for each output. */
   toolTokens: number;
 }
@@ -67,17 +74,22 @@ export interface Measured {
 export interface Forced {
   serviceTier: string;
   safetyIdentifier: string;
+  /** The provider looks for cached prefixes by it: no two visitors have the same. */
+  cacheKey: string;
 }
 
-/** `openai`: OpenAI itself, which refuses parameters that it does not know. */
+/** `openai`: OpenAI itself, which refuses parameters that it does not know. `drops`: parameters to leave out. */
 export interface UpstreamTraits {
   kind: 'openai' | 'compatible';
+  drops: readonly string[];
 }
 
 export interface UpstreamCall {
   path: string;
   body: Body;
   form: 'json' | 'multipart';
+  /** What the visitor sent, and the upstream does not get, by its name. */
+  dropped: readonly string[];
 }
 
 /** A silent direction has nothing that anybody could judge, and is not judged. */
@@ -98,6 +110,8 @@ export interface Endpoint {
   readonly declarations: { request: Shape; answer: Shape };
   /** The parameter that an error about the input as a whole names. */
   readonly inputParam: string;
+  /** Parameters without which an answer stays the same. Where an upstream does not know one, Daypass leaves it out. */
+  readonly optional: readonly string[];
   /** A request that visitors can paste, e.g. for the banner of `npm start`. */
   sample(model: string, text: string): Json;
   /** @throws DaypassError `invalid_request`, `unknown_parameter`, `unpriceable_request`, which name the parameter */
@@ -108,12 +122,18 @@ export interface Endpoint {
   /** All that a model will read of a forwarded body. */
   input(body: Body): readonly Content[];
   redactedInput(body: Body, replacements: readonly Replacement[]): Body;
+  /** The images of a forwarded body that its upstream would fetch by their addresses. */
+  remoteImages(body: Body): readonly RemoteImage[];
+  /** The same body with images, as `data:` URLs, in the place of their addresses. */
+  withImages(body: Body, images: ReadonlyMap<string, string>): Body;
   /** What one upstream is sent, under the output cap that the hold carries. */
-  call(body: Body, ticket: Pick<Ticket, 'capTokens'>, upstream: UpstreamTraits): UpstreamCall;
+  call(body: Body, ticket: Pick<Ticket, 'capTokens' | 'facts'>, upstream: UpstreamTraits): UpstreamCall;
   /** Of one answer; it has state. */
   reader(ticket: Pick<Ticket, 'outputs' | 'facts'>): AnswerReader;
   /** An error as the last part of a stream. */
   streamError(body: ErrorBody): string;
+  /** A part of a stream that clients skip. null: this API's streams have no place for one. */
+  streamComment(text: string): string | null;
   /** Whether nothing of a stream follows these frames of it. */
   isLast(frames: string): boolean;
 }

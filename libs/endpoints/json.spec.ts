@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { DaypassError } from '#libs/contracts/errors.js';
-import { isTooDeep, readJson, wellFormedDeep } from './json.js';
+import { isTooDeep, parseJson, readJson, textOf, wellFormedDeep } from './json.js';
+import { JsonScan } from './json.scan.js';
 
 const read = (text: string): unknown => readJson(Buffer.from(text));
 
@@ -99,6 +100,9 @@ describe("a request's JSON", () => {
     expect(() => read(many(99_999))).not.toThrow();
     expect(refusal(many(100_000))).toMatchObject({ code: 'invalid_request' });
     expect(refusal(`{"a":${many(50_000)},"b":${many(50_000)}}`)).toMatchObject({ code: 'invalid_request' });
+    const named = (count: number): string => `{${Array.from({ length: count }, (_, n) => `"${n}":0`).join(',')}}`;
+    expect(() => read(named(24_999))).not.toThrow();
+    expect(refusal(named(25_000))).toMatchObject({ code: 'invalid_request' });
   });
 
   it('is scanned for large numbers only where it is within these bounds', () => {
@@ -139,6 +143,53 @@ describe("a request's JSON", () => {
       expect(Object.getPrototypeOf(value)).toBe(Object.getPrototypeOf(JSON.parse('{}')));
     }
     expect(refusal('{"__proto__":{"x":9007199254740993}}').param).toBe('__proto__.x');
+  });
+});
+
+describe('a request that comes in pieces', () => {
+  const cut = (text: string, sizes: readonly number[]): { bytes: Buffer; scan: JsonScan } => {
+    const whole = Buffer.from(text);
+    const scan = new JsonScan();
+    let bytes = Buffer.alloc(0);
+    for (let n = 0; bytes.length < whole.length; n++) {
+      const from = bytes.length;
+      bytes = Buffer.concat([bytes, whole.subarray(from, from + sizes[n % sizes.length]!)]);
+      scan.read(bytes, from, bytes.length);
+    }
+    return { bytes, scan };
+  };
+  const sizes = fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 5 });
+  /** Any UTF-16, as escapes. */
+  const escaped = (value: unknown): string =>
+    JSON.stringify(value).replaceAll(/[^\0-\x7e]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+  it('is read as a whole one, with no lone surrogate', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ stringUnit: 'binary' }), sizes, (value, of) => {
+        fc.pre(!/\d{16}/.test(JSON.stringify(value)));
+        const { bytes, scan } = cut(escaped(value), of);
+        const again = parseJson(textOf(bytes), bytes, scan);
+        expect(again).toEqual(wellFormedDeep(JSON.parse(JSON.stringify(value))));
+      }),
+    );
+  });
+
+  it('names its large number, wherever a piece ends', () => {
+    fc.assert(
+      fc.property(sizes, (of) => {
+        const { bytes, scan } = cut('{"a":[1,{"\\"x\\\\":"7"},{"b c":[12345678901234567890]}],"d":{"e":1e999}}', of);
+        expect(() => parseJson(textOf(bytes), bytes, scan)).toThrow("'a[2].b c[0]'");
+      }),
+    );
+  });
+
+  it('is refused before its end', () => {
+    const scan = new JsonScan();
+    const piece = Buffer.from('[],'.repeat(20_000));
+    expect(() => {
+      for (let n = 0; n < 6; n++) scan.read(piece, 0, piece.length);
+    }).toThrow('100000 values');
+    expect(() => new JsonScan().read(Buffer.from('['.repeat(66)), 0, 66)).toThrow('64 levels');
   });
 });
 

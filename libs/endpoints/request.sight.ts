@@ -3,11 +3,11 @@ import type { Content } from './content.js';
 import { unescaped, walkOpen } from './encoded.js';
 
 /** Ingress counts and moderation judges, so that what only a judge needs is made there alone. */
-type Seen = { kind: 'text' | 'encoded'; text: string } | { kind: 'open'; value: unknown };
+type Seen = { kind: 'text' | 'encoded' | 'name'; text: string } | { kind: 'open'; value: unknown };
 
 /** What is judged and counted of one part of a request, such as a message. */
 export class RequestSight implements Sight {
-  readonly counted: string[] = [];
+  private whole: unknown;
   private readonly seen: Seen[] = [];
   private readonly images: string[] = [];
 
@@ -16,17 +16,14 @@ export class RequestSight implements Sight {
 
   text(_: string, text: string): void {
     this.seen.push({ kind: 'text', text });
-    this.counted.push(text);
   }
 
   encoded(_: string, text: string): void {
     this.seen.push({ kind: 'encoded', text });
-    this.counted.push(text);
   }
 
   open(_: string, value: unknown): void {
     this.seen.push({ kind: 'open', value });
-    this.counted.push(JSON.stringify(value));
   }
 
   unknown(path: string, name: string, value: unknown): void {
@@ -34,11 +31,23 @@ export class RequestSight implements Sight {
   }
 
   name(text: string): void {
-    this.counted.push(text);
+    this.seen.push({ kind: 'name', text });
   }
 
-  image(url: string): void {
+  image(_: string, url: string): void {
     this.images.push(url);
+  }
+
+  /** A model reads all of the value, with its words and punctuation. */
+  readsAllOf(value: unknown): void {
+    this.whole = value;
+  }
+
+  /** The texts that its tokens are counted from. */
+  counted(): string[] {
+    if (this.seen.length === 0) return [];
+    if (this.whole !== undefined) return [JSON.stringify(this.whole)];
+    return this.seen.map((one) => (one.kind === 'open' ? JSON.stringify(one.value) : one.text));
   }
 
   /** Its texts are judged as one, so that a thousand crumbs do not cost a thousand verdicts. */
@@ -55,7 +64,7 @@ export class RequestSight implements Sight {
     const add = (_: string, text: string): void => void (text !== '' && texts.push(text));
     for (const one of this.seen) {
       if (one.kind === 'open') walkOpen(one.value, '', { key: add, text: add });
-      else texts.push(one.kind === 'encoded' ? unescaped(one.text) : one.text);
+      else if (one.kind !== 'name') texts.push(one.kind === 'encoded' ? unescaped(one.text) : one.text);
     }
     return texts;
   }

@@ -12,6 +12,12 @@ export interface CampaignProjection {
   policy: unknown;
   toolPrices: unknown;
   weight: number;
+  /** The origins whose pages may use its keys; null: all. */
+  origins: readonly string[] | null;
+  /** Milliseconds since the epoch; 0: it is open, or nobody knows. */
+  closedMs?: number;
+  /** null: for ever. */
+  retentionDays?: number | null;
 }
 
 export interface KeyProjection {
@@ -23,7 +29,14 @@ export interface KeyProjection {
   status: 'active' | 'suspended' | 'revoked';
   /** Milliseconds since the epoch; 0 never expires. */
   expiresMs: number;
-  limits: { rpm: number; tpm: number; concurrent: number };
+  /** Milliseconds since the epoch; 0: nobody revoked it, or nobody knows when. */
+  revokedMs?: number;
+  /** Before it the key is refused, milliseconds since the epoch; absent or 0: it may call at once. */
+  startsMs?: number | undefined;
+  /** The time to live of a key whose time begins with its first call; absent or 0: `expiresMs` says its end. */
+  ttlFromUseMs?: number | undefined;
+  /** `bytes_per_hour`: 0, or absent, is the operator's default. */
+  limits: { rpm: number; tpm: number; concurrent: number; bytes_per_hour?: number | undefined };
   models: readonly string[] | null;
   policy: unknown;
   /** When a person reinstated the key, ms since the epoch; 0 never. Earlier strikes no longer count. */
@@ -46,13 +59,15 @@ export interface ProjectionAnswer {
 /** Projects campaigns and keys into Redis, where the other services read them. */
 export class AccountStore {
   private readonly script: Script;
+  private readonly forgetScript: Script;
 
   constructor(redis: Redis) {
     this.script = defineScript(redis, 'project-account');
+    this.forgetScript = defineScript(redis, 'forget-kept');
   }
 
   async projectCampaign(campaign: CampaignProjection): Promise<ProjectionAnswer> {
-    const { slug, status, models, policy, toolPrices, weight } = campaign;
+    const { slug, status, models, policy, toolPrices, weight, origins, closedMs = 0, retentionDays } = campaign;
     const definition = [
       'slug',
       slug,
@@ -64,7 +79,9 @@ export class AccountStore {
       JSON.stringify(policy),
     ];
     definition.push('tool_prices', JSON.stringify(toolPrices), 'weight', String(weight));
-    return this.project([redisKeys.campaign(campaign.id)], campaign, definition);
+    definition.push('origins', JSON.stringify(origins));
+    definition.push('closed_ms', String(closedMs), 'retention_days', String(retentionDays ?? 0));
+    return this.project([redisKeys.campaign(campaign.id)], campaign, '', definition);
   }
 
   async projectKey(key: KeyProjection): Promise<ProjectionAnswer> {
@@ -79,33 +96,53 @@ export class AccountStore {
       key.status,
       'expires_ms',
       key.expiresMs,
+      'revoked_ms',
+      key.revokedMs ?? 0,
       'rpm',
       key.limits.rpm,
       'tpm',
       key.limits.tpm,
       'concurrent',
       key.limits.concurrent,
+      'bytes_per_hour',
+      key.limits.bytes_per_hour ?? 0,
       'models',
       JSON.stringify(key.models),
       'policy',
       JSON.stringify(key.policy),
       'strikes_since',
       key.strikesSinceMs,
+      'starts_ms',
+      key.startsMs ?? 0,
+      'ttl_from_use_ms',
+      key.ttlFromUseMs ?? 0,
     ];
-    return this.project(keys, key, definition);
+    return this.project(keys, key, redisKeys.keptPrefix + key.id, definition);
+  }
+
+  /** Deletes the answers that Redis keeps for a key's repeats, where its end comes without a projection. */
+  async forgetAnswers(keyId: string): Promise<void> {
+    await this.forgetScript([redisKeys.keptPrefix + keyId, redisKeys.keptBytes], [idempotencyPrefix(keyId)]);
   }
 
   private async project(
     keys: string[],
     account: { id: string; version: number; budgetNano: bigint },
+    kept: string,
     definition: (string | number)[],
   ): Promise<ProjectionAnswer> {
     const [code, used] = (await this.script(keys, [
       account.version,
       account.budgetNano.toString(),
       account.id,
+      redisKeys.keptBytes,
+      kept,
+      idempotencyPrefix(account.id),
       ...definition,
     ])) as [string, string];
     return { code: code as ProjectionAnswer['code'], usedNano: BigInt(used) };
   }
 }
+
+/** Followed by the hash of a name. */
+const idempotencyPrefix = (keyId: string): string => `${redisKeys.idempotencyPrefix}${keyId}:`;

@@ -11,6 +11,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { CallEnder, type DispatchedCall, type EndDetails } from './call-ender.js';
 import { Door } from './door.js';
+import { readKeptReply } from './kept-reply.js';
 import { Money } from './money.fixture.js';
 
 const META = { moderation: { input: 'pass', output: 'off' }, queueMs: 7 } as const;
@@ -43,12 +44,13 @@ const posting = (reply: Reply | null, changes: { kept?: Reply } = {}) => ({
   ...changes,
 });
 
+const KEPT = { all: 1e9, ofKey: 1e9 };
 const box = new ContentBox(randomBytes(32));
 let money: Money;
 let ender: CallEnder;
 beforeAll(async () => {
   money = await Money.start();
-  ender = new CallEnder(money.holds, box);
+  ender = new CallEnder(money.holds, box, KEPT);
 });
 afterAll(() => money.stop());
 beforeEach(async () => {
@@ -159,7 +161,7 @@ describe('what a repeat under the idempotency key hears', () => {
     await end(sent('first', ticket));
     const { code } = await money.take('again', named);
     const kept = code === 'answered' ? await money.holds.keptAnswer('k', 'name') : null;
-    return [code, kept && (JSON.parse(box.open(kept, 'first')) as Reply)];
+    return [code, kept && (await readKeptReply(box, 'first', kept))];
   };
 
   it.each([

@@ -1,4 +1,4 @@
-import { errorAnswer, isKept } from '#libs/contracts/answers.js';
+import { errorAnswer, isKept, unsent } from '#libs/contracts/answers.js';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
@@ -6,7 +6,8 @@ import type { Recorded } from '#libs/redis/event.recorder.js';
 import { insist, mended } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { HoldStore } from './hold.store.js';
-import type { EndAnswer, EndRequest } from './hold.types.js';
+import type { EndAnswer, EndRequest, KeptBounds, KeptReply } from './hold.types.js';
+import { keptReply } from './kept-reply.js';
 
 /** A call that is about to end. `dispatched`: the attempt that the caller answers for; absent where it sent nothing. */
 export interface EndingCall {
@@ -35,6 +36,11 @@ export interface Posting extends EndDetails {
   kept?: Reply | undefined;
 }
 
+/** Before it compresses a longer answer, Daypass asks Redis whether there is room for it. */
+const LARGE_CHARACTERS = 65_536;
+/** JSON seldom shrinks to less than a twentieth. */
+const SHRINKS_TO = 20;
+
 type HoldOfCall = Pick<EndRequest, 'requestId' | 'keyId' | 'campaignId' | 'lane' | 'replyTo'>;
 
 /**
@@ -45,13 +51,14 @@ export type Cancelled = 'voided' | 'running' | 'ended' | 'lost';
 
 /**
  * Ends calls: one script moves the money and answers the visitor. Redis keeps a whole answer for a repeat under the
- * call's idempotency key. Each end but `cancel` is repeated while Redis is away, or accounting mends it.
+ * call's idempotency key, within its bounds. Each end but `cancel` is repeated while Redis is away, or accounting mends it.
  * @throws when that takes too long
  */
 export class CallEnder {
   constructor(
     private readonly holds: HoldStore,
     private readonly box: ContentBox,
+    private readonly kept: KeptBounds,
   ) {}
 
   /** Books the true cost. */
@@ -75,7 +82,8 @@ export class CallEnder {
     meta: ReplyMeta,
     detail: Record<string, unknown> = {},
   ): Promise<EndAnswer> {
-    const details = { detail: { ...detail, reason: error.code }, reply: errorAnswer(error, meta) };
+    const reply = errorAnswer(error, call.dispatched ? meta : unsent(meta));
+    const details = { detail: { ...detail, reason: error.code }, reply };
     return this.end(call, details, { transition: 'void' });
   }
 
@@ -108,12 +116,15 @@ export class CallEnder {
     how: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & { keep?: Reply | undefined },
   ): Promise<EndAnswer> {
     const { keep, ...booked } = how;
+    const { requestId } = ticket;
+    const text = reply && JSON.stringify(reply);
+    const kept = keep && (await this.keptReply(ticket, keep, keep === reply ? text! : JSON.stringify(keep)));
     const end: EndRequest = {
       ...holdOf(ticket),
       ...booked,
       detail,
-      ...(reply ? { reply: this.encrypt(ticket, reply) } : {}),
-      ...(keep ? { keep: keep === reply ? 'reply' : this.encrypt(ticket, keep) } : {}),
+      ...(text ? { reply: this.box.seal(text, requestId) } : {}),
+      ...(kept ? { keep: kept } : {}),
       ...(strike ? { strike: ticket.policy.strikes ?? true } : {}),
       ...(events ? { events } : {}),
       ...(dispatched ? { dispatched: { ...dispatched, amountNano: BigInt(ticket.heldNano), day: ticket.day } } : {}),
@@ -125,8 +136,13 @@ export class CallEnder {
     return keepAnswer && reply && isKept(reply) ? reply : undefined;
   }
 
-  private encrypt({ requestId }: Ticket, reply: Reply): Buffer {
-    return this.box.seal(JSON.stringify(reply), requestId);
+  /** undefined: Redis has no room for it. `text`: its JSON. */
+  private async keptReply({ requestId, keyId }: Ticket, reply: Reply, text: string): Promise<KeptReply | undefined> {
+    if (text.length > LARGE_CHARACTERS) {
+      const room = await this.holds.keptRoom(keyId, this.kept).catch(() => Infinity);
+      if (room < text.length / SHRINKS_TO) return undefined;
+    }
+    return keptReply(this.box, requestId, reply, this.kept, text);
   }
 }
 

@@ -256,6 +256,53 @@ describe('a cost above the bound', () => {
     });
   });
 
+  it('ends with the budget of the campaign, although no key pays for it', async () => {
+    await money.campaign({ budgetNano: 10_000n });
+    await money.dispatched('r');
+    await money.end('r', 'post', { costNano: 9_000n });
+    expect(await money.take('r2')).toMatchObject({ code: 'ok', availableNano: 998_000n });
+    await money.end('r2', 'void');
+    await money.dispatched('r3');
+    await money.end('r3', 'post', { costNano: 2_000n });
+    // 10,000 − 2 × 1,000 spent − 9,000 absorbed
+    expect(await money.take('r4')).toEqual({
+      code: 'insufficient',
+      level: 'campaign',
+      period: '',
+      freeNano: 0n,
+      heldNano: 0n,
+      needNano: 1_000n,
+    });
+  });
+
+  it.each([
+    ['day', { operatorDayNano: 10_000n }],
+    ['total', { operatorTotalNano: 10_000n }],
+  ])("ends with the operator's budget (%s)", async (period, bounds) => {
+    await money.dispatched('r');
+    await money.end('r', 'post', { costNano: 9_001n });
+    expect(await money.take('r2', {}, bounds)).toMatchObject({
+      code: 'insufficient',
+      level: 'operator',
+      period,
+      freeNano: 999n,
+    });
+    expect(await money.take('r2')).toMatchObject({ code: 'ok' });
+  });
+
+  it('counts once, whatever is repeated, and no further than a script can count', async () => {
+    const free = { fixedNano: 0n, perUnitNano: 0n };
+    const absorbed = () => money.redis.hget(redisKeys.campaign('c'), 'absorbed');
+    await money.dispatched('r', free);
+    for (let repeat = 0; repeat < 2; repeat++) await money.end('r', 'post', { costNano: 5n });
+    expect(await absorbed()).toBe('5');
+    for (const id of ['r2', 'r3']) await money.dispatched(id, free);
+    await money.redis.hset(redisKeys.campaign('c'), 'absorbed', Number.MAX_SAFE_INTEGER - 1);
+    for (const id of ['r2', 'r3'])
+      expect(await money.end(id, 'post', { costNano: 10n ** 24n })).toMatchObject({ outcome: 'applied' });
+    expect(await absorbed()).toBe(String(Number.MAX_SAFE_INTEGER));
+  });
+
   it.each([
     [1_000n, 0n],
     [1_250n, 250n],

@@ -1,15 +1,17 @@
 import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
-import type { BudgetLevel, EndAnswer, HoldAnswer, KeyAnswer, StartAnswer } from './hold.types.js';
+import type { BudgetLevel, BytesAnswer, EndAnswer, HoldAnswer, KeyAnswer, StartAnswer } from './hold.types.js';
 
 /** Reads the answer of `read-key`. */
 export function readKeyAnswer(answer: unknown): KeyAnswer {
-  const [code, , key, campaign, nowMs] = answer as [string, string, string[], string[], string];
+  const [code, , key, campaign, nowMs, requests, tokens] = answer as [string, string, string[], string[], ...string[]];
   if (code !== 'ok') return { code: code as 'recovering' | 'unknown' };
   return {
     code,
     key: keyStateSchema.parse(fields(key)),
     campaign: campaignStateSchema.parse(fields(campaign)),
     nowMs: Number(nowMs),
+    windowRequests: Number(requests),
+    windowTokens: Number(tokens),
   };
 }
 
@@ -45,6 +47,7 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'requests':
       return { code, limit: Number(rest[0]), waitMs: Number(rest[1]) };
     case 'tokens':
+    case 'bytes':
       return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
     case 'answered':
       return { code, requestId: rest[0]! };
@@ -56,10 +59,18 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'reused':
     case 'in_progress':
     case 'unanswered':
+    case 'record':
+    case 'ready':
       return { code };
     default:
       throw new Error(`take-hold answered ${code}`);
   }
+}
+
+/** Reads the answer of `count-bytes`. */
+export function readBytesAnswer(answer: unknown): 'ok' | BytesAnswer {
+  const [code, limit, waitMs, need] = answer as [string, ...string[]];
+  return code === 'ok' ? code : { code: 'bytes', limit: Number(limit), waitMs: Number(waitMs), need: Number(need) };
 }
 
 /** Reads the answer of `start-call`. */

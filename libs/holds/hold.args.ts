@@ -45,7 +45,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.audit,
     redisKeys.auditBytes,
     redisKeys.body(hold.requestId),
-    ...(hold.idempotency ? [redisKeys.idempotency(hold.keyId, hold.idempotency.nameHash)] : []),
+    redisKeys.idempotency(hold.keyId, hold.idempotency?.nameHash ?? ''),
+    redisKeys.keyBytes(hold.keyId),
   ];
   const args = [
     hold.requestId,
@@ -73,6 +74,13 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.holdPrefix,
     hold.recorded ? JSON.stringify(hold.recorded) : '',
     bounds.auditBytes,
+    (hold.body?.encrypted ?? '') as string,
+    hold.body?.lifeMs ?? 0,
+    hold.question ? 1 : 0,
+    hold.sentBytes ?? 0,
+    bounds.keyBytesPerHour,
+    bounds.auditBytesOfKey,
+    bounds.keyConcurrent ?? 0,
   ];
   return [keys, args];
 }
@@ -91,8 +99,10 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
     redisKeys.laneShares(call.lane, Math.floor(Date.now() / 60_000)),
     ...upstreamKeys(call.upstreams),
   ];
-  const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...upstreamArgs(call.upstreams)];
-  return [keys, args];
+  const { overtakes } = call;
+  const order = [overtakes ? 1 : 0, overtakes?.behind ?? ''];
+  const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order];
+  return [keys, [...args, ...upstreamArgs(call.upstreams)]];
 }
 
 /** For `defer-call`. */
@@ -106,7 +116,8 @@ export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
     redisKeys.laneWaiting(call.lane),
     redisKeys.laneFair(call.lane),
   ];
-  return [keys, [call.requestId, call.attempt, Math.ceil(call.freezeMs), LEASE_MS, run]];
+  const { requestId, attempt, freezeMs, joins = true, avoided = '' } = call;
+  return [keys, [requestId, attempt, Math.ceil(freezeMs), LEASE_MS, run, joins ? 1 : 0, avoided]];
 }
 
 /** For `end-hold`. */
@@ -127,6 +138,9 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.laneFair(end.lane),
     redisKeys.audit,
     redisKeys.auditBytes,
+    redisKeys.kept,
+    redisKeys.keptBytes,
+    redisKeys.keptPrefix + end.keyId,
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
@@ -148,13 +162,17 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     dispatched?.day ?? 0,
     end.keyId,
     end.campaignId,
-    (end.keep ?? '') as string,
+    (end.keep?.packed ?? '') as string,
     IDEMPOTENCY_LIFE_MS,
     strikes.cooldownAfter,
     strikes.cooldownMs,
     strikes.suspendAfter,
     strikes.windowMs,
     dispatched?.upstream ?? '',
+    end.keep?.shownBytes ?? 0,
+    end.keep?.bounds.all ?? 0,
+    end.keep?.bounds.ofKey ?? 0,
+    redisKeys.keptPrefix,
     ...eventArgs(end.events ?? []),
   ];
   return [keys, args];

@@ -3,9 +3,10 @@ import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { RunId } from '#libs/redis/run-id.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
-import { readEndAnswer, readHoldAnswer, readKeyAnswer, readStartAnswer } from './hold.answers.js';
+import { readBytesAnswer, readEndAnswer, readHoldAnswer, readKeyAnswer, readStartAnswer } from './hold.answers.js';
 import { claimArgs, deferArgs, endArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
 import type {
+  BytesAnswer,
   CallClaim,
   DeferRequest,
   EndAnswer,
@@ -14,6 +15,8 @@ import type {
   HoldAnswer,
   HoldBounds,
   HoldRequest,
+  KeptBounds,
+  KeptForm,
   KeyAnswer,
   KnownHold,
   StartAnswer,
@@ -30,6 +33,8 @@ export class HoldStore {
   private readonly endScript: Script;
   private readonly claimScript: Script;
   private readonly restoreScript: Script;
+  private readonly countBytesScript: Script;
+  private readonly countKeptScript: Script;
   private readonly run: RunId;
   private readonly recentEnds = new RecentEnds();
 
@@ -42,10 +47,12 @@ export class HoldStore {
     this.endScript = defineScript(redis, 'end-hold');
     this.claimScript = defineScript(redis, 'claim-call');
     this.restoreScript = defineScript(redis, 'restore-hold');
+    this.countBytesScript = defineScript(redis, 'count-bytes');
+    this.countKeptScript = defineScript(redis, 'count-kept');
   }
 
   async readKey(tokenHash: string): Promise<KeyAnswer> {
-    const args = [await this.run.get(), redisKeys.keyPrefix, redisKeys.campaignPrefix];
+    const args = [await this.run.get(), redisKeys.keyPrefix, redisKeys.campaignPrefix, redisKeys.keyWindowPrefix];
     return readKeyAnswer(await this.readKeyScript([redisKeys.epoch, redisKeys.token(tokenHash)], args));
   }
 
@@ -93,9 +100,36 @@ export class HoldStore {
     return { state: state ?? null, restored: restored !== null };
   }
 
-  /** The encrypted answer that Redis keeps for an idempotency key; null when its time is over. */
-  async keptAnswer(keyId: string, nameHash: string): Promise<Buffer | null> {
-    return this.redis.hgetBuffer(redisKeys.idempotency(keyId, nameHash), 'answer');
+  /** The answer that Redis keeps for an idempotency key; null when its time is over. */
+  async keptAnswer(keyId: string, nameHash: string): Promise<KeptForm | null> {
+    const record = redisKeys.idempotency(keyId, nameHash);
+    const [packed, plain] = await this.redis.hmgetBuffer(record, 'packed', 'answer');
+    const sealed = packed ?? plain;
+    return sealed ? { sealed, isPacked: Boolean(packed) } : null;
+  }
+
+  /** How many bytes of answers Redis would still keep for a key. `end` decides. */
+  async keptRoom(keyId: string, { all, ofKey }: KeptBounds): Promise<number> {
+    const [keptOfKey, kept] = await Promise.all([
+      this.redis.hget(redisKeys.keptPrefix + keyId, 'bytes'),
+      this.redis.get(redisKeys.keptBytes),
+    ]);
+    return Math.min(ofKey - Number(keptOfKey ?? 0), all - Number(kept ?? 0));
+  }
+
+  /** How many bytes of answers Redis keeps for repeats. */
+  async keptBytes(): Promise<number> {
+    return Number(await this.countKeptScript([redisKeys.kept, redisKeys.keptBytes], [redisKeys.keptPrefix]));
+  }
+
+  /** Counts the bytes of a request that ingress refused by itself. */
+  async countBytes(
+    keyId: string,
+    bytes: number,
+    { keyBytesPerHour }: Pick<HoldBounds, 'keyBytesPerHour'>,
+  ): Promise<'ok' | BytesAnswer> {
+    const keys = [redisKeys.key(keyId), redisKeys.keyBytes(keyId)];
+    return readBytesAnswer(await this.countBytesScript(keys, [bytes, keyBytesPerHour]));
   }
 
   /** The calls whose lease has run out by Redis' clock, at most `count`. */

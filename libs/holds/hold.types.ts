@@ -31,19 +31,31 @@ export interface HoldRequest {
   replyTo: string;
   /** With an `Idempotency-Key`: the hash of that name, and a fingerprint of the body that came with it. */
   idempotency?: { nameHash: string; fingerprint: string } | undefined;
-  /** For the record, beside the call's body. The body must be in Redis before. */
+  /** For the record, which keeps the body with it. */
   recorded?: RequestEvent | undefined;
+  /** The encrypted body, which Redis stores with the hold. Nothing of a call without a hold stays in Redis. */
+  body?: { encrypted: Buffer; lifeMs: number } | undefined;
+  /** The request's bytes, which count against the key's limit. 0: an earlier question about the call counted them. */
+  sentBytes?: number;
+  /** Answer `ready` instead of taking the hold. */
+  question?: boolean;
 }
 
 export interface HoldBounds {
   journalEntries: number;
   /** The most bytes that may wait for the record. */
   auditBytes: number;
+  /** The most of them that may belong to one key. */
+  auditBytesOfKey: number;
+  /** What a key without a limit of its own may send, and get again, within an hour. 0: no limit. */
+  keyBytesPerHour: number;
   /** The operator's own budgets, nano-dollars; undefined: no budget. */
   operatorDayNano: bigint | undefined;
   operatorTotalNano: bigint | undefined;
   /** Answer `busy`, rather than lower the cap or refuse, where the end of running calls would allow more. */
   patient: boolean;
+  /** The limit `concurrent` of a key that has none of its own; absent: such a key has no limit. */
+  keyConcurrent?: number;
 }
 
 export type HoldAnswer =
@@ -73,10 +85,23 @@ export type HoldAnswer =
   | { code: 'requests'; limit: number; waitMs: number }
   /** `waitMs` −1: the request is larger than the whole limit, so that it never passes. */
   | { code: 'tokens'; limit: number; waitMs: number; need: number }
+  | BytesAnswer
+  /** Too much of this key waits for the record. */
+  | { code: 'record' }
+  /** To a question: nothing is taken. */
+  | { code: 'ready' }
   /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
   | { code: 'reused' | 'in_progress' | 'unanswered' }
   /** Redis keeps the answer to the first call under the idempotency key. */
   | { code: 'answered'; requestId: string };
+
+/** The key sent too many bytes within the hour. `waitMs` −1: the request is larger than the whole limit. */
+export interface BytesAnswer {
+  code: 'bytes';
+  limit: number;
+  waitMs: number;
+  need: number;
+}
 
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
 
@@ -90,6 +115,11 @@ export interface StartRequest {
   /** In the order of preference. */
   upstreams: readonly LaneUpstream[];
   nonce: string;
+  /**
+   * The calls before it in the line get no place in this process, so that it may overtake them. `behind`: this process
+   * starts that call right before it. Absent: it starts only as the first of the line.
+   */
+  overtakes?: { behind: string | null } | undefined;
 }
 
 export type StartAnswer =
@@ -120,7 +150,12 @@ export interface DeferRequest {
   lane: string;
   slot: string;
   attempt: number;
+  /** The lane leaves the upstream alone for so long; 0: it does not. */
   freezeMs: number;
+  /** false: the call waits outside of the line, until a later request of the same attempt lets it join. */
+  joins?: boolean;
+  /** At the next attempt other upstreams with room go before this one. */
+  avoided?: string;
 }
 
 /** A dispatched call as its worker knows it. From this a script makes the hold again where Redis lost it. */
@@ -148,14 +183,29 @@ export interface EndRequest {
   detail: Record<string, unknown>;
   /** The encrypted last reply, which the script hands to the visitor's ingress. */
   reply?: Buffer;
-  /** The answer for a repeat: `reply`, or another encrypted one. Without it, a repeat of a voided call is a new call. */
-  keep?: 'reply' | Buffer;
+  /** The answer for a repeat. Without it, a repeat of a voided call is a new call. */
+  keep?: KeptReply;
   /** The call is a strike against its key, with the consequences of the policy. */
   strike?: StrikePolicy | true;
   /** The verdicts that led to this end, for the record. The script writes them before the reply. */
   events?: readonly Recorded[];
   /** Given by the worker that dispatched the call. */
   dispatched?: Pick<CallClaim, 'amountNano' | 'day' | 'attempt'> & { upstream?: string };
+}
+
+/** An answer that Redis keeps for repeats, where its bounds allow it. */
+export interface KeptReply {
+  /** Compressed and encrypted. */
+  packed: Buffer;
+  /** As a repeat gets it. */
+  shownBytes: number;
+  bounds: KeptBounds;
+}
+
+/** How many bytes of kept answers Redis takes. */
+export interface KeptBounds {
+  all: number;
+  ofKey: number;
 }
 
 export interface EndAnswer {
@@ -165,6 +215,12 @@ export interface EndAnswer {
   paidNano: bigint;
   absorbedNano: bigint;
   availableNano: bigint;
+}
+
+/** A call's kept answer. `isPacked`: it is compressed. The version before kept it as it was. */
+export interface KeptForm {
+  sealed: Buffer;
+  isPacked: boolean;
 }
 
 /** A hold as the ledger has it. */
@@ -181,7 +237,16 @@ export interface KnownHold {
 }
 
 export type KeyAnswer =
-  { code: 'recovering' | 'unknown' } | { code: 'ok'; key: KeyState; campaign: CampaignState; nowMs: number };
+  | { code: 'recovering' | 'unknown' }
+  | {
+      code: 'ok';
+      key: KeyState;
+      campaign: CampaignState;
+      nowMs: number;
+      /** What the key's window counts. */
+      windowRequests: number;
+      windowTokens: number;
+    };
 
 /** A hold whose lease has run out, with all that its end needs. */
 export interface ExpiredHold {

@@ -11,6 +11,7 @@ interface Level {
   budget: number;
   spent: number;
   held: number;
+  absorbed: number;
 }
 interface Hold {
   key: string;
@@ -36,8 +37,8 @@ const OUTSIDE_WINDOWS = 1_000_000_000;
 class Ledger {
   readonly keys = new Map<string, Level>();
   readonly campaigns = new Map<string, Level>();
-  readonly day: Level = { budget: DAY_BUDGET, spent: 0, held: 0 };
-  readonly total: Level = { budget: TOTAL_BUDGET, spent: 0, held: 0 };
+  readonly day: Level = { budget: DAY_BUDGET, spent: 0, held: 0, absorbed: 0 };
+  readonly total: Level = { budget: TOTAL_BUDGET, spent: 0, held: 0, absorbed: 0 };
   readonly holds = new Map<string, Hold>();
   absorbed = 0;
 
@@ -62,8 +63,8 @@ class Ledger {
       return same ? `ok ${known.cap} ${known.amount}` : 'conflict';
     }
     let cap = asked;
-    for (const [name, { budget, spent, held }] of this.levels(key)) {
-      const free = budget - spent - held;
+    for (const [name, { budget, spent, held, absorbed }] of this.levels(key)) {
+      const free = budget - spent - held - (name === 'key' ? 0 : absorbed);
       while (cap >= least && fixed + rate * cap > free) cap--;
       if (cap < least) return `insufficient ${name}`;
     }
@@ -106,7 +107,10 @@ class Ledger {
     const paid = Math.min(cost, hold.amount);
     if (hold.state === 'presumed' && (transition === 'post' || transition === 'void')) {
       const [owed, absorbed] = transition === 'post' ? [paid, cost - paid] : [0, 0];
-      for (const [, level] of this.levels(hold.key)) level.spent -= hold.amount - owed;
+      for (const [, level] of this.levels(hold.key)) {
+        level.spent -= hold.amount - owed;
+        level.absorbed += absorbed;
+      }
       Object.assign(hold, { state: transition === 'post' ? 'posted' : 'voided', paid: owed, absorbed });
       this.absorbed += absorbed;
       return 'corrected';
@@ -123,6 +127,7 @@ class Ledger {
     for (const [, level] of this.levels(hold.key)) {
       level.held -= hold.amount;
       level.spent += hold.paid;
+      level.absorbed += hold.absorbed;
     }
     return 'applied';
   }
@@ -178,7 +183,13 @@ async function agree(ledger: Ledger, day: string): Promise<void> {
   ];
   for (const [hash, level] of levels) {
     const { spent, held } = await money.balance(hash);
-    expect({ hash, spent, held }).toEqual({ hash, spent: level.spent, held: level.held });
+    const absorbed = Number((await money.redis.hget(hash, 'absorbed')) ?? 0);
+    expect({ hash, spent, held, absorbed }).toEqual({
+      hash,
+      spent: level.spent,
+      held: level.held,
+      absorbed: level.absorbed,
+    });
     expect(spent + held).toBeLessThanOrEqual(level.budget);
     expect(Math.min(spent, held)).toBeGreaterThanOrEqual(0);
   }
@@ -215,11 +226,11 @@ describe('money under any story', () => {
           await money.reset();
           const ledger = new Ledger();
           for (const [index, campaign] of ['c0', 'c1'].entries()) {
-            ledger.campaigns.set(campaign, { budget: budgets[index]!, spent: 0, held: 0 });
+            ledger.campaigns.set(campaign, { budget: budgets[index]!, spent: 0, held: 0, absorbed: 0 });
             await money.campaign({ id: campaign, budgetNano: BigInt(budgets[index]!) });
           }
           for (const [index, key] of KEYS.entries()) {
-            ledger.keys.set(key, { budget: budgets[index + 2]!, spent: 0, held: 0 });
+            ledger.keys.set(key, { budget: budgets[index + 2]!, spent: 0, held: 0, absorbed: 0 });
             await money.key({ id: key, campaignId: campaignOf(key), budgetNano: BigInt(budgets[index + 2]!) });
           }
           const day = await money.today();

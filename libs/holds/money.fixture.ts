@@ -21,6 +21,8 @@ import { redisKeys } from '#libs/redis/keys.js';
 export const BOUNDS: HoldBounds = {
   journalEntries: 100_000,
   auditBytes: 1e9,
+  auditBytesOfKey: 1e9,
+  keyBytesPerHour: 0,
   operatorDayNano: undefined,
   operatorTotalNano: undefined,
   patient: false,
@@ -93,6 +95,7 @@ export class Money {
       policy: {},
       toolPrices: {},
       weight: 1,
+      origins: null,
       ...changes,
     });
   }

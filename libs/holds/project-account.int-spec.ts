@@ -53,6 +53,29 @@ describe('projecting a key', () => {
     });
   });
 
+  it('keeps the end that its first call set, where Postgres has not heard of that call', async () => {
+    const waiting = { ttlFromUseMs: 60_000 };
+    await key(1, waiting);
+    const end = async () => {
+      const answer = await read();
+      return answer.code === 'ok' ? answer.key.expires_ms : answer.code;
+    };
+    expect(await end()).toBe(0);
+    await money.take('r');
+    const first = (await end()) as number;
+    expect(first).toBeGreaterThan(Date.now());
+    await key(2, { ...waiting, label: 'changed meanwhile' });
+    expect(await end()).toBe(first);
+    // A longer time of the same key still counts from its first call.
+    await key(3, { ttlFromUseMs: 90_000 });
+    expect(await end()).toBe(first + 30_000);
+    // A fixed end, or none, is the operator's word.
+    await key(4, { expiresMs: first + 5 });
+    expect(await end()).toBe(first + 5);
+    await key(5);
+    expect(await end()).toBe(0);
+  });
+
   it('twice is the same as once', async () => {
     await key(1);
     const before = await money.everything();

@@ -214,6 +214,45 @@ describe('a lane that several upstreams serve', () => {
     expect(last).toBeGreaterThanOrEqual(2_500);
   });
 
+  it('is not left alone for the failures of one key, however many, but for those of three', async () => {
+    const one = laneUpstream();
+    const failed = (keyId: string) => circuits().failed('openai', 'failing', false, keyId);
+    for (let n = 0; n < 50; n++) expect(await failed('hostile')).toBe(0);
+    expect(await start('r1', 1, [one])).toMatchObject({ code: 'started', failures: 2 });
+    for (const keyId of ['a', 'a', 'a']) expect(await failed(keyId)).toBe(0);
+    expect(await failed('b')).toBeGreaterThan(200);
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'wait', why: 'failing' });
+  });
+
+  it('is not kept closed by the one key whose calls always fail: another call tries it at once', async () => {
+    const one = laneUpstream();
+    const failed = (keyId: string) => circuits().failed('openai', 'failing', false, keyId);
+    for (const keyId of ['hostile', 'hostile', 'a', 'a']) await failed(keyId);
+    await sleep((await failed('b')) + 5);
+    expect(await start('r1', 1, [one])).toMatchObject({ code: 'started' });
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'wait', why: 'failing' });
+    expect(await failed('hostile')).toBe(0);
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'started' });
+  });
+
+  it('keeps few names of keys, however many fail', async () => {
+    for (let n = 0; n < 200; n++) await circuits().failed('openai', 'failing', false, `key_${n}`);
+    expect(await money.redis.hlen(redisKeys.circuit('openai'))).toBeLessThan(60);
+    expect(await money.redis.pttl(redisKeys.circuit('openai'))).toBeGreaterThan(0);
+  });
+
+  it('goes last for a call that failed there, and first again where no other has room', async () => {
+    const both = [laneUpstream(), laneUpstream({ name: 'spare', slot: 'lane@spare', rpm: 1 })];
+    await start('r1', 1, both);
+    const retry = (requestId: string) =>
+      money.holds.defer({ requestId, lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 0, avoided: 'openai' });
+    await retry('r1');
+    expect(await start('r1', 1, both)).toMatchObject({ code: 'started', attempt: 2, upstream: 'spare' });
+    expect(await start('r2', 1, both)).toMatchObject({ code: 'started', upstream: 'openai' });
+    await retry('r2');
+    expect(await start('r2', 1, both)).toMatchObject({ code: 'started', attempt: 2, upstream: 'openai' });
+  });
+
   it('keeps the limits of a day beside those of a minute', async () => {
     const daily = laneUpstream({ rpd: 2, tpd: 1_000 });
     expect(await start('r1', 400, [daily])).toMatchObject({ code: 'started' });
@@ -280,6 +319,28 @@ describe('a call that the upstream refused without doing work', () => {
     const answer = await money.start('other');
     expect(answer.code === 'wait' && answer.waitMs).toBeGreaterThan(290_000);
     expect(await money.redis.pttl(redisKeys.laneWindow('lane'))).toBeGreaterThan(290_000);
+  });
+
+  it("freezes nothing, and is in nobody's way, where only it must wait", async () => {
+    await money.take('other');
+    const alone = { requestId: 'r', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 0 };
+    expect(await money.holds.defer({ ...alone, joins: false })).toBe(true);
+    expect(await state()).toBe('held');
+    expect(await money.redis.zscore(redisKeys.laneWaiting('lane'), 'r')).toBeNull();
+    expect(await money.start('other')).toMatchObject({ code: 'started' });
+    const journal = (await money.journal()).length;
+    expect(await money.holds.defer(alone)).toBe(true);
+    expect(await money.redis.zscore(redisKeys.laneWaiting('lane'), 'r')).not.toBeNull();
+    expect((await money.journal()).length).toBe(journal);
+    expect(await money.start('r')).toMatchObject({ code: 'started', attempt: 2 });
+  });
+
+  it('does not come back into the line after the visitor left meanwhile', async () => {
+    const alone = { requestId: 'r', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 0 };
+    await money.holds.defer({ ...alone, joins: false });
+    await money.end('r', 'void');
+    expect(await money.holds.defer(alone)).toBe(false);
+    expect(await money.redis.zscore(redisKeys.laneWaiting('lane'), 'r')).toBeNull();
   });
 
   it('renews its lease while it waits', async () => {

@@ -1,4 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { RequestEvent } from '#libs/contracts/audit.js';
+import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Money } from './money.fixture.js';
 
@@ -17,6 +19,20 @@ beforeEach(async () => {
 });
 
 describe('taking a hold', () => {
+  it('starts the time of a key that waits for its first call, once, and says so in the journal', async () => {
+    await money.key({ ttlFromUseMs: 60_000 });
+    const first = await money.take('first');
+    const field = (name: string) => money.redis.hget(redisKeys.key('k'), name);
+    const expiresMs = await field('expires_ms');
+    expect(Number(expiresMs)).toBe(Number(await field('first_used_ms')) + 60_000);
+    await money.take('second');
+    expect([first.code, await field('expires_ms')]).toEqual(['ok', expiresMs]);
+    expect((await money.journal()).map((event) => [event.request, event.first_use])).toEqual([
+      ['first', '1'],
+      ['second', undefined],
+    ]);
+  });
+
   it('holds the bound at key, campaign and day at once, and journals it once', async () => {
     const answer = await money.take('r', { detail: '{"model":"m"}' });
     expect(answer).toMatchObject({
@@ -135,6 +151,7 @@ describe('a refused hold', () => {
     ['Redis has no projection yet', () => money.redis.del(redisKeys.epoch), {}, {}, { code: 'recovering' }],
     ['nobody knows the key', async () => undefined, { keyId: 'nobody' }, {}, { code: 'invalid' }],
     ['the key is revoked', () => money.key({ status: 'revoked' }), {}, {}, { code: 'invalid' }],
+    ['the key has not started', () => money.key({ startsMs: Date.now() + 60_000 }), {}, {}, { code: 'invalid' }],
     ['the key has expired', () => money.key({ expiresMs: Date.now() - 1 }), {}, {}, { code: 'invalid' }],
     [
       'the key is of another campaign',
@@ -384,6 +401,15 @@ describe("the key's own limits", () => {
     expect(await money.take('r3')).toMatchObject({ code: 'ok' });
   });
 
+  it('have a default for the calls at once, which its own number replaces', async () => {
+    await limits({});
+    await money.take('r1', {}, { keyConcurrent: 1 });
+    expect(await money.take('r2', {}, { keyConcurrent: 1 })).toEqual({ code: 'concurrency', limit: 1 });
+    await limits({ concurrent: 2 });
+    expect(await money.take('r2', {}, { keyConcurrent: 1 })).toMatchObject({ code: 'ok' });
+    expect(await money.take('r3', {}, { keyConcurrent: 9 })).toEqual({ code: 'concurrency', limit: 2 });
+  });
+
   it('let as many requests pass in a minute as it says, and tell the wait', async () => {
     await limits({ rpm: 2 });
     await money.take('r1');
@@ -392,8 +418,31 @@ describe("the key's own limits", () => {
     const answer = await money.take('r3');
     expect(answer).toMatchObject({ code: 'requests', limit: 2 });
     expect(answer.code === 'requests' && answer.waitMs).toBeGreaterThan(58_000);
-    expect(answer.code === 'requests' && answer.waitMs).toBeLessThanOrEqual(61_000);
+    expect(answer.code === 'requests' && answer.waitMs).toBeLessThanOrEqual(60_000);
     expect(await money.everything()).toEqual(before);
+  });
+
+  it('are told to the holder of the key as they are counted, and forgotten after a minute', async () => {
+    await limits({ rpm: 5, tpm: 1_000 });
+    const use = async () => {
+      const answer = await money.holds.readKey('token-of-k');
+      return answer.code === 'ok' && [answer.windowRequests, answer.windowTokens];
+    };
+    expect(await use()).toEqual([0, 0]);
+    await money.take('r1');
+    await money.take('r2');
+    const before = await money.everything();
+    expect(await use()).toEqual([2, 200]);
+    expect(await money.everything()).toEqual(before);
+    // As if both had come a minute ago, one of them a moment later.
+    const window = await money.redis.hgetall(redisKeys.keyWindow('k'));
+    const bucket = Math.floor((await redisNowMs(money.redis)) / 250) - 239;
+    await money.redis.del(redisKeys.keyWindow('k'));
+    const aged = { h: bucket - 2, n: 2, t: 200, [`n${bucket - 1}`]: 1, [`t${bucket - 1}`]: 100 };
+    await money.redis.hset(redisKeys.keyWindow('k'), { ...aged, [`n${bucket + 20}`]: 1, [`t${bucket + 20}`]: 100 });
+    expect(await use()).toEqual([1, 100]);
+    await money.redis.hset(redisKeys.keyWindow('k'), { ...window, h: bucket - 500 });
+    expect(await use()).toEqual([0, 0]);
   });
 
   it('count a request that was voided, but give its tokens back', async () => {
@@ -507,5 +556,101 @@ describe('a patient caller', () => {
     await money.key({ id: 'k3', budgetNano: 250n });
     await money.take('small', { keyId: 'k3', fixedNano: 10n, perUnitNano: 0n });
     expect(await patient('r3', { keyId: 'k3' })).toMatchObject({ code: 'insufficient', heldNano: 10n });
+  });
+});
+
+describe('bytes', () => {
+  const HOUR_MS = 3_600_000;
+  const limited = (bytes_per_hour: number) => ({ limits: { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour } });
+  const DEFAULT = { keyBytesPerHour: 1_000 };
+  const body = { encrypted: Buffer.from([0, 255, 13, 10]), lifeMs: 60_000 };
+
+  it('of a key are bounded within an hour, by its own limit or by the default', async () => {
+    expect((await money.take('a', { sentBytes: 600 }, DEFAULT)).code).toBe('ok');
+    const refused = await money.take('b', { sentBytes: 600 }, DEFAULT);
+    expect(refused).toMatchObject({ code: 'bytes', limit: 1_000, need: 600 });
+    const wait = refused.code === 'bytes' ? refused.waitMs : 0;
+    expect(wait).toBeGreaterThan(HOUR_MS - 60_000);
+    expect(wait).toBeLessThanOrEqual(HOUR_MS);
+    expect((await money.take('c', { sentBytes: 400 }, DEFAULT)).code).toBe('ok');
+    await money.key(limited(2_000));
+    expect((await money.take('d', { sentBytes: 600 }, DEFAULT)).code).toBe('ok');
+    expect(await money.take('e', { sentBytes: 2_001 }, DEFAULT)).toEqual({
+      code: 'bytes',
+      limit: 2_000,
+      waitMs: -1,
+      need: 2_001,
+    });
+    expect((await money.take('f', { sentBytes: 2 ** 40 })).code).toBe('bytes');
+    await money.key(limited(0));
+    expect((await money.take('g', { sentBytes: 2 ** 40 })).code).toBe('ok');
+  });
+
+  it('leave the window bucket by bucket', async () => {
+    await money.take('a', { sentBytes: 900 }, DEFAULT);
+    const window = redisKeys.keyBytes('k');
+    const fields = Object.entries(await money.redis.hgetall(window));
+    // As if they had come 50 minutes before, of an hour in buckets of 14.8 seconds.
+    const buckets = Math.floor(3_000_000 / 14_800);
+    await money.redis.del(window);
+    for (const [field, value] of fields) {
+      const [, kind, bucket] = /^([a-z])(\d*)$/.exec(field)!;
+      if (kind === 'h') await money.redis.hset(window, 'h', Number(value) - buckets);
+      else await money.redis.hset(window, bucket === '' ? kind! : kind! + (Number(bucket) - buckets), value);
+    }
+    const refused = await money.take('b', { sentBytes: 600 }, DEFAULT);
+    expect(refused).toMatchObject({ code: 'bytes' });
+    const wait = refused.code === 'bytes' ? refused.waitMs : 0;
+    expect(wait).toBeGreaterThan(540_000);
+    expect(wait).toBeLessThanOrEqual(615_000);
+  });
+
+  it('count though the call is refused, and are not asked for again by the same call', async () => {
+    await money.key({ budgetNano: 1n });
+    expect((await money.take('a', { sentBytes: 600 }, DEFAULT)).code).toBe('insufficient');
+    expect((await money.take('b', { sentBytes: 600 }, DEFAULT)).code).toBe('bytes');
+    expect((await money.take('b', { sentBytes: 0 }, DEFAULT)).code).toBe('insufficient');
+    expect(await money.holds.countBytes('k', 400, DEFAULT)).toBe('ok');
+    expect(await money.holds.countBytes('k', 1, DEFAULT)).toMatchObject({ code: 'bytes', limit: 1_000 });
+  });
+
+  it('of a body come to Redis with the hold, and with nothing else', async () => {
+    const stored = () => money.redis.getBuffer(redisKeys.body('r'));
+    await money.key({ budgetNano: 1_500n });
+    await money.take('running');
+    expect((await money.take('r', { body }, { patient: true })).code).toBe('busy');
+    expect((await money.take('r', { body })).code).toBe('insufficient');
+    expect(await stored()).toBeNull();
+    await money.end('running', 'void');
+    const before = await money.everything();
+    expect(await money.take('r', { question: true }, { patient: true })).toEqual({ code: 'ready' });
+    expect(await money.everything()).toEqual(before);
+    expect((await money.take('r', { body }, { patient: true })).code).toBe('ok');
+    expect(await stored()).toEqual(body.encrypted);
+    expect(await money.redis.pttl(redisKeys.body('r'))).toBeGreaterThan(59_000);
+  });
+
+  it('that wait for the record are counted for each key, and one key has a share', async () => {
+    const recorded = { kind: 'request', id: 'r', key: 'k', campaign: 'c' } as unknown as RequestEvent;
+    await money.key({ id: 'other' });
+    const share = { auditBytesOfKey: 50 };
+    expect((await money.take('a', { recorded, body }, share)).code).toBe('ok');
+    const counted = Number(await money.redis.hget(redisKeys.auditKeyBytes, 'k'));
+    expect(counted).toBe(JSON.stringify(recorded).length + body.encrypted.length);
+    expect(await money.take('b', { recorded, body }, share)).toEqual({ code: 'record' });
+    expect((await money.take('c', { keyId: 'other', recorded: { ...recorded, key: 'other' }, body }, share)).code).toBe(
+      'ok',
+    );
+  });
+
+  it('find no room in a full Redis, and nothing is taken then', async () => {
+    const before = await money.everything();
+    await money.redis.config('SET', 'maxmemory', '1');
+    try {
+      await expect(money.take('r', { body, sentBytes: 10 }, DEFAULT)).rejects.toThrow('OOM command not allowed');
+    } finally {
+      await money.redis.config('SET', 'maxmemory', '0');
+    }
+    expect(await money.everything()).toEqual(before);
   });
 });

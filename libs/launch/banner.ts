@@ -8,12 +8,16 @@ import type { LaunchSettings } from './settings.js';
 export interface BannerFacts {
   settings: LaunchSettings;
   demo: Demo;
+  /** Where other machines of this network reach the visitors' port. */
+  lanAddress: string | undefined;
   adminTokenFile: string | undefined;
+  /** The Postgres that the launcher started. `passwordFile`: the auditor's; undefined: the environment has it. */
+  books: { url: string; passwordFile: string | undefined } | undefined;
   startedInMs: number;
 }
 
 /** What a newcomer needs: addresses, and lines to paste. */
-export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: BannerFacts): string {
+export function bannerOf({ settings, lanAddress, demo, adminTokenFile, books, startedInMs }: BannerFacts): string {
   const origin = `http://localhost:${settings.visitorsPort}`;
   const visitors = `${origin}/v1`;
   const ops = SERVICES.map((name) => `${name} ${settings.opsPorts[name]}`).join(', ');
@@ -23,6 +27,9 @@ export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: Banner
     `Daypass is ready (${(startedInMs / 1000).toFixed(1)} s).`,
     '',
     `  Visitors    ${visitors}`,
+    ...(lanAddress === undefined
+      ? []
+      : [`              http://${lanAddress}:${settings.visitorsPort}/v1 from this network`]),
     `  Admin API   http://localhost:${settings.adminPort}/admin/docs   (${token})`,
     `  Health      http://localhost:${settings.opsPorts.ingress}/health/ready and /metrics   (${ops})`,
     `  Logs, data  ${here(settings.logDir)}, ${here(settings.dataDir)}`,
@@ -39,6 +46,9 @@ export function bannerOf({ settings, demo, adminTokenFile, startedInMs }: Banner
       ? ['', 'A message that moderation refuses:', '', curlCall(origin, demo.key, FLAGGED_PHRASE)]
       : []),
     '',
+    ...(books
+      ? ['The books, read by the auditor (docs/audit.md), wherever there is a psql:', '', psqlLine(books), '']
+      : []),
     'Ctrl-C ends all of it; the next start goes on with the same keys and balances.',
     '',
   ];
@@ -49,6 +59,20 @@ function curlCall(origin: string, key: string, content: string): string {
   const endpoint = ENDPOINTS[0]!;
   const body = JSON.stringify(endpoint.sample('gpt-5.4-mini', content));
   return `curl ${origin}${endpoint.path} -H "Authorization: Bearer ${key}" -H "Content-Type: application/json" -d '${body}'`;
+}
+
+/** The password stays in its file: terminals are filmed and logged. */
+function psqlLine({ url, passwordFile }: NonNullable<BannerFacts['books']>): string {
+  const { hostname, port, pathname } = new URL(url);
+  const password =
+    passwordFile === undefined ? '"$DAYPASS_AUDITOR_PASSWORD"' : `"$(cat ${quoted(here(passwordFile))})"`;
+  const query = 'SELECT * FROM ledger.statement_by_campaign';
+  return `PGPASSWORD=${password} psql -h ${hostname} -p ${port} -U auditor -d ${pathname.slice(1)} -c '${query}'`;
+}
+
+/** For a shell, where it needs quotes. */
+function quoted(path: string): string {
+  return /^[\w./-]+$/.test(path) ? path : `'${path.replaceAll("'", `'\\''`)}'`;
 }
 
 /** As the reader would type it, where that is shorter. */

@@ -1,3 +1,4 @@
+import { networkInterfaces } from 'node:os';
 import { join } from 'node:path';
 import { compactHeap } from '#libs/service/compact-heap.js';
 import { bannerOf } from './banner.js';
@@ -5,6 +6,7 @@ import { surroundings } from './child-env.js';
 import { lockDataDir } from './data-dir-lock.js';
 import { ensureDemo } from './demo.js';
 import { Ending, Interrupted } from './ending.js';
+import { lanAddressOf } from './lan-address.js';
 import { startPostgresServer } from './postgres-server.js';
 import { startRedisServer } from './redis-server.js';
 import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
@@ -23,7 +25,7 @@ const ending = new Ending();
 const say = (text: string): void => void process.stdout.write(`${text}\n`);
 
 async function launch(settings: LaunchSettings): Promise<void> {
-  await checkPorts(settings, process.env.DAYPASS_HOST || '0.0.0.0');
+  await checkPorts(settings);
   const unlock = lockDataDir(settings.dataDir);
   await ending.add(async () => unlock());
   const secrets = keepSecrets(settings.dataDir, process.env);
@@ -39,14 +41,21 @@ async function launch(settings: LaunchSettings): Promise<void> {
     settings.redisUrl ?? ownRedis(settings),
     settings.databaseUrl ?? ownPostgres(settings, secrets),
   ]);
-  const upstream = {
-    OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set',
-    OPENAI_BASE_URL: settings.openaiBaseUrl ?? (settings.rehearsed ? await rehearsedUpstream() : undefined),
-  };
-  await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, ...upstream });
+  const baseUrl = settings.openaiBaseUrl ?? (settings.rehearsed ? await rehearsedUpstream() : undefined);
+  await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, OPENAI_BASE_URL: baseUrl });
   say(`Started ${names} in ${((Date.now() - startingAt) / 1_000).toFixed(1)} s.`);
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
-  say(bannerOf({ settings, demo, adminTokenFile: secrets.adminTokenFile, startedInMs: Date.now() - startedAt }));
+  const books = settings.databaseUrl ? undefined : { url: databaseUrl, passwordFile: secrets.auditorPasswordFile };
+  say(
+    bannerOf({
+      settings,
+      lanAddress: lanAddressOf(settings.host, networkInterfaces()),
+      demo,
+      adminTokenFile: secrets.adminTokenFile,
+      books,
+      startedInMs: Date.now() - startedAt,
+    }),
+  );
   compactHeap();
 }
 
@@ -54,6 +63,8 @@ async function ownRedis(settings: LaunchSettings): Promise<string> {
   const redis = await startRedisServer({
     dataDir: join(settings.dataDir, 'redis'),
     fsync: settings.redisFsync,
+    ownerOnly: true,
+    maxMemory: settings.redisMaxMemory,
     orphanSeconds: ORPHAN_SECONDS,
     onLine: openStoreLog(settings.logDir, 'redis'),
   });
@@ -62,7 +73,7 @@ async function ownRedis(settings: LaunchSettings): Promise<string> {
     () => redis.process.signal('KILL'),
   );
   redis.process.onUnexpectedExit((lines) => void giveUp(`Redis ended by itself:\n${lines}`));
-  return redis.localUrl;
+  return redis.url;
 }
 
 async function ownPostgres(settings: LaunchSettings, secrets: Secrets): Promise<string> {
@@ -100,7 +111,7 @@ async function runServices(
       DAYPASS_SECRET: secrets.secret,
     }),
     databaseUrl,
-    serviceEnv: settingsOfOne(process.env),
+    serviceEnv: servicesOwn(settings, secrets),
     adminToken: secrets.adminToken,
     opsPorts: settings.opsPorts,
     logDir: settings.logDir,
@@ -113,6 +124,23 @@ async function runServices(
     () => services.killAll(),
   );
   await services.start();
+}
+
+/** What one service alone is given. A Postgres that is not ours has the auditor's login that its owner decides on. */
+function servicesOwn(settings: LaunchSettings, { auditorPassword }: Secrets): ReturnType<typeof settingsOfOne> {
+  const own = settingsOfOne(process.env);
+  const account = { OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set' };
+  return {
+    ...own,
+    moderation: { ...own.moderation, ...account },
+    forwarding: { ...own.forwarding, ...account },
+    accounting: {
+      // Safety cases come through the webhook only.
+      ...(process.env.OPENAI_WEBHOOK_SECRET ? account : {}),
+      ...own.accounting,
+      ...(settings.databaseUrl ? {} : { DAYPASS_AUDITOR_PASSWORD: auditorPassword }),
+    },
+  };
 }
 
 function defined(env: Record<string, string | undefined>): Record<string, string> {

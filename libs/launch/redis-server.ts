@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join, resolve } from 'node:path';
 import { freePort } from './free-port.js';
@@ -20,12 +21,20 @@ export interface RedisServerOptions {
   fsync?: RedisFsync;
   /** Without it the server takes a free port. */
   port?: number;
+  /**
+   * Only this user and root reach it: it listens on its socket file and on no port. Where it cannot make a socket file,
+   * it has a password. Needs `dataDir`.
+   */
+  ownerOnly?: boolean;
+  /** As Redis writes it: `700mb`. Above it Redis refuses new data. Without it nothing bounds its memory. */
+  maxMemory?: string;
   /** The server outlives this process by this long, for services that still need it while they end. */
   orphanSeconds?: number;
   onLine?: (line: string) => void;
 }
 
 export interface RedisServer {
+  /** With the password, where it has one. */
   url: string;
   /** The socket file beside its data, for processes of this machine. */
   localUrl: string;
@@ -33,53 +42,68 @@ export interface RedisServer {
   stop(): Promise<void>;
 }
 
-/** A Redis on loopback. It never evicts: a lost key could be a lost hold. */
+/** A Redis of this machine. It never evicts: a lost key could be a lost hold. */
 export async function startRedisServer({
   dataDir,
   fsync = 'everysec',
   port,
+  ownerOnly = false,
+  maxMemory,
   orphanSeconds,
   onLine,
 }: RedisServerOptions = {}): Promise<RedisServer> {
-  const listenPort = port ?? (await freePort());
+  const socket = dataDir === undefined ? undefined : await socketIn(dataDir);
+  const byPort = !ownerOnly || socket === undefined;
+  const password = ownerOnly && byPort ? randomBytes(24).toString('base64url') : undefined;
+  const listenPort = byPort ? (port ?? (await freePort())) : 0;
+  const portUrl = `redis://${password === undefined ? '' : `:${password}@`}127.0.0.1:${listenPort}`;
+  const localUrl = socket === undefined ? portUrl : urlOf(socket);
   const args = [
-    '--bind',
-    '127.0.0.1',
-    '--port',
-    String(listenPort),
-    '--save',
-    '',
-    '--maxmemory-policy',
-    'noeviction',
-    '--daemonize',
-    'no',
+    // Everybody on the machine reads a command line, but only its owner reads this file.
+    ...(password === undefined ? [] : [fileOf(dataDir!, `requirepass ${password}`)]),
+    ...['--bind', '127.0.0.1', '--port', String(listenPort)],
+    ...(socket === undefined ? [] : ['--unixsocket', socket, '--unixsocketperm', '700']),
+    ...['--save', '', '--maxmemory-policy', 'noeviction', '--daemonize', 'no'],
+    ...(maxMemory === undefined ? [] : ['--maxmemory', maxMemory]),
+    ...(dataDir === undefined
+      ? ['--appendonly', 'no']
+      : ['--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid')]),
   ];
-  const url = `redis://127.0.0.1:${listenPort}`;
-  let localUrl = url;
-  if (dataDir === undefined) {
-    args.push('--appendonly', 'no');
-  } else {
-    mkdirSync(dataDir, { recursive: true, mode: 0o700 });
-    // Two Redis processes would spoil one append-only file.
-    await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
-    args.push('--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid'));
-    const socket = resolve(dataDir, 'redis.sock');
-    if (await takesSocket(socket)) {
-      args.push('--unixsocket', socket, '--unixsocketperm', '700');
-      localUrl = `unix://${encodeURI(socket).replaceAll('?', '%3F').replaceAll('#', '%23')}`;
-    }
-  }
   const process = await SupervisedProcess.start({
     name: 'Redis',
     command: [findRedis(), ...args],
-    readyText: 'Ready to accept connections',
+    // `Ready to …`, or for a socket file before Redis 7.2: `The server is now ready to …`.
+    readyText: 'eady to accept connections',
     readyTimeoutMs: 30_000,
     endSignal: 'TERM',
     endTimeoutMs: 10_000,
     orphanSeconds: orphanSeconds ?? 0,
     ...(onLine ? { onLine } : {}),
   });
-  return { url, localUrl, process, stop: () => process.stop() };
+  return { url: byPort ? portUrl : localUrl, localUrl, process, stop: () => process.stop() };
+}
+
+/** Makes the folder ready. @returns the path of its socket file, undefined where it can have none */
+async function socketIn(dataDir: string): Promise<string | undefined> {
+  mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  // An older folder may be open. Redis makes its socket first and closes it then: in between, only the folder does.
+  chmodSync(dataDir, 0o700);
+  // Two Redis processes would spoil one append-only file.
+  await endStale(join(dataDir, 'redis.pid'), 'server', 'SIGTERM');
+  const socket = resolve(dataDir, 'redis.sock');
+  return (await takesSocket(socket)) ? socket : undefined;
+}
+
+function urlOf(socket: string): string {
+  return `unix://${encodeURI(socket).replaceAll('?', '%3F').replaceAll('#', '%23')}`;
+}
+
+/** @returns the path of a config file with this line */
+function fileOf(dataDir: string, line: string): string {
+  const file = join(dataDir, 'redis.conf');
+  rmSync(file, { force: true });
+  writeFileSync(file, `${line}\n`, { mode: 0o600 });
+  return file;
 }
 
 /**

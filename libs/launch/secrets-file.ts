@@ -31,18 +31,25 @@ export interface Secrets {
   secret: string;
   adminToken: string;
   postgresPassword: string;
+  /** Of the Postgres role that reads the views for auditors. */
+  auditorPassword: string;
   /** Undefined where the environment has the token. */
   adminTokenFile: string | undefined;
+  /** Undefined where the environment has the password. */
+  auditorPasswordFile: string | undefined;
 }
 
 /** The secrets of this data folder: the environment's, else those of an earlier start, else new ones. */
 export function keepSecrets(dataDir: string, env: NodeJS.ProcessEnv): Secrets {
   const adminToken = new PrivateFile(dataDir, 'admin-token');
+  const auditorPassword = new PrivateFile(dataDir, 'auditor-password');
   return {
     secret: env.DAYPASS_SECRET || kept(new PrivateFile(dataDir, 'secret')),
     adminToken: env.DAYPASS_ADMIN_TOKEN || kept(adminToken),
     postgresPassword: kept(new PrivateFile(dataDir, 'postgres-password')),
+    auditorPassword: env.DAYPASS_AUDITOR_PASSWORD || kept(auditorPassword),
     adminTokenFile: env.DAYPASS_ADMIN_TOKEN ? undefined : adminToken.path,
+    auditorPasswordFile: env.DAYPASS_AUDITOR_PASSWORD ? undefined : auditorPassword.path,
   };
 }
 

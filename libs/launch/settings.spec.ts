@@ -1,8 +1,16 @@
+import { once } from 'node:events';
+import { createServer, type AddressInfo, type Server } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
-import { freePort } from './free-port.js';
+import { freePort, freePortBase } from './free-port.js';
 import { SERVICES } from '#libs/config/config.js';
 import { environmentSchema } from '#libs/config/environment.js';
 import { checkPorts, readSettings, settingsOfAll, settingsOfOne } from './settings.js';
+
+async function listening(port: number): Promise<{ port: number; server: Server }> {
+  const server = createServer().listen(port, '127.0.0.1');
+  await once(server, 'listening');
+  return { port: (server.address() as AddressInfo).port, server };
+}
 
 describe('the settings of a start', () => {
   it('are complete without any', () =>
@@ -51,7 +59,42 @@ describe('the settings of a start', () => {
   it('may not give one port to two', async () => {
     const port = String(await freePort());
     await expect(
-      checkPorts(readSettings({ DAYPASS_PORT: port, DAYPASS_ADMIN_PORT: port }), '127.0.0.1'),
+      checkPorts(readSettings({ DAYPASS_HOST: '127.0.0.1', DAYPASS_PORT: port, DAYPASS_ADMIN_PORT: port })),
     ).rejects.toThrow(`DAYPASS_PORT and DAYPASS_ADMIN_PORT both take port ${port}`);
+  });
+
+  it('get one suggestion for all ports in use, with which the next start works', async () => {
+    const servers = await Promise.all([0, 0].map(listening));
+    const base = await freePortBase(4);
+    const third = await listening(base + 2);
+    const env = {
+      DAYPASS_HOST: '127.0.0.1',
+      DAYPASS_PORT: String(servers[0]!.port),
+      DAYPASS_ADMIN_PORT: String(servers[1]!.port),
+      DAYPASS_OPS_PORT_BASE: String(base),
+    };
+    try {
+      const error = (await checkPorts(readSettings(env)).catch((thrown: unknown) => thrown)) as Error;
+      for (const { port } of [...servers, third]) expect(error.message).toContain(`port ${port} is in use (DAYPASS_`);
+      const lines = error.message.split('\n').filter((line) => line.endsWith(' npm start'));
+      expect(lines).toHaveLength(1);
+      const told = Object.fromEntries(
+        lines[0]!
+          .split(' ')
+          .slice(0, -2)
+          .map((pair) => pair.split('=')),
+      );
+      expect(Object.keys(told)).toEqual(['DAYPASS_PORT', 'DAYPASS_ADMIN_PORT', 'DAYPASS_OPS_PORT_BASE']);
+      await checkPorts(readSettings({ ...env, ...told }));
+    } finally {
+      for (const { server } of [...servers, third]) server.close();
+    }
+  });
+
+  it('bound the memory of a Redis of our own, always', () => {
+    expect(Number(readSettings({}).redisMaxMemory)).toBeGreaterThanOrEqual(256 * 2 ** 20);
+    expect(readSettings({ DAYPASS_REDIS_MAXMEMORY: '700mb' }).redisMaxMemory).toBe('700mb');
+    for (const wrong of ['0', 'much', '-1', '1tb'])
+      expect(() => readSettings({ DAYPASS_REDIS_MAXMEMORY: wrong })).toThrow('must be a size such as 700mb');
   });
 });

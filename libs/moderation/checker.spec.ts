@@ -56,6 +56,7 @@ describe('a verdict', () => {
   const redactions = [{ find: 'secret', replace: '***' }];
   const flagged = { ...pass, flagged: true, categories: ['bad'] };
   const away = new GuardUnavailableError('it is away');
+  const refused = new GuardUnavailableError('it answered 400', true);
   it.each<[string, GuardVerdict | Error, CheckOptions['found'], 'closed' | 'open', string, string]>([
     ['passes', pass, 'redact', 'closed', 'pass', 'pass'],
     ['flags', flagged, 'redact', 'closed', 'flagged', 'blocked'],
@@ -64,6 +65,7 @@ describe('a verdict', () => {
     ['would take something out that went already', { ...pass, redactions }, 'refuse', 'closed', 'flagged', 'blocked'],
     ['is not had, under `closed`', away, 'redact', 'closed', 'unavailable', 'unavailable'],
     ['is not had, under `open`', away, 'redact', 'open', 'unavailable', 'unchecked'],
+    ['is refused, under `open`', refused, 'redact', 'open', 'unavailable', 'unavailable'],
     ['is not had of what is only observed', away, 'record', 'closed', 'unavailable', 'unchecked'],
   ])('that %s is recorded as what it led to', async (_, verdict, found, onUnavailable, outcome, decision) => {
     const events: AuditEvent[] = [];

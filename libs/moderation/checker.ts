@@ -1,12 +1,14 @@
 import { randomBytes } from 'node:crypto';
 import type { CheckDecision, CheckEvent, Direction } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import type { CallPolicy } from '#libs/contracts/policy.js';
 import type { Logger } from 'pino';
 import type { EventRecorder, Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
 import type { ProviderVerdict } from '#libs/endpoints/endpoint.js';
+import { isLetThrough } from './decision.js';
 import { MODERATION_GUARD } from './guards/moderation.guard.js';
 import { isFlagged, redactionsOf, type Finding, type GuardPipeline, type Stage } from './guards/pipeline.js';
 import type { ModerationMetrics } from './moderation.metrics.js';
@@ -30,7 +32,7 @@ export type Outcome =
   | { kind: 'pass'; redactions: Replacement[] }
   /** `strike`: a guard flagged it. Otherwise Daypass refuses it because nobody can take a finding out. */
   | { kind: 'flagged'; categories: string[]; strike: boolean }
-  /** `refused`: a guard will never judge it. */
+  /** `refused`: a guard will never judge it, so that no policy lets it through. */
   | { kind: 'unavailable'; refused: boolean };
 
 export interface Checked {
@@ -125,9 +127,9 @@ function resultsOf(findings: readonly Finding[]): readonly ModerationResult[] {
   );
 }
 
-function decisionOf(finding: Finding, onUnavailable: 'closed' | 'open', found: CheckOptions['found']): CheckDecision {
+function decisionOf(finding: Finding, policy: CallPolicy, found: CheckOptions['found']): CheckDecision {
   if (finding.outcome === 'unavailable')
-    return onUnavailable === 'open' || found === 'record' ? 'unchecked' : 'unavailable';
+    return isLetThrough(finding, policy) || found === 'record' ? 'unchecked' : 'unavailable';
   const { flagged, redactions } = finding.verdict;
   if (!flagged && redactions.length === 0) return 'pass';
   if (found === 'record') return 'flagged';
@@ -150,7 +152,7 @@ function eventOf(
     direction,
     guard: finding.guard,
     model: finding.model,
-    decision: decisionOf(finding, policy.onUnavailable, found),
+    decision: decisionOf(finding, policy, found),
     categories: judged?.categories ?? [],
     scores: judged?.scores ?? {},
     reason: finding.outcome === 'unavailable' ? finding.reason : null,

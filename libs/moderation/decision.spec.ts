@@ -70,4 +70,12 @@ describe('what becomes of a judged input', () => {
       verdict: 'unchecked',
     });
   });
+
+  it('is closed under an open policy, too, where a guard refused it', () => {
+    expect(decide({ kind: 'unavailable', refused: true }, { ...policy, onUnavailable: 'open' }, held)).toMatchObject({
+      pass: false,
+      word: 'unavailable',
+      error: { code: 'invalid_request', param: 'messages', retry: false },
+    });
+  });
 });

@@ -25,6 +25,17 @@ interface Circumstances {
   param: string;
 }
 
+/**
+ * Whether a policy lets content through without a verdict. Content that a guard refused is never let through: whoever
+ * sends what no guard can read would choose what is judged.
+ */
+export function isLetThrough(
+  { refused }: Pick<Extract<Outcome, { kind: 'unavailable' }>, 'refused'>,
+  { onUnavailable }: Pick<CallPolicy, 'onUnavailable'>,
+): boolean {
+  return onUnavailable === 'open' && !refused;
+}
+
 /** Decides whether a call goes on after all verdicts on its input. */
 export function decide(
   outcome: Outcome,
@@ -48,7 +59,7 @@ export function decide(
       return { pass: false, verdict: 'blocked', word: 'blocked', error, strike };
     }
     case 'unavailable':
-      return onUnavailable === 'open'
+      return isLetThrough(outcome, { onUnavailable })
         ? passed('unchecked', [])
         : {
             pass: false,
@@ -68,7 +79,7 @@ function unavailable({ refused }: { refused: boolean }, { forwarded, param }: Ci
   if (refused) {
     return new DaypassError(
       'invalid_request',
-      'The moderation endpoint does not take this input: it cannot read an image, or a text is larger than its limit. Daypass forwards no unchecked input.',
+      'Moderation cannot judge this input: a guard refuses an image of it, or a text that is too long. Nobody can read it, so a retry does not help. Send another image (png, jpeg, webp or gif), or a shorter text.',
       { param, details: { direction: 'input' } },
     );
   }

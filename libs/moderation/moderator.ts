@@ -1,17 +1,19 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI, { APIError } from 'openai';
+import { FairQueue } from '#libs/pacing/fair.queue.js';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import type { Content } from '#libs/endpoints/content.js';
+import { isTooLarge } from '#libs/endpoints/error-shapes.js';
 import { estimateTokens, sectionsOfAll } from './text-sections.js';
-import { mergedResult, type Text, type VerdictCache } from './verdict-cache.js';
+import { mergedResult, type Asker, type Known, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
 
-/** The endpoint gave no verdict in time. The policy decides what follows. */
+/** The endpoint gave no verdict. The policy decides what follows, unless the endpoint refused the input. */
 export class ModerationUnavailableError extends Error {
   constructor(
     reason: string,
-    /** The endpoint will never take this input: it answered 4xx, or the input is larger than its whole limit. */
+    /** The endpoint will never take this input: it said so, or the input is larger than its whole limit. */
     readonly refused = false,
   ) {
     super(`moderation is unavailable: ${reason}`);
@@ -42,20 +44,38 @@ const BATCH_TOKENS = 16_000;
 const LANE_SHARE = 4;
 const IN_FLIGHT_MAX = 64;
 const ATTEMPTS = 3;
+/** Texts. One key's count up to a quarter of all, and no further ones of it are taken then. */
 const WAITING_MAX = 20_000;
+const WAITING_OF_KEY_MAX = WAITING_MAX / 4;
+
+/** The account and the network are not to blame for these answers: the input is. */
+const REFUSALS = new Set([400, 413, 415, 422]);
+/** Codes of an account without money, which some providers send with 400. */
+const ACCOUNT_CODE = /quota|billing|spend_limit|credit/;
 
 type Verdict = ModerationResult | ModerationUnavailableError;
 
-/** Asks the moderation endpoint. Texts of one tick share a look-up in the cache, and calls; images go one by one. */
+/** What the endpoint said of the parts of a content. */
+export interface Verdicts {
+  /** Of the parts that it judged, in no particular order. */
+  results: ModerationResult[];
+  /** Why it judged not all parts. A refusal goes before a part that it could not answer for. */
+  missing: ModerationUnavailableError | undefined;
+}
+
+/**
+ * Asks the moderation endpoint. Keys take turns where calls to it wait. Texts of one tick share a look-up in the cache,
+ * and calls; images go one by one.
+ */
 export class Moderator {
   /** Each text has a promise of its own: a cached verdict does not wait for the texts that the endpoint must judge. */
   private readonly texts = new TickBatch<Text, { verdict: Promise<Verdict> }>(LOOK_TEXTS, (texts) =>
     this.lookUp(texts),
   );
   private readonly batchTokens: number;
-  private waiting = 0;
+  private readonly waiting = new Map<string, number>();
   private inFlight = 0;
-  private readonly queue: (() => void)[] = [];
+  private readonly queue = new FairQueue<() => void>();
 
   constructor(private readonly options: ModeratorOptions) {
     const { tpm } = options.pacer.upstream;
@@ -63,40 +83,62 @@ export class Moderator {
   }
 
   /**
-   * One result for each section of each content, in no particular order. `passing`: these contents never come again, so
-   * that the cache does not serve them.
-   * @throws ModerationUnavailableError
+   * Asks about each section of each content, and about each image. A part without a verdict does not hide the others.
+   * `passing`: these contents never come again, so that the cache does not serve them.
    */
-  async results(contents: readonly Content[], passing = false): Promise<ModerationResult[]> {
-    if (this.waiting > WAITING_MAX) throw new ModerationUnavailableError('too much is waiting for a verdict');
+  async results(contents: readonly Content[], asker: Asker, passing = false): Promise<Verdicts> {
+    const { keyId } = asker;
+    if (this.isTooMuchWaiting(keyId)) {
+      return { results: [], missing: new ModerationUnavailableError('too much is waiting for a verdict') };
+    }
     const asked = [
       ...sectionsOfAll(contents).map(
-        async (text) => (await this.texts.add({ text, tokens: estimateTokens(text), passing })).verdict,
+        async (text) => (await this.texts.add({ text, asker, tokens: estimateTokens(text), passing })).verdict,
       ),
-      ...contents
-        .flatMap((content) => (content.kind === 'image' ? [content.url.toWellFormed()] : []))
-        .map(async (url) => (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS))[0]!),
+      ...contents.flatMap((content) =>
+        content.kind === 'image' ? [this.askImage(content.url.toWellFormed(), keyId)] : [],
+      ),
     ];
-    this.waiting += asked.length;
+    this.count(keyId, asked.length);
     try {
-      return (await Promise.all(asked)).map((result) => {
-        if (result instanceof Error) throw result;
-        return result;
-      });
+      const verdicts = await Promise.all(asked);
+      const errors = verdicts.filter((verdict) => verdict instanceof ModerationUnavailableError);
+      return {
+        results: verdicts.flatMap((verdict) => unlessError(verdict) ?? []),
+        missing: errors.find(({ refused }) => refused) ?? errors[0],
+      };
     } finally {
-      this.waiting -= asked.length;
+      this.count(keyId, -asked.length);
     }
   }
 
+  private count(keyId: string, change: number): void {
+    const waiting = (this.waiting.get(keyId) ?? 0) + change;
+    if (waiting > 0) this.waiting.set(keyId, waiting);
+    else this.waiting.delete(keyId);
+  }
+
+  private isTooMuchWaiting(keyId: string): boolean {
+    if ((this.waiting.get(keyId) ?? 0) > WAITING_OF_KEY_MAX) return true;
+    let all = 0;
+    for (const waiting of this.waiting.values()) all += Math.min(waiting, WAITING_OF_KEY_MAX);
+    return all > WAITING_MAX;
+  }
+
   /** Keeps one verdict for texts that the endpoint judged in other sections. */
-  remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
+  remember(contents: readonly Content[], results: readonly ModerationResult[], asker: Asker): void {
     const { cache, model } = this.options;
-    const merged = mergedResult(results);
-    const hashes = sectionsOfAll(contents).map((section) => cache.hash(model, section));
-    cache.keep(
-      hashes,
-      hashes.map(() => merged),
-    );
+    const verdict = mergedResult(results);
+    cache.keep(sectionsOfAll(contents).map((text) => ({ hash: cache.hash(model, asker, text), verdict, asker })));
+  }
+
+  private async askImage(url: string, keyId: string): Promise<Verdict> {
+    try {
+      return (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS, keyId))[0]!;
+    } catch (error) {
+      if (error instanceof ModerationUnavailableError) return error;
+      throw error;
+    }
   }
 
   private async lookUp(texts: readonly Text[]): Promise<{ verdict: Promise<Verdict> }[]> {
@@ -116,9 +158,13 @@ export class Moderator {
     const missing = texts.map((_, index) => index).filter((index) => !cached[index]);
     const ask = (indexes: readonly number[], reserved: boolean): void => {
       const asked = indexes.map((index) => texts[index]!);
-      const itsHashes = indexes.map((index) => hashes[index]!);
       const results = this.askTexts(asked, reserved);
-      results.then((all) => cache.keep(itsHashes, all.map(unlessError))).catch(() => undefined);
+      const known = (all: readonly Verdict[]): Known[] =>
+        indexes.flatMap((index, at) => {
+          const verdict = unlessError(all[at]!);
+          return verdict ? [{ hash: hashes[index]!, verdict, asker: texts[index]!.asker }] : [];
+        });
+      results.then((all) => cache.keep(known(all))).catch(() => undefined);
       for (const [at, index] of indexes.entries()) verdicts[index] = { verdict: results.then((all) => all[at]!) };
     };
     for (const size of groups) ask(missing.splice(0, size), true);
@@ -135,6 +181,7 @@ export class Moderator {
         texts.map(({ text }) => text),
         texts.length,
         texts.reduce((sum, { tokens }) => sum + tokens, 0),
+        rarestKeyOf(texts),
         reserved,
       );
     } catch (error) {
@@ -144,22 +191,25 @@ export class Moderator {
     }
   }
 
-  /** `reserved`: the look-up has reserved the lane for the first attempt. */
+  /** `reserved`: the look-up has reserved the lane for the first attempt. `keyId`: whose turn it takes. */
   private async ask(
     input: string[] | OpenAI.ModerationMultiModalInput[],
     expected: number,
     tokens: number,
+    keyId: string,
     reserved = false,
   ): Promise<ModerationResult[]> {
     // A call that waits here goes out later than its reservation, and reserves again.
     const inTime = this.inFlight < IN_FLIGHT_MAX;
-    while (this.inFlight >= IN_FLIGHT_MAX) await new Promise<void>((resolve) => this.queue.push(resolve));
-    this.inFlight++;
+    // Who ends hands its turn on.
+    if (inTime) this.inFlight++;
+    else await new Promise<void>((resolve) => this.queue.add(keyId, resolve));
     try {
-      return await this.attempt(input, expected, tokens, reserved && inTime);
+      return await this.attempt(input, expected, tokens, keyId, reserved && inTime);
     } finally {
-      this.inFlight--;
-      this.queue.shift()?.();
+      const next = this.queue.take();
+      if (next) next();
+      else this.inFlight--;
     }
   }
 
@@ -167,6 +217,7 @@ export class Moderator {
     input: string[] | OpenAI.ModerationMultiModalInput[],
     expected: number,
     tokens: number,
+    keyId: string,
     reserved: boolean,
   ): Promise<ModerationResult[]> {
     const { client, model, pacer, timeoutMs, observe } = this.options;
@@ -176,7 +227,7 @@ export class Moderator {
     for (let attempt = 1; attempt <= ATTEMPTS && Date.now() < until; attempt++) {
       const startedMs = performance.now();
       try {
-        if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now());
+        if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now(), keyId);
         const answer = await client.moderations.create(
           { model, input },
           { maxRetries: 0, timeout: Math.max(1, until - Date.now()) },
@@ -190,9 +241,10 @@ export class Moderator {
       } catch (error) {
         observe((performance.now() - startedMs) / 1000, 'error');
         reason = reasonOf(error);
-        refused =
-          (error instanceof APIError && (error.status === 400 || error.status === 413)) ||
-          (error instanceof LaneBusyError && error.waitMs === Infinity);
+        // No wait makes room for a batch above the whole limit, and other visitors' texts must not wait for it.
+        const tooLarge = error instanceof APIError && error.status === 429 && isTooLarge(error.message);
+        refused = tooLarge || isRefusal(error);
+        if (tooLarge) break;
         if (error instanceof APIError && error.status === 429) await pacer.freeze(retryAfterMs(error) ?? 1_000);
         else if (!isRetryable(error)) break;
         const pauseMs = 100 * 2 ** attempt * (0.5 + Math.random());
@@ -208,6 +260,13 @@ export class Moderator {
 function reasonOf(error: unknown): string {
   if (error instanceof APIError) return `${error.status ?? 'no answer'} ${error.code ?? error.name}`;
   return error instanceof Error ? error.message : String(error);
+}
+
+/** A call about texts of several keys goes in the turn of the key with the fewest of them, who waits for no other's. */
+function rarestKeyOf(texts: readonly Text[]): string {
+  const counts = new Map<string, number>();
+  for (const { asker } of texts) counts.set(asker.keyId, (counts.get(asker.keyId) ?? 0) + 1);
+  return [...counts].reduce((rarest, one) => (one[1] < rarest[1] ? one : rarest))[0];
 }
 
 function groupsOf<T>(
@@ -233,6 +292,12 @@ const IMAGE_TOKENS = 1_000;
 
 function unlessError(verdict: Verdict): ModerationResult | undefined {
   return verdict instanceof Error ? undefined : verdict;
+}
+
+/** Whether the endpoint refused the input itself. Anything else says only that the endpoint is away. */
+function isRefusal(error: unknown): boolean {
+  if (error instanceof LaneBusyError) return error.waitMs === Infinity;
+  return error instanceof APIError && REFUSALS.has(Number(error.status)) && !ACCOUNT_CODE.test(error.code ?? '');
 }
 
 function isRetryable(error: unknown): boolean {

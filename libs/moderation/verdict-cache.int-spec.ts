@@ -6,10 +6,13 @@ import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { laneUpstream } from '#libs/holds/money.fixture.js';
 import { startTestRedis } from '#libs/testing/stores.js';
-import { mergedResult, VerdictCache, type Text, type VerdictCacheOptions } from './verdict-cache.js';
+import { mergedResult, VerdictCache, type Asker, type Text, type VerdictCacheOptions } from './verdict-cache.js';
 import type { ModerationResult } from './verdict.js';
 
 const MODEL = 'omni';
+const ANNA: Asker = { campaignId: 'workshop', keyId: 'anna' };
+const BERTA: Asker = { campaignId: 'workshop', keyId: 'berta' };
+const CARLA: Asker = { campaignId: 'another', keyId: 'carla' };
 const BUCKET_MS = 60_000;
 
 function result(score: number, changes: Partial<ModerationResult> = {}): ModerationResult {
@@ -33,19 +36,21 @@ describe('the verdict cache', () => {
       ...options,
     });
   /** Keeping is not waited for. */
-  const keep = async (cache: VerdictCache, texts: string[], results: ModerationResult[]): Promise<void> => {
-    cache.keep(
-      texts.map((text) => cache.hash(MODEL, text)),
-      results,
-    );
+  const keep = async (
+    cache: VerdictCache,
+    texts: string[],
+    results: ModerationResult[],
+    asker = ANNA,
+  ): Promise<void> => {
+    cache.keep(texts.map((text, index) => ({ hash: cache.hash(MODEL, asker, text), verdict: results[index]!, asker })));
     await sleep(20);
   };
-  const wish = (text: string, tokens = 1): Text => ({ text, tokens, passing: false });
-  const find = async (cache: VerdictCache, texts: string[], model = MODEL) =>
+  const wish = (text: string, tokens = 1, asker = ANNA): Text => ({ text, asker, tokens, passing: false });
+  const find = async (cache: VerdictCache, texts: string[], { model = MODEL, asker = ANNA } = {}) =>
     (
       await cache.find(
         model,
-        texts.map((text) => wish(text)),
+        texts.map((text) => wish(text, 1, asker)),
       )
     ).cached;
 
@@ -71,7 +76,7 @@ describe('the verdict cache', () => {
     });
     await keep(cache, ['fine', 'bad'], [result(1e-7), flagged]);
     expect(await find(cache, ['bad', 'unknown', 'fine'])).toEqual([flagged, undefined, result(1e-7)]);
-    expect(await find(cache, ['bad'], 'another')).toEqual([undefined]);
+    expect(await find(cache, ['bad'], { model: 'another' })).toEqual([undefined]);
     expect(await find(cacheWith({ pepper: createSecretKey('other', 'utf8') }), ['bad'])).toEqual([undefined]);
   });
 
@@ -103,13 +108,29 @@ describe('the verdict cache', () => {
     ]);
   });
 
+  it('tells no campaign what another has asked, and judges what its own keys repeat once', async () => {
+    const cache = cacheWith();
+    await keep(cache, ['the system prompt'], [result(0.1)]);
+    expect(await find(cache, ['the system prompt'], { asker: BERTA })).toEqual([result(0.1)]);
+    expect(await find(cache, ['the system prompt'], { asker: CARLA })).toEqual([undefined]);
+  });
+
+  it('cannot be filled by one key, and counts what it has already only once', async () => {
+    const cache = cacheWith({ mostVerdicts: 100, mostOfKey: 2 });
+    const all = [result(0.1), result(0.1), result(0.1)];
+    await keep(cache, ['a', 'a', 'b', 'c'], [...all, result(0.1)]);
+    expect((await find(cache, ['a', 'b', 'c'])).map((known) => known !== undefined)).toEqual([true, true, false]);
+    await keep(cache, ['d', 'e'], all, CARLA);
+    expect(await find(cache, ['d', 'e'], { asker: CARLA })).toEqual([result(0.1), result(0.1)]);
+  });
+
   it('keeps in one command what came in one tick', async () => {
     const cache = cacheWith();
     const scripts = async (): Promise<number> =>
       Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
     await keep(cache, ['once'], [result(0.1)]);
     const before = await scripts();
-    cache.keep([cache.hash(MODEL, 'a')], [result(0.1)]);
+    cache.keep([{ hash: cache.hash(MODEL, ANNA, 'a'), verdict: result(0.1), asker: ANNA }]);
     await keep(cache, ['b', 'c'], [result(0.2), result(0.3)]);
     expect((await scripts()) - before).toBe(1);
     expect(await find(cache, ['a', 'b', 'c'])).toEqual([result(0.1), result(0.2), result(0.3)]);
@@ -124,7 +145,7 @@ describe('the verdict cache', () => {
     const reserved = async (): Promise<(string | null)[]> => redis.hmget(redisKeys.laneWindow('moderation'), 'n', 't');
     expect((await find([wish('known', 100)])).groups).toEqual([]);
     expect(await reserved()).toEqual([null, null]);
-    const passing = { text: 'known', tokens: 10, passing: true };
+    const passing = { text: 'known', asker: ANNA, tokens: 10, passing: true };
     expect(await find([wish('a', 10), wish('known', 100), passing, wish('c', 100), wish('d', 250)])).toMatchObject({
       cached: [undefined, result(0.1), undefined, undefined, undefined],
       groups: [2, 1, 1],
@@ -147,7 +168,7 @@ describe('the verdict cache', () => {
     gone.on('error', () => undefined);
     const cache = new VerdictCache(gone, { pepper: createSecretKey('pepper', 'utf8') });
     expect(await find(cache, ['a'])).toEqual([undefined]);
-    cache.keep([cache.hash(MODEL, 'a')], [result(0.1)]);
+    cache.keep([{ hash: cache.hash(MODEL, ANNA, 'a'), verdict: result(0.1), asker: ANNA }]);
     await sleep(20);
     gone.disconnect();
   });

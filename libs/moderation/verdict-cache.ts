@@ -1,5 +1,6 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 import type { Redis } from 'ioredis';
+import type { Ticket } from '#libs/contracts/jobs.js';
 import { MODERATION_CATEGORIES } from '#libs/contracts/policy.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -14,12 +15,18 @@ export interface VerdictCacheOptions {
   bucketMs?: number;
   /** The most verdicts of one bucket; two buckets are alive. */
   mostVerdicts?: number;
+  /** The most verdicts of one bucket that one key brought. */
+  mostOfKey?: number;
   nowMs?: () => number;
 }
+
+/** Whose call needs the verdict. The keys of one campaign share verdicts (docs/adr/0016). */
+export type Asker = Pick<Ticket, 'campaignId' | 'keyId'>;
 
 /** A text that needs a verdict. */
 export interface Text {
   text: string;
+  asker: Asker;
   /** As the lane counts tokens. */
   tokens: number;
   /** It never comes again, so that the cache neither looks it up nor keeps it. */
@@ -43,20 +50,31 @@ interface Found {
   groups: number[];
 }
 
+/** A verdict for the cache. `hash`: of `find` or `hash`; '': the cache does not keep it. */
+export interface Known {
+  hash: string;
+  verdict: ModerationResult;
+  asker: Asker;
+}
+
 interface Kept {
   hash: string;
   verdict: string;
+  keyId: string;
 }
 
 const BUCKET_MS = 30 * 60_000;
 /** About 10 MB a bucket. */
 const MOST_VERDICTS = 25_000;
+/** A key that asks about ever new texts must leave room for all others. */
+const MOST_OF_KEY = MOST_VERDICTS / 4;
 const KEPT_AT_ONCE = 64;
 
 /**
- * Keeps verdicts on texts for all processes, by model, so that a conversation costs only its newest message. It keeps
- * the endpoint's whole answer, because each policy reads it differently. Where Redis does not answer, or is full, it has
- * no verdict.
+ * Keeps verdicts on texts for all processes, by model and campaign, so that a conversation costs only its newest
+ * message. A known verdict comes sooner, so that another campaign's would tell what was asked there. It keeps the
+ * endpoint's whole answer, because each policy reads it differently. Where Redis does not answer, or is full, it has no
+ * verdict.
  */
 export class VerdictCache {
   private readonly findScript: Script;
@@ -64,6 +82,7 @@ export class VerdictCache {
   private readonly kept = new TickBatch<Kept, void>(KEPT_AT_ONCE, (verdicts) => this.write(verdicts));
   private readonly bucketMs: number;
   private readonly mostVerdicts: number;
+  private readonly mostOfKey: number;
   private readonly nowMs: () => number;
 
   constructor(
@@ -74,6 +93,7 @@ export class VerdictCache {
     this.keepScript = defineScript(redis, 'keep-verdicts');
     this.bucketMs = options.bucketMs ?? BUCKET_MS;
     this.mostVerdicts = options.mostVerdicts ?? MOST_VERDICTS;
+    this.mostOfKey = options.mostOfKey ?? MOST_OF_KEY;
     this.nowMs = options.nowMs ?? Date.now;
   }
 
@@ -82,7 +102,7 @@ export class VerdictCache {
    * for the texts without a verdict.
    */
   async find(model: string, texts: readonly Text[], limits?: AskLimits): Promise<Found> {
-    const hashes = texts.map(({ text, passing }) => (passing ? '' : this.hash(model, text)));
+    const hashes = texts.map(({ text, asker, passing }) => (passing ? '' : this.hash(model, asker, text)));
     const bucket = this.bucket();
     const upstreams = limits ? [limits.upstream] : [];
     const keys = [
@@ -94,25 +114,30 @@ export class VerdictCache {
     const args = [texts.length, ...bounds, ...hashes, ...texts.map(({ tokens }) => tokens), ...upstreamArgs(upstreams)];
     try {
       const [verdicts, aging, groups] = (await this.findScript(keys, args)) as [string[], number[], number[]];
-      this.later(hashes.flatMap((hash, index) => (aging[index] ? [{ hash, verdict: verdicts[index]! }] : [])));
+      this.later(
+        hashes.flatMap((hash, index) =>
+          aging[index] ? [{ hash, verdict: verdicts[index]!, keyId: texts[index]!.asker.keyId }] : [],
+        ),
+      );
       return { hashes, cached: verdicts.map(unpack), groups };
     } catch {
       return { hashes, cached: texts.map(() => undefined), groups: [] };
     }
   }
 
-  /** `hashes`: of `find` or `hash`. The cache keeps no verdict where the hash is '' or the result is missing. */
-  keep(hashes: readonly string[], results: readonly (ModerationResult | undefined)[]): void {
+  keep(verdicts: readonly Known[]): void {
     this.later(
-      hashes.flatMap((hash, index) =>
-        hash === '' || !results[index] ? [] : [{ hash, verdict: pack(results[index]) }],
+      verdicts.flatMap(({ hash, verdict, asker: { keyId } }) =>
+        hash === '' ? [] : [{ hash, verdict: pack(verdict), keyId }],
       ),
     );
   }
 
-  hash(model: string, text: string): string {
+  hash(model: string, { campaignId }: Pick<Asker, 'campaignId'>, text: string): string {
     return createHmac('sha256', this.options.pepper)
       .update(model)
+      .update('\0')
+      .update(campaignId)
       .update('\0')
       .update(text)
       .digest('base64url')
@@ -125,10 +150,15 @@ export class VerdictCache {
 
   /** Writes the verdicts of one tick in one command. */
   private async write(verdicts: readonly Kept[]): Promise<void[]> {
-    const fields = verdicts.flatMap(({ hash, verdict }) => [hash, verdict]);
+    const bucket = String(this.bucket());
     await this.keepScript(
-      [redisKeys.verdicts(String(this.bucket()))],
-      [2 * this.bucketMs, this.mostVerdicts, ...fields],
+      [redisKeys.verdicts(bucket), redisKeys.verdictShares(bucket)],
+      [
+        2 * this.bucketMs,
+        this.mostVerdicts,
+        this.mostOfKey,
+        ...verdicts.flatMap(({ hash, verdict, keyId }) => [hash, verdict, keyId]),
+      ],
     );
     return verdicts.map(() => undefined);
   }

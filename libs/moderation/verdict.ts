@@ -27,17 +27,20 @@ export function judgementOf(
   { thresholds, flagsToo }: Pick<CallPolicy, 'thresholds' | 'flagsToo'>,
 ): Judgement {
   const hit = new Set<string>();
+  // The provider names the categories, and every object has a `constructor`.
+  const thresholdOf = (category: string): number | undefined =>
+    Object.hasOwn(thresholds, category) ? thresholds[category] : undefined;
   // Without a prototype: a category may be called as one of its properties.
   const scores = Object.create(null) as Record<string, number>;
   for (const result of results) {
     for (const [category, score] of Object.entries(result.category_scores)) {
       if (typeof score !== 'number' || !Number.isFinite(score)) continue;
       scores[category] = Math.max(score, scores[category] ?? 0);
-      const threshold = thresholds[category];
+      const threshold = thresholdOf(category);
       if (threshold !== undefined && score >= threshold) hit.add(category);
     }
     for (const [category, flagged] of Object.entries(result.categories)) {
-      if (flagged === true && (thresholds[category] === undefined || flagsToo?.includes(category))) hit.add(category);
+      if (flagged === true && (thresholdOf(category) === undefined || flagsToo?.includes(category))) hit.add(category);
     }
   }
   return { flagged: hit.size > 0, categories: [...hit].sort(), scores };

@@ -1,12 +1,22 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { boundOf } from './bound.js';
-import { costOf, TIER_PERCENT } from './cost.js';
+import { costOf } from './cost.js';
 import { PriceBook } from './prices.js';
+import { SERVICE_TIERS } from './tiers.js';
 
-const models = ['gpt-5.4', 'gpt-5.4-mini', 'gpt-5.4-nano', 'gpt-5.6-sol', 'gpt-6-luna', 'o4-mini', 'gpt-4o-mini'];
+const models = [
+  'gpt-5.5',
+  'gpt-5.4',
+  'gpt-5.4-mini',
+  'gpt-5.4-nano',
+  'gpt-5.6-sol',
+  'gpt-6-luna',
+  'o4-mini',
+  'gpt-4o-mini',
+];
 const book = new PriceBook({});
-const standard = { serviceTier: 'default', feeNano: 0n };
+const standard = { tierPercent: 100, feeNano: 0n };
 /** Text with one output. */
 const measureOf = (input: number) => ({ estimate: { input }, most: { input }, perCapToken: { output: 1 } });
 
@@ -15,7 +25,7 @@ describe('the upper bound of a call', () => {
     const share = fc.double({ min: 0, max: 1, noNaN: true });
     const call = fc.record({
       model: fc.constantFrom(...models),
-      serviceTier: fc.constantFrom(...Object.keys(TIER_PERCENT)),
+      serviceTier: fc.constantFrom(...SERVICE_TIERS),
       mostInput: fc.integer({ min: 0, max: 1_200_000 }),
       fixedOutput: fc.integer({ min: 0, max: 600_000 }),
       outputs: fc.integer({ min: 0, max: 128 }),
@@ -25,7 +35,8 @@ describe('the upper bound of a call', () => {
     });
     fc.assert(
       fc.property(call, ({ model, serviceTier, mostInput, fixedOutput, outputs, feeNano, cap, shares }) => {
-        const { price } = book.find(model)!;
+        const { price, tiers } = book.find(model)!;
+        const tierPercent = tiers[serviceTier] ?? 100;
         const bound = boundOf(
           price,
           {
@@ -33,7 +44,7 @@ describe('the upper bound of a call', () => {
             most: { input: mostInput, output: fixedOutput },
             perCapToken: { output: outputs },
           },
-          { serviceTier, feeNano },
+          { tierPercent, feeNano },
         );
         const input = Math.floor(mostInput * shares[0]);
         const cached = Math.floor(input * shares[1]);
@@ -45,7 +56,7 @@ describe('the upper bound of a call', () => {
         };
         const held = bound.fixedNano + bound.perUnitNano * BigInt(cap);
         // Whatever is served, never dearer than what was asked for: a cheaper tier may fall back to the standard one.
-        for (const percent of [TIER_PERCENT[serviceTier]!, 100])
+        for (const percent of [tierPercent, 100])
           expect(costOf(price, usage, percent) + feeNano).toBeLessThanOrEqual(held);
         // What a report leaves of a presumed call is reckoned by the rates of the bound, call by call.
         const byRates =

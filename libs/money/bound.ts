@@ -1,5 +1,5 @@
 import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
-import { ratesFor, TIER_PERCENT, type Metered } from './cost.js';
+import { ratesFor, type Metered } from './cost.js';
 
 /** What decides how much a request can cost. */
 export interface Measure {
@@ -13,7 +13,8 @@ export interface Measure {
 
 /** The terms under which the upstream serves it. */
 export interface BoundTerms {
-  serviceTier: string;
+  /** What the service tier costs, in hundredths of the standard price. */
+  tierPercent: number;
   /** Fees of hosted tools beside the tokens. */
   feeNano: bigint;
 }
@@ -34,9 +35,13 @@ export interface Bound {
 }
 
 /** The bound of a call: all tokens at the dearest rate that could apply. */
-export function boundOf(price: ModelPrice, measure: Measure, { serviceTier, feeNano }: BoundTerms): Bound {
+export function boundOf(
+  price: ModelPrice,
+  measure: Measure,
+  { tierPercent: askedPercent, feeNano }: BoundTerms,
+): Bound {
   const { most, perCapToken, estimate } = measure;
-  const tierPercent = Math.max(100, TIER_PERCENT[serviceTier] ?? 100);
+  const tierPercent = Math.max(100, askedPercent);
   const rates = atTier(ratesFor(price, most.input ?? 0), tierPercent);
   const dearestInput = Math.max(rates.input, rates.cachedInput, rates.cacheWrite);
   const dearest = ({ input = 0, output = 0 }: Metered): bigint =>

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { ModelPrice } from '#libs/contracts/jobs.js';
-import { costOf, ratesFor, TIER_PERCENT } from './cost.js';
+import { costOf, ratesFor } from './cost.js';
 
 const price: ModelPrice = { input: 750, cachedInput: 75, cacheWrite: 900, output: 4_500 };
 const long: ModelPrice = {
@@ -35,9 +35,9 @@ describe('the cost of a call', () => {
 
   it('is half on flex, rounded up, and double on priority', () => {
     const odd: ModelPrice = { input: 75, cachedInput: 75, cacheWrite: 75, output: 75 };
-    expect(costOf(odd, usage(1, 0), TIER_PERCENT.flex)).toBe(38n);
-    expect(costOf(odd, usage(1, 0), TIER_PERCENT.priority)).toBe(150n);
-    expect(costOf(odd, usage(1, 0), TIER_PERCENT.default)).toBe(75n);
+    expect(costOf(odd, usage(1, 0), 50)).toBe(38n);
+    expect(costOf(odd, usage(1, 0), 200)).toBe(150n);
+    expect(costOf(odd, usage(1, 0), 100)).toBe(75n);
   });
 
   it('stays exact where doubles would not', () => {

@@ -5,11 +5,6 @@ export type Meter = 'input' | 'cached' | 'cacheWrite' | 'output';
 /** Tokens by meter, as an upstream reports them, or as Daypass counts them in its place. */
 export type Metered = Partial<Record<Meter, number>>;
 
-/**
- * Service tiers in hundredths of the standard price (OpenAI, "Pricing": flex 0.5, priority 2; `fast` means `priority`).
- */
-export const TIER_PERCENT: Readonly<Record<string, number>> = { default: 100, flex: 50, priority: 200, fast: 200 };
-
 /** The rates for a request of so many input tokens: a long one costs more for all of its tokens. */
 export function ratesFor(price: ModelPrice, inputTokens: number): Rates {
   return price.long && inputTokens > price.long.aboveTokens ? price.long : price;

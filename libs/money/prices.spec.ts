@@ -9,6 +9,8 @@ describe('prices', () => {
     expect(book.find('gpt-5.4-mini')).toEqual({
       price: { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 },
       maxOutputTokens: 128_000,
+      tiers: { default: 100, flex: 50, priority: 200, fast: 200 },
+      encoding: 'o200k_base',
       searches: false,
     });
   });
@@ -23,7 +25,7 @@ describe('prices', () => {
     });
   });
 
-  it.each(['no-such-model', 'o4-mini-deep-research', 'whisper-1'])(
+  it.each(['no-such-model', 'o4-mini-deep-research', 'whisper-1', 'toString', 'constructor', '__proto__'])(
     'are not known for %s, so that it is refused',
     (model) => {
       expect(book.find(model)).toBeNull();
@@ -55,7 +57,46 @@ describe('prices', () => {
     expect(own.find('mine')).toEqual({
       price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0 },
       maxOutputTokens: 10,
+      tiers: { default: 100 },
+      encoding: 'bytes',
       searches: false,
     });
+  });
+
+  it.each([
+    ['gpt-5.5', { flex: 50, priority: 250 }],
+    ['gpt-5.5-2026-04-23', { flex: 50, priority: 250 }],
+    ['gpt-5-mini', { flex: 50, priority: 180 }],
+    ['gpt-4o-2024-05-13', { priority: 175 }],
+    ['gpt-4o-2024-08-06', { priority: 170 }],
+    ['gpt-4', {}],
+    ['gpt-5.4-nano', { flex: 50 }],
+  ])('of the tiers of %s are those that OpenAI published for it, and no others', (model, tiers) => {
+    const { fast, priority, ...rest } = book.find(model)!.tiers;
+    expect({ ...rest, ...(priority ? { priority } : {}) }).toEqual({ default: 100, ...tiers });
+    expect(fast).toBe(priority);
+  });
+
+  it("of tiers are the operator's own where the model's price is", () => {
+    const { prices } = configFileSchema.parse({
+      prices: {
+        'gpt-5.5': {
+          input_usd_per_million: 5,
+          cache_write_usd_per_million: 6.25,
+          output_usd_per_million: 30,
+          tiers: { fast: 2.501, flex: 0.5 },
+        },
+        mine: { input_usd_per_million: 1, output_usd_per_million: 1, encoding: 'cl100k_base' },
+      },
+    });
+    const own = new PriceBook(prices);
+    expect(own.find('gpt-5.5')?.tiers).toEqual({ default: 100, flex: 50, priority: 251, fast: 251 });
+    expect(own.find('gpt-5.5')?.price.cacheWrite).toBe(6_250);
+    expect(own.find('mine')).toMatchObject({ tiers: { default: 100 }, encoding: 'cl100k_base' });
+  });
+
+  it.each([{ turbo: 2 }, { priority: 0 }, { priority: 1_000 }, { default: 1 }])('take no tier like %j', (tiers) => {
+    const prices = { mine: { input_usd_per_million: 1, output_usd_per_million: 1, tiers } };
+    expect(configFileSchema.safeParse({ prices }).success).toBe(false);
   });
 });

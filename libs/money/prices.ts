@@ -1,13 +1,19 @@
 import { calcPrice, type ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 import * as modelCards from 'gpt-tokenizer/models';
-import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
+import type { Encoding, ModelPrice, Rates } from '#libs/contracts/jobs.js';
+import { encodingOf } from './encodings.js';
+import { listedTiers, tierPercents, type TierPercents } from './tiers.js';
 
 /** An operator's own price of one model in DAYPASS_CONFIG, in whole nano-dollars per token, and its longest answer. */
 export interface OwnPrice {
   input_usd_per_million: number;
   cached_input_usd_per_million?: number | undefined;
+  cache_write_usd_per_million?: number | undefined;
   output_usd_per_million: number;
   max_output_tokens?: number | undefined;
+  /** In hundredths of the standard price. */
+  tiers?: { flex?: number | undefined; priority?: number | undefined; fast?: number | undefined } | undefined;
+  encoding?: Encoding | undefined;
 }
 
 /** What one model costs, and how long its longest answer is. */
@@ -15,6 +21,10 @@ export interface PricedModel {
   price: ModelPrice;
   /** The most tokens of one output; null: undocumented. */
   maxOutputTokens: number | null;
+  /** The service tiers that have a known price. */
+  tiers: TierPercents;
+  /** How its tokens are counted. */
+  encoding: Encoding;
   /** The model searches the web by itself, for a fee that its campaign must price. */
   searches: boolean;
 }
@@ -41,7 +51,7 @@ export class PriceBook {
   find(model: string): PricedModel | null {
     const former = this.found.get(model);
     if (former !== undefined) return former;
-    const own = this.own[model];
+    const own = Object.hasOwn(this.own, model) ? this.own[model] : undefined;
     const priced = own ? ownPrice(own, model) : listedPrice(model);
     // Only models of campaigns come here, so that the map stays small. The bound is for campaigns with thousands.
     if (this.found.size < 10_000) this.found.set(model, priced);
@@ -54,10 +64,13 @@ function ownPrice(own: OwnPrice, model: string): PricedModel {
     price: {
       input: own.input_usd_per_million,
       cachedInput: own.cached_input_usd_per_million ?? own.input_usd_per_million,
-      cacheWrite: own.input_usd_per_million,
+      cacheWrite: own.cache_write_usd_per_million ?? own.input_usd_per_million,
       output: own.output_usd_per_million,
     },
     maxOutputTokens: own.max_output_tokens ?? maxOutputTokens(model),
+    // Whoever sets a price of their own knows alone what its tiers cost.
+    tiers: tierPercents(own.tiers ?? {}),
+    encoding: own.encoding ?? encodingOf(model),
     searches: SEARCHES_BY_ITSELF.test(model),
   };
 }
@@ -77,6 +90,8 @@ function listedPrice(model: string): PricedModel | null {
   return {
     price: { ...base, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
     maxOutputTokens: maxOutputTokens(model),
+    tiers: listedTiers(model),
+    encoding: encodingOf(model),
     searches: SEARCHES_BY_ITSELF.test(model),
   };
 }

@@ -1,4 +1,4 @@
-import { countTokens } from 'gpt-tokenizer/encoding/o200k_base';
+import type { Encoding } from '#libs/contracts/jobs.js';
 
 /**
  * Tokenizers take quadratic time on text without a break: 50,000 CJK characters take 15 s at once (measured with
@@ -12,7 +12,33 @@ const INLINE_CHARACTERS = 1_024;
 /** `<|endoftext|>` in a visitor's text is text, not an instruction; by default the tokenizer throws. */
 const AS_TEXT = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<string>() };
 
+type Count = (text: string) => number;
+
+/** Tables block the event loop while they load: 110 ms and 21 MB for o200k, 45 ms and 8 MB for cl100k (measured). */
+const TABLES = {
+  o200k_base: () => import('gpt-tokenizer/encoding/o200k_base'),
+  cl100k_base: () => import('gpt-tokenizer/encoding/cl100k_base'),
+};
+const loaded = new Map<Encoding, Promise<Count>>([['bytes', Promise.resolve((text) => Buffer.byteLength(text))]]);
+
+/** Loads the tables, which otherwise the first count does. */
+export function loadEncoding(encoding: Encoding): Promise<Count> {
+  const before = loaded.get(encoding);
+  if (before) return before;
+  const count = load(encoding as keyof typeof TABLES);
+  loaded.set(encoding, count);
+  return count;
+}
+
+async function load(encoding: keyof typeof TABLES): Promise<Count> {
+  const { countTokens } = await TABLES[encoding]();
+  const count = (text: string): number => countTokens(text, AS_TEXT);
+  count('warm');
+  return count;
+}
+
 interface Task {
+  countSlice: Count;
   texts: readonly string[];
   text: number;
   position: number;
@@ -23,23 +49,27 @@ interface Task {
 const waiting: Task[] = [];
 let scheduled = false;
 
-/** Tokens of all the texts together under o200k, counted in slices so that no visitor can stop the event loop. */
-export async function countTextTokens(texts: readonly string[]): Promise<number> {
+/**
+ * Tokens of all the texts together, counted in slices so that no visitor can stop the event loop. Under `bytes` their
+ * bytes of UTF-8.
+ */
+export async function countTextTokens(texts: readonly string[], encoding: Encoding): Promise<number> {
+  const countSlice = await loadEncoding(encoding);
   const characters = texts.reduce((sum, text) => sum + text.length, 0);
   if (characters <= INLINE_CHARACTERS && waiting.length === 0) {
-    return texts.reduce((sum, text) => sum + countInline(text), 0);
+    return texts.reduce((sum, text) => sum + countInline(text, countSlice), 0);
   }
   return new Promise((resolve) => {
-    waiting.push({ texts, text: 0, position: 0, count: 0, resolve });
+    waiting.push({ countSlice, texts, text: 0, position: 0, count: 0, resolve });
     schedule();
   });
 }
 
-function countInline(text: string): number {
+function countInline(text: string, countSlice: Count): number {
   let count = 0;
   for (let position = 0; position < text.length;) {
     const end = sliceEnd(text, position);
-    count += countTokens(text.slice(position, end), AS_TEXT);
+    count += countSlice(text.slice(position, end));
     position = end;
   }
   return count;
@@ -84,7 +114,7 @@ function step(task: Task): boolean {
     return task.text >= task.texts.length;
   }
   const end = sliceEnd(text, task.position);
-  task.count += countTokens(text.slice(task.position, end), AS_TEXT);
+  task.count += task.countSlice(text.slice(task.position, end));
   task.position = end;
   return false;
 }

@@ -5,7 +5,7 @@ import { configFileSchema } from '#libs/config/config-file.js';
 import type { CheckEvent } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { Money } from '#libs/holds/money.fixture.js';
+import { laneUpstream, Money } from '#libs/holds/money.fixture.js';
 import { LaneLine } from './lane-line.js';
 import { LaneTable } from './lanes.js';
 
@@ -23,6 +23,8 @@ beforeEach(async () => {
 const lineOf = (lane: object): LaneLine =>
   new LaneLine(money.redis, new LaneTable(configFileSchema.parse({ lanes: { lane } })));
 const free = () => lineOf({});
+/** An answer of this account's upstream. */
+const ANSWER = { account: 'this', answered: true };
 
 const ticket = (requestId: string, keyId: string, changes: Partial<Ticket> = {}): Ticket => ({
   ...{
@@ -121,6 +123,44 @@ describe('who waits for a lane', () => {
       'started',
       'started',
     ]);
+  });
+
+  it('is passed over while its key, or its campaign, gets no place in a process, and keeps its turn', async () => {
+    const line = free();
+    const [keys, campaigns] = [['a'], ['other']];
+    await money.campaign({ id: 'other', slug: 'other' });
+    await money.key({ id: 'o', campaignId: 'other' });
+    for (let n = 0; n < 300; n++) await enter(line, `a${n}`, 'a');
+    await money.take('o0', { keyId: 'o', campaignId: 'other' });
+    await line.enter(ticket('o0', 'o', { campaignId: 'other' }));
+    await enter(line, 'b0', 'b');
+    await enter(line, 'b1', 'b');
+    const ids = async (crowd?: { keys?: string[]; campaigns?: string[] }) =>
+      (await line.heads('lane', 3, { keys: [], campaigns: [], ...crowd })).map(({ requestId }) => requestId);
+    expect(await ids()).toEqual(['a0', 'b0', 'o0']);
+    expect(await ids({ keys })).toEqual(['b0', 'o0', 'b1']);
+    expect(await ids({ keys, campaigns })).toEqual(['b0', 'b1']);
+    expect(await ids({ campaigns: ['c', 'other'] })).toEqual([]);
+    expect(await money.start('b0', { keyId: 'b' })).toMatchObject({ code: 'wait' });
+    expect(await money.start('b1', { keyId: 'b', overtakes: { behind: 'b0' } })).toMatchObject({ code: 'wait' });
+    expect(await money.start('b0', { keyId: 'b', overtakes: { behind: null } })).toMatchObject({ code: 'started' });
+    expect(await money.start('b1', { keyId: 'b', overtakes: { behind: 'b0' } })).toMatchObject({ code: 'started' });
+    expect(await ids()).toEqual(['a0', 'o0', 'a1']);
+  });
+
+  it('is not told to wait for calls that wait only for a place', async () => {
+    const line = lineOf({ rpm: 60, burst_seconds: 1 });
+    for (let n = 0; n < 25; n++) await enter(line, `a${n}`, 'a');
+    for (let n = 0; n < 25; n++) {
+      await enter(line, `b${n}`, 'b');
+      const [head] = await line.heads('lane', 1, { keys: ['a'], campaigns: [] });
+      expect(head?.requestId).toBe(`b${n}`);
+      await money.start(`b${n}`, { keyId: 'b', overtakes: { behind: null } });
+    }
+    await enter(line, 'c0', 'c');
+    await line.heads('lane', 1, { keys: ['a'], campaigns: [] });
+    const [place] = await line.places('lane', ['c0']);
+    expect(place!.before).toBeLessThanOrEqual(1);
   });
 
   it('that comes anew waits for at most one call of each active key', async () => {
@@ -405,14 +445,14 @@ describe('the pace of a lane', () => {
     const headers = (limit: number, remaining: number) =>
       new Headers({ 'x-ratelimit-limit-tokens': String(limit), 'x-ratelimit-remaining-tokens': String(remaining) });
     const counted = { requests: 1, tokens: 1_000, atMs: Date.now() };
-    await line.learn('lane', 'openai', headers(30_000, 29_000), counted);
+    await line.learn('lane', 'openai', headers(30_000, 29_000), counted, ANSWER);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, rpm: 600, tokens: 0 }] });
-    await line.learn('lane', 'openai', headers(30_000, 10_000), counted);
+    await line.learn('lane', 'openai', headers(30_000, 10_000), counted, ANSWER);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 30_000, tokens: 19_000 }] });
     // What was sent meanwhile, by whomever, is no surprise.
-    await line.learn('lane', 'openai', headers(30_000, 15_000), counted);
+    await line.learn('lane', 'openai', headers(30_000, 15_000), counted, ANSWER);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 19_000 }] });
-    await line.learn('lane', 'openai', headers(90_000, 90_000), counted);
+    await line.learn('lane', 'openai', headers(90_000, 90_000), counted, ANSWER);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 90_000 }] });
   });
 
@@ -428,7 +468,7 @@ describe('the pace of a lane', () => {
     });
     const headers = new Headers({ 'x-ratelimit-limit-tokens': '60000', 'x-ratelimit-remaining-tokens': '9000' });
     await sleep(600);
-    await line.learn('lane', 'openai', headers, { requests: 2, tokens: 51_000, atMs: Date.now() - 600 });
+    await line.learn('lane', 'openai', headers, { requests: 2, tokens: 51_000, atMs: Date.now() - 600 }, ANSWER);
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tokens: 0 }] });
   });
 
@@ -443,7 +483,116 @@ describe('the pace of a lane', () => {
         tokens: 1,
         atMs: Date.now(),
       },
+      ANSWER,
     );
     expect(await line.look('lane')).toMatchObject({ upstreams: [{ tpm: 60_000, configured: { fixed: true } }] });
+  });
+});
+
+describe('a limit that headers told', () => {
+  const line = () => lineOf({ rpm: 600, tpm: 60_000 });
+  const NOW = { requests: 0, tokens: 0, atMs: 0 };
+  const headers = (tpm: number) => new Headers({ 'x-ratelimit-limit-tokens': String(tpm) });
+  const bare = new Headers();
+  const limits = async (of = line()) => {
+    const { rpm, tpm } = (await of.look('lane')).upstreams[0]!;
+    return { rpm, tpm };
+  };
+  const CONFIGURED = { rpm: 600, tpm: 60_000 };
+  const state = redisKeys.laneState('lane');
+  /** As if it had been told so long ago. */
+  const ageBy = async (ms: number, field = 'header_tpm_ms') =>
+    money.redis.hset(state, field, Number(await money.redis.hget(state, field)) - ms);
+
+  it('holds for all processes, also for one that starts anew at the same upstream', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    const another = line();
+    await another.adopt('lane', 'openai', ANSWER.account);
+    expect(await limits(another)).toEqual({ rpm: 600, tpm: 9 });
+  });
+
+  it('is forgotten where nobody confirms it for ten minutes, as where it lets no call pass', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await ageBy(599_000);
+    expect(await limits()).toEqual({ rpm: 600, tpm: 9 });
+    await ageBy(2_000);
+    expect(await limits()).toEqual(CONFIGURED);
+    expect((await enter(line(), 'r1', 'a')).code).toBe('entered');
+  });
+
+  it('is confirmed by each answer that tells it again', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await ageBy(599_000);
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await ageBy(599_000);
+    expect(await limits()).toEqual({ rpm: 600, tpm: 9 });
+  });
+
+  it('is forgotten after a minute of answers that do not tell it, and by no error', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await line().learn('lane', 'openai', bare, NOW, ANSWER);
+    expect(await limits()).toEqual({ rpm: 600, tpm: 9 });
+    await ageBy(61_000);
+    await line().learn('lane', 'openai', bare, NOW, { ...ANSWER, answered: false });
+    expect(await limits()).toEqual({ rpm: 600, tpm: 9 });
+    await line().learn('lane', 'openai', bare, NOW, ANSWER);
+    expect(await limits()).toEqual(CONFIGURED);
+  });
+
+  it('is told to Redis now and then only, and at once where it is new', async () => {
+    const one = line();
+    await one.learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await money.redis.del(state);
+    await one.learn('lane', 'openai', headers(9), NOW, ANSWER);
+    expect(await money.redis.exists(state)).toBe(0);
+    await one.learn('lane', 'openai', headers(8), NOW, ANSWER);
+    expect(await limits(one)).toMatchObject({ tpm: 8 });
+  });
+
+  it('says nothing about another address or key', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await line().adopt('lane', 'openai', 'another');
+    expect(await limits()).toEqual(CONFIGURED);
+    await line().learn('lane', 'openai', headers(7), NOW, ANSWER);
+    await line().learn('lane', 'openai', new Headers({ 'x-ratelimit-limit-requests': '5' }), NOW, {
+      account: 'another',
+      answered: true,
+    });
+    expect(await limits()).toEqual({ rpm: 5, tpm: 60_000 });
+  });
+
+  it('goes before what the project reports, which holds for an hour, until it lapses', async () => {
+    await line().takeOver('lane', { rpm: 50, tpm: 500, rpd: 5_000 });
+    expect(await limits()).toEqual({ rpm: 50, tpm: 500 });
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    expect(await limits()).toEqual({ rpm: 50, tpm: 9 });
+    await ageBy(601_000);
+    expect(await limits()).toEqual({ rpm: 50, tpm: 500 });
+    for (const field of ['project_rpm_ms', 'project_tpm_ms', 'project_rpd_ms']) await ageBy(3_601_000, field);
+    expect((await line().look('lane')).upstreams[0]).toMatchObject({ ...CONFIGURED, rpd: 0 });
+  });
+
+  it('of a version before, without a time, is not believed', async () => {
+    await money.redis.hset(state, { rpm: '1', tpm: '1', rpd: '1' });
+    expect(await limits()).toEqual(CONFIGURED);
+  });
+
+  it('gives way to numbers that the operator fixed since', async () => {
+    await line().learn('lane', 'openai', headers(9), NOW, ANSWER);
+    await line().takeOver('lane', { rpm: 50, tpm: 500, rpd: 5_000 });
+    const fixed = lineOf({ ...CONFIGURED, fixed: true });
+    await fixed.adopt('lane', 'openai', ANSWER.account);
+    expect(await limits(fixed)).toEqual(CONFIGURED);
+  });
+
+  it('leaves no wait behind where it lapses', async () => {
+    await line().learn('lane', 'openai', headers(1_000), NOW, ANSWER);
+    const free = lineOf({});
+    for (const id of ['r1', 'r2']) await enter(free, id, 'a');
+    const upstreams = [{ ...laneUpstream(), burstMs: 1_000 }];
+    expect((await money.start('r1', { keyId: 'a', tokens: 900, upstreams })).code).toBe('started');
+    expect((await money.start('r2', { keyId: 'a', tokens: 90, upstreams })).code).toBe('late');
+    await ageBy(601_000);
+    expect((await money.start('r2', { keyId: 'a', tokens: 90, upstreams })).code).toBe('started');
   });
 });

@@ -7,6 +7,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { LaneTable } from './lanes.js';
+import type { Crowd } from './places.js';
 import { readLimits, type Count, type ReportedLimits } from './reported-limits.js';
 
 /** Where a call stands in its lane. */
@@ -58,6 +59,13 @@ export interface LaneView {
 export type Entered = ({ code: 'entered' | 'late' } & Place) | { code: 'gone' | 'too_large' };
 
 const NOTHING: Count = { requests: 0, tokens: 0 };
+const NOBODY: Crowd = { campaigns: [], keys: [] };
+const NEVER = { ...NOTHING, atMs: 0 };
+const NO_LIMITS: ReportedLimits = { rpm: 0, tpm: 0 };
+/** Limits that the project's report told are nobody's headers. */
+const PROJECT = '';
+/** Redis forgets limits that nobody confirms. Each process confirms them so often. */
+const CONFIRM_EVERY_MS = 15_000;
 /** Longer than a call may wait, which is at most ten minutes. */
 const TICKET_LIFE_MS = 1_200_000;
 
@@ -68,8 +76,8 @@ export class LaneLine {
   private readonly placesScript: Script;
   private readonly learnScript: Script;
   private readonly lookScript: Script;
-  /** The limits that each upstream reported last, so that this process writes only new ones into Redis. */
-  private readonly reported = new Map<string, ReportedLimits>();
+  /** What this process last wrote of each upstream's limits, so that it writes little. */
+  private readonly heard = new Map<string, ReportedLimits & { toldMs: number; missedMs: number }>();
 
   constructor(
     redis: Redis,
@@ -97,9 +105,10 @@ export class LaneLine {
     return code === 'entered' || code === 'late' ? { code, before, waitMs } : { code };
   }
 
-  /** The calls whose turns are next, in their order, at most `count`. */
-  async heads(lane: string, count: number): Promise<Ticket[]> {
-    const tickets = await this.headsScript(lineKeys(lane), [redisKeys.holdPrefix, redisKeys.ticketPrefix, count]);
+  /** The calls whose turns are next, in their order, at most `count`. It passes over those of the crowd. */
+  async heads(lane: string, count: number, { campaigns, keys }: Crowd = NOBODY): Promise<Ticket[]> {
+    const args = [redisKeys.holdPrefix, redisKeys.ticketPrefix, count, campaigns.length, ...campaigns, ...keys];
+    const tickets = await this.headsScript(lineKeys(lane), args);
     return (tickets as string[]).map((text) => readTicket(JSON.parse(text)));
   }
 
@@ -143,30 +152,64 @@ export class LaneLine {
 
   /**
    * Takes over the limits that an upstream reports. `counted`: what Daypass had counted when it sent the call, and
-   * when.
+   * when. `answered`: by an answer, so that what is missing there is no longer told.
    */
-  async learn(lane: string, upstream: string, headers: Headers, counted: Count & { atMs: number }): Promise<void> {
+  async learn(
+    lane: string,
+    upstream: string,
+    headers: Headers,
+    counted: Count & { atMs: number },
+    { account, answered }: { account: string; answered: boolean },
+  ): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, upstream);
-    const former = this.reported.get(slot) ?? { rpm: 0, tpm: 0 };
-    const { limits, used, isNew } = readLimits(headers, former, counted, fixed);
-    if (!isNew) return;
-    this.reported.set(slot, limits);
-    await this.write(slot, fixed ? { rpm: 0, tpm: 0 } : limits, used, counted);
+    const { limits, used } = readLimits(headers, counted);
+    const told = fixed ? NO_LIMITS : limits;
+    const isWorthIt = this.noted(slot, told, answered && !fixed);
+    if (isWorthIt || used.requests > 0 || used.tokens > 0)
+      await this.write(slot, { ...told, rpd: 0 }, used, counted, account, answered);
+  }
+
+  /** Forgets the limits of one upstream that headers of another account told, and those that the operator fixed since. */
+  async adopt(lane: string, upstream: string, account: string): Promise<void> {
+    const { slot, fixed } = this.lanes.upstreamOf(lane, upstream);
+    const none = { ...NO_LIMITS, rpd: 0 };
+    await this.write(slot, none, NOTHING, NEVER, fixed ? 'fixed' : account, false);
+    if (fixed) await this.write(slot, none, NOTHING, NEVER, PROJECT, false);
   }
 
   /** Takes over limits that the provider reported elsewhere. 0: it reported none. */
   async takeOver(lane: string, limits: ReportedLimits & { rpd: number }): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, FIRST_UPSTREAM);
-    if (!fixed) await this.write(slot, limits, NOTHING, { ...NOTHING, atMs: 0 });
+    if (!fixed) await this.write(slot, limits, NOTHING, NEVER, PROJECT, false);
+  }
+
+  /** Whether Redis should hear of these limits: they are new here, or it last heard of them a while ago. */
+  private noted(slot: string, { rpm, tpm }: ReportedLimits, answered: boolean): boolean {
+    const nowMs = Date.now();
+    const heard = this.heard.get(slot) ?? { ...NO_LIMITS, toldMs: 0, missedMs: 0 };
+    const isNew = (rpm > 0 && rpm !== heard.rpm) || (tpm > 0 && tpm !== heard.tpm);
+    const confirms = (rpm > 0 || tpm > 0) && nowMs - heard.toldMs >= CONFIRM_EVERY_MS;
+    const misses = answered && (rpm === 0 || tpm === 0) && nowMs - heard.missedMs >= CONFIRM_EVERY_MS;
+    if (!isNew && !confirms && !misses) return false;
+    this.heard.set(slot, {
+      rpm: rpm || heard.rpm,
+      tpm: tpm || heard.tpm,
+      toldMs: rpm > 0 || tpm > 0 ? nowMs : heard.toldMs,
+      missedMs: misses ? nowMs : heard.missedMs,
+    });
+    return true;
   }
 
   private async write(
     slot: string,
-    { rpm, tpm, rpd = 0 }: ReportedLimits & { rpd?: number },
+    { rpm, tpm, rpd }: ReportedLimits & { rpd: number },
     used: Count,
     counted: Count & { atMs: number },
+    account: string,
+    answered: boolean,
   ): Promise<void> {
-    const args = [rpm, tpm, rpd, used.requests, used.tokens, counted.requests, counted.tokens, counted.atMs];
+    const counts = [used.requests, used.tokens, counted.requests, counted.tokens, counted.atMs];
+    const args = [rpm, tpm, rpd, ...counts, account, answered ? 1 : 0];
     await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], args);
   }
 }

@@ -32,6 +32,17 @@ describe('calls without holds', () => {
     expect(order).toEqual([0, 1, 2, 3]);
   });
 
+  it('of several keys take turns, however many calls one of them has waiting', async () => {
+    const pacer = pacerOf({ rpm: 1_200, burstMs: 10 });
+    await pacer.reserve(1, 5_000);
+    const order: string[] = [];
+    const of = (keyId: string) => pacer.reserve(1, 5_000, keyId).then(() => order.push(keyId));
+    const many = Array.from({ length: 20 }, () => of('many'));
+    await sleep(20);
+    await Promise.all([...many, of('few'), of('few')]);
+    expect(order.slice(0, 5).filter((keyId) => keyId === 'few').length).toBe(2);
+  });
+
   it('that lose patience in the line are told so in time, and leave the others in their order', async () => {
     const pacer = pacerOf({ tpm: 60_000, burstMs: 100 });
     await pacer.reserve(1_000, 1_000);

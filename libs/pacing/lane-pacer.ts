@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { redisKeys } from '#libs/redis/keys.js';
+import { FairQueue } from './fair.queue.js';
 import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
@@ -12,15 +13,22 @@ export class LaneBusyError extends Error {
   }
 }
 
+interface Waiting {
+  tokens: number;
+  untilMs: number;
+  go: () => void;
+  fail: (error: unknown) => void;
+}
+
 /**
- * Paces calls without a hold (moderation) by one window of all processes. Waiting calls of this process keep their
- * order.
+ * Paces calls without a hold (moderation) by one window of all processes. Waiting calls of this process go one by one.
+ * Their keys take turns, and calls of one key keep their order.
  */
 export class LanePacer {
   private readonly reserveScript: Script;
   private readonly freezeScript: Script;
-  /** Resolves when the last waiting call has had its turn. */
-  private last: Promise<void> | undefined;
+  private readonly waiting = new FairQueue<Waiting>();
+  private isServing = false;
 
   constructor(
     redis: Redis,
@@ -32,31 +40,40 @@ export class LanePacer {
 
   /** Calls of this process wait for room. */
   get isWaitedFor(): boolean {
-    return this.last !== undefined;
+    return this.isServing;
   }
 
   /**
-   * Resolves when a call of this many tokens may go.
+   * Resolves when a call of this many tokens may go. `keyId`: whose call it is.
    * @throws LaneBusyError when that would take longer than `patienceMs`, or never
    */
-  async reserve(tokens: number, patienceMs: number): Promise<void> {
-    const until = Date.now() + patienceMs;
+  async reserve(tokens: number, patienceMs: number, keyId = ''): Promise<void> {
+    const untilMs = Date.now() + patienceMs;
     // While calls wait, a new one does not overtake them.
-    if (!this.last && (await this.tryOnce(tokens, until)) === 0) return;
-    const before = this.last;
-    const turn = Promise.withResolvers<void>();
-    this.last = turn.promise;
-    try {
-      await within(before, until);
-      for (let waitMs = await this.tryOnce(tokens, until); waitMs > 0; waitMs = await this.tryOnce(tokens, until))
-        await sleep(waitMs);
-    } finally {
-      // Where this call gives up, those behind it still wait for those before it.
-      void (before ?? Promise.resolve()).then(turn.resolve);
-      void turn.promise.then(() => {
-        if (this.last === turn.promise) this.last = undefined;
-      });
+    if (!this.isServing && (await this.tryOnce(tokens, untilMs)) === 0) return;
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const waiting: Waiting = { tokens, untilMs, go: resolve, fail: reject };
+    this.waiting.add(keyId, waiting);
+    const late = setTimeout(() => {
+      if (this.waiting.remove(keyId, waiting)) reject(new LaneBusyError(Math.max(0, patienceMs)));
+    }, patienceMs);
+    if (!this.isServing) void this.serve();
+    return promise.finally(() => clearTimeout(late));
+  }
+
+  private async serve(): Promise<void> {
+    this.isServing = true;
+    for (let next = this.waiting.take(); next; next = this.waiting.take()) {
+      const { tokens, untilMs, go, fail } = next;
+      try {
+        for (let waitMs = await this.tryOnce(tokens, untilMs); waitMs > 0; waitMs = await this.tryOnce(tokens, untilMs))
+          await sleep(waitMs);
+        go();
+      } catch (error) {
+        fail(error);
+      }
     }
+    this.isServing = false;
   }
 
   /** Returns the ms to wait; 0: the lane is reserved. @throws LaneBusyError */
@@ -78,15 +95,4 @@ export class LanePacer {
       [Math.max(1, Math.ceil(freezeMs))],
     );
   }
-}
-
-/** Awaits the calls before this one. @throws LaneBusyError where that takes longer than until `until` */
-async function within(before: Promise<void> | undefined, until: number): Promise<void> {
-  if (!before) return;
-  const waitMs = Math.max(0, until - Date.now());
-  const timer = new AbortController();
-  const late = sleep(waitMs, 'late', { signal: timer.signal }).catch(() => 'late');
-  const outcome = await Promise.race([before, late]);
-  timer.abort();
-  if (outcome === 'late') throw new LaneBusyError(waitMs);
 }

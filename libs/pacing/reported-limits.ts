@@ -13,7 +13,6 @@ export interface LimitReport {
   limits: ReportedLimits;
   /** What the upstream had counted when it answered, where Daypass had counted less when it sent the call; else 0. */
   used: Count;
-  isNew: boolean;
 }
 
 const MOST = 1e12;
@@ -22,13 +21,17 @@ const SLACK = 0.01;
 const RESET_MAX_SECONDS = 65;
 
 /** Reads the headers `x-ratelimit-*` of an answer. Malformed, negative and absurd values count as missing. */
-export function readLimits(headers: Headers, former: ReportedLimits, counted: Count, fixed: boolean): LimitReport {
+export function readLimits(headers: Headers, counted: Count): LimitReport {
   const [requests, tokens] = [readPair(headers, 'requests'), readPair(headers, 'tokens')];
-  const limits = { rpm: requests.limit ?? former.rpm, tpm: tokens.limit ?? former.tpm };
-  const used = { requests: usedBeyond(requests, counted.requests), tokens: usedBeyond(tokens, counted.tokens) };
-  const isNew =
-    (!fixed && (limits.rpm !== former.rpm || limits.tpm !== former.tpm)) || used.requests > 0 || used.tokens > 0;
-  return { limits, used, isNew };
+  return {
+    limits: { rpm: requests.limit ?? 0, tpm: tokens.limit ?? 0 },
+    used: { requests: usedBeyond(requests, counted.requests), tokens: usedBeyond(tokens, counted.tokens) },
+  };
+}
+
+/** Whether the headers say that nothing is left of a limit. */
+export function isUsedUp(headers: Headers): boolean {
+  return ['requests', 'tokens'].some((of) => readCount(headers.get(`x-ratelimit-remaining-${of}`)) === 0);
 }
 
 interface Pair {

@@ -134,3 +134,10 @@ export async function isKeptOnDisk(redis: Redis): Promise<boolean> {
   const info = await redis.info('persistence');
   return /^aof_enabled:1\r?$/m.test(info) && /^aof_last_write_status:ok\r?$/m.test(info);
 }
+
+/** What Redis counts towards its `maxmemory`, and that setting; 0: it has no limit. */
+export async function memoryUse(redis: Redis): Promise<{ usedBytes: number; maxBytes: number }> {
+  const info = await redis.info('memory');
+  const bytes = (name: string): number => Number(new RegExp(`^${name}:(\\d+)\\r?$`, 'm').exec(info)?.[1] ?? 0);
+  return { usedBytes: bytes('used_memory') - bytes('mem_not_counted_for_evict'), maxBytes: bytes('maxmemory') };
+}

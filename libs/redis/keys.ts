@@ -10,6 +10,8 @@ export const redisKeys = {
   /** Requests and checks on their way to the record, and how many bytes of them are not booked yet. */
   audit: `${TAG}:audit`,
   auditBytes: `${TAG}:audit:bytes`,
+  /** How many of them belong to each key. */
+  auditKeyBytes: `${TAG}:audit:bytes:keys`,
   /** The signed end of the record. It lies outside of Postgres, so that nobody can cut the record off unseen. */
   auditAnchor: `${TAG}:audit:anchor`,
   cancelChannel: `${TAG}:cancel`,
@@ -28,11 +30,24 @@ export const redisKeys = {
    * text.
    */
   idempotency: (keyId: string, nameHash: string) => `${TAG}:idempotency:${keyId}:${nameHash}`,
+  idempotencyPrefix: `${TAG}:idempotency:`,
+  /** The kept answers of all keys, by when they lapse, and how many bytes they have. */
+  kept: `${TAG}:kept`,
+  keptBytes: `${TAG}:kept:bytes`,
+  /** Followed by a key's id: the bytes of each of its kept answers, and of all of them. */
+  keptPrefix: `${TAG}:kept:key:`,
   /** Verdicts on texts, by the hash of each. */
   verdicts: (bucket: string) => `${TAG}:verdicts:${bucket}`,
+  /** How many verdicts each key brought to a bucket. */
+  verdictShares: (bucket: string) => `${TAG}:verdicts:${bucket}:shares`,
+  /** Bytes of remote images that the relay fetched for a key within one hour since 1970. */
+  fetched: (keyId: string, hour: number | string) => `${TAG}:fetched:${keyId}:${hour}`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
+  keyWindowPrefix: `${TAG}:window:key:`,
   keyWindow: (keyId: string) => `${TAG}:window:key:${keyId}`,
+  /** The bytes that a key sent, and got again, within the last hour. */
+  keyBytes: (keyId: string) => `${TAG}:window:bytes:${keyId}`,
   ticketPrefix: `${TAG}:ticket:`,
   /** A call on its way through its lane. */
   ticket: (requestId: string) => `${TAG}:ticket:${requestId}`,

@@ -24,6 +24,7 @@ export interface ChatBody {
   tool_choice?: string | { function?: { name?: string } };
   response_format?: { type: string; json_schema?: { schema?: JsonSchema } };
   logprobs?: boolean | null;
+  top_logprobs?: number | null;
   [parameter: string]: unknown;
 }
 
@@ -129,7 +130,7 @@ export function completionOf(answer: ChatAnswer, body: ChatBody): object {
       refusal: null,
       ...(choice.toolCall ? { tool_calls: [toolCallOf(choice.toolCall)] } : {}),
     },
-    logprobs: body.logprobs ? { content: choice.pieces.map(logprobOf), refusal: null } : null,
+    logprobs: body.logprobs ? { content: choice.pieces.map((piece) => logprobOf(piece, body)), refusal: null } : null,
     finish_reason: choice.finishReason,
   }));
   return {
@@ -171,7 +172,7 @@ export function* framesOf(answer: ChatAnswer, body: ChatBody): Generator<object>
           index,
           { content: piece },
           null,
-          body.logprobs ? { content: [logprobOf(piece)], refusal: null } : null,
+          body.logprobs ? { content: [logprobOf(piece, body)], refusal: null } : null,
         );
     }
   }
@@ -200,11 +201,15 @@ const toolCallOf = (call: { id: string; name: string; arguments: string }): obje
   function: { name: call.name, arguments: call.arguments },
 });
 
-const logprobOf = (token: string): object => ({
+const logprobOf = (token: string, { top_logprobs }: ChatBody): object => ({
+  ...tokenOf(token),
+  top_logprobs: Array.from({ length: top_logprobs ?? 0 }, (_, index) => tokenOf(`${token}${index}`)),
+});
+
+const tokenOf = (token: string): object => ({
   token,
-  logprob: -0.1,
+  logprob: -Math.random() * 20,
   bytes: [...Buffer.from(token)],
-  top_logprobs: [],
 });
 
 function textOf(content: string | ContentPart[] | null | undefined): string {

@@ -41,6 +41,8 @@ export interface ChatOverride extends ChatWish {
   cutAfterFrames?: number;
   /** The stream ends with an error object after so many frames. */
   errorAfterFrames?: { frames: number; error: Refusal['error'] };
+  /** A whole answer to the letter. */
+  raw?: string;
   /** The answer reports no usage, but costs all the same. */
   withoutUsage?: boolean;
 }
@@ -209,7 +211,9 @@ export class Rehearsal {
       const tokens = Math.max(...answer.choices.map(outputTokens));
       await pause(tokensPerSecond > 0 ? (tokens * 1000) / tokensPerSecond : 0, gone);
       this.bill(call, gone.aborted ? 'aborted' : 'finished', answer.usage);
-      if (!gone.aborted)
+      if (!gone.aborted && override.raw !== undefined)
+        response.writeHead(200, { 'content-type': 'application/json' }).end(override.raw);
+      else if (!gone.aborted)
         sendJson(
           response,
           200,

@@ -1,10 +1,22 @@
-import { Agent, request, type Dispatcher } from 'undici';
+import { Agent, interceptors, request, type Dispatcher } from 'undici';
+import { spokenError } from '#libs/endpoints/error-shapes.js';
+
+/** Unpacked: a few bytes may unpack to many. */
+const UNPACKED_BYTES_MAX = 33_554_432;
+const TEXT_BYTES_MAX = 8_388_608;
+/** An error's message stands at its begin. */
+const ERROR_BYTES_MAX = 65_536;
+const NO_TEXT = 'application/json';
+
+const unpacked = interceptors.decompress({ skipErrorResponses: false, maxSize: UNPACKED_BYTES_MAX });
 
 /**
  * The official client calls it instead of the global `fetch`. It uses the same HTTP client without web streams. The
- * caller's signal carries the deadline for the headers.
+ * caller's signal carries the deadline for the headers. It unpacks what an upstream compressed unasked. The body of an
+ * error always has OpenAI's shape, and is empty where it says nothing.
  */
-export function plainFetch(dispatcher: Dispatcher = new Agent({ headersTimeout: 0 })): typeof fetch {
+export function plainFetch(agent: Dispatcher = new Agent({ headersTimeout: 0 })): typeof fetch {
+  const dispatcher = agent.compose(unpacked);
   return async (input, init = {}) => {
     const { statusCode, headers, body } = await request(input instanceof Request ? input.url : input, {
       method: (init.method ?? 'GET') as Dispatcher.HttpMethod,
@@ -42,7 +54,26 @@ class PlainResponse {
     };
   }
 
-  text(): Promise<string> {
-    return this.raw.text();
+  async text(): Promise<string> {
+    if (this.ok) return this.read(TEXT_BYTES_MAX, { orFail: true });
+    const text = await this.read(ERROR_BYTES_MAX, { orFail: false });
+    // Plain text beside a 5xx comes from a proxy, and may name hosts.
+    const contentType = this.status < 500 ? (this.headers.get('content-type') ?? '') : NO_TEXT;
+    const error = spokenError(text, contentType);
+    return error ? JSON.stringify({ error }) : '';
+  }
+
+  /** @throws when there is more, with `orFail`; else the rest is left out. */
+  private async read(bytesMax: number, { orFail }: { orFail: boolean }): Promise<string> {
+    const pieces: Uint8Array[] = [];
+    let bytes = 0;
+    for await (const piece of this.body) {
+      pieces.push(piece);
+      bytes += piece.byteLength;
+      if (bytes <= bytesMax) continue;
+      if (orFail) throw new Error(`the upstream's answer is larger than ${bytesMax} bytes`);
+      break;
+    }
+    return new TextDecoder().decode(Buffer.concat(pieces).subarray(0, bytesMax));
   }
 }

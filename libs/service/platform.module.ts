@@ -5,6 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from './logger.js';
 import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connection.js';
 import { CallEnder } from '#libs/holds/call-ender.js';
+import { keptBounds } from '#libs/holds/kept-reply.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -45,7 +46,7 @@ export class PlatformModule {
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
       {
         provide: CallEnder,
-        useFactory: (holds: HoldStore, box: ContentBox) => new CallEnder(holds, box),
+        useFactory: (holds: HoldStore, box: ContentBox) => new CallEnder(holds, box, keptBounds(config.limits)),
         inject: [HoldStore, ContentBox],
       },
       { provide: LaneTable, useValue: new LaneTable(config.file) },

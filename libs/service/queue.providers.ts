@@ -12,13 +12,17 @@ export function queuesOf(names: readonly string[]): DynamicModule {
   );
 }
 
-/** Logs the errors of these queues. Without a listener BullMQ prints them itself. */
+/**
+ * Logs the errors of these queues. Without a listener BullMQ prints them itself. A queue whose first look at Redis failed
+ * refuses every job for ever (BullMQ 6 keeps that error). So the service does not start with one, and is started again.
+ */
 export function queueErrors(names: readonly string[]) {
   return {
     provide: Symbol('queue errors'),
     inject: [LOGGER, ...names.map((name) => getQueueToken(name))],
-    useFactory: (logger: Logger, ...queues: Queue[]): void => {
+    useFactory: async (logger: Logger, ...queues: Queue[]): Promise<void> => {
       for (const queue of queues) queue.on('error', (error) => logger.warn({ err: error, queue: queue.name }, 'queue'));
+      await Promise.all(queues.map((queue) => queue.waitUntilReady()));
     },
   };
 }

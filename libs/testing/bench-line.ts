@@ -71,6 +71,7 @@ export async function measureLine(): Promise<void> {
     policy: {},
     toolPrices: {},
     weight: 1,
+    origins: null,
   });
   const limits = { rpm: 0, tpm: 0, concurrent: 0 };
   for (let n = 0; n < KEYS; n++) {
@@ -100,6 +101,8 @@ export async function measureLine(): Promise<void> {
   const bounds = {
     journalEntries: 1e7,
     auditBytes: 1e9,
+    auditBytesOfKey: 1e9,
+    keyBytesPerHour: 0,
     operatorDayNano: undefined,
     operatorTotalNano: undefined,
     patient: false,

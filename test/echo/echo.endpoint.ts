@@ -20,6 +20,7 @@ export const ECHO: Endpoint = {
   directions: { input: 'judged', output: 'silent' },
   declarations: { request: ECHO_REQUEST, answer: ECHO_ANSWER },
   inputParam: 'input',
+  optional: [],
 
   sample: (model, input) => ({ model, input }),
 
@@ -34,15 +35,16 @@ export const ECHO: Endpoint = {
       capTokens: null,
       serviceTier: 'default',
       searches: false,
-      params: { cap: 'dimensions', search: 'input' },
+      params: { cap: 'dimensions', search: 'input', tier: '' },
       wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
       adjusted: [...notes.adjusted],
+      remoteImages: 0,
       facts: {},
     };
   },
 
   async measure({ body }: Request, tools: CountingTools) {
-    const input = await tools.countTokens(sightOf(body).counted);
+    const input = await tools.countTokens(sightOf(body).counted());
     return {
       estimate: { input },
       most: { input: input + MARGIN_TOKENS },
@@ -64,11 +66,16 @@ export const ECHO: Endpoint = {
     return { json: request.replaced(json, '', put), blobs };
   },
 
-  call: (body) => ({ path: PATH, body, form: 'json' }),
+  remoteImages: () => [],
+
+  withImages: (body) => body,
+
+  call: (body) => ({ path: PATH, body, form: 'json', dropped: [] }),
 
   reader: () => new EchoReader(),
 
   streamError: noStream,
+  streamComment: noStream,
 
   isLast: noStream,
 };

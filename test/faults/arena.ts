@@ -80,7 +80,8 @@ export class Arena {
   ): Promise<TestKey & { campaignId: string }> {
     const key = await this.daypass.createKey({
       campaign: { budget_usd: '50.00', moderation: { input: 'off', output: 'off' }, ...wish.campaign },
-      key: { budget_usd: budgetUsd, ...wish.key },
+      // Some scenarios run hundreds of calls of one key at once.
+      key: { budget_usd: budgetUsd, limits: { concurrent: 1_000 }, ...wish.key },
     });
     const { body } = await this.daypass.admin(`/admin/v1/campaigns/${key.campaign}`);
     const known = { ...key, campaignId: body.id as string };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { execFileSync, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { isBuiltin } from 'node:module';
 import { join } from 'node:path';
@@ -14,7 +15,20 @@ const startManifest = JSON.parse(read('scripts/package.json')) as Record<
   Record<string, string>
 >;
 const lock = (
-  JSON.parse(read('package-lock.json')) as { packages: Record<string, { dev?: boolean; resolved?: string }> }
+  JSON.parse(read('package-lock.json')) as {
+    packages: Record<
+      string,
+      {
+        dev?: boolean;
+        resolved?: string;
+        integrity?: string;
+        link?: boolean;
+        optional?: boolean;
+        os?: string[];
+        cpu?: string[];
+      }
+    >;
+  }
 ).packages;
 
 const PRODUCTION = Object.keys(manifest.dependencies);
@@ -96,6 +110,20 @@ describe('the packages', () => {
     expect(Object.entries(lock).filter(([, { resolved }]) => resolved !== undefined && resolved !== 'scripts')).toEqual(
       [],
     );
+  });
+
+  it('are locked with a checksum each, without which npm takes whatever comes', () => {
+    const packages = Object.entries(lock).filter(([path, { link }]) => path.includes('node_modules/') && !link);
+    expect(packages.length).toBeGreaterThan(600);
+    expect(packages.filter(([, { integrity }]) => !/^sha512-[\w+/]{86}==$/.test(integrity ?? ''))).toEqual([]);
+    // A version that the registry lacks has the checksum of nothing, so that npm refuses it. Nobody may need it.
+    const nothing = `sha512-${createHash('sha512').digest('base64')}`;
+    const refused = packages.filter(([, { integrity }]) => integrity === nothing);
+    expect(
+      refused.filter(
+        ([, { optional, os = [], cpu = [] }]) => !optional || (os.includes('linux') && cpu.includes('x64')),
+      ),
+    ).toEqual([]);
   });
 
   it('of tests and of the start stay out of the image', () => {

@@ -51,11 +51,30 @@ describe('npm start', () => {
   });
 
   it('keeps its secrets to its owner', () => {
-    for (const file of ['secret', 'admin-token', 'postgres-password', 'demo-key.json'])
+    for (const file of ['secret', 'admin-token', 'postgres-password', 'auditor-password', 'demo-key.json'])
       expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);
     const key = /dp_[0-9A-Za-z]{38}/.exec(started!.output())![0];
     const logs = readdirSync(join(dataDir, 'logs')).map((file) => readFileSync(join(dataDir, 'logs', file), 'utf8'));
     expect(logs.join('')).not.toContain(key);
+  });
+
+  it('prints how to read the books, without the password', () => {
+    const line = started!
+      .output()
+      .split('\n')
+      .find((one) => one.startsWith('PGPASSWORD='));
+    expect(execFileSync('bash', ['-c', line!], { encoding: 'utf8' })).toMatch(/demo.*\| +0\.0*[1-9]/);
+    expect(started!.output()).not.toContain(readFileSync(join(dataDir, 'auditor-password'), 'utf8').trim());
+  });
+
+  it('has a Redis that listens on no port, and whose memory is bounded', () => {
+    const socket = join(dataDir, 'redis', 'redis.sock');
+    const setting = (name: string): string =>
+      execFileSync('redis-cli', ['-s', socket, 'config', 'get', name], { encoding: 'utf8' }).split('\n')[1]!;
+    expect(setting('port')).toBe('0');
+    expect(Number(setting('maxmemory'))).toBeGreaterThanOrEqual(256 * 2 ** 20);
+    expect(setting('maxmemory-policy')).toBe('noeviction');
+    for (const path of [socket, join(dataDir, 'redis')]) expect(statSync(path).mode & 0o077).toBe(0);
   });
 
   it(`idles under ${IDLE_MB_MAX} MB`, async () => {
@@ -69,8 +88,10 @@ describe('npm start', () => {
 
   it('refuses to start twice on one data folder, and names the variable of a port in use', async () => {
     const samePorts = await failedStart(ports);
-    expect(samePorts).toMatch(/port \d+ is in use: set DAYPASS_PORT to another/);
-    expect(samePorts).toMatch(/set DAYPASS_OPS_PORT_BASE/);
+    expect(samePorts).toMatch(/port \d+ is in use \(DAYPASS_PORT\)/);
+    expect(
+      samePorts.match(/^DAYPASS_PORT=\d+ DAYPASS_ADMIN_PORT=\d+ DAYPASS_OPS_PORT_BASE=\d+ npm start$/gm),
+    ).toHaveLength(1);
     const otherPorts = {
       DAYPASS_PORT: String(await freePort()),
       DAYPASS_ADMIN_PORT: String(await freePort()),

@@ -77,6 +77,15 @@ export class AccountWriter {
     });
   }
 
+  /** Changes many rows. `change` returns them as they stand then; it moves no budget. */
+  async changeMany<T extends Account>(change: (manager: EntityManager) => Promise<T[]>): Promise<T[]> {
+    return this.work.run(async (unit) => {
+      const accounts = await change(unit.manager);
+      if (accounts.length > 0) this.announce(unit, accounts);
+      return accounts;
+    });
+  }
+
   /** Brings into force what former writes have not yet. @throws AdminError `not_projected` */
   async assertInForce(ids: readonly string[]): Promise<void> {
     for (const entity of [Campaign, Key]) {

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Door } from '#libs/holds/door.js';
+import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from '../accounting.fixture.js';
 import { BudgetReturner } from './budget.returner.js';
 
@@ -50,6 +51,25 @@ describe('a closed key', () => {
       ['grant', '1.00'],
     ]);
     await expectBooksRight();
+  });
+
+  it('keeps no answers for repeats, though there is nothing to give back', async () => {
+    const key = await accounting.createKey('c', { budget_usd: '1' });
+    await accounting.hold(key, 'all-of-it', 1_000_000_000n);
+    await accounting.dispatch('all-of-it');
+    await accounting.end(key, 'all-of-it', 'post', 1_000_000_000n);
+    await accounting.drained();
+    const ofKey = redisKeys.keptPrefix + key.id;
+    await accounting.redis.hset(ofKey, 'name', '700', 'bytes', '700');
+    await accounting.redis.set(redisKeys.keptBytes, '700');
+    // Its time is over, and nobody has changed it.
+    await accounting.source.query(
+      "UPDATE access.keys SET expires_at = now() - interval '1 second', settle_at = now() WHERE id = $1",
+      [key.id],
+    );
+    await accounting.app.get(BudgetReturner).returnDue();
+    await accounting.until(async () => (await accounting.redis.exists(ofKey)) === 0, 15_000);
+    expect(await accounting.redis.get(redisKeys.keptBytes)).toBe('0');
   });
 
   it('keeps its budget as long as one of its calls runs', async () => {

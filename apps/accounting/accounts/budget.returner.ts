@@ -6,6 +6,7 @@ import { formatUsd } from '#libs/money/nano.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
+import { AccountStore } from '#libs/holds/account.store.js';
 import { Door } from '#libs/holds/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountWriter, lockKey } from './account.writer.js';
@@ -29,6 +30,7 @@ const PARALLEL = 5;
 export class BudgetReturner extends PeriodicService {
   protected readonly loop: Periodic;
   private readonly door: Door;
+  private readonly accounts: AccountStore;
 
   constructor(
     @InjectDataSource() private readonly source: DataSource,
@@ -40,6 +42,7 @@ export class BudgetReturner extends PeriodicService {
   ) {
     super();
     this.door = new Door(redis);
+    this.accounts = new AccountStore(redis);
     this.loop = new Periodic(
       EVERY_MS,
       () => this.returnDue(),
@@ -80,6 +83,9 @@ export class BudgetReturner extends PeriodicService {
       const failed = await Promise.all(unspent.slice(start, start + PARALLEL).map((one) => this.giveBack(one, now)));
       unchanged.push(...failed.filter((one) => one !== null));
     }
+    // A key that has spent all of its budget is not projected again.
+    const closed = unchanged.filter(({ closedAt }) => closedAt !== null);
+    await Promise.all(closed.map(({ key }) => this.accounts.forgetAnswers(key.id)));
     await this.postpone(unchanged);
   }
 

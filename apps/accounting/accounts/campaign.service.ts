@@ -7,16 +7,21 @@ import { CONFIG } from '#libs/service/platform.tokens.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountWriter, lockCampaign } from './account.writer.js';
 import { AdminError } from '../domain/admin.error.js';
-import type { ChangeCampaign, CreateCampaign } from '../schemas/campaign.schemas.js';
+import { campaignPartsSchema, type ChangeCampaign, type CreateCampaign } from '../schemas/campaign.schemas.js';
+import { parseOrRefuse } from '../schemas/parse.js';
 import type { List } from '../schemas/list.schemas.js';
 import { newCampaignId } from '../domain/account-id.js';
 import { campaignBudgetTransfers } from '../domain/budget-transfer.js';
 import { type Page } from '../domain/cursor.js';
+import { mergePatch } from '../domain/merge-patch.js';
 import { showCampaign, type CampaignView, type KeyCounts } from '../domain/campaign.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { LiveBalanceReader } from '../books/live-balance.reader.js';
 import { newestFirst } from './newest-first.js';
+
+/** Of a campaign that names none. */
+const DEFAULT_WEIGHT = 1;
 
 @Injectable()
 export class CampaignService {
@@ -34,12 +39,14 @@ export class CampaignService {
   }
 
   async create(request: CreateCampaign): Promise<CampaignView> {
+    this.refuseUnpriced(request.models);
     const now = new Date();
     const campaign = Object.assign(new Campaign(), {
       id: newCampaignId(),
       slug: request.slug,
       name: request.name,
       status: 'active',
+      closedAt: null,
       budgetNano: request.budget_usd,
       models: request.models,
       keyDefaults: request.key_defaults,
@@ -71,6 +78,7 @@ export class CampaignService {
   }
 
   async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
+    this.refuseUnpriced(request.models ?? []);
     const campaign = await this.writer.change(
       (manager) => lockCampaign(manager, slug),
       (current) => {
@@ -79,14 +87,13 @@ export class CampaignService {
         const change = {
           name: request.name ?? current.name,
           models: request.models ?? current.models,
-          keyDefaults: request.key_defaults ?? current.keyDefaults,
-          moderation: request.moderation ?? current.moderation,
-          toolPrices: request.tool_prices ?? current.toolPrices,
+          ...mergedParts(current, request),
           claim: request.claim === undefined ? current.claim : request.claim,
           origins: request.origins === undefined ? current.origins : request.origins,
-          weight: request.weight ?? current.weight,
+          weight: request.weight === undefined ? current.weight : (request.weight ?? DEFAULT_WEIGHT),
           retentionDays: request.retention_days === undefined ? current.retentionDays : request.retention_days,
           status,
+          closedAt: status === 'active' ? null : (current.closedAt ?? new Date()),
           budgetNano,
         };
         return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
@@ -103,7 +110,7 @@ export class CampaignService {
         const budgetNano = current.budgetNano + amountNano;
         if (budgetNano > MAX_AMOUNT_NANO) {
           throw new AdminError(
-            'invalid_request',
+            'conflict',
             `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`,
             { param: 'amount_usd' },
           );
@@ -123,6 +130,17 @@ export class CampaignService {
   async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
     const query = this.work.manager.createQueryBuilder(Campaign, 'campaign');
     return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
+  }
+
+  /** @throws AdminError `invalid_request` that names a model without a known price */
+  private refuseUnpriced(models: readonly string[]): void {
+    const unpriced = models.find((model) => !this.prices.find(model));
+    if (unpriced !== undefined)
+      throw new AdminError(
+        'invalid_request',
+        `models: nobody has told Daypass what '${unpriced}' costs, so no call to it could have a bound. Set its price in DAYPASS_CONFIG (prices) and restart, or leave the model out. Nothing was changed.`,
+        { param: 'models' },
+      );
   }
 
   private async showWithWarnings(campaign: Campaign): Promise<CampaignView> {
@@ -171,6 +189,19 @@ export class CampaignService {
     );
     return new Map(rows.map(({ campaign_id, ...counts }) => [campaign_id, counts]));
   }
+}
+
+/** @throws AdminError `invalid_request` when the parts, merged, are not what a campaign can have */
+function mergedParts(
+  { keyDefaults, moderation, toolPrices }: Campaign,
+  { key_defaults, moderation: policy, tool_prices }: ChangeCampaign,
+): Pick<Campaign, 'keyDefaults' | 'moderation' | 'toolPrices'> {
+  const merged = mergePatch(
+    { key_defaults: keyDefaults, moderation, tool_prices: toolPrices },
+    { key_defaults, moderation: policy, tool_prices },
+  );
+  const parts = parseOrRefuse(campaignPartsSchema, merged);
+  return { keyDefaults: parts.key_defaults, moderation: parts.moderation, toolPrices: parts.tool_prices };
 }
 
 function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {

@@ -1,6 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { z } from 'zod';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { KeyStatus } from '#libs/contracts/key-state.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
@@ -9,10 +10,13 @@ import { AccountProjector } from './account.projector.js';
 import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
 import { AuditRepository } from '../record/audit.repository.js';
 import { AdminError } from '../domain/admin.error.js';
-import type { ChangeKey, CreateKey } from '../schemas/key.schemas.js';
+import { keyModerationSchema, type ChangeKey, type CreateKey } from '../schemas/key.schemas.js';
+import { parseOrRefuse } from '../schemas/parse.js';
 import { isKeyId, newKeyId } from '../domain/account-id.js';
 import { keyBudgetTransfers } from '../domain/budget-transfer.js';
-import { changedTerms, mergeLimits, strangerAmong, termsOf } from '../domain/key-terms.js';
+import { changedTerms, patchLimits, strangerAmong, termsOf } from '../domain/key-terms.js';
+import { mergePatch } from '../domain/merge-patch.js';
+import { keyAct, statusChange } from '../domain/key-status.js';
 import type { KeyView, NewKeyView } from '../domain/key.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
@@ -33,17 +37,17 @@ export class KeyService {
     this.pepper = config.secrets.tokenPepper;
   }
 
-  /** All or none. Each answer has the virtual key, which nothing can show again. */
-  async create(request: CreateKey, count: number): Promise<NewKeyView[]> {
+  /** A key for each label, all or none. Each answer has the virtual key, which nothing can show again. */
+  async create(request: Omit<CreateKey, 'label'>, labels: readonly string[]): Promise<NewKeyView[]> {
     const now = new Date();
-    const tokens = Array.from({ length: count }, () => createVirtualKey());
+    const tokens = labels.map(() => createVirtualKey());
     const keys = await this.writer.create(async (manager) => {
       // The lock keeps the campaign open, and its models as they are, until the commit.
       const campaign = await lockCampaign(manager, request.campaign, 'pessimistic_read');
       if (campaign.status === 'closed')
         throw new AdminError('conflict', `campaign: '${campaign.slug}' is closed.`, { param: 'campaign' });
       refuseStrangers(request.models, campaign);
-      const accounts = tokens.map((token) => this.newKey(request, campaign, token, now));
+      const accounts = labels.map((label, index) => this.newKey({ ...request, label }, campaign, tokens[index]!, now));
       return { accounts, transfers: accounts.flatMap((key) => budgetTransfers(key, key.budgetNano, 0)) };
     });
     const views = await this.reader.show(keys);
@@ -55,16 +59,17 @@ export class KeyService {
       (manager) => find(manager, id),
       async (current, manager) => {
         refuseRevoked(current);
-        if (request.models)
-          refuseStrangers(request.models, await manager.findOneByOrFail(Campaign, { id: current.campaignId }));
+        const campaign = await manager.findOneByOrFail(Campaign, { id: current.campaignId });
+        refuseStrangers(request.models, campaign);
         const terms = changedTerms(request, current, new Date());
         if (terms === 'over') throw over(current);
+        if (terms === 'never') throw neverOpen();
         return {
           change: {
-            label: request.label ?? current.label,
-            limits: mergeLimits(request.limits, current.limits),
+            label: request.label === undefined ? current.label : (request.label ?? ''),
+            limits: patchLimits(request.limits, current.limits, campaign.keyDefaults),
             models: request.models === undefined ? current.models : request.models,
-            moderation: request.moderation === undefined ? current.moderation : request.moderation,
+            moderation: mergedModeration(current.moderation, request.moderation),
             ...terms,
           },
           transfers: (version) => budgetTransfers(current, terms.budgetNano - current.budgetNano, version),
@@ -85,30 +90,22 @@ export class KeyService {
       (manager) => find(manager, id),
       async (current, manager) => {
         if (status !== 'revoked') refuseRevoked(current);
-        const done = { suspended: 'suspended', active: 'reinstated', revoked: 'revoked' }[status];
         if (by === 'person' && (current.status !== status || note !== null))
-          await this.audit.appendAct(manager, {
-            act: 'status',
-            subject: id,
-            note: note === null ? done : `${done}: ${note}`,
-          });
-        const change = { status, statusNote: note ?? (current.status === status ? current.statusNote : null) };
-        // The key's budget is due at once, whatever the clocks show.
-        if (status === 'revoked' && current.status !== 'revoked')
-          return { change: { ...change, returnDueAt: new Date(0) } };
-        return { change: status === 'active' ? { ...change, strikesSince: new Date() } : change };
+          await this.audit.appendActs(manager, [keyAct(id, status, note)]);
+        return { change: statusChange(current, status, note, new Date()) };
       },
     );
     return this.reader.showOne(key);
   }
 
-  /** Makes a new virtual key. The old one stops working at once. */
-  async rotate(id: string): Promise<NewKeyView> {
+  /** Makes a new virtual key. The old one stops working at once. The record keeps the note. */
+  async rotate(id: string, note: string | null): Promise<NewKeyView> {
     const token = createVirtualKey();
     const key = await this.writer.change(
       (manager) => find(manager, id),
-      async (current) => {
+      async (current, manager) => {
         refuseRevoked(current);
+        await this.audit.appendActs(manager, [keyAct(id, 'rotated', note)]);
         // The row remembers only one former key. The rotation before this one must have reached Redis.
         if (current.projectedVersion < current.version) await this.projector.send(current);
         return {
@@ -125,12 +122,14 @@ export class KeyService {
 
   private newKey(request: CreateKey, campaign: Campaign, token: string, now: Date): Key {
     const terms = termsOf(request, campaign, now);
+    if (request.ttl_from === 'first_use' && terms.ttlFromUseSeconds === null) throw withoutTtl();
     return Object.assign(new Key(), {
       id: newKeyId(),
       campaignId: campaign.id,
       label: request.label,
       status: 'active',
       statusNote: null,
+      revokedAt: null,
       tokenHash: hashVirtualKey(token, this.pepper),
       formerTokenHash: null,
       prefix: visiblePrefix(token),
@@ -140,6 +139,7 @@ export class KeyService {
       returnedNano: 0n,
       closedAt: null,
       strikesSince: null,
+      firstUsedAt: null,
       returnDueAt: terms.expiresAt,
       version: 1,
       projectedVersion: 0,
@@ -167,6 +167,29 @@ function refuseStrangers(models: readonly string[] | null | undefined, campaign:
       `models: '${stranger}' is not a model of the campaign '${campaign.slug}'.`,
       { param: 'models' },
     );
+}
+
+function withoutTtl(): AdminError {
+  return new AdminError(
+    'invalid_request',
+    "ttl_from: 'first_use' needs a time to live: give ttl_seconds, or set it in the campaign's key_defaults.",
+    { param: 'ttl_from' },
+  );
+}
+
+function neverOpen(): AdminError {
+  return new AdminError(
+    'invalid_request',
+    'starts_at: the key would end before it starts. Give a later expires_at or ttl_seconds. Nothing was changed.',
+    { param: 'starts_at' },
+  );
+}
+
+/** @throws AdminError `invalid_request` when the merged policy is none */
+function mergedModeration(current: Key['moderation'], patch: ChangeKey['moderation']): Key['moderation'] {
+  if (patch === undefined) return current;
+  const given: unknown = mergePatch({ moderation: current }, { moderation: patch });
+  return parseOrRefuse(z.object({ moderation: keyModerationSchema.nullable().default(null) }), given).moderation;
 }
 
 function over({ id }: Key): AdminError {

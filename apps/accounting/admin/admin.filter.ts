@@ -38,14 +38,18 @@ export class AdminFilter implements ExceptionFilter {
   }
 }
 
+export function unknownUrl({ method, url }: FastifyRequest): AdminError {
+  return new AdminError(
+    'not_found',
+    `Unknown URL: ${method} ${url.slice(0, 200)}. What there is stands in /admin/docs.`,
+  );
+}
+
 /** Fastify refuses some requests before a controller sees them. Nest passes the status on, without Fastify's code. */
 function fromHttp(exception: HttpException, request: FastifyRequest): AdminError {
   switch (exception.getStatus()) {
     case 404:
-      return new AdminError(
-        'not_found',
-        `Unknown URL: ${request.method} ${request.url.slice(0, 200)}. What there is stands in /admin/docs.`,
-      );
+      return unknownUrl(request);
     case 413:
       return new AdminError('request_too_large', 'The request body is too large.');
     case 415:

@@ -114,7 +114,7 @@ describe('what is asked of an account that cannot give it', () => {
       'POST',
       () => '/admin/v1/campaigns/c/fund',
       { amount_usd: '8999901' },
-      400,
+      409,
       'amount_usd',
       'the most is',
     ],

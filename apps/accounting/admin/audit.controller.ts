@@ -3,20 +3,26 @@ import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, UseGuards } f
 import { ApiTags } from '@nestjs/swagger';
 import { stringify } from 'csv-stringify';
 import type { FastifyReply } from 'fastify';
+import { CallList } from '../record/call.list.js';
 import { AuditReader, type RequestView } from '../record/audit.reader.js';
 import { AuditVerifier, type AuditVerification } from '../record/audit.verifier.js';
 import { VisitorEraser, type ErasedVisitor } from '../record/visitor.eraser.js';
+import type { CallView } from '../domain/call.view.js';
 import type { CheckView } from '../domain/check.view.js';
 import type { Page } from '../domain/cursor.js';
 import { AdminGuard } from './admin.guard.js';
+import { callAnswer, checkAnswer, pageOfAnswers } from '../schemas/answer.schemas.js';
 import {
   eraseSchema,
   exportChecksSchema,
   listChecksSchema,
+  listRequestsSchema,
   type Erase,
   type ExportChecks,
   type ListChecks,
+  type ListRequests,
 } from '../schemas/audit.schemas.js';
+import { AsCsv } from './csv.interceptor.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 
@@ -40,12 +46,31 @@ const CSV_COLUMNS: (keyof CheckView)[] = [
   'seq',
 ];
 
+const CALL_COLUMNS: (keyof CallView)[] = [
+  'at',
+  'id',
+  'campaign',
+  'key',
+  'key_label',
+  'visitor',
+  'endpoint',
+  'model',
+  'stream',
+  'input',
+  'output',
+  'result',
+  'held_usd',
+  'paid_usd',
+  'policy_version',
+];
+
 @ApiTags('audit')
 @UseGuards(AdminGuard)
 @Controller('admin/v1')
 export class AuditController {
   constructor(
     private readonly reader: AuditReader,
+    private readonly calls: CallList,
     private readonly verifier: AuditVerifier,
     private readonly eraser: VisitorEraser,
   ) {}
@@ -63,6 +88,7 @@ export class AuditController {
   @Documented({
     summary: 'List checks, newest first; `decision` takes several with commas between them',
     answer: 'A page of checks',
+    shape: pageOfAnswers(checkAnswer),
     query: listChecksSchema,
     errors: [400],
   })
@@ -91,6 +117,20 @@ export class AuditController {
       .type('text/csv; charset=utf-8')
       .header('content-disposition', 'attachment; filename="checks.csv"')
       .send(source.pipe(csv));
+  }
+
+  @Get('requests')
+  @Documented({
+    summary: 'List calls, newest first, without what was asked; `decision` takes several with commas between them',
+    answer: 'A page of calls; as CSV under `accept: text/csv`, with the next cursor in `x-next-cursor`',
+    shape: pageOfAnswers(callAnswer),
+    csv: true,
+    query: listRequestsSchema,
+    errors: [400],
+  })
+  @AsCsv('requests.csv', CALL_COLUMNS)
+  requests(@Query(new ZodPipe(listRequestsSchema)) filters: ListRequests): Promise<Page<CallView>> {
+    return this.calls.page(filters);
   }
 
   @Get('requests/:id')

@@ -4,6 +4,7 @@ import { CampaignService } from '../accounts/campaign.service.js';
 import type { CampaignView } from '../domain/campaign.view.js';
 import type { Page } from '../domain/cursor.js';
 import { AdminGuard } from './admin.guard.js';
+import { campaignAnswer, pageOfAnswers } from '../schemas/answer.schemas.js';
 import {
   changeCampaignSchema,
   createCampaignSchema,
@@ -27,6 +28,7 @@ export class CampaignsController {
     summary: 'Create a campaign and fund it',
     status: 201,
     answer: 'The campaign',
+    shape: campaignAnswer,
     body: createCampaignSchema,
     errors: [400, 409],
   })
@@ -38,6 +40,7 @@ export class CampaignsController {
   @Documented({
     summary: 'List campaigns, newest first',
     answer: 'A page of campaigns',
+    shape: pageOfAnswers(campaignAnswer),
     query: listSchema,
     errors: [400],
   })
@@ -46,7 +49,7 @@ export class CampaignsController {
   }
 
   @Get(':slug')
-  @Documented({ summary: 'Read a campaign', answer: 'The campaign', errors: [404] })
+  @Documented({ summary: 'Read a campaign', answer: 'The campaign', shape: campaignAnswer, errors: [404] })
   read(@Param('slug') slug: string): Promise<CampaignView> {
     return this.campaigns.read(slug);
   }
@@ -55,6 +58,7 @@ export class CampaignsController {
   @Documented({
     summary: 'Change a campaign',
     answer: 'The campaign',
+    shape: campaignAnswer,
     body: changeCampaignSchema,
     errors: [400, 404, 409],
   })
@@ -70,6 +74,7 @@ export class CampaignsController {
   @Documented({
     summary: "Add to a campaign's budget",
     answer: 'The campaign',
+    shape: campaignAnswer,
     body: fundCampaignSchema,
     errors: [400, 404],
   })

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { AccountingFixture } from '../accounting.fixture.js';
 
@@ -15,7 +18,6 @@ describe('POST /admin/v1/campaigns', () => {
       ...whole,
       key_defaults: { budget_usd: '0.5', ttl_seconds: 3600, limits: { rpm: 10 } },
       moderation: { output: 'off' },
-      claim: { mode: 'code', codes: ['a'] },
       origins: ['https://example.org'],
     });
     expect(status).toBe(201);
@@ -45,9 +47,65 @@ describe('POST /admin/v1/campaigns', () => {
     });
   });
 
-  it('warns of a model that has no price', async () => {
-    const { warnings } = await accounting.createCampaign('strange', { models: ['gpt-5.4-mini', 'my-own-model'] });
-    expect(warnings).toEqual([expect.stringContaining("'my-own-model'")]);
+  it('is refused with a model that has no price, and named it, at its creation and later', async () => {
+    const refused = {
+      status: 400,
+      body: {
+        error: {
+          code: 'invalid_request',
+          param: 'models',
+          message: expect.stringMatching(/'my-own-model' costs.* DAYPASS_CONFIG/),
+        },
+      },
+    };
+    const models = ['gpt-5.4-mini', 'my-own-model'];
+    const campaign = { slug: 'strange', name: 'strange', budget_usd: '1', models };
+    expect(await accounting.admin('POST', '/admin/v1/campaigns', campaign)).toMatchObject(refused);
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/strange')).status).toBe(404);
+    const known = await accounting.createCampaign('known', { models: ['gpt-5.4-mini'] });
+    expect(await accounting.admin('PATCH', '/admin/v1/campaigns/known', { name: 'x', models })).toMatchObject(refused);
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/known')).body).toMatchObject({
+      name: 'known',
+      models: ['gpt-5.4-mini'],
+      updated_at: known.updated_at,
+    });
+  });
+
+  it('with a model of an older Daypass that has no price can be changed in all else, and says so', async () => {
+    await accounting.createCampaign('older');
+    await accounting.source.query(`UPDATE access.campaigns SET models = '["my-own-model"]' WHERE slug = 'older'`);
+    const { status, body } = await accounting.admin('PATCH', '/admin/v1/campaigns/older', { name: 'Newer' });
+    expect([status, body.name, body.warnings]).toEqual([200, 'Newer', [expect.stringContaining("'my-own-model'")]]);
+  });
+
+  it('takes a model that DAYPASS_CONFIG prices', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'daypass-prices-'));
+    const file = join(folder, 'config.json');
+    const own = { input_usd_per_million: 1, output_usd_per_million: 1 };
+    await writeFile(file, JSON.stringify({ prices: { 'my-own-model': own } }));
+    const priced = await AccountingFixture.start({ DAYPASS_CONFIG: file });
+    try {
+      expect(await priced.createCampaign('own', { models: ['my-own-model'] })).toMatchObject({ warnings: [] });
+    } finally {
+      await priced.stop();
+      await rm(folder, { recursive: true });
+    }
+  });
+
+  it('tells Redis for how long the record keeps contents, and since when it is closed', async () => {
+    const { id } = await accounting.createCampaign('kept', { retention_days: 30 });
+    const told = () => accounting.redis.hmget(`{dp}:campaign:${id}`, 'status', 'retention_days', 'closed_ms');
+    expect(await told()).toEqual(['active', '30', '0']);
+    const before = Date.now();
+    await accounting.admin('PATCH', '/admin/v1/campaigns/kept', { status: 'closed', retention_days: null });
+    const [status, days, closedMs] = await told();
+    expect([status, days]).toEqual(['closed', '0']);
+    expect(Math.abs(Number(closedMs) - before)).toBeLessThan(60_000);
+    // A later change does not change since when.
+    await accounting.admin('PATCH', '/admin/v1/campaigns/kept', { name: 'still closed' });
+    expect((await told())[2]).toBe(closedMs);
+    await accounting.admin('PATCH', '/admin/v1/campaigns/kept', { status: 'active' });
+    expect(await told()).toEqual(['active', '0', '0']);
   });
 
   it('warns of a model that searches the web for a fee that nobody priced, and prices it', async () => {
@@ -143,13 +201,19 @@ describe('POST /admin/v1/campaigns', () => {
     expect(body.error.code).toBe('invalid_request');
   });
 
-  it('refuses what Postgres cannot store, rather than fail', async () => {
-    const { status } = await accounting.admin('POST', '/admin/v1/campaigns', {
+  it.each([
+    ['a zero character', { name: 'a\0b' }, 'name'],
+    ['half of a surrogate pair', { name: 'a\ud800b' }, 'name'],
+    ['a claim, which would do nothing yet', { claim: { mode: 'code' } }, 'claim'],
+    ['a claim of no fields', { claim: {} }, 'claim'],
+  ])('refuses %s', async (_, fault, param) => {
+    const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
       ...whole,
       slug: 'zero',
-      claim: { note: 'a\0b' },
+      ...fault,
     });
-    expect(status).toBe(400);
+    expect([status, body.error.param]).toEqual([400, param]);
+    if (param === 'claim') expect(body.error.message).toContain('does not hand out keys by claims yet');
   });
 
   it('of two at once with one slug creates one', async () => {
@@ -263,7 +327,7 @@ describe('POST /admin/v1/campaigns/:slug/fund', () => {
 
   it('refuses what would make the budget too large', async () => {
     expect((await accounting.admin('POST', '/admin/v1/campaigns/funded/fund', { amount_usd: '9000000' })).status).toBe(
-      400,
+      409,
     );
   });
 });
@@ -325,6 +389,7 @@ describe('the docs', () => {
       '/admin/v1/checks/export',
       '/admin/v1/keys',
       '/admin/v1/keys/batch',
+      '/admin/v1/keys/bulk',
       '/admin/v1/keys/{id}',
       '/admin/v1/keys/{id}/reinstate',
       '/admin/v1/keys/{id}/revoke',
@@ -335,6 +400,7 @@ describe('the docs', () => {
       '/admin/v1/lanes',
       '/admin/v1/ledger/verify',
       '/admin/v1/reconciliation',
+      '/admin/v1/requests',
       '/admin/v1/requests/{id}',
       '/admin/v1/visitors/{id}/erase',
     ]);

@@ -77,7 +77,7 @@ describe('every write', () => {
     };
     const operations = Object.values(paths).flatMap((path) => Object.entries(path));
     const writes = operations.filter(([method]) => method !== 'get');
-    expect(writes).toHaveLength(11);
+    expect(writes).toHaveLength(12);
     for (const [, { parameters, responses }] of writes) {
       expect(parameters.find(({ name }: { name: string }) => name === 'idempotency-key')).toMatchObject({
         in: 'header',

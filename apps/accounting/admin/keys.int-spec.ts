@@ -246,7 +246,11 @@ describe("a key's life", () => {
     expect((await act('reinstate')).body).toMatchObject({ status: 'active', status_note: null });
     expect((await accounting.hold(key, `${key.id}-b`, 1n)).code).toBe('ok');
     expect((await act('revoke')).body.status).toBe('revoked');
+    const since = () => accounting.redis.hget(`{dp}:key:${key.id}`, 'revoked_ms');
+    const revokedMs = await since();
+    expect(Math.abs(Number(revokedMs) - Date.now())).toBeLessThan(60_000);
     expect((await act('revoke')).status).toBe(200);
+    expect(await since()).toBe(revokedMs);
     expect((await accounting.hold(key, `${key.id}-c`, 1n)).code).toBe('invalid');
     for (const verb of ['reinstate', 'suspend', 'rotate'])
       expect([verb, (await act(verb)).status]).toEqual([verb, 409]);

@@ -15,9 +15,28 @@ import { z } from 'zod';
 
 type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
 
-/** The docs show the schema that the pipe checks. */
-const schemaOf = (schema: z.ZodType): JsonSchema =>
-  z.toJSONSchema(schema, { io: 'input', target: 'openapi-3.0', unrepresentable: 'any' }) as JsonSchema;
+/**
+ * The docs show the schema that the pipe checks, whole in its place: a reference into the schema itself would lead
+ * nowhere within the document. @throws on a schema that contains itself
+ */
+export const schemaOf = (schema: z.ZodType): JsonSchema =>
+  z.toJSONSchema(schema, {
+    io: 'input',
+    target: 'openapi-3.0',
+    unrepresentable: 'any',
+    reused: 'inline',
+    cycles: 'throw',
+    override: ({ zodSchema, jsonSchema }) => nameKeys(zodSchema, jsonSchema),
+  }) as JsonSchema;
+
+/** A record over a closed list of keys: OpenAPI 3.0 cannot say which keys it has but by naming each. */
+function nameKeys(schema: z.core.$ZodType, json: z.core.JSONSchema.BaseSchema): void {
+  const { def } = schema._zod as { def: z.core.$ZodTypeDef & { keyType?: z.core.$ZodType } };
+  if (def.type !== 'record' || !(def.keyType instanceof z.ZodEnum)) return;
+  const { additionalProperties: value } = json;
+  json.properties = Object.fromEntries(def.keyType.options.map((key) => [key, value ?? {}]));
+  json.additionalProperties = false;
+}
 
 const ERROR = {
   type: 'object',
@@ -40,6 +59,8 @@ const REASONS: Record<number, string> = {
   401: 'The admin token is missing or wrong',
   404: 'There is no such thing',
   409: 'It contradicts what is: a taken slug, a closed campaign, a revoked key, a budget below what is used, an Idempotency-Key of another request',
+  413: 'The body is too large',
+  415: 'The body is not JSON',
   503: 'A store does not answer; `not_projected`: the change is stored and comes into force by itself',
 };
 
@@ -57,24 +78,45 @@ interface Operation {
   /** The description of a successful answer. */
   status?: 200 | 201;
   answer: string;
+  /** What it answers as JSON. */
+  shape?: z.ZodType;
+  /** It answers a table under `accept: text/csv`. */
+  csv?: boolean;
   body?: z.ZodType;
   query?: z.ZodType;
   errors?: (400 | 404 | 409)[];
 }
 
 /** One endpoint in the docs. One with a body writes. */
-export function Documented({ summary, status = 200, answer, body, query, errors = [] }: Operation): MethodDecorator {
+export function Documented({
+  summary,
+  status = 200,
+  answer,
+  shape,
+  csv = false,
+  body,
+  query,
+  errors = [],
+}: Operation): MethodDecorator {
   const parameters = query ? Object.entries(schemaOf(query).properties ?? {}) : [];
   return applyDecorators(
     ApiBearerAuth(),
     ApiOperation({ summary }),
-    ApiResponse({ status, description: answer }),
-    ...[...new Set([...errors, ...(body ? [409] : []), 401, 503])].map((code) =>
+    ApiResponse({ status, description: answer, ...contentOf(shape, csv) }),
+    ...[...new Set([...errors, ...(body ? [409, 413, 415] : []), 401, 503])].map((code) =>
       ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR }),
     ),
-    ...(body ? [ApiBody({ schema: schemaOf(body) }), ApiHeader(IDEMPOTENCY_KEY)] : []),
+    ...(body
+      ? [ApiBody({ schema: schemaOf(body), required: !body.safeParse({}).success }), ApiHeader(IDEMPOTENCY_KEY)]
+      : []),
     ...parameters.map(([name, schema]) => ApiQuery({ name, required: false, schema })),
   );
+}
+
+function contentOf(shape: z.ZodType | undefined, csv: boolean) {
+  if (shape === undefined) return {};
+  const table = { 'text/csv': { schema: { type: 'string' as const } } };
+  return { content: { 'application/json': { schema: schemaOf(shape) }, ...(csv ? table : {}) } };
 }
 
 export function describeApi(app: INestApplication): OpenAPIObject {

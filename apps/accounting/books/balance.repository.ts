@@ -1,15 +1,36 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import type { Balance } from '../domain/balance.js';
+import { keyOwner } from '../domain/owner.js';
 
 interface BalanceRow {
   owner: string;
   spent_nano: string;
   held_nano: string;
+  absorbed_nano: string;
 }
+
+/** The transfer `t` was booked from an entry of the journal up to `$2-$3`, or by accounting itself. */
+const BOOKED_BY_THEN = `(t.journal_id IS NULL OR (split_part(t.journal_id, '-', 1)::bigint, split_part(t.journal_id, '-', 2)::bigint) <= ($2::bigint, $3::bigint))`;
 
 /** The journal's own time and the time of an event in it differ by less. */
 const SLACK = `interval '5 minutes'`;
+
+/**
+ * What the operator absorbed, by owner: too rare to be kept beside the balances, and an index has its entries alone.
+ * `$owners`: a condition on the owner. `$booked`: on the transfer `t`.
+ */
+const ABSORBED = `
+  SELECT owners.owner, -sum(entry.amount_nano) AS nano
+    FROM ledger.entries entry JOIN ledger.transfers t ON t.id = entry.transfer_id AND t.period = entry.period,
+         LATERAL (VALUES ('key:' || t.key_id), ('campaign:' || t.campaign_id), ('operator:total'), ('operator:day:' || t.budget_day)) AS owners (owner)
+   WHERE entry.account = 'absorbed' AND $owners AND $booked GROUP BY owners.owner`;
+const absorbedBy = (owners: string, booked = 'true'): string =>
+  ABSORBED.replace('$owners', () => owners).replace('$booked', () => booked);
+
+/** Redis counts no further (balances.include.lua). */
+const ABSORBED_MAX_NANO = BigInt(Number.MAX_SAFE_INTEGER);
+const cappedNano = (nano: string): bigint => (BigInt(nano) > ABSORBED_MAX_NANO ? ABSORBED_MAX_NANO : BigInt(nano));
 
 /** The balances that the ledger keeps beside its transfers, in the same transactions. Owners: domain/owner.ts. */
 @Injectable()
@@ -17,7 +38,9 @@ export class BalanceRepository {
   /** Of every owner with this prefix, by the rest of its name. */
   async balancesOfAll(manager: EntityManager, prefix: 'key:' | 'campaign:'): Promise<Map<string, Balance>> {
     const rows = await manager.query<BalanceRow[]>(
-      `SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE starts_with(owner, $1)`,
+      `SELECT balance.owner, spent_nano, held_nano, coalesce(absorbed.nano, 0) AS absorbed_nano
+         FROM ledger.balances balance LEFT JOIN (${absorbedBy('starts_with(owners.owner, $1)')}) absorbed ON absorbed.owner = balance.owner
+        WHERE starts_with(balance.owner, $1)`,
       [prefix],
     );
     return new Map(rows.map((row) => [row.owner.slice(prefix.length), balanceOf(row)]));
@@ -25,10 +48,27 @@ export class BalanceRepository {
 
   async balancesOf(manager: EntityManager, owners: readonly string[]): Promise<Map<string, Balance>> {
     const rows = await manager.query<BalanceRow[]>(
-      `SELECT owner, spent_nano, held_nano FROM ledger.balances WHERE owner = ANY ($1)`,
+      `SELECT balance.owner, spent_nano, held_nano, coalesce(absorbed.nano, 0) AS absorbed_nano
+         FROM ledger.balances balance LEFT JOIN (${absorbedBy('owners.owner = ANY ($1)')}) absorbed ON absorbed.owner = balance.owner
+        WHERE balance.owner = ANY ($1)`,
       [owners],
     );
     return new Map(rows.map((row) => [row.owner, balanceOf(row)]));
+  }
+
+  /** What the operator absorbed of every owner, nano-dollars. Owners of whom it absorbed nothing are not there. */
+  async absorbed(manager: EntityManager): Promise<Map<string, bigint>> {
+    const rows = await manager.query<{ owner: string; nano: string }[]>(absorbedBy('owners.owner IS NOT NULL'));
+    return new Map(rows.map(({ owner, nano }) => [owner, cappedNano(nano)]));
+  }
+
+  /** By key, when its last call was booked as held. */
+  async lastCalls(manager: EntityManager, keyIds: readonly string[]): Promise<Map<string, Date>> {
+    const rows = await manager.query<{ id: string; at: Date }[]>(
+      `SELECT substr(owner, 5) AS id, last_at AS at FROM ledger.balances WHERE owner = ANY ($1) AND last_at IS NOT NULL`,
+      [keyIds.map(keyOwner)],
+    );
+    return new Map(rows.map(({ id, at }) => [id, at]));
   }
 
   /** As of one entry of the journal: later bookings do not count. The query reads everything that was booked since. */
@@ -50,9 +90,10 @@ export class BalanceRepository {
        ), effects AS (
          SELECT owner, spent, held FROM later,
                 LATERAL (VALUES ('key:' || key_id), ('campaign:' || campaign_id), ('operator:total'), ('operator:day:' || budget_day)) AS owners (owner)
-       )
-       SELECT balance.owner, balance.spent_nano - coalesce(sum(effects.spent), 0) AS spent_nano, balance.held_nano - coalesce(sum(effects.held), 0) AS held_nano
-         FROM ledger.balances balance LEFT JOIN effects ON effects.owner = balance.owner
+       ), absorbed AS (${absorbedBy('owners.owner = ANY ($1)', BOOKED_BY_THEN)})
+       SELECT balance.owner, balance.spent_nano - coalesce(sum(effects.spent), 0) AS spent_nano, balance.held_nano - coalesce(sum(effects.held), 0) AS held_nano,
+              coalesce(max(absorbed.nano), 0) AS absorbed_nano
+         FROM ledger.balances balance LEFT JOIN effects ON effects.owner = balance.owner LEFT JOIN absorbed ON absorbed.owner = balance.owner
         WHERE balance.owner = ANY ($1) GROUP BY balance.owner, balance.spent_nano, balance.held_nano`,
       [owners, ms, seq ?? '0'],
     );
@@ -60,6 +101,6 @@ export class BalanceRepository {
   }
 }
 
-function balanceOf({ spent_nano, held_nano }: BalanceRow): Balance {
-  return { spentNano: BigInt(spent_nano), heldNano: BigInt(held_nano) };
+function balanceOf({ spent_nano, held_nano, absorbed_nano }: BalanceRow): Balance {
+  return { spentNano: BigInt(spent_nano), heldNano: BigInt(held_nano), absorbedNano: cappedNano(absorbed_nano) };
 }

@@ -21,8 +21,14 @@ export interface EventStreamOptions {
   batch: number;
   /** Whether entries may have a field `content`, which is bytes. */
   hasContent?: boolean;
-  /** The key that counts the waiting bytes, and the bytes of one entry. */
-  counted?: { key: string; bytesOf: (entry: StreamEntry) => number };
+  /** Where the waiting bytes are counted, in all and by virtual key, and whose bytes an entry has. */
+  counted?: { key: string; byOwner: string; bytesOf: (entry: StreamEntry) => EntryBytes };
+}
+
+/** `owner`: the virtual key's id; undefined: nobody's. */
+export interface EntryBytes {
+  bytes: number;
+  owner: string | undefined;
 }
 
 type RawEntry<T> = [id: T, flat: T[] | null];
@@ -91,8 +97,17 @@ export class EventStream {
   async acknowledge(entries: readonly StreamEntry[]): Promise<void> {
     const { key, group, counted } = this.options;
     const ids = entries.map(({ id }) => id);
-    const bytes = counted ? entries.reduce((sum, entry) => sum + counted.bytesOf(entry), 0) : 0;
-    await this.end([key, ...(counted ? [counted.key] : [])], [group, bytes, after(ids.at(-1)!), ...ids]);
+    const byOwner = new Map<string, number>();
+    let all = 0;
+    for (const entry of counted ? entries : []) {
+      const { bytes, owner } = counted!.bytesOf(entry);
+      all += bytes;
+      if (owner !== undefined) byOwner.set(owner, (byOwner.get(owner) ?? 0) + bytes);
+    }
+    await this.end(
+      [key, ...(counted ? [counted.key, counted.byOwner] : [])],
+      [group, all, after(ids.at(-1)!), byOwner.size, ...[...byOwner].flat(), ...ids],
+    );
   }
 
   length(): Promise<number> {

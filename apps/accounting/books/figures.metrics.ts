@@ -5,7 +5,7 @@ import { usd } from '../domain/usd.js';
 
 const KEY_STATUSES = ['active', 'suspended', 'revoked', 'expired'];
 
-/** A campaign's budget and balance, nano-dollars. */
+/** A campaign's budget and balance, nano-dollars. `spentNano`: with what the operator absorbed. */
 export interface CampaignFigures {
   id: string;
   slug: string;
@@ -26,11 +26,14 @@ export type KeyCount = Record<'status' | 'count', string>;
 @Injectable()
 export class FiguresMetrics {
   private readonly persistent: Gauge<'store'>;
+  private readonly memoryUsed: Gauge;
+  private readonly memoryMax: Gauge;
   private readonly budgets: Gauge<'campaign'>;
   private readonly spent: Gauge<'campaign'>;
   private readonly held: Gauge<'campaign'>;
   private readonly campaignInfo: Gauge<'campaign' | 'campaign_id'>;
   private readonly keyCounts: Gauge<'status'>;
+  private readonly kept: Gauge;
   private readonly keysSpent: Gauge<'key' | 'campaign'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
@@ -41,6 +44,16 @@ export class FiguresMetrics {
       labelNames: ['store'],
       registers,
     });
+    this.memoryUsed = new Gauge({
+      name: 'daypass_redis_memory_bytes',
+      help: 'What Redis counts towards its maxmemory',
+      registers,
+    });
+    this.memoryMax = new Gauge({
+      name: 'daypass_redis_memory_max_bytes',
+      help: 'The maxmemory of Redis, above which new calls get 503; 0: it has none',
+      registers,
+    });
     this.budgets = new Gauge({
       name: 'daypass_campaign_budget_usd',
       help: 'Budget of an active campaign',
@@ -49,7 +62,7 @@ export class FiguresMetrics {
     });
     this.spent = new Gauge({
       name: 'daypass_campaign_spent_usd',
-      help: 'What the calls of an active campaign have spent of its budget',
+      help: 'What the calls of an active campaign have used up of its budget: spent, and absorbed by the operator',
       labelNames: ['campaign'],
       registers,
     });
@@ -71,6 +84,11 @@ export class FiguresMetrics {
       labelNames: ['status'],
       registers,
     });
+    this.kept = new Gauge({
+      name: 'daypass_kept_answers_bytes',
+      help: 'Bytes of answers that Redis keeps for repeats under an Idempotency-Key',
+      registers,
+    });
     this.keysSpent = new Gauge({
       name: 'daypass_top_key_spent_usd',
       help: 'What each of the ten keys that spent most has spent',
@@ -81,6 +99,15 @@ export class FiguresMetrics {
 
   storeKept(isKept: boolean): void {
     this.persistent.set({ store: 'redis' }, isKept ? 1 : 0);
+  }
+
+  redisMemory({ usedBytes, maxBytes }: { usedBytes: number; maxBytes: number }): void {
+    this.memoryUsed.set(usedBytes);
+    this.memoryMax.set(maxBytes);
+  }
+
+  keptAnswers(bytes: number): void {
+    this.kept.set(bytes);
   }
 
   campaigns(figures: readonly CampaignFigures[]): void {

@@ -4,8 +4,11 @@ import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
-import { isKeptOnDisk } from '#libs/redis/connection.js';
+import { HoldStore } from '#libs/holds/hold.store.js';
+import { isKeptOnDisk, memoryUse } from '#libs/redis/connection.js';
+import { BalanceRepository } from './balance.repository.js';
 import { FiguresMetrics, type CampaignFigures, type KeyCount, type KeyFigures } from './figures.metrics.js';
+import { campaignOwner } from '../domain/owner.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 const EVERY_MS = 10_000;
@@ -13,7 +16,7 @@ const EVERY_MS = 10_000;
 const CAMPAIGNS_MAX = 200;
 const TOP_KEYS = 10;
 
-/** Samples what no event carries: balances of campaigns, numbers of keys, and whether Redis keeps its data on disk. */
+/** Samples what no event carries: balances of campaigns, numbers of keys, and what Redis keeps, where, and in how much memory. */
 @Injectable()
 export class FiguresSampler extends PeriodicService {
   protected readonly loop: Periodic;
@@ -22,6 +25,8 @@ export class FiguresSampler extends PeriodicService {
     @Inject(LOGGER) logger: Logger,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     @InjectDataSource() private readonly source: DataSource,
+    private readonly balances: BalanceRepository,
+    private readonly holds: HoldStore,
     private readonly metrics: FiguresMetrics,
   ) {
     super();
@@ -34,6 +39,8 @@ export class FiguresSampler extends PeriodicService {
 
   async sample(): Promise<void> {
     this.metrics.storeKept(await isKeptOnDisk(this.redis));
+    this.metrics.redisMemory(await memoryUse(this.redis));
+    this.metrics.keptAnswers(await this.holds.keptBytes());
     this.metrics.campaigns(await this.campaigns());
     this.metrics.keys(await this.keyCounts());
     this.metrics.topKeys(await this.topKeys());
@@ -46,11 +53,12 @@ export class FiguresSampler extends PeriodicService {
         WHERE campaign.status = 'active' ORDER BY campaign.created_at DESC LIMIT $1`,
       [CAMPAIGNS_MAX],
     );
+    const absorbed = await this.balances.absorbed(this.source.manager);
     return rows.map(({ id, slug, budget_nano, spent_nano, held_nano }) => ({
       id,
       slug,
       budgetNano: BigInt(budget_nano),
-      spentNano: BigInt(spent_nano),
+      spentNano: BigInt(spent_nano) + (absorbed.get(campaignOwner(id)) ?? 0n),
       heldNano: BigInt(held_nano),
     }));
   }

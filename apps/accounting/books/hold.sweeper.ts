@@ -1,11 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
+import type { DaypassConfig } from '#libs/config/config.js';
 import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Logger } from '#libs/service/logger.js';
-import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
-import { LEASE_MS, type ExpiredHold } from '#libs/holds/hold.types.js';
+import { LEASE_MS, type ExpiredHold, type KeptBounds } from '#libs/holds/hold.types.js';
+import { keptBounds, keptReply } from '#libs/holds/kept-reply.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { BooksMetrics } from './books.metrics.js';
 import { Periodic, PeriodicService } from '../periodic.js';
@@ -20,9 +22,11 @@ const REST_MS = LEASE_MS / 3 + 2_000;
 @Injectable()
 export class HoldSweeper extends PeriodicService {
   protected readonly loop: Periodic;
+  private readonly kept: KeptBounds;
   private restUntilMs = 0;
 
   constructor(
+    @Inject(CONFIG) { limits }: DaypassConfig,
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(MONEY_REDIS) redis: Redis,
     private readonly holds: HoldStore,
@@ -30,6 +34,7 @@ export class HoldSweeper extends PeriodicService {
     private readonly metrics: BooksMetrics,
   ) {
     super();
+    this.kept = keptBounds(limits);
     redis.on('ready', () => (this.restUntilMs = performance.now() + REST_MS));
     this.loop = new Periodic(
       EVERY_MS,
@@ -55,12 +60,14 @@ export class HoldSweeper extends PeriodicService {
             'The call was sent upstream, but its end was not seen. What it may have cost is booked until a report corrects it.',
           )
         : new DaypassError('overloaded', 'The call was not sent upstream in time and cost nothing. Try again.');
+    const { requestId } = hold;
+    const reply = errorAnswer(error);
     const { outcome, state } = await this.holds.end({
       ...hold,
       transition: 'expire',
       detail: { reason: 'lease expired' },
-      reply: this.box.seal(JSON.stringify(errorAnswer(error)), hold.requestId),
-      ...(hold.state === 'dispatched' ? { keep: 'reply' as const } : {}),
+      reply: this.box.seal(JSON.stringify(reply), requestId),
+      ...(hold.state === 'dispatched' ? { keep: await keptReply(this.box, requestId, reply, this.kept) } : {}),
     });
     if (outcome !== 'applied') return;
     this.metrics.holdSwept(state === 'presumed' ? 'presume' : 'void');

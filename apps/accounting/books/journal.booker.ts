@@ -8,6 +8,7 @@ import { BooksMetrics } from './books.metrics.js';
 import { strikeOf, type Strike } from '../domain/strike.js';
 import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from '../domain/transfer.js';
 import { isBefore, type StreamEntry } from './event.stream.js';
+import { FirstUseRepository, type FirstUse } from './first-use.repository.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
 import { bookOrSetAside } from './set-aside.js';
 import { StrikeRepository } from './strike.repository.js';
@@ -16,6 +17,7 @@ interface Batch {
   transfers: Transfer[];
   attempts: Attempt[];
   strikes: Strike[];
+  firstUses: FirstUse[];
   rejected: RejectedEntry[];
   /** The newest entry's id. */
   head: string;
@@ -31,6 +33,7 @@ export class JournalBooker {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly ledger: LedgerRepository,
     private readonly strikes: StrikeRepository,
+    private readonly firstUses: FirstUseRepository,
     private readonly metrics: BooksMetrics,
   ) {}
 
@@ -44,13 +47,14 @@ export class JournalBooker {
     );
   }
 
-  private async commit({ transfers, attempts, strikes, rejected, head }: Batch): Promise<void> {
+  private async commit({ transfers, attempts, strikes, firstUses, rejected, head }: Batch): Promise<void> {
     const newestAt = transfers.reduce((newest, { at }) => Math.max(newest, at.getTime()), Number(head.split('-')[0]));
     const [booked, struck] = await this.source.transaction(async (manager) => {
       // First, so that `drainedTo` waits for this transaction: the door keeper compares a restarted Redis with it.
       await this.ledger.markDrained(manager, head, new Date(newestAt));
       await this.ledger.reject(manager, rejected);
       await this.ledger.bookAttempts(manager, attempts);
+      await this.firstUses.book(manager, firstUses);
       const fresh = await this.strikes.book(manager, strikes);
       const ids = await this.ledger.book(manager, transfers);
       return [ids, fresh] as const;
@@ -74,15 +78,24 @@ function isStrike(event: JournalEvent): event is JournalEvent & { kind: 'strike'
   return event.kind === 'strike';
 }
 
-const NOTHING = { transfers: [], attempts: [], strikes: [], rejected: [] };
+const NOTHING = { transfers: [], attempts: [], strikes: [], firstUses: [], rejected: [] };
 
 function batchOf(entries: readonly StreamEntry[]): Batch {
-  const batch: Batch = { transfers: [], attempts: [], strikes: [], rejected: [], head: newestOf(entries) };
+  const batch: Batch = {
+    transfers: [],
+    attempts: [],
+    strikes: [],
+    firstUses: [],
+    rejected: [],
+    head: newestOf(entries),
+  };
   for (const entry of entries) {
     const read = readEntry(entry);
     if ('reason' in read) batch.rejected.push(read);
-    else if ('entries' in read) batch.transfers.push(read);
-    else if ('step' in read) batch.strikes.push(read);
+    else if ('entries' in read) {
+      batch.transfers.push(read);
+      if (entry.fields.first_use === '1') batch.firstUses.push({ keyId: read.keyId!, at: read.at });
+    } else if ('step' in read) batch.strikes.push(read);
     else batch.attempts.push(read);
   }
   return batch;

@@ -28,11 +28,13 @@ const BOOK = `
     SELECT entry.* FROM unnest($11::text[], $12::text[], $13::bigint[], $14::date[]) AS entry (transfer_id, account, amount_nano, period)
     JOIN booked ON booked.id = entry.transfer_id
   ), balanced AS (
-    INSERT INTO ledger.balances AS balance (owner, spent_nano, held_nano)
-    SELECT effect.owner, sum(effect.spent_nano), sum(effect.held_nano)
-      FROM unnest($15::text[], $16::text[], $17::bigint[], $18::bigint[]) AS effect (transfer_id, owner, spent_nano, held_nano)
+    INSERT INTO ledger.balances AS balance (owner, spent_nano, held_nano, last_at)
+    SELECT effect.owner, sum(effect.spent_nano), sum(effect.held_nano), max(effect.held_at)
+      FROM unnest($15::text[], $16::text[], $17::bigint[], $18::bigint[], $19::timestamptz[])
+        AS effect (transfer_id, owner, spent_nano, held_nano, held_at)
       JOIN booked ON booked.id = effect.transfer_id GROUP BY effect.owner ORDER BY effect.owner
-    ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano, held_nano = balance.held_nano + excluded.held_nano
+    ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano, held_nano = balance.held_nano + excluded.held_nano,
+      last_at = greatest(balance.last_at, excluded.last_at)
   )
   SELECT id FROM booked`;
 
@@ -81,6 +83,7 @@ export class LedgerRepository {
       effects.map(({ owner }) => owner),
       effects.map(({ spentNano }) => spentNano.toString()),
       effects.map(({ heldNano }) => heldNano.toString()),
+      effects.map(({ heldAt }) => heldAt?.toISOString() ?? null),
     ]);
     return new Set(rows.map(({ id }) => id));
   }
@@ -141,10 +144,12 @@ export class LedgerRepository {
 }
 
 /** Only calls spend and hold. A transfer of budget changes neither. */
-function effectsOf(transfer: Transfer): { id: string; owner: string; spentNano: bigint; heldNano: bigint }[] {
+function effectsOf(
+  transfer: Transfer,
+): { id: string; owner: string; spentNano: bigint; heldNano: bigint; heldAt: Date | null }[] {
   if (transfer.requestId === null || transfer.keyId === null) return [];
   const owners = [keyOwner(transfer.keyId), campaignOwner(transfer.campaignId), OPERATOR_TOTAL];
   if (transfer.budgetDay !== null) owners.push(dayOwner(transfer.budgetDay));
-  const effect = effectOf(transfer);
+  const effect = { ...effectOf(transfer), heldAt: transfer.kind === 'hold' ? transfer.at : null };
   return owners.map((owner) => ({ id: transfer.id, owner, ...effect }));
 }

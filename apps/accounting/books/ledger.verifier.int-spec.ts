@@ -53,6 +53,7 @@ describe('GET /admin/v1/ledger/verify', () => {
     ['spent', 'spent_usd'],
     ['held', 'held_usd'],
     ['budget', 'budget_usd'],
+    ['absorbed', 'absorbed_usd'],
   ])("finds a %s in Redis that is not the ledger's", async (field, reported) => {
     await accounting.redis.hincrby(redisKeys.key(key.id), field, 7);
     const { ok, differences } = await verify();
@@ -69,6 +70,19 @@ describe('GET /admin/v1/ledger/verify', () => {
     await accounting.redis.hincrby(redisKeys.campaign(body.id), 'spent', -3);
     expect((await verify()).differences).toMatchObject([{ id: body.id, field: 'spent_usd' }]);
     await accounting.redis.hincrby(redisKeys.campaign(body.id), 'spent', 3);
+  });
+
+  it('finds an absorbed amount that Redis does not count, and a start of accounting counts it again', async () => {
+    const { body } = await accounting.admin('GET', '/admin/v1/campaigns/c');
+    expect(body.absorbed_usd).toBe('0.0000004');
+    const hashes = [redisKeys.campaign(body.id), redisKeys.key(key.id), redisKeys.operatorTotal];
+    for (const hash of hashes) await accounting.redis.hdel(hash, 'absorbed');
+    expect((await verify()).differences.map(({ field }: { field: string }) => field)).toEqual(
+      hashes.map(() => 'absorbed_usd'),
+    );
+    await accounting.restart();
+    await accounting.until(async () => (await verify()).ok);
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/c')).body.absorbed_usd).toBe('0.0000004');
   });
 
   it.each(['total', String(Math.floor(Date.now() / 86_400_000))])(

@@ -150,7 +150,7 @@ export class LedgerVerifier {
   private async compareAtOneEntry(holders: readonly Holder[]): Promise<Difference[]> {
     const exists = (await this.redis.exists(redisKeys.journal)) === 1;
     const step = this.redis.multi();
-    for (const { hash } of holders) step.hmget(hash, 'budget', 'spent', 'held');
+    for (const { hash } of holders) step.hmget(hash, 'budget', 'spent', 'held', 'absorbed');
     if (exists) step.xinfo('STREAM', redisKeys.journal);
     const answers = (await step.exec()) ?? [];
     const live = holders.map((_, index) => (answers[index]?.[1] ?? []) as (string | null)[]);
@@ -172,12 +172,13 @@ export class LedgerVerifier {
       for (const row of rows) budgets.set(row.id, BigInt(row.budget_nano));
     }
     return holders.flatMap((holder, index) => {
-      const [budget, spent, held] = live[index]!;
+      const [budget, spent, held, absorbed] = live[index]!;
       const budgetNano = holder.budgetNano === null ? null : (budgets.get(holder.id) ?? holder.budgetNano);
       const here = {
         budgetNano: budgetNano === null ? 0n : BigInt(budget ?? 0),
         spentNano: BigInt(spent ?? 0),
         heldNano: BigInt(held ?? 0),
+        absorbedNano: BigInt(absorbed ?? 0),
       };
       return differencesOf(holder.id, expected({ ...holder, budgetNano }, booked.get(holder.owner)), here);
     });

@@ -15,11 +15,12 @@ export class LiveBalanceReader {
 
   /** In the order of the hashes; all 0 where Redis has no such hash. */
   async balancesOf(hashes: readonly string[]): Promise<BudgetBalance[]> {
-    const rows = await Promise.all(hashes.map((hash) => this.redis.hmget(hash, 'budget', 'spent', 'held')));
-    return rows.map(([budget, spent, held]) => ({
+    const rows = await Promise.all(hashes.map((hash) => this.redis.hmget(hash, 'budget', 'spent', 'held', 'absorbed')));
+    return rows.map(([budget, spent, held, absorbed]) => ({
       budgetNano: BigInt(budget ?? 0),
       spentNano: BigInt(spent ?? 0),
       heldNano: BigInt(held ?? 0),
+      absorbedNano: BigInt(absorbed ?? 0),
     }));
   }
 }

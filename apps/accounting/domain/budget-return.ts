@@ -1,4 +1,4 @@
-import type { Balance } from './balance.js';
+import type { Balance as WholeBalance } from './balance.js';
 import type { Key } from '../store/entities/key.entity.js';
 
 /** Calls end within seconds, and so do their bookings arrive. */
@@ -8,6 +8,8 @@ const CLOSED_PAUSE_MIN_MS = 60_000;
 const CLOSED_PAUSE_MAX_MS = 24 * 3_600_000;
 /** Usage reports come within days. None corrects a call after so long. */
 const CLOSED_WATCH_MS = 30 * 24 * 3_600_000;
+
+type Balance = Pick<WholeBalance, 'spentNano' | 'heldNano'>;
 
 /** What a due key returns to its campaign, and when its next check is due. */
 export interface BudgetReturn {

@@ -13,7 +13,11 @@ export interface KeyCounts {
 const NO_KEYS: KeyCounts = { total: 0, active: 0, suspended: 0, revoked: 0, expired: 0 };
 
 /** A campaign as the admin API shows it. */
-export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Balance, keys: KeyCounts = NO_KEYS) {
+export function showCampaign(
+  campaign: Campaign,
+  { spentNano, heldNano, absorbedNano }: Balance,
+  keys: KeyCounts = NO_KEYS,
+) {
   return {
     id: campaign.id,
     slug: campaign.slug,
@@ -22,7 +26,9 @@ export function showCampaign(campaign: Campaign, { spentNano, heldNano }: Balanc
     budget_usd: formatUsd(campaign.budgetNano),
     spent_usd: formatUsd(spentNano),
     held_usd: formatUsd(heldNano),
-    available_usd: formatUsd(campaign.budgetNano - spentNano - heldNano),
+    // What its calls cost beyond their holds. The operator absorbed it, and it counts against the campaign's budget.
+    absorbed_usd: formatUsd(absorbedNano),
+    available_usd: formatUsd(campaign.budgetNano - spentNano - heldNano - absorbedNano),
     models: campaign.models,
     key_defaults: campaign.keyDefaults,
     moderation: campaign.moderation,

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
-import { changedTerms, strangerAmong, termsOf } from './key-terms.js';
+import { changedTerms, patchLimits, strangerAmong, termsOf } from './key-terms.js';
 import { statusOf } from './key.view.js';
 
 const now = new Date('2026-11-23T00:00:00Z');
@@ -10,7 +10,9 @@ describe('the terms of a key', () => {
     expect(termsOf({}, campaign, now)).toEqual({
       budgetNano: 10n,
       expiresAt: null,
-      limits: { rpm: 0, tpm: 0, concurrent: 0 },
+      startsAt: null,
+      ttlFromUseSeconds: null,
+      limits: { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 0 },
     });
   });
 
@@ -19,7 +21,9 @@ describe('the terms of a key', () => {
     expect(termsOf({ limits: { tpm: 9 } }, { ...campaign, keyDefaults }, now)).toEqual({
       budgetNano: 500_000_000n,
       expiresAt: new Date('2026-11-23T00:01:00Z'),
-      limits: { rpm: 3, tpm: 9, concurrent: 0 },
+      startsAt: null,
+      ttlFromUseSeconds: null,
+      limits: { rpm: 3, tpm: 9, concurrent: 0, bytes_per_hour: 0 },
     });
   });
 
@@ -34,6 +38,50 @@ describe('the terms of a key', () => {
       budgetNano: 0n,
       limits: { rpm: 0 },
     });
+  });
+});
+
+describe('the time of a new key', () => {
+  const start = new Date('2026-11-24T09:00:00Z');
+
+  it('begins with its first call where the request or the campaign says so', () => {
+    const asDefault = { ...campaign, keyDefaults: { ttl_seconds: 60, ttl_from: 'first_use' as const } };
+    const pending = { expiresAt: null, ttlFromUseSeconds: 60 };
+    expect(termsOf({}, asDefault, now)).toMatchObject(pending);
+    expect(termsOf({ ttl_seconds: 60, ttl_from: 'first_use' }, campaign, now)).toMatchObject(pending);
+    expect(termsOf({ ttl_from: 'creation' }, asDefault, now)).toMatchObject({
+      expiresAt: new Date('2026-11-23T00:01:00Z'),
+      ttlFromUseSeconds: null,
+    });
+    expect(termsOf({ ttl_from: 'first_use' }, campaign, now)).toMatchObject({
+      expiresAt: null,
+      ttlFromUseSeconds: null,
+    });
+  });
+
+  it('counts from its start, where that is still to come', () => {
+    const terms = { ttl_seconds: 60, starts_at: start };
+    expect(termsOf(terms, campaign, now).expiresAt).toEqual(new Date('2026-11-24T09:01:00Z'));
+    expect(termsOf({ ...terms, starts_at: new Date(0) }, campaign, now).expiresAt).toEqual(
+      new Date('2026-11-23T00:01:00Z'),
+    );
+  });
+});
+
+describe('a changed limit', () => {
+  const current = { rpm: 5, tpm: 6, concurrent: 7, bytes_per_hour: 0 };
+  const defaults = { limits: { rpm: 1 } };
+
+  it.each([
+    [undefined, current],
+    [{ tpm: 9 }, { ...current, tpm: 9 }],
+    [
+      { rpm: null, tpm: null },
+      { rpm: 1, tpm: 0, concurrent: 7, bytes_per_hour: 0 },
+    ],
+    [null, { rpm: 1, tpm: 0, concurrent: 0, bytes_per_hour: 0 }],
+  ])('by %j keeps the others; null brings the default of the campaign back', (patch, limits) => {
+    expect(patchLimits(patch, current, defaults)).toEqual(limits);
   });
 });
 
@@ -62,6 +110,9 @@ describe("a change of a key's time and budget", () => {
     status: 'active' as const,
     expiresAt: future,
     budgetNano: 100n,
+    startsAt: null,
+    ttlFromUseSeconds: null,
+    firstUsedAt: null,
     returnedNano: 0n,
     closedAt: null,
     returnDueAt: future,
@@ -69,6 +120,9 @@ describe("a change of a key's time and budget", () => {
   const closed = {
     status: 'active' as const,
     expiresAt: past,
+    startsAt: null,
+    ttlFromUseSeconds: null,
+    firstUsedAt: null,
     budgetNano: 40n,
     returnedNano: 60n,
     closedAt: past,
@@ -77,7 +131,7 @@ describe("a change of a key's time and budget", () => {
 
   it('leaves what it does not name', () => {
     for (const key of [open, closed]) {
-      const { status: _, ...terms } = key;
+      const { status: _, firstUsedAt: __, ...terms } = key;
       expect(changedTerms({}, key, at)).toEqual(terms);
     }
   });
@@ -89,7 +143,14 @@ describe("a change of a key's time and budget", () => {
   });
 
   it('gives an extended key again what went back, or the budget that is named', () => {
-    const extended = { expiresAt: future, closedAt: null, returnedNano: 0n, returnDueAt: future };
+    const extended = {
+      expiresAt: future,
+      startsAt: null,
+      ttlFromUseSeconds: null,
+      closedAt: null,
+      returnedNano: 0n,
+      returnDueAt: future,
+    };
     expect(changedTerms({ expires_at: future }, closed, at)).toEqual({ ...extended, budgetNano: 100n });
     expect(changedTerms({ expires_at: future, budget_usd: 70n }, closed, at)).toEqual({ ...extended, budgetNano: 70n });
     expect(changedTerms({ ttl_seconds: null }, closed, at)).toMatchObject({
@@ -104,5 +165,33 @@ describe("a change of a key's time and budget", () => {
     expect(changedTerms({ budget_usd: 70n, expires_at: past }, open, at)).toBe('over');
     // Redis' clock, which may be ahead of this one, closed it.
     expect(changedTerms({ budget_usd: 70n }, { ...closed, expiresAt: future }, at)).toBe('over');
+  });
+
+  it('leaves a key that waits for its first call to wait, with another time to live', () => {
+    const waiting = { ...open, expiresAt: null, ttlFromUseSeconds: 60, returnDueAt: null };
+    expect(changedTerms({ ttl_seconds: 90 }, waiting, at)).toMatchObject({ expiresAt: null, ttlFromUseSeconds: 90 });
+    expect(changedTerms({ expires_at: future }, waiting, at)).toMatchObject({
+      expiresAt: future,
+      ttlFromUseSeconds: null,
+    });
+    expect(changedTerms({ ttl_seconds: null }, waiting, at)).toMatchObject({
+      expiresAt: null,
+      ttlFromUseSeconds: null,
+    });
+    // Its time has begun: a new one counts from now, as of every key.
+    expect(changedTerms({ ttl_seconds: 90 }, { ...waiting, firstUsedAt: past, expiresAt: future }, at)).toMatchObject({
+      expiresAt: new Date(at.getTime() + 90_000),
+      ttlFromUseSeconds: null,
+    });
+  });
+
+  it('moves its start, and refuses a key that would end before it starts', () => {
+    expect(changedTerms({ starts_at: at }, open, at)).toMatchObject({ startsAt: at, expiresAt: future });
+    expect(changedTerms({ starts_at: null }, { ...open, startsAt: at }, at)).toMatchObject({ startsAt: null });
+    expect(changedTerms({ starts_at: future }, open, at)).toBe('never');
+    expect(changedTerms({ expires_at: past }, { ...open, startsAt: at }, at)).toBe('never');
+    expect(changedTerms({ ttl_seconds: 60 }, { ...open, startsAt: future }, at)).toMatchObject({
+      expiresAt: new Date(future.getTime() + 60_000),
+    });
   });
 });

@@ -1,8 +1,11 @@
-import type { KeyLimits } from '#libs/contracts/key-state.js';
+import type { KeyLimits, StoredLimits } from '#libs/contracts/key-state.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
 import type { Key } from '../store/entities/key.entity.js';
 import { isOver } from './budget-return.js';
+import { mergePatch } from './merge-patch.js';
+
+const NO_LIMITS: KeyLimits = { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 0 };
 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
 
@@ -10,12 +13,16 @@ type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
 export interface GivenTerms {
   budget_usd?: bigint | undefined;
   ttl_seconds?: number | undefined;
+  ttl_from?: 'creation' | 'first_use' | undefined;
+  starts_at?: Date | undefined;
   limits?: GivenLimits | undefined;
 }
 
 export interface KeyTerms {
   budgetNano: bigint;
   expiresAt: Date | null;
+  startsAt: Date | null;
+  ttlFromUseSeconds: number | null;
   limits: KeyLimits;
 }
 
@@ -27,12 +34,21 @@ export function termsOf(
 ): KeyTerms {
   const { keyDefaults: defaults } = campaign;
   const defaultNano = defaults.budget_usd === undefined ? campaign.budgetNano : parseUsd(defaults.budget_usd);
-  const ttlSeconds = given.ttl_seconds ?? defaults.ttl_seconds;
+  const ttlSeconds = given.ttl_seconds ?? defaults.ttl_seconds ?? null;
+  const startsAt = given.starts_at ?? null;
+  const fromUse = (given.ttl_from ?? defaults.ttl_from) === 'first_use';
   return {
     budgetNano: given.budget_usd ?? defaultNano,
-    expiresAt: ttlSeconds === undefined ? null : expiryAfter(ttlSeconds, now),
-    limits: mergeLimits(given.limits, mergeLimits(defaults.limits, { rpm: 0, tpm: 0, concurrent: 0 })),
+    expiresAt: ttlSeconds === null || fromUse ? null : expiryAfter(ttlSeconds, beginOf(startsAt, now)),
+    startsAt,
+    ttlFromUseSeconds: fromUse ? ttlSeconds : null,
+    limits: mergeLimits(given.limits, mergeLimits(defaults.limits, NO_LIMITS)),
   };
+}
+
+/** A key that starts later has its time from then on. */
+function beginOf(startsAt: Date | null, now: Date): Date {
+  return startsAt !== null && startsAt > now ? startsAt : now;
 }
 
 export const expiryAfter = (ttlSeconds: number, now: Date): Date => new Date(now.getTime() + ttlSeconds * 1_000);
@@ -41,40 +57,68 @@ interface GivenChange {
   budget_usd?: bigint | undefined;
   ttl_seconds?: number | null | undefined;
   expires_at?: Date | null | undefined;
+  starts_at?: Date | null | undefined;
 }
 
-type Term = 'budgetNano' | 'expiresAt' | 'returnedNano' | 'closedAt' | 'returnDueAt';
+type Term = 'budgetNano' | 'expiresAt' | 'startsAt' | 'ttlFromUseSeconds' | 'returnedNano' | 'closedAt' | 'returnDueAt';
 
 /**
  * What a change does to a key's budget and time. An extended key gets the budget back that it had returned, unless the
- * request gives another. `over`: the request gives a budget, but the key's time is over and stays so.
+ * request gives another. `over`: the request gives a budget, but the key's time is over and stays so. `never`: the key
+ * would end before it starts.
  */
-export function changedTerms(given: GivenChange, key: Pick<Key, Term | 'status'>, now: Date): Pick<Key, Term> | 'over' {
+export function changedTerms(
+  given: GivenChange,
+  key: Pick<Key, Term | 'status' | 'firstUsedAt'>,
+  now: Date,
+): Pick<Key, Term> | 'over' | 'never' {
   const timed = given.expires_at !== undefined || given.ttl_seconds !== undefined;
-  const expiresAt = timed ? expiryOf(given, now) : key.expiresAt;
+  const startsAt = given.starts_at === undefined ? key.startsAt : given.starts_at;
+  // The time of a key that waits for its first call still begins with that call.
+  const waits = key.ttlFromUseSeconds !== null && key.firstUsedAt === null;
+  const fromUseSeconds = waits ? (given.ttl_seconds ?? null) : null;
+  const expiresAt = timed ? (fromUseSeconds === null ? expiryOf(given, startsAt, now) : null) : key.expiresAt;
+  if ((timed || given.starts_at !== undefined) && isNever(startsAt, expiresAt)) return 'never';
   const over = isOver({ status: key.status, expiresAt }, now) || (key.closedAt !== null && !timed);
   if (over && given.budget_usd !== undefined) return 'over';
   const again = key.closedAt !== null && !over;
   return {
     budgetNano: given.budget_usd ?? key.budgetNano + (again ? key.returnedNano : 0n),
     expiresAt,
+    startsAt,
+    ttlFromUseSeconds: timed ? fromUseSeconds : key.ttlFromUseSeconds,
     returnedNano: again ? 0n : key.returnedNano,
     closedAt: again ? null : key.closedAt,
     returnDueAt: timed ? expiresAt : key.returnDueAt,
   };
 }
 
-function expiryOf({ expires_at, ttl_seconds }: GivenChange, now: Date): Date | null {
+/** Whether a key would end before it starts. */
+export const isNever = (startsAt: Date | null, expiresAt: Date | null): boolean =>
+  startsAt !== null && expiresAt !== null && expiresAt <= startsAt;
+
+function expiryOf({ expires_at, ttl_seconds }: GivenChange, startsAt: Date | null, now: Date): Date | null {
   if (expires_at !== undefined) return expires_at;
-  return ttl_seconds === undefined || ttl_seconds === null ? null : expiryAfter(ttl_seconds, now);
+  return ttl_seconds === undefined || ttl_seconds === null ? null : expiryAfter(ttl_seconds, beginOf(startsAt, now));
 }
 
-export function mergeLimits(given: GivenLimits | undefined, fallback: KeyLimits): KeyLimits {
+export function mergeLimits(given: GivenLimits | undefined, fallback: StoredLimits): KeyLimits {
   return {
     rpm: given?.rpm ?? fallback.rpm,
     tpm: given?.tpm ?? fallback.tpm,
     concurrent: given?.concurrent ?? fallback.concurrent,
+    bytes_per_hour: given?.bytes_per_hour ?? fallback.bytes_per_hour ?? 0,
   };
+}
+
+/** null removes a limit of the key: the campaign's default counts again. */
+export function patchLimits(
+  patch: Record<string, unknown> | null | undefined,
+  current: StoredLimits,
+  { limits }: Campaign['keyDefaults'],
+): KeyLimits {
+  const given = patch === null ? {} : (mergePatch(current, patch ?? {}) as GivenLimits);
+  return mergeLimits(given, mergeLimits(limits, NO_LIMITS));
 }
 
 /** The first model that the campaign does not have; undefined when it has them all. */

@@ -10,7 +10,13 @@ export function statusOf({ status, expiresAt }: Pick<Key, 'status' | 'expiresAt'
 }
 
 /** A key as the admin API shows it, without its secret. */
-export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }: Balance, now: Date) {
+export function showKey(
+  key: Key,
+  campaignSlug: string,
+  { spentNano, heldNano }: Balance,
+  lastCallAt: Date | null,
+  now: Date,
+) {
   return {
     id: key.id,
     prefix: key.prefix,
@@ -18,14 +24,19 @@ export function showKey(key: Key, campaignSlug: string, { spentNano, heldNano }:
     campaign: campaignSlug,
     status: statusOf(key, now),
     status_note: key.statusNote,
+    starts_at: key.startsAt?.toISOString() ?? null,
     expires_at: key.expiresAt?.toISOString() ?? null,
+    // The key's time begins with its first call; null: `expires_at` was fixed from the begin.
+    ttl_from_first_use_seconds: key.ttlFromUseSeconds,
+    first_used_at: key.firstUsedAt?.toISOString() ?? null,
     budget_usd: formatUsd(key.budgetNano),
     spent_usd: formatUsd(spentNano),
     held_usd: formatUsd(heldNano),
     available_usd: formatUsd(key.budgetNano - spentNano - heldNano),
     // What an ended key returned to its campaign. Its budget is what it spent then.
     returned_usd: formatUsd(key.returnedNano),
-    limits: key.limits,
+    last_call_at: lastCallAt?.toISOString() ?? null,
+    limits: { ...key.limits, bytes_per_hour: key.limits.bytes_per_hour ?? 0 },
     models: key.models,
     moderation: key.moderation,
     created_at: key.createdAt.toISOString(),

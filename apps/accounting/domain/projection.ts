@@ -4,8 +4,23 @@ import type { Campaign } from '../store/entities/campaign.entity.js';
 import type { Key } from '../store/entities/key.entity.js';
 
 export function campaignProjection(campaign: Campaign): CampaignProjection {
-  const { id, version, budgetNano, slug, status, models, moderation, toolPrices, weight } = campaign;
-  return { id, version, budgetNano, slug, status, models, policy: moderation, toolPrices, weight };
+  const { id, version, budgetNano, slug, status, models, moderation, toolPrices, weight, origins, retentionDays } =
+    campaign;
+  const closedMs = campaign.closedAt?.getTime() ?? 0;
+  return {
+    id,
+    version,
+    budgetNano,
+    slug,
+    status,
+    models,
+    policy: moderation,
+    toolPrices,
+    weight,
+    origins,
+    closedMs,
+    retentionDays,
+  };
 }
 
 export function keyProjection(key: Key): KeyProjection {
@@ -21,6 +36,9 @@ export function keyProjection(key: Key): KeyProjection {
     models,
     tokenHash,
     expiresMs: key.expiresAt?.getTime() ?? 0,
+    revokedMs: key.revokedAt?.getTime() ?? 0,
+    startsMs: key.startsAt?.getTime() ?? 0,
+    ttlFromUseMs: key.firstUsedAt === null ? (key.ttlFromUseSeconds ?? 0) * 1_000 : 0,
     strikesSinceMs: key.strikesSince?.getTime() ?? 0,
     policy: key.moderation === null ? null : tightened(key.moderation),
     formerTokenHash: key.formerTokenHash ?? undefined,

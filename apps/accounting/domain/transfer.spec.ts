@@ -12,6 +12,7 @@ const event = (changes: Partial<MoneyEvent>): MoneyEvent => ({
   paid: '0',
   absorbed: '0',
   day: 20_780,
+  first_use: '0',
   until_ms: 0,
   attempt: 0,
   strikes: 0,

@@ -219,58 +219,41 @@ describe('the record', () => {
   });
 
   it('waits while Postgres is away, and new calls are refused once too much waits', async () => {
-    const hold = (auditBytes: number, id = requestId()) =>
-      accounting.redis.set(redisKeys.body(id), seal(id, 'x'.repeat(1_000))).then(() =>
-        accounting.holds.take(
-          {
-            ...{
-              requestId: id,
-              keyId: key.id,
-              campaignId,
-              fixedNano: 1n,
-              perUnitNano: 0n,
-              capTokens: 1,
-              leastCapTokens: 1,
-              inputTokens: 1,
-              outputs: 1,
-            },
-            ...{ maxWaitMs: 1_000, detail: '{}', lane: 'lane', replyTo: 'ingress', recorded: request(id) },
+    const hold = (auditBytes: number, auditBytesOfKey = 1e9, id = requestId()) =>
+      accounting.holds.take(
+        {
+          ...{
+            requestId: id,
+            keyId: key.id,
+            campaignId,
+            fixedNano: 1n,
+            perUnitNano: 0n,
+            capTokens: 1,
+            leastCapTokens: 1,
+            inputTokens: 1,
+            outputs: 1,
           },
-          { journalEntries: 1e6, auditBytes, operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
-        ),
+          ...{ maxWaitMs: 1_000, detail: '{}', lane: 'lane', replyTo: 'ingress', recorded: request(id) },
+          body: { encrypted: seal(id, 'x'.repeat(1_000)), lifeMs: 60_000 },
+        },
+        {
+          ...{ journalEntries: 1e6, auditBytes, auditBytesOfKey, keyBytesPerHour: 0 },
+          ...{ operatorDayNano: undefined, operatorTotalNano: undefined, patient: false },
+        },
       );
+    /** What waits of the key's. */
+    const waiting = async () => Number(await accounting.redis.hget(redisKeys.auditKeyBytes, key.id));
     await accounting.app.close();
     expect((await hold(2_000)).code).toBe('ok');
     expect((await hold(2_000)).code).toBe('ok');
     expect((await hold(2_000)).code).toBe('overloaded');
+    // Others may have room, but not this key.
+    expect((await hold(4_000, 2_000)).code).toBe('record');
+    expect(await waiting()).toBeGreaterThan(2_000);
     await accounting.restart();
     await booked();
-    expect((await hold(2_000)).code).toBe('ok');
-    const noBody = requestId();
-    const taken = accounting.holds.take(
-      {
-        ...{
-          requestId: noBody,
-          keyId: key.id,
-          campaignId,
-          fixedNano: 1n,
-          perUnitNano: 0n,
-          capTokens: 1,
-          leastCapTokens: 1,
-          inputTokens: 1,
-          outputs: 1,
-        },
-        ...{ maxWaitMs: 1_000, detail: '{}', lane: 'lane', replyTo: 'ingress', recorded: request(noBody) },
-      },
-      {
-        journalEntries: 1e6,
-        auditBytes: 1e9,
-        operatorDayNano: undefined,
-        operatorTotalNano: undefined,
-        patient: false,
-      },
-    );
-    expect((await taken).code).toBe('overloaded');
+    expect(await accounting.redis.exists(redisKeys.auditKeyBytes)).toBe(0);
+    expect((await hold(2_000, 2_000)).code).toBe('ok');
   });
 });
 
@@ -568,6 +551,32 @@ describe('what goes', () => {
     expect(await accounting.admin('PATCH', `/admin/v1/campaigns/${slug}`, { retention_days: 0 })).toMatchObject({
       status: 400,
     });
+  });
+});
+
+describe('a campaign that says nothing about its contents', () => {
+  it('keeps them for 90 days, and one that says null for ever', async () => {
+    const create = (more: object) =>
+      accounting.admin('POST', '/admin/v1/campaigns', {
+        ...{ slug: `kept-${requestId().slice(-12)}`, name: 'Kept', budget_usd: '1', models: ['gpt-5.4-mini'] },
+        ...more,
+      });
+    const old = async (retention: object): Promise<unknown> => {
+      const { body: campaign } = await create(retention);
+      const id = requestId();
+      const event = { ...request(id), campaign: campaign.id };
+      const at = String(Date.now() - 92 * DAY_MS);
+      const fields = ['at_ms', at, 'event', JSON.stringify(event), 'content', seal(id, 'old')];
+      await accounting.redis.xadd(redisKeys.audit, '*', ...fields);
+      await booked();
+      await accounting.app.get(RetentionSweeper).run();
+      const { body } = await accounting.admin('GET', `/admin/v1/requests/${id}`);
+      return [campaign.retention_days, body.asked];
+    };
+    expect(await old({})).toEqual([90, null]);
+    expect(await old({ retention_days: null })).toEqual([null, 'old']);
+    expect(await old({ retention_days: 100 })).toEqual([100, 'old']);
+    expect((await verify()).problems).toEqual([]);
   });
 });
 

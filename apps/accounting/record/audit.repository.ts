@@ -21,6 +21,8 @@ export interface NewRow<Row extends ChainedRow = ChainedRow> {
   sealed: Buffer | null;
 }
 
+type NewAct = Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number };
+
 /** The record's tables. Only a transaction that holds the head adds to the chain. */
 @Injectable()
 export class AuditRepository {
@@ -86,13 +88,18 @@ export class AuditRepository {
   }
 
   /** Chains an act, in the transaction that does it. */
-  async appendAct(
-    manager: EntityManager,
-    act: Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number },
-  ): Promise<void> {
+  async appendAct(manager: EntityManager, act: NewAct): Promise<void> {
+    await this.appendActs(manager, [act]);
+  }
+
+  /** Chains acts, in this order, in the transaction that does them. */
+  async appendActs(manager: EntityManager, acts: readonly NewAct[]): Promise<void> {
     const head = await this.lockHead(manager);
-    const row: ActRow = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), beforeMs: null, ...act };
-    await this.append(manager, head, [{ row, period: '', sealed: null }]);
+    const rows = acts.map((act): NewRow => {
+      const row: ActRow = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), beforeMs: null, ...act };
+      return { row, period: '', sealed: null };
+    });
+    await this.append(manager, head, rows);
   }
 
   private async keepContents(manager: EntityManager, rows: readonly NewRow[]): Promise<void> {

@@ -1,7 +1,13 @@
 import type { Redis } from 'ioredis';
 import { AUDIT_GROUP } from '#libs/contracts/audit.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { EventStream, isStreamDrainedTo, streamHead, type StreamEntry } from '../books/event.stream.js';
+import {
+  EventStream,
+  isStreamDrainedTo,
+  streamHead,
+  type EntryBytes,
+  type StreamEntry,
+} from '../books/event.stream.js';
 
 /** Contents are large. DAYPASS_AUDIT_MAX_BYTES bounds all that wait. */
 const BATCH = 512;
@@ -13,7 +19,7 @@ export function auditStream(redis: Redis, consumer: string): EventStream {
     consumer,
     batch: BATCH,
     hasContent: true,
-    counted: { key: redisKeys.auditBytes, bytesOf },
+    counted: { key: redisKeys.auditBytes, byOwner: redisKeys.auditKeyBytes, bytesOf },
   });
 }
 
@@ -22,7 +28,17 @@ export async function isRecordUpToDate(redis: Redis): Promise<boolean> {
   return isStreamDrainedTo(redis, redisKeys.audit, AUDIT_GROUP, await streamHead(redis, redisKeys.audit));
 }
 
-/** Counts as the scripts do. */
-function bytesOf({ fields, content }: StreamEntry): number {
-  return Buffer.byteLength(fields.event ?? '') + content.length;
+/** Counts as the scripts do. An entry that is no event is nobody's: accounting sets it aside. */
+function bytesOf({ fields, content }: StreamEntry): EntryBytes {
+  const event = fields.event ?? '';
+  return { bytes: Buffer.byteLength(event) + content.length, owner: keyOf(event) };
+}
+
+function keyOf(event: string): string | undefined {
+  try {
+    const { key } = JSON.parse(event) as { key?: unknown };
+    return typeof key === 'string' ? key : undefined;
+  } catch {
+    return undefined;
+  }
 }

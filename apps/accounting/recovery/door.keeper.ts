@@ -66,18 +66,26 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
   }
 
   private async check(): Promise<void> {
-    if (!(await this.door.isOpen())) await this.vet();
-    else if (!this.wasOpen) await this.redis.del(redisKeys.quiet);
+    if (!(await this.door.isOpen())) await this.alone((runner) => this.vet(runner));
+    else if (!this.wasOpen) {
+      await this.redis.del(redisKeys.quiet);
+      await this.alone(() => this.rebuild.raiseAbsorbed());
+    }
     this.wasOpen = true;
   }
 
-  /** One process does it, and the others find the door open. @throws when a store fails; the door stays closed then */
-  private async vet(): Promise<void> {
+  /** One process mends, and the others find the door open. @throws when a store fails; the door stays closed then */
+  private async vet(runner: QueryRunner): Promise<void> {
+    if (!(await this.door.isOpen())) await this.mend(runner);
+  }
+
+  /** One process at a time. */
+  private async alone(work: (runner: QueryRunner) => Promise<void>): Promise<void> {
     const runner = this.source.createQueryRunner();
     try {
       await runner.query('SELECT pg_advisory_lock($1)', [LOCK]);
       try {
-        if (!(await this.door.isOpen())) await this.mend(runner);
+        await work(runner);
       } finally {
         await runner.query('SELECT pg_advisory_unlock($1)', [LOCK]);
       }
@@ -104,6 +112,7 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     }
     // An older Daypass did not store it.
     if (!lost && (await this.redis.exists(redisKeys.operatorTotal)) === 0) await this.rebuild.bringOperator();
+    if (!lost) await this.rebuild.raiseAbsorbed();
     const number = await nextNumber(runner);
     await this.door.set('settling', number);
     const first = number === 1;

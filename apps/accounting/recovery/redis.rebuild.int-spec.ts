@@ -35,6 +35,8 @@ describe('a Redis that comes back empty', () => {
     const revoked = await accounting.createKey('c');
     await accounting.admin('POST', `/admin/v1/keys/${revoked.id}/revoke`);
     await accounting.call(key, 'lost-1', 300_000_000n, 100_000_000n);
+    const leaky = await accounting.createCampaign('leaky', { budget_usd: '1' });
+    await accounting.call(await accounting.createKey('leaky'), 'absorbed-1', 0n, 70_000_000n);
     await accounting.hold(key, 'waiting', 250_000_000n);
     await accounting.hold(key, 'running', 50_000_000n);
     await accounting.dispatch('running');
@@ -55,7 +57,17 @@ describe('a Redis that comes back empty', () => {
       limits: { rpm: 5 },
     });
     for (const hash of [day(), redisKeys.operatorTotal])
-      expect(await accounting.redis.hmget(hash, 'spent', 'held')).toEqual(['100000000', '320000000']);
+      expect(await accounting.redis.hmget(hash, 'spent', 'held', 'absorbed')).toEqual([
+        '100000000',
+        '320000000',
+        '70000000',
+      ]);
+    expect((await accounting.admin('GET', '/admin/v1/campaigns/leaky')).body).toMatchObject({
+      id: leaky.id,
+      spent_usd: '0.00',
+      absorbed_usd: '0.07',
+      available_usd: '0.93',
+    });
     expect(await accounting.redis.hget(redisKeys.key(revoked.id), 'status')).toBe('revoked');
     expect(await accounting.redis.hget(redisKeys.key(key.id), 'running')).toBe('3');
     expect([await stateOf('waiting'), await stateOf('running'), await stateOf('deferred')]).toEqual([
@@ -73,7 +85,7 @@ describe('a Redis that comes back empty', () => {
       20_000,
     );
     expect(await show(key)).toMatchObject({ spent_usd: '0.11', held_usd: '0.00' });
-    expect(await verify()).toMatchObject({ ...SOUND, checked: { keys: 2_002, campaigns: 1 } });
+    expect(await verify()).toMatchObject({ ...SOUND, checked: { keys: 2_003, campaigns: 2 } });
     await accounting.call(key, 'after-1', 600_000_000n, 1n);
     expect((await accounting.hold(key, 'after-2', 889_999_999n)).code).toBe('ok');
     expect((await accounting.hold(key, 'after-3', 1n)).code).toBe('insufficient');

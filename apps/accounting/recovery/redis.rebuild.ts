@@ -12,7 +12,7 @@ import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from '../accounts/account.projector.js';
 import { BalanceRepository } from '../books/balance.repository.js';
-import { NO_BALANCE } from '../domain/balance.js';
+import { NO_BALANCE, type Balance } from '../domain/balance.js';
 import { dayOwner, OPERATOR_TOTAL } from '../domain/owner.js';
 import { dateOfDay, dayOf } from '../domain/period.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
@@ -127,16 +127,9 @@ export class RedisRebuild {
       accounts += rows.length;
       const pipeline = this.redis.pipeline();
       for (const row of rows) {
-        const { spentNano, heldNano } = balances.get(row.id) ?? NO_BALANCE;
+        const balance = balances.get(row.id) ?? NO_BALANCE;
         const hash = row instanceof Key ? redisKeys.key(row.id) : redisKeys.campaign(row.id);
-        pipeline.hset(
-          hash,
-          'spent',
-          spentNano.toString(),
-          'held',
-          heldNano.toString(),
-          ...(row instanceof Key ? ['running', open.get(row.id) ?? 0] : []),
-        );
+        pipeline.hset(hash, ...fieldsOf(balance), ...(row instanceof Key ? ['running', open.get(row.id) ?? 0] : []));
       }
       for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
       await this.projector.project(rows);
@@ -155,6 +148,24 @@ export class RedisRebuild {
     for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
   }
 
+  /**
+   * Adds what Redis does not have of the absorbed amounts: an older Daypass counted none there. The ledger books them
+   * after Redis counts them, so that Redis never has less by right. Only one process at a time may do this.
+   */
+  async raiseAbsorbed(): Promise<void> {
+    const today = dayOf(await redisNowMs(this.redis));
+    const hashOf = new Map([
+      [OPERATOR_TOTAL, redisKeys.operatorTotal],
+      ...[today - 1, today].map((day) => [dayOwner(dateOfDay(day)), `${redisKeys.operatorPrefix}${day}`] as const),
+    ]);
+    for (const [owner, nano] of await this.balances.absorbed(this.source.manager)) {
+      const hash = hashOf.get(owner) ?? accountHash(owner);
+      if (hash === undefined) continue;
+      const missing = nano - BigInt((await this.redis.hget(hash, 'absorbed')) ?? 0);
+      if (missing > 0n) await this.redis.hincrby(hash, 'absorbed', missing.toString());
+    }
+  }
+
   /** The operator's level of today and of all time. They have no row of their own. */
   async bringOperator(): Promise<void> {
     const today = dayOf(await redisNowMs(this.redis));
@@ -163,11 +174,20 @@ export class RedisRebuild {
     const balances = await this.balances.balancesOf(this.source.manager, [...owners, OPERATOR_TOTAL]);
     for (const [index, day] of [today - 1, today].entries()) {
       const hash = `${redisKeys.operatorPrefix}${day}`;
-      const { spentNano, heldNano } = balances.get(owners[index]!) ?? NO_BALANCE;
-      await this.redis.hset(hash, 'spent', spentNano.toString(), 'held', heldNano.toString());
+      await this.redis.hset(hash, ...fieldsOf(balances.get(owners[index]!) ?? NO_BALANCE));
       await this.redis.pexpire(hash, DAY_LIFE_MS);
     }
-    const { spentNano, heldNano } = balances.get(OPERATOR_TOTAL) ?? NO_BALANCE;
-    await this.redis.hset(redisKeys.operatorTotal, 'spent', spentNano.toString(), 'held', heldNano.toString());
+    await this.redis.hset(redisKeys.operatorTotal, ...fieldsOf(balances.get(OPERATOR_TOTAL) ?? NO_BALANCE));
   }
+}
+
+/** undefined: a past day of the operator, which Redis has no more. */
+function accountHash(owner: string): string | undefined {
+  const [kind, id] = owner.split(':', 2);
+  if (kind === 'key') return redisKeys.key(id!);
+  return kind === 'campaign' ? redisKeys.campaign(id!) : undefined;
+}
+
+function fieldsOf({ spentNano, heldNano, absorbedNano }: Balance): string[] {
+  return ['spent', spentNano.toString(), 'held', heldNano.toString(), 'absorbed', absorbedNano.toString()];
 }

@@ -1,11 +1,9 @@
 import { z } from 'zod';
 import { checkDecisionSchema, directionSchema } from '#libs/contracts/audit.js';
-import { requiredText, slug, text } from './field.schemas.js';
+import { moment, requiredText, slug, text } from './field.schemas.js';
 import { listSchema } from './list.schemas.js';
 
-const moment = z.iso
-  .datetime({ offset: true, error: 'must be a time such as 2026-11-23T12:00:00Z' })
-  .transform((at) => new Date(at));
+const DECISIONS = checkDecisionSchema.options.join('|');
 
 const filters = {
   key: text(100).optional(),
@@ -18,6 +16,7 @@ const filters = {
     .string()
     .transform((names) => names.split(','))
     .pipe(z.array(checkDecisionSchema))
+    .meta({ pattern: `^(${DECISIONS})(,(${DECISIONS}))*$` })
     .optional(),
   guard: text(100).optional(),
   category: text(100).optional(),
@@ -32,6 +31,19 @@ export type ListChecks = z.output<typeof listChecksSchema>;
 
 export const exportChecksSchema = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).default('jsonl') });
 export type ExportChecks = z.output<typeof exportChecksSchema>;
+
+/** Calls, newest first. `decision`: calls with a check that decided so. */
+export const listRequestsSchema = z.strictObject({
+  ...listSchema.shape,
+  campaign: slug.optional(),
+  key: text(100).optional(),
+  visitor: text(100).optional(),
+  model: text(200).optional(),
+  decision: filters.decision,
+  since: moment.optional(),
+  until: moment.optional(),
+});
+export type ListRequests = z.output<typeof listRequestsSchema>;
 
 /** The reason. The record keeps it. */
 export const eraseSchema = z.strictObject({ note: requiredText(1_000).optional() });

@@ -11,43 +11,56 @@ import {
   requiredText,
   retentionDays,
   slug,
+  ttlFrom,
   ttlSeconds,
   usd,
   weight,
 } from './field.schemas.js';
+import { patchOf } from './patch.schemas.js';
+
+/** Of a campaign that says nothing. */
+const RETENTION_DAYS = 90;
 
 const keyDefaults = z.strictObject({
   budget_usd: usd.transform((nano) => formatUsd(nano)).optional(),
   ttl_seconds: ttlSeconds.optional(),
+  ttl_from: ttlFrom.optional(),
   limits: limits.optional(),
 });
+
+/** The parts that a change merges. It validates the result as a whole. */
+export const campaignPartsSchema = z.strictObject({
+  key_defaults: keyDefaults.default({}),
+  moderation: campaignModeration.default({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' }),
+  tool_prices: toolPricesSchema.default({}),
+});
+const parts = campaignPartsSchema.shape;
 
 export const createCampaignSchema = z.strictObject({
   slug,
   name: requiredText(200),
   budget_usd: usd,
   models,
-  key_defaults: keyDefaults.default({}),
-  moderation: campaignModeration.default({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' }),
-  tool_prices: toolPricesSchema.default({}),
-  claim: claim.nullable().default(null),
+  ...parts,
+  claim: claim.default(null),
   origins: origins.nullable().default(null),
-  retention_days: retentionDays.nullable().default(null),
+  retention_days: retentionDays.nullable().default(RETENTION_DAYS),
   weight: weight.default(1),
 });
 export type CreateCampaign = z.output<typeof createCampaignSchema>;
 
+/** A JSON merge patch: objects merge, null removes a field, or puts its default back. */
 export const changeCampaignSchema = z.strictObject({
   name: requiredText(200).optional(),
   budget_usd: usd.optional(),
   models: models.optional(),
-  key_defaults: keyDefaults.optional(),
-  moderation: campaignModeration.optional(),
-  tool_prices: toolPricesSchema.optional(),
-  claim: claim.nullable().optional(),
+  key_defaults: patchOf(parts.key_defaults),
+  moderation: patchOf(parts.moderation),
+  tool_prices: patchOf(parts.tool_prices),
+  claim: claim.optional(),
   origins: origins.nullable().optional(),
   retention_days: retentionDays.nullable().optional(),
-  weight: weight.optional(),
+  weight: weight.nullable().optional(),
   status: campaignStatusSchema.optional(),
 });
 export type ChangeCampaign = z.output<typeof changeCampaignSchema>;

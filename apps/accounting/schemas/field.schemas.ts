@@ -10,12 +10,19 @@ const USD_FAULTS: [RegExp, string][] = [
   [/^\d+\.\d{10,}$/, 'must not have more than nine decimals'],
 ];
 
+/** MAX_AMOUNT_NANO as a pattern for the docs, with the zeros that may stand before it. */
+const AMOUNT = '0{0,11}(([0-8]\\d{6}|\\d{1,6})(\\.\\d{1,9})?|9000000(\\.0{1,9})?)';
+
 const TTL_SECONDS_MAX = 10 * 366 * 86_400;
 
 /** Dollars as a decimal string, parsed to nano-dollars. A JSON number would have lost digits before parsing. */
 export const usd = z
   .string({ error: 'must be a decimal string such as "2.50"' })
-  .meta({ description: 'Dollars as a decimal string, at most nine decimals', example: '2.50' })
+  .meta({
+    description: 'Dollars as a decimal string, at most nine decimals',
+    example: '2.50',
+    pattern: `^${AMOUNT}$`,
+  })
   .transform((text, context) => {
     try {
       return parseUsd(text);
@@ -32,16 +39,30 @@ function usdFault(text: string, error: unknown): string {
   return wrong === undefined ? right : `${wrong}; ${right}`;
 }
 
-export const positiveUsd = usd.refine((nano) => nano > 0n, 'must be more than 0');
+export const positiveUsd = usd
+  .refine((nano) => nano > 0n, 'must be more than 0')
+  .meta({
+    description: 'Dollars as a decimal string, more than 0',
+    example: '2.50',
+    pattern: `^(?!0*(\\.0*)?$)${AMOUNT}$`,
+  });
 
-const printable = (most: number) =>
+/** Control characters by their numbers: not every reader of the docs knows `\p{Cc}`. */
+// oxlint-disable-next-line no-control-regex
+const PRINTABLE = /^[^\u0000-\u001f\u007f-\u009f]*$/;
+// oxlint-disable-next-line no-control-regex
+const PRINTABLE_NOT_BLANK = /^(?!\s*$)[^\u0000-\u001f\u007f-\u009f]*$/;
+
+/** Half of a surrogate pair is no character: Postgres would store another one. */
+const wellFormed = (most: number) =>
   z
     .string()
     .max(most)
-    .regex(/^\P{Cc}*$/u, 'must not have control characters');
+    .refine((given) => given.isWellFormed(), 'must not have half of a surrogate pair');
 
-export const text = (most: number) => printable(most).trim();
-export const requiredText = (most: number) => text(most).min(1);
+export const text = (most: number) => wellFormed(most).regex(PRINTABLE, 'must not have control characters').trim();
+export const requiredText = (most: number) =>
+  wellFormed(most).regex(PRINTABLE_NOT_BLANK, 'must have a visible character, and no control characters').trim();
 
 export const slug = z
   .string()
@@ -56,7 +77,16 @@ export const models = z
   .max(500)
   .transform((names) => [...new Set(names)]);
 
+/** A time with its zone. Postgres stores no year 0, and JavaScript writes years from 10000 on in a way of its own. */
+export const moment = z.iso
+  .datetime({ offset: true, error: 'must be a time such as 2026-11-23T12:00:00Z' })
+  .refine((text) => !text.startsWith('0000'), 'must not lie before the year 1')
+  .transform((text) => new Date(text));
+
 export const ttlSeconds = z.number().int().min(1).max(TTL_SECONDS_MAX);
+
+/** When a key's time begins: when somebody makes it (or at its `starts_at`), or with its first call. */
+export const ttlFrom = z.enum(['creation', 'first_use']);
 
 /** A campaign's keys' share of turns in a full lane, beside keys of weight 1. */
 export const weight = z.number().min(0.01).max(100);
@@ -64,12 +94,13 @@ export const weight = z.number().min(0.01).max(100);
 /** The record keeps contents for so many days; null: for ever. */
 export const retentionDays = z.number().int().min(1).max(36_500);
 
-const { rpm, tpm, concurrent } = keyLimitsSchema.shape;
-/** 0 means unlimited. The campaign's default replaces a missing one. */
+const { rpm, tpm, concurrent, bytes_per_hour } = keyLimitsSchema.shape;
+/** 0 means unlimited, and of `bytes_per_hour` the operator's default. The campaign's default replaces a missing one. */
 export const limits = z.strictObject({
   rpm: rpm.unwrap().optional(),
   tpm: tpm.unwrap().optional(),
   concurrent: concurrent.unwrap().optional(),
+  bytes_per_hour: bytes_per_hour.unwrap().optional(),
 });
 
 export const campaignModeration = moderationPolicySchema;
@@ -81,11 +112,16 @@ export const keyModeration = z.strictObject({
   output: policy.output.unwrap().optional(),
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).optional(),
   on_unavailable: policy.on_unavailable.unwrap().optional(),
+  images: policy.images,
   guards: policy.guards,
   strikes: policy.strikes,
 });
 
-export const claim = z.record(z.string(), z.json());
+/** Refused until claims do something, so that nobody relies on a setting without effect. */
+export const claim = z.null({
+  error:
+    'Daypass does not hand out keys by claims yet, so that a claim would have no effect: leave it out, or send null',
+});
 
 export const origins = z
   .array(z.string().max(300).refine(isOrigin, 'must be an origin such as "https://example.org"'))

@@ -1,10 +1,27 @@
 import { z } from 'zod';
-import { keyModeration, limits, models, requiredText, slug, text, ttlSeconds, usd } from './field.schemas.js';
+import {
+  keyModeration,
+  limits,
+  models,
+  moment,
+  requiredText,
+  slug,
+  text,
+  ttlFrom,
+  ttlSeconds,
+  usd,
+} from './field.schemas.js';
+import { patchOf } from './patch.schemas.js';
+
+/** Keys that one request makes or changes. */
+const KEYS_MAX = 1_000;
 
 const terms = {
   label: text(200).default(''),
   budget_usd: usd.optional(),
   ttl_seconds: ttlSeconds.optional(),
+  ttl_from: ttlFrom.optional(),
+  starts_at: moment.optional(),
   models: models.nullable().optional(),
   limits: limits.optional(),
   moderation: keyModeration.nullable().optional(),
@@ -13,35 +30,72 @@ const terms = {
 export const createKeySchema = z.strictObject({ campaign: slug, ...terms });
 export type CreateKey = z.output<typeof createKeySchema>;
 
-export const createBatchSchema = z.strictObject({
-  campaign: slug,
-  ...terms,
-  count: z.number().int().min(1).max(1_000),
-});
+/** `labels` makes a key for each label; `count` keys have the one `label`. */
+export const createBatchSchema = z
+  .strictObject({
+    campaign: slug,
+    ...terms,
+    label: terms.label.unwrap().optional(),
+    labels: z.array(terms.label.unwrap()).min(1).max(KEYS_MAX).optional(),
+    count: z.number().int().min(1).max(KEYS_MAX).optional(),
+  })
+  .superRefine(({ label, labels, count }, context) => {
+    const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if (labels === undefined && count === undefined) fault('count', 'is required without labels');
+    if (labels !== undefined && label !== undefined) fault('label', 'give either label or labels');
+    if (labels !== undefined && count !== undefined && count !== labels.length)
+      fault('count', `must be the number of labels, ${labels.length}; or leave it out`);
+  })
+  .meta({ anyOf: [{ required: ['count'] }, { required: ['labels'] }], not: { required: ['label', 'labels'] } });
 export type CreateBatch = z.output<typeof createBatchSchema>;
 
+export { keyModeration as keyModerationSchema };
+
+/** A JSON merge patch: objects merge, null removes a field. Without its own models, limits or policy, the campaign's count. */
 export const changeKeySchema = z
   .strictObject({
-    label: text(200).optional(),
+    label: text(200).nullable().optional(),
     budget_usd: usd.optional(),
     ttl_seconds: ttlSeconds.nullable().optional(),
-    expires_at: z.iso
-      .datetime({ offset: true })
-      .transform((at) => new Date(at))
-      .nullable()
-      .optional(),
-    limits: limits.optional(),
+    expires_at: moment.nullable().optional(),
+    starts_at: moment.nullable().optional(),
+    limits: patchOf(limits),
     models: models.nullable().optional(),
-    moderation: keyModeration.nullable().optional(),
+    moderation: patchOf(keyModeration),
   })
   .refine((change) => change.ttl_seconds === undefined || change.expires_at === undefined, {
     path: ['expires_at'],
     message: 'give either ttl_seconds or expires_at',
-  });
+  })
+  .meta({ not: { required: ['ttl_seconds', 'expires_at'] } });
 export type ChangeKey = z.output<typeof changeKeySchema>;
 
 /** The reason, for people who read the key later. */
 export const noteSchema = z.strictObject({ note: requiredText(1_000).optional() });
 export type Note = z.output<typeof noteSchema>;
 
-export const noFieldsSchema = z.strictObject({});
+/** One act on many keys: on those with these ids, or on those that the filter finds. */
+export const bulkSchema = z
+  .strictObject({
+    ids: z.array(text(100)).min(1).max(KEYS_MAX).optional(),
+    filter: z
+      .strictObject({
+        campaign: slug.optional(),
+        status: z.enum(['active', 'suspended', 'expired']).optional(),
+        label: text(200).optional(),
+        q: requiredText(200).optional(),
+      })
+      .refine((filter) => Object.values(filter).some((value) => value !== undefined), 'must name at least one field')
+      .meta({ minProperties: 1 })
+      .optional(),
+    action: z.enum(['suspend', 'reinstate', 'revoke']),
+    note: requiredText(1_000).optional(),
+    dry_run: z.boolean().default(false),
+  })
+  .refine(({ ids, filter }) => (ids === undefined) !== (filter === undefined), {
+    path: ['ids'],
+    message: 'give either ids or filter',
+  })
+  .meta({ oneOf: [{ required: ['ids'] }, { required: ['filter'] }] });
+export type Bulk = z.output<typeof bulkSchema>;
+export { KEYS_MAX };

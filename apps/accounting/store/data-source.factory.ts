@@ -20,6 +20,11 @@ import { Upstreams1763942400070 } from './migrations/1763942400070-upstreams.mig
 import { Auditor1763942400080, AUDITOR_ROLE } from './migrations/1763942400080-auditor.migration.js';
 import { Measures1763942400090 } from './migrations/1763942400090-measures.migration.js';
 import { Endpoints1763942400100 } from './migrations/1763942400100-endpoints.migration.js';
+import { Origins1763942400110 } from './migrations/1763942400110-origins.migration.js';
+import { KeyTimes1763942400120 } from './migrations/1763942400120-key-times.migration.js';
+import { LastCalls1763942400121 } from './migrations/1763942400121-last-calls.migration.js';
+import { CallLists1763942400122 } from './migrations/1763942400122-call-lists.migration.js';
+import { Ends1763942400130 } from './migrations/1763942400130-ends.migration.js';
 
 const POOL_SIZE = 10;
 const STATEMENT_TIMEOUT_MS = 60_000;
@@ -47,6 +52,11 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Auditor1763942400080,
       Measures1763942400090,
       Endpoints1763942400100,
+      Origins1763942400110,
+      KeyTimes1763942400120,
+      LastCalls1763942400121,
+      CallLists1763942400122,
+      Ends1763942400130,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -38,6 +38,11 @@ describe('migrations', () => {
       'Auditor1763942400080',
       'Measures1763942400090',
       'Endpoints1763942400100',
+      'Origins1763942400110',
+      'KeyTimes1763942400120',
+      'LastCalls1763942400121',
+      'CallLists1763942400122',
+      'Ends1763942400130',
     ]);
   });
 
@@ -150,7 +155,9 @@ describe('migrations', () => {
     const url = new URL(postgres.databaseUrl);
     url.pathname = '/before_endpoints';
     const options = dataSourceOptions(url.href, () => undefined);
-    const migrations = (options.migrations as { name: string }[]).filter(({ name }) => !name.startsWith('Endpoints'));
+    const migrations = (options.migrations as { name: string }[]).filter(
+      ({ name }) => !/^(Endpoints|KeyTimes|LastCalls|CallLists)/.test(name),
+    );
     await (await openDataSource({ ...options, migrations } as DataSourceOptions)).destroy();
     const admin = await new DataSource(options).initialize();
     try {

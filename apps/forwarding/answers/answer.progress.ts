@@ -1,4 +1,6 @@
+import type { Encoding } from '#libs/contracts/jobs.js';
 import { StreamTexts, type FrameText } from '#libs/endpoints/content.js';
+import { countTextTokens } from '#libs/money/tokens.js';
 import type { CutAnswer } from '../domain/settlement.js';
 import type { ReplyWriter } from './reply.writer.js';
 
@@ -21,17 +23,16 @@ export class Progress {
   }
 
   /** How far the answer came until now, for its cost. A model may have reasoned before its first visible token. */
-  async cut({ hungUp }: { hungUp: boolean }): Promise<CutAnswer> {
+  async cut({ encoding }: { encoding?: Encoding | undefined }, { hungUp }: { hungUp: boolean }): Promise<CutAnswer> {
     const elapsedMs = performance.now() - this.startedMs;
     const unseenMs = this.silentMs ?? elapsedMs;
     // Each chunk has at least one token, whatever the tokenizer counts.
-    const seenTokens = Math.max(this.chunks, await countOutput(this.texts.texts()));
+    const seenTokens = Math.max(this.chunks, await countOutput(this.texts.texts(), encoding));
     return { seenTokens, unseenMs, flowingMs: elapsedMs - unseenMs, hungUp };
   }
 }
 
-/** The tokenizer's tables weigh 64 MB. A worker loads them only when an upstream really left the usage out. */
-export async function countOutput(texts: readonly string[]): Promise<number> {
-  const { countTextTokens } = await import('#libs/money/tokens.js');
-  return countTextTokens(texts);
+/** A worker loads the tables of a tokenizer only when an upstream really left the usage out. */
+export function countOutput(texts: readonly string[], encoding: Encoding = 'o200k_base'): Promise<number> {
+  return countTextTokens(texts, encoding);
 }

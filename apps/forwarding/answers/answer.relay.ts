@@ -4,6 +4,7 @@ import { readBytes } from './response.body.js';
 import { settle, settleCut } from '../domain/settlement.js';
 import { countOutput } from './answer.progress.js';
 import { judgedWhole, type Answered, type Answering } from './answered.js';
+import { LargeAnswers } from './large.answers.js';
 import { OutputGate } from './output.gate.js';
 import { ReplyChannel } from './reply.channel.js';
 import { StreamAnswer, type StreamCall, type StreamParts } from './stream.answer.js';
@@ -13,6 +14,7 @@ import { StreamPace } from './stream.pace.js';
 @Injectable()
 export class AnswerRelay {
   private readonly parts: StreamParts;
+  private readonly large = new LargeAnswers();
 
   constructor(
     channel: ReplyChannel,
@@ -25,11 +27,18 @@ export class AnswerRelay {
   async whole(call: Answering & Pick<StreamCall, 'onAnswer'>, response: Response): Promise<Answered> {
     const { ticket } = call;
     const reader = endpointOf(ticket).reader(ticket);
-    const whole = reader.whole(await readBytes(response), response.headers.get('content-type') ?? '');
+    const bytes = await readBytes(response);
+    const contentType = response.headers.get('content-type') ?? '';
+    const whole = await this.large.read(bytes.byteLength, () => reader.whole(bytes, contentType));
     call.onAnswer();
     const settlement =
       settle(ticket, reader.report) ??
-      settleCut(ticket, { seenTokens: await countOutput(whole.seen), unseenMs: 0, flowingMs: 0, hungUp: false });
+      settleCut(ticket, {
+        seenTokens: await countOutput(whole.seen, ticket.encoding),
+        unseenMs: 0,
+        flowingMs: 0,
+        hungUp: false,
+      });
     return judgedWhole(call, { ...whole, settlement }, this.gate);
   }
 

@@ -49,7 +49,8 @@ export async function judgedWhole(call: Answering, answer: Judgeable, gate: Outp
   }
   const { verdict, events } = await gate.verdictOnWhole(ticket, contents, provider);
   if (verdict.word === 'unavailable') {
-    const meta = { ...metaOf(ticket, queueMs, 'unchecked'), costNano: paidOf(ticket, settlement) };
+    const costNano = paidOf(ticket, settlement);
+    const meta = { ...metaOf(ticket, queueMs, 'unchecked'), unavailable: 'output' as const, costNano };
     const reply = errorAnswer(verdict.error, meta);
     return { settlement, reply, outcome: 'moderation_unavailable', observed: [], events };
   }

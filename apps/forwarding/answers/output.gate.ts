@@ -3,6 +3,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
 import { Checker, type CheckOptions, type Checked } from '#libs/moderation/checker.js';
+import { isLetThrough } from '#libs/moderation/decision.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
@@ -60,8 +61,8 @@ export class OutputGate {
   }
 
   /** Keeps the verdict on an answer that was judged in parts: the visitor sends it again with the next message. */
-  remember(contents: readonly Content[], results: readonly ModerationResult[]): void {
-    this.moderator.remember(contents, results);
+  remember(ticket: Ticket, contents: readonly Content[], results: readonly ModerationResult[]): void {
+    this.moderator.remember(contents, results, ticket);
   }
 
   /** Judges an answer that the visitor saw already. Never fails the call. */
@@ -90,7 +91,7 @@ function verdictOf({ outcome }: Checked, { policy }: Ticket): OutputVerdict {
     case 'flagged':
       return { word: 'blocked' };
     case 'unavailable':
-      return policy.onUnavailable === 'open' ? { word: 'unchecked' } : { word: 'unavailable', error: unavailable() };
+      return isLetThrough(outcome, policy) ? { word: 'unchecked' } : { word: 'unavailable', error: unavailable() };
   }
 }
 

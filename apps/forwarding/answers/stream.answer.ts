@@ -80,7 +80,8 @@ export class StreamAnswer {
     const reported = settle(ticket, this.reader.report);
     if (this.windows) this.countVerdict(this.windows);
     if (this.windows?.stopped) return this.stopped(this.windows.stopped, reported);
-    const settlement = reported ?? settleCut(ticket, { ...(await progress.cut({ hungUp: false })), unseenMs: 0 });
+    const settlement =
+      reported ?? settleCut(ticket, { ...(await progress.cut(ticket, { hungUp: false })), unseenMs: 0 });
     return this.writer ? this.shown(settlement, this.writer) : this.judged(settlement);
   }
 
@@ -136,7 +137,8 @@ export class StreamAnswer {
   private countVerdict(windows: OutputWindows): void {
     const { gate } = this.parts;
     gate.countVerdict(this.call.ticket, windows.stopped?.word ?? windows.word);
-    if (windows.word === 'pass' && !windows.stopped) gate.remember(this.call.progress.texts.contents(), this.results);
+    if (windows.word === 'pass' && !windows.stopped)
+      gate.remember(this.call.ticket, this.call.progress.texts.contents(), this.results);
   }
 
   /** Ends a stream that the visitor saw as it came. Its cost stays the same where the last frames are lost. */
@@ -152,7 +154,7 @@ export class StreamAnswer {
   private async stopped(stop: Stop, reported: Settlement | null): Promise<Answered> {
     const { ticket, progress } = this.call;
     const writer = this.writer!;
-    const settlement = reported ?? settleCut(ticket, await progress.cut({ hungUp: true }));
+    const settlement = reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp: true }));
     const why: Ending = stop.word === 'blocked' ? { kind: 'blocked' } : { kind: 'error', error: stop.error };
     const lastFrames = this.reader.ending(why, true, settlement.detail.usage);
     if (!(await flushed(writer))) return this.lost(settlement, writer);

@@ -1,18 +1,19 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { errorAnswer } from '#libs/contracts/answers.js';
+import { errorAnswer, unsent } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { UpstreamStreamError } from '#libs/endpoints/endpoint.js';
+import { UpstreamStreamError, type Body } from '#libs/endpoints/endpoint.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
+import type { IsTheirs } from '../domain/account-ids.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settleCut, type Settlement } from '../domain/settlement.js';
 import { reactTo, stoppedStream, type Reaction } from '../domain/upstream-failure.js';
 import type { Attempt, StartedCall } from './attempt.js';
 import { CallEnds } from './call.ends.js';
-import { CallRequeue } from './call.requeue.js';
+import { CallRequeue, type Requeued } from './call.requeue.js';
 import { VisitorLeft } from './cancel.listener.js';
 import { InputRefused } from './parallel.input.js';
 import { failureOf } from './upstream.client.js';
@@ -44,7 +45,7 @@ export class AttemptFailures {
 
   /** Forwarding sent nothing, so the call costs nothing. A body encrypted under another DAYPASS_SECRET ends here. */
   async beforeSending(attempt: Attempt, error: unknown): Promise<string> {
-    if (error instanceof InputRefused) return this.inputRefused(attempt, error, { worked: false });
+    if (error instanceof InputRefused) return this.inputRefused(attempt, error, { sent: false, worked: false });
     if (error instanceof VisitorLeft) {
       await this.ends.void(attempt, 'visitor left', null);
       return 'visitor_left';
@@ -57,14 +58,18 @@ export class AttemptFailures {
     );
   }
 
-  /** Where Daypass hung up, its reason decides. The error only follows from it. */
-  async afterSending(attempt: Attempt, error: unknown): Promise<string> {
+  /**
+   * Where Daypass hung up, its reason decides. The error only follows from it. `body`: what the visitor sent, which an
+   * error may quote.
+   */
+  async afterSending(attempt: Attempt, error: unknown, body: Body): Promise<string> {
     const reason: unknown = attempt.controller.signal.reason;
     if (reason instanceof VisitorLeft) return this.visitorLeft(attempt);
     if (reason instanceof InputRefused)
-      return this.inputRefused(attempt, reason, { worked: reactTo(failureOf(error)).kind === 'unknown' });
-    if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error);
-    return this.upstreamFailed(attempt, error);
+      return this.inputRefused(attempt, reason, { sent: true, worked: reactTo(failureOf(error)).kind === 'unknown' });
+    const isTheirs = theirs(body);
+    if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error, isTheirs);
+    return this.upstreamFailed(attempt, error, isTheirs);
   }
 
   private async visitorLeft(attempt: Attempt): Promise<string> {
@@ -77,48 +82,58 @@ export class AttemptFailures {
   private async inputRefused(
     attempt: Attempt,
     { refusal: { verdict, error, strike } }: InputRefused,
-    { worked }: { worked: boolean },
+    { sent, worked }: { sent: boolean; worked: boolean },
   ): Promise<string> {
     const moderation = { input: verdict, output: 'off' } as const;
-    const reply = errorAnswer(error, { ...metaOf(attempt.ticket, attempt.queueMs), moderation });
+    const meta = { ...metaOf(attempt.ticket, attempt.queueMs), moderation };
+    const reply = errorAnswer(error, sent ? meta : unsent(meta));
     if (worked) await this.hungUp(attempt, error.code, reply, strike);
     else await this.ends.void(attempt, error.code, reply, strike);
     return error.code;
   }
 
   /** The upstream stopped in the middle of its stream. */
-  private async streamBroken(attempt: Attempt, broken: UpstreamStreamError): Promise<string> {
-    const { error, strike } = stoppedStream(broken.error);
+  private async streamBroken(attempt: Attempt, broken: UpstreamStreamError, isTheirs: IsTheirs): Promise<string> {
+    const { error, strike } = stoppedStream(broken.error, isTheirs);
     const settlement = await settlementOf(attempt, { hungUp: false });
     const reply = await errorReply(attempt, error);
     await this.ends.post(attempt, settlement, reply, error.code, { strike });
     return 'stream_error';
   }
 
-  private async upstreamFailed(attempt: Attempt, error: unknown): Promise<string> {
+  private async upstreamFailed(attempt: Attempt, error: unknown, isTheirs: IsTheirs): Promise<string> {
     const { ticket, dispatched } = attempt;
     const { requestId, lane } = ticket;
-    const reaction = reactTo(failureOf(error));
+    const reaction = reactTo(failureOf(error), isTheirs);
     const failure = { requestId, lane, attempt: dispatched.attempt, reaction: reaction.kind, err: briefly(error) };
     this.logger.warn(failure, 'upstream failed');
     switch (reaction.kind) {
       case 'defer': {
-        this.health.answered(attempt);
-        const headers = (error as { headers?: Headers }).headers ?? new Headers();
-        // The upstream counts requests that it refuses, too, so that there is nothing to compare.
-        this.health.learn(attempt, headers, { requests: 0, tokens: 0, atMs: 0 });
-        const put = await this.requeue.put(attempt, reaction.freezeMs);
+        this.answeredWithLimits(attempt, error);
+        const put = await this.requeue.freeze(attempt, reaction.freezeMs);
         return put === 'queued' ? 'deferred' : put;
       }
-      case 'retry':
+      case 'pause': {
+        this.answeredWithLimits(attempt, error);
+        return this.orRefused(attempt, await this.requeue.later(attempt), reaction.error, 'paused');
+      }
+      case 'too_large': {
+        this.answeredWithLimits(attempt, error);
+        const put = this.isReplaceable(attempt) ? await this.requeue.retry(attempt) : 'ended';
+        return this.orRefused(attempt, put, reaction.error, 'retried');
+      }
+      case 'retry': {
+        const itsOwn = !reaction.unreachable;
+        await this.health.failed(attempt, 'failing', { replaceable: this.isReplaceable(attempt), itsOwn });
+        return this.orRefused(attempt, await this.requeue.retry(attempt), reaction.error, 'retried');
+      }
       case 'account': {
         const replaceable = this.isReplaceable(attempt);
-        await this.health.failed(attempt, reaction.kind === 'account' ? 'account' : 'failing', replaceable);
+        this.health.accountTrouble(attempt);
+        if (reaction.opens) await this.health.failed(attempt, 'account', { replaceable, itsOwn: false });
         // The same account would refuse the call again.
-        if (reaction.kind === 'account' && !replaceable) return this.refused(attempt, reaction.error);
-        const put = await this.requeue.retry(attempt);
-        if (put === 'ended') return this.refused(attempt, reaction.error);
-        return put === 'queued' ? 'retried' : put;
+        const put = replaceable ? await this.requeue.retry(attempt) : 'ended';
+        return this.orRefused(attempt, put, reaction.error, 'retried');
       }
       case 'refuse':
         return this.refused(attempt, reaction.error);
@@ -127,12 +142,25 @@ export class AttemptFailures {
         await this.ends.void(attempt, `upstream ${reaction.status}`, passedOn(attempt, reaction), reaction.strike);
         return `upstream_${reaction.status}`;
       case 'unknown': {
-        await this.health.failed(attempt, 'failing', this.isReplaceable(attempt));
+        await this.health.failed(attempt, 'failing', { replaceable: this.isReplaceable(attempt), itsOwn: true });
         const reply = await errorReply(attempt, reaction.error);
         await this.ends.presume(attempt, reaction.error.code, reply);
         return reaction.error.code;
       }
     }
+  }
+
+  /** An answer that tells limits, though the upstream did no work. */
+  private answeredWithLimits(attempt: Attempt, error: unknown): void {
+    this.health.answered(attempt);
+    const headers = (error as { headers?: Headers }).headers ?? new Headers();
+    // The upstream counts requests that it refuses, too, so that there is nothing to compare.
+    this.health.learn(attempt, headers, { requests: 0, tokens: 0, atMs: 0 }, false);
+  }
+
+  private async orRefused(attempt: Attempt, put: Requeued, error: DaypassError, queued: string): Promise<string> {
+    if (put === 'ended') return this.refused(attempt, error);
+    return put === 'queued' ? queued : put;
   }
 
   private async refused(attempt: Attempt, error: DaypassError): Promise<string> {
@@ -155,9 +183,15 @@ export class AttemptFailures {
   }
 }
 
+/** Reads the request only where an error holds something to look for. */
+function theirs({ json }: Body): IsTheirs {
+  let request: string | undefined;
+  return (text) => (request ??= JSON.stringify(json)).includes(text);
+}
+
 /** What an answer cost until it broke off. */
 async function settlementOf({ ticket, progress }: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
-  return settleCut(ticket, await progress.cut({ hungUp }));
+  return settleCut(ticket, await progress.cut(ticket, { hungUp }));
 }
 
 /** An error as a whole answer, or as the last frame of a stream that the visitor sees already. */

@@ -1,10 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
+import { createHash } from 'node:crypto';
 import OpenAI, { APIError } from 'openai';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { MisshapenAnswer, type UpstreamTraits } from '#libs/endpoints/endpoint.js';
+import { isTooLarge } from '#libs/endpoints/error-shapes.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
+import { isUsedUp } from '#libs/pacing/reported-limits.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { isSafetyRefusal, type UpstreamFailure } from '../domain/upstream-failure.js';
 import type { Ready } from './parallel.input.js';
@@ -20,35 +23,108 @@ const NEVER_SENT = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
+/** An upstream may learn a parameter later, e.g. with a new version. */
+const LEARNED_LIFE_MS = 86_400_000;
+
+interface Upstream {
+  client: OpenAI;
+  kind: UpstreamTraits['kind'];
+  models: Readonly<Record<string, string>>;
+  drops: readonly string[];
+  /** Parameters that it has refused, and until when Daypass leaves them out. Only some of `Endpoint.optional`. */
+  learned: Map<string, number>;
+  /** Tells this address and key from others, and neither of them. */
+  account: string;
+}
+
+/** What came back, and what the upstream was not sent of the visitor's request. */
+export interface Opened {
+  response: Response;
+  dropped: string[];
+}
+
 /** Sends calls to their upstreams through the official client, each once. */
 @Injectable()
 export class UpstreamClient {
-  private readonly clients: ReadonlyMap<string, { client: OpenAI; models: Readonly<Record<string, string>> }>;
+  private readonly upstreams: ReadonlyMap<string, Upstream>;
 
   constructor(@Inject(CONFIG) config: DaypassConfig, first: OpenAI) {
-    this.clients = new Map([
-      [FIRST_UPSTREAM, { client: first, models: {} }],
-      ...config.file.upstreams.map(({ name, base_url: baseURL, keyless, models }) => {
+    const { main, upstreams } = config.file;
+    this.upstreams = new Map([
+      [FIRST_UPSTREAM, upstreamOf(first, { models: {}, drops: main.drops })],
+      ...upstreams.map(({ name, base_url: baseURL, keyless, models, drops }) => {
         const apiKey = keyless ? 'none' : config.upstreamKeys[name];
-        return [name, { client: first.withOptions({ apiKey, baseURL }), models }] as const;
+        return [name, upstreamOf(first.withOptions({ apiKey, baseURL }), { models, drops })] as const;
       }),
     ]);
   }
 
-  /** Resolves at the response's headers. @throws what `failureOf` reads */
-  async open(upstream: string, { ticket, body }: Ready, signal: AbortSignal): Promise<Response> {
-    const configured = this.clients.get(upstream);
+  /** Whose limits an upstream's headers tell. */
+  accountOf(upstream: string): string {
+    return this.get(upstream).account;
+  }
+
+  /**
+   * Resolves at the response's headers. `without`: parameters to leave out of this call, beside those that the upstream
+   * is known to refuse. @throws what `failureOf` reads
+   */
+  async open(
+    upstream: string,
+    { ticket, body }: Ready,
+    signal: AbortSignal,
+    without: readonly string[] = [],
+  ): Promise<Opened> {
+    const its = this.get(upstream);
+    const drops = [...its.drops, ...learnedOf(its), ...without];
+    const call = endpointOf(ticket).call(body, ticket, { kind: its.kind, drops });
+    const json = { ...(call.body.json as object), model: its.models[ticket.model] ?? ticket.model };
+    const response = await its.client
+      .post(call.path, { body: json, stream: ticket.stream, signal, maxRetries: 0 })
+      .asResponse();
+    return { response, dropped: [...call.dropped] };
+  }
+
+  /**
+   * The parameters that an upstream refuses to know and that nobody needs, so that it may be asked again without them:
+   * it did no work. OpenAI knows them all, and what it refuses is the visitor's own choice.
+   */
+  needless(upstream: string, { ticket }: Ready, error: unknown): readonly string[] {
+    if (this.get(upstream).kind === 'openai' || !(error instanceof APIError)) return [];
+    if (error.status !== 400 && error.status !== 422) return [];
+    const { unknown } = (error.error ?? {}) as { unknown?: readonly string[] };
+    const { optional } = endpointOf(ticket);
+    return (unknown ?? []).filter((name) => optional.includes(name));
+  }
+
+  /** Leaves parameters out from now on, for a day. */
+  remember(upstream: string, needless: readonly string[]): void {
+    for (const name of needless) this.get(upstream).learned.set(name, Date.now() + LEARNED_LIFE_MS);
+  }
+
+  private get(upstream: string): Upstream {
+    const configured = this.upstreams.get(upstream);
     // Another upstream would charge another account.
     if (!configured) throw new Error(`no upstream is called '${upstream}'`);
-    const { client, models } = configured;
-    const call = endpointOf(ticket).call(body, ticket, traitsOf(client));
-    const json = { ...(call.body.json as object), model: models[ticket.model] ?? ticket.model };
-    return client.post(call.path, { body: json, stream: ticket.stream, signal, maxRetries: 0 }).asResponse();
+    return configured;
   }
 }
 
-function traitsOf({ baseURL }: OpenAI): UpstreamTraits {
-  return { kind: new URL(baseURL).hostname.endsWith('.openai.com') ? 'openai' : 'compatible' };
+function upstreamOf(client: OpenAI, { models, drops }: Pick<Upstream, 'models' | 'drops'>): Upstream {
+  const { baseURL, apiKey } = client;
+  return {
+    client,
+    kind: new URL(baseURL).hostname.endsWith('.openai.com') ? 'openai' : 'compatible',
+    models,
+    drops,
+    learned: new Map(),
+    account: createHash('sha256').update(`${baseURL}\n${apiKey}`).digest('base64url').slice(0, 16),
+  };
+}
+
+function learnedOf({ learned }: Upstream): string[] {
+  const nowMs = Date.now();
+  for (const [name, untilMs] of learned) if (untilMs <= nowMs) learned.delete(name);
+  return [...learned.keys()];
 }
 
 /** Reads an error of the client's as the failure that `reactTo` decides on. */
@@ -66,6 +142,8 @@ export function failureOf(error: unknown): UpstreamFailure {
     message: text(detail.message) ?? messageOf(error),
     spoken: text(detail.message) !== undefined,
     retryAfterMs: retryAfterMs(error),
+    tooLarge: error.status === 429 && isTooLarge(text(detail.message) ?? ''),
+    usedUp: isUsedUp((error.headers as Headers | undefined) ?? new Headers()),
     shouldRetry: retry === 'true' ? true : retry === 'false' ? false : undefined,
     neverSent: error.status === undefined && NEVER_SENT.has(causeCode(error)),
   };
@@ -78,6 +156,8 @@ const NO_RESPONSE = {
   type: undefined,
   param: undefined,
   retryAfterMs: undefined,
+  usedUp: false,
+  tooLarge: false,
   shouldRetry: undefined,
 };
 

@@ -7,8 +7,8 @@ import { AnswerDelivery } from './answer.delivery.js';
 import type { Attempt } from './attempt.js';
 import { AttemptFailures } from './attempt.failures.js';
 import { ParallelInput, type Ready } from './parallel.input.js';
-import { UpstreamClient } from './upstream.client.js';
 import { UpstreamHealth } from './upstream.health.js';
+import { UpstreamQuestion } from './upstream.question.js';
 
 /** Sends a call to its upstream once, and delivers what comes back. */
 @Injectable()
@@ -16,7 +16,7 @@ export class UpstreamExchange {
   constructor(
     private readonly box: ContentBox,
     private readonly inputs: ParallelInput,
-    private readonly upstream: UpstreamClient,
+    private readonly question: UpstreamQuestion,
     private readonly health: UpstreamHealth,
     private readonly answers: AnswerDelivery,
     private readonly failures: AttemptFailures,
@@ -44,21 +44,22 @@ export class UpstreamExchange {
   }
 
   private async send(attempt: Attempt, ready: Ready): Promise<string> {
-    const { dispatched, controller, counted } = attempt;
+    const { controller, counted } = attempt;
     let response: Response | null = null;
     try {
       const admitted = this.inputs.whileRunning(ready);
       // A refusal aborts the call at once, because the upstream may be silent for long.
       admitted.catch((error: unknown) => controller.abort(error));
-      response = await traced('upstream', { kind: 'client' }, () =>
-        this.upstream.open(dispatched.upstream, ready, controller.signal),
-      );
-      this.health.learn(attempt, response.headers, counted);
-      return await this.answers.deliver(attempt, await admitted, response);
+      const opened = await traced('upstream', { kind: 'client' }, () => this.question.ask(attempt, ready));
+      response = opened.response;
+      this.health.learn(attempt, response.headers, counted, true);
+      const { dropped } = opened;
+      const judged = await admitted;
+      return await this.answers.deliver(attempt, dropped.length > 0 ? { ...judged, dropped } : judged, response);
     } catch (error) {
       // The rest of a failed answer must not occupy the socket.
       void response?.body?.cancel().catch(() => undefined);
-      return this.failures.afterSending(attempt, error);
+      return this.failures.afterSending(attempt, error, ready.body);
     }
   }
 }

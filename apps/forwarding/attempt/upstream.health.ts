@@ -1,20 +1,34 @@
-import { Inject, Injectable } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationBootstrap } from '@nestjs/common';
 import { Circuits, type Trouble } from '#libs/pacing/circuit.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
+import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { ForwardingMetrics } from '../forwarding.metrics.js';
 import type { StartedCall, Counted } from './attempt.js';
+import { UpstreamClient } from './upstream.client.js';
 
 /** Keeps each upstream's circuit, and the limits that it reports. Never fails a call. */
 @Injectable()
-export class UpstreamHealth {
+export class UpstreamHealth implements OnApplicationBootstrap {
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly circuits: Circuits,
     private readonly line: LaneLine,
+    private readonly lanes: LaneTable,
+    private readonly client: UpstreamClient,
     private readonly metrics: ForwardingMetrics,
   ) {}
+
+  /** What was learned of another address or key says nothing about this one. */
+  async onApplicationBootstrap(): Promise<void> {
+    const served = this.lanes
+      .names()
+      .flatMap((lane) => this.lanes.upstreamsOf(lane).map(({ name }) => ({ lane, name })));
+    await Promise.all(served.map(({ lane, name }) => this.line.adopt(lane, name, this.client.accountOf(name)))).catch(
+      (error: unknown) => this.logger.warn({ err: error }, 'forwarding could not look at what its lanes learned'),
+    );
+  }
 
   /** Closes the circuit of an upstream that answered, even with an error. */
   answered({ dispatched: { upstream }, failures }: StartedCall): void {
@@ -26,33 +40,44 @@ export class UpstreamHealth {
       );
   }
 
-  /** Takes over the limits that the headers of an answer report. */
-  learn({ ticket: { lane }, dispatched: { upstream } }: StartedCall, headers: Headers, counted: Counted): void {
+  /**
+   * Takes over the limits that the headers of an answer report. `answered`: it is an answer, and no error, which a
+   * proxy may have written.
+   */
+  learn(
+    { ticket: { lane }, dispatched: { upstream } }: StartedCall,
+    headers: Headers,
+    counted: Counted,
+    answered: boolean,
+  ): void {
+    const account = this.client.accountOf(upstream);
     this.line
-      .learn(lane, upstream, headers, counted)
+      .learn(lane, upstream, headers, counted, { account, answered })
       .catch((error: unknown) =>
         this.logger.warn({ err: error, lane }, "forwarding could not take over an upstream's limits"),
       );
   }
 
+  /** Alerts the operator: the upstream refuses the account, or what only the operator can mend. */
+  accountTrouble({ ticket, dispatched: { upstream } }: StartedCall): void {
+    this.metrics.accountTrouble(upstream);
+    this.logger.error(
+      { requestId: ticket.requestId, upstream, model: ticket.model },
+      'the upstream refuses the account: check its key, its money, its rights and its names of models',
+    );
+  }
+
   /**
-   * Counts a failure, and alerts the operator to trouble with the account. `replaceable`: another upstream serves the
-   * same calls.
+   * Counts a failure. `replaceable`: another upstream serves the same calls. `itsOwn`: the visitor's request may be the
+   * cause, so that one key's failures alone do not open the circuit.
    */
   async failed(
     { ticket, dispatched: { upstream } }: StartedCall,
     trouble: Trouble,
-    replaceable: boolean,
+    { replaceable, itsOwn }: { replaceable: boolean; itsOwn: boolean },
   ): Promise<void> {
-    if (trouble === 'account') {
-      this.metrics.accountTrouble(upstream);
-      this.logger.error(
-        { requestId: ticket.requestId, upstream },
-        'the upstream refuses the account: check its key, its money and its rights',
-      );
-    }
     try {
-      const openMs = await this.circuits.failed(upstream, trouble, replaceable);
+      const openMs = await this.circuits.failed(upstream, trouble, replaceable, itsOwn ? ticket.keyId : '');
       if (openMs > 0) this.logger.error({ upstream, openMs }, 'forwarding leaves the upstream alone for a while');
     } catch (error) {
       this.logger.warn({ err: error, upstream }, "forwarding could not count an upstream's failure");

@@ -6,6 +6,7 @@ export function metaOf(ticket: Ticket, queueMs: number, output: VerdictWord = 'o
   return {
     moderation: { input: ticket.inputVerdict, output },
     queueMs,
+    ...(ticket.dropped && ticket.dropped.length > 0 ? { dropped: ticket.dropped } : {}),
     ...(ticket.capLowered ? { outputCap: ticket.capTokens } : {}),
   };
 }

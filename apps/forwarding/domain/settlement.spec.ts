@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { settleCut, type CutAnswer } from './settlement.js';
+import { settle, settleCut, type CutAnswer } from './settlement.js';
 
 const price = { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 };
 const ticket = {
@@ -13,6 +13,32 @@ const ticket = {
 } as unknown as Ticket;
 const outputOf = (changes: Partial<CutAnswer>, of: Ticket = ticket): number =>
   settleCut(of, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: true, ...changes }).detail.usage.output;
+
+describe('an answer with a usage report', () => {
+  const tiers = { default: 100, flex: 50, priority: 250, fast: 250 };
+  const costOf = (serviceTier: string | undefined, of: Partial<Ticket> = {}): bigint =>
+    settle({ ...ticket, tiers, ...of }, { metered: { input: 100, output: 100 }, serviceTier, model: undefined })!
+      .costNano;
+
+  it('costs what the tier that served costs for its model', () => {
+    expect(costOf('priority', { tierPercent: 250 })).toBe(500n);
+    expect(costOf('fast', { tierPercent: 250 })).toBe(500n);
+    expect(costOf('flex')).toBe(100n);
+    expect(costOf('default', { tierPercent: 250 })).toBe(200n);
+  });
+
+  it('costs what the visitor asked for where nobody knows the tier that served, whatever its name', () => {
+    for (const tier of [undefined, 'ultrafast', 'toString', 'constructor', '__proto__', '']) {
+      expect(costOf(tier)).toBe(200n);
+      expect(costOf(tier, { tierPercent: 250 })).toBe(500n);
+    }
+  });
+
+  it('costs what the version before held for, on its tickets', () => {
+    expect(costOf('priority', { tiers: undefined, tierPercent: 200 })).toBe(400n);
+    expect(costOf('flex', { tiers: undefined })).toBe(100n);
+  });
+});
 
 describe('an answer that was cut before its usage came', () => {
   it('costs what was seen where the upstream came to its end', () => {
@@ -35,5 +61,7 @@ describe('an answer that was cut before its usage came', () => {
     const short = { ...ticket, capTokens: 110 };
     expect(outputOf({ seenTokens: 100, flowingMs: 1_000 }, short)).toBe(110);
     expect(outputOf({ seenTokens: 120, flowingMs: 1_000 }, short)).toBe(120);
+    // Bytes are a bound: more of them than the cap has tokens prove nothing.
+    expect(outputOf({ seenTokens: 120, flowingMs: 1_000 }, { ...short, encoding: 'bytes' })).toBe(110);
   });
 });

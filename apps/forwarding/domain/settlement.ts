@@ -1,6 +1,7 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Report } from '#libs/endpoints/endpoint.js';
-import { costOf, TIER_PERCENT, type Metered } from '#libs/money/cost.js';
+import { costOf, type Metered } from '#libs/money/cost.js';
+import { percentOf } from '#libs/money/tiers.js';
 
 export interface Settlement {
   costNano: bigint;
@@ -13,6 +14,9 @@ export function settle(ticket: Ticket, report: Report): Settlement | null {
   return report.metered && booked(ticket, report.metered, report, false);
 }
 
+/** As the version before priced them, whatever the model. Its tickets have no tiers. */
+const FORMER_TIERS = { default: 100, flex: 50, priority: 200, fast: 200 };
+
 /** A model reads its input in this time. Daypass takes longer silence for hidden reasoning, which costs like output. */
 const PREFILL_MS = 500;
 const REASONING_TOKENS_PER_SECOND = 200;
@@ -22,7 +26,7 @@ const HANG_UP_MS = 200;
 
 /** How far an answer came before it broke off. */
 export interface CutAnswer {
-  /** Output tokens that forwarding saw. */
+  /** Output tokens that forwarding saw, or a bound of them. */
   seenTokens: number;
   /** The time until the first of them. */
   unseenMs: number;
@@ -38,11 +42,12 @@ export interface CutAnswer {
  * way is added, at this answer's own pace. The output never counts more than its cap.
  */
 export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer): Settlement {
-  const { outputs, capTokens, inputTokens } = ticket;
+  const { outputs, capTokens, inputTokens, encoding } = ticket;
+  // More bytes than the cap has tokens prove nothing: the upstream holds to its cap.
+  const seen = encoding === 'bytes' ? Math.min(seenTokens, capTokens * outputs) : seenTokens;
   const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * outputs;
-  const onItsWay =
-    hungUp && seenTokens > 0 ? 1 + Math.ceil((seenTokens * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
-  const output = Math.max(seenTokens, Math.min(seenTokens + unseen + onItsWay, capTokens * outputs));
+  const onItsWay = hungUp && seen > 0 ? 1 + Math.ceil((seen * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
+  const output = Math.max(seen, Math.min(seen + unseen + onItsWay, capTokens * outputs));
   return booked(ticket, { input: inputTokens, output }, { serviceTier: undefined, model: undefined }, true);
 }
 
@@ -53,11 +58,11 @@ function booked(
   estimated: boolean,
 ): Settlement {
   const usage = { input, cached, cacheWrite, output };
-  // Where the report names no tier, or an unknown one, the call pays for the tier that it asked for.
+  // Where the report names no tier, or one without a price, the call pays for the tier that it asked for.
   const percent =
-    serviceTier !== undefined && Object.hasOwn(TIER_PERCENT, serviceTier)
-      ? TIER_PERCENT[serviceTier]!
-      : ticket.tierPercent;
+    serviceTier === undefined
+      ? ticket.tierPercent
+      : (percentOf(ticket.tiers ?? FORMER_TIERS, serviceTier) ?? ticket.tierPercent);
   return {
     costNano: costOf(ticket.price, usage, percent) + BigInt(ticket.feeNano),
     usedTokens: input + output,

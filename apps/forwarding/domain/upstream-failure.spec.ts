@@ -9,6 +9,8 @@ const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
   message: 'x',
   spoken: true,
   retryAfterMs: undefined,
+  usedUp: false,
+  tooLarge: false,
   shouldRetry: undefined,
   neverSent: false,
   ...over,
@@ -19,11 +21,17 @@ describe('the reaction to a failed upstream call', () => {
     ['by its header', failure({ status: 429, retryAfterMs: 250 }), 250],
     [
       'by its message in milliseconds',
-      failure({ status: 429, message: 'Limit 30000. Please try again in 174ms.' }),
+      failure({ status: 429, type: 'tokens', message: 'Limit 30000. Please try again in 174ms.' }),
       174,
     ],
-    ['by its message in minutes', failure({ status: 429, message: 'Please try again in 1m2.5s.' }), 62_500],
-    ['for a second when it says nothing', failure({ status: 429 }), 1_000],
+    [
+      'by its message in minutes',
+      failure({ status: 429, type: 'requests', message: 'Please try again in 1m2.5s.' }),
+      62_500,
+    ],
+    ['for a second when it says no time', failure({ status: 429, code: 'rate_limit_exceeded' }), 1_000],
+    ['by the type of its error', failure({ status: 429, type: 'tokens' }), 1_000],
+    ['for a second when its headers say that nothing is left', failure({ status: 429, usedUp: true }), 1_000],
     ['for two minutes at most', failure({ status: 429, retryAfterMs: 86_400_000 }), 120_000],
     ['for a moment when the header lies below zero', failure({ status: 429, retryAfterMs: -5 }), 1],
   ])('defers a call over the rate limit, %s', (_, given, freezeMs) => {
@@ -36,11 +44,53 @@ describe('the reaction to a failed upstream call', () => {
     failure({ status: 429, code: 'project_spend_limit_exceeded' }),
     failure({ status: 429, type: 'insufficient_quota' }),
     failure({ status: 401, code: 'invalid_api_key', message: 'Incorrect API key provided: sk-abcdefgh' }),
-    failure({ status: 403 }),
+    failure({ status: 402, message: 'Insufficient Balance' }),
+    failure({ status: 403, code: 'unsupported_country_region_territory' }),
   ])("tells the visitor nothing of the account's own trouble, and alerts: %j", (given) => {
     const reaction = reactTo(given);
-    expect(reaction).toMatchObject({ kind: 'account', error: { code: 'upstream_unavailable', retry: false } });
+    expect(reaction).toMatchObject({
+      kind: 'account',
+      error: { code: 'upstream_unavailable', retry: false },
+      opens: true,
+    });
     expect(JSON.stringify(reaction)).not.toContain('sk-');
+  });
+
+  it.each([
+    failure({ status: 404, code: 'DeploymentNotFound', message: 'The API deployment does not exist.' }),
+    failure({ status: 403, code: 'AccessDenied', message: 'Access denied due to Virtual Network/Firewall rules.' }),
+    failure({ status: 403, code: '403', message: 'Public access is disabled. Please configure private endpoint.' }),
+  ])("alerts to what the operator must mend at Azure, and stops no other visitor's calls: %j", (given) => {
+    expect(reactTo(given)).toMatchObject({ kind: 'account', error: { code: 'upstream_unavailable' }, opens: false });
+  });
+
+  it.each([
+    failure({ status: 403, message: 'You may not ask for this, org-abc123.' }),
+    failure({ status: 451, code: 'blocked_by_law', message: 'no' }),
+    failure({ status: 405, message: 'no' }),
+  ])("passes on what is the request's own trouble: %j", (given) => {
+    const reaction = reactTo(given);
+    expect(reaction).toMatchObject({ kind: 'pass_on', status: given.status, strike: false });
+    expect(JSON.stringify(reaction)).not.toContain('abc123');
+  });
+
+  it('refuses what is above the whole limit, and freezes nothing', () => {
+    const message = 'Request too large for org-A1b2C3d4: Limit 30000, Requested 40000. Please try again in 20s.';
+    const given = { status: 429, type: 'tokens', code: 'rate_limit_exceeded', retryAfterMs: 20_000, tooLarge: true };
+    const error = { code: 'rate_limit_exceeded', retry: false, message: message.replace('org-A1b2C3d4', '[removed]') };
+    expect(reactTo(failure({ ...given, message }))).toMatchObject({ kind: 'too_large', error });
+    expect(reactTo(failure({ ...given, spoken: false }))).toMatchObject({
+      kind: 'too_large',
+      error: { message: expect.stringContaining('make it smaller') },
+    });
+  });
+
+  it.each([
+    failure({ status: 429, message: 'Too Many Requests' }),
+    failure({ status: 429, code: 'this_is_too_often', message: 'not again' }),
+    failure({ status: 429, spoken: false }),
+  ])('lets only this call wait where a 429 says nothing of a limit that all share: %j', (given) => {
+    expect(reactTo(given)).toMatchObject({ kind: 'pause', error: { code: 'rate_limit_exceeded', retry: true } });
   });
 
   it("passes the upstream's word about the request on", () => {
@@ -110,6 +160,7 @@ describe('the reaction to a failed upstream call', () => {
   it('gives the hold back when the socket never opened, and presumes when it broke', () => {
     expect(reactTo(failure({ status: undefined, neverSent: true }))).toMatchObject({
       kind: 'retry',
+      unreachable: true,
       error: { code: 'upstream_error' },
     });
     expect(reactTo(failure({ status: undefined }))).toMatchObject({
@@ -129,6 +180,32 @@ describe('the reaction to a failed upstream call', () => {
     const cleaned = 'Rate limit for gpt-5.4-mini in organization [removed] project [removed] key [removed]';
     expect(reactTo(failure({ message }))).toMatchObject({ error: { message: cleaned } });
     expect(stoppedStream({ message }).error.message).toBe(cleaned);
+  });
+
+  it('cleans the other words of an error, too, and keeps them short', () => {
+    const id = 'org-A1b2C3d4E5f6G7h8';
+    const given = failure({ status: 400, type: `type ${id}`, param: `param ${id}`, code: `${id} ${'x'.repeat(999)}` });
+    expect(reactTo(given)).toMatchObject({ body: { error: { type: 'type [removed]', param: 'param [removed]' } } });
+    const shown = JSON.stringify(reactTo(given));
+    expect(shown).not.toContain(id);
+    expect(shown.length).toBeLessThan(500);
+  });
+
+  it("takes nothing out that the visitor's own request has", () => {
+    const error = {
+      message:
+        "Invalid schema for function 'user_lookup': In context=('properties', 'user_name'), 'required' is required to be supplied and to be an array including every key in properties. Missing 'key_points'.",
+      type: 'invalid_request_error',
+      param: 'tools[0].function.parameters',
+      code: 'invalid_function_parameters',
+    };
+    expect(reactTo(failure({ status: 400, ...error }))).toMatchObject({ kind: 'pass_on', body: { error } });
+    const theirs = 'The file key_A1b2C3d4E5f6G7h8 is missing';
+    expect(reactTo(failure({ status: 400, message: theirs }), (text) => text === 'key_A1b2C3d4E5f6G7h8')).toMatchObject(
+      {
+        body: { error: { message: theirs } },
+      },
+    );
   });
 });
 

@@ -10,7 +10,9 @@ it('runs the calls of a job at once, never more than it may, and goes on while s
   const line = {
     heads: (_: string, count: number) => Promise.resolve(Array.from({ length: Math.min(count, left) }, () => ({}))),
   };
-  const taker = { start: () => Promise.resolve(left-- > 0 ? { state: 'started', call: {} } : { state: 'over' }) };
+  const taker = {
+    start: (ticket: object) => Promise.resolve(left-- > 0 ? { state: 'started', call: { ticket } } : { state: 'over' }),
+  };
   const attempts = {
     run: async () => {
       most = Math.max(most, ++running);

@@ -5,6 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, turnJobSchema } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
+import { Places } from '#libs/pacing/places.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { workerOptions } from '#libs/queues/bull.options.js';
 import { DrainingWorker } from '#libs/queues/draining.worker.js';
@@ -24,7 +25,9 @@ const FORGOTTEN_AT_ONCE = 32;
  * left behind.
  */
 export function createLaneProcessor(lane: string, config: DaypassConfig): Type<DrainingWorker> {
-  @Processor(laneQueue(lane), workerOptions(config.redisUrl, config.limits.concurrency, config.traces))
+  const places = new Places(config.limits.concurrency);
+  // One more job than places: it finds none free, and ends at once. So no job waits while a place is free.
+  @Processor(laneQueue(lane), workerOptions(config.redisUrl, places.size + 1, config.traces))
   class LaneProcessor extends DrainingWorker {
     private readonly turns: LaneTurns;
     private readonly running = new Set<Promise<unknown>>();
@@ -37,7 +40,7 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
       @Inject(LOGGER) private readonly logger: Logger,
     ) {
       super(logger);
-      this.turns = new LaneTurns(lane, line, taker);
+      this.turns = new LaneTurns(lane, line, taker, places);
     }
 
     override onApplicationBootstrap(): void {
@@ -54,8 +57,8 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
 
     async process(job: Job): Promise<void> {
       const { turns } = turnJobSchema.parse(job.data);
-      // At full concurrency no turn starts here: whoever runs takes the next call when its own ends.
-      const free = Math.min(turns, config.limits.concurrency - this.running.size);
+      // Without a free place no turn starts here: whoever runs takes the next call when its own ends.
+      const free = Math.min(turns, places.size - this.running.size);
       const served = await Promise.allSettled(Array.from({ length: Math.max(0, free) }, () => this.serve()));
       for (const outcome of served) if (outcome.status === 'rejected') throw outcome.reason;
       if (served.every((outcome) => outcome.status === 'fulfilled' && outcome.value)) return;
@@ -72,7 +75,11 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
         for (;;) {
           const call = await this.turns.next();
           if (call === null || call === 'stopped') return call === null;
-          await this.attempts.run(call);
+          try {
+            await this.attempts.run(call);
+          } finally {
+            places.release(call.ticket);
+          }
         }
       } finally {
         this.running.delete(promise);
@@ -81,7 +88,7 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
     }
 
     private async serveForgotten(): Promise<void> {
-      const free = config.limits.concurrency - this.running.size;
+      const free = places.size - this.running.size;
       // Where a turn is waited for already, nobody forgot the line.
       if (free <= 0 || this.turns.isWaitedFor) return;
       try {

@@ -1,11 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { Places, type Crowd } from '#libs/pacing/places.js';
 import type { StartedCall } from '../attempt/attempt.js';
 import { LaneTurns } from './lane.turns.js';
 import type { Taken } from './turn.taker.js';
 
-const ticket = (requestId: string): Ticket => ({ requestId }) as Ticket;
+/** The calls of a key begin with its letter. */
+const ticket = (requestId: string): Ticket =>
+  ({ requestId, keyId: requestId[0], campaignId: `of ${requestId[0]}` }) as Ticket;
+const plenty = (): Places => new Places(100);
 const started = ({ requestId }: Ticket): Taken => ({
   state: 'started',
   call: { ticket: ticket(requestId) } as StartedCall,
@@ -38,6 +42,7 @@ describe('the turns of a lane', () => {
           return started(one);
         },
       },
+      plenty(),
     );
     const first = Promise.all(Array.from({ length: 8 }, () => turns.next()));
     line.splice(1, 0, 'urgent');
@@ -61,6 +66,7 @@ describe('the turns of a lane', () => {
           return Promise.resolve(full-- > 0 ? { state: 'wait', waitMs: 10 } : started(one));
         },
       },
+      plenty(),
     );
     const begunMs = performance.now();
     expect(idOf(await turns.next())).toBe('a');
@@ -73,6 +79,7 @@ describe('the turns of a lane', () => {
       'lane',
       { heads },
       { start: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : started(one)) },
+      plenty(),
     );
     const next = turns.next();
     await sleep(50);
@@ -82,11 +89,18 @@ describe('the turns of a lane', () => {
 
   it('end when the process ends, even in the middle of a wait, and go to another', async () => {
     const { heads } = lineOf('a');
-    const turns = new LaneTurns('lane', { heads }, { start: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) });
+    const places = plenty();
+    const turns = new LaneTurns(
+      'lane',
+      { heads },
+      { start: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) },
+      places,
+    );
     const waiting = [turns.next(), turns.next()];
     await sleep(20);
     turns.stop();
     expect(await Promise.all(waiting)).toEqual(['stopped', 'stopped']);
+    expect(places.heldBy(ticket('a'))).toBe(0);
   });
 
   it('survive one that fails', async () => {
@@ -96,8 +110,45 @@ describe('the turns of a lane', () => {
       'lane',
       { heads },
       { start: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(started(one))) },
+      plenty(),
     );
     await expect(turns.next()).rejects.toThrow('Redis is away');
     expect(idOf(await turns.next())).toBe('a');
+  });
+
+  it('pass over a key that has its share of the places, and go on to it when one of its calls ends', async () => {
+    const line = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'b1', 'b2'];
+    const overtaken: unknown[] = [];
+    const places = new Places(4);
+    const turns = new LaneTurns(
+      'lane',
+      {
+        heads: (_: string, count: number, { keys, campaigns }: Crowd) =>
+          Promise.resolve(
+            line
+              .map(ticket)
+              .filter(({ keyId, campaignId }) => !keys.includes(keyId) && !campaigns.includes(campaignId))
+              .slice(0, count),
+          ),
+      },
+      {
+        start: (one, overtakes) => {
+          line.splice(line.indexOf(one.requestId), 1);
+          overtaken.push(overtakes);
+          return Promise.resolve(started(one));
+        },
+      },
+      places,
+    );
+    const first = await Promise.all(Array.from({ length: 6 }, () => turns.next()));
+    expect(first.map(idOf)).toEqual(['a1', 'a2', 'a3', 'a4', 'b1', null]);
+    expect(line).toEqual(['a5', 'a6', 'b2']);
+    expect(overtaken.at(0)).toBeUndefined();
+    expect(overtaken.at(-1)).toEqual({ behind: null });
+    expect(await turns.next()).toBeNull();
+    places.release(ticket('b1'));
+    expect(idOf(await turns.next())).toBe('b2');
+    for (const id of ['a1', 'a2', 'a3', 'b2']) places.release(ticket(id));
+    expect(idOf(await turns.next())).toBe('a5');
   });
 });

@@ -3,10 +3,10 @@ import { randomUUID } from 'node:crypto';
 import type { Redis } from 'ioredis';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { invalidKey, suspended } from '#libs/contracts/key-refusals.js';
+import { endedMeanwhile, suspended } from '#libs/contracts/key-refusals.js';
 import { largerThanLane, queueFull } from '#libs/contracts/queue-refusals.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
-import type { StartAnswer } from '#libs/holds/hold.types.js';
+import type { StartAnswer, StartRequest } from '#libs/holds/hold.types.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { insist, mended } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -39,12 +39,13 @@ export class TurnTaker {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
-  async start(ticket: Ticket): Promise<Taken> {
+  /** `overtakes`: see `StartRequest`. */
+  async start(ticket: Ticket, overtakes?: StartRequest['overtakes']): Promise<Taken> {
     const { requestId } = ticket;
     // Listen before the dispatch, so that a visitor who leaves right after it is not missed.
     const controller = this.cancels.track(requestId);
     try {
-      const [start, encrypted] = await Promise.all([this.recordDispatch(ticket), this.body(requestId)]);
+      const [start, encrypted] = await Promise.all([this.recordDispatch(ticket, overtakes), this.body(requestId)]);
       if (start.code === 'started')
         return { state: 'started', call: this.startedCall(ticket, start, encrypted, controller) };
       this.cancels.forget(requestId, controller);
@@ -76,13 +77,10 @@ export class TurnTaker {
    * Asks again where an answer is lost, or while accounting mends Redis. The nonce tells the script that it is the same
    * attempt. Without it a recorded dispatch would be booked, and nobody would send the call.
    */
-  private recordDispatch({
-    requestId,
-    keyId,
-    campaignId,
-    lane,
-    pacedTokens,
-  }: Ticket): Promise<StartedAnswer | NotStarted> {
+  private recordDispatch(
+    { requestId, keyId, campaignId, lane, pacedTokens }: Ticket,
+    overtakes: StartRequest['overtakes'],
+  ): Promise<StartedAnswer | NotStarted> {
     const call = {
       requestId,
       keyId,
@@ -91,6 +89,7 @@ export class TurnTaker {
       tokens: pacedTokens,
       upstreams: this.lanes.upstreamsOf(lane),
       nonce: randomUUID(),
+      overtakes,
     };
     return insist(() => this.holds.start(call).then(mended));
   }
@@ -115,7 +114,7 @@ function refusalOf(start: Exclude<NotStarted, { code: 'ended' | 'unsent' }>): Da
   switch (start.code) {
     // The operator closed or suspended the key while the call waited.
     case 'invalid':
-      return invalidKey();
+      return endedMeanwhile();
     case 'suspended':
       return suspended();
     case 'too_large':

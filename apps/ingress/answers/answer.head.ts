@@ -15,6 +15,14 @@ export interface Head {
 
 /** A visitor who stops reading does not keep a connection for ever. */
 const IDLE_MS = 120_000;
+export const STREAM_TYPE = 'text/event-stream; charset=utf-8';
+/** nginx collects an answer without the second one, and shows a stream in one piece. */
+const STREAM_HEADERS = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };
+
+/** Whether an answer of this content type comes in events. */
+export function isEventStream(contentType: string): boolean {
+  return contentType.startsWith('text/event-stream');
+}
 
 /** Writes the head of an answer: how the call went, what it cost and what is left of the budget. */
 export function writeHead(
@@ -22,19 +30,23 @@ export function writeHead(
   status: number,
   { requestId, meta, availableNano, use, adjusted, headers }: Head,
 ): void {
+  const word = (direction: 'input' | 'output'): string =>
+    meta.unavailable === direction ? 'unavailable' : meta.moderation[direction];
   void reply.hijack();
+  const changed = [...new Set([...adjusted, ...(meta.dropped ?? [])])];
   // Only unread bytes count: a model may be silent for longer.
   reply.raw.setTimeout(IDLE_MS, () => reply.raw.writableLength > 0 && reply.raw.destroy());
   reply.raw.writeHead(status, {
     'x-request-id': requestId,
-    'x-daypass-moderation': `input=${meta.moderation.input}; output=${meta.moderation.output}`,
+    'x-daypass-moderation': `input=${word('input')}; output=${word('output')}`,
     'x-daypass-queue-ms': String(Math.round(meta.queueMs)),
     'x-daypass-available-usd': formatUsd(availableNano),
     ...(meta.costNano === undefined ? {} : { 'x-daypass-cost-usd': formatUsd(BigInt(meta.costNano)) }),
     ...(meta.outputCap === undefined ? {} : { 'x-daypass-output-cap': String(meta.outputCap) }),
-    ...(adjusted.length === 0 ? {} : { 'x-daypass-adjusted': adjusted.join(', ') }),
+    ...(changed.length === 0 ? {} : { 'x-daypass-adjusted': changed.join(', ') }),
     ...limitHeaders(use),
     ...headers,
+    ...(isEventStream(headers['content-type'] ?? '') ? STREAM_HEADERS : {}),
   });
 }
 

@@ -3,13 +3,12 @@ import { once } from 'node:events';
 import { request, type IncomingMessage } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import { NestFactory } from '@nestjs/core';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { createLogger, NestLogger } from '#libs/service/logger.js';
+import { createLogger } from '#libs/service/logger.js';
 import { createRegistry } from '#libs/service/ops-server.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Money } from '#libs/holds/money.fixture.js';
@@ -17,9 +16,7 @@ import { ContentBox } from '#libs/secrets/content-box.js';
 import { createVirtualKey, hashVirtualKey } from '#libs/secrets/virtual-key.js';
 import { FaultProxy } from '#libs/testing/fault-proxy.js';
 import { until } from '#libs/testing/until.js';
-import { ErrorFilter } from '../door/error.filter.js';
-import { createHttpAdapter } from '../door/http.adapter.js';
-import { IngressModule } from '../ingress.module.js';
+import { createIngress } from '../ingress.app.js';
 
 const model = 'gpt-5.4-mini';
 /** A leaving is said once a second; after this long without one it is said no more. */
@@ -51,15 +48,7 @@ beforeAll(async () => {
   await money.key({ budgetNano: 10_000_000_000n, tokenHash: hashVirtualKey(token, config.secrets.tokenPepper) });
   const logger = createLogger('ingress', 'silent');
   registry = createRegistry('ingress');
-  app = await NestFactory.create<NestFastifyApplication>(
-    IngressModule.register(config, logger, registry),
-    createHttpAdapter(config),
-    {
-      logger: new NestLogger(logger),
-      bodyParser: false,
-    },
-  );
-  app.useGlobalFilters(app.get(ErrorFilter));
+  app = await createIngress(config, logger, registry);
   await app.listen(0, '127.0.0.1');
   subscriber = new Redis(money.url);
   subscriber.on('message', (_, requestId) => said.push(requestId));

@@ -6,13 +6,14 @@ import { endpointOf } from '#libs/endpoints/registry.js';
 import type { Cancelled } from '#libs/holds/call-ender.js';
 import type { Logger } from '#libs/service/logger.js';
 import type { Place } from '#libs/pacing/lane-line.js';
-import { shownBody, writeHead } from './answer.head.js';
+import { isEventStream, shownBody, writeHead, type Head } from './answer.head.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import type { IngressMetrics } from '../ingress.metrics.js';
 import { outcomeUnknown, recovering } from '../refusals.js';
 import type { PlaceTeller } from './place.teller.js';
 import type { ReplyReader, KeyAtEnd } from './reply.reader.js';
+import type { VisitorStream } from './visitor.stream.js';
 
 /** Ingress hangs up on a visitor who leaves more than this unread. */
 const UNREAD_BYTES_MAX = 8_388_608;
@@ -23,7 +24,6 @@ const SETTLING_MS = 30_000;
 /** Once Redis has ended the call, its answer comes within this time, or is lost. */
 const ON_ITS_WAY_MS = 5_000;
 const RETRY_MS = 1_000;
-const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
 /** What a session asks of the service that runs its call. */
 export interface Calls {
@@ -50,8 +50,6 @@ export class AnswerSession {
   private readonly startedMs = performance.now();
   private readonly done = Promise.withResolvers<void>();
   private timer: NodeJS.Timeout | undefined;
-  /** The visitor sees a stream already, so that an error can only follow in the stream. */
-  private opened = false;
   private ended = false;
   /** How many frames of the stream the visitor saw; the next one has this number. */
   private frames = 0;
@@ -63,18 +61,22 @@ export class AnswerSession {
     private readonly call: AdmittedCall,
     private readonly visitor: Visitor,
     private readonly reply: FastifyReply,
+    private readonly stream: VisitorStream,
   ) {}
 
   /**
    * Resolves when the visitor has the whole answer, or is gone.
-   * @throws DaypassError while the visitor saw nothing yet
+   * @throws DaypassError while the session has shown nothing
    */
   async run(): Promise<void> {
     const { raw } = this.reply;
     raw.on('close', this.onClose);
     this.timer = setTimeout(() => void this.onDeadline(), this.call.maxWaitMs + DEADLINE_MARGIN_MS);
     this.parts.replies.listen(this.call.ticket.requestId, (message, keyAtEnd) => this.onReply(message, keyAtEnd));
-    if (this.call.ticket.stream) this.parts.places.listen(this.call.ticket, (place) => this.onPlace(place));
+    if (this.call.ticket.stream) {
+      this.stream.keepAlive(() => this.headSoFar());
+      this.parts.places.listen(this.call.ticket, (place) => this.onPlace(place));
+    }
     const onLost = (outcome: 'voided' | 'lost'): void =>
       this.fail(outcome === 'voided' ? recovering() : outcomeUnknown());
     this.parts.calls.enqueue(this.call, onLost).catch((error: unknown) => {
@@ -93,29 +95,23 @@ export class AnswerSession {
         this.end(message.status < 400 ? 'ok' : String(message.status));
         // Ingress may have opened the stream to show its place, or for a worker that died. Whoever answers does not
         // know it.
-        if (this.opened) {
-          raw.end(
-            message.contentType.startsWith('text/event-stream')
-              ? message.body
-              : this.inStream(JSON.parse(message.body)),
-          );
+        if (this.stream.opened) {
+          if (isEventStream(message.contentType)) this.stream.end(message.body);
+          else this.stream.fail(JSON.parse(message.body) as ErrorBody);
           this.done.resolve();
           break;
         }
-        this.writeHead(
+        writeHead(
+          this.reply,
           message.status,
-          { ...message.headers, 'content-type': message.contentType },
-          message.meta,
-          keyAtEnd,
+          this.headOf(message.meta, keyAtEnd, { ...message.headers, 'content-type': message.contentType }),
         );
         raw.end(shownBody(message));
         this.done.resolve();
         break;
       case 'open':
         // The writer repeats it where Redis did not confirm it.
-        if (this.opened) break;
-        this.opened = true;
-        this.writeHead(200, { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' }, message.meta, keyAtEnd);
+        this.stream.open(this.headOf(message.meta, keyAtEnd));
         break;
       case 'frames':
         if (message.n < this.frames) break;
@@ -125,7 +121,7 @@ export class AnswerSession {
         }
         if (this.frames === 0) this.firstShown();
         this.frames++;
-        raw.write(message.text);
+        this.stream.write(message.text);
         // Clients hang up after the last frame, while the stream's end is still on its way.
         this.whole = endpointOf(this.call.ticket).isLast(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
@@ -136,7 +132,7 @@ export class AnswerSession {
           break;
         }
         this.end(message.text === undefined ? 'ok' : 'stream_error');
-        raw.end(message.text ?? '');
+        this.stream.end(message.text ?? '');
         this.done.resolve();
         break;
     }
@@ -147,24 +143,9 @@ export class AnswerSession {
     if (this.call.ticket.stream) this.parts.metrics.firstShown((performance.now() - this.startedMs) / 1_000);
   }
 
-  /** Sends a comment, which clients of event streams skip. */
   private onPlace({ before, waitMs }: Place): void {
     if (this.ended || this.frames > 0) return;
-    if (!this.opened) {
-      const { policy, capLowered, capTokens } = this.call.ticket;
-      this.opened = true;
-      const meta = {
-        moderation: { input: policy.input, output: policy.output },
-        queueMs: performance.now() - this.startedMs,
-      };
-      this.writeHead(
-        200,
-        { 'content-type': STREAM_TYPE, 'cache-control': 'no-cache' },
-        { ...meta, ...(capLowered ? { outputCap: capTokens } : {}) },
-        { availableNano: undefined, strikes: 0 },
-      );
-    }
-    this.reply.raw.write(`: queued position=${before + 1} eta_ms=${waitMs}\n\n`);
+    this.stream.comment(`queued position=${before + 1} eta_ms=${waitMs}`);
   }
 
   private readonly onClose = (): void => {
@@ -217,16 +198,7 @@ export class AnswerSession {
 
   private fail(error: DaypassError): void {
     if (!this.end(error.code)) return;
-    if (!this.opened) {
-      this.done.reject(error);
-      return;
-    }
-    this.reply.raw.end(this.inStream(error.body()));
-    this.done.resolve();
-  }
-
-  private inStream(body: unknown): string {
-    return endpointOf(this.call.ticket).streamError(body as ErrorBody);
+    this.done.reject(error);
   }
 
   /** Returns false where the session had ended before. */
@@ -245,21 +217,33 @@ export class AnswerSession {
     return true;
   }
 
-  private writeHead(
-    status: number,
-    headers: Record<string, string>,
+  /** The head of a stream that has no answer yet. */
+  private headSoFar(): Head {
+    const { policy, capLowered, capTokens } = this.call.ticket;
+    return this.headOf(
+      {
+        moderation: { input: policy.input, output: policy.output },
+        queueMs: performance.now() - this.startedMs,
+        ...(capLowered ? { outputCap: capTokens } : {}),
+      },
+      { availableNano: undefined, strikes: 0 },
+    );
+  }
+
+  private headOf(
     meta: ReplyMeta,
     { availableNano, strikes }: KeyAtEnd,
-  ): void {
+    headers: Readonly<Record<string, string>> = {},
+  ): Head {
     const { hold, ticket } = this.call;
     const { rpm, tpm } = this.visitor.key;
-    writeHead(this.reply, status, {
+    return {
       requestId: ticket.requestId,
       meta,
       availableNano: BigInt(availableNano ?? hold.availableNano),
       use: { rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens },
       adjusted: this.call.adjusted,
       headers: { ...(strikes > 0 ? { 'x-daypass-strikes': String(strikes) } : {}), ...headers },
-    });
+    };
   }
 }

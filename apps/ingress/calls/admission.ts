@@ -1,28 +1,32 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
-import { replySchema, type Reply } from '#libs/contracts/reply.js';
+import type { Reply } from '#libs/contracts/reply.js';
 import { writtenBody } from '#libs/endpoints/body.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import type { HoldAnswer, HoldRequest } from '#libs/holds/hold.types.js';
+import { readKeptReply } from '#libs/holds/kept-reply.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
-import { redisKeys } from '#libs/redis/keys.js';
+import { Places } from '#libs/pacing/places.js';
+import { isOutOfMemory } from '#libs/redis/out-of-memory.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { promptCacheKey } from '#libs/secrets/prompt-cache-key.js';
 import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import type { Logger } from '#libs/service/logger.js';
-import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { ReplyReader } from '../answers/reply.reader.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import type { Idempotency } from '../domain/idempotency.js';
 import type { Visitor } from '../door/authenticator.service.js';
-import { hungUp, overloaded, recovering, refusalOf, unkeptAnswer } from '../refusals.js';
+import { KeyBytes } from '../door/key.bytes.js';
+import { hungUp, noPlace, recovering, refusalOf, unkeptAnswer } from '../refusals.js';
 import { BudgetLine, type Arrival } from './budget.line.js';
 import { CallQuoter, type Quote } from './call.quoter.js';
+import { ImageRules } from './image.rules.js';
 
 /** A visitor's request, with the parts of it that are not in the body. */
 export interface Wanted {
@@ -35,6 +39,8 @@ export interface Wanted {
   idempotency: Idempotency | undefined;
   /** W3C's traceparent, where calls are traced. */
   trace: string | undefined;
+  /** Of the request's body, as the visitor sent it. */
+  bytes: number;
   /** Aborts when the visitor hangs up. */
   left: AbortSignal;
 }
@@ -47,39 +53,51 @@ export interface KeptAnswer {
 
 const TAKE_PATIENCE_MS = 6_000;
 const TAKE_PAUSE_MS = 150;
-/** A quarter of all calls may wait for the money of one key. */
+/** A quarter of all calls may wait for the money of one key. So may a quarter of what waits for the record. */
 const KEY_SHARE = 4;
+/** Requests that wait for money lie in the memory of this process. */
+const WAITING_BYTES_MAX = 134_217_728;
+const WAITING_BYTES_OF_KEY_MAX = 16_777_216;
+/** A larger body does not travel to Redis at each try of a waiting call. */
+const SMALL_BODY_BYTES = 16_384;
 
 /** Holds what a call can cost, or refuses the call. */
 @Injectable()
 export class Admission {
-  /** How many calls are admitted, or are about to be. `release` or a refusal counts each of them down. */
-  private open = 0;
+  /** Those of calls that are admitted, or are about to be. `release` or a refusal frees each of them. */
+  private readonly places: Places;
   private readonly line: BudgetLine;
+  private readonly images: ImageRules;
 
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
     @Inject(LOGGER) private readonly logger: Logger,
-    @Inject(MONEY_REDIS) private readonly redis: Redis,
     private readonly quoter: CallQuoter,
     private readonly holds: HoldStore,
     private readonly leases: LeaseKeeper,
     private readonly box: ContentBox,
     private readonly replies: ReplyReader,
+    private readonly keyBytes: KeyBytes,
   ) {
-    this.line = new BudgetLine(Math.ceil(config.limits.calls / KEY_SHARE));
+    this.places = new Places(config.limits.calls);
+    this.images = new ImageRules(config.images);
+    this.line = new BudgetLine({
+      callsOfKey: Math.ceil(config.limits.calls / KEY_SHARE),
+      bytesOfKey: WAITING_BYTES_OF_KEY_MAX,
+      bytes: WAITING_BYTES_MAX,
+    });
   }
 
   /** @throws DaypassError for all that can be wrong before a queue sees the call */
   async admit(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
-    if (this.open >= this.config.limits.calls) throw overloaded();
-    this.open++;
+    const holder = { keyId: visitor.key.id, campaignId: visitor.campaign.id };
+    if (!this.places.take(holder)) throw noPlace(this.places.heldBy(holder), this.places.heldByCampaignOf(holder));
     try {
       const admitted = await this.hold(visitor, wanted);
-      if ('reply' in admitted) this.open--;
+      if ('reply' in admitted) this.places.release(holder);
       return admitted;
     } catch (error) {
-      this.open--;
+      this.places.release(holder);
       throw error;
     }
   }
@@ -87,16 +105,15 @@ export class Admission {
   private async hold(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
     const { key, campaign } = visitor;
     const { requestId, endpoint, request, idempotency } = wanted;
+    const policy = policyOf(visitor, wanted);
+    this.images.check(endpoint, request, policy);
     const quote = await this.quoter.quote(visitor, endpoint, request);
     const untilMs = performance.now() + wanted.maxWaitMs;
-    const policy = policyOf(visitor, wanted);
-    const hold = await this.take(visitor, wanted, { ...quote, policy }, untilMs).catch((error: unknown) => {
-      this.forgetBody(requestId);
-      throw error;
-    });
+    const hold = await this.take(visitor, wanted, { ...quote, policy }, untilMs);
     if (hold.code !== 'ok') {
-      this.forgetBody(requestId);
       if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold.requestId);
+      // Of a repeat the answer's bytes may be too many, and not the request's.
+      if (hold.code === 'bytes' && hold.need === wanted.bytes) throw this.keyBytes.tooMany(key.id, hold);
       throw refusalOf(hold);
     }
     // Only while the call waits. Its worker renews the lease from the dispatch on, so that the worker's death shows.
@@ -114,6 +131,7 @@ export class Admission {
         model: request.model,
         lane: quote.lane,
         stream: request.stream,
+        remoteImages: request.remoteImages,
         facts: request.facts,
         outputs: request.outputs,
         inputTokens: quote.bound.inputTokens,
@@ -125,6 +143,8 @@ export class Admission {
         price: quote.price,
         feeNano: quote.bound.feeNano.toString(),
         tierPercent: quote.bound.tierPercent,
+        tiers: quote.tiers,
+        encoding: quote.encoding,
         heldNano: hold.amountNano.toString(),
         day: hold.day,
         keepAnswer: idempotency !== undefined,
@@ -138,7 +158,8 @@ export class Admission {
 
   /**
    * Takes the hold. Where running calls hold the missing money, the call waits for their ends. At the end of its wait
-   * Daypass lowers the output cap to what the free budget covers.
+   * Daypass lowers the output cap to what the free budget covers. The body goes to Redis with the hold, in one step. A
+   * waiting call asks without a large body until it can have the hold.
    */
   private async take(
     visitor: Visitor,
@@ -151,18 +172,20 @@ export class Admission {
     const forced = {
       serviceTier: request.serviceTier,
       safetyIdentifier: safetyIdentifier(visitor.key.id, this.config.secrets.safetyPepper),
+      cacheKey: promptCacheKey(visitor.key.id, request.cacheKey, this.config.secrets.cachePepper),
     };
-    const body = this.box.seal(writtenBody(endpoint.forwarded(request, forced)), requestId);
-    const bodyLifeMs = 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs;
-    let stored = false;
-    const store = async (): Promise<void> => {
-      if (!stored) await this.redis.set(redisKeys.body(requestId), body, 'PX', bodyLifeMs);
-      stored = true;
+    const body = {
+      encrypted: this.box.seal(writtenBody(endpoint.forwarded(request, forced)), requestId),
+      lifeMs: 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs,
     };
+    const isLarge = body.encrypted.byteLength > SMALL_BODY_BYTES;
     const needNano = quote.bound.fixedNano + quote.bound.perUnitNano * BigInt(quote.capTokens);
     let arrival: Arrival | undefined;
+    let sentBytes = wanted.bytes;
+    let patient = wanted.maxWaitMs > 0;
+    let question = false;
     try {
-      for (let patient = wanted.maxWaitMs > 0; ; patient = arrival !== undefined && performance.now() < untilMs) {
+      for (;;) {
         const asked: HoldRequest = {
           requestId,
           keyId: visitor.key.id,
@@ -185,6 +208,9 @@ export class Admission {
           lane: quote.lane,
           replyTo: this.replies.processId,
           idempotency,
+          sentBytes,
+          question,
+          ...(question ? {} : { body }),
           recorded: {
             kind: 'request',
             id: requestId,
@@ -196,14 +222,21 @@ export class Admission {
             policy: quote.policy,
           },
         };
-        const hold = await this.takeHold(asked, patient, store).catch((error: unknown) => {
+        const hold = await this.takeHold(asked, patient).catch((error: unknown) => {
           this.logger.warn({ err: error, requestId }, 'ingress could not take the hold');
           throw recovering();
         });
+        sentBytes = 0;
+        if (hold.code === 'ready') {
+          question = false;
+          continue;
+        }
         if (hold.code !== 'busy') return hold;
-        arrival ??= this.line.enter(visitor.key.id, needNano);
+        arrival ??= this.line.enter(visitor.key.id, needNano, wanted.bytes);
         if (arrival !== undefined) await this.line.wait(accounts[hold.level], arrival, untilMs, wanted.left);
         if (wanted.left.aborted) throw hungUp();
+        patient = arrival !== undefined && performance.now() < untilMs;
+        question = patient && isLarge;
       }
     } finally {
       if (arrival !== undefined) this.line.leave(arrival, Object.values(accounts));
@@ -211,18 +244,17 @@ export class Admission {
   }
 
   /** Asks again where Redis did not answer: the same request id gets the same hold. */
-  private async takeHold(request: HoldRequest, patient: boolean, store: () => Promise<void>): Promise<HoldAnswer> {
+  private async takeHold(request: HoldRequest, patient: boolean): Promise<HoldAnswer> {
     const { budget_usd_per_day: operatorDayNano, budget_usd_total: operatorTotalNano } = this.config.file.operator;
-    const { journalEntries, auditBytes } = this.config.limits;
-    const bounds = { journalEntries, auditBytes, operatorDayNano, operatorTotalNano, patient };
+    const { journalEntries, auditBytes, keyBytesPerHour, keyConcurrent } = this.config.limits;
+    const auditBytesOfKey = Math.ceil(auditBytes / KEY_SHARE);
+    const records = { journalEntries, auditBytes, auditBytesOfKey, keyBytesPerHour, keyConcurrent };
+    const bounds = { ...records, operatorDayNano, operatorTotalNano, patient };
     const startedMs = performance.now();
     for (let attempt = 1; ; attempt++) {
       try {
-        // Both commands travel together. The body comes first, because the script copies it into the record.
-        const [, hold] = await Promise.all([store(), this.holds.take(request, bounds)]);
-        return hold;
+        return await this.holds.take(request, bounds);
       } catch (error) {
-        // Redis is full: it answered, and took nothing.
         if (isOutOfMemory(error)) return { code: 'overloaded' };
         if (performance.now() - startedMs > TAKE_PATIENCE_MS) throw error;
         await sleep(TAKE_PAUSE_MS * attempt);
@@ -230,39 +262,30 @@ export class Admission {
     }
   }
 
-  /** Deletes the body of a call that ingress did not admit. */
-  private forgetBody(requestId: string): void {
-    void this.redis.del(redisKeys.body(requestId)).catch(() => undefined);
-  }
-
   private async kept(keyId: string, nameHash: string, requestId: string): Promise<KeptAnswer> {
-    const encrypted = await this.holds.keptAnswer(keyId, nameHash).catch(() => {
+    const kept = await this.holds.keptAnswer(keyId, nameHash).catch(() => {
       throw recovering();
     });
-    if (!encrypted) throw unkeptAnswer();
-    const reply = replySchema.parse(JSON.parse(this.box.open(encrypted, requestId)));
+    if (!kept) throw unkeptAnswer();
+    const reply = await readKeptReply(this.box, requestId, kept);
     if (reply.type !== 'answer') throw unkeptAnswer();
     return { requestId, reply };
   }
 
   /** The call is over, and calls that wait for its money may try again. */
   release({ requestId, keyId, campaignId }: Ticket): void {
-    this.open--;
+    this.places.release({ keyId, campaignId });
     this.leases.release(requestId);
     this.line.wake([keyId, campaignId, 'operator']);
   }
 }
 
-/** A direction without contents has nothing to judge. */
-function policyOf({ campaign, key }: Visitor, { endpoint: { directions }, request, wish }: Wanted): CallPolicy {
+/** What is judged of a call. A direction without contents has nothing to judge. */
+export function policyOf({ campaign, key }: Visitor, { endpoint: { directions }, request, wish }: Wanted): CallPolicy {
   const policy = effectivePolicy(campaign.policy, key.policy, wish, request.stream);
   return {
     ...policy,
     ...(directions.input === 'silent' ? { input: 'off' as const } : {}),
     ...(directions.output === 'silent' ? { output: 'off' as const } : {}),
   };
-}
-
-function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && /\bOOM command not allowed\b/.test(error.message);
 }

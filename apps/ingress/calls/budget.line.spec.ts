@@ -11,7 +11,7 @@ describe('a line of calls that wait for running ones', () => {
 
   beforeEach(() => {
     jest.useFakeTimers();
-    line = new BudgetLine(2_000);
+    line = new BudgetLine({ callsOfKey: 2_000, bytesOfKey: 1_000, bytes: 1_000 });
     woken = [];
   });
   afterEach(() => {
@@ -28,7 +28,7 @@ describe('a line of calls that wait for running ones', () => {
   ): Promise<void> => line.wait(account, arrival, performance.now() + ms, signal).then(() => void woken.push(name));
   /** Waits once, and leaves. */
   const arrive = async (name: string, account: string, needNano = 100n, options = {}): Promise<void> => {
-    const arrival = line.enter('key', needNano)!;
+    const arrival = line.enter('key', needNano, 0)!;
     await stand(name, account, arrival, options);
     line.leave(arrival, []);
   };
@@ -49,7 +49,7 @@ describe('a line of calls that wait for running ones', () => {
   });
 
   it('gives its old number back to one that looked in vain', async () => {
-    const [early, late] = [line.enter('key', 100n)!, line.enter('key', 100n)!];
+    const [early, late] = [line.enter('key', 100n, 0)!, line.enter('key', 100n, 0)!];
     void stand('late', 'key', late);
     void stand('early', 'key', early);
     expect(await wake('key')).toEqual(['early']);
@@ -60,7 +60,7 @@ describe('a line of calls that wait for running ones', () => {
   });
 
   it('keeps the order over accounts: the number is the call’s, not the line’s', async () => {
-    const first = line.enter('key', 100n)!;
+    const first = line.enter('key', 100n, 0)!;
     void stand('first', 'key', first);
     void arrive('second', 'campaign');
     expect(await wake('key')).toEqual(['first']);
@@ -150,20 +150,33 @@ describe('a line of calls that wait for running ones', () => {
   it('serves all who wait when each that leaves wakes the next', async () => {
     const names = Array.from({ length: 100 }, (_, index) => `call ${index}`);
     for (const name of names) {
-      const arrival = line.enter('key', 100n)!;
+      const arrival = line.enter('key', 100n, 0)!;
       void stand(name, 'key', arrival).then(() => line.leave(arrival, ['key']));
     }
     expect(await wake('key')).toEqual(names);
   });
 
   it('has a bound for each key, so that one cannot fill it for all', () => {
-    line = new BudgetLine(2);
-    const arrivals = [line.enter('greedy', 1n)!, line.enter('greedy', 1n)!];
-    expect(line.enter('greedy', 1n)).toBeUndefined();
-    arrivals.push(line.enter('modest', 1n)!);
+    line = new BudgetLine({ callsOfKey: 2, bytesOfKey: 1_000, bytes: 1_000 });
+    const arrivals = [line.enter('greedy', 1n, 0)!, line.enter('greedy', 1n, 0)!];
+    expect(line.enter('greedy', 1n, 0)).toBeUndefined();
+    arrivals.push(line.enter('modest', 1n, 0)!);
     line.leave(arrivals.shift()!, []);
-    arrivals.push(line.enter('greedy', 1n)!);
-    expect(line.enter('greedy', 1n)).toBeUndefined();
+    arrivals.push(line.enter('greedy', 1n, 0)!);
+    expect(line.enter('greedy', 1n, 0)).toBeUndefined();
     for (const arrival of arrivals) line.leave(arrival, []);
+  });
+
+  it('has a bound for the bytes of each key, and of all', () => {
+    line = new BudgetLine({ callsOfKey: 100, bytesOfKey: 1_000, bytes: 1_500 });
+    const arrivals = [line.enter('greedy', 1n, 1_000)!];
+    expect(line.enter('greedy', 1n, 1)).toBeUndefined();
+    expect(line.enter('other', 1n, 501)).toBeUndefined();
+    arrivals.push(line.enter('modest', 1n, 500)!);
+    line.leave(arrivals.shift()!, []);
+    arrivals.push(line.enter('greedy', 1n, 600)!, line.enter('greedy', 1n, 400)!);
+    expect(line.enter('greedy', 1n, 1)).toBeUndefined();
+    for (const arrival of arrivals) line.leave(arrival, []);
+    expect(line.enter('large', 1n, 1_001)).toBeUndefined();
   });
 });

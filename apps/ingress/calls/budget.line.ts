@@ -3,6 +3,8 @@ const POLL_MS = 200;
 /** A call that waits for money. It keeps its number in the order of arrival over several waits. */
 export interface Arrival {
   readonly keyId: string;
+  /** Of its request, which the process keeps meanwhile. */
+  readonly bytes: number;
   readonly number: number;
   readonly needNano: bigint;
 }
@@ -20,30 +22,34 @@ interface Waiting {
  */
 export class BudgetLine {
   private readonly lines = new Map<string, Waiting[]>();
-  private readonly waitingByKey = new Map<string, number>();
+  private readonly waitingByKey = new Map<string, { calls: number; bytes: number }>();
+  private bytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private arrivals = 0;
 
-  /** @param mostPerKey waiting costs nothing, so that one key could fill the process with calls that wait */
-  constructor(private readonly mostPerKey: number) {}
+  /** @param most waiting costs nothing, so that one key could fill the process with calls that wait */
+  constructor(private readonly most: { callsOfKey: number; bytesOfKey: number; bytes: number }) {}
 
   /** How many calls wait. */
   get size(): number {
-    return [...this.waitingByKey.values()].reduce((sum, waiting) => sum + waiting, 0);
+    return [...this.waitingByKey.values()].reduce((sum, { calls }) => sum + calls, 0);
   }
 
-  /** Lets a call wait, until `leave`; undefined where as many calls of its key wait as may. */
-  enter(keyId: string, needNano: bigint): Arrival | undefined {
-    const waiting = this.waitingByKey.get(keyId) ?? 0;
-    if (waiting >= this.mostPerKey) return undefined;
-    this.waitingByKey.set(keyId, waiting + 1);
-    return { keyId, number: this.arrivals++, needNano };
+  /** Lets a call wait, until `leave`; undefined where as many calls, or bytes, wait as may. */
+  enter(keyId: string, needNano: bigint, bytes: number): Arrival | undefined {
+    const waiting = this.waitingByKey.get(keyId) ?? { calls: 0, bytes: 0 };
+    if (waiting.calls >= this.most.callsOfKey || waiting.bytes + bytes > this.most.bytesOfKey) return undefined;
+    if (this.bytes + bytes > this.most.bytes) return undefined;
+    this.bytes += bytes;
+    this.waitingByKey.set(keyId, { calls: waiting.calls + 1, bytes: waiting.bytes + bytes });
+    return { keyId, bytes, number: this.arrivals++, needNano };
   }
 
   /** The call waits no more: the next calls of these accounts may try. */
-  leave({ keyId }: Arrival, accounts: readonly string[]): void {
-    const waiting = this.waitingByKey.get(keyId)! - 1;
-    if (waiting > 0) this.waitingByKey.set(keyId, waiting);
+  leave({ keyId, bytes }: Arrival, accounts: readonly string[]): void {
+    const waiting = this.waitingByKey.get(keyId)!;
+    this.bytes -= bytes;
+    if (waiting.calls > 1) this.waitingByKey.set(keyId, { calls: waiting.calls - 1, bytes: waiting.bytes - bytes });
     else this.waitingByKey.delete(keyId);
     this.wake(accounts);
   }

@@ -2,21 +2,31 @@ import { Controller, Inject, Post, Req, Res, type Type } from '@nestjs/common';
 import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
+import { isObject, type Json } from '#libs/endpoints/json.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { traced, traceparentNow } from '#libs/service/tracing.js';
-import { shownBody, writeHead } from '../answers/answer.head.js';
+import { isEventStream, shownBody, writeHead, type Head } from '../answers/answer.head.js';
 import { AnswerSession, type SessionParts } from '../answers/answer.session.js';
 import { PlaceTeller } from '../answers/place.teller.js';
 import { ReplyReader } from '../answers/reply.reader.js';
+import { VisitorStream } from '../answers/visitor.stream.js';
+import type { AdmittedCall } from '../domain/admitted-call.js';
 import { idempotencyOf } from '../domain/idempotency.js';
 import { maxWaitOf } from '../domain/max-wait.js';
 import { wishOf } from '../domain/wish.js';
-import { Authenticator, type Visitor } from '../door/authenticator.service.js';
+import type { Visitor } from '../door/authenticator.service.js';
+import type { ReadBody } from '../door/body.reader.js';
+import { SERVED } from '../door/http.adapter.js';
+import { KeyBytes } from '../door/key.bytes.js';
+import { visitorOf } from '../door/visitor.js';
+import { requestPath } from '../domain/request-path.js';
 import { IngressMetrics } from '../ingress.metrics.js';
-import { Admission, type KeptAnswer, type Wanted } from './admission.js';
+import { Admission, policyOf, type KeptAnswer, type Wanted } from './admission.js';
+import { StepLine } from '../step.line.js';
 import { CallService } from './call.service.js';
 
 const LEFT = 'the visitor left';
@@ -30,8 +40,9 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     constructor(
       @Inject(CONFIG) private readonly config: DaypassConfig,
       @Inject(LOGGER) logger: Logger,
-      @Inject(Authenticator) private readonly authenticator: Authenticator,
       @Inject(Admission) private readonly admission: Admission,
+      @Inject(StepLine) private readonly steps: StepLine,
+      @Inject(KeyBytes) private readonly keyBytes: KeyBytes,
       @Inject(CallService) calls: CallService,
       @Inject(ReplyReader) replies: ReplyReader,
       @Inject(PlaceTeller) places: PlaceTeller,
@@ -51,38 +62,81 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       const left = new AbortController();
       // With a reason: without one Node makes an error and its stack for every call.
       reply.raw.once('close', () => left.abort(LEFT));
-      const visitor = await this.authenticator.visitor(http.headers.authorization);
-      this.authenticator.refuseSuspended(visitor);
-      const wanted = this.read(http, left.signal);
-      span.setAttributes({
-        'daypass.key_id': visitor.key.id,
-        'daypass.campaign': visitor.campaign.slug,
-        'gen_ai.request.model': wanted.request.model,
-      });
-      const call = await traced('hold', {}, () => this.admission.admit(visitor, wanted));
-      if (!('reply' in call)) return new AnswerSession(this.parts, call, visitor, reply).run();
-      sendKept(call, wanted.request.adjusted, visitor, reply);
-      this.parts.metrics.replayed();
-      this.parts.logger.info({ requestId: http.id, firstRequestId: call.requestId, keyId: visitor.key.id }, 'replayed');
+      const visitor = visitorOf(http);
+      const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs);
+      try {
+        const { call, adjusted } = await this.admitted(http, visitor, { span, left: left.signal, stream });
+        if (!('reply' in call)) return await new AnswerSession(this.parts, call, visitor, reply, stream).run();
+        sendKept(call, adjusted, visitor, reply, stream);
+        this.parts.metrics.replayed();
+        this.parts.logger.info(
+          { requestId: http.id, firstRequestId: call.requestId, keyId: visitor.key.id },
+          'replayed',
+        );
+      } catch (error) {
+        if (!stream.opened || !(error instanceof DaypassError)) throw error;
+        this.parts.metrics.refused(error.code);
+        this.parts.logger.info({ requestId: http.id, code: error.code, status: error.status }, 'refused');
+        stream.fail(error.body());
+      } finally {
+        stream.stop();
+      }
+    }
+
+    /** Keeps the body no longer than until the call has its hold. */
+    private async admitted(
+      http: FastifyRequest,
+      visitor: Visitor,
+      { span, left, stream }: { span: Span; left: AbortSignal; stream: VisitorStream },
+    ): Promise<{ call: AdmittedCall | KeptAnswer; adjusted: readonly string[] }> {
+      const body = http.body as ReadBody | undefined;
+      http.body = undefined;
+      const bytes = body?.bytes ?? 0;
+      try {
+        const wanted = await this.read(http, body?.json, bytes, left).catch(async (error: unknown) => {
+          await this.keyBytes.count(visitor.key.id, bytes);
+          throw error;
+        });
+        span.setAttributes({
+          'daypass.key_id': visitor.key.id,
+          'daypass.campaign': visitor.campaign.slug,
+          'gen_ai.request.model': wanted.request.model,
+        });
+        if (wanted.request.stream) stream.keepAlive(headBeforeHold(visitor, wanted));
+        const call = await traced('hold', {}, () => this.steps.run(bytes, () => this.admission.admit(visitor, wanted)));
+        return { call, adjusted: wanted.request.adjusted };
+      } finally {
+        body?.place.leave();
+      }
     }
 
     /** @throws DaypassError that names what is wrong with the request */
-    private read({ id, body, headers }: FastifyRequest, left: AbortSignal): Wanted {
-      const request = endpoint.parse({ json: body, blobs: [] });
+    private async read(
+      { id, headers, originalUrl }: FastifyRequest,
+      sent: Json,
+      bytes: number,
+      left: AbortSignal,
+    ): Promise<Wanted> {
+      const { deployment } = requestPath(originalUrl, SERVED);
+      // As with Azure, the model in the path wins.
+      const body = deployment === null || !isObject(sent) ? sent : { ...sent, model: deployment };
+      const request = await this.steps.run(bytes, () => endpoint.parse({ json: body, blobs: [] }));
       const wish = wishOf(request.wish, headers);
       const { limits, secrets } = this.config;
+      const name = headers['idempotency-key'];
+      const asked =
+        name === undefined
+          ? ''
+          : await this.steps.run(bytes, () => JSON.stringify({ ...nameOf(endpoint), body, wish }));
       return {
         requestId: id,
         endpoint,
         request,
         wish,
         maxWaitMs: maxWaitOf(headers['x-daypass-max-wait-ms'], limits.maxWaitMs),
-        idempotency: idempotencyOf(
-          headers['idempotency-key'],
-          { ...nameOf(endpoint), body, wish },
-          secrets.idempotencyPepper,
-        ),
+        idempotency: await this.steps.run(bytes, () => idempotencyOf(name, asked, secrets.idempotencyPepper)),
         trace: traceparentNow(),
+        bytes,
         left,
       };
     }
@@ -96,7 +150,13 @@ function sendKept(
   adjusted: readonly string[],
   { key }: Visitor,
   reply: FastifyReply,
+  stream: VisitorStream,
 ): void {
+  if (stream.opened) {
+    if (isEventStream(kept.contentType)) stream.end(kept.body);
+    else stream.fail(JSON.parse(kept.body) as ErrorBody);
+    return;
+  }
   writeHead(reply, kept.status, {
     requestId,
     meta: kept.meta,
@@ -106,4 +166,19 @@ function sendKept(
     headers: { ...kept.headers, 'content-type': kept.contentType, 'idempotent-replayed': 'true' },
   });
   reply.raw.end(shownBody(kept));
+}
+
+/** The head of a stream that waits for money. */
+function headBeforeHold(visitor: Visitor, wanted: Wanted): () => Head {
+  const startedMs = performance.now();
+  const { input, output } = policyOf(visitor, wanted);
+  const { budget, spent, held } = visitor.key;
+  return () => ({
+    requestId: wanted.requestId,
+    meta: { moderation: { input, output }, queueMs: performance.now() - startedMs },
+    availableNano: budget - spent - held,
+    use: { rpm: 0, tpm: 0, requests: 0, tokens: 0 },
+    adjusted: wanted.request.adjusted,
+    headers: {},
+  });
 }

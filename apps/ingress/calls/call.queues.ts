@@ -7,7 +7,7 @@ import { TickBatch } from '#libs/redis/tick-batch.js';
 
 /**
  * Sends admitted calls to their first queue. That is moderation, with all calls of one tick in one job. A call whose
- * input nobody judges, or judges while it runs, goes straight to its lane.
+ * input nobody judges, or judges while it runs, goes straight to its lane, unless moderation has to fetch its images.
  */
 export class CallQueues {
   private readonly toModeration: TickBatch<Ticket, void>;
@@ -28,8 +28,9 @@ export class CallQueues {
 
   /** `late`: its turn would come later than it may wait, so that it does not join its lane. */
   async enqueue(ticket: Ticket): Promise<Entered | { code: 'entered' }> {
-    const { input } = ticket.policy;
-    if (input === 'off' || input === 'parallel') return this.lanes.enqueue(ticket);
+    const { policy, remoteImages = 0 } = ticket;
+    if (policy.input === 'off' || (policy.input === 'parallel' && remoteImages === 0))
+      return this.lanes.enqueue(ticket);
     await this.toModeration.add(ticket);
     return { code: 'entered' };
   }

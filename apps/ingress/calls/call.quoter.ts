@@ -1,23 +1,24 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
-import type { ModelPrice } from '#libs/contracts/jobs.js';
+import type { Encoding, ModelPrice } from '#libs/contracts/jobs.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
 import { boundOf, type Bound } from '#libs/money/bound.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
+import { percentOf, type TierPercents } from '#libs/money/tiers.js';
 import { countTextTokens } from '#libs/money/tokens.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import { PRICE_BOOK } from '../ingress.tokens.js';
-
-/** The longest documented answer, for models without a documented limit. */
-const MAX_OUTPUT_TOKENS = 128_000;
+import { MAX_OUTPUT_TOKENS } from '../model.offer.js';
 
 /** What a call can cost at most. */
 export interface Quote {
   price: ModelPrice;
+  tiers: TierPercents;
+  encoding: Encoding;
   bound: Bound;
   /** Input tokens as providers count them against their limits. */
   pacedInputTokens: number;
@@ -61,14 +62,30 @@ export class CallQuoter {
         { param },
       );
     }
-    const { outputs, serviceTier } = request;
+    const tierPercent = percentOf(priced.tiers, request.serviceTier);
+    if (tierPercent === undefined) {
+      throw new DaypassError(
+        'unpriceable_request',
+        `Nobody has told Daypass what the service tier '${request.serviceTier}' costs for the model '${request.model}', so the call has no bound. ` +
+          `Leave '${request.params.tier}' out, or ask the operator to set prices.<model>.tiers in DAYPASS_CONFIG.`,
+        { param: request.params.tier },
+      );
+    }
+    const { outputs } = request;
+    const { encoding, tiers } = priced;
     const { feeNano, toolTokens } = this.toolsOf(visitor, request, priced.searches);
-    const measured = await endpoint.measure(request, { countTokens: countTextTokens, toolTokens });
-    const bound = boundOf(priced.price, measured, { serviceTier, feeNano: feeNano * BigInt(outputs) });
+    const measured = await endpoint.measure(request, {
+      countTokens: (texts) => countTextTokens(texts, encoding),
+      unknownTokenizer: encoding === 'bytes',
+      toolTokens,
+    });
+    const bound = boundOf(priced.price, measured, { tierPercent, feeNano: feeNano * BigInt(outputs) });
     const lane = this.lanes.laneOf(request.model);
     const capTokens = this.capOf(request, mostTokens, lane, measured.pacedTokens);
     return {
       price: priced.price,
+      tiers,
+      encoding,
       bound,
       pacedInputTokens: measured.pacedTokens,
       lane,

@@ -9,13 +9,13 @@ export interface Idempotency {
 }
 
 /**
- * Reads the header `Idempotency-Key`; undefined without one. `asked`: the request as parsed JSON, which a repeat must
- * equal.
+ * Reads the header `Idempotency-Key`; undefined without one. `asked`: the request as its JSON is written again, which
+ * a repeat must equal.
  * @throws DaypassError when the header is not 1 to 255 printable ASCII characters
  */
 export function idempotencyOf(
   header: string | string[] | undefined,
-  asked: unknown,
+  asked: string,
   pepper: KeyObject,
 ): Idempotency | undefined {
   if (header === undefined) return undefined;
@@ -24,6 +24,6 @@ export function idempotencyOf(
   if (fault !== null) throw new DaypassError('invalid_request', fault, { param: 'idempotency-key' });
   return {
     nameHash: createHash('sha256').update(name).digest('base64url'),
-    fingerprint: createHmac('sha256', pepper).update(JSON.stringify(asked)).digest('base64url'),
+    fingerprint: createHmac('sha256', pepper).update(asked).digest('base64url'),
   };
 }

@@ -5,9 +5,10 @@ export function formatReset(ms: number): string {
   return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }
 
-/** The window forgets a request within this time. */
-const WINDOW_MS = 61_000;
+/** The window forgets a request within this time (window.include.lua). */
+const WINDOW_MS = 60_000;
 
+/** The limits of a key, and the requests and tokens that its window counts. A limit of 0 is none. */
 export interface KeyUse {
   rpm: number;
   tpm: number;
@@ -15,13 +16,19 @@ export interface KeyUse {
   tokens: number;
 }
 
-/** The headers `x-ratelimit-*` of a key. A limit of 0 is none, and has no header. */
+/** What a key may still send within its window; null: it has no such limit. */
+export function remaining({ rpm, tpm, requests, tokens }: KeyUse): { requests: number | null; tokens: number | null } {
+  const left = (limit: number, used: number): number | null => (limit > 0 ? Math.max(0, limit - used) : null);
+  return { requests: left(rpm, requests), tokens: left(tpm, tokens) };
+}
+
+/** The headers `x-ratelimit-*` of a key. A limit that it does not have has no header. */
 export function limitHeaders(use: KeyUse): Record<string, string> {
   const headers: Record<string, string> = {};
   const add = (kind: 'requests' | 'tokens', limit: number, used: number): void => {
     if (limit <= 0) return;
     headers[`x-ratelimit-limit-${kind}`] = String(limit);
-    headers[`x-ratelimit-remaining-${kind}`] = String(Math.max(0, limit - used));
+    headers[`x-ratelimit-remaining-${kind}`] = String(remaining(use)[kind]);
     headers[`x-ratelimit-reset-${kind}`] = formatReset(used > 0 ? WINDOW_MS : 0);
   };
   add('requests', use.rpm, use.requests);

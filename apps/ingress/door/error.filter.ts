@@ -3,7 +3,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
-import { unknownUrl } from '../refusals.js';
+import { tooLarge, unknownUrl, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
@@ -18,6 +18,12 @@ export class ErrorFilter implements ExceptionFilter {
     const http = host.switchToHttp();
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
+    if (exception instanceof VisitorLeft || isBrokenOff(request)) {
+      this.metrics.refused('visitor_left');
+      this.logger.info({ requestId: request.id }, 'the visitor left');
+      reply.raw.destroy();
+      return;
+    }
     const error = this.read(exception, request);
     this.metrics.refused(error.code);
     this.logger.info({ requestId: request.id, code: error.code, status: error.status }, 'refused');
@@ -43,18 +49,20 @@ export class ErrorFilter implements ExceptionFilter {
   }
 }
 
+/** The visitor hung up while the request came in. */
+function isBrokenOff({ raw }: FastifyRequest): boolean {
+  return raw.destroyed && !raw.complete;
+}
+
 /** Fastify refuses some requests before a controller sees them. Nest keeps only the status. */
 function fromHttp(status: number, request: FastifyRequest): DaypassError | null {
   switch (status) {
     case 400:
       return new DaypassError('invalid_json', 'The request body is not valid JSON.');
     case 404:
-      return unknownUrl(request.method, request.url);
+      return unknownUrl(request.method, request.originalUrl);
     case 413:
-      return new DaypassError(
-        'request_too_large',
-        'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.',
-      );
+      return tooLarge();
     case 415:
       return new DaypassError(
         'unsupported_content_type',

@@ -1,14 +1,17 @@
 import { FastifyAdapter } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
-import { readJson } from '#libs/endpoints/json.js';
-import { invalidKey } from '#libs/contracts/key-refusals.js';
-import { readToken } from './authenticator.service.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { newRequestId } from '../domain/request-id.js';
-import { missingKey, unknownUrl, unsupportedEncoding } from '../refusals.js';
+import { requestPath } from '../domain/request-path.js';
+import { unknownUrl } from '../refusals.js';
+import { answerPreflight, CORS_HEADERS, shareWithPages } from './cors.js';
 
+/** What clients may ask for without `/v1`. */
+export const SERVED = [...ENDPOINTS.map(({ path }) => path.replace('/v1', '')), '/models'];
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;
 
@@ -20,6 +23,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
     genReqId: newRequestId,
+    rewriteUrl: ({ url = '' }) => requestPath(url, SERVED).url,
     routerOptions: { maxParamLength: MODEL_ID_MAX },
     http: {
       requireHostHeader: false,
@@ -29,7 +33,9 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket),
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      const error = unknownUrl(request.method, request.url);
+      shareWithPages(reply.raw);
+      readAway(request.raw, limits.bodyBytes);
+      const error = unknownUrl(request.method, request.originalUrl);
       void reply
         .status(error.status)
         .headers({ 'x-request-id': request.id, ...error.headers() })
@@ -39,23 +45,31 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   const fastify = adapter.getInstance();
   // Fastify also reads plain text, which no API takes, and it reads JSON less strictly.
   fastify.removeContentTypeParser(['text/plain', 'application/json']);
-  fastify.addContentTypeParser('application/json', { parseAs: 'buffer' }, (_request, body, done) => {
-    try {
-      done(null, readJson(body as Buffer));
-    } catch (error) {
-      done(error as Error);
-    }
-  });
-  // Refuse a request without a well-formed key before reading its body.
   fastify.addHook('onRequest', (request, reply, done) => {
+    shareWithPages(reply.raw);
     void reply.header('x-request-id', request.id);
-    const encoding = request.headers['content-encoding'];
-    if (request.url.startsWith('/v1/') && readToken(request.headers.authorization) === null)
-      done(request.headers.authorization === undefined ? missingKey() : invalidKey());
-    else if (encoding !== undefined && encoding !== 'identity') done(unsupportedEncoding());
+    if (request.method === 'OPTIONS') void answerPreflight(request, reply);
+    // Nobody parses the body of an unknown address.
+    else if (request.is404) done(unknownUrl(request.method, request.originalUrl));
     else done();
   });
+  fastify.addHook('onSend', (request, _reply, payload, done) => {
+    if (!request.raw.complete) readAway(request.raw, limits.bodyBytes);
+    done(null, payload);
+  });
   return adapter;
+}
+
+/**
+ * Reads away what still comes of a request that gets its answer, so that its sender reads the answer. Node would do it
+ * without a bound.
+ */
+function readAway(request: IncomingMessage, mostBytes: number): void {
+  let bytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > mostBytes) request.destroy();
+  });
 }
 
 /** Answers errors below HTTP, where Fastify has no request to reply to. */
@@ -81,6 +95,7 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
     'content-length': Buffer.byteLength(body),
     connection: 'close',
     'x-request-id': newRequestId(),
+    ...CORS_HEADERS,
     ...refusal.headers(),
   };
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}`);

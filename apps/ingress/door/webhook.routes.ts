@@ -6,8 +6,13 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { Logger } from '#libs/service/logger.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { recovering } from '../refusals.js';
+import { routeAccess } from './route-guard.js';
 
 const PATH = '/webhooks/openai';
+/** A notice names a case, and has no content. */
+const BODY_BYTES_MAX = 262_144;
+/** The client wants a key. It calls nobody here: it checks signatures. */
+const VERIFIES_ONLY = 'none';
 const TYPES = ['safety.warning_issued', 'safety.deactivation_issued'] as const;
 
 /**
@@ -15,9 +20,9 @@ const TYPES = ['safety.warning_issued', 'safety.deactivation_issued'] as const;
  * visitor. Without OPENAI_WEBHOOK_SECRET there is no such route.
  */
 export function serveWebhooks(app: NestFastifyApplication, config: DaypassConfig, redis: Redis, logger: Logger): void {
-  const { webhookSecret, apiKey } = config.openai;
+  const { webhookSecret } = config.openai;
   if (webhookSecret === undefined) return;
-  const { webhooks } = new OpenAI({ apiKey, organization: null, project: null, webhookSecret });
+  const { webhooks } = new OpenAI({ apiKey: VERIFIES_ONLY, organization: null, project: null, webhookSecret });
   const recorder = new EventRecorder(redis);
   void app
     .getHttpAdapter()
@@ -26,7 +31,7 @@ export function serveWebhooks(app: NestFastifyApplication, config: DaypassConfig
       // The signature covers the bytes as they came.
       scope.removeAllContentTypeParsers();
       scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, parsed) => parsed(null, body));
-      scope.post(PATH, async (request, reply) => {
+      scope.post(PATH, { bodyLimit: BODY_BYTES_MAX, config: routeAccess('keyless') }, async (request, reply) => {
         const event = await webhooks
           .unwrap(typeof request.body === 'string' ? request.body : '', request.headers)
           .catch((error: unknown) => {

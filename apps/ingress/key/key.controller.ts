@@ -1,37 +1,24 @@
-import { Controller, Get, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
-import { effectivePolicy } from '#libs/contracts/policy.js';
-import { formatUsd } from '#libs/money/nano.js';
-import { Authenticator } from '../door/authenticator.service.js';
-
-const NO_WISH = { input: false, output: false };
+import { Controller, Get, Inject } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
+import type { Visitor } from '../door/authenticator.service.js';
+import { routeAccess } from '../door/route-guard.js';
+import { OfVisitor } from '../door/visitor.js';
+import { ModelOffer } from '../model.offer.js';
+import { showHeldKey } from './held-key.view.js';
 
 @Controller('/v1/key')
 export class KeyController {
-  constructor(private readonly authenticator: Authenticator) {}
+  constructor(
+    @Inject(CONFIG) private readonly config: DaypassConfig,
+    private readonly offer: ModelOffer,
+  ) {}
 
-  /** What visitors see of their own key. */
+  /** What visitors see of their own key, also of one that has ended. */
   @Get()
-  async show(@Req() request: FastifyRequest): Promise<unknown> {
-    const { key, campaign, nowMs } = await this.authenticator.visitor(request.headers.authorization);
-    const { windowMs = 0 } = effectivePolicy(campaign.policy, key.policy, NO_WISH, false).strikes ?? {};
-    const strikesNow = key.strike_times.filter((at) => windowMs === 0 || at > nowMs - windowMs).length;
-    const resting = key.status === 'active' && key.cooldown_until > nowMs;
-    return {
-      data: {
-        id: key.id,
-        label: key.label,
-        campaign: campaign.slug,
-        status: resting ? 'suspended' : key.status,
-        suspended_until: resting ? new Date(key.cooldown_until).toISOString() : null,
-        expires_at: key.expires_ms > 0 ? new Date(key.expires_ms).toISOString() : null,
-        budget_usd: formatUsd(key.budget),
-        spent_usd: formatUsd(key.spent),
-        held_usd: formatUsd(key.held),
-        available_usd: formatUsd(key.budget - key.spent - key.held),
-        limits: { rpm: key.rpm, tpm: key.tpm, concurrent: key.concurrent },
-        strikes: strikesNow,
-      },
-    };
+  @RouteConfig(routeAccess('holder'))
+  show(@OfVisitor() visitor: Visitor): unknown {
+    return { data: showHeldKey(visitor, this.offer.to(visitor), this.config.limits) };
   }
 }

@@ -1,7 +1,10 @@
-import { Controller, Get, Param, Req } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import { Controller, Get, Param } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
-import { Authenticator } from '../door/authenticator.service.js';
+import type { Visitor } from '../door/authenticator.service.js';
+import { routeAccess } from '../door/route-guard.js';
+import { OfVisitor } from '../door/visitor.js';
+import { ModelOffer, type OfferedModel } from '../model.offer.js';
 
 interface ModelObject {
   id: string;
@@ -12,28 +15,29 @@ interface ModelObject {
 
 @Controller('/v1/models')
 export class ModelsController {
-  constructor(private readonly authenticator: Authenticator) {}
+  constructor(private readonly offer: ModelOffer) {}
 
   @Get()
-  async list(@Req() request: FastifyRequest): Promise<{ object: 'list'; data: ModelObject[] }> {
-    const { models } = await this.authenticator.visitor(request.headers.authorization);
-    return { object: 'list', data: models.map(describe) };
+  @RouteConfig(routeAccess('reader'))
+  list(@OfVisitor() visitor: Visitor): { object: 'list'; data: ModelObject[] } {
+    return { object: 'list', data: this.offer.to(visitor).map(describe) };
   }
 
   @Get(':model')
-  async get(@Req() request: FastifyRequest, @Param('model') model: string): Promise<ModelObject> {
-    const { models } = await this.authenticator.visitor(request.headers.authorization);
-    if (!models.includes(model))
+  @RouteConfig(routeAccess('reader'))
+  get(@OfVisitor() visitor: Visitor, @Param('model') model: string): ModelObject {
+    const offered = this.offer.to(visitor).find(({ id }) => id === model);
+    if (!offered)
       throw new DaypassError(
         'model_not_found',
         `The model '${model}' does not exist or this key has no access to it.`,
         { param: 'model' },
       );
-    return describe(model);
+    return describe(offered);
   }
 }
 
 /** Daypass does not know when a model was created. */
-function describe(id: string): ModelObject {
+function describe({ id }: OfferedModel): ModelObject {
   return { id, object: 'model', created: 0, owned_by: 'daypass' };
 }

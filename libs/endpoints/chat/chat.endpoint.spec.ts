@@ -47,8 +47,8 @@ const FORWARDED = {
   logit_bias: { '50256': -100 },
   modalities: ['text'],
   prediction: { type: 'content', content: 'Hello' },
-  prompt_cache_key: 'mine',
   prompt_cache_retention: '24h',
+  prompt_cache_options: { mode: 'implicit', ttl: '30m' },
   web_search_options: { search_context_size: 'low' },
   moderation: { model: 'omni-moderation-latest' },
 };
@@ -63,13 +63,15 @@ describe('a chat request', () => {
   it('says what it asks for', () => {
     expect(parse(valid)).toEqual({
       body: { json: valid, blobs: [] },
+      remoteImages: 0,
+      cacheKey: undefined,
       model: 'gpt-5.4-mini',
       stream: false,
       outputs: 1,
       capTokens: undefined,
       serviceTier: 'default',
       searches: false,
-      params: { cap: 'max_completion_tokens', search: 'web_search_options' },
+      params: { cap: 'max_completion_tokens', search: 'web_search_options', tier: 'service_tier' },
       wish: { input: false, output: false },
       adjusted: [],
       facts: { includeUsage: false },
@@ -95,11 +97,13 @@ describe('a chat request', () => {
       store: true,
       user: 'me',
       safety_identifier: 'me',
+      prompt_cache_key: 'my documents',
     });
     expect(request.body.json).toEqual(valid);
     expect(request.wish).toEqual({ input: true, output: true });
     expect(request.serviceTier).toBe('default');
-    expect([...request.adjusted].sort()).toEqual(['safety_identifier', 'store', 'user']);
+    expect([...request.adjusted].sort()).toEqual(['prompt_cache_key', 'safety_identifier', 'store', 'user']);
+    expect(request.cacheKey).toBe('my documents');
     expect(parse({ ...valid, store: false }).adjusted).toEqual([]);
   });
 
@@ -277,6 +281,21 @@ describe('a chat request', () => {
     ['a file', asked({ type: 'file', file: {} }), 'messages[0].content[0].type'],
     ['a hosted tool', { ...valid, tools: [{ type: 'web_search' }] }, 'tools[0].type'],
     ['a service tier that is a name of the language', { ...valid, service_tier: 'constructor' }, 'service_tier'],
+    [
+      'a prompt cache of half a day',
+      { ...valid, prompt_cache_options: { mode: 'explicit', ttl: '12h' } },
+      'prompt_cache_options.ttl',
+    ],
+    [
+      'the same where a text ends',
+      asked({ type: 'text', text: 'Hello', prompt_cache_breakpoint: { mode: 'explicit', ttl: '12h' } }),
+      'messages[0].content[0].prompt_cache_breakpoint.ttl',
+    ],
+    [
+      'the same where an image ends',
+      asked({ type: 'image_url', image_url: { url: 'https://a.b/c.png' }, prompt_cache_breakpoint: { ttl: '12h' } }),
+      'messages[0].content[0].prompt_cache_breakpoint.ttl',
+    ],
     ['a service tier without a price', { ...valid, service_tier: 'ultrafast' }, 'service_tier'],
     ['a moderation model that may cost something', { ...valid, moderation: { model: 'gpt-5.4' } }, 'moderation.model'],
   ])('is refused as unpriceable with %s, naming the parameter', (_, body, param) => {
@@ -350,7 +369,6 @@ describe('what of a chat request is judged', () => {
     ],
     ['an id of a result in words', { messages: [{ role: 'tool', tool_call_id: 'MARK:', content: 'x' }] }],
     ['arguments with a key twice', { messages: [call('{"a":"M\\u0041RK","a":1}')] }],
-    ['a cache key in words', { messages, prompt_cache_key: 'MARK of words' }],
   ])('includes %s', (_, body) => expect(textsOf(inputOf({ model: 'm', ...body }))).toContain('MARK'));
 
   it('is not what is dropped, nor what nobody reads', () => {
@@ -567,11 +585,16 @@ describe('what of a chat request is counted', () => {
 });
 
 describe('what of a chat request goes upstream', () => {
-  const forced = { serviceTier: 'flex', safetyIdentifier: 'hash' };
+  const forced = { serviceTier: 'flex', safetyIdentifier: 'hash', cacheKey: 'cache' };
 
   it('says what the relay decides, and asks for the usage of a stream', () => {
     const body = CHAT.forwarded(parse({ ...valid, store: true, user: 'me', service_tier: 'auto' }), forced);
-    const decided = { store: false, service_tier: 'flex', safety_identifier: 'hash' };
+    const decided = {
+      store: false,
+      service_tier: 'flex',
+      safety_identifier: 'hash',
+      prompt_cache_key: 'cache',
+    };
     expect(body.json).toEqual({ ...valid, ...decided });
     const stream = parse({ ...valid, stream: true, stream_options: { include_usage: false } });
     expect(CHAT.forwarded(stream, forced).json).toEqual({
@@ -583,7 +606,7 @@ describe('what of a chat request goes upstream', () => {
   });
 
   const callOf = (json: object, kind: 'openai' | 'compatible' = 'openai') =>
-    CHAT.call({ json, blobs: [] }, { capTokens: 100 }, { kind });
+    CHAT.call({ json, blobs: [] }, { capTokens: 100, facts: {} }, { kind, drops: [] });
 
   it('goes to the one path as JSON', () => {
     expect(callOf(valid)).toMatchObject({ path: '/chat/completions', form: 'json', body: { blobs: [] } });

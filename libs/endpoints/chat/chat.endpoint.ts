@@ -4,10 +4,11 @@ import { compile, type Notes, type Put } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
 import { encodedReplaced } from '../encoded.js';
 import type { CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
+import { remoteImagesIn, withImagesIn } from '../images.js';
 import { isObject, type JsonObject } from '../json.js';
 import { RequestSight } from '../request.sight.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
-import { ChatReader, isLast, streamError } from './chat.reader.js';
+import { ChatReader, isLast, streamComment, streamError } from './chat.reader.js';
 import { CHAT_REQUEST } from './request.declaration.js';
 
 const PATH = '/chat/completions';
@@ -30,6 +31,12 @@ const REASONING = ['reasoning_content', 'reasoning', 'reasoning_details'];
 /** A model reads each of these by itself, so each has a verdict of its own, which the next call with it need not pay for. */
 const LISTS = new Set(['messages', 'tools', 'functions']);
 
+/** The cap goes on under its former name where an upstream does not know the modern one. */
+const CAP = 'max_completion_tokens';
+const FORMER_CAP = 'max_tokens';
+/** Daypass sets these itself. */
+const OURS = new Set(['safety_identifier', 'service_tier', 'store', 'prompt_cache_key', CAP]);
+
 const request = compile(CHAT_REQUEST);
 
 export const CHAT: Endpoint = {
@@ -39,6 +46,7 @@ export const CHAT: Endpoint = {
   directions: { input: 'judged', output: 'judged' },
   declarations: { request: CHAT_REQUEST, answer: CHAT_ANSWER },
   inputParam: 'messages',
+  optional: [...OURS, 'stream_options', 'prompt_cache_options', 'prompt_cache_retention'],
 
   sample: (model, content) => ({ model, messages: [{ role: 'user', content }] }),
 
@@ -49,8 +57,8 @@ export const CHAT: Endpoint = {
     const options = notes.ours.get('stream_options') as JsonObject | undefined;
     if (options && !stream) throw invalid('stream_options', "'stream_options' is only allowed when 'stream' is true.");
     if (notes.ours.get('store') === true) notes.adjusted.add('store');
-    if (imagesOf(body).length > IMAGES_MAX)
-      throw invalid('messages', `A request may have at most ${IMAGES_MAX} images.`);
+    const images = imagesOf(body);
+    if (images.length > IMAGES_MAX) throw invalid('messages', `A request may have at most ${IMAGES_MAX} images.`);
     const tier = notes.ours.get('service_tier') as string | undefined;
     return {
       body: { json: body, blobs: [] },
@@ -61,16 +69,18 @@ export const CHAT: Endpoint = {
       // What the project is set to may be dearer, and unnamed nobody could bound it.
       serviceTier: tier === undefined || tier === 'auto' ? 'default' : tier,
       searches: body.web_search_options !== undefined,
-      params: { cap: capName(body), search: 'web_search_options' },
+      params: { cap: capName(body), search: 'web_search_options', tier: 'service_tier' },
       wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
       adjusted: [...notes.adjusted],
+      remoteImages: images.length === 0 ? 0 : remoteImagesIn(request, body).length,
+      cacheKey: notes.ours.get('prompt_cache_key') as string | undefined,
       facts: { includeUsage: options?.include_usage === true },
     };
   },
 
   async measure({ body: { json }, model, outputs }: Request, tools: CountingTools): Promise<Measured> {
     const body = json as JsonObject;
-    const counted = sightsOf(body).flatMap((sight) => sight.counted);
+    const counted = sightsOf(body).flatMap((sight) => sight.counted());
     const predicted = body.prediction === undefined ? [] : [JSON.stringify(body.prediction)];
     const [textTokens, predictionTokens] = await Promise.all([
       tools.countTokens(counted),
@@ -92,18 +102,23 @@ export const CHAT: Endpoint = {
       // Predicted tokens that the model rejects are billed as output.
       most: { input: mostInput, output: predictionTokens * outputs },
       perCapToken: { output: outputs },
-      pacedTokens: Math.max(input, Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens),
+      // A bound of bytes says little about what the provider will count.
+      pacedTokens: Math.max(
+        tools.unknownTokenizer ? 0 : input,
+        Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens,
+      ),
     };
   },
 
   /** The usage of a stream is always asked for, and nothing is kept at the provider. */
-  forwarded({ body: { json }, stream }, { serviceTier, safetyIdentifier }: Forced) {
+  forwarded({ body: { json }, stream }, { serviceTier, safetyIdentifier, cacheKey }: Forced) {
     return {
       json: {
         ...(json as JsonObject),
         store: false,
         service_tier: serviceTier,
         safety_identifier: safetyIdentifier,
+        prompt_cache_key: cacheKey,
         ...(stream ? { stream_options: { include_usage: true } } : {}),
       },
       blobs: [],
@@ -120,15 +135,29 @@ export const CHAT: Endpoint = {
     return { json: request.replaced(json, '', put), blobs };
   },
 
-  call({ json, blobs }, { capTokens }, { kind }: UpstreamTraits) {
-    const body = json as JsonObject;
-    const capped = { ...body, [capName(body)]: capTokens };
-    return { path: PATH, body: { json: kind === 'openai' ? forOpenAi(capped) : capped, blobs }, form: 'json' };
+  remoteImages: ({ json }) => remoteImagesIn(request, json),
+
+  withImages: ({ json, blobs }, images) => ({ json: withImagesIn(request, json, images), blobs }),
+
+  call({ json, blobs }, { capTokens, facts }, { kind, drops }: UpstreamTraits) {
+    const { [CAP]: _, ...uncapped } = json as JsonObject;
+    const capped = drops.includes(CAP)
+      ? { ...uncapped, [FORMER_CAP]: capTokens }
+      : { ...(json as JsonObject), [capName(json as JsonObject)]: capTokens };
+    const sent = kind === 'openai' ? forOpenAi(capped) : capped;
+    const left = Object.keys(sent).filter((name) => drops.includes(name) && isLeftOut(name, sent));
+    return {
+      path: PATH,
+      body: { json: Object.fromEntries(Object.entries(sent).filter(([name]) => !left.includes(name))), blobs },
+      form: 'json',
+      dropped: left.filter((name) => !OURS.has(name) && (name !== 'stream_options' || facts.includeUsage === true)),
+    };
   },
 
   reader: (ticket) => new ChatReader(ticket),
 
   streamError,
+  streamComment,
   isLast,
 };
 
@@ -141,7 +170,7 @@ function sightsOf(body: JsonObject): RequestSight[] {
       const sight = new RequestSight(name === 'messages');
       request.visit({ [name]: part }, '', sight);
       // A definition's words and punctuation are read, too.
-      if (name !== 'messages' && sight.counted.length > 0) sight.counted.splice(0, Infinity, JSON.stringify(part));
+      if (name !== 'messages') sight.readsAllOf(part);
       // No model reads its own name.
       if (name !== 'model') sights.push(sight);
     }
@@ -178,6 +207,11 @@ function capOf({ max_completion_tokens: modern, max_tokens: former }: JsonObject
 /** The cap goes on under the name that the visitor used for it. */
 function capName({ max_tokens: former }: JsonObject): string {
   return former === undefined || former === null ? 'max_completion_tokens' : 'max_tokens';
+}
+
+/** A tier that the visitor asked for has a price of its own, and the cap bounds the cost. */
+function isLeftOut(name: string, { service_tier: tier }: JsonObject): boolean {
+  return name === 'service_tier' ? tier === 'default' : name !== CAP && name !== FORMER_CAP;
 }
 
 function forOpenAi(body: JsonObject): JsonObject {

@@ -39,6 +39,9 @@ export const isLast = (frame: string): boolean => frame.endsWith(LAST_FRAME.text
 /** OpenAI's form of an error in the middle of a stream. */
 export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
 
+/** A comment of an event stream. */
+export const streamComment = (text: string): string => `: ${text}\n\n`;
+
 /** Reads one chat completion, whole or in chunks. */
 export class ChatReader implements AnswerReader {
   readonly report: Report = { metered: null, serviceTier: undefined, model: undefined };

@@ -1,4 +1,4 @@
-import { TIER_PERCENT } from '#libs/money/cost.js';
+import { SERVICE_TIERS } from '#libs/money/tiers.js';
 import {
   either,
   encoded,
@@ -34,8 +34,10 @@ const CAP_MAX = 10_000_000;
 /** E.g. `gpt-5.4-mini`, `ft:gpt-4o:org::id`, `openai/gpt-5@2026`. */
 const MODEL = /^[A-Za-z0-9_.:@/+-]{1,200}$/;
 
-/** Where a cached prefix ends. A cache that lives for half a day is written at twice the rate, so it has no bound here. */
-const BREAKPOINT = object({ type: word('ephemeral'), mode: word('explicit', 'implicit'), ttl: word('30m') });
+/** A cache that lives for half a day is written at twice the rate of the price source, so it has no bound here. */
+const CACHE_TTL = pricedWord('a prompt cache that lives longer than 30 minutes', '30m');
+/** Where a cached prefix ends. */
+const BREAKPOINT = object({ mode: word('explicit'), ttl: CACHE_TTL });
 /** How other providers mark the same; without effect here. */
 const PART_FIELDS: Fields = { prompt_cache_breakpoint: BREAKPOINT, cache_control: harmless };
 
@@ -184,14 +186,14 @@ export const CHAT_REQUEST: Shape = object(
     parallel_tool_calls: flag,
     prediction: object({ type: word('content'), content: TEXT_ONLY }, 'content'),
     presence_penalty: number(),
-    prompt_cache_key: name(ID, { orText: true }),
-    prompt_cache_options: object({ mode: word('implicit', 'explicit'), ttl: word('30m') }),
+    prompt_cache_key: ours(text, { told: true }),
+    prompt_cache_options: object({ mode: word('implicit', 'explicit'), ttl: CACHE_TTL }),
     prompt_cache_retention: word('in_memory', 'in-memory', '24h'),
     reasoning_effort: word('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'),
     response_format: RESPONSE_FORMAT,
     safety_identifier: ours(text, { told: true }),
     seed: whole(),
-    service_tier: ours(pricedWord('the service tier', 'auto', ...Object.keys(TIER_PERCENT))),
+    service_tier: ours(pricedWord('the service tier', 'auto', ...SERVICE_TIERS)),
     session_id: harmless,
     stop: either(text, list(text, 16)),
     store: ours(flag),

@@ -2,7 +2,8 @@
 --[[
   The upstream refused a dispatched call without doing work: dispatched → held. The lane leaves that upstream alone for
   as long as it asked. The lane's reservation stays, because a refused request counts against the limits, too (OpenAI,
-  "Rate limits").
+  "Rate limits"). A call that waits for a reason of its own freezes nothing, and stays out of the line until its worker
+  asks again with `joins`.
 
   Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched
           −1 the door is closed
@@ -19,27 +20,35 @@ local refused_attempt = ARGV[2]
 local freeze_ms = tonumber(ARGV[3])
 local lease_ms = tonumber(ARGV[4])
 local run_id = ARGV[5] -- of Redis
+local joins = ARGV[6] ~= '0' -- the line; else a later call of the same attempt does it
+local avoided = ARGV[7] or '' -- the upstream that others go before at the next attempt; '': none
 --@include common
 --@include door
 --@include lane-line
 if door(epoch, run_id) == 'closed' then return -1 end
 local state, attempt, key_id, campaign_id, amount, day, lane_tokens = unpack(redis.call('HMGET', hold,
   'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens'))
-if state == 'held' and attempt == refused_attempt and attempt ~= '0' then return 1 end
-if state ~= 'dispatched' or attempt ~= refused_attempt then return 0 end
+
+-- The call has its turn again, before all others.
+local function join(now)
+  local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
+  local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
+  lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or 0, 0, now)
+end
+
 local now = now_milliseconds()
+if state == 'held' and attempt == refused_attempt and attempt ~= '0' then
+  if joins then join(now) end
+  return 1
+end
+if state ~= 'dispatched' or attempt ~= refused_attempt then return 0 end
 local until_ms = now + freeze_ms
-if until_ms > (tonumber(redis.call('HGET', lane_window, 'frozen_until_ms')) or 0) then
+if freeze_ms > 0 and until_ms > (tonumber(redis.call('HGET', lane_window, 'frozen_until_ms')) or 0) then
   redis.call('HSET', lane_window, 'frozen_until_ms', int(until_ms))
   redis.call('PEXPIRE', lane_window, math.max(freeze_ms, redis.call('PTTL', lane_window)))
 end
-redis.call('HSET', hold, 'state', 'held')
-
--- The call has its turn again, before all others.
-local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
-lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or 0, 0, now)
-
+redis.call('HSET', hold, 'state', 'held', 'avoid', avoided)
+if joins then join(now) end
 redis.call('ZADD', leases, int(now + lease_ms), request_id)
 redis.call('XADD', journal, '*', 'kind', 'defer', 'request', request_id, 'key', key_id, 'campaign', campaign_id,
   'amount', amount, 'paid', '0', 'absorbed', '0', 'attempt', attempt, 'day', day, 'at_ms', int(now))

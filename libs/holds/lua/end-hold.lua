@@ -10,7 +10,8 @@
     presume  held → voided · dispatched → presumed (nobody saw the end: the bound is booked until a report corrects it)
     expire   like presume, if the lease has really run out
 
-  The visitor pays at most the held amount. The operator absorbs what the call cost beyond it. A worker names its
+  The visitor pays at most the held amount. The operator absorbs what the call cost beyond it, which counts against the
+  budgets of campaign and operator. A worker names its
   attempt: a hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
 
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
@@ -31,6 +32,9 @@ local waiting = KEYS[12] -- for the lane
 local fair = KEYS[13] -- the lane's order
 local audit_stream = KEYS[14]
 local audit_bytes = KEYS[15]
+local kept = KEYS[16] -- of all keys, by when they lapse
+local kept_bytes = KEYS[17] -- of all keys
+local kept_of_key = KEYS[18]
 local request_id = ARGV[1]
 local transition = ARGV[2]
 local cost = tonumber(ARGV[3]) -- nano-dollars
@@ -48,14 +52,18 @@ local worker_amount = tonumber(ARGV[14]) -- nano-dollars that its hold held
 local worker_day = ARGV[15] -- of its hold
 local key_id = ARGV[16]
 local campaign_id = ARGV[17]
-local kept_answer = ARGV[18] -- for an idempotent repeat: '' none · 'reply' the reply payload · else its own payload
+local kept_answer = ARGV[18] -- for an idempotent repeat, compressed and encrypted; '': none
 local idempotency_life_ms = ARGV[19]
 local cooldown_after = tonumber(ARGV[20]) or 0 -- strikes that make the key rest; 0: none do
 local cooldown_ms = tonumber(ARGV[21])
 local suspend_after = tonumber(ARGV[22]) or 0 -- strikes that suspend the key; 0: none do
 local strike_window_ms = tonumber(ARGV[23]) or 0 -- in which strikes are counted; 0: for ever
 local worker_upstream = ARGV[24] -- that the worker sent the call to, for a hold that has none
-local events_at = 25 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
+local shown_bytes = ARGV[25] -- of the kept answer, as a repeat gets it
+local kept_bound = tonumber(ARGV[26]) -- bytes of all kept answers
+local kept_bound_of_key = tonumber(ARGV[27])
+local kept_prefix = ARGV[28] -- followed by a key's id
+local events_at = 29 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
 --@include common
 --@include door
 --@include balances
@@ -64,6 +72,7 @@ local events_at = 25 -- from here on, for the record: of each event its JSON, an
 --@include window-correct
 --@include lane-line
 --@include audit
+--@include kept
 local FIELDS = { 'state', 'key', 'campaign', 'day', 'amount', 'paid', 'absorbed', 'restored', 'idempotency', 'upstream',
   'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
 local phase = door(epoch, run_id)
@@ -139,12 +148,38 @@ local function strike()
     'strikes', strikes, 'step', step, 'until_ms', rest_until, 'detail', detail)
 end
 
+-- A full Redis runs this script, too. So no answer may take its last memory, which running calls need.
+local KEPT_MEMORY_SHARE = 0.8
+
+local function has_room(bytes)
+  local status, expires_ms = unpack(redis.call('HMGET', key, 'status', 'expires_ms'))
+  local expires = tonumber(expires_ms) or 0
+  if status == 'revoked' or (expires > 0 and expires <= now) then return false end
+  if (tonumber(redis.call('HGET', kept_of_key, 'bytes')) or 0) + bytes > kept_bound_of_key then return false end
+  if (tonumber(redis.call('GET', kept_bytes)) or 0) + bytes > kept_bound then return false end
+  local memory = redis.call('INFO', 'memory')
+  local most = tonumber(memory:match('maxmemory:(%d+)'))
+  return most == 0 or tonumber(memory:match('used_memory:(%d+)')) + bytes <= KEPT_MEMORY_SHARE * most
+end
+
 -- A call that cost nothing may be sent again under the same idempotency key, unless its answer is worth keeping.
 local function keep_answer()
   if not idempotency or redis.call('HGET', idempotency, 'request') ~= request_id then return end
   if kept_answer ~= '' then
-    redis.call('HSET', idempotency, 'state', 'answered', 'answer', kept_answer == 'reply' and reply or kept_answer)
+    local name = idempotency:match('[^:]+$')
+    local bytes = #kept_answer + KEPT_EXTRA_BYTES
+    kept_lapse(kept, kept_prefix, kept_bytes, now)
+    kept_leave(kept_of_key, kept_bytes, name)
+    if not has_room(bytes) then
+      redis.call('HSET', idempotency, 'state', 'unanswered')
+      return
+    end
+    redis.call('HSET', idempotency, 'state', 'answered', 'packed', kept_answer, 'bytes', shown_bytes)
     redis.call('PEXPIRE', idempotency, idempotency_life_ms)
+    redis.call('HSET', kept_of_key, name, bytes)
+    redis.call('HINCRBY', kept_of_key, 'bytes', bytes)
+    redis.call('INCRBY', kept_bytes, bytes)
+    redis.call('ZADD', kept, int(now + tonumber(idempotency_life_ms)), held_key_id .. ' ' .. name)
   elseif state == 'voided' then
     redis.call('DEL', idempotency)
   else
@@ -167,6 +202,7 @@ if state == 'presumed' and (transition == 'post' or transition == 'void') then
   local absorbed = transition == 'post' and cost - paid or 0
   state = transition == 'post' and 'posted' or 'voided'
   for _, level in ipairs(levels) do redis.call('HINCRBY', level, 'spent', int(paid - amount)) end
+  absorb(levels, absorbed)
   keep_day(operator_prefix, day)
   redis.call('HSET', hold, 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
   journal_end('correct', paid, absorbed)
@@ -201,6 +237,7 @@ for _, level in ipairs(levels) do
   redis.call('HINCRBY', level, 'held', int(-amount))
   if paid > 0 then redis.call('HINCRBY', level, 'spent', int(paid)) end
 end
+absorb(levels, absorbed)
 redis.call('HINCRBY', key, 'running', -1)
 if is_strike then strike() end
 

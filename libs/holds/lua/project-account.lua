@@ -10,9 +10,13 @@ local rotated_token = KEYS[3] -- after a rotation only: the one before
 local version = ARGV[1]
 local new_budget = ARGV[2] -- nano-dollars
 local id = ARGV[3]
-local definition_at = 4 -- from here on: field, value pairs of the definition
+local kept_bytes = ARGV[4] -- the key that counts all kept answers
+local of_key = ARGV[5] -- the key that counts those of this virtual key; '' of a campaign
+local idempotency_prefix = ARGV[6] -- followed by a name
+local definition_at = 7 -- from here on: field, value pairs of the definition
 --@include common
 --@include balances
+--@include kept
 local budget, spent, held = balance(account)
 local need = int(spent + held)
 if (tonumber(redis.call('HGET', account, 'version')) or 0) > tonumber(version) then return { 'stale', need } end
@@ -23,6 +27,12 @@ redis.call('HSET', account, 'version', version, 'budget', new_budget, 'id', id, 
 if (redis.call('HGET', account, 'strikes_since') or '0') ~= pardoned then
   redis.call('HDEL', account, 'strike_times', 'cooldown_until')
 end
+-- The key's time has begun with a call that Postgres has not heard of yet.
+local first_used_ms, ttl_from_use_ms, expires_ms = unpack(redis.call('HMGET', account, 'first_used_ms',
+  'ttl_from_use_ms', 'expires_ms'))
+if first_used_ms and (tonumber(ttl_from_use_ms) or 0) > 0 and expires_ms == '0' then
+  redis.call('HSET', account, 'expires_ms', int(tonumber(first_used_ms) + tonumber(ttl_from_use_ms)))
+end
 redis.call('HSETNX', account, 'spent', '0')
 redis.call('HSETNX', account, 'held', '0')
 if token then
@@ -32,5 +42,10 @@ if token then
   if rotated_token then redis.call('DEL', rotated_token) end
   redis.call('SET', token, id)
   redis.call('HSET', account, 'token', token)
+  -- Whoever holds the new secret must not read what somebody asked under the former one.
+  local status, expires_ms = unpack(redis.call('HMGET', account, 'status', 'expires_ms'))
+  local expires = tonumber(expires_ms) or 0
+  local is_over = status == 'revoked' or (expires > 0 and expires <= now_milliseconds())
+  if is_over or (former and former ~= token) then kept_forget(of_key, kept_bytes, idempotency_prefix) end
 end
 return { 'projected', need }

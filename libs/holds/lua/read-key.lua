@@ -4,15 +4,17 @@
   Output:
     { 'recovering' }                                     - the door is not open
     { 'unknown' }                                        - no such key
-    { 'ok', key id, flat key hash, flat campaign hash, now in milliseconds }
+    { 'ok', key id, flat key hash, flat campaign hash, now in milliseconds, requests and tokens in the key's window }
 ]]
 local epoch = KEYS[1]
 local token = KEYS[2] -- leads to the key's id
 local run_id = ARGV[1] -- of Redis
 local key_prefix = ARGV[2]
 local campaign_prefix = ARGV[3]
+local window_prefix = ARGV[4] -- of keys
 --@include common
 --@include door
+--@include window
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 local id = redis.call('GET', token)
 if not id then return { 'unknown' } end
@@ -21,4 +23,6 @@ if #key == 0 then return { 'unknown' } end
 local campaign_id = redis.call('HGET', key_prefix .. id, 'campaign')
 local campaign = redis.call('HGETALL', campaign_prefix .. (campaign_id or ''))
 if #campaign == 0 then return { 'unknown' } end
-return { 'ok', id, key, campaign, int(now_milliseconds()) }
+local now = now_milliseconds()
+local requests, tokens = window_use(window_prefix .. id, now)
+return { 'ok', id, key, campaign, int(now), int(requests), int(tokens) }

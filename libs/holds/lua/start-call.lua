@@ -30,7 +30,9 @@ local lease_ms = tonumber(ARGV[3])
 local caller_nonce = ARGV[4]
 local run_id = ARGV[5] -- of Redis
 local probe_ms = tonumber(ARGV[6]) -- for so long only this call tries a failing upstream
-local upstreams_at = 7 -- from here on
+local overtakes = ARGV[7] == '1' -- the calls before it in the line get no place in the caller's process
+local behind = ARGV[8] -- the caller starts this call right before; '': none
+local upstreams_at = 9 -- from here on
 --@include common
 --@include door
 --@include journal-dispatch
@@ -75,8 +77,9 @@ local function take_turn(key_id, now)
 end
 
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
-local state, deadline_ms, former_attempt, nonce, key_id, campaign_id, amount, day, former_upstream = unpack(
-  redis.call('HMGET', hold, 'state', 'deadline_ms', 'attempt', 'nonce', 'key', 'campaign', 'amount', 'day', 'upstream'))
+local state, deadline_ms, former_attempt, nonce, key_id, campaign_id, amount, day, former_upstream, avoided = unpack(
+  redis.call('HMGET', hold, 'state', 'deadline_ms', 'attempt', 'nonce', 'key', 'campaign', 'amount', 'day', 'upstream',
+    'avoid'))
 local now = now_milliseconds()
 if nonce == caller_nonce then
   if state == 'presumed' then return { 'unsent', former_attempt } end
@@ -94,15 +97,23 @@ if not status or status == 'revoked' or (expires > 0 and expires <= now)
 if status == 'suspended' then return { 'suspended' } end
 
 -- Calls start in the line's order: a small one does not overtake a large one that waits for room.
-local first = redis.call('ZRANGE', waiting, 0, 0)[1]
-if first and first ~= request_id and redis.call('ZSCORE', waiting, request_id) then return { 'wait', '5', '' } end
+local function stands_behind()
+  if overtakes then return behind ~= '' and redis.call('ZSCORE', waiting, behind) end
+  local first = redis.call('ZRANGE', waiting, 0, 0)[1]
+  return first and first ~= request_id
+end
+if redis.call('ZSCORE', waiting, request_id) and stands_behind() then return { 'wait', '5', '' } end
 
 local chosen, wait, why = nil, nil, ''
 for _, upstream in ipairs(lane_upstreams(upstreams_at, now)) do
   local its_wait, its_why = lane_wait(upstream, now, 1, tokens)
   if its_wait == 0 then
-    chosen = upstream
-    break
+    chosen = chosen or upstream
+    -- The one that just failed for this call goes last.
+    if upstream.name ~= avoided then
+      chosen = upstream
+      break
+    end
   end
   if its_wait > 0 and (not wait or its_wait < wait) then wait, why = its_wait, its_why end
 end

@@ -1,6 +1,8 @@
 --[[
   Takes a hold at every level at once, all or nothing, and journals it. Idempotent by request id.
 
+  The first hold of a key whose time begins with its first call starts that time, in Redis and in the journal.
+
   amount = fixed + per unit × cap. A unit is one more token of every output. The script lowers the cap to what the free
   budget covers, but not below the least cap. A patient caller gets `busy` instead where the end of running calls would
   free more. A call whose price does not depend on its output has no cap: cap, least cap, per unit and outputs are 0. It
@@ -11,17 +13,20 @@
                   repeated (0 | 1), day
     conflict      - same id, other arguments
     recovering    - the door is not open
-    overloaded    - the journal or the record is at its bound, or the body found no room
-    invalid       - the key is gone, revoked, expired, or its campaign closed
+    overloaded    - the journal or the record is at its bound
+    invalid       - the key is gone, revoked, expired or not begun, or its campaign closed
     suspended
     busy          level - patient callers only
     insufficient  level (key | campaign | operator), free, held, need, period ('' | day | total)
     concurrency   limit
     requests      limit, wait (ms)
     tokens        limit, wait (ms), need (tokens); wait −1: larger than the whole limit
+    bytes         the same of bytes. Bytes count whatever becomes of the call
+    record        - too much of this key waits for the record
+    ready         - the script would take the hold now; only where it was asked not to
     reused        - the idempotency key came with another body before
     in_progress   - its first call is not over
-    answered      request id - its first answer is kept
+    answered      request id - its first answer is kept, and this repeat counts against the key's limits
     unanswered    - its first call ended without an answer that could be kept
 ]]
 local epoch = KEYS[1]
@@ -35,7 +40,8 @@ local operator_prefix = KEYS[8] -- of the operator's levels: the day is to be ad
 local audit_stream = KEYS[9]
 local audit_bytes = KEYS[10]
 local body = KEYS[11]
-local idempotency = KEYS[12] -- only with an idempotency key: its record
+local idempotency = KEYS[12] -- the record of the idempotency key, where the call came with one
+local key_bytes = KEYS[13] -- what the key sent within the hour
 local request_id = ARGV[1]
 local key_id = ARGV[2]
 local campaign_id = ARGV[3]
@@ -59,12 +65,20 @@ local is_patient = ARGV[20] == '1'
 local body_fingerprint = ARGV[21] -- '' without an idempotency key
 local idempotency_life_ms = ARGV[22]
 local hold_prefix = ARGV[23]
-local event = ARGV[24] -- for the record, '': none; its content is the body, which must be there
+local event = ARGV[24] -- for the record, '': none; its content is the body
 local audit_bound = tonumber(ARGV[25]) -- bytes
+local content = ARGV[26] -- the body, encrypted; '': the caller only asks whether it could have the hold, or has no body
+local body_life_ms = ARGV[27]
+local is_question = ARGV[28] == '1' -- answer `ready`, and take nothing
+local sent_bytes = tonumber(ARGV[29]) -- of the request; 0: an earlier question counted them
+local default_bytes_per_hour = tonumber(ARGV[30]) -- of a key without a limit of its own; 0: none
+local audit_bound_of_key = tonumber(ARGV[31]) -- bytes
+local key_concurrent = tonumber(ARGV[32]) or 0 -- of a key without a limit of its own; 0: none
 --@include common
 --@include door
 --@include balances
 --@include window
+--@include bytes
 --@include audit
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 
@@ -77,20 +91,45 @@ if first_fingerprint then
   return { 'ok', first_cap, first_amount, int(now), int(budget - spent - held), '0', '0', '1', first_day }
 end
 
-local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm = unpack(redis.call('HMGET', key,
-  'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm'))
+local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour = unpack(redis.call('HMGET',
+  key, 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm', 'bytes_per_hour'))
 local expires = tonumber(expires_ms) or 0
+local starts_ms, ttl_from_use_ms = unpack(redis.call('HMGET', key, 'starts_ms', 'ttl_from_use_ms'))
+if (tonumber(starts_ms) or 0) > now then return { 'invalid' } end
 if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expires > 0 and expires <= now) then
   return { 'invalid' }
 end
 if redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
 if status == 'suspended' then return { 'suspended' } end
 
-if idempotency then
-  local first_id, first_body, first_state = unpack(redis.call('HMGET', idempotency, 'request', 'fingerprint', 'state'))
+-- Writes nothing, but a full Redis refuses it, and with it the script. After a first write Redis lets a script go on.
+redis.call('SETRANGE', body, 0, '')
+
+rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
+if concurrent == 0 then concurrent = key_concurrent end
+local too_many_bytes = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_hour, sent_bytes, now)
+if too_many_bytes then return too_many_bytes end
+
+-- A kept answer costs no money, so that only these limits bound how often it goes out.
+local function repeat_answer(first_id, shown_bytes)
+  local window = window_advance(key_window, now)
+  local wait = window_wait(key_window, window, now, rpm, 0, 1, 0)
+  if wait > 0 then return { 'requests', int(rpm), int(wait) } end
+  local too_many = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_hour, shown_bytes, now)
+  if too_many then return too_many end
+  window_add(key_window, window, 1, 0)
+  return { 'answered', first_id }
+end
+
+if body_fingerprint ~= '' then
+  local first_id, first_body, first_state, shown_bytes = unpack(redis.call('HMGET', idempotency,
+    'request', 'fingerprint', 'state', 'bytes'))
   if first_id then
     if first_body ~= body_fingerprint then return { 'reused' } end
-    if first_state == 'answered' then return { 'answered', first_id } end
+    if first_state == 'answered' then
+      -- The version before kept the answer as it is, in `answer`.
+      return repeat_answer(first_id, tonumber(shown_bytes) or redis.call('HSTRLEN', idempotency, 'answer'))
+    end
     if first_state == 'unanswered' then return { 'unanswered' } end
     local first = redis.call('HGET', hold_prefix .. first_id, 'state')
     if first == 'held' or first == 'dispatched' then return { 'in_progress' } end
@@ -99,11 +138,11 @@ if idempotency then
     -- A first call that Redis lost never ends, and one that cost nothing may be sent again.
   end
 end
-if redis.call('XLEN', journal) >= journal_bound or (tonumber(redis.call('GET', audit_bytes)) or 0) >= audit_bound then
-  return { 'overloaded' }
-end
+local unrecorded = tonumber(redis.call('GET', audit_bytes)) or 0
+if redis.call('XLEN', journal) >= journal_bound or unrecorded >= audit_bound then return { 'overloaded' } end
+-- An accounting of the version before counts down the whole, and no key's part of it.
+if math.min(unrecorded, audit_bytes_of(audit_bytes, key_id)) >= audit_bound_of_key then return { 'record' } end
 
-rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
 if cap > least_cap and tpm > 0 and input_tokens + cap * outputs > tpm then
   cap = math.max(least_cap, math.floor((tpm - input_tokens) / outputs))
 end
@@ -122,17 +161,17 @@ local periods = { '', '', 'day', 'total' }
 local budgets = { false, false, operator_day_budget, operator_total_budget }
 local key_free
 for i, level in ipairs(levels) do
-  local budget, spent, held = balance(level)
+  local budget, spent, held, absorbed = balance(level)
   budget = budgets[i] or budget
   if budget >= 0 then
     local free = budget - spent - held
-    if i == 1 then key_free = free end
+    if i == 1 then key_free = free else free = free - absorbed end
     local most = carried(free, cap)
     if most < cap then
       local later = carried(free + held, cap)
       if is_patient and later > most and later >= least_cap then return { 'busy', names[i] } end
       if most < least_cap then
-        return { 'insufficient', names[i], int(free), int(held), int(fixed + per_unit * least_cap), periods[i] }
+        return { 'insufficient', names[i], int(math.max(0, free)), int(held), int(fixed + per_unit * least_cap), periods[i] }
       end
       cap = most
     end
@@ -144,14 +183,13 @@ if concurrent > 0 and (tonumber(running) or 0) >= concurrent then return { 'conc
 
 local tokens = input_tokens + cap * outputs
 if tpm > 0 and tokens > tpm then return { 'tokens', int(tpm), '-1', int(tokens) } end
-local window = window_advance(key_window, now)
+local window = window_advance(key_window, now, MINUTE_BUCKET_MS, KEY_BUCKETS)
 local wait = window_wait(key_window, window, now, rpm, 0, 1, 0)
 if wait > 0 then return { 'requests', int(rpm), int(wait) } end
 wait = window_wait(key_window, window, now, 0, tpm, 0, tokens)
 if wait > 0 then return { 'tokens', int(tpm), int(wait), int(tokens) } end
 
-local content = event ~= '' and redis.call('GET', body)
-if event ~= '' and not content then return { 'overloaded' } end
+if is_question then return { 'ready' } end
 
 window_add(key_window, window, 1, tokens)
 for _, level in ipairs(levels) do redis.call('HINCRBY', level, 'held', int(amount)) end
@@ -160,15 +198,23 @@ keep_day(operator_prefix, day)
 redis.call('HSET', hold, 'state', 'held', 'key', key_id, 'campaign', campaign_id, 'amount', int(amount),
   'cap', int(cap), 'attempt', 0, 'day', day, 'lane', lane, 'reply_to', reply_to, 'fingerprint', fingerprint,
   'deadline_ms', int(now + longest_wait_ms), 'key_bucket', int(window.current), 'key_tokens', int(tokens))
-if idempotency then
+if body_fingerprint ~= '' then
   redis.call('DEL', idempotency)
   redis.call('HSET', idempotency, 'request', request_id, 'fingerprint', body_fingerprint, 'state', 'running')
   redis.call('PEXPIRE', idempotency, idempotency_life_ms)
   redis.call('HSET', hold, 'idempotency', idempotency)
 end
 redis.call('ZADD', leases, int(now + lease_ms), request_id)
+local first_use = {}
+ttl_from_use_ms = tonumber(ttl_from_use_ms) or 0
+if ttl_from_use_ms > 0 and expires == 0 then
+  first_use = { 'first_use', '1' }
+  redis.call('HSET', key, 'first_used_ms', int(now), 'expires_ms', int(now + ttl_from_use_ms))
+end
 redis.call('XADD', journal, '*', 'kind', 'hold', 'request', request_id, 'key', key_id, 'campaign', campaign_id,
-  'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', detail)
-if content then record(audit_stream, audit_bytes, now, event, content) end
+  'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', detail,
+  unpack(first_use))
+if content ~= '' then redis.call('SET', body, content, 'PX', body_life_ms) end
+if event ~= '' then record(audit_stream, audit_bytes, now, event, content) end
 return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1),
   int(window.tokens + tokens), '0', day }

@@ -6,9 +6,16 @@ import { parentPort, workerData } from 'node:worker_threads';
  */
 interface Task {
   id: number;
-  /** A task without content asks only whether the thread is alive. */
-  content?: readonly object[];
-  context?: object;
+  /** The module judges one part after the other. */
+  parts: readonly (readonly object[])[];
+  context: object;
+  /** After this time no further part begins: another key has its turn. */
+  sliceMs: number;
+}
+
+/** Asks only whether the thread is alive. */
+interface Ping {
+  ping: number;
 }
 
 type Check = (content: readonly object[], context: object) => unknown;
@@ -26,16 +33,24 @@ const reason = (error: unknown): string => (error instanceof Error ? error.messa
 
 try {
   const check = await load();
-  parentPort!.on('message', (task: Task) => void run(check, task));
-  parentPort!.postMessage({ id: 0 });
+  parentPort!.on('message', (message: Task | Ping) => {
+    if ('ping' in message) parentPort!.postMessage({ pong: message.ping });
+    else void run(check, message);
+  });
+  parentPort!.postMessage({ loaded: true });
 } catch (error) {
-  parentPort!.postMessage({ id: 0, error: reason(error) });
+  parentPort!.postMessage({ loaded: false, error: reason(error) });
 }
 
-async function run(check: Check, { id, content, context }: Task): Promise<void> {
+async function run(check: Check, { id, parts, context, sliceMs }: Task): Promise<void> {
+  // The service knows by this which task a thread hangs in.
+  parentPort!.postMessage({ begun: id });
+  const startedMs = performance.now();
+  const verdicts: unknown[] = [];
   try {
-    const verdict = content ? await check(content, { ...context, options }) : undefined;
-    parentPort!.postMessage({ id, verdict });
+    do verdicts.push(await check(parts[verdicts.length]!, { ...context, options }));
+    while (verdicts.length < parts.length && performance.now() - startedMs < sliceMs);
+    parentPort!.postMessage({ id, verdicts, tookMs: performance.now() - startedMs });
   } catch (error) {
     // An error's message may quote the content.
     parentPort!.postMessage({ id, error: error instanceof Error ? error.name : 'Error' });

@@ -53,7 +53,7 @@ export function wellFormedContents(contents: readonly Content[]): Content[] {
   );
 }
 
-/** The guard gave no verdict. The policy decides what follows. */
+/** The guard gave no verdict. The policy decides what follows, unless the guard refused the content. */
 export class GuardUnavailableError extends Error {
   constructor(
     reason: string,
@@ -67,6 +67,8 @@ export class GuardUnavailableError extends Error {
 
 const CATEGORIES_MAX = 50;
 const REDACTIONS_MAX = 10_000;
+/** Of all that is to be found, together. */
+const REDACTED_CHARACTERS_MAX = 300_000;
 /** The bound covers the call as its visitor sent it, so that a replacement must not make a text longer. */
 const REPLACE_LENGTH = 16;
 
@@ -82,18 +84,42 @@ const answerSchema = z.object({
         .refine(({ find, replace }) => replace.length <= Math.max(find.length, REPLACE_LENGTH)),
     )
     .max(REDACTIONS_MAX)
+    .refine((all) => all.reduce((sum, { find }) => sum + find.length, 0) <= REDACTED_CHARACTERS_MAX)
     .default([]),
 });
 
-/** @throws GuardUnavailableError where it is no verdict; the error does not quote it, because it may hold content */
+/**
+ * @throws GuardUnavailableError where it is no verdict; the error does not quote it, because it may hold content. The guard
+ *   is not away then: content may make its answer break a bound, so that no policy lets the content through.
+ */
 export function readVerdict(answer: unknown, guard: string): GuardVerdict {
   const parsed = answerSchema.safeParse(answer);
   if (!parsed.success)
     throw new GuardUnavailableError(
       `its answer is no verdict (${parsed.error.issues[0]!.path.join('.') || 'not an object'})`,
+      true,
     );
   const verdict = parsed.data;
   return { ...verdict, categories: verdict.flagged && verdict.categories.length === 0 ? [guard] : verdict.categories };
+}
+
+/** One verdict for all parts of a content. @throws GuardUnavailableError where they have more findings than one may have */
+export function joinedVerdict(verdicts: readonly GuardVerdict[]): GuardVerdict {
+  if (verdicts.length === 1) return verdicts[0]!;
+  const redactions = new Map(verdicts.flatMap((verdict) => verdict.redactions.map((one) => [one.find, one] as const)));
+  const characters = [...redactions.keys()].reduce((sum, find) => sum + find.length, 0);
+  if (redactions.size > REDACTIONS_MAX || characters > REDACTED_CHARACTERS_MAX)
+    throw new GuardUnavailableError(`it found more than ${REDACTIONS_MAX} things to take out, or too long ones`);
+  const scores: Record<string, number> = {};
+  for (const verdict of verdicts)
+    for (const [category, score] of Object.entries(verdict.scores))
+      scores[category] = Math.max(score, scores[category] ?? score);
+  return {
+    flagged: verdicts.some(({ flagged }) => flagged),
+    categories: [...new Set(verdicts.flatMap(({ categories }) => categories))].sort(),
+    scores,
+    redactions: [...redactions.values()].sort((a, b) => b.find.length - a.find.length),
+  };
 }
 
 export const PASSED: GuardVerdict = { flagged: false, categories: [], scores: {}, redactions: [] };

@@ -48,6 +48,7 @@ function guardOf(settings: GuardSettings): Guard {
         moduleUrl: PERSONAL_DATA,
         options: { kinds, action, country },
         timeoutMs,
+        takesPieces: true,
       });
     }
     case 'module':

@@ -14,6 +14,9 @@ import { ProviderGuard } from './provider.guard.js';
 import { BlocklistGuard, RegexGuard } from './text.guards.js';
 import { ThreadGuard } from './thread.guard.js';
 import { WebhookGuard } from './webhook.guard.js';
+import { ModerationUnavailableError, type Moderator } from '../moderator.js';
+import type { ModerationResult } from '../verdict.js';
+import { ModerationGuard } from './moderation.guard.js';
 
 const context: GuardContext = {
   requestId: 'req_1',
@@ -150,6 +153,31 @@ describe("the provider's own verdicts", () => {
   });
 });
 
+describe("the moderation endpoint's guard", () => {
+  const result = (flag: boolean): ModerationResult => ({
+    flagged: flag,
+    categories: { violence: flag },
+    category_scores: { violence: flag ? 0.9 : 0.1 },
+  });
+  const guardOf = (results: ModerationResult[], missing?: ModerationUnavailableError): ModerationGuard =>
+    new ModerationGuard({ results: () => Promise.resolve({ results, missing }) } as unknown as Moderator, 'omni');
+  const away = new ModerationUnavailableError('it is away');
+  const refused = new ModerationUnavailableError('400', true);
+
+  it.each([away, refused])('flags the whole for one part, whatever became of the others (%p)', async (missing) => {
+    expect(await guardOf([result(false), result(true)], missing).check(text('x'), context)).toMatchObject({
+      flagged: true,
+      categories: ['violence'],
+    });
+  });
+
+  it('has no verdict where a part has none and no other is flagged, and says whether it was refused', async () => {
+    await expect(guardOf([result(false)], away).check(text('x'), context)).rejects.toMatchObject({ refused: false });
+    await expect(guardOf([result(false)], refused).check(text('x'), context)).rejects.toMatchObject({ refused: true });
+    expect(await guardOf([result(false)]).check(text('x'), context)).toMatchObject({ flagged: false });
+  });
+});
+
 describe('a webhook', () => {
   let server: Server;
   let url: string;
@@ -216,6 +244,27 @@ describe('a webhook', () => {
       { kind: 'text', text: 'half \ufffd', joined: '\ufffd' },
       { kind: 'image', url: 'https://example.org/\ufffd' },
     ]);
+  });
+
+  it.each([
+    [400, true],
+    [413, true],
+    [422, true],
+    [401, false],
+    [404, false],
+    [429, false],
+    [503, false],
+  ])('that answers %i refuses the content: %s', async (status, refused) => {
+    answer = (response) => response.writeHead(status).end();
+    await expect(asked()).rejects.toMatchObject({ refused });
+  });
+
+  it('whose answer is no verdict is not away: content may have broken a bound of it', async () => {
+    answer = (response) =>
+      response.end(JSON.stringify({ flagged: false, redactions: Array(10_001).fill({ find: 'a', replace: '*' }) }));
+    await expect(asked()).rejects.toMatchObject({ refused: true });
+    answer = (response) => response.end(JSON.stringify({ flagged: false, categories: ['x'.repeat(1_100_000)] }));
+    await expect(asked()).rejects.toMatchObject({ refused: true });
   });
 
   it.each([
@@ -337,10 +386,58 @@ describe("an operator's own module", () => {
       await expect(guard.check(text('a secret'), context)).rejects.not.toThrow('secret');
       const deadline = Date.now() + 15_000;
       let verdict: GuardVerdict | null = null;
-      while (!verdict && Date.now() < deadline) verdict = await guard.check(text('fine'), context).catch(() => null);
+      while (!verdict && Date.now() < deadline)
+        verdict = await guard.check(text('fine'), { ...context, keyId: 'another' }).catch(() => null);
       expect(verdict).toEqual(pass);
     },
   );
+
+  it('that hangs in the content of one key loses no work of others, and judges that key no more for a while', async () => {
+    const guard = await guardOf(
+      `export const check = async (content) => { if (content[0].text === 'evil') for (;;); return { flagged: false, categories: [content[0].text] }; }`,
+      300,
+    );
+    const of = (keyId: string, one: string) => guard.check(text(one), { ...context, keyId });
+    const evil = of('evil', 'evil').catch((error: Error) => error.message);
+    const others = await Promise.all(Array.from({ length: 40 }, (_, n) => of(`key_${n % 3}`, `call ${n}`)));
+    expect(others.map(({ categories }) => categories[0])).toEqual(Array.from({ length: 40 }, (_, n) => `call ${n}`));
+    expect(await evil).toMatch(/within 300 ms/);
+    await expect(of('evil', 'harmless')).rejects.toThrow('made it hang');
+    expect((await of('key_0', 'harmless')).flagged).toBe(false);
+  });
+
+  it('that crashes loses no work of others, and tries it once more', async () => {
+    const guard = await guardOf(
+      `export const check = async (content) => {
+        if (content[0].text === 'evil') process.exit(1);
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return { flagged: false, categories: [content[0].text] };
+      }`,
+    );
+    const good = ['a', 'b'].map((one) => guard.check(text(one), { ...context, keyId: one }));
+    const evil = guard.check(text('evil'), { ...context, keyId: 'evil' }).catch((error: Error) => error.message);
+    expect((await Promise.all(good)).map(({ categories }) => categories[0])).toEqual(['a', 'b']);
+    expect(await evil).toBe('its thread ended');
+  });
+
+  it('serves keys in turns, and has a bound for what waits', async () => {
+    const guard = await guardOf(
+      `let n = 0; export const check = async () => {
+        const at = ++n;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+        return { flagged: false, categories: [String(at)] };
+      }`,
+    );
+    const many = Array.from({ length: 200 }, () => guard.check(text('x'), { ...context, keyId: 'many' }));
+    const one = await guard.check(text('x'), { ...context, keyId: 'one' });
+    expect(Number(one.categories[0])).toBeLessThanOrEqual(18);
+    await Promise.all(many);
+    const tooMany = Array.from({ length: 2_600 }, () =>
+      guard.check(text('x'), { ...context, keyId: 'many' }).catch((error: Error) => error.message),
+    );
+    expect(await tooMany.at(-1)).toBe('too much is waiting for it');
+    await guard.stop();
+  });
 
   it('is the example of the documentation', async () => {
     const moduleUrl = pathToFileURL(join(import.meta.dirname, '../../../docs/guards/opening-hours.mjs')).href;
@@ -381,6 +478,7 @@ describe('personal data', () => {
         moduleUrl,
         options: { kinds, action, country: 'DE' },
         timeoutMs: 5_000,
+        takesPieces: true,
       });
     guards = { redact: of('redact'), block: of('block') };
     await Promise.all(Object.values(guards).map((guard) => guard.start()));
@@ -424,6 +522,47 @@ describe('personal data', () => {
     });
     expect(await guards.block.check(content, context)).toMatchObject({ flagged: true });
   });
+
+  it.each([
+    ['a.very.long.name.of.somebody@' + 'sub.'.repeat(50) + 'example.org', 'email'],
+    ['+49 30 901820', 'phone'],
+    ['4111 1111 1111 1111', 'credit_card'],
+    ['DE89 3704 0044 0532 0130 00', 'iban'],
+    ['2001:db8::ff00:42:8329', 'ip_address'],
+  ])('is found wherever it stands in a long text: %s', async (value, kind) => {
+    for (let at = 480; at < 1_240; at += value.length > 100 ? 31 : 17) {
+      const long = `${'so '.repeat(at / 3)}${'x'.repeat(at % 3)} ${value} ${'and on '.repeat(400)}`;
+      const { redactions } = await guards.redact.check(text(long), context);
+      expect({ at, redactions }).toEqual({ at, redactions: [{ find: value, replace: `[${kind}]` }] });
+    }
+  });
+
+  it('has a bound: beyond 10,000 findings there is no verdict', async () => {
+    const of = (count: number) =>
+      guards.redact.check(text(Array.from({ length: count }, (_, n) => `p${n}@x.org `).join('')), context);
+    expect((await of(9_999)).redactions).toHaveLength(9_999);
+    await expect(of(10_001)).rejects.toThrow('more than 10000 things');
+  }, 30_000);
+
+  it('is looked for in turns: a text that takes long does not hold up that of another key', async () => {
+    const evil = '1.1.1.'.repeat(100_000);
+    const order: string[] = [];
+    const moduleUrl = new URL('./personal-data.module.ts', import.meta.url).href;
+    const options = { kinds: ['phone'], action: 'redact' };
+    const guard = new ThreadGuard('pii', 'personal_data', { moduleUrl, options, timeoutMs: 1_500, takesPieces: true });
+    await guard.start();
+    const check = (name: string, one: string) =>
+      guard.check(text(one), { ...context, keyId: name }).then(
+        () => order.push(name),
+        () => order.push(`${name} has no verdict`),
+      );
+    const evils = [check('evil', evil), check('evil', evil)];
+    for (let n = 0; n < 5; n++) await check('good', `Call +49 30 90182${n}, ${n}`);
+    expect(order).toEqual(Array(5).fill('good'));
+    await Promise.all(evils);
+    expect(order.slice(5)).toEqual(Array(2).fill('evil has no verdict'));
+    await guard.stop();
+  }, 30_000);
 
   it('is looked for without end in sight of time', async () => {
     for (const evil of [
@@ -495,7 +634,7 @@ describe('the pipeline', () => {
     const findings = await pipeline.check(text('x'), { ...context, policy: { ...context.policy, guards: ['gone'] } });
     expect(findings).toMatchObject([
       { guard: 'gone', outcome: 'unavailable', reason: 'DAYPASS_CONFIG has no guard of this name' },
-      { guard: 'broken', outcome: 'unavailable', reason: 'it failed', refused: false },
+      { guard: 'broken', outcome: 'unavailable', reason: 'it failed', refused: true },
       { guard: 'away', outcome: 'unavailable', reason: 'it is away', refused: true },
     ]);
   });

@@ -1,5 +1,5 @@
 import type { Content } from '#libs/endpoints/content.js';
-import { ModerationUnavailableError, type Moderator } from '../moderator.js';
+import type { Moderator } from '../moderator.js';
 import { judgementOf } from '../verdict.js';
 import { GuardUnavailableError, type Guard, type GuardContext, type GuardVerdict } from './guard.js';
 
@@ -14,13 +14,11 @@ export class ModerationGuard implements Guard {
     readonly model: string,
   ) {}
 
-  async check(contents: readonly Content[], { policy, passing }: GuardContext): Promise<GuardVerdict> {
-    try {
-      const results = await this.moderator.results(contents, passing);
-      return { ...judgementOf(results, policy), redactions: [], results };
-    } catch (error) {
-      if (error instanceof ModerationUnavailableError) throw new GuardUnavailableError(error.message, error.refused);
-      throw error;
-    }
+  async check(contents: readonly Content[], context: GuardContext): Promise<GuardVerdict> {
+    const { results, missing } = await this.moderator.results(contents, context, context.passing);
+    const judgement = judgementOf(results, context.policy);
+    // One flagged part decides on the whole, whatever became of the others.
+    if (missing && !judgement.flagged) throw new GuardUnavailableError(missing.message, missing.refused);
+    return { ...judgement, redactions: [], results };
   }
 }

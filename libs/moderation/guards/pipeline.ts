@@ -59,12 +59,12 @@ async function findingOf(guard: Guard, contents: readonly Content[], context: Gu
     return { ...about(), outcome: 'judged', verdict };
   } catch (error) {
     const isOurs = error instanceof GuardUnavailableError;
-    // Any other error of a guard's may quote the content.
+    // Any other error of a guard's may quote the content, and comes of it: the guard itself is there.
     return {
       ...about(),
       outcome: 'unavailable',
       reason: isOurs ? error.message : 'it failed',
-      refused: isOurs && error.refused,
+      refused: !isOurs || error.refused,
     };
   }
 }

@@ -89,11 +89,13 @@ export class RegexGuard implements Guard {
     this.patterns = patterns.map((pattern) => RE2JS.compile(pattern));
   }
 
-  check(contents: readonly Content[]): Promise<GuardVerdict> {
-    return Promise.resolve(
-      textsOf(contents).some((text) => this.patterns.some((pattern) => pattern.matcher(text).find()))
-        ? flagged(this.name)
-        : PASSED,
-    );
+  async check(contents: readonly Content[]): Promise<GuardVerdict> {
+    for (const text of textsOf(contents)) {
+      for (const pattern of this.patterns) {
+        if (pattern.matcher(text).find()) return flagged(this.name);
+        if (text.length > PART_CHARACTERS) await setImmediate();
+      }
+    }
+    return PASSED;
   }
 }

@@ -9,6 +9,8 @@ import {
   type GuardVerdict,
 } from './guard.js';
 
+/** It refuses the content. Any other status says only that it is away. */
+const REFUSALS = new Set([400, 413, 415, 422]);
 const ANSWER_BYTES_MAX = 1_048_576;
 
 export interface WebhookGuardOptions {
@@ -50,7 +52,8 @@ export class WebhookGuard implements Guard {
         signal,
       });
       const text = await readText(response);
-      if (!response.ok) throw new GuardUnavailableError(`it answered ${response.status}`);
+      if (!response.ok)
+        throw new GuardUnavailableError(`it answered ${response.status}`, REFUSALS.has(response.status));
       return readVerdict(parsed(text), this.name);
     } catch (error) {
       if (error instanceof GuardUnavailableError) throw error;
@@ -67,7 +70,7 @@ async function readText(response: Response): Promise<string> {
   for await (const chunk of response.body ?? []) {
     const piece = chunk as Uint8Array;
     bytes += piece.length;
-    if (bytes > ANSWER_BYTES_MAX) throw new GuardUnavailableError('its answer is too long');
+    if (bytes > ANSWER_BYTES_MAX) throw new GuardUnavailableError('its answer is too long', true);
     chunks.push(piece);
   }
   return Buffer.concat(chunks).toString('utf8');

@@ -33,9 +33,16 @@ local function lane_even(upstreams, now, requests, tokens)
   return math.max(opens_in, requests_in, tokens_in)
 end
 
+-- Processes look at a line at least so often while they pass over calls.
+local PASSED_OVER_LIFE_MS = 5000
+
 -- Calls before this tag, and the estimated ms until its turn.
 local function lane_ahead(waiting, fair, upstreams, tag, now)
   local before = redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag))
+  local passed_over, passed_over_ms = unpack(redis.call('HMGET', fair, 'passed_over', 'passed_over_ms'))
+  if now - (tonumber(passed_over_ms) or 0) < PASSED_OVER_LIFE_MS then
+    before = math.max(0, before - (tonumber(passed_over) or 0))
+  end
   local all = redis.call('ZCARD', waiting)
   local tokens = all > 0 and (tonumber(redis.call('HGET', fair, 'tokens')) or 0) * before / all or 0
   -- Calls with earlier turns may come meanwhile, so that the speed of the last half minute tells more than the line.

@@ -4,7 +4,8 @@
   by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span>
   <key>' of a waiting call, `tokens` of all of them, `speed` of virtual time over the last `speed_over_ms`, and `v_then`
-  at `then_ms` from which it is measured.
+  at `then_ms` from which it is measured. `passed_over`: at `passed_over_ms` so many calls at the front waited for a
+  place in a process rather than for the lane.
 ]]
 
 -- `tag`: the virtual time at which the call begins. `span`: how much virtual time it takes.

@@ -1,9 +1,10 @@
 --[[
   The upstreams that serve a lane, beside their windows. Each has two hashes.
-  `state`: `rpm`, `tpm` and `rpd` as the upstream last reported them. `requests_until_ms` and `tokens_until_ms`: until
-  when its even rate of each is used up (virtual scheduling, ITU-T I.371). `factor` as of `factor_ms`: the share of its
-  limits that is safe to use, where an upstream without headers has shown that they are lower. `spread_…`: see
-  `lane_spread`.
+  `state`: `header_rpm` and `header_tpm` as the headers of its answers told them at `…_ms`, and `header_of` whose
+  answers: a fingerprint of its address and key. `project_rpm`, `project_tpm` and `project_rpd` as the project's report
+  told them at `…_ms`. `requests_until_ms` and `tokens_until_ms`: until when its even rate of each is used up (virtual
+  scheduling, ITU-T I.371). `factor` as of `factor_ms`: the share of its limits that is safe to use, where an upstream
+  without headers has shown that they are lower. `spread_…`: see `lane_spread`.
   `circuit`, one for all lanes: `failures` in a row, `kind`, `open_until_ms`, `tripped`: it was open, and
   `probe_until_ms`: one call tries.
 ]]
@@ -21,6 +22,22 @@ local function lane_limits(state, rpm, tpm, factor, factor_ms, now)
   return rpm > 0 and math.max(1, math.floor(rpm * factor)) or 0, tpm > 0 and math.max(1, math.floor(tpm * factor)) or 0
 end
 
+-- What nobody confirms any more is forgotten. Answers confirm headers; accounting asks for the project's every quarter
+-- of an hour.
+local HEADER_LIFE_MS = 600000
+local PROJECT_LIFE_MS = 3600000
+
+-- A limit that was told at that time; nil: it was not told, or has lapsed. A later time comes from a clock that somebody
+-- put back.
+local function told_limit(value, told_ms, life_ms, now)
+  local age = now - (tonumber(told_ms) or 0)
+  return age >= -life_ms and age <= life_ms and tonumber(value) or nil
+end
+
+local STATE_FIELDS = { 'header_rpm', 'header_rpm_ms', 'header_tpm', 'header_tpm_ms', 'project_rpm', 'project_rpm_ms',
+  'project_tpm', 'project_tpm_ms', 'project_rpd', 'project_rpd_ms', 'factor', 'factor_ms', 'requests_until_ms',
+  'tokens_until_ms', 'spread_requests', 'spread_tokens', 'spread_ms' }
+
 local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
 
 -- The upstreams that serve the lane, in the order that they are taken in. The script's last keys are theirs: of each
@@ -34,12 +51,14 @@ local function lane_upstreams(argument, now)
     local key, arg = #KEYS - (count - i) * UPSTREAM_KEYS + 1, argument + i * UPSTREAM_ARGS
     local window, state, circuit, day = unpack(KEYS, key, key + UPSTREAM_KEYS - 1)
     local rpm, tpm, rpd, tpd, burst_ms, corrects, name = unpack(ARGV, arg, arg + UPSTREAM_ARGS - 1)
-    local reported_rpm, reported_tpm, reported_rpd, factor, factor_ms, requests_until_ms, tokens_until_ms,
-      spread_requests, spread_tokens, spread_ms = unpack(redis.call('HMGET', state,
-        'rpm', 'tpm', 'rpd', 'factor', 'factor_ms', 'requests_until_ms', 'tokens_until_ms',
-        'spread_requests', 'spread_tokens', 'spread_ms'))
-    rpm, tpm = lane_limits(state, tonumber(reported_rpm) or tonumber(rpm), tonumber(reported_tpm) or tonumber(tpm),
-      factor, factor_ms, now)
+    local header_rpm, header_rpm_ms, header_tpm, header_tpm_ms, project_rpm, project_rpm_ms, project_tpm, project_tpm_ms,
+      project_rpd, project_rpd_ms, factor, factor_ms, requests_until_ms, tokens_until_ms, spread_requests,
+      spread_tokens, spread_ms = unpack(redis.call('HMGET', state, unpack(STATE_FIELDS)))
+    rpm = told_limit(header_rpm, header_rpm_ms, HEADER_LIFE_MS, now)
+      or told_limit(project_rpm, project_rpm_ms, PROJECT_LIFE_MS, now) or tonumber(rpm)
+    tpm = told_limit(header_tpm, header_tpm_ms, HEADER_LIFE_MS, now)
+      or told_limit(project_tpm, project_tpm_ms, PROJECT_LIFE_MS, now) or tonumber(tpm)
+    rpm, tpm = lane_limits(state, rpm, tpm, factor, factor_ms, now)
     upstreams[#upstreams + 1] = {
       name = name,
       window = window,
@@ -48,7 +67,7 @@ local function lane_upstreams(argument, now)
       day = day,
       rpm = rpm,
       tpm = tpm,
-      rpd = tonumber(reported_rpd) or tonumber(rpd),
+      rpd = told_limit(project_rpd, project_rpd_ms, PROJECT_LIFE_MS, now) or tonumber(rpd),
       tpd = tonumber(tpd),
       burst = tonumber(burst_ms),
       corrects = corrects == '1',
@@ -81,10 +100,13 @@ end
 local AHEAD_MAX_MS = 130000
 
 -- Until when the even rate of requests and that of tokens are used up. Each by itself: small calls use up the one,
--- large calls the other, and both limits are used only where neither waits for the other.
+-- large calls the other, and both limits are used only where neither waits for the other. Where a limit has lapsed,
+-- nothing of it is used up.
 local function lane_used_until(upstream, now)
-  local requests, tokens = upstream.requests_until, upstream.tokens_until
-  return requests - now > AHEAD_MAX_MS and now or requests, tokens - now > AHEAD_MAX_MS and now or tokens
+  local function until_ms(limit, used_until)
+    return (limit == 0 or used_until - now > AHEAD_MAX_MS) and now or used_until
+  end
+  return until_ms(upstream.rpm, upstream.requests_until), until_ms(upstream.tpm, upstream.tokens_until)
 end
 
 -- So much of an even rate, in ms; 0 where there is no limit.

@@ -4,19 +4,23 @@
   bucket's. A lane has `frozen_until_ms` beside them.
   A minute's bucket is a quarter of a second, a day's six minutes. 241 buckets would cover every whole minute (day). Two
   more are for calls that travel for longer than others, so that the upstream counts them later than Daypass does.
+  Nobody counts a key's calls but Daypass. Its window has one bucket less than a whole minute needs, so that no call
+  waits for longer than a minute.
 ]]
 local MINUTE_BUCKET_MS = 250
 local DAY_BUCKET_MS = 360000
 local BUCKETS = 243
+local KEY_BUCKETS = 240
 
-local function window_advance(key, now_ms, bucket_ms)
+local function window_advance(key, now_ms, bucket_ms, buckets)
   bucket_ms = bucket_ms or MINUTE_BUCKET_MS
+  buckets = buckets or BUCKETS
   local current = math.floor(now_ms / bucket_ms)
   local head, requests, tokens, bucket_requests, bucket_tokens, frozen_until = unpack(redis.call('HMGET', key,
     'h', 'n', 't', 'n' .. current, 't' .. current, 'frozen_until_ms'))
   head = tonumber(head)
   local frozen_until_ms = tonumber(frozen_until) or 0
-  local oldest = current - BUCKETS + 1
+  local oldest = current - buckets + 1
   if not head or oldest - head > BUCKETS or head > current + 1 then
     redis.call('HDEL', key, 'h', 'n', 't')
     if head then
@@ -25,7 +29,7 @@ local function window_advance(key, now_ms, bucket_ms)
     end
     redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
     redis.call('PEXPIRE', key, math.max(2 * BUCKETS * bucket_ms, frozen_until_ms - now_ms))
-    return { current = current, head = oldest, requests = 0, tokens = 0, bucket_ms = bucket_ms,
+    return { current = current, head = oldest, requests = 0, tokens = 0, bucket_ms = bucket_ms, buckets = buckets,
       frozen_until_ms = frozen_until_ms }
   end
   requests, tokens = tonumber(requests), tonumber(tokens)
@@ -45,8 +49,27 @@ local function window_advance(key, now_ms, bucket_ms)
     head = oldest
   end
   return { current = current, head = head, requests = requests, tokens = tokens, bucket_ms = bucket_ms,
-    frozen_until_ms = frozen_until_ms, bucket_requests = tonumber(bucket_requests),
+    buckets = buckets, frozen_until_ms = frozen_until_ms, bucket_requests = tonumber(bucket_requests),
     bucket_tokens = tonumber(bucket_tokens) }
+end
+
+-- The requests and tokens that a key's window counts, without a change to it.
+local function window_use(key, now_ms)
+  local head, requests, tokens = unpack(redis.call('HMGET', key, 'h', 'n', 't'))
+  head, requests, tokens = tonumber(head), tonumber(requests) or 0, tonumber(tokens) or 0
+  local oldest = math.floor(now_ms / MINUTE_BUCKET_MS) - KEY_BUCKETS + 1
+  if not head or oldest - head > BUCKETS then return 0, 0 end
+  if head >= oldest then return requests, tokens end
+  local gone = {}
+  for i = head, oldest - 1 do
+    gone[#gone + 1] = 'n' .. i
+    gone[#gone + 1] = 't' .. i
+  end
+  local values = redis.call('HMGET', key, unpack(gone))
+  for i = 1, #values, 2 do
+    requests, tokens = requests - (tonumber(values[i]) or 0), tokens - (tonumber(values[i + 1]) or 0)
+  end
+  return requests, tokens
 end
 
 -- Requests and tokens of each bucket that counts, the oldest first.
@@ -72,7 +95,7 @@ local function window_wait(key, window, now_ms, rpm, tpm, requests, tokens)
     if over_requests <= 0 and over_tokens <= 0 then break end
     bucket = bucket + 1
   end
-  return (bucket + BUCKETS) * window.bucket_ms - now_ms
+  return (bucket + window.buckets) * window.bucket_ms - now_ms
 end
 
 -- As `window_advance` has just seen it: in one command rather than in one for each number.

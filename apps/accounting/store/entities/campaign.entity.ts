@@ -1,13 +1,14 @@
 import { Check, Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
-import type { ToolPrices } from '#libs/contracts/key-state.js';
+import type { KeyLimits, ToolPrices } from '#libs/contracts/key-state.js';
 import { nanoTransformer } from './nano.transformer.js';
 
 /** What a key gets where its creator gives no value. Money is a decimal string of dollars. */
 export interface KeyDefaults {
   budget_usd?: string | undefined;
   ttl_seconds?: number | undefined;
-  limits?: { rpm?: number | undefined; tpm?: number | undefined; concurrent?: number | undefined } | undefined;
+  ttl_from?: 'creation' | 'first_use' | undefined;
+  limits?: { [Name in keyof KeyLimits]?: number | undefined } | undefined;
 }
 
 @Entity({ schema: 'access', name: 'campaigns' })
@@ -30,6 +31,10 @@ export class Campaign {
 
   @Column('text')
   status!: 'active' | 'closed';
+
+  /** When it was closed; null: it is open, or an older Daypass closed it. */
+  @Column('timestamp with time zone', { name: 'closed_at', precision: 3, nullable: true })
+  closedAt!: Date | null;
 
   @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
   budgetNano!: bigint;

@@ -1,5 +1,5 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
-import type { KeyLimits, KeyStatus } from '#libs/contracts/key-state.js';
+import type { StoredLimits, KeyStatus } from '#libs/contracts/key-state.js';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
 import { Campaign } from './campaign.entity.js';
 import { nanoTransformer } from './nano.transformer.js';
@@ -12,6 +12,7 @@ import { nanoTransformer } from './nano.transformer.js';
 @Index('keys_settle_idx', ['returnDueAt'], { where: 'settle_at IS NOT NULL' })
 @Check('keys_budget_check', 'budget_nano >= 0')
 @Check('keys_returned_check', 'returned_nano >= 0')
+@Check('keys_ttl_from_use_check', 'ttl_from_use_seconds > 0')
 @Check('keys_status_check', `status = ANY (ARRAY['active'::text, 'suspended'::text, 'revoked'::text])`)
 export class Key {
   @PrimaryColumn('text', { primaryKeyConstraintName: 'keys_pkey' })
@@ -34,6 +35,10 @@ export class Key {
   @Column('text', { name: 'status_note', nullable: true })
   statusNote!: string | null;
 
+  /** When it was revoked; null: it is not, or an older Daypass did it. */
+  @Column('timestamp with time zone', { name: 'revoked_at', precision: 3, nullable: true })
+  revokedAt!: Date | null;
+
   /** When a person reinstated it: earlier strikes no longer count. */
   @Column('timestamp with time zone', { name: 'strikes_since', precision: 3, nullable: true })
   strikesSince!: Date | null;
@@ -50,6 +55,18 @@ export class Key {
 
   @Column('timestamp with time zone', { name: 'expires_at', precision: 3, nullable: true })
   expiresAt!: Date | null;
+
+  /** Before it the key is refused; null: it may call at once. */
+  @Column('timestamp with time zone', { name: 'starts_at', precision: 3, nullable: true })
+  startsAt!: Date | null;
+
+  /** Its time to live where it begins with the first call; `expires_at` follows from that call. null: it has a fixed end. */
+  @Column('int', { name: 'ttl_from_use_seconds', nullable: true })
+  ttlFromUseSeconds!: number | null;
+
+  /** Its first call, where its time began with it. */
+  @Column('timestamp with time zone', { name: 'first_used_at', precision: 3, nullable: true })
+  firstUsedAt!: Date | null;
 
   @Column('bigint', { name: 'budget_nano', transformer: nanoTransformer })
   budgetNano!: bigint;
@@ -71,7 +88,7 @@ export class Key {
   models!: string[] | null;
 
   @Column('jsonb')
-  limits!: KeyLimits;
+  limits!: StoredLimits;
 
   /** Only what the key tightens; null: the campaign's policy. */
   @Column('jsonb', { nullable: true })

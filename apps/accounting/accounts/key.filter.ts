@@ -1,0 +1,23 @@
+import type { SelectQueryBuilder } from 'typeorm';
+import type { Key } from '../store/entities/key.entity.js';
+
+export interface KeyFilter {
+  campaign?: string | undefined;
+  status?: 'active' | 'suspended' | 'revoked' | 'expired' | undefined;
+  label?: string | undefined;
+  /** The begin of the visible prefix, or a part of the label in any case. */
+  q?: string | undefined;
+}
+
+/** Narrows a query of keys, whose alias is `key`. */
+export function filterKeys(query: SelectQueryBuilder<Key>, { campaign, status, label, q }: KeyFilter): void {
+  if (campaign !== undefined)
+    query.andWhere('key.campaign_id = (SELECT id FROM access.campaigns WHERE slug = :campaign)', { campaign });
+  if (label !== undefined) query.andWhere('key.label = :label', { label });
+  if (q !== undefined)
+    query.andWhere(`(starts_with(key.prefix, :q) OR strpos(lower(key.label), lower(:q)) > 0)`, { q });
+  if (status === 'expired') query.andWhere(`key.status = 'active' AND key.expires_at <= now()`);
+  else if (status === 'active')
+    query.andWhere(`key.status = 'active' AND (key.expires_at IS NULL OR key.expires_at > now())`);
+  else if (status !== undefined) query.andWhere('key.status = :status', { status });
+}

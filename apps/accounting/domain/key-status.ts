@@ -1,0 +1,41 @@
+import type { KeyStatus } from '#libs/contracts/key-state.js';
+import type { Key } from '../store/entities/key.entity.js';
+import type { ActRow } from './audit.chain.js';
+
+export type KeyAction = 'suspend' | 'reinstate' | 'revoke';
+
+export const STATUS_AFTER: Record<KeyAction, KeyStatus> = {
+  suspend: 'suspended',
+  reinstate: 'active',
+  revoke: 'revoked',
+};
+
+const DONE: Record<KeyStatus, string> = { suspended: 'suspended', active: 'reinstated', revoked: 'revoked' };
+
+/** The key's budget is due at once, whatever the clocks show. */
+export const DUE_AT_ONCE = new Date(0);
+
+/** What a new status changes of a key. */
+export function statusChange(
+  current: Pick<Key, 'status' | 'statusNote'>,
+  status: KeyStatus,
+  note: string | null,
+  now: Date,
+): Partial<Key> {
+  return {
+    status,
+    statusNote: note ?? (current.status === status ? current.statusNote : null),
+    ...(status === 'revoked' && current.status !== 'revoked' ? { revokedAt: now, returnDueAt: DUE_AT_ONCE } : {}),
+    ...(status === 'active' ? { strikesSince: now } : {}),
+  };
+}
+
+/** What the record keeps of what a person did about a key. */
+export function keyAct(
+  keyId: string,
+  done: KeyStatus | 'rotated',
+  note: string | null,
+): Pick<ActRow, 'act' | 'subject' | 'note'> {
+  const what = done === 'rotated' ? done : DONE[done];
+  return { act: 'status', subject: keyId, note: note === null ? what : `${what}: ${note}` };
+}

@@ -1,0 +1,32 @@
+import { z } from 'zod';
+
+/**
+ * The JSON merge patch (RFC 7396) of what a schema takes: each field may be absent, which keeps it, or null, which
+ * removes it. Whoever merges the patch validates the result with the schema itself.
+ */
+export function patchOf(schema: z.ZodType): z.ZodType<Record<string, unknown> | null | undefined> {
+  return part(schema) as z.ZodType<Record<string, unknown> | null | undefined>;
+}
+
+function part(schema: z.ZodType): z.ZodType {
+  return removable(unwrapped(schema)).nullable().optional();
+}
+
+function removable(schema: z.ZodType): z.ZodType {
+  if (schema instanceof z.ZodObject)
+    return z.strictObject(
+      Object.fromEntries(
+        Object.entries(schema.shape as z.ZodRawShape).map(([name, field]) => [name, part(field as z.ZodType)]),
+      ),
+    );
+  if (schema instanceof z.ZodRecord)
+    return z.partialRecord(schema.keyType as z.ZodEnum, part(schema.valueType as z.ZodType));
+  return schema;
+}
+
+/** Without its default: a patch that does not name a field keeps it. */
+function unwrapped(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodDefault || schema instanceof z.ZodOptional || schema instanceof z.ZodNullable
+    ? unwrapped(schema.unwrap() as z.ZodType)
+    : schema;
+}

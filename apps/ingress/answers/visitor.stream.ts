@@ -1,0 +1,73 @@
+import type { FastifyReply } from 'fastify';
+import type { ErrorBody } from '#libs/contracts/errors.js';
+import type { Endpoint } from '#libs/endpoints/endpoint.js';
+import { STREAM_TYPE, writeHead, type Head } from './answer.head.js';
+
+const SILENT = 'waiting';
+
+/**
+ * The stream that one visitor reads. Proxies cut a connection that says nothing. So a silent stream gets a comment, and
+ * its head before that. Until then an error is an HTTP error.
+ */
+export class VisitorStream {
+  /** The head is out, so that an error can only follow in the stream. */
+  opened = false;
+  private timer: NodeJS.Timeout | undefined;
+  private headSoFar: (() => Head) | undefined;
+
+  constructor(
+    private readonly reply: FastifyReply,
+    private readonly endpoint: Pick<Endpoint, 'streamComment' | 'streamError'>,
+    private readonly silenceMs: number,
+  ) {}
+
+  /** @param headSoFar what is known of the call when the head must go out before its answer */
+  keepAlive(headSoFar: () => Head): void {
+    this.headSoFar = headSoFar;
+    if (this.timer !== undefined || this.endpoint.streamComment(SILENT) === null) return;
+    this.timer = setTimeout(() => this.onSilence(), this.silenceMs);
+    this.reply.raw.once('close', () => this.stop());
+  }
+
+  open(head: Head): void {
+    if (this.opened) return;
+    this.opened = true;
+    writeHead(this.reply, 200, { ...head, headers: { ...head.headers, 'content-type': STREAM_TYPE } });
+  }
+
+  /** Writes a comment, after the head. */
+  comment(text: string): void {
+    const comment = this.endpoint.streamComment(text);
+    if (comment === null || this.headSoFar === undefined) return;
+    if (!this.opened) this.open(this.headSoFar());
+    this.write(comment);
+  }
+
+  write(text: string): void {
+    this.timer?.refresh();
+    this.reply.raw.write(text);
+  }
+
+  /** @param text the last part of it */
+  end(text: string): void {
+    this.stop();
+    this.reply.raw.end(text);
+  }
+
+  fail(body: ErrorBody): void {
+    this.end(this.endpoint.streamError(body));
+  }
+
+  /** No comment follows. */
+  stop(): void {
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.headSoFar = undefined;
+  }
+
+  private onSilence(): void {
+    // Whoever does not read needs no comment, and comments must not pile up.
+    if (this.reply.raw.writableLength === 0) this.comment(SILENT);
+    else this.timer?.refresh();
+  }
+}

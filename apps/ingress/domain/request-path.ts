@@ -1,0 +1,36 @@
+/** A path with its query, and the model that an Azure-shaped path names. */
+export interface RequestPath {
+  url: string;
+  deployment: string | null;
+}
+
+const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
+const AZURE = /^\/openai(?=\/)/;
+
+/**
+ * Where a request goes. One slash at the end, several in a row, a missing `/v1` and the shapes of Azure OpenAI find their
+ * path. Every other address stays as it is, and nothing is decoded. `served`: what clients may ask for without `/v1`.
+ */
+export function requestPath(asked: string, served: readonly string[]): RequestPath {
+  const end = asked.search(/[?#]/);
+  const [before, query] = end < 0 ? [asked, ''] : [asked.slice(0, end), asked.slice(end)];
+  if (!before.startsWith('/')) return { url: asked, deployment: null };
+  const path = before.replaceAll(/\/{2,}/g, '/').replace(/(?<=.)\/$/, '');
+  const isServed = (rest: string): boolean => served.some((one) => rest === one || rest.startsWith(`${one}/`));
+  const [, deployment, operation] = DEPLOYMENT.exec(path) ?? [];
+  if (deployment !== undefined && operation !== undefined) {
+    const model = decoded(deployment);
+    if (model !== null && isServed(operation)) return { url: `/v1${operation}${query}`, deployment: model };
+  }
+  const rest = path.replace(AZURE, '');
+  const found = isServed(rest) ? `/v1${rest}` : rest.startsWith('/v1/') ? rest : path;
+  return { url: found + query, deployment: null };
+}
+
+function decoded(text: string): string | null {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return null;
+  }
+}

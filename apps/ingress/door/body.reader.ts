@@ -1,0 +1,107 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { parseJson, textOf, type Json } from '#libs/endpoints/json.js';
+import { JsonScan } from '#libs/endpoints/json.scan.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
+import { hungUp, tooLarge, unsupportedEncoding } from '../refusals.js';
+import { StepLine } from '../step.line.js';
+import { BodyRoom, type BodyPlace } from './body.room.js';
+import { KeyBytes } from './key.bytes.js';
+import { visitorOf } from './visitor.js';
+
+const FIRST_BYTES = 16_384;
+const NOTHING = Buffer.alloc(0);
+
+/** A request's body. Whoever takes it gives its place back. */
+export interface ReadBody {
+  json: Json;
+  bytes: number;
+  place: BodyPlace;
+}
+
+interface Arrival {
+  place: BodyPlace;
+  scan: JsonScan;
+  /** All that arrived, kept or not. */
+  bytes: number;
+}
+
+/** Reads the bodies of visitors whose key is known. Every bound holds while the body arrives. */
+@Injectable()
+export class BodyReader {
+  private readonly room: BodyRoom;
+  private readonly bodyBytes: number;
+
+  constructor(
+    @Inject(CONFIG) { limits }: DaypassConfig,
+    private readonly steps: StepLine,
+    private readonly keyBytes: KeyBytes,
+  ) {
+    this.bodyBytes = limits.bodyBytes;
+    this.room = new BodyRoom(limits.bodiesBytes, limits.bodyBytes);
+  }
+
+  /** @throws DaypassError that says what is wrong with the body; VisitorLeft where it broke off */
+  async read(request: FastifyRequest, payload: IncomingMessage): Promise<ReadBody> {
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') throw unsupportedEncoding();
+    // Nobody reads so much away.
+    const announced = Number(request.headers['content-length'] ?? 0);
+    if (announced > 2 * this.bodyBytes) throw tooLarge();
+    const { id } = visitorOf(request).key;
+    this.keyBytes.refuseFull(id, announced);
+    const place = this.room.enter(id);
+    const arrival: Arrival = { place, scan: new JsonScan(), bytes: 0 };
+    try {
+      const bytes = await this.arrived(payload, announced, arrival);
+      const text = await this.steps.run(bytes.length, () => textOf(bytes));
+      const json = await this.steps.run(bytes.length, () => parseJson(text, bytes, arrival.scan));
+      return { json, bytes: bytes.length, place };
+    } catch (error) {
+      place.leave();
+      await this.keyBytes.count(id, arrival.bytes);
+      throw error;
+    }
+  }
+
+  /**
+   * Reads a refused body to its end, but keeps none of it: otherwise its sender would see a broken connection, not the
+   * refusal.
+   */
+  private arrived(payload: IncomingMessage, announced: number, arrival: Arrival): Promise<Buffer> {
+    const { place, scan } = arrival;
+    return new Promise((resolve, reject) => {
+      let bytes = Buffer.allocUnsafe(Math.min(Math.max(announced, FIRST_BYTES), this.bodyBytes));
+      let length = 0;
+      let refusal: Error | undefined;
+      const keep = (chunk: Buffer): void => {
+        if (length + chunk.length > this.bodyBytes) throw tooLarge();
+        place.grow(chunk.length);
+        if (length + chunk.length > bytes.length) {
+          const larger = Buffer.allocUnsafe(Math.min(this.bodyBytes, 2 * (length + chunk.length)));
+          bytes.copy(larger, 0, 0, length);
+          bytes = larger;
+        }
+        chunk.copy(bytes, length);
+        length += chunk.length;
+        scan.read(bytes, length - chunk.length, length);
+      };
+      payload.on('data', (chunk: Buffer) => {
+        arrival.bytes += chunk.length;
+        try {
+          if (refusal === undefined) keep(chunk);
+          else if (arrival.bytes > 2 * this.bodyBytes) reject(refusal);
+        } catch (error) {
+          refusal = error as Error;
+          bytes = NOTHING;
+          place.leave();
+        }
+      });
+      payload.once('end', () => (refusal === undefined ? resolve(bytes.subarray(0, length)) : reject(refusal)));
+      payload.once('error', () => reject(hungUp()));
+      payload.once('close', () => reject(hungUp()));
+    });
+  }
+}

@@ -1,0 +1,34 @@
+import { NestFactory } from '@nestjs/core';
+import type { NestFastifyApplication } from '@nestjs/platform-fastify';
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { IncomingMessage } from 'node:http';
+import type { Registry } from 'prom-client';
+import type { DaypassConfig } from '#libs/config/config.js';
+import { NestLogger, type Logger } from '#libs/service/logger.js';
+import { Authenticator } from './door/authenticator.service.js';
+import { BodyReader } from './door/body.reader.js';
+import { ErrorFilter } from './door/error.filter.js';
+import { createHttpAdapter } from './door/http.adapter.js';
+import { guardRoutes } from './door/route-guard.js';
+import { IngressModule } from './ingress.module.js';
+
+/** Ingress with all that stands before its routes, ready to listen. */
+export async function createIngress(
+  config: DaypassConfig,
+  logger: Logger,
+  registry: Registry,
+): Promise<NestFastifyApplication> {
+  const app = await NestFactory.create<NestFastifyApplication>(
+    IngressModule.register(config, logger, registry),
+    createHttpAdapter(config),
+    { logger: new NestLogger(logger), bodyParser: false },
+  );
+  app.useGlobalFilters(app.get(ErrorFilter));
+  const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
+  guardRoutes(fastify, app.get(Authenticator));
+  const reader = app.get(BodyReader);
+  fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
+    reader.read(request, payload),
+  );
+  return app;
+}

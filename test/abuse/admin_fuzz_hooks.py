@@ -1,0 +1,14 @@
+"""What the admin API's JSON Schema cannot say, for schemathesis (admin-fuzz.ts)."""
+
+import schemathesis
+
+
+@schemathesis.hook
+def filter_body(context, body):
+    """`count` must be the number of `labels`. A merged price must be whole, whatever the campaign had."""
+    if not isinstance(body, dict):
+        return True
+    prices = body.get("tool_prices")
+    search = prices.get("web_search") if isinstance(prices, dict) else None
+    part = isinstance(search, dict) and search.get("usd_per_request") is None
+    return not part and not ("labels" in body and "count" in body)

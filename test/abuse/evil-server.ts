@@ -1,0 +1,72 @@
+import { once } from 'node:events';
+import { Worker } from 'node:worker_threads';
+
+/** `crumbs`: a body in chunks of one byte each. */
+export type Answer = 'silence' | 'pour' | 'crumbs' | { redirect: string };
+
+interface Counts {
+  /** Connections at once. */
+  mostOpen: number;
+  /** Bytes that the sockets took. */
+  poured: number;
+}
+
+/** In a thread of its own: what it does must not slow down whoever measures. */
+const CODE = `
+const { createServer } = require('node:http');
+const { parentPort } = require('node:worker_threads');
+let answer = 'silence', open = 0, mostOpen = 0, poured = 0;
+const chunk = Buffer.alloc(65536);
+const crumbs = Buffer.from('1\\r\\nx\\r\\n'.repeat(500000));
+const server = createServer((_, response) => {
+  mostOpen = Math.max(mostOpen, ++open);
+  response.once('close', () => open--);
+  if (answer.redirect !== undefined) return response.writeHead(302, { location: answer.redirect }).end();
+  if (answer === 'silence') return;
+  response.write('GIF89a and so on', () => {
+    if (answer === 'crumbs') return response.socket && response.socket.write(crumbs);
+    const more = () => {
+      while (!response.destroyed && response.write(chunk)) poured += chunk.length;
+      if (!response.destroyed) response.once('drain', more);
+    };
+    more();
+  });
+});
+server.listen(0, '127.0.0.1', () => parentPort.postMessage({ port: server.address().port }));
+parentPort.on('message', (said) => {
+  if (said.answer !== undefined) [answer, mostOpen, poured] = [said.answer, 0, 0];
+  parentPort.postMessage({ mostOpen, poured });
+});
+`;
+
+/** An attacker's own server, which Daypass is made to fetch images from. */
+export class EvilServer {
+  private constructor(
+    private readonly worker: Worker,
+    readonly port: number,
+  ) {}
+
+  static async start(): Promise<EvilServer> {
+    const worker = new Worker(CODE, { eval: true });
+    const [{ port }] = (await once(worker, 'message')) as [{ port: number }];
+    return new EvilServer(worker, port);
+  }
+
+  /** From now on it answers so, and counts anew. */
+  async answer(answer: Answer): Promise<void> {
+    await this.say({ answer });
+  }
+
+  counts(): Promise<Counts> {
+    return this.say({});
+  }
+
+  async stop(): Promise<void> {
+    await this.worker.terminate();
+  }
+
+  private async say(what: { answer?: Answer }): Promise<Counts> {
+    this.worker.postMessage(what);
+    return ((await once(this.worker, 'message')) as [Counts])[0];
+  }
+}

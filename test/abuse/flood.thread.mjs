@@ -1,0 +1,33 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parentPort, workerData } from 'node:worker_threads';
+
+/** Posts one body again and again over so many connections, on a thread of its own, until somebody says stop. */
+const { origin, paths, headers, body: text, atOnce, everyMs } = workerData;
+const body = Buffer.from(text);
+const over = new AbortController();
+parentPort.once('message', () => over.abort());
+const counts = {};
+
+async function post(path) {
+  try {
+    const asked = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body };
+    const response = await fetch(`${origin}${path}`, { ...asked, signal: over.signal });
+    await response.text();
+    return response.status;
+  } catch {
+    // The relay may hang up on the rest of a body.
+    return over.signal.aborted ? 'over' : 'broken';
+  }
+}
+
+async function lane(path) {
+  while (!over.signal.aborted) {
+    const pause = sleep(everyMs, undefined, { signal: over.signal }).catch(() => undefined);
+    const outcome = await post(path);
+    counts[outcome] = (counts[outcome] ?? 0) + 1;
+    await pause;
+  }
+}
+
+await Promise.all(Array.from({ length: atOnce }, (_, index) => lane(paths[index % paths.length])));
+parentPort.postMessage(counts);
