@@ -68,6 +68,25 @@ describe('a call with an Idempotency-Key', () => {
     requests = 0;
   });
 
+  it('counts as a request, and says what is left', async () => {
+    const limited = await daypass.createKey({ key: { limits: { rpm: 100 } } });
+    const left: (string | null)[] = [];
+    for (let n = 0; n < 3; n++) {
+      const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${limited.key}`,
+          'content-type': 'application/json',
+          'idempotency-key': 'count me',
+        },
+        body: JSON.stringify({ model, messages: say('count me') }),
+      });
+      await response.text();
+      left.push(response.headers.get('x-ratelimit-remaining-requests'));
+    }
+    expect(left).toEqual(['99', '98', '97']);
+  });
+
   it('gets its first answer again, to the letter, for one upstream call and one bill', async () => {
     const body = { model, messages: say('once, please') };
     const first = await post(body, 'json');

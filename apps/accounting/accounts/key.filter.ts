@@ -7,13 +7,16 @@ export interface KeyFilter {
   label?: string | undefined;
   /** The begin of the visible prefix, or a part of the label in any case. */
   q?: string | undefined;
+  /** Of the act that gave the key its status. */
+  note?: string | undefined;
 }
 
 /** Narrows a query of keys, whose alias is `key`. */
-export function filterKeys(query: SelectQueryBuilder<Key>, { campaign, status, label, q }: KeyFilter): void {
+export function filterKeys(query: SelectQueryBuilder<Key>, { campaign, status, label, q, note }: KeyFilter): void {
   if (campaign !== undefined)
     query.andWhere('key.campaign_id = (SELECT id FROM access.campaigns WHERE slug = :campaign)', { campaign });
   if (label !== undefined) query.andWhere('key.label = :label', { label });
+  if (note !== undefined) query.andWhere('key.status_note = :note', { note });
   if (q !== undefined)
     query.andWhere(`(starts_with(key.prefix, :q) OR strpos(lower(key.label), lower(:q)) > 0)`, { q });
   if (status === 'expired') query.andWhere(`key.status = 'active' AND key.expires_at <= now()`);

@@ -260,6 +260,17 @@ describe('many keys at once', () => {
     });
   });
 
+  it('are reinstated by the note that they were suspended with, and no others', async () => {
+    const campaign = await newCampaign();
+    const [lunch, strikes] = (await batch(campaign, 2)) as [{ id: string }, { id: string }];
+    await post(`keys/${strikes.id}/suspend`, { note: 'five strikes' });
+    const bulk = (filter: object, action: string): Promise<AdminAnswer> =>
+      post('keys/bulk', { filter: { campaign, ...filter }, action, note: 'lunch' });
+    expect((await bulk({ status: 'active' }, 'suspend')).body.data.changed).toBe(1);
+    expect((await bulk({ status: 'suspended', note: 'lunch' }, 'reinstate')).body.data).toMatchObject({ changed: 1 });
+    expect(await statuses([lunch.id, strikes.id])).toEqual(['active', 'suspended']);
+  });
+
   it('are at most a thousand; the rest takes another request', async () => {
     const campaign = await newCampaign();
     await batch(campaign, 1_000);

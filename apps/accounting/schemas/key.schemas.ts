@@ -84,6 +84,9 @@ export const bulkSchema = z
         status: z.enum(['active', 'suspended', 'expired']).optional(),
         label: text(200).optional(),
         q: requiredText(200).optional(),
+        note: requiredText(1_000)
+          .optional()
+          .meta({ description: 'The note of the act that gave the key its status, to the letter' }),
       })
       .refine((filter) => Object.values(filter).some((value) => value !== undefined), 'must name at least one field')
       .meta({ minProperties: 1 })

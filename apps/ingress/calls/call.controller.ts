@@ -148,7 +148,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
 function sendKept(
   { requestId, reply: kept }: KeptAnswer,
   adjusted: readonly string[],
-  { key }: Visitor,
+  { key, use }: Visitor,
   reply: FastifyReply,
   stream: VisitorStream,
 ): void {
@@ -161,7 +161,7 @@ function sendKept(
     requestId,
     meta: kept.meta,
     availableNano: key.budget - key.spent - key.held,
-    use: { rpm: 0, tpm: 0, requests: 0, tokens: 0 },
+    use: { ...use, requests: use.requests + 1 },
     adjusted,
     headers: { ...kept.headers, 'content-type': kept.contentType, 'idempotent-replayed': 'true' },
   });
@@ -177,7 +177,7 @@ function headBeforeHold(visitor: Visitor, wanted: Wanted): () => Head {
     requestId: wanted.requestId,
     meta: { moderation: { input, output }, queueMs: performance.now() - startedMs },
     availableNano: budget - spent - held,
-    use: { rpm: 0, tpm: 0, requests: 0, tokens: 0 },
+    use: visitor.use,
     adjusted: wanted.request.adjusted,
     headers: {},
   });

@@ -112,7 +112,7 @@ if too_many_bytes then return too_many_bytes end
 
 -- A kept answer costs no money, so that only these limits bound how often it goes out.
 local function repeat_answer(first_id, shown_bytes)
-  local window = window_advance(key_window, now)
+  local window = window_advance(key_window, now, MINUTE_BUCKET_MS, KEY_BUCKETS)
   local wait = window_wait(key_window, window, now, rpm, 0, 1, 0)
   if wait > 0 then return { 'requests', int(rpm), int(wait) } end
   local too_many = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_hour, shown_bytes, now)
