@@ -52,6 +52,13 @@ describe('the bytes that a key may send within an hour', () => {
     expect((await send(key, written(1_500))).status).toBe(200);
   });
 
+  it('count of a request that is refused after it was read, too', async () => {
+    const key = await createKey();
+    const unknown = () => send(key, written(4_000, { model: 'nobody-has-it' }));
+    expect([(await unknown()).code, (await unknown()).code]).toEqual(['model_not_found', 'model_not_found']);
+    expect((await unknown()).limit).toEqual({ limit: 'bytes' });
+  });
+
   it('are counted of a body in chunks, too', async () => {
     const key = await createKey();
     const inChunks = (bytes: number): ReadableStream =>

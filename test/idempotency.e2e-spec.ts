@@ -68,25 +68,6 @@ describe('a call with an Idempotency-Key', () => {
     requests = 0;
   });
 
-  it('counts as a request, and says what is left', async () => {
-    const limited = await daypass.createKey({ key: { limits: { rpm: 100 } } });
-    const left: (string | null)[] = [];
-    for (let n = 0; n < 3; n++) {
-      const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
-        method: 'POST',
-        headers: {
-          authorization: `Bearer ${limited.key}`,
-          'content-type': 'application/json',
-          'idempotency-key': 'count me',
-        },
-        body: JSON.stringify({ model, messages: say('count me') }),
-      });
-      await response.text();
-      left.push(response.headers.get('x-ratelimit-remaining-requests'));
-    }
-    expect(left).toEqual(['99', '98', '97']);
-  });
-
   it('gets its first answer again, to the letter, for one upstream call and one bill', async () => {
     const body = { model, messages: say('once, please') };
     const first = await post(body, 'json');
@@ -128,6 +109,25 @@ describe('a call with an Idempotency-Key', () => {
     expect(text).toBe('one two three four five');
     expect(upstreamCalls()).toBe(1);
     expect(await paidFor(first.id)).toBeGreaterThan(0n);
+  });
+
+  it('counts as a request, and says what is left', async () => {
+    const limited = await daypass.createKey({ key: { limits: { rpm: 100 } } });
+    const left: (string | null)[] = [];
+    for (let n = 0; n < 3; n++) {
+      const response = await fetch(`${daypass.baseUrl}/chat/completions`, {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${limited.key}`,
+          'content-type': 'application/json',
+          'idempotency-key': 'count me',
+        },
+        body: JSON.stringify({ model, messages: say('count me') }),
+      });
+      await response.text();
+      left.push(response.headers.get('x-ratelimit-remaining-requests'));
+    }
+    expect(left).toEqual(['99', '98', '97']);
   });
 
   it('gets the answer again that moderation took away, and nothing of what was in it', async () => {

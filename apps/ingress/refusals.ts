@@ -77,11 +77,11 @@ export function tooLarge(): DaypassError {
   );
 }
 
-/** Too many bytes of one key's requests are on their way in, or wait for their holds. */
-export function bodiesOfKey(mostBytes: number): DaypassError {
+/** Too many bytes of one key's or campaign's requests are on their way in, or wait for their holds. */
+export function bodiesOf(owner: 'key' | 'campaign', mostBytes: number): DaypassError {
   return new DaypassError(
     'rate_limit_exceeded',
-    `This key sends too much at once: Daypass holds at most ${mostBytes} bytes of its requests until their calls begin. Please retry in a moment.`,
+    `This ${owner} sends too much at once: Daypass holds at most ${mostBytes} bytes of its requests until their calls begin. Please retry in a moment.`,
     { retryAfterMs: BODIES_RETRY_MS, details: { limit: 'bytes' } },
   );
 }

@@ -11,7 +11,7 @@ function work(ms: number): void {
 describe('the line of steps', () => {
   it('runs a step on a small body at once', () => {
     let ran = false;
-    void new StepLine().run(1_000, () => (ran = true));
+    void new StepLine().run('a', 1_000, () => (ran = true));
     expect(ran).toBe(true);
   });
 
@@ -21,7 +21,7 @@ describe('the line of steps', () => {
     const ticking = setInterval(() => seen.push('other'), 1);
     await Promise.all(
       ['a', 'b', 'c'].map((name) =>
-        line.run(LARGE, () => {
+        line.run('a', LARGE, () => {
           work(10);
           seen.push(name);
         }),
@@ -33,14 +33,21 @@ describe('the line of steps', () => {
     for (const others of between) expect(others).toContain('other');
   });
 
+  it('lets keys take turns', async () => {
+    const line = new StepLine();
+    const seen: string[] = [];
+    await Promise.all(['a', 'a', 'a', 'b'].map((key) => line.run(key, LARGE, () => seen.push(key))));
+    expect(seen.slice(0, 2)).toEqual(['a', 'b']);
+  });
+
   it('goes on after a step that fails, and after it was idle', async () => {
     const line = new StepLine();
     const fail = (): never => {
       throw new Error('broken');
     };
-    await expect(line.run(LARGE, fail)).rejects.toThrow('broken');
-    expect(await line.run(LARGE, () => 'next')).toBe('next');
+    await expect(line.run('a', LARGE, fail)).rejects.toThrow('broken');
+    expect(await line.run('a', LARGE, () => 'next')).toBe('next');
     await new Promise((resolve) => setTimeout(resolve, 20));
-    expect(await line.run(LARGE, async () => 'later')).toBe('later');
+    expect(await line.run('a', LARGE, async () => 'later')).toBe('later');
   });
 });

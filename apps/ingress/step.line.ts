@@ -1,23 +1,20 @@
 import { Injectable } from '@nestjs/common';
+import { FairQueue } from '#libs/pacing/fair.queue.js';
 
 /** A step on so small a body takes a few milliseconds at most, and does not wait. */
-const LARGE_BYTES = 65_536;
-
-interface Step {
-  work: () => void;
-}
+export const LARGE_BYTES = 65_536;
 
 /**
  * Keeps work on large bodies from holding the event loop. One step of one body runs at a time. After it, the loop
- * belongs to all other work for as long as the step took.
+ * belongs to all other work for as long as the step took. Keys take turns.
  */
 @Injectable()
 export class StepLine {
-  private readonly waiting: Step[] = [];
+  private readonly waiting = new FairQueue<() => void>();
   private isBusy = false;
 
   /** Runs a step on a body of so many bytes: at once where it is small. Only the synchronous part of a step counts. */
-  async run<T>(bytes: number, step: () => T | Promise<T>): Promise<T> {
+  async run<T>(keyId: string, bytes: number, step: () => T | Promise<T>): Promise<T> {
     if (bytes < LARGE_BYTES) return step();
     return new Promise<T>((resolve, reject) => {
       const work = (): void => {
@@ -27,7 +24,7 @@ export class StepLine {
           reject(error as Error);
         }
       };
-      this.waiting.push({ work });
+      this.waiting.add(keyId, work);
       if (this.isBusy) return;
       this.isBusy = true;
       setImmediate(this.next);
@@ -35,13 +32,13 @@ export class StepLine {
   }
 
   private readonly next = (): void => {
-    const step = this.waiting.shift();
-    if (!step) {
+    const work = this.waiting.take();
+    if (!work) {
       this.isBusy = false;
       return;
     }
     const begunMs = performance.now();
-    step.work();
+    work();
     setTimeout(this.next, Math.ceil(performance.now() - begunMs));
   };
 }

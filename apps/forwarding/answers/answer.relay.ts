@@ -29,7 +29,7 @@ export class AnswerRelay {
     const reader = endpointOf(ticket).reader(ticket);
     const bytes = await readBytes(response);
     const contentType = response.headers.get('content-type') ?? '';
-    const whole = await this.large.read(bytes.byteLength, () => reader.whole(bytes, contentType));
+    const whole = await this.large.read(ticket.keyId, bytes.byteLength, () => reader.whole(bytes, contentType));
     call.onAnswer();
     const settlement =
       settle(ticket, reader.report) ??

@@ -22,6 +22,7 @@ import { ReplyReader } from '../answers/reply.reader.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import type { Idempotency } from '../domain/idempotency.js';
 import type { Visitor } from '../door/authenticator.service.js';
+import type { ReadBody } from '../door/body.reader.js';
 import { KeyBytes } from '../door/key.bytes.js';
 import { hungUp, noPlace, recovering, refusalOf, unkeptAnswer } from '../refusals.js';
 import { BudgetLine, type Arrival } from './budget.line.js';
@@ -39,8 +40,8 @@ export interface Wanted {
   idempotency: Idempotency | undefined;
   /** W3C's traceparent, where calls are traced. */
   trace: string | undefined;
-  /** Of the request's body, as the visitor sent it. */
-  bytes: number;
+  /** The request's body, as the visitor sent it. */
+  sent: Pick<ReadBody, 'bytes' | 'isCounted'>;
   /** Aborts when the visitor hangs up. */
   left: AbortSignal;
 }
@@ -113,7 +114,7 @@ export class Admission {
     if (hold.code !== 'ok') {
       if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold.requestId);
       // Of a repeat the answer's bytes may be too many, and not the request's.
-      if (hold.code === 'bytes' && hold.need === wanted.bytes) throw this.keyBytes.tooMany(key.id, hold);
+      if (hold.code === 'bytes' && hold.need === wanted.sent.bytes) throw this.keyBytes.tooMany(key.id, hold);
       throw refusalOf(hold);
     }
     // Only while the call waits. Its worker renews the lease from the dispatch on, so that the worker's death shows.
@@ -181,7 +182,7 @@ export class Admission {
     const isLarge = body.encrypted.byteLength > SMALL_BODY_BYTES;
     const needNano = quote.bound.fixedNano + quote.bound.perUnitNano * BigInt(quote.capTokens);
     let arrival: Arrival | undefined;
-    let sentBytes = wanted.bytes;
+    const { sent } = wanted;
     let patient = wanted.maxWaitMs > 0;
     let question = false;
     try {
@@ -208,7 +209,7 @@ export class Admission {
           lane: quote.lane,
           replyTo: this.replies.processId,
           idempotency,
-          sentBytes,
+          sentBytes: sent.isCounted ? 0 : sent.bytes,
           question,
           ...(question ? {} : { body }),
           recorded: {
@@ -226,13 +227,13 @@ export class Admission {
           this.logger.warn({ err: error, requestId }, 'ingress could not take the hold');
           throw recovering();
         });
-        sentBytes = 0;
+        sent.isCounted = true;
         if (hold.code === 'ready') {
           question = false;
           continue;
         }
         if (hold.code !== 'busy') return hold;
-        arrival ??= this.line.enter(visitor.key.id, needNano, wanted.bytes);
+        arrival ??= this.line.enter(visitor.key.id, needNano, sent.bytes);
         if (arrival !== undefined) await this.line.wait(accounts[hold.level], arrival, untilMs, wanted.left);
         if (wanted.left.aborted) throw hungUp();
         patient = arrival !== undefined && performance.now() < untilMs;

@@ -4,7 +4,7 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
-import { isObject, type Json } from '#libs/endpoints/json.js';
+import { isObject } from '#libs/endpoints/json.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
@@ -30,6 +30,8 @@ import { StepLine } from '../step.line.js';
 import { CallService } from './call.service.js';
 
 const LEFT = 'the visitor left';
+
+type SentBody = Omit<ReadBody, 'place'> & { place?: ReadBody['place'] };
 
 /** One class for each API: decorators see its path only when the class is made. */
 export function createCallController(endpoint: Endpoint): Type<unknown> {
@@ -62,6 +64,8 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       const left = new AbortController();
       // With a reason: without one Node makes an error and its stack for every call.
       reply.raw.once('close', () => left.abort(LEFT));
+      // It may have come while the body was read.
+      if (reply.raw.destroyed) left.abort(LEFT);
       const visitor = visitorOf(http);
       const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs);
       try {
@@ -89,60 +93,63 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       visitor: Visitor,
       { span, left, stream }: { span: Span; left: AbortSignal; stream: VisitorStream },
     ): Promise<{ call: AdmittedCall | KeptAnswer; adjusted: readonly string[] }> {
-      const body = http.body as ReadBody | undefined;
+      const body = (http.body as ReadBody | undefined) ?? noBody();
       http.body = undefined;
-      const bytes = body?.bytes ?? 0;
       try {
-        const wanted = await this.read(http, body?.json, bytes, left).catch(async (error: unknown) => {
-          await this.keyBytes.count(visitor.key.id, bytes);
-          throw error;
-        });
+        const wanted = await this.read(http, body, visitor.key.id, left);
         span.setAttributes({
           'daypass.key_id': visitor.key.id,
           'daypass.campaign': visitor.campaign.slug,
           'gen_ai.request.model': wanted.request.model,
         });
         if (wanted.request.stream) stream.keepAlive(headBeforeHold(visitor, wanted));
-        const call = await traced('hold', {}, () => this.steps.run(bytes, () => this.admission.admit(visitor, wanted)));
+        const call = await traced('hold', {}, () =>
+          this.steps.run(visitor.key.id, body.bytes, () => this.admission.admit(visitor, wanted)),
+        );
         return { call, adjusted: wanted.request.adjusted };
+      } catch (error) {
+        if (!body.isCounted) await this.keyBytes.count(visitor.key.id, body.bytes);
+        throw error;
       } finally {
-        body?.place.leave();
+        body.place?.leave();
       }
     }
 
     /** @throws DaypassError that names what is wrong with the request */
     private async read(
       { id, headers, originalUrl }: FastifyRequest,
-      sent: Json,
-      bytes: number,
+      sent: SentBody,
+      keyId: string,
       left: AbortSignal,
     ): Promise<Wanted> {
       const { deployment } = requestPath(originalUrl, SERVED);
       // As with Azure, the model in the path wins.
-      const body = deployment === null || !isObject(sent) ? sent : { ...sent, model: deployment };
-      const request = await this.steps.run(bytes, () => endpoint.parse({ json: body, blobs: [] }));
+      const { json, bytes } = sent;
+      const body = deployment === null || !isObject(json) ? json : { ...json, model: deployment };
+      const step = <T>(work: () => T): Promise<T> => this.steps.run(keyId, bytes, work);
+      const request = await step(() => endpoint.parse({ json: body, blobs: [] }));
       const wish = wishOf(request.wish, headers);
       const { limits, secrets } = this.config;
       const name = headers['idempotency-key'];
-      const asked =
-        name === undefined
-          ? ''
-          : await this.steps.run(bytes, () => JSON.stringify({ ...nameOf(endpoint), body, wish }));
+      const asked = name === undefined ? '' : await step(() => JSON.stringify({ ...nameOf(endpoint), body, wish }));
       return {
         requestId: id,
         endpoint,
         request,
         wish,
         maxWaitMs: maxWaitOf(headers['x-daypass-max-wait-ms'], limits.maxWaitMs),
-        idempotency: await this.steps.run(bytes, () => idempotencyOf(name, asked, secrets.idempotencyPepper)),
+        idempotency: await step(() => idempotencyOf(name, asked, secrets.idempotencyPepper)),
         trace: traceparentNow(),
-        bytes,
+        sent,
         left,
       };
     }
   }
   return CallController;
 }
+
+/** A request without a body. */
+const noBody = (): SentBody => ({ json: undefined, bytes: 0, isCounted: true });
 
 /** Sends the first answer again, with the same request id and cost. The repeat itself costs nothing. */
 function sendKept(

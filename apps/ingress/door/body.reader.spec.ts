@@ -18,15 +18,15 @@ const LIMITS = { bodyBytes: 100_000, bodiesBytes: 300_000 };
 class Uploads {
   private readonly reader: BodyReader;
 
-  constructor(limits: Partial<DaypassConfig['limits']> = {}) {
+  constructor(limits: Partial<DaypassConfig['limits']> = {}, countBytes: unknown = () => Promise.resolve('ok')) {
     const config = { limits: { ...LIMITS, ...limits } } as DaypassConfig;
-    const holds = { countBytes: () => Promise.resolve('ok') } as unknown as HoldStore;
+    const holds = { countBytes } as unknown as HoldStore;
     this.reader = new BodyReader(config, new StepLine(), new KeyBytes(config, holds));
   }
 
   begin(key: string, headers: Record<string, string> = {}): { pipe: PassThrough; read: Promise<ReadBody> } {
     const request = { headers } as unknown as FastifyRequest;
-    setVisitor(request, { key: { id: key } } as Visitor);
+    setVisitor(request, { key: { id: key }, campaign: { id: `${key}'s` } } as Visitor);
     const pipe = new PassThrough();
     const read = this.reader.read(request, pipe as unknown as IncomingMessage);
     read.catch(() => undefined);
@@ -95,6 +95,22 @@ describe('a body', () => {
   });
 });
 
+describe('the bytes that a key may send', () => {
+  it('are counted before a large body is parsed, also of one in chunks', async () => {
+    const counted: number[] = [];
+    const countBytes = (_: string, bytes: number) => {
+      counted.push(bytes);
+      return Promise.resolve(counted.length > 1 ? { code: 'bytes', limit: 1, waitMs: 60_000, need: bytes } : 'ok');
+    };
+    const uploads = new Uploads({}, countBytes);
+    expect(await uploads.whole('a', textOf(80_000))).toMatchObject({ isCounted: true });
+    // What is no JSON would be refused as such, if anybody read it.
+    expect(await codeOf(uploads.whole('a', '{'.repeat(80_000)))).toBe('rate_limit_exceeded');
+    expect(counted).toEqual([80_000, 80_000]);
+    expect(await uploads.whole('a', textOf(1_000))).toMatchObject({ isCounted: false });
+  });
+});
+
 describe('the room for bodies', () => {
   it('belongs to one key by a quarter at most, and by one largest body at least', async () => {
     const uploads = new Uploads({ bodiesBytes: 800_000 });
@@ -113,8 +129,9 @@ describe('the room for bodies', () => {
 
   it('is bounded for all keys together', async () => {
     const uploads = new Uploads();
-    for (const key of ['a', 'b', 'c']) await uploads.open(key, textOf(100_000));
-    await expect(uploads.whole('d', '1')).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 5_000 });
+    // One more than fit, because each of them has nothing else there.
+    for (const key of ['a', 'b', 'c', 'd']) await uploads.open(key, textOf(100_000));
+    await expect(uploads.whole('e', textOf(100_000))).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 5_000 });
   });
 
   it.each<[string, (upload: { pipe: PassThrough; read: Promise<ReadBody> }) => Promise<unknown>]>([

@@ -6,7 +6,7 @@ import { parseJson, textOf, type Json } from '#libs/endpoints/json.js';
 import { JsonScan } from '#libs/endpoints/json.scan.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { hungUp, tooLarge, unsupportedEncoding } from '../refusals.js';
-import { StepLine } from '../step.line.js';
+import { LARGE_BYTES, StepLine } from '../step.line.js';
 import { BodyRoom, type BodyPlace } from './body.room.js';
 import { KeyBytes } from './key.bytes.js';
 import { visitorOf } from './visitor.js';
@@ -18,6 +18,8 @@ const NOTHING = Buffer.alloc(0);
 export interface ReadBody {
   json: Json;
   bytes: number;
+  /** Redis counts the bytes of each body once, among those that its key sends. */
+  isCounted: boolean;
   place: BodyPlace;
 }
 
@@ -50,18 +52,23 @@ export class BodyReader {
     // Nobody reads so much away.
     const announced = Number(request.headers['content-length'] ?? 0);
     if (announced > 2 * this.bodyBytes) throw tooLarge();
-    const { id } = visitorOf(request).key;
-    this.keyBytes.refuseFull(id, announced);
-    const place = this.room.enter(id);
+    const { key, campaign } = visitorOf(request);
+    const keyId = key.id;
+    this.keyBytes.refuseFull(keyId, announced);
+    const place = this.room.enter({ keyId, campaignId: campaign.id });
     const arrival: Arrival = { place, scan: new JsonScan(), bytes: 0 };
+    let isCounted = false;
     try {
       const bytes = await this.arrived(payload, announced, arrival);
-      const text = await this.steps.run(bytes.length, () => textOf(bytes));
-      const json = await this.steps.run(bytes.length, () => parseJson(text, bytes, arrival.scan));
-      return { json, bytes: bytes.length, place };
+      // A small one is counted with its hold, which costs no round trip.
+      isCounted = bytes.length >= LARGE_BYTES;
+      if (isCounted) await this.keyBytes.count(keyId, bytes.length);
+      const text = await this.steps.run(keyId, bytes.length, () => textOf(bytes));
+      const json = await this.steps.run(keyId, bytes.length, () => parseJson(text, bytes, arrival.scan));
+      return { json, bytes: bytes.length, isCounted, place };
     } catch (error) {
       place.leave();
-      await this.keyBytes.count(id, arrival.bytes);
+      if (!isCounted) await this.keyBytes.count(keyId, arrival.bytes);
       throw error;
     }
   }

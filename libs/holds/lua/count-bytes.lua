@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Counts the bytes of a request that ingress refused before it asked for a hold.
 
