@@ -131,7 +131,10 @@ describe('the room for bodies', () => {
     const uploads = new Uploads();
     // One more than fit, because each of them has nothing else there.
     for (const key of ['a', 'b', 'c', 'd']) await uploads.open(key, textOf(100_000));
-    await expect(uploads.whole('e', textOf(100_000))).rejects.toMatchObject({ code: 'overloaded', retryAfterMs: 5_000 });
+    await expect(uploads.whole('e', textOf(100_000))).rejects.toMatchObject({
+      code: 'overloaded',
+      retryAfterMs: 5_000,
+    });
   });
 
   it.each<[string, (upload: { pipe: PassThrough; read: Promise<ReadBody> }) => Promise<unknown>]>([
