@@ -10,8 +10,8 @@ const OTHERS_AT_ONCE = 2;
 /** Below this a small machine measures its own noise: on two cores it also runs the attack, the upstream and the stores. */
 const NOISE_MS = 250;
 const SAMPLE_EVERY_MS = 200;
-const QUICK_SECONDS = 5;
-const LONG_SECONDS = 20;
+/** Long enough for some two hundred calls of the other visitor. */
+const PHASE_SECONDS = 3;
 const LATE_MS = 30_000;
 
 export interface Attack {
@@ -81,7 +81,7 @@ export class Abuse {
 
   /** Measures another visitor's calls before the attack and during it, and what the attack costs and leaves behind. */
   async measure(name: string, { attacker, attack, inFullSwing, seconds, othersBody }: Attack): Promise<Report> {
-    const phaseMs = 1_000 * (seconds ?? (process.env.DAYPASS_FAULTS === 'all' ? LONG_SECONDS : QUICK_SECONDS));
+    const phaseMs = 1_000 * (seconds ?? PHASE_SECONDS);
     this.other ??= await this.key('100.00');
     // Nobody measures the first calls, for which processes load code.
     await this.others(this.other, 1_000, othersBody);
