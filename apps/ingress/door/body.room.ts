@@ -3,9 +3,7 @@ import { bodiesOfKey, overloaded } from '../refusals.js';
 /** A quarter of the room may belong to one key. */
 const KEY_SHARE = 4;
 
-/**
- * Bounds the bytes of bodies that one process holds: of those that come in, and of those whose call waits for its hold.
- */
+/** Bounds the bytes of bodies that one process holds: they come in, or their calls wait for their holds. */
 export class BodyRoom {
   private bytes = 0;
   private readonly bytesOfKey = new Map<string, number>();
