@@ -1,6 +1,6 @@
 /**
- * *.spec.ts (pure), *.int-spec.ts (real Redis and Postgres), test/*.e2e-spec.ts (all services up), test/faults (and
- * something breaks), test/abuse (and one visitor attacks all others).
+ * *.spec.ts are pure, *.int-spec.ts have a real Redis and Postgres, test/*.e2e-spec.ts have all services. In
+ * test/faults something breaks as well. In test/abuse one visitor attacks all others.
  */
 const shared = {
   testEnvironment: 'node',

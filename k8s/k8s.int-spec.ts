@@ -20,7 +20,7 @@ const root = process.cwd();
 interface Manifest {
   apiVersion: string;
   kind: string;
-  metadata: { name: string; namespace?: string; labels?: Record<string, string> };
+  metadata: { name: string; namespace?: string; labels?: Record<string, string>; annotations?: Record<string, string> };
   // The schema of each kind checks what is in it.
   // oxlint-disable-next-line typescript/no-explicit-any
   [field: string]: any;
@@ -234,12 +234,36 @@ describe('production', () => {
     expect(ports('ingress')).toContain(8089);
   });
 
+  it('takes bodies as large as ingress does, and so does the nginx of the docs', () => {
+    const env = { DAYPASS_SECRET: 'x'.repeat(32), REDIS_URL: 'redis://redis:6379' };
+    const mebibytes = loadConfig('ingress', env).limits.bodyBytes / 1_048_576;
+    const { annotations } = of('production', 'Ingress', 'visitors').metadata;
+    expect(annotations!['nginx.ingress.kubernetes.io/proxy-body-size']).toBe(`${mebibytes}m`);
+    const page = readFileSync(join(root, 'docs', 'production.md'), 'utf8');
+    expect(page).toContain(`client_max_body_size ${mebibytes}m;`);
+  });
+
   it('scales by metrics that there are', () => {
     const documented = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
     const scaled = JSON.stringify(OVERLAYS.production.filter(({ kind }) => kind === 'ScaledObject'));
     const names = [...new Set(scaled.match(/\bdaypass_\w+/g))];
     expect(names).toContain('daypass_lane_oldest_seconds');
     for (const name of names) expect(documented).toContain(`\`${name}\``);
+  });
+});
+
+it("a web page can read the balancer's own refusal, and when to try again", () => {
+  const balancer = readFileSync(join(root, 'docker', 'balancer', 'haproxy.cfg'), 'utf8');
+  const [refusal] = /^ {2}http-error status 503 .*$/m.exec(balancer) ?? [''];
+  const headers = [...refusal.matchAll(/ hdr (\S+) ('[^']*'|\S+)/g)].map(([, name, value]) => [
+    name!,
+    value!.replaceAll("'", ''),
+  ]);
+  expect(Object.fromEntries(headers)).toEqual({
+    'x-should-retry': 'true',
+    'retry-after': '1',
+    'access-control-allow-origin': '*',
+    'access-control-expose-headers': 'x-should-retry, retry-after',
   });
 });
 

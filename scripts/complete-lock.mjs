@@ -1,8 +1,9 @@
 // Run this after `npm install`: it repairs package-lock.json (docs/adr/0013-what-start-installs.md).
 // 1. A registry may lack the binary of another system. npm drops it from the lock, and `npm ci` then refuses the lock.
 // 2. An optional peer makes npm install a package that only tests need: aimock names jest, the Nest CLI names swc.
-// 3. npm installs a package without a checksum (`integrity`) unchecked. The registry tells the missing ones. A version that the
-//    registry lacks gets the checksum of nothing: npm then refuses whatever may come under its name, and does without it.
+// 3. npm installs a package without a checksum (`integrity`) unchecked. The registry tells the missing ones. A version
+//    that the registry lacks gets the checksum of nothing. npm then refuses whatever may come under its name, and does
+//    without it.
 // With `--check` it asks nobody and writes nothing, and fails where the lock needs a repair.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';

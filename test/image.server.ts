@@ -7,7 +7,7 @@ const PNG = Buffer.from(
 );
 
 /** A picture that differs from every other one of another number. */
-export const pictureOf = (number: number): Buffer => Buffer.concat([PNG, Buffer.from(`#${number}`)]);
+const pictureOf = (number: number): Buffer => Buffer.concat([PNG, Buffer.from(`#${number}`)]);
 export const dataUrlOf = (number: number): string => `data:image/png;base64,${pictureOf(number).toString('base64')}`;
 
 export interface ImageServer {

@@ -13,7 +13,7 @@ export interface OfferedModel {
   maxOutputTokens: number;
 }
 
-/** The models that a key can call: its own, with a price for all that they do, in a lane that an upstream serves. */
+/** The models of a key that it can call. Each has a price for all that it does, and an upstream serves its lane. */
 @Injectable()
 export class ModelOffer {
   constructor(

@@ -12,8 +12,8 @@ import { DrainingWorker } from '#libs/queues/draining.worker.js';
 import { InputModerator } from './input.moderator.js';
 
 /**
- * A job holds only ids, and its calls wait for places (`JudgingPlaces`). So many jobs are more than one key can fill: its
- * calls are open at ingress, and each process of that has far fewer places for one key.
+ * A job holds only ids, and its calls wait for places (`JudgingPlaces`). One key cannot fill so many jobs. Its calls
+ * are open at ingress, whose processes have far fewer places for it.
  */
 const JOBS_MAX = 10_000;
 

@@ -90,7 +90,7 @@ const account = {
     }),
   OPENAI_SAFETY_KEY: z.string().min(1).optional().meta({
     description: 'A key that may read safety cases. Set it where `OPENAI_API_KEY` may not read them.',
-    fallback: '`OPENAI_API_KEY`',
+    fallback: '`OPENAI_API_KEY`, where accounting has it',
     example: 'sk-…',
   }),
 };

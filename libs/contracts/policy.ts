@@ -52,8 +52,8 @@ export const moderationPolicySchema = z.strictObject({
   /** `open` lets content through while nobody can judge it, but none that a guard refused. */
   on_unavailable: z.enum(['closed', 'open']).default('closed'),
   /**
-   * How a request may name an image. `fetch` (the default): by its address, too, where Daypass fetches it once, judges it
-   * and forwards what it judged. `data`: as a `data:` URL only.
+   * How a request may name an image. `fetch` (the default): by its address, too. Then Daypass fetches it once, judges
+   * it and forwards what it judged. `data`: as a `data:` URL only.
    */
   images: z.enum(['fetch', 'data']).optional(),
   /** Guards of DAYPASS_CONFIG that judge these calls, beside those that judge every call. */

@@ -1,7 +1,7 @@
 import { isObject, type JsonObject } from './json.js';
 
 /** What an upstream says in an error, in the words of OpenAI's error object. */
-export interface SpokenError {
+interface SpokenError {
   message: string;
   type?: string;
   param?: string;
@@ -16,9 +16,13 @@ const DETAILS_MAX = 20;
 const PAGE = /<\s*(!doctype|html|head|body|title|h1|script|center|\?xml)\b/i;
 
 /**
- * Reads the body of an error answer. It knows the shapes of OpenAI, of FastAPI (`detail`, a text or a list), of servers
- * that put the fields at the top (vLLM), of those whose `error` is a text (Ollama, TGI), and plain text. null: nobody
- * speaks here, e.g. a proxy's page, which may name hosts.
+ * Reads the body of an error answer. It knows these shapes:
+ * - OpenAI's error object, and the same fields at the top (vLLM).
+ * - `detail`, a text or a list (FastAPI).
+ * - `error`, a text (Ollama, TGI).
+ * - Plain text.
+ *
+ * null: nobody speaks here, e.g. a proxy's page, which may name hosts.
  */
 export function spokenError(text: string, contentType: string): SpokenError | null {
   const read = spokenIn(text, contentType);
@@ -117,8 +121,8 @@ function ofPlainText(text: string, contentType: string): SpokenError | null {
 const TOO_LARGE = /^(?:429 )?request too large\b/i;
 
 /**
- * Whether a 429 is about a request above the whole limit, so that no wait makes room for it: "Limit 30000, Requested
- * 40000". A used part of the limit is named between the two.
+ * Whether a 429 is about a request above the whole limit: "Limit 30000, Requested 40000". No wait makes room for it. A
+ * used part of the limit is named between the two.
  */
 export function isTooLarge(message: string): boolean {
   const [, limit] = /\blimit:?\s+(\d[\d,]{0,15})/i.exec(message) ?? [];

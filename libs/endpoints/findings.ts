@@ -16,11 +16,11 @@ const NONE = -1;
 const ROOT = 0;
 
 /**
- * Looks for many strings in one pass (Aho and Corasick 1975). The time grows with the length of the text and with that
- * of all strings together, and not with the product of both.
+ * Looks for many strings in one pass (Aho and Corasick 1975). The time grows with the length of the text plus that of
+ * all strings, not with the product of both.
  */
 class Findings {
-  /** Edges of the tree of all strings, in a hash table: of which node, by which UTF-16 unit, to which node. */
+  /** A hash table with the edges of the tree: from a node, by a UTF-16 unit, to a node. */
   private readonly edgeFrom: Int32Array;
   private readonly edgeBy: Uint16Array;
   private readonly edgeTo: Int32Array;

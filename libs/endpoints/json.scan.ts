@@ -23,7 +23,7 @@ const NONE = -1;
 type Where = 'between' | 'string' | 'escape' | 'code' | 'atom';
 
 /**
- * Looks at a request's JSON while it arrives, in one pass and before any parser: its bounds hold from the first byte
+ * Looks at a request's JSON while it arrives, in one pass and before any parser. So the bounds hold from the first byte
  * that breaks them. It finds numbers that JavaScript cannot hold. In place of each half of a surrogate pair that an
  * escape names, it writes U+FFFD.
  */

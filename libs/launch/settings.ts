@@ -137,7 +137,7 @@ function wantedPorts({ host, visitorsPort, adminPort, opsPorts }: LaunchSettings
   ];
 }
 
-/** Variable → the port it has if that is free, else the first free one a thousand further on, or two thousand … */
+/** Variable → its port. Where that is not free: the first free one of those a thousand, two thousand … further on. */
 async function freePorts(settings: LaunchSettings): Promise<Record<string, number>> {
   const taken = new Set<number>();
   const firstFree = async (first: number, count: number, onHost: string): Promise<number> => {

@@ -26,8 +26,8 @@ interface Circumstances {
 }
 
 /**
- * Whether a policy lets content through without a verdict. Content that a guard refused is never let through: whoever
- * sends what no guard can read would choose what is judged.
+ * Whether a policy lets content through without a verdict. No policy lets through what a guard refused. Otherwise a
+ * visitor could choose what is judged, by sending what no guard can read.
  */
 export function isLetThrough(
   { refused }: Pick<Extract<Outcome, { kind: 'unavailable' }>, 'refused'>,

@@ -262,7 +262,7 @@ function reasonOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** A call about texts of several keys goes in the turn of the key with the fewest of them, who waits for no other's. */
+/** A call about texts of several keys goes in the turn of the key with the fewest. So that key waits for no other's. */
 function rarestKeyOf(texts: readonly Text[]): string {
   const counts = new Map<string, number>();
   for (const { asker } of texts) counts.set(asker.keyId, (counts.get(asker.keyId) ?? 0) + 1);

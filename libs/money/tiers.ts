@@ -1,11 +1,11 @@
 /** The service tiers that a visitor may name. `fast` is the new name of `priority` (OpenAI, "Fast mode"). */
 export const SERVICE_TIERS = ['default', 'flex', 'priority', 'fast'] as const;
-export type ServiceTier = (typeof SERVICE_TIERS)[number];
+type ServiceTier = (typeof SERVICE_TIERS)[number];
 
 /** What tiers cost, in hundredths of the model's standard price. A tier without a price is not there. */
 export type TierPercents = Readonly<Record<string, number>>;
 
-/** OpenAI, "Fast mode for API Customers", over the standard price of the same model, rounded up. Read in November 2026. */
+/** OpenAI, "Fast mode for API Customers", read in November 2026: over the model's standard price, rounded up. */
 const FAST = new Map<string, number>([
   ['gpt-6-astra', 200],
   ['gpt-6.1-sol', 200],

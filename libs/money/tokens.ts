@@ -14,7 +14,7 @@ const AS_TEXT = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<
 
 type Count = (text: string) => number;
 
-/** Tables block the event loop while they load: 110 ms and 21 MB for o200k, 45 ms and 8 MB for cl100k (measured). */
+/** Tables block the event loop while they load. Measured: 110 ms and 21 MB for o200k, 45 ms and 8 MB for cl100k. */
 const TABLES = {
   o200k_base: () => import('gpt-tokenizer/encoding/o200k_base'),
   cl100k_base: () => import('gpt-tokenizer/encoding/cl100k_base'),

@@ -169,7 +169,7 @@ export class LaneLine {
       await this.write(slot, { ...told, rpd: 0 }, used, counted, account, answered);
   }
 
-  /** Forgets the limits of one upstream that headers of another account told, and those that the operator fixed since. */
+  /** Forgets limits of one upstream: those that another account's headers told, and those that are fixed since. */
   async adopt(lane: string, upstream: string, account: string): Promise<void> {
     const { slot, fixed } = this.lanes.upstreamOf(lane, upstream);
     const none = { ...NO_LIMITS, rpd: 0 };

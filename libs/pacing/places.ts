@@ -16,9 +16,9 @@ const RESERVE = 4;
 const HELD_PER_FREE = 8;
 
 /**
- * The places of one process, for calls that nobody can end early. A call takes one if at least so many stay free: one
- * for each eight that its key holds already, and one for each eight that its campaign holds. So one key alone gets
- * `alone` places, and a newcomer always finds one (dynamic thresholds, Choudhury and Hahne 1998; docs/adr/0015).
+ * The places of one process, for calls that nobody can end early. A call takes one only if enough stay free. That is
+ * one for each eight of its key, and one for each eight of its campaign. So one key alone gets `alone` places,
+ * and a newcomer always finds one (dynamic thresholds, Choudhury and Hahne 1998; docs/adr/0015).
  */
 export class Places {
   readonly size: number;

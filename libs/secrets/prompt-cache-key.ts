@@ -1,8 +1,8 @@
 import { createHmac, type KeyObject } from 'node:crypto';
 
 /**
- * The `prompt_cache_key` of a visitor's calls: 43 characters, of at most 64 (OpenAI, "Prompt caching"). Two visitors who
- * name the same prefix alike get different ones. `named`: what the visitor calls it.
+ * The `prompt_cache_key` of a visitor's calls: 43 characters, of at most 64 (OpenAI, "Prompt caching"). Two visitors
+ * who name a prefix alike get different ones. `named`: what the visitor calls it.
  */
 export function promptCacheKey(visitorId: string, named: string | undefined, pepper: KeyObject): string {
   return createHmac('sha256', pepper)

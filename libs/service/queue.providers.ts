@@ -13,8 +13,9 @@ export function queuesOf(names: readonly string[]): DynamicModule {
 }
 
 /**
- * Logs the errors of these queues. Without a listener BullMQ prints them itself. A queue whose first look at Redis failed
- * refuses every job for ever (BullMQ 6 keeps that error). So the service does not start with one, and is started again.
+ * Logs the errors of these queues. Without a listener BullMQ prints them itself. A queue whose first look at Redis
+ * failed refuses every job for ever (BullMQ 6 keeps that error). So the service does not start with one, and is started
+ * again.
  */
 export function queueErrors(names: readonly string[]) {
   return {

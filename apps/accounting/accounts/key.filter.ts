@@ -1,7 +1,7 @@
 import type { SelectQueryBuilder } from 'typeorm';
 import type { Key } from '../store/entities/key.entity.js';
 
-export interface KeyFilter {
+interface KeyFilter {
   campaign?: string | undefined;
   status?: 'active' | 'suspended' | 'revoked' | 'expired' | undefined;
   label?: string | undefined;

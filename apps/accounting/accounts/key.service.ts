@@ -10,7 +10,8 @@ import { AccountProjector } from './account.projector.js';
 import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
 import { AuditRepository } from '../record/audit.repository.js';
 import { AdminError } from '../domain/admin.error.js';
-import { keyModerationSchema, type ChangeKey, type CreateKey } from '../schemas/key.schemas.js';
+import { keyModeration } from '../schemas/field.schemas.js';
+import { type ChangeKey, type CreateKey } from '../schemas/key.schemas.js';
 import { parseOrRefuse } from '../schemas/parse.js';
 import { isKeyId, newKeyId } from '../domain/account-id.js';
 import { keyBudgetTransfers } from '../domain/budget-transfer.js';
@@ -189,7 +190,7 @@ function neverOpen(): AdminError {
 function mergedModeration(current: Key['moderation'], patch: ChangeKey['moderation']): Key['moderation'] {
   if (patch === undefined) return current;
   const given: unknown = mergePatch({ moderation: current }, { moderation: patch });
-  return parseOrRefuse(z.object({ moderation: keyModerationSchema.nullable().default(null) }), given).moderation;
+  return parseOrRefuse(z.object({ moderation: keyModeration.nullable().default(null) }), given).moderation;
 }
 
 function over({ id }: Key): AdminError {

@@ -16,8 +16,10 @@ import { z } from 'zod';
 type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
 
 /**
- * The docs show the schema that the pipe checks, whole in its place: a reference into the schema itself would lead
- * nowhere within the document. @throws on a schema that contains itself
+ * The docs show the schema that the pipe checks, whole in its place. A reference into the schema itself would lead
+ * nowhere within the document.
+ *
+ * @throws on a schema that contains itself
  */
 export const schemaOf = (schema: z.ZodType): JsonSchema =>
   z.toJSONSchema(schema, {

@@ -17,7 +17,7 @@ const BOOKED_BY_THEN = `(t.journal_id IS NULL OR (split_part(t.journal_id, '-', 
 const SLACK = `interval '5 minutes'`;
 
 /**
- * What the operator absorbed, by owner: too rare to be kept beside the balances, and an index has its entries alone.
+ * What the operator absorbed, by owner. It is too rare to be kept beside the balances. An index has its entries alone.
  * `$owners`: a condition on the owner. `$booked`: on the transfer `t`.
  */
 const ABSORBED = `

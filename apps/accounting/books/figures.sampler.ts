@@ -16,7 +16,7 @@ const EVERY_MS = 10_000;
 const CAMPAIGNS_MAX = 200;
 const TOP_KEYS = 10;
 
-/** Samples what no event carries: balances of campaigns, numbers of keys, and what Redis keeps, where, and in how much memory. */
+/** Samples what no event carries: balances of campaigns, numbers of keys, and the state of Redis. */
 @Injectable()
 export class FiguresSampler extends PeriodicService {
   protected readonly loop: Periodic;

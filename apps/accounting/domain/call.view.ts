@@ -25,7 +25,7 @@ export interface ListedCall {
 
 /** `running`: the books have no end of the call yet. */
 export const CALL_RESULTS = ['corrected', 'presumed', 'posted', 'voided', 'running'] as const;
-export type CallResult = (typeof CALL_RESULTS)[number];
+type CallResult = (typeof CALL_RESULTS)[number];
 
 /** By the booking that says most about the call's end. */
 const RESULTS: [kind: string, result: CallResult][] = [

@@ -10,7 +10,7 @@ const NO_LIMITS: KeyLimits = { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 0 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
 
 /** The terms that a request for a key names. */
-export interface GivenTerms {
+interface GivenTerms {
   budget_usd?: bigint | undefined;
   ttl_seconds?: number | undefined;
   ttl_from?: 'creation' | 'first_use' | undefined;
@@ -18,7 +18,7 @@ export interface GivenTerms {
   limits?: GivenLimits | undefined;
 }
 
-export interface KeyTerms {
+interface KeyTerms {
   budgetNano: bigint;
   expiresAt: Date | null;
   startsAt: Date | null;
@@ -51,7 +51,7 @@ function beginOf(startsAt: Date | null, now: Date): Date {
   return startsAt !== null && startsAt > now ? startsAt : now;
 }
 
-export const expiryAfter = (ttlSeconds: number, now: Date): Date => new Date(now.getTime() + ttlSeconds * 1_000);
+const expiryAfter = (ttlSeconds: number, now: Date): Date => new Date(now.getTime() + ttlSeconds * 1_000);
 
 interface GivenChange {
   budget_usd?: bigint | undefined;
@@ -94,7 +94,7 @@ export function changedTerms(
 }
 
 /** Whether a key would end before it starts. */
-export const isNever = (startsAt: Date | null, expiresAt: Date | null): boolean =>
+const isNever = (startsAt: Date | null, expiresAt: Date | null): boolean =>
   startsAt !== null && expiresAt !== null && expiresAt <= startsAt;
 
 function expiryOf({ expires_at, ttl_seconds }: GivenChange, startsAt: Date | null, now: Date): Date | null {
@@ -102,7 +102,7 @@ function expiryOf({ expires_at, ttl_seconds }: GivenChange, startsAt: Date | nul
   return ttl_seconds === undefined || ttl_seconds === null ? null : expiryAfter(ttl_seconds, beginOf(startsAt, now));
 }
 
-export function mergeLimits(given: GivenLimits | undefined, fallback: StoredLimits): KeyLimits {
+function mergeLimits(given: GivenLimits | undefined, fallback: StoredLimits): KeyLimits {
   return {
     rpm: given?.rpm ?? fallback.rpm,
     tpm: given?.tpm ?? fallback.tpm,

@@ -1,8 +1,8 @@
 type Json = Record<string, unknown>;
 
 /**
- * Merges a JSON merge patch into a document (RFC 7396): objects merge, field by field, null removes a field, everything
- * else replaces what was there.
+ * Merges a JSON merge patch into a document (RFC 7396). Objects merge field by field. null removes a field, and
+ * everything else replaces what was there.
  */
 export function mergePatch(target: unknown, patch: unknown): unknown {
   if (!isObject(patch)) return patch;

@@ -9,10 +9,15 @@ import type { KeyView, NewKeyView } from '../domain/key.view.js';
 import type { StrikeView } from '../domain/strike.js';
 import type { TransferView } from '../domain/transfer.view.js';
 
-/** A schema of what `View` is. Each field of it has to be one of the view's; the view may have more. */
+/** The fields that the schema of a view lacks. */
+type Lacking<View, Schema extends z.ZodType> = Exclude<keyof View, keyof z.output<Schema>>;
+
+/** A schema of what `View` is, with the view's fields and no others. */
 const of =
   <View>() =>
-  <Schema extends z.ZodType>(schema: View extends z.output<Schema> ? Schema : never): Schema =>
+  <Schema extends z.ZodType>(
+    schema: View extends z.output<Schema> ? ([Lacking<View, Schema>] extends [never] ? Schema : never) : never,
+  ): Schema =>
     schema;
 
 const usd = z.string().meta({ description: 'Dollars', pattern: '^-?\\d+\\.\\d{2,9}$', example: '2.50' });
@@ -51,6 +56,7 @@ export const campaignAnswer = of<CampaignView>()(
     name: z.string(),
     status: z.enum(['active', 'closed']),
     ...balance,
+    absorbed_usd: usd,
     models: z.array(z.string()),
     key_defaults: z.unknown(),
     moderation: z.unknown(),

@@ -95,7 +95,7 @@ export const weight = z.number().min(0.01).max(100);
 export const retentionDays = z.number().int().min(1).max(36_500);
 
 const { rpm, tpm, concurrent, bytes_per_hour } = keyLimitsSchema.shape;
-/** 0 means unlimited, and of `bytes_per_hour` the operator's default. The campaign's default replaces a missing one. */
+/** 0: unlimited, or for `concurrent` and `bytes_per_hour` the operator's default. Absent: the campaign's default. */
 export const limits = z.strictObject({
   rpm: rpm.unwrap().optional(),
   tpm: tpm.unwrap().optional(),
@@ -119,8 +119,7 @@ export const keyModeration = z.strictObject({
 
 /** Refused until claims do something, so that nobody relies on a setting without effect. */
 export const claim = z.null({
-  error:
-    'Daypass does not hand out keys by claims yet, so that a claim would have no effect: leave it out, or send null',
+  error: 'Daypass does not hand out keys by claims yet: leave it out, or send null',
 });
 
 export const origins = z

@@ -14,7 +14,7 @@ import {
 import { patchOf } from './patch.schemas.js';
 
 /** Keys that one request makes or changes. */
-const KEYS_MAX = 1_000;
+export const KEYS_MAX = 1_000;
 
 const terms = {
   label: text(200).default(''),
@@ -49,9 +49,10 @@ export const createBatchSchema = z
   .meta({ anyOf: [{ required: ['count'] }, { required: ['labels'] }], not: { required: ['label', 'labels'] } });
 export type CreateBatch = z.output<typeof createBatchSchema>;
 
-export { keyModeration as keyModerationSchema };
-
-/** A JSON merge patch: objects merge, null removes a field. Without its own models, limits or policy, the campaign's count. */
+/**
+ * A JSON merge patch: objects merge, and null removes a field. A key without models, limits or a policy of its own has
+ * those of its campaign.
+ */
 export const changeKeySchema = z
   .strictObject({
     label: text(200).nullable().optional(),
@@ -101,4 +102,3 @@ export const bulkSchema = z
   })
   .meta({ oneOf: [{ required: ['ids'] }, { required: ['filter'] }] });
 export type Bulk = z.output<typeof bulkSchema>;
-export { KEYS_MAX };

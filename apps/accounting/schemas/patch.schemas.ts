@@ -1,8 +1,8 @@
 import { z } from 'zod';
 
 /**
- * The JSON merge patch (RFC 7396) of what a schema takes: each field may be absent, which keeps it, or null, which
- * removes it. Whoever merges the patch validates the result with the schema itself.
+ * The JSON merge patch (RFC 7396) of what a schema takes. A field that is absent stays. null removes a field. Whoever
+ * merges the patch validates the result with the schema itself.
  */
 export function patchOf(schema: z.ZodType): z.ZodType<Record<string, unknown> | null | undefined> {
   return part(schema) as z.ZodType<Record<string, unknown> | null | undefined>;

@@ -83,7 +83,12 @@ export async function openDataSource(options: DataSourceOptions, auditorPassword
  * once.
  */
 async function migrate(options: DataSourceOptions, auditorPassword: string | undefined): Promise<boolean> {
-  const source = await new DataSource(options).initialize();
+  const extra = options.extra as Record<string, unknown>;
+  // A large table takes long to change, and the wait for another process' migrations may be long, too.
+  const source = await new DataSource({
+    ...options,
+    extra: { ...extra, statement_timeout: 0 },
+  } as DataSourceOptions).initialize();
   const lock = source.createQueryRunner();
   try {
     await lock.connect();

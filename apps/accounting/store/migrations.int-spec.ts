@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { DataSource, type DataSourceOptions } from 'typeorm';
+import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { startTestPostgres } from '#libs/testing/stores.js';
 import { dataSourceOptions, openDataSource } from './data-source.factory.js';
 
@@ -148,6 +148,28 @@ describe('migrations', () => {
     await owner.query(`INSERT INTO audit.policies VALUES ('p', '{}')`);
     await owner.query(`INSERT INTO audit.checkpoints VALUES (3, 'x', now(), 'x')`);
     for (const sql of auditChanges()) await expect(owner.query(sql)).rejects.toThrow('append-only');
+  });
+
+  it('take the time that a large table needs, which no statement of the service gets', async () => {
+    await owner.query('CREATE DATABASE large');
+    const url = new URL(postgres.databaseUrl);
+    url.pathname = '/large';
+    const options = dataSourceOptions(url.href, () => undefined);
+    class LargeTable2000000000000 {
+      name = 'LargeTable2000000000000';
+      up = (runner: QueryRunner): Promise<unknown> => runner.query('SELECT pg_sleep(0.5)');
+      down = (): Promise<void> => Promise.resolve();
+    }
+    const source = await openDataSource({
+      ...options,
+      migrations: [...(options.migrations as []), LargeTable2000000000000],
+      extra: { ...(options.extra as object), statement_timeout: 300 },
+    } as DataSourceOptions);
+    try {
+      await expect(source.query('SELECT pg_sleep(0.5)')).rejects.toThrow('statement timeout');
+    } finally {
+      await source.destroy();
+    }
   });
 
   it('leave the requests of the version before as they are, and show their API to the auditor', async () => {

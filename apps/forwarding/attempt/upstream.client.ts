@@ -85,8 +85,8 @@ export class UpstreamClient {
   }
 
   /**
-   * The parameters that an upstream refuses to know and that nobody needs, so that it may be asked again without them:
-   * it did no work. OpenAI knows them all, and what it refuses is the visitor's own choice.
+   * The parameters that an upstream refuses to know and that nobody needs. The upstream did no work, so that forwarding
+   * may ask it again without them. OpenAI knows them all, and what it refuses is the visitor's own choice.
    */
   needless(upstream: string, { ticket }: Ready, error: unknown): readonly string[] {
     if (this.get(upstream).kind === 'openai' || !(error instanceof APIError)) return [];

@@ -10,7 +10,7 @@ import { ParallelInput, type Ready } from './parallel.input.js';
 import { UpstreamHealth } from './upstream.health.js';
 import { UpstreamQuestion } from './upstream.question.js';
 
-/** Sends a call to its upstream once, and delivers what comes back. */
+/** Has one upstream do one call, and delivers what comes back. Only `UpstreamQuestion` asks again within it. */
 @Injectable()
 export class UpstreamExchange {
   constructor(

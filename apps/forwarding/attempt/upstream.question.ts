@@ -13,8 +13,8 @@ const ASKED_AGAIN_MAX = 4;
 const ROOM_WITHIN_MS = 5_000;
 
 /**
- * Asks an upstream, and once more where it refuses a parameter that nobody needs: it did no work. What it then takes
- * without, it is not sent again.
+ * Asks an upstream. An upstream that refuses a parameter which nobody needs did no work. Then this asks again without
+ * it, up to four times. When that succeeds, the upstream does not get the parameter again.
  */
 @Injectable()
 export class UpstreamQuestion {

@@ -23,8 +23,8 @@ const ID_MIN = 16;
 const MASKED = /[*•…]|\.{3}/;
 
 /**
- * Takes the ids of the operator's account and the hosts of its network out of a text. It keeps what the visitor wrote,
- * and words that only begin alike (`user_name`, `key_points`): an id has random characters behind its prefix.
+ * Takes the ids of the operator's account and the hosts of its network out of a text. It keeps what the visitor wrote.
+ * It also keeps words that only begin alike (`user_name`, `key_points`): an id has random characters behind its prefix.
  */
 export function withoutIds(text: string, isTheirs: IsTheirs): string {
   const kept = (found: string): string => (isTheirs(found) ? found : REMOVED);

@@ -58,7 +58,7 @@ function booked(
   estimated: boolean,
 ): Settlement {
   const usage = { input, cached, cacheWrite, output };
-  // Where the report names no tier, or one without a price, the call pays for the tier that it asked for.
+  // The report may name no tier, or one without a price. Then the call pays for the tier that it asked for.
   const percent =
     serviceTier === undefined
       ? ticket.tierPercent

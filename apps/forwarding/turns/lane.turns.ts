@@ -16,8 +16,8 @@ export interface Line {
 type Turn = StartedCall | null | 'stopped';
 
 /**
- * Hands out the turns of one lane in this process, each to the first call of the line that gets a place; many at once
- * while the lane has room. The others keep their turns for other processes, or until a call ends here.
+ * Hands out the turns of one lane in this process: many at once while the lane has room. Each goes to the first call of
+ * the line that gets a place. The others keep their turns for other processes, or until a call ends here.
  */
 export class LaneTurns {
   private readonly waiting: ((turn: Promise<Turn> | Turn) => void)[] = [];

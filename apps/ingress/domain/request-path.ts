@@ -1,5 +1,5 @@
 /** A path with its query, and the model that an Azure-shaped path names. */
-export interface RequestPath {
+interface RequestPath {
   url: string;
   deployment: string | null;
 }
@@ -8,8 +8,9 @@ const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
 const AZURE = /^\/openai(?=\/)/;
 
 /**
- * Where a request goes. One slash at the end, several in a row, a missing `/v1` and the shapes of Azure OpenAI find their
- * path. Every other address stays as it is, and nothing is decoded. `served`: what clients may ask for without `/v1`.
+ * Where a request goes. A slash at the end and several in a row do not count. A missing `/v1` is added. The shapes of
+ * Azure OpenAI find their path, too. Every other address stays as it is, and nothing is decoded. `served`: what clients
+ * may ask for without `/v1`.
  */
 export function requestPath(asked: string, served: readonly string[]): RequestPath {
   const end = asked.search(/[?#]/);

@@ -74,7 +74,7 @@ export class BodyReader {
   }
 
   /**
-   * Reads a refused body to its end, but keeps none of it: otherwise its sender would see a broken connection, not the
+   * Reads a refused body to its end, but keeps none of it. Otherwise its sender would see a broken connection, not the
    * refusal.
    */
   private arrived(payload: IncomingMessage, announced: number, arrival: Arrival): Promise<Buffer> {

@@ -9,9 +9,7 @@ const RESERVE_SHARE = 4;
 /** So small a body always finds room: large ones of others must not keep it out. */
 const SMALL_BYTES = 65_536;
 
-/**
- * Bounds the bytes of bodies that one process holds: of those that come in, and of those whose call waits for its hold.
- */
+/** Bounds the bytes of bodies that one process holds: they come in, or their calls wait for their holds. */
 export class BodyRoom {
   private bytes = 0;
   private readonly bytesOf = new Map<string, number>();

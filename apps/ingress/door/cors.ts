@@ -28,7 +28,7 @@ const EXPOSED = [
 /** A browser asks again after so many seconds; Chromium's longest. */
 const PREFLIGHT_SECONDS = 7_200;
 
-/** A page of any origin may read every answer: the key is in a header of its own, and there are no cookies. */
+/** A page of any origin may read every answer, because the key is in a header of its own. There are no cookies. */
 export const CORS_HEADERS: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
   'access-control-expose-headers': EXPOSED.join(', '),

@@ -8,7 +8,7 @@ import { setVisitor } from './visitor.js';
  * What a route asks of its visitor. `keyless`: nothing. `holder`: the true secret of a key, also of one that has ended.
  * `reader`: a key that has not ended, which may be suspended. `caller`: a key that may call, as every other route asks.
  */
-export type RouteAccess = 'keyless' | 'holder' | 'reader' | 'caller';
+type RouteAccess = 'keyless' | 'holder' | 'reader' | 'caller';
 
 declare module 'fastify' {
   interface FastifyContextConfig {

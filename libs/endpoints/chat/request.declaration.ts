@@ -34,7 +34,7 @@ const CAP_MAX = 10_000_000;
 /** E.g. `gpt-5.4-mini`, `ft:gpt-4o:org::id`, `openai/gpt-5@2026`. */
 const MODEL = /^[A-Za-z0-9_.:@/+-]{1,200}$/;
 
-/** A cache that lives for half a day is written at twice the rate of the price source, so it has no bound here. */
+/** A cache that lives for half a day costs twice what the price source says. So its cost has no bound here. */
 const CACHE_TTL = pricedWord('a prompt cache that lives longer than 30 minutes', '30m');
 /** Where a cached prefix ends. */
 const BREAKPOINT = object({ mode: word('explicit'), ttl: CACHE_TTL });

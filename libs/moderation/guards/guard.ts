@@ -89,8 +89,8 @@ const answerSchema = z.object({
 });
 
 /**
- * @throws GuardUnavailableError where it is no verdict; the error does not quote it, because it may hold content. The guard
- *   is not away then: content may make its answer break a bound, so that no policy lets the content through.
+ * @throws GuardUnavailableError where it is no verdict. The error does not quote the answer, which may hold content.
+ *   The guard is not away then: content can make its answer break a bound. So no policy lets the content through.
  */
 export function readVerdict(answer: unknown, guard: string): GuardVerdict {
   const parsed = answerSchema.safeParse(answer);
@@ -103,7 +103,11 @@ export function readVerdict(answer: unknown, guard: string): GuardVerdict {
   return { ...verdict, categories: verdict.flagged && verdict.categories.length === 0 ? [guard] : verdict.categories };
 }
 
-/** One verdict for all parts of a content. @throws GuardUnavailableError where they have more findings than one may have */
+/**
+ * One verdict for all parts of a content.
+ *
+ * @throws GuardUnavailableError where they have more findings than one may have
+ */
 export function joinedVerdict(verdicts: readonly GuardVerdict[]): GuardVerdict {
   if (verdicts.length === 1) return verdicts[0]!;
   const redactions = new Map(verdicts.flatMap((verdict) => verdict.redactions.map((one) => [one.find, one] as const)));

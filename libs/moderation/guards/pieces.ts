@@ -18,8 +18,8 @@ const FINDING_CHARACTERS = 320;
 const OVERLAP_CHARACTERS = FINDING_CHARACTERS + 2 * CONTEXT_CHARACTERS;
 
 /**
- * All texts in pieces, each of them a content of its own. Any finding lies within the piece that it begins in, with what
- * stands around it.
+ * All texts in pieces, each of them a content of its own. Any finding lies within the piece in which it begins, with
+ * what stands around it.
  */
 export function inPieces(contents: readonly Content[]): Piece[][] {
   return contents.flatMap((content) => {

@@ -29,7 +29,7 @@ const SLICE_MS = 20;
 const PARTS_AT_ONCE = 64;
 /** Modules that ask somebody else work on so many contents at once. */
 const MODULE_AT_ONCE = 16;
-/** A key whose content made a thread hang gets no verdicts for so long: each such content costs all others a wait. */
+/** Content that makes a thread hang costs all others a wait. Its key gets no verdicts for so long. */
 const REST_MS = 60_000;
 const RESTING_MAX = 10_000;
 
@@ -70,8 +70,8 @@ interface Check {
 }
 
 /**
- * Runs a guard's code in a thread of its own. It may throw, hang or run out of memory: only its verdict is missing then.
- * Keys take turns. The thread works on a long text piece by piece, so that nobody waits for all of it.
+ * Runs a guard's code in a thread of its own. Where it throws, hangs or runs out of memory, only its verdict is
+ * missing. Keys take turns. The thread works on a long text piece by piece, so that nobody waits for all of it.
  */
 export class ThreadGuard implements Guard {
   private thread: Worker | null = null;

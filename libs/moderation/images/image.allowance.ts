@@ -4,7 +4,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 const HOUR_MS = 3_600_000;
 
 /** Bytes that a call may fetch. */
-export interface Allowed {
+interface Allowed {
   bytes: number;
   /** Gives back what the call did not use of it. */
   settle(usedBytes: number): Promise<void>;
@@ -18,7 +18,11 @@ export class ImageAllowance {
     private readonly nowMs: () => number = Date.now,
   ) {}
 
-  /** Takes up to so many bytes of the key's hour. `retryAfterMs`: it has none left until then. @throws where Redis does */
+  /**
+   * Takes up to so many bytes of the key's hour. `retryAfterMs`: it has none left until then.
+   *
+   * @throws where Redis does
+   */
   async take(keyId: string, mostBytes: number): Promise<Allowed | { retryAfterMs: number }> {
     const nowMs = this.nowMs();
     const hour = Math.floor(nowMs / HOUR_MS);

@@ -18,7 +18,7 @@ export class ImageFetchError extends Error {
   }
 }
 
-export interface FetchOptions {
+interface FetchOptions {
   /** Takes so many bytes of what the caller has room for; false: it has no more. */
   take: (bytes: number) => boolean;
   /** Aborts when the time is over. */
@@ -29,7 +29,7 @@ const REDIRECTS_MAX = 3;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** All kinds are known by so many bytes. */
 const HEAD_BYTES = 12;
-/** A body in chunks of one byte each would keep the process busy: beyond so many, chunks have so many bytes on average. */
+/** Chunks of one byte each would keep the process busy. Beyond so many, chunks have so many bytes on average. */
 const SMALL_CHUNKS_MAX = 1_000;
 const CHUNK_BYTES = 256;
 /** Such a body takes the process as much time as so many bytes. */
@@ -43,8 +43,8 @@ const HEADERS = {
 };
 
 /**
- * Fetches an image as a `data:` URL, from public addresses only: the agent checks the address that a name resolved to, of
- * each redirect again, and connects to no other.
+ * Fetches an image as a `data:` URL, from public addresses only. The agent checks the address that a name resolved to,
+ * and connects to no other. It does so again for each redirect.
  */
 export class ImageFetcher {
   private readonly agents = agents();

@@ -49,6 +49,19 @@ describe('turns to fetch images', () => {
     expect(begun).toHaveLength(7);
   });
 
+  it('come to each key in turn, whoever came first', async () => {
+    const { begun, start, settled, endOne } = works(new ImageTurns());
+    for (let calls = 0; calls < 3; calls++) void start('early');
+    for (let others = 0; others < 3; others++) void start(`other ${others}`);
+    for (const keyId of ['early', 'early', 'early', 'late', 'later']) void start(keyId);
+    await settled();
+    for (let ended = 0; ended < 4; ended++) {
+      endOne();
+      await settled();
+    }
+    expect(begun.slice(6)).toEqual(['early', 'late', 'later', 'early']);
+  });
+
   it('are given up when the time is over', async () => {
     const { begun, start } = works(new ImageTurns());
     for (let calls = 0; calls < 3; calls++) void start('greedy');

@@ -1,3 +1,5 @@
+import { FairQueue } from '#libs/pacing/fair.queue.js';
+
 /** A process fetches for so many calls at once, which bounds its memory, and for so many of one key. */
 const AT_ONCE = 6;
 const OF_KEY_AT_ONCE = 3;
@@ -9,11 +11,11 @@ interface Waiting {
   go: () => void;
 }
 
-/** Whose images are fetched now: one key takes a share of a process, and waits in its own line for more. */
+/** Whose images are fetched now. One key takes a share of a process, and waits in its own line for more. */
 export class ImageTurns {
   private readonly running = new Map<string, number>();
+  private readonly waiting = new FairQueue<Waiting>();
   private all = 0;
-  private waiting: Waiting[] = [];
 
   /** Runs the work in its turn. null: the key has too many in line, or its turn did not come before the signal. */
   async run<T>(keyId: string, signal: AbortSignal, work: () => Promise<T>): Promise<T | null> {
@@ -32,19 +34,21 @@ export class ImageTurns {
   }
 
   private wait(keyId: string, signal: AbortSignal): Promise<boolean> {
-    if (signal.aborted || this.waiting.filter((one) => one.keyId === keyId).length >= OF_KEY_WAITING) {
-      return Promise.resolve(false);
-    }
+    if (signal.aborted || this.waiting.sizeOf(keyId) >= OF_KEY_WAITING) return Promise.resolve(false);
     return new Promise((resolve) => {
-      const waiting = { keyId, go: () => end(true) };
-      const onAbort = (): void => end(false);
-      const end = (came: boolean): void => {
-        signal.removeEventListener('abort', onAbort);
-        this.waiting = this.waiting.filter((one) => one !== waiting);
-        resolve(came);
+      const onAbort = (): void => {
+        this.waiting.remove(keyId, waiting);
+        resolve(false);
       };
-      signal.addEventListener('abort', onAbort);
-      this.waiting.push(waiting);
+      const waiting = {
+        keyId,
+        go: () => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(true);
+        },
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      this.waiting.add(keyId, waiting);
     });
   }
 
@@ -56,7 +60,7 @@ export class ImageTurns {
   }
 
   private next(): void {
-    const next = this.waiting.find(({ keyId }) => this.hasRoom(keyId));
+    const next = this.waiting.take(({ keyId }) => this.hasRoom(keyId));
     if (!next) return;
     this.count(next.keyId, 1);
     next.go();

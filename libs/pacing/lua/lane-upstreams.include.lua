@@ -27,8 +27,8 @@ end
 local HEADER_LIFE_MS = 600000
 local PROJECT_LIFE_MS = 3600000
 
--- A limit that was told at that time; nil: it was not told, or has lapsed. A later time comes from a clock that somebody
--- put back.
+-- A limit that was told at that time. nil: it was not told, or has lapsed. A later time comes from a clock that was put
+-- back.
 local function told_limit(value, told_ms, life_ms, now)
   local age = now - (tonumber(told_ms) or 0)
   return age >= -life_ms and age <= life_ms and tonumber(value) or nil
@@ -99,9 +99,9 @@ end
 -- A call takes a minute of the even rate at most. A later time comes from a clock that somebody put back.
 local AHEAD_MAX_MS = 130000
 
--- Until when the even rate of requests and that of tokens are used up. Each by itself: small calls use up the one,
--- large calls the other, and both limits are used only where neither waits for the other. Where a limit has lapsed,
--- nothing of it is used up.
+-- Until when the even rate of requests and that of tokens are used up, each by itself. Small calls use up the one, and
+-- large calls the other. Both limits are used only where neither waits for the other. Where a limit has lapsed, nothing
+-- of it is used up.
 local function lane_used_until(upstream, now)
   local function until_ms(limit, used_until)
     return (limit == 0 or used_until - now > AHEAD_MAX_MS) and now or used_until

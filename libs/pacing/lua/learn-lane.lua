@@ -18,7 +18,7 @@ local account = ARGV[9] -- whose headers these are: a fingerprint of the upstrea
 local answered = ARGV[10] == '1' -- by an answer, so that a limit that is missing there is no longer told
 --@include common
 --@include window
--- An answer without a limit proves little where others had it a moment ago: the upstream may be many servers.
+-- The upstream may be many servers. So an answer without a limit proves little where others had it a moment ago.
 local MISSED_MS = 60000
 local now = now_milliseconds()
 

@@ -60,7 +60,7 @@ export class Key {
   @Column('timestamp with time zone', { name: 'starts_at', precision: 3, nullable: true })
   startsAt!: Date | null;
 
-  /** Its time to live where it begins with the first call; `expires_at` follows from that call. null: it has a fixed end. */
+  /** Its time to live where it begins with the first call, which sets `expires_at`. null: it has a fixed end. */
   @Column('int', { name: 'ttl_from_use_seconds', nullable: true })
   ttlFromUseSeconds!: number | null;
 

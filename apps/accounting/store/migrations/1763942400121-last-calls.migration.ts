@@ -1,6 +1,6 @@
 import type { MigrationInterface, QueryRunner } from 'typeorm';
 
-/** When each owner's last call began, so that nobody looks for it in the ledger. It has no index: each call writes it. */
+/** When each owner's last call began, so that nobody looks for it in the ledger. No index: each call writes it. */
 export class LastCalls1763942400121 implements MigrationInterface {
   name = 'LastCalls1763942400121';
 
