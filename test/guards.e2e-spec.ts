@@ -36,6 +36,7 @@ describe('guards beside the moderation endpoint', () => {
           { name: 'words', type: 'blocklist', words: ['forbidden fruit'] },
           { name: 'tickets', type: 'regex', patterns: ['TICKET-\\d{4}'], directions: ['input'] },
           { name: 'pii', type: 'personal_data', kinds: ['email', 'credit_card'] },
+          { name: 'phones', type: 'personal_data', kinds: ['phone'], timeout_ms: 300, always: false },
           { name: 'desk', type: 'webhook', url, secret: 'a secret of the desk', always: false },
           { name: 'own', type: 'module', path: join(folder, 'own.mjs'), timeout_ms: 500 },
         ],
@@ -213,14 +214,30 @@ describe('guards beside the moderation endpoint', () => {
     await booksAtRest(daypass);
   });
 
-  it('may throw or hang: the policy decides, and the next call is judged again', async () => {
-    const client = await clientWith({ output: 'off' });
+  it('are not talked into silence: a text that takes a guard all its time is closed under an open policy', async () => {
+    const client = await clientWith({ output: 'off', on_unavailable: 'open', guards: ['phones'] });
+    const padding = '1.1.1.'.repeat(20_000);
+    for (const words of [padding, Array.from({ length: 10_001 }, (_, n) => `p${n}@x.org`).join(' ')]) {
+      const error = await errorOf(client.chat.completions.create({ model, messages: say(words) }));
+      expect(error).toMatchObject({ status: 400, code: 'invalid_request', param: 'messages' });
+    }
+    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
+    await booksAtRest(daypass);
+  }, 30_000);
+
+  it('may throw or hang: that call is closed under any policy, and the next one is judged again', async () => {
+    const client = await clientWith({ output: 'off', on_unavailable: 'open' });
     // The key whose call hung may get no verdicts for a minute.
     const other = await clientWith({ output: 'off' });
     for (const words of ['throw-now', 'hang-now']) {
       const error = await errorOf(client.chat.completions.create({ model, messages: say(words) }));
-      expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable' });
+      expect(error).toMatchObject({ status: 400, code: 'invalid_request', param: 'messages' });
+      expect(error.headers?.get('x-should-retry')).toBe('false');
     }
+    // The key rests, so that what it sends meanwhile does not pass either.
+    const error = await errorOf(client.chat.completions.create({ model, messages: say('own-word') }));
+    expect(error).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect(Number(error.headers?.get('retry-after'))).toBeGreaterThan(30);
     const again = async () =>
       other.chat.completions.create({ model, messages: say('own-word') }).then(
         () => 'passed',

@@ -10,8 +10,9 @@
  *
  * `content`: what is judged, `{ kind: 'text', text }` or `{ kind: 'image', url }` each.
  * `context`: `{ direction: 'input' | 'output', request, key, campaign, model, options }`.
- * Returns `{ flagged, categories?, scores?, redactions?: [{ find, replace }] }`. What it throws, an answer of another shape,
- * and silence beyond `timeout_ms` are no verdict; the campaign's `on_unavailable` decides then.
+ * Returns `{ flagged, categories?, scores?, redactions?: [{ find, replace }] }`. What it throws, and an answer of another
+ * shape, close the call. An error with the `name` `GuardUnavailable`, and waiting for somebody beyond `timeout_ms`, are no
+ * verdict: the campaign's `on_unavailable` decides then.
  */
 export function check(content, { direction, options, now = new Date() }) {
   const hour = now.getUTCHours();

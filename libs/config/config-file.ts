@@ -187,7 +187,7 @@ const wholeSchema = z.strictObject({
   operator: operatorSchema.default({}).meta({ description: 'The limits of the operator, above all campaigns.' }),
   guards: guardsSchema.meta({
     description:
-      'Guards of your own, beside the moderation endpoint. A flagged input gets `moderation_blocked` and a strike. A flagged output gets the `finish_reason` `content_filter`. A guard that fails gives no verdict: then `on_unavailable` of the policy decides.',
+      'Guards of your own, beside the moderation endpoint. A flagged input gets `moderation_blocked` and a strike. A flagged output gets the `finish_reason` `content_filter`. A guard that is away gives no verdict: then `on_unavailable` of the policy decides. Content that a guard fails at is refused.',
   }),
 });
 

@@ -27,7 +27,7 @@ const common = {
 const timeoutMs = (fallback: number, description = 'After this time the call has no verdict from this guard.') =>
   z.number().int().min(10).max(30_000).default(fallback).meta({ description, unit: 'ms' });
 const IN_THREAD =
-  'The content of one call may take this long in the thread. After that the call has no verdict from this guard. A call waits at most ten seconds longer for its turns.';
+  'The content of one call may take this long in the thread. After that Daypass refuses the content. A module that only waits for somebody else gives no verdict then. A call waits at most ten seconds longer for its turns.';
 
 export const PERSONAL_DATA_KINDS = ['email', 'phone', 'credit_card', 'iban', 'ip_address'] as const;
 

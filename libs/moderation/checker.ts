@@ -32,8 +32,10 @@ export type Outcome =
   | { kind: 'pass'; redactions: Replacement[] }
   /** `strike`: a guard flagged it. Otherwise Daypass refuses it because nobody can take a finding out. */
   | { kind: 'flagged'; categories: string[]; strike: boolean }
-  /** `refused`: a guard will never judge it, so that no policy lets it through. */
-  | { kind: 'unavailable'; refused: boolean };
+  /**
+   * `refused`: the content or its key is the cause, so that no policy lets it through. `retryAfterMs`: only for now.
+   */
+  | { kind: 'unavailable'; refused: boolean; retryAfterMs?: number };
 
 export interface Checked {
   outcome: Outcome;
@@ -117,8 +119,20 @@ function outcomeOf(findings: readonly Finding[], found: CheckOptions['found']): 
     return { kind: 'flagged', categories, strike: flagged.length > 0 };
   }
   const missing = findings.filter((finding) => finding.outcome === 'unavailable');
-  if (missing.length > 0) return { kind: 'unavailable', refused: missing.some(({ refused }) => refused) };
+  if (missing.length > 0) return missingOf(missing);
   return { kind: 'pass', redactions };
+}
+
+/** A refusal for ever goes before one for now, which goes before a guard that is away. */
+function missingOf(missing: readonly Extract<Finding, { outcome: 'unavailable' }>[]): Outcome {
+  const refusals = missing.filter(({ refused }) => refused);
+  const waitsMs = refusals.flatMap(({ retryAfterMs }) => retryAfterMs ?? []);
+  const isForNow = waitsMs.length > 0 && waitsMs.length === refusals.length;
+  return {
+    kind: 'unavailable',
+    refused: refusals.length > 0,
+    ...(isForNow ? { retryAfterMs: Math.max(...waitsMs) } : {}),
+  };
 }
 
 function resultsOf(findings: readonly Finding[]): readonly ModerationResult[] {

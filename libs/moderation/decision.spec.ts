@@ -71,6 +71,22 @@ describe('what becomes of a judged input', () => {
     });
   });
 
+  it.each(['open', 'closed'] as const)(
+    'waits, under a policy that is %s, where its key is the cause',
+    (onUnavailable) => {
+      const missing = { kind: 'unavailable', refused: true, retryAfterMs: 5_000 } as const;
+      expect(decide(missing, { ...policy, onUnavailable }, held)).toMatchObject({
+        pass: false,
+        word: 'unavailable',
+        error: { code: 'rate_limit_exceeded', param: 'messages', retry: true, retryAfterMs: 5_000 },
+      });
+      expect(decide(missing, { ...policy, onUnavailable }, forwarded)).toMatchObject({
+        pass: false,
+        error: { code: 'rate_limit_exceeded', retry: false, retryAfterMs: undefined },
+      });
+    },
+  );
+
   it('is closed under an open policy, too, where a guard refused it', () => {
     expect(decide({ kind: 'unavailable', refused: true }, { ...policy, onUnavailable: 'open' }, held)).toMatchObject({
       pass: false,

@@ -26,8 +26,8 @@ interface Circumstances {
 }
 
 /**
- * Whether a policy lets content through without a verdict. No policy lets through what a guard refused. Otherwise a
- * visitor could choose what is judged, by sending what no guard can read.
+ * Whether a policy lets content through without a verdict. No policy does where the content is itself the cause, or its
+ * key. Otherwise a visitor could choose what is judged, by sending what no guard can read.
  */
 export function isLetThrough(
   { refused }: Pick<Extract<Outcome, { kind: 'unavailable' }>, 'refused'>,
@@ -75,11 +75,21 @@ function passed(verdict: PassWord, redactions: readonly Replacement[]): Decision
   return { pass: true, verdict, word: verdict, redactions };
 }
 
-function unavailable({ refused }: { refused: boolean }, { forwarded, param }: Circumstances): DaypassError {
+function unavailable(
+  { refused, retryAfterMs }: Extract<Outcome, { kind: 'unavailable' }>,
+  { forwarded, param }: Circumstances,
+): DaypassError {
+  if (refused && retryAfterMs !== undefined) {
+    return new DaypassError(
+      'rate_limit_exceeded',
+      'Moderation has too much of this key to judge, or rests after an input of this key that it could not end. Wait for the answers of your other calls, and send shorter texts.',
+      { param, ...(forwarded ? { retry: false } : { retryAfterMs }), details: { direction: 'input' } },
+    );
+  }
   if (refused) {
     return new DaypassError(
       'invalid_request',
-      'Moderation cannot judge this input: a guard refuses an image of it, or a text that is too long. Nobody can read it, so a retry does not help. Send another image (png, jpeg, webp or gif), or a shorter text.',
+      'Moderation cannot judge this input: a guard fails at it, takes too long for it, or refuses an image of it. A retry does not help. Send a shorter or simpler text, or another image (png, jpeg, webp or gif).',
       { param, details: { direction: 'input' } },
     );
   }

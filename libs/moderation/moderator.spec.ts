@@ -196,7 +196,11 @@ describe('the moderator', () => {
       );
     const greedy = texts('greedy', 6_000);
     await until('the first calls are out', () => asked.length === 64);
-    expect(String((await texts('greedy', 1)).missing)).toContain('too much is waiting');
+    expect((await texts('greedy', 1)).missing).toMatchObject({
+      message: expect.stringContaining('too much of this key is waiting'),
+      refused: true,
+      retryAfterMs: 5_000,
+    });
     const modest = texts('modest', 1);
     // Its look-up comes first, so that its call waits behind all of the greedy key's.
     await sleep(20);

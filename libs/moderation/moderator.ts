@@ -9,12 +9,17 @@ import { estimateTokens, sectionsOfAll } from './text-sections.js';
 import { mergedResult, type Asker, type Known, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
 
-/** The endpoint gave no verdict. The policy decides what follows, unless the endpoint refused the input. */
+/** The endpoint gave no verdict. The policy decides what follows, unless this input or this key is the cause. */
 export class ModerationUnavailableError extends Error {
   constructor(
     reason: string,
-    /** The endpoint will never take this input: it said so, or the input is larger than its whole limit. */
+    /**
+     * The endpoint will never take this input: it said so, or the input is larger than its whole limit. Or the key has too
+     * much waiting.
+     */
     readonly refused = false,
+    /** Refused only for now. */
+    readonly retryAfterMs?: number,
   ) {
     super(`moderation is unavailable: ${reason}`);
     this.name = 'ModerationUnavailableError';
@@ -47,6 +52,7 @@ const ATTEMPTS = 3;
 /** Texts. One key's count up to a quarter of all, and no further ones of it are taken then. */
 const WAITING_MAX = 20_000;
 const WAITING_OF_KEY_MAX = WAITING_MAX / 4;
+const WAITING_RETRY_MS = 5_000;
 
 /** The account and the network are not to blame for these answers: the input is. */
 const REFUSALS = new Set([400, 413, 415, 422]);
@@ -88,7 +94,11 @@ export class Moderator {
    */
   async results(contents: readonly Content[], asker: Asker, passing = false): Promise<Verdicts> {
     const { keyId } = asker;
-    if (this.isTooMuchWaiting(keyId)) {
+    if ((this.waiting.get(keyId) ?? 0) > WAITING_OF_KEY_MAX) {
+      const reason = 'too much of this key is waiting for a verdict';
+      return { results: [], missing: new ModerationUnavailableError(reason, true, WAITING_RETRY_MS) };
+    }
+    if (this.isTooMuchWaiting()) {
       return { results: [], missing: new ModerationUnavailableError('too much is waiting for a verdict') };
     }
     const asked = [
@@ -118,8 +128,7 @@ export class Moderator {
     else this.waiting.delete(keyId);
   }
 
-  private isTooMuchWaiting(keyId: string): boolean {
-    if ((this.waiting.get(keyId) ?? 0) > WAITING_OF_KEY_MAX) return true;
+  private isTooMuchWaiting(): boolean {
     let all = 0;
     for (const waiting of this.waiting.values()) all += Math.min(waiting, WAITING_OF_KEY_MAX);
     return all > WAITING_MAX;

@@ -1,8 +1,11 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 
-/** `crumbs`: a body in chunks of one byte each. */
-export type Answer = 'silence' | 'pour' | 'crumbs' | { redirect: string };
+/**
+ * `crumbs`: a body in chunks of one byte each. `switch`: it speaks another protocol from now on. `interim`: answers before
+ * the answer, without an end.
+ */
+export type Answer = 'silence' | 'pour' | 'crumbs' | 'switch' | 'interim' | { redirect: string };
 
 interface Counts {
   /** Connections at once. */
@@ -18,11 +21,22 @@ const { parentPort } = require('node:worker_threads');
 let answer = 'silence', open = 0, mostOpen = 0, poured = 0;
 const chunk = Buffer.alloc(65536);
 const crumbs = Buffer.from('1\\r\\nx\\r\\n'.repeat(500000));
+const interim = Buffer.from('HTTP/1.1 103 Early Hints\\r\\n\\r\\n'.repeat(2000));
 const server = createServer((_, response) => {
   mostOpen = Math.max(mostOpen, ++open);
   response.once('close', () => open--);
   if (answer.redirect !== undefined) return response.writeHead(302, { location: answer.redirect }).end();
   if (answer === 'silence') return;
+  if (answer === 'switch')
+    return response.socket.end('HTTP/1.1 101 Switching Protocols\\r\\nConnection: upgrade\\r\\nUpgrade: x\\r\\n\\r\\n');
+  if (answer === 'interim') {
+    const { socket } = response;
+    const more = () => {
+      while (!socket.destroyed && socket.write(interim)) poured += interim.length;
+    };
+    socket.on('drain', more);
+    return more();
+  }
   response.write('GIF89a and so on', () => {
     if (answer === 'crumbs') return response.socket && response.socket.write(crumbs);
     const more = () => {

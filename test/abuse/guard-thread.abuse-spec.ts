@@ -59,7 +59,8 @@ describe("a guard's thread", () => {
         othersBody: { messages: [{ role: 'user', content: 'Call me at +49 30 901820, please' }] },
       });
       expectHarmless(report);
-      expect([...told.keys()]).toEqual([503]);
+      // 429 where several at once wait for each other.
+      for (const status of told.keys()) expect([400, 429]).toContain(status);
     },
     LIMIT_MS,
   );

@@ -89,6 +89,8 @@ describe('a visitor who makes Daypass fetch', () => {
     ['servers that do not answer', 'silence', 33],
     ['images without an end', 'pour', 8],
     ['images in crumbs', 'crumbs', 8],
+    ['servers that switch to another protocol', 'switch', 8],
+    ['servers that always have one more thing to say before they answer', 'interim', 8],
   ];
   it.each(attacks)(
     'from %s slows down no other, and has a bound',

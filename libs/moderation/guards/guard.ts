@@ -53,12 +53,14 @@ export function wellFormedContents(contents: readonly Content[]): Content[] {
   );
 }
 
-/** The guard gave no verdict. The policy decides what follows, unless the guard refused the content. */
+/** The guard gave no verdict. The policy decides what follows, unless this content or this key is the cause. */
 export class GuardUnavailableError extends Error {
   constructor(
     reason: string,
-    /** The guard will never judge this content; otherwise it is only away. */
+    /** This content, or what else its key sends, is the cause; otherwise the guard is only away. */
     readonly refused = false,
+    /** Refused only for now: after so long the guard may judge it. */
+    readonly retryAfterMs?: number,
   ) {
     super(reason);
     this.name = 'GuardUnavailableError';
@@ -113,7 +115,7 @@ export function joinedVerdict(verdicts: readonly GuardVerdict[]): GuardVerdict {
   const redactions = new Map(verdicts.flatMap((verdict) => verdict.redactions.map((one) => [one.find, one] as const)));
   const characters = [...redactions.keys()].reduce((sum, find) => sum + find.length, 0);
   if (redactions.size > REDACTIONS_MAX || characters > REDACTED_CHARACTERS_MAX)
-    throw new GuardUnavailableError(`it found more than ${REDACTIONS_MAX} things to take out, or too long ones`);
+    throw new GuardUnavailableError(`it found more than ${REDACTIONS_MAX} things to take out, or too long ones`, true);
   const scores: Record<string, number> = {};
   for (const verdict of verdicts)
     for (const [category, score] of Object.entries(verdict.scores))

@@ -358,31 +358,56 @@ describe("an operator's own module", () => {
   });
 
   it.each([
-    ['throws', `export const check = () => { throw new TypeError('quoting a secret') }`, 'TypeError'],
-    ['rejects', `export const check = async () => { throw 7 }`, 'it failed'],
-    ['answers nothing', `export const check = () => undefined`, 'no verdict'],
-    ['answers garbage', `export const check = () => ({ flagged: 'perhaps' })`, 'no verdict (flagged)'],
+    ['throws', `export const check = () => { throw new TypeError('quoting a secret') }`, 'TypeError', true],
+    ['rejects', `export const check = async () => { throw 7 }`, 'it failed', true],
+    [
+      'says that somebody is away',
+      `export const check = async () => { throw Object.assign(new Error('a secret'), { name: 'GuardUnavailable' }) }`,
+      'it failed',
+      false,
+    ],
+    ['answers nothing', `export const check = () => undefined`, 'no verdict', true],
+    ['answers garbage', `export const check = () => ({ flagged: 'perhaps' })`, /no verdict \(flagged\)/, true],
     [
       'answers what cannot be sent',
       `export const check = () => ({ flagged: false, categories: [() => 1] })`,
       'it failed',
+      true,
     ],
-    ['never answers', `export const check = () => new Promise(() => undefined)`, 'within 300 ms'],
-    ['hangs in a loop', `export const check = () => { for (;;); }`, 'within 300 ms'],
-    ['ends its thread', `export const check = () => process.exit(3)`, 'thread ended'],
+    ['never answers', `export const check = () => new Promise(() => undefined)`, 'within 300 ms', false],
+    ['hangs in a loop', `export const check = () => { for (;;); }`, 'within 300 ms', true],
+    [
+      'takes longer than its time',
+      `export const check = () => { for (const end = Date.now() + 400; Date.now() < end;); return { flagged: false }; }`,
+      'within 300 ms',
+      true,
+    ],
+    [
+      'takes longer than its time in short steps',
+      `export const check = async () => {
+        for (const end = Date.now() + 3_000; Date.now() < end; await new Promise(setImmediate))
+          for (const step = Date.now() + 20; Date.now() < step;);
+        return { flagged: false };
+      }`,
+      'within 300 ms',
+      true,
+    ],
+    ['ends its thread', `export const check = () => process.exit(3)`, 'thread ended', true],
     [
       'takes all memory',
       `export const check = () => { const all = []; for (;;) all.push(new Array(100000).fill(all.length)); }`,
       /thread ended|within/,
+      true,
     ],
   ])(
     'that %s has no verdict, and neither says why in words of the content, nor harms the next',
-    async (_, source, reason) => {
+    async (_, source, reason, refused) => {
       const guard = await guardOf(
         `const good = (${source.replace(/^export const check = /, '')}); export const check = (content) => content[0].text === 'fine' ? { flagged: false } : good(content);`,
         300,
       );
-      await expect(guard.check(text('a secret'), context)).rejects.toThrow(reason);
+      const failed = await guard.check(text('a secret'), context).catch((error: Error) => error);
+      expect(failed).toMatchObject({ message: expect.stringMatching(reason), refused });
       await expect(guard.check(text('a secret'), context)).rejects.not.toThrow('secret');
       const deadline = Date.now() + 15_000;
       let verdict: GuardVerdict | null = null;
@@ -402,7 +427,11 @@ describe("an operator's own module", () => {
     const others = await Promise.all(Array.from({ length: 40 }, (_, n) => of(`key_${n % 3}`, `call ${n}`)));
     expect(others.map(({ categories }) => categories[0])).toEqual(Array.from({ length: 40 }, (_, n) => `call ${n}`));
     expect(await evil).toMatch(/within 300 ms/);
-    await expect(of('evil', 'harmless')).rejects.toThrow('made it hang');
+    await expect(of('evil', 'harmless')).rejects.toMatchObject({
+      message: expect.stringContaining('made it hang'),
+      refused: true,
+      retryAfterMs: expect.closeTo(60_000, -4),
+    });
     expect((await of('key_0', 'harmless')).flagged).toBe(false);
   });
 
@@ -420,6 +449,39 @@ describe("an operator's own module", () => {
     expect(await evil).toBe('its thread ended');
   });
 
+  it('that hangs in a content after it began another one closes that content, too', async () => {
+    const guard = await guardOf(
+      `export const check = async (content) => {
+        await new Promise((resolve) => setTimeout(resolve, 100));
+        if (content[0].text === 'evil') for (;;);
+        return { flagged: false };
+      }`,
+      300,
+    );
+    const of = (keyId: string) => guard.check(text(keyId), { ...context, keyId }).catch((error: Error) => error);
+    const [evil] = await Promise.all([of('evil'), of('good')]);
+    expect(evil).toMatchObject({ refused: true });
+  });
+
+  it('that a key keeps busy has closed for what waits behind that', async () => {
+    const guard = await guardOf(
+      `export const check = async (content) => {
+        for (const end = Date.now() + 900; Date.now() < end;);
+        return { flagged: false };
+      }`,
+      1_000,
+    );
+    const calls = Array.from({ length: 40 }, (_, n) =>
+      guard.check(text('x'), { ...context, keyId: n === 20 ? 'other' : 'many' }).catch((error: Error) => error),
+    );
+    const ended = await Promise.all(calls);
+    expect(ended[20]).toEqual(pass);
+    const late = ended.filter((one) => one instanceof Error);
+    expect(late.length).toBeGreaterThan(0);
+    for (const error of late)
+      expect(error).toMatchObject({ message: 'its turns did not come in time', refused: true, retryAfterMs: 5_000 });
+  }, 30_000);
+
   it('serves keys in turns, and has a bound for what waits', async () => {
     const guard = await guardOf(
       `let n = 0; export const check = async () => {
@@ -433,9 +495,17 @@ describe("an operator's own module", () => {
     expect(Number(one.categories[0])).toBeLessThanOrEqual(18);
     await Promise.all(many);
     const tooMany = Array.from({ length: 2_600 }, () =>
-      guard.check(text('x'), { ...context, keyId: 'many' }).catch((error: Error) => error.message),
+      guard.check(text('x'), { ...context, keyId: 'many' }).catch((error: Error) => error),
     );
-    expect(await tooMany.at(-1)).toBe('too much is waiting for it');
+    expect(await tooMany.at(-1)).toMatchObject({
+      message: 'too much of this key is waiting for it',
+      refused: true,
+      retryAfterMs: 5_000,
+    });
+    const others = Array.from({ length: 8_000 }, (_, n) =>
+      guard.check(text('x'), { ...context, keyId: `key ${n % 8}` }).catch((error: Error) => error),
+    );
+    expect(await others.at(-1)).toMatchObject({ message: 'too much is waiting for it', refused: false });
     await guard.stop();
   });
 
@@ -541,7 +611,10 @@ describe('personal data', () => {
     const of = (count: number) =>
       guards.redact.check(text(Array.from({ length: count }, (_, n) => `p${n}@x.org `).join('')), context);
     expect((await of(9_999)).redactions).toHaveLength(9_999);
-    await expect(of(10_001)).rejects.toThrow('more than 10000 things');
+    await expect(of(10_001)).rejects.toMatchObject({
+      message: expect.stringContaining('more than 10000 things'),
+      refused: true,
+    });
   }, 30_000);
 
   it('is looked for in turns: a text that takes long does not hold up that of another key', async () => {
@@ -554,13 +627,13 @@ describe('personal data', () => {
     const check = (name: string, one: string) =>
       guard.check(text(one), { ...context, keyId: name }).then(
         () => order.push(name),
-        () => order.push(`${name} has no verdict`),
+        ({ refused }: GuardUnavailableError) => order.push(`${name} is ${refused ? 'refused' : 'unchecked'}`),
       );
     const evils = [check('evil', evil), check('evil', evil)];
     for (let n = 0; n < 5; n++) await check('good', `Call +49 30 90182${n}, ${n}`);
     expect(order).toEqual(Array(5).fill('good'));
     await Promise.all(evils);
-    expect(order.slice(5)).toEqual(Array(2).fill('evil has no verdict'));
+    expect(order.slice(5)).toEqual(Array(2).fill('evil is refused'));
     await guard.stop();
   }, 30_000);
 
@@ -629,13 +702,13 @@ describe('the pipeline', () => {
   it('has no verdict of a guard that throws, or that a policy names and nobody knows', async () => {
     const pipeline = new GuardPipeline([
       placed(fake('broken', () => new Error('quoting a secret'))),
-      placed(fake('away', () => new GuardUnavailableError('it is away', true))),
+      placed(fake('away', () => new GuardUnavailableError('it is away', true, 5_000))),
     ]);
     const findings = await pipeline.check(text('x'), { ...context, policy: { ...context.policy, guards: ['gone'] } });
     expect(findings).toMatchObject([
       { guard: 'gone', outcome: 'unavailable', reason: 'DAYPASS_CONFIG has no guard of this name' },
       { guard: 'broken', outcome: 'unavailable', reason: 'it failed', refused: true },
-      { guard: 'away', outcome: 'unavailable', reason: 'it is away', refused: true },
+      { guard: 'away', outcome: 'unavailable', reason: 'it is away', refused: true, retryAfterMs: 5_000 },
     ]);
   });
 

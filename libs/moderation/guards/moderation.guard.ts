@@ -18,7 +18,8 @@ export class ModerationGuard implements Guard {
     const { results, missing } = await this.moderator.results(contents, context, context.passing);
     const judgement = judgementOf(results, context.policy);
     // One flagged part decides on the whole, whatever became of the others.
-    if (missing && !judgement.flagged) throw new GuardUnavailableError(missing.message, missing.refused);
+    if (missing && !judgement.flagged)
+      throw new GuardUnavailableError(missing.message, missing.refused, missing.retryAfterMs);
     return { ...judgement, redactions: [], results };
   }
 }

@@ -17,8 +17,7 @@ export interface PlacedGuard {
 /** One guard's verdict, or why it gave none. */
 export type Finding = { guard: string; model: string; latencyMs: number } & (
   | { outcome: 'judged'; verdict: GuardVerdict }
-  /** `refused`: it will never judge this content. */
-  | { outcome: 'unavailable'; reason: string; refused: boolean }
+  | ({ outcome: 'unavailable'; reason: string } & Pick<GuardUnavailableError, 'refused' | 'retryAfterMs'>)
 );
 
 /** Local guards judge first, all others then; `all`: both, one after the other. */
@@ -65,6 +64,7 @@ async function findingOf(guard: Guard, contents: readonly Content[], context: Gu
       outcome: 'unavailable',
       reason: isOurs ? error.message : 'it failed',
       refused: !isOurs || error.refused,
+      ...(isOurs && error.retryAfterMs !== undefined ? { retryAfterMs: error.retryAfterMs } : {}),
     };
   }
 }

@@ -1,4 +1,5 @@
 import { extname } from 'node:path';
+import type { EventLoopUtilization } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { FairQueue } from '#libs/pacing/fair.queue.js';
@@ -32,6 +33,11 @@ const MODULE_AT_ONCE = 16;
 /** Content that makes a thread hang costs all others a wait. Its key gets no verdicts for so long. */
 const REST_MS = 60_000;
 const RESTING_MAX = 10_000;
+const BUSY_RETRY_MS = 5_000;
+/** From this share of its time on, a thread computes. Below, it waits for somebody else. */
+const COMPUTES = 0.5;
+/** A module throws an error of this name where somebody whom it asks is away. Any other error comes of the content. */
+const AWAY = 'GuardUnavailable';
 
 // Tests run the sources, services run dist/.
 const THREAD = new URL(`./guard.thread${extname(import.meta.url)}`, import.meta.url);
@@ -62,9 +68,13 @@ interface Check {
   tookMs: number;
   /** By `performance.now`. */
   untilMs: number;
-  /** The thread ended once while it had this check among others. */
+  /** Others of its key were before it, so that it waits for these as well. */
+  isBehindOwn: boolean;
+  /** The thread ended, or hung, once while it had this check among others. */
   wasLost: boolean;
   timer: NodeJS.Timeout | undefined;
+  /** Of the thread, when this began. */
+  load: EventLoopUtilization | undefined;
   isOver: boolean;
   end: (outcome: readonly unknown[] | GuardUnavailableError) => void;
 }
@@ -78,8 +88,10 @@ export class ThreadGuard implements Guard {
   private readonly loading = Promise.withResolvers<string | null>();
   private readonly waiting = new FairQueue<Check>();
   private readonly running = new Map<number, Check>();
+  /** The module loaded in this thread, or in one before. */
+  private hasLoaded = false;
   /** The task that the thread began last. */
-  private begun = 0;
+  private begun = { id: 0, keyId: '' };
   /** This guard ends the thread itself. */
   private wasHung = false;
   private lastId = 0;
@@ -115,10 +127,12 @@ export class ThreadGuard implements Guard {
     contents: readonly Content[],
     { requestId, keyId, campaignId, model, direction }: GuardContext,
   ): Promise<GuardVerdict> {
-    if ((this.resting.get(keyId) ?? 0) > performance.now())
-      throw new GuardUnavailableError('content of this key made it hang within the last minute');
-    if (this.waiting.size >= WAITING_MAX || this.waiting.sizeOf(keyId) >= WAITING_OF_KEY_MAX)
-      throw new GuardUnavailableError('too much is waiting for it');
+    const restMs = (this.resting.get(keyId) ?? 0) - performance.now();
+    if (restMs > 0)
+      throw new GuardUnavailableError('content of this key made it hang within the last minute', true, restMs);
+    if (this.waiting.sizeOf(keyId) >= WAITING_OF_KEY_MAX)
+      throw new GuardUnavailableError('too much of this key is waiting for it', true, BUSY_RETRY_MS);
+    if (this.waiting.size >= WAITING_MAX) throw new GuardUnavailableError('too much is waiting for it');
     const shown = wellFormedContents(contents);
     const parts = this.options.takesPieces ? inPieces(shown) : [shown];
     if (parts.length === 0) return joinedVerdict([]);
@@ -136,8 +150,19 @@ export class ThreadGuard implements Guard {
     const { promise, resolve } = Promise.withResolvers<readonly unknown[] | GuardUnavailableError>();
     const patienceMs = WAIT_MS + this.options.timeoutMs;
     const check: Check = {
-      ...{ keyId, context, parts, verdicts: [], tookMs: 0, wasLost: false, timer: undefined, isOver: false },
+      ...{
+        keyId,
+        context,
+        parts,
+        verdicts: [],
+        tookMs: 0,
+        wasLost: false,
+        timer: undefined,
+        load: undefined,
+        isOver: false,
+      },
       untilMs: performance.now() + patienceMs,
+      isBehindOwn: this.waiting.sizeOf(keyId) > 0 || [...this.running.values()].some((one) => one.keyId === keyId),
       end: (outcome) => {
         check.isOver = true;
         clearTimeout(check.timer);
@@ -146,15 +171,23 @@ export class ThreadGuard implements Guard {
     };
     // One that the thread has ends when that answers, or is overdue.
     const late = setTimeout(() => {
-      if (this.waiting.remove(keyId, check)) check.end(this.tooLate());
+      if (this.waiting.remove(keyId, check)) check.end(this.turnsTooLate(check));
     }, patienceMs);
     this.waiting.add(keyId, check);
     this.next();
     return promise.finally(() => clearTimeout(late));
   }
 
-  private tooLate(): GuardUnavailableError {
-    return new GuardUnavailableError(`it did not answer within ${this.options.timeoutMs} ms`);
+  private tooLate(refused: boolean, retryAfterMs?: number): GuardUnavailableError {
+    return new GuardUnavailableError(`it did not answer within ${this.options.timeoutMs} ms`, refused, retryAfterMs);
+  }
+
+  /** Only what had no turn at all, and waited for nothing of its own key, waited for others alone. */
+  private turnsTooLate({ isBehindOwn, verdicts }: Check): GuardUnavailableError {
+    const reason = 'its turns did not come in time';
+    return isBehindOwn || verdicts.length > 0
+      ? new GuardUnavailableError(reason, true, BUSY_RETRY_MS)
+      : new GuardUnavailableError(reason);
   }
 
   /** Gives the thread as much as it works on at once. */
@@ -171,8 +204,10 @@ export class ThreadGuard implements Guard {
   }
 
   private hear(message: Message): void {
-    if ('loaded' in message) this.loading.resolve(message.loaded ? null : message.error!);
-    else if ('pong' in message) this.pings.get(message.pong)?.();
+    if ('loaded' in message) {
+      this.hasLoaded ||= message.loaded;
+      this.loading.resolve(message.loaded ? null : message.error!);
+    } else if ('pong' in message) this.pings.get(message.pong)?.();
     else if ('begun' in message) this.begin(message.begun);
     else {
       const check = this.running.get(message.id);
@@ -183,32 +218,52 @@ export class ThreadGuard implements Guard {
   }
 
   private begin(id: number): void {
-    this.begun = id;
     const check = this.running.get(id);
+    this.begun = { id, keyId: check?.keyId ?? '' };
     if (!check || check.isOver) return;
+    check.load = this.thread?.performance.eventLoopUtilization();
     check.timer = setTimeout(() => void this.overdue(id, check), Math.max(0, this.options.timeoutMs - check.tookMs));
   }
 
   private goOn(check: Check, answer: Extract<Message, { id: number }>): void {
     clearTimeout(check.timer);
-    if ('error' in answer) return check.end(new GuardUnavailableError(`it failed: ${answer.error}`));
+    if ('error' in answer)
+      return check.end(new GuardUnavailableError(`it failed: ${answer.error}`, answer.error !== AWAY));
     check.verdicts.push(...answer.verdicts);
     check.tookMs += answer.tookMs;
     if (check.verdicts.length === check.parts.length) check.end(check.verdicts);
-    else if (check.tookMs >= this.options.timeoutMs || check.untilMs <= performance.now()) check.end(this.tooLate());
+    else if (check.tookMs >= this.options.timeoutMs) check.end(this.tooLate(true));
+    else if (check.untilMs <= performance.now()) check.end(this.turnsTooLate(check));
     else this.waiting.putBack(check.keyId, check);
   }
 
   /** A task took too long. It may wait for somebody else, or hang in a loop, which only the end of its thread ends. */
   private async overdue(id: number, check: Check): Promise<void> {
-    const { thread } = this;
+    const { thread, begun } = this;
     this.running.delete(id);
-    check.end(this.tooLate());
     this.next();
-    if ((await this.answersPing()) || thread !== this.thread) return;
-    if (this.begun === id) this.rest(check.keyId);
+    const load = thread?.performance.eventLoopUtilization(check.load).utilization ?? 0;
+    if ((await this.answersPing()) || !thread) return check.end(this.tooSlow(check, load));
+    this.endHung(id, check, begun);
+    if (thread !== this.thread) return;
     this.wasHung = true;
-    await thread?.terminate();
+    await thread.terminate();
+  }
+
+  /** A module that waits for somebody else, who may be away, does not compute meanwhile. */
+  private tooSlow({ keyId }: Check, load: number): GuardUnavailableError {
+    if (this.options.takesPieces) return this.tooLate(true);
+    if (load < COMPUTES) return this.tooLate(false);
+    const isAlone = [...this.running.values()].every((one) => one.keyId === keyId);
+    return isAlone ? this.tooLate(true) : this.tooLate(true, BUSY_RETRY_MS);
+  }
+
+  /** The thread hangs in what it began last, as far as anybody knows. What it had beside that is tried once more. */
+  private endHung(id: number, check: Check, begun: { id: number; keyId: string }): void {
+    if (begun.id === id) this.rest(check.keyId);
+    if (begun.id === id || begun.keyId === check.keyId || check.wasLost) return check.end(this.tooLate(true));
+    check.wasLost = true;
+    this.waiting.putBack(check.keyId, check);
   }
 
   private async answersPing(): Promise<boolean> {
@@ -260,7 +315,8 @@ export class ThreadGuard implements Guard {
     for (const [id, check] of lost.reverse()) {
       if (check.isOver) continue;
       clearTimeout(check.timer);
-      if (!wasHung && (id === this.begun || check.wasLost)) check.end(new GuardUnavailableError('its thread ended'));
+      if (!wasHung && (id === this.begun.id || check.wasLost))
+        check.end(new GuardUnavailableError('its thread ended', this.hasLoaded));
       else {
         check.wasLost ||= !wasHung;
         this.waiting.putBack(check.keyId, check);

@@ -1,7 +1,8 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
 import { createSocket, type Socket } from 'node:dgram';
 import { Resolver, type LookupAddress } from 'node:dns';
-import { createServer, type Server, type ServerResponse } from 'node:http';
+import { EventEmitter } from 'node:events';
+import http, { createServer, type ClientRequest, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, LookupFunction } from 'node:net';
 import { ImageAddresses } from './image.addresses.js';
 import { ImageFetcher, lookupBy } from './image.fetcher.js';
@@ -116,6 +117,40 @@ describe('an image of an address', () => {
       response.writeHead(200, { 'content-length': 10_000 }).write(PNG, () => response.destroy());
     };
     await expect(fetched(`http://${origin}/a`)).rejects.toMatchObject({ fault: 'unreachable' });
+  });
+
+  const SWITCHES = 'HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n';
+  it.each(['/', '/redirect'])(
+    'is not where a server switches to another protocol (%s), which Node takes for no error',
+    async (first) => {
+      answer = (path, response) => {
+        if (path === '/redirect') response.writeHead(302, { location: '/' }).end();
+        else response.socket!.write(SWITCHES);
+      };
+      const begunMs = performance.now();
+      await expect(fetched(`http://${origin}${first}`)).rejects.toMatchObject({ fault: 'unreachable' });
+      expect(performance.now() - begunMs).toBeLessThan(1_900);
+    },
+  );
+
+  it('is not where a server says ever more before its answer', async () => {
+    const hint = 'HTTP/1.1 103 Early Hints\r\n\r\n';
+    answer = (_, response) => {
+      const hints = setInterval(() => response.socket?.write(hint), 5);
+      response.on('close', () => clearInterval(hints));
+    };
+    await expect(fetched(`http://${origin}/a`)).rejects.toMatchObject({ fault: 'unreachable' });
+    answer = (_, response) => void response.socket!.write(hint.repeat(3), () => response.end(PNG));
+    expect(await fetched(`http://${origin}/a`)).toContain('image/png');
+  });
+
+  it('has an end of its time, should a request never say that it ended', async () => {
+    const asking = jest.spyOn(http, 'get').mockReturnValue(new EventEmitter() as ClientRequest);
+    try {
+      await expect(fetched(`http://${origin}/a`, { timeoutMs: 100 })).rejects.toMatchObject({ fault: 'too_slow' });
+    } finally {
+      asking.mockRestore();
+    }
   });
 
   it('is found where redirects lead to it, as long as they are few', async () => {

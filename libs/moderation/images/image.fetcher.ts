@@ -26,6 +26,8 @@ interface FetchOptions {
 }
 
 const REDIRECTS_MAX = 3;
+/** Answers that a server may send before its answer (1xx), such as early hints. */
+const INTERIM_MAX = 10;
 const REDIRECTS = new Set([301, 302, 303, 307, 308]);
 /** All kinds are known by so many bytes. */
 const HEAD_BYTES = 12;
@@ -54,18 +56,29 @@ export class ImageFetcher {
     private readonly lookup: LookupFunction = lookupBy(new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES })),
   ) {}
 
-  /** @throws ImageFetchError */
+  /** Ends with its signal, whatever hangs. @throws ImageFetchError */
   async fetch(url: string, options: FetchOptions): Promise<string> {
+    const { signal } = options;
+    const over = Promise.withResolvers<never>();
+    const onAbort = (): void => over.reject(signal.reason);
+    signal.addEventListener('abort', onAbort);
     try {
-      const response = await this.follow(url, options.signal);
-      try {
-        return await readImage(response, options);
-      } finally {
-        response.destroy();
-      }
+      signal.throwIfAborted();
+      return await Promise.race([over.promise, this.read(url, options)]);
     } catch (error) {
-      if (options.signal.aborted) throw new ImageFetchError('too_slow');
+      if (signal.aborted) throw new ImageFetchError('too_slow');
       throw error instanceof ImageFetchError ? error : new ImageFetchError('unreachable');
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
+  }
+
+  private async read(url: string, options: FetchOptions): Promise<string> {
+    const response = await this.follow(url, options.signal);
+    try {
+      return await readImage(response, options);
+    } finally {
+      response.destroy();
     }
   }
 
@@ -90,8 +103,15 @@ export class ImageFetcher {
       ? { agent: false }
       : { agent: this.agents[url.protocol as 'http:' | 'https:'], lookup: this.lookup };
     return new Promise((resolve, reject) => {
+      let interim = 0;
+      const request = get(url, { ...way, headers: HEADERS, signal }, resolve);
       // The signal may end it after its head, too, which is no error that nobody expects.
-      get(url, { ...way, headers: HEADERS, signal }, resolve).on('error', reject);
+      request.on('error', reject);
+      // Where the server switches protocols (101), Node hangs up without an error.
+      request.on('close', () => reject(new ImageFetchError('unreachable')));
+      request.on('information', () => {
+        if (++interim > INTERIM_MAX) request.destroy();
+      });
     });
   }
 }
@@ -152,6 +172,7 @@ function readImage(response: IncomingMessage, { take }: FetchOptions): Promise<s
       else resolve(`data:image/${type};base64,${Buffer.concat(chunks).toString('base64')}`);
     });
     response.on('error', reject);
+    response.on('close', () => reject(new ImageFetchError('unreachable')));
   });
 }
 
