@@ -32,7 +32,7 @@ const server = createServer((_, response) => {
   if (answer === 'interim') {
     const { socket } = response;
     const more = () => {
-      while (!socket.destroyed && socket.write(interim)) poured += interim.length;
+      while (!socket.destroyed && socket.write(interim));
     };
     socket.on('drain', more);
     return more();

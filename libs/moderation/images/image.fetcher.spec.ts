@@ -139,7 +139,13 @@ describe('an image of an address', () => {
       const hints = setInterval(() => response.socket?.write(hint), 5);
       response.on('close', () => clearInterval(hints));
     };
-    await expect(fetched(`http://${origin}/a`)).rejects.toMatchObject({ fault: 'unreachable' });
+    let taken = 0;
+    const take = (bytes: number): boolean => (taken += bytes) > 0;
+    const signal = AbortSignal.timeout(2_000);
+    await expect(fetcherOf([origin]).fetch(`http://${origin}/a`, { take, signal })).rejects.toMatchObject({
+      fault: 'unreachable',
+    });
+    expect(taken).toBe(2_097_152);
     answer = (_, response) => void response.socket!.write(hint.repeat(3), () => response.end(PNG));
     expect(await fetched(`http://${origin}/a`)).toContain('image/png');
   });

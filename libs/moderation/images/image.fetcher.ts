@@ -34,7 +34,7 @@ const HEAD_BYTES = 12;
 /** Chunks of one byte each would keep the process busy. Beyond so many, chunks have so many bytes on average. */
 const SMALL_CHUNKS_MAX = 1_000;
 const CHUNK_BYTES = 256;
-/** Such a body takes the process as much time as so many bytes. */
+/** Such a body, or such interim answers, take the process as much time as so many bytes. */
 const CRUMBS_BYTES = 2_097_152;
 const DNS_TIMEOUT_MS = 2_000;
 const DNS_TRIES = 2;
@@ -74,7 +74,7 @@ export class ImageFetcher {
   }
 
   private async read(url: string, options: FetchOptions): Promise<string> {
-    const response = await this.follow(url, options.signal);
+    const response = await this.follow(url, options);
     try {
       return await readImage(response, options);
     } finally {
@@ -82,11 +82,11 @@ export class ImageFetcher {
     }
   }
 
-  private async follow(first: string, signal: AbortSignal): Promise<IncomingMessage> {
+  private async follow(first: string, options: FetchOptions): Promise<IncomingMessage> {
     let url = first;
     for (let redirects = 0; redirects <= REDIRECTS_MAX; redirects++) {
       if (this.addresses.fault(url) !== null) break;
-      const response = await this.get(new URL(url), signal);
+      const response = await this.get(new URL(url), options);
       const { statusCode = 0, headers } = response;
       if (statusCode === 200) return response;
       response.destroy();
@@ -96,7 +96,7 @@ export class ImageFetcher {
     throw new ImageFetchError('unreachable');
   }
 
-  private get(url: URL, signal: AbortSignal): Promise<IncomingMessage> {
+  private get(url: URL, { take, signal }: FetchOptions): Promise<IncomingMessage> {
     const { get } = url.protocol === 'https:' ? https : http;
     // Hosts that the operator named may stand in a hosts file, which only the system's own look-up reads.
     const way = this.addresses.isAllowed(url)
@@ -110,7 +110,9 @@ export class ImageFetcher {
       // Where the server switches protocols (101), Node hangs up without an error.
       request.on('close', () => reject(new ImageFetchError('unreachable')));
       request.on('information', () => {
-        if (++interim > INTERIM_MAX) request.destroy();
+        if (++interim <= INTERIM_MAX || request.destroyed) return;
+        take(CRUMBS_BYTES);
+        request.destroy();
       });
     });
   }
