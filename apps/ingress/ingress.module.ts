@@ -30,6 +30,7 @@ import { ModelsController } from './models/models.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
 import { StepLine } from './step.line.js';
+import { UnreadAnswers } from './answers/unread.answers.js';
 
 @Module({})
 export class IngressModule {
@@ -64,6 +65,7 @@ export class IngressModule {
         KeyBytes,
         ReplyReader,
         StepLine,
+        UnreadAnswers,
       ],
     };
   }

@@ -13,8 +13,8 @@ export interface Head {
   headers: Record<string, string>;
 }
 
-/** A visitor who stops reading does not keep a connection for ever. */
-const IDLE_MS = 120_000;
+/** A visitor who takes nothing for so long does not keep a connection. */
+const IDLE_MS = 30_000;
 export const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 /** nginx collects an answer without the second one, and shows a stream in one piece. */
 const STREAM_HEADERS = { 'cache-control': 'no-cache', 'x-accel-buffering': 'no' };

@@ -13,6 +13,7 @@ import { isEventStream, shownBody, writeHead, type Head } from '../answers/answe
 import { AnswerSession, type SessionParts } from '../answers/answer.session.js';
 import { PlaceTeller } from '../answers/place.teller.js';
 import { ReplyReader } from '../answers/reply.reader.js';
+import { UnreadAnswers } from '../answers/unread.answers.js';
 import { VisitorStream } from '../answers/visitor.stream.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import { idempotencyOf } from '../domain/idempotency.js';
@@ -49,6 +50,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       @Inject(ReplyReader) replies: ReplyReader,
       @Inject(PlaceTeller) places: PlaceTeller,
       @Inject(IngressMetrics) metrics: IngressMetrics,
+      @Inject(UnreadAnswers) private readonly unread: UnreadAnswers,
     ) {
       this.parts = { calls, replies, places, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
     }
@@ -67,6 +69,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       // It may have come while the body was read.
       if (reply.raw.destroyed) left.abort(LEFT);
       const visitor = visitorOf(http);
+      this.unread.watch(reply.raw, { keyId: visitor.key.id, campaignId: visitor.campaign.id });
       const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs);
       try {
         const { call, adjusted } = await this.admitted(http, visitor, { span, left: left.signal, stream });

@@ -12,6 +12,7 @@ import { KeyBytes } from './key.bytes.js';
 import { visitorOf } from './visitor.js';
 
 const FIRST_BYTES = 16_384;
+const MOST_AHEAD_BYTES = 1_048_576;
 const NOTHING = Buffer.alloc(0);
 
 /** A request's body. Whoever takes it gives its place back. */
@@ -80,7 +81,8 @@ export class BodyReader {
   private arrived(payload: IncomingMessage, announced: number, arrival: Arrival): Promise<Buffer> {
     const { place, scan } = arrival;
     return new Promise((resolve, reject) => {
-      let bytes = Buffer.allocUnsafe(Math.min(Math.max(announced, FIRST_BYTES), this.bodyBytes));
+      // Many may announce much and send nothing.
+      let bytes = Buffer.allocUnsafe(Math.min(Math.max(announced, FIRST_BYTES), MOST_AHEAD_BYTES, this.bodyBytes));
       let length = 0;
       let refusal: Error | undefined;
       const keep = (chunk: Buffer): void => {
