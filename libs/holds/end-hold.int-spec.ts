@@ -197,7 +197,7 @@ describe('ending a hold', () => {
     expect(await money.everything()).toEqual(before);
   });
 
-  it('takes its lease and its body away, and keeps the outcome for an hour, a presumed one for a day', async () => {
+  it('takes its lease and its body away, and keeps the outcome for a time', async () => {
     await money.dispatched('r');
     await money.redis.set(redisKeys.body('r'), 'encrypted');
     await money.end('r', 'post', { costNano: 1n });
@@ -205,9 +205,42 @@ describe('ending a hold', () => {
     expect(await money.redis.exists(redisKeys.body('r'))).toBe(0);
     await money.dispatched('p');
     await money.end('p', 'presume');
-    const hours = async (requestId: string) =>
-      Math.round((await money.redis.pttl(redisKeys.hold(requestId))) / 3_600_000);
-    expect([await hours('r'), await hours('p')]).toEqual([1, 24]);
+    await money.take('v');
+    await money.end('v', 'void');
+    const minutes = async (requestId: string) =>
+      Math.round((await money.redis.pttl(redisKeys.hold(requestId))) / 60_000);
+    expect([await minutes('r'), await minutes('p'), await minutes('v')]).toEqual([60, 24 * 60, 10]);
+  });
+
+  it.each(['void', 'cancel', 'expire'] as const)(
+    'counts what a call without cost leaves among the bytes of its key, once (%s)',
+    async (transition) => {
+      const bounds = { keyBytesPerHour: 10_000 };
+      await money.take('r', { sentBytes: 110 }, bounds);
+      if (transition === 'expire') await money.redis.zadd(redisKeys.leases, 1, 'r');
+      for (let round = 0; round < 2; round++) await money.end('r', transition);
+      expect(await money.window(redisKeys.keyBytes('k'))).toEqual({ requests: 0, tokens: 110 + 4_096 });
+    },
+  );
+
+  it('counts nothing more of a call that cost something', async () => {
+    for (const transition of ['post', 'presume'] as const) {
+      await money.dispatched(transition);
+      await money.end(transition, transition, { costNano: 1n });
+    }
+    expect(await money.redis.exists(redisKeys.keyBytes('k'))).toBe(0);
+  });
+
+  it('lets calls without cost come as often as the bytes of their key allow', async () => {
+    const bounds = { keyBytesPerHour: 10_000 };
+    const codes: string[] = [];
+    for (const requestId of ['a', 'b', 'c', 'd']) {
+      const { code } = await money.take(requestId, { sentBytes: 1_000 }, bounds);
+      codes.push(code);
+      if (code === 'ok') await money.end(requestId, 'void');
+    }
+    // 5,096 bytes each, of which the last ones are counted though they are too many.
+    expect(codes).toEqual(['ok', 'ok', 'bytes', 'bytes']);
   });
 
   it('leaves the body of a call that goes on', async () => {

@@ -24,6 +24,11 @@ type KeysAndArgs = [keys: string[], args: (string | number)[]];
 
 /** Redis keeps an ended hold so long, so that late repeats find their first outcome. */
 const ENDED_HOLD_RETENTION_MS = 3_600_000;
+/**
+ * Late repeats of a call that cost nothing come within minutes. A key can make many such calls, so that Redis forgets
+ * them sooner.
+ */
+const VOIDED_HOLD_RETENTION_MS = 600_000;
 /** Redis keeps a presumed hold so long, so that accounting can correct it. */
 const PRESUMED_HOLD_RETENTION_MS = 24 * 3_600_000;
 export const REPLY_STREAM_MAX_ENTRIES = 50_000;
@@ -141,6 +146,7 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.kept,
     redisKeys.keptBytes,
     redisKeys.keptPrefix + end.keyId,
+    redisKeys.keyBytes(end.keyId),
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
@@ -173,6 +179,7 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     end.keep?.bounds.all ?? 0,
     end.keep?.bounds.ofKey ?? 0,
     redisKeys.keptPrefix,
+    VOIDED_HOLD_RETENTION_MS,
     ...eventArgs(end.events ?? []),
   ];
   return [keys, args];

@@ -136,6 +136,15 @@ describe('what Redis keeps for repeats', () => {
     expect(Number(await money.redis.zscore(redisKeys.kept, 'k four')) - Date.now()).toBeGreaterThan(LIFE_MS - 60_000);
   });
 
+  it('leaves nothing of a call without cost whose answer has no room', async () => {
+    await answered('one', keep(LARGE), name('one'));
+    await money.take('free', name('free'));
+    await money.end('free', 'void', { keep: keep(Buffer.alloc(16_000)) });
+    expect(await money.redis.exists(redisKeys.idempotency('k', 'free'))).toBe(0);
+    expect(await money.holds.keptBytes()).toBe(8_000 + 512);
+    expect(await heard('free')).toBe('ok');
+  });
+
   it('has a bound for all keys together, and one key leaves room for the others', async () => {
     await money.key({ id: 'other' });
     const bounds = { all: 3 * 8_600, ofKey: 2 * 8_600 };
@@ -159,10 +168,11 @@ describe('what Redis keeps for repeats', () => {
     );
   });
 
-  it('says of a refused input too that its answer was not kept', async () => {
+  it('says within an hour of a strike, too, that its answer was not kept', async () => {
     await money.take('blocked', name('blocked'));
-    await money.end('blocked', 'void', { keep: keep(LARGE, { bounds: { all: 1, ofKey: 1 } }) });
+    await money.end('blocked', 'void', { keep: keep(LARGE, { bounds: { all: 1, ofKey: 1 } }), strike: true });
     expect(await heard('blocked')).toBe('unanswered');
+    expect(await money.redis.pttl(redisKeys.idempotency('k', 'blocked'))).toBeLessThanOrEqual(3_600_000);
   });
 
   it('takes none of the last memory, which running calls need', async () => {

@@ -52,7 +52,10 @@ const FLAGGED = { flagged: true, categories: { violence: true }, category_scores
 type Input = (string | { image_url: { url: string } })[];
 
 /** `answer` says what the endpoint answers: a result for each input, or a status with a code. */
-function moderatorWith(answer: (input: Input) => object[] | [status: number, code?: string]): Moderator {
+function moderatorWith(
+  answer: (input: Input) => object[] | [status: number, code?: string],
+  { headers = {}, freeze = () => undefined }: { headers?: HeadersInit; freeze?: (ms: number) => void } = {},
+): Moderator {
   return new Moderator({
     model: 'omni',
     timeoutMs: 1_000,
@@ -62,7 +65,7 @@ function moderatorWith(answer: (input: Input) => object[] | [status: number, cod
       upstream: { tpm: 0 },
       isWaitedFor: true,
       reserve: () => Promise.resolve(),
-      freeze: () => Promise.resolve(),
+      freeze: (ms: number) => Promise.resolve(freeze(ms)),
     },
     cache: {
       find: (_: string, texts: object[]) =>
@@ -74,7 +77,7 @@ function moderatorWith(answer: (input: Input) => object[] | [status: number, cod
         create: ({ input }: { input: Input }) => {
           const said = answer(input);
           if (typeof said[0] !== 'number') return Promise.resolve({ results: said });
-          const error = APIError.generate(said[0], { error: { code: said[1] } }, undefined, new Headers());
+          const error = APIError.generate(said[0], { error: { code: said[1] } }, undefined, new Headers(headers));
           return Promise.reject(error);
         },
       },
@@ -101,6 +104,20 @@ describe('a part without a verdict', () => {
     const { results, missing } = await moderator.results([{ kind: 'text', text: 'vile' }, IMAGE], ASKER);
     expect(results).toEqual([FLAGGED]);
     expect(missing).toMatchObject({ refused });
+  });
+
+  it.each([
+    ['retry-after', '7', 7_000],
+    ['retry-after', '1000000000', 120_000],
+    ['retry-after-ms', '1e300', 120_000],
+    ['retry-after', '-1', 1_000],
+    ['retry-after', 'Infinity', 1_000],
+  ])('stops further calls for as long as the endpoint asks, within a bound: %s %s', async (name, value, expectedMs) => {
+    const frozenMs: number[] = [];
+    const headers = { [name]: value };
+    const moderator = moderatorWith(() => [429], { headers, freeze: (ms) => frozenMs.push(ms) });
+    await moderator.results([IMAGE], ASKER);
+    expect(new Set(frozenMs)).toEqual(new Set([expectedMs]));
   });
 
   it("is the account's trouble where a 400 says so", async () => {

@@ -315,11 +315,14 @@ function isRetryable(error: unknown): boolean {
   return error.status === undefined || error.status >= 500 || error.status === 408;
 }
 
-/** `retry-after-ms`, else `retry-after` in seconds. */
+/** No longer wait is believed, because a header may lie. */
+const RETRY_AFTER_MAX_MS = 120_000;
+
+/** `retry-after-ms`, else `retry-after` in seconds; two minutes at most. */
 export function retryAfterMs(error: APIError): number | undefined {
   const headers = error.headers;
   const ms = Number(headers?.get('retry-after-ms') ?? Number.NaN);
-  if (Number.isFinite(ms) && ms > 0) return ms;
+  if (Number.isFinite(ms) && ms > 0) return Math.min(RETRY_AFTER_MAX_MS, ms);
   const seconds = Number(headers?.get('retry-after') ?? Number.NaN);
-  return Number.isFinite(seconds) && seconds > 0 ? seconds * 1000 : undefined;
+  return Number.isFinite(seconds) && seconds > 0 ? Math.min(RETRY_AFTER_MAX_MS, seconds * 1000) : undefined;
 }

@@ -71,10 +71,25 @@ describe('a frozen lane', () => {
     expect(await reserve(1)).toBeGreaterThan(9_900);
   });
 
+  it.each([1e12, 1e300])('thaws after two minutes, though %p ms were asked', async (ms) => {
+    expect(await freeze(ms)).toBe(120_000);
+    const wait = await reserve(1);
+    expect(wait).toBeGreaterThan(119_000);
+    expect(wait).toBeLessThanOrEqual(120_000);
+  });
+
+  it.each(['reserve', 'freeze'])('lapses, though a version without the bound stored it: %s', async (first) => {
+    await money.redis.hset(key, 'frozen_until_ms', String(Date.now() + 1e12));
+    const wait = await (first === 'reserve' ? reserve(1) : freeze(1));
+    expect(wait).toBeLessThanOrEqual(120_000);
+    await sleep(50);
+    expect(await reserve(1)).toBeLessThanOrEqual(wait - 50);
+  });
+
   it('stays frozen beyond the life of an idle window, and does not stay for ever', async () => {
-    await freeze(200_000);
+    await freeze(120_000);
     await reserve(1);
-    expect(await money.redis.pttl(key)).toBeGreaterThan(199_000);
+    expect(await money.redis.pttl(key)).toBeGreaterThan(119_000);
     await money.redis.del(key);
     await freeze(300);
     await reserve(1);

@@ -2,6 +2,9 @@
 -- 243 buckets of this length are an hour: no wait is longer than that.
 local HOUR_BUCKET_MS = 14800
 
+-- A call leaves about so much in Redis, ledger and journal, whatever its size.
+local FREE_CALL_BYTES = 4096
+
 -- Returns nil where the bytes fit, and has counted them. Returns what `bytes` says in the header of `take-hold` where
 -- they do not fit.
 local function count_bytes(key_bytes, own_limit, default_limit, bytes, now)
@@ -14,4 +17,9 @@ local function count_bytes(key_bytes, own_limit, default_limit, bytes, now)
   if wait > 0 then return { 'bytes', int(limit), int(wait), int(bytes) } end
   window_add(key_bytes, window, 0, bytes)
   return nil
+end
+
+-- Money bounds how many calls a key makes, but not those that cost nothing. Refuses none: the next `count_bytes` does.
+local function count_free_call(key_bytes, now)
+  window_add(key_bytes, window_advance(key_bytes, now, HOUR_BUCKET_MS), 0, FREE_CALL_BYTES)
 end

@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 --[[
   The upstream refused a dispatched call without doing work: dispatched → held. The lane leaves that upstream alone for
-  as long as it asked. The lane's reservation stays, because a refused request counts against the limits, too (OpenAI,
+  as long as it asked, within a bound. The lane's reservation stays, because a refused request counts against the limits, too (OpenAI,
   "Rate limits"). A call that waits for a reason of its own freezes nothing, and stays out of the line until its worker
   asks again with `joins`.
 
@@ -42,10 +42,10 @@ if state == 'held' and attempt == refused_attempt and attempt ~= '0' then
   return 1
 end
 if state ~= 'dispatched' or attempt ~= refused_attempt then return 0 end
-local until_ms = now + freeze_ms
-if freeze_ms > 0 and until_ms > (tonumber(redis.call('HGET', lane_window, 'frozen_until_ms')) or 0) then
+local until_ms = frozen_until(now + freeze_ms, now)
+if freeze_ms > 0 and until_ms > frozen_until(redis.call('HGET', lane_window, 'frozen_until_ms'), now) then
   redis.call('HSET', lane_window, 'frozen_until_ms', int(until_ms))
-  redis.call('PEXPIRE', lane_window, math.max(freeze_ms, redis.call('PTTL', lane_window)))
+  redis.call('PEXPIRE', lane_window, math.max(until_ms - now, redis.call('PTTL', lane_window)))
 end
 redis.call('HSET', hold, 'state', 'held', 'avoid', avoided)
 if joins then join(now) end

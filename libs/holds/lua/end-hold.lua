@@ -35,6 +35,7 @@ local audit_bytes = KEYS[15]
 local kept = KEYS[16] -- of all keys, by when they lapse
 local kept_bytes = KEYS[17] -- of all keys
 local kept_of_key = KEYS[18]
+local key_bytes = KEYS[19] -- what the key sent within the hour
 local request_id = ARGV[1]
 local transition = ARGV[2]
 local cost = tonumber(ARGV[3]) -- nano-dollars
@@ -63,13 +64,16 @@ local shown_bytes = ARGV[25] -- of the kept answer, as a repeat gets it
 local kept_bound = tonumber(ARGV[26]) -- bytes of all kept answers
 local kept_bound_of_key = tonumber(ARGV[27])
 local kept_prefix = ARGV[28] -- followed by a key's id
-local events_at = 29 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
+local voided_retention_ms = ARGV[29]
+local events_at = 30 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
 --@include common
 --@include door
 --@include balances
 --@include adopt
 --@include journal-dispatch
+--@include window
 --@include window-correct
+--@include bytes
 --@include lane-line
 --@include audit
 --@include kept
@@ -162,7 +166,17 @@ local function has_room(bytes)
   return most == 0 or tonumber(memory:match('used_memory:(%d+)')) + bytes <= KEPT_MEMORY_SHARE * most
 end
 
--- A call that cost nothing may be sent again under the same idempotency key, unless its answer is worth keeping.
+-- A call that cost nothing may be sent again under the same idempotency key, unless its answer is kept. Not at once
+-- after a strike: an SDK that repeats itself must not get another one.
+local function leave_unanswered()
+  if state == 'voided' and not is_strike then
+    redis.call('DEL', idempotency)
+    return
+  end
+  redis.call('HSET', idempotency, 'state', 'unanswered')
+  if state == 'voided' then redis.call('PEXPIRE', idempotency, ended_retention_ms) end
+end
+
 local function keep_answer()
   if not idempotency or redis.call('HGET', idempotency, 'request') ~= request_id then return end
   if kept_answer ~= '' then
@@ -170,20 +184,15 @@ local function keep_answer()
     local bytes = #kept_answer + KEPT_EXTRA_BYTES
     kept_lapse(kept, kept_prefix, kept_bytes, now)
     kept_leave(kept_of_key, kept_bytes, name)
-    if not has_room(bytes) then
-      redis.call('HSET', idempotency, 'state', 'unanswered')
-      return
-    end
+    if not has_room(bytes) then return leave_unanswered() end
     redis.call('HSET', idempotency, 'state', 'answered', 'packed', kept_answer, 'bytes', shown_bytes)
     redis.call('PEXPIRE', idempotency, idempotency_life_ms)
     redis.call('HSET', kept_of_key, name, bytes)
     redis.call('HINCRBY', kept_of_key, 'bytes', bytes)
     redis.call('INCRBY', kept_bytes, bytes)
     redis.call('ZADD', kept, int(now + tonumber(idempotency_life_ms)), held_key_id .. ' ' .. name)
-  elseif state == 'voided' then
-    redis.call('DEL', idempotency)
   else
-    redis.call('HSET', idempotency, 'state', 'unanswered')
+    leave_unanswered()
   end
 end
 
@@ -249,7 +258,9 @@ if used >= 0 then
 end
 
 redis.call('HSET', hold, 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))
-redis.call('PEXPIRE', hold, state == 'presumed' and presumed_retention_ms or ended_retention_ms)
+local retention_ms = { posted = ended_retention_ms, voided = voided_retention_ms, presumed = presumed_retention_ms }
+redis.call('PEXPIRE', hold, retention_ms[state])
+if state == 'voided' then count_free_call(key_bytes, now) end
 redis.call('ZREM', leases, request_id)
 lane_leave(waiting, fair, request_id, true)
 redis.call('DEL', body, ticket)

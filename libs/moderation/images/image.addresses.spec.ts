@@ -12,6 +12,8 @@ describe('the address of an image', () => {
     'https://[2606:4700::1111]/a.png',
     'http://172.32.0.1/',
     'https://localhost.example.org/',
+    'https://svc.example.org/',
+    'https://example.org./a.png',
   ])('may be %s', (url) => expect(addresses.fault(url)).toBeNull());
 
   it.each([
@@ -42,6 +44,12 @@ describe('the address of an image', () => {
     'http://localhost/',
     'http://LOCALHOST./',
     'http://a.localhost/',
+    'http://localhost../',
+    'http://a.lan.../',
+    'http://127.0.0.1../',
+    'http://kubernetes.default.svc/',
+    'http://kubernetes.default.svc.cluster.local./',
+    'http://[::127.0.0.1]/',
     'http://redis/',
     'http://printer.local/',
     'http://metadata.google.internal/',

@@ -30,8 +30,8 @@ for (const range of [
 const GLOBAL = new BlockList();
 GLOBAL.addSubnet('2000::', 3, 'ipv6');
 
-/** Names that only a private network knows (RFC 6761, RFC 6762 G, RFC 8375, and ICANN's `internal`). */
-const PRIVATE_NAME = /(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|home\.arpa)$/;
+/** Names that only a private network knows (RFC 6761, RFC 6762 G, RFC 8375, ICANN's `internal`, Kubernetes' `svc`). */
+const PRIVATE_NAME = /(^|\.)(localhost|local|internal|intranet|private|corp|home|lan|home\.arpa|svc)$/;
 const PORTS = new Set(['80', '443']);
 
 /** Denied by address, whatever its range says. */
@@ -69,13 +69,19 @@ function portOf({ port, protocol }: URL): string {
 
 /** `hostname`: as a URL has it, so that all forms of one address look the same. */
 function isPublicHost(hostname: string): boolean {
-  const name = hostname.replace(/^\[|\]$|\.$/g, '');
-  switch (isIP(name)) {
+  const name = hostname.replace(/^\[|\]$|\.+$/g, '');
+  if (isIP(name) !== 0) return isPublicAddress(name);
+  return name.includes('.') && !PRIVATE_NAME.test(name);
+}
+
+/** `address`: an address of IPv4 or IPv6, without brackets. Says no of anything else. */
+export function isPublicAddress(address: string): boolean {
+  switch (isIP(address)) {
     case 4:
-      return !NOT_PUBLIC.check(name);
+      return !NOT_PUBLIC.check(address);
     case 6:
-      return GLOBAL.check(name, 'ipv6') && !NOT_PUBLIC.check(name, 'ipv6');
+      return GLOBAL.check(address, 'ipv6') && !NOT_PUBLIC.check(address, 'ipv6');
     default:
-      return name.includes('.') && !PRIVATE_NAME.test(name);
+      return false;
   }
 }

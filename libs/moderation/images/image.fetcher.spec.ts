@@ -5,7 +5,7 @@ import { EventEmitter } from 'node:events';
 import http, { createServer, type ClientRequest, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo, LookupFunction } from 'node:net';
 import { ImageAddresses } from './image.addresses.js';
-import { ImageFetcher, lookupBy } from './image.fetcher.js';
+import { ImageFetcher, lookupBy, publicOnly } from './image.fetcher.js';
 
 const PNG = Buffer.from(
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
@@ -208,6 +208,32 @@ describe('an image of an address', () => {
       });
     }
     expect(asked).toEqual([]);
+  });
+
+  it.each([true, false])('is at no address that a URL may not have, should a name resolve to it (all: %s)', (all) => {
+    const found = (...addresses: string[]): Error | null => {
+      let fault: Error | null = null;
+      publicOnly(resolving(...addresses))('pictures.example', { all }, (error) => (fault = error));
+      return fault;
+    };
+    expect([found('8.8.8.8'), found('2606:4700::1111', '8.8.8.8')]).toEqual([null, null]);
+    for (const address of [
+      '::7f00:1',
+      '::127.0.0.1',
+      '::ffff:8.8.8.8',
+      '64:ff9b::7f00:1',
+      '2002:7f00:1::',
+      '10.0.0.1',
+    ]) {
+      expect(found(address)?.message).toContain('not public');
+    }
+    if (all) expect(found('8.8.8.8', '::7f00:1')?.message).toContain('not public');
+  });
+
+  it('is not where nobody knows the name', async () => {
+    const nobody: LookupFunction = (_, __, callback) => callback(new Error('nobody'), undefined as unknown as string);
+    const fetcher = fetcherOf([], nobody);
+    await expect(fetched('http://pictures.example/a', { fetcher })).rejects.toMatchObject({ fault: 'unreachable' });
   });
 
   it('is not at a literal private address either, should an earlier check have let it through', async () => {

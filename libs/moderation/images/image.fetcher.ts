@@ -3,7 +3,7 @@ import http, { type IncomingMessage } from 'node:http';
 import https from 'node:https';
 import type { LookupFunction } from 'node:net';
 import { RequestFilteringHttpAgent, RequestFilteringHttpsAgent } from 'request-filtering-agent';
-import { DENIED_ADDRESSES, type ImageAddresses } from './image.addresses.js';
+import { DENIED_ADDRESSES, isPublicAddress, type ImageAddresses } from './image.addresses.js';
 
 /**
  * Why there is no image. `unreachable`: also where the address is not public, so that nobody learns from the difference
@@ -51,10 +51,14 @@ const HEADERS = {
 export class ImageFetcher {
   private readonly agents = agents();
 
+  private readonly lookup: LookupFunction;
+
   constructor(
     private readonly addresses: ImageAddresses,
-    private readonly lookup: LookupFunction = lookupBy(new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES })),
-  ) {}
+    lookup: LookupFunction = lookupBy(new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES })),
+  ) {
+    this.lookup = publicOnly(lookup);
+  }
 
   /** Ends with its signal, whatever hangs. @throws ImageFetchError */
   async fetch(url: string, options: FetchOptions): Promise<string> {
@@ -146,6 +150,17 @@ export function lookupBy(resolver: Resolver): LookupFunction {
     resolver.resolve4(name, collect(4));
     resolver.resolve6(name, collect(6));
   };
+}
+
+/** The rules for what a name resolves to are those for an address that stands in a URL. The agent knows fewer ranges. */
+export function publicOnly(lookup: LookupFunction): LookupFunction {
+  return (name, options, callback) =>
+    lookup(name, options, (error, found, family) => {
+      if (error) return callback(error, found, family);
+      const addresses = typeof found === 'string' ? [found] : found.map(({ address }) => address);
+      if (addresses.every(isPublicAddress)) callback(error, found, family);
+      else callback(new Error('this name has an address that is not public'), []);
+    });
 }
 
 function readImage(response: IncomingMessage, { take }: FetchOptions): Promise<string> {

@@ -1,5 +1,5 @@
 --[[
-  Freezes a lane for as long as the upstream asked; never shortens a longer freeze. An upstream that does not report its
+  Freezes a lane for as long as the upstream asked, within a bound; never shortens a longer freeze. An upstream that does not report its
   limits has shown that they are lower than thought. The lane goes on with four fifths of them, and grows by a tenth a
   minute.
 
@@ -14,7 +14,8 @@ local former_factor, factor_ms = unpack(redis.call('HMGET', state, 'factor', 'fa
 local regrown = math.max(0, now - (tonumber(factor_ms) or now)) * 0.1 / 60000
 local factor = math.min(1, (tonumber(former_factor) or 1) + regrown)
 redis.call('HSET', state, 'factor', string.format('%.4f', math.max(0.1, factor * 0.8)), 'factor_ms', int(now))
-local until_ms = math.max(now + freeze_ms, tonumber(redis.call('HGET', window, 'frozen_until_ms')) or 0)
+local former_until_ms = frozen_until(redis.call('HGET', window, 'frozen_until_ms'), now)
+local until_ms = math.max(frozen_until(now + freeze_ms, now), former_until_ms)
 redis.call('HSET', window, 'frozen_until_ms', int(until_ms))
 redis.call('PEXPIRE', window, math.max(until_ms - now, redis.call('PTTL', window)))
 return until_ms - now

@@ -14,7 +14,7 @@ end
 local function lane_even(upstreams, now, requests, tokens)
   local open, opens_in = {}, math.huge
   for _, upstream in ipairs(upstreams) do
-    local frozen = (tonumber(redis.call('HGET', upstream.window, 'frozen_until_ms')) or 0) - now
+    local frozen = frozen_until(redis.call('HGET', upstream.window, 'frozen_until_ms'), now) - now
     local closed = math.max(frozen, (lane_circuit(upstream, now)))
     if closed <= 0 then open[#open + 1] = upstream end
     opens_in = math.min(opens_in, math.max(0, closed))

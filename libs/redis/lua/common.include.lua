@@ -9,3 +9,11 @@ local function int(number)
   if number == 0 then return '0' end
   return string.format('%.0f', number)
 end
+
+-- No upstream stops a lane for longer, whatever its headers say.
+local FREEZE_MAX_MS = 120000
+
+-- Until when a lane is frozen. A version without the bound may have stored a later time.
+local function frozen_until(value, now)
+  return math.min(now + FREEZE_MAX_MS, tonumber(value) or 0)
+end

@@ -16,16 +16,21 @@ local function window_advance(key, now_ms, bucket_ms, buckets)
   bucket_ms = bucket_ms or MINUTE_BUCKET_MS
   buckets = buckets or BUCKETS
   local current = math.floor(now_ms / bucket_ms)
-  local head, requests, tokens, bucket_requests, bucket_tokens, frozen_until = unpack(redis.call('HMGET', key,
+  local head, requests, tokens, bucket_requests, bucket_tokens, frozen_value = unpack(redis.call('HMGET', key,
     'h', 'n', 't', 'n' .. current, 't' .. current, 'frozen_until_ms'))
   head = tonumber(head)
-  local frozen_until_ms = tonumber(frozen_until) or 0
+  local frozen_until_ms = frozen_until(frozen_value, now_ms)
+  -- Stored, so that it comes nearer.
+  if frozen_until_ms < (tonumber(frozen_value) or 0) then
+    frozen_value = int(frozen_until_ms)
+    redis.call('HSET', key, 'frozen_until_ms', frozen_value)
+  end
   local oldest = current - buckets + 1
   if not head or oldest - head > BUCKETS or head > current + 1 then
     redis.call('HDEL', key, 'h', 'n', 't')
     if head then
       redis.call('DEL', key)
-      if frozen_until then redis.call('HSET', key, 'frozen_until_ms', frozen_until) end
+      if frozen_value then redis.call('HSET', key, 'frozen_until_ms', frozen_value) end
     end
     redis.call('HSET', key, 'h', oldest, 'n', 0, 't', 0)
     redis.call('PEXPIRE', key, math.max(2 * BUCKETS * bucket_ms, frozen_until_ms - now_ms))
