@@ -248,6 +248,18 @@ describe('a lane that several upstreams serve', () => {
     expect(await failed('k', 'c')).toBeGreaterThan(200);
   });
 
+  it('is tried by others soon, where a campaign whose own requests failed tries it first', async () => {
+    const one = laneUpstream();
+    let last = 0;
+    for (const keyId of ['a', 'b', 'd', 'e', 'f'])
+      last = await circuits().failed('openai', 'failing', false, { keyId, campaignId: 'c', lanes: [] });
+    await sleep(last + 5);
+    expect(await start('r1', 1, [one])).toMatchObject({ code: 'started' });
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'wait', why: 'failing' });
+    const triedMs = Number(await money.redis.hget(redisKeys.circuit('openai'), 'probe_until_ms')) - (await redisNow());
+    expect(triedMs).toBeLessThanOrEqual(500);
+  });
+
   it('is left alone for the failures of the one campaign that calls it', async () => {
     await start('r1', 1, [laneUpstream()]);
     const opened: number[] = [];
