@@ -216,7 +216,8 @@ describe('a lane that several upstreams serve', () => {
 
   it('is not left alone for the failures of one key, however many, but for those of three', async () => {
     const one = laneUpstream();
-    const failed = (keyId: string) => circuits().failed('openai', 'failing', false, keyId);
+    const failed = (keyId: string, campaignId = 'c') =>
+      circuits().failed('openai', 'failing', false, { keyId, campaignId, lanes: ['other', 'lane'] });
     for (let n = 0; n < 50; n++) expect(await failed('hostile')).toBe(0);
     expect(await start('r1', 1, [one])).toMatchObject({ code: 'started', failures: 2 });
     for (const keyId of ['a', 'a', 'a']) expect(await failed(keyId)).toBe(0);
@@ -226,7 +227,8 @@ describe('a lane that several upstreams serve', () => {
 
   it('is not kept closed by the one key whose calls always fail: another call tries it at once', async () => {
     const one = laneUpstream();
-    const failed = (keyId: string) => circuits().failed('openai', 'failing', false, keyId);
+    const failed = (keyId: string, campaignId = 'c') =>
+      circuits().failed('openai', 'failing', false, { keyId, campaignId, lanes: ['other', 'lane'] });
     for (const keyId of ['hostile', 'hostile', 'a', 'a']) await failed(keyId);
     await sleep((await failed('b')) + 5);
     expect(await start('r1', 1, [one])).toMatchObject({ code: 'started' });
@@ -235,8 +237,45 @@ describe('a lane that several upstreams serve', () => {
     expect(await start('r2', 1, [one])).toMatchObject({ code: 'started' });
   });
 
+  it('is not left alone for the failures of one campaign, however many its keys, while another one calls it', async () => {
+    const one = laneUpstream();
+    const failed = (keyId: string, campaignId = 'hostile') =>
+      circuits().failed('openai', 'failing', false, { keyId, campaignId, lanes: ['other', 'lane'] });
+    await start('r1', 1, [one]);
+    for (let n = 0; n < 60; n++) expect(await failed(`key_${n}`)).toBe(0);
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'started', failures: 3 });
+    expect(await failed('k', 'c')).toBe(0);
+    expect(await failed('k', 'c')).toBeGreaterThan(200);
+  });
+
+  it('is tried by others soon, where a campaign whose own requests failed tries it first', async () => {
+    const one = laneUpstream();
+    let last = 0;
+    for (const keyId of ['a', 'b', 'd', 'e', 'f'])
+      last = await circuits().failed('openai', 'failing', false, { keyId, campaignId: 'c', lanes: [] });
+    await sleep(last + 5);
+    expect(await start('r1', 1, [one])).toMatchObject({ code: 'started' });
+    expect(await start('r2', 1, [one])).toMatchObject({ code: 'wait', why: 'failing' });
+    const triedMs = Number(await money.redis.hget(redisKeys.circuit('openai'), 'probe_until_ms')) - (await redisNow());
+    expect(triedMs).toBeLessThanOrEqual(500);
+  });
+
+  it('is left alone for the failures of the one campaign that calls it', async () => {
+    await start('r1', 1, [laneUpstream()]);
+    const opened: number[] = [];
+    for (const keyId of ['a', 'b', 'd', 'e', 'f'])
+      opened.push(await circuits().failed('openai', 'failing', false, { keyId, campaignId: 'c', lanes: ['lane'] }));
+    expect(opened.slice(0, 4)).toEqual([0, 0, 0, 0]);
+    expect(opened[4]).toBeGreaterThan(200);
+  });
+
   it('keeps few names of keys, however many fail', async () => {
-    for (let n = 0; n < 200; n++) await circuits().failed('openai', 'failing', false, `key_${n}`);
+    for (let n = 0; n < 200; n++)
+      await circuits().failed('openai', 'failing', false, {
+        keyId: `key_${n}`,
+        campaignId: `campaign_${n}`,
+        lanes: [],
+      });
     expect(await money.redis.hlen(redisKeys.circuit('openai'))).toBeLessThan(60);
     expect(await money.redis.pttl(redisKeys.circuit('openai'))).toBeGreaterThan(0);
   });

@@ -94,4 +94,42 @@ describe('a visitor whose requests the upstream refuses', () => {
     },
     ATTACK_LIMIT_MS,
   );
+
+  it(
+    'again and again opens no circuit for another campaign, with six keys of one campaign',
+    async () => {
+      const attacker = await abuse.key('0.10');
+      const keys = [attacker];
+      for (let index = 1; index < 6; index++) keys.push(await abuse.key('0.10', { campaign: attacker.campaign }));
+      const told = new Set<number>();
+      const call = async (key: string): Promise<void> => {
+        const response = await fetch(`${abuse.daypass.baseUrl}/chat/completions`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+          body: JSON.stringify({
+            model: 'gpt-5.4-mini',
+            messages: [{ role: 'user', content: 'attack: 500 for its content' }],
+            max_tokens: 20,
+          }),
+        });
+        await response.arrayBuffer();
+        told.add(response.status);
+      };
+      const report = await abuse.measure('six keys of one campaign whose requests get 500', {
+        attacker,
+        attack: (signal) =>
+          Promise.all(
+            keys.map(async ({ key }) => {
+              while (!signal.aborted) {
+                await call(key);
+                await sleep(PAUSE_MS);
+              }
+            }),
+          ),
+      });
+      expect([...told]).toEqual([502]);
+      expectHarmless(report);
+    },
+    ATTACK_LIMIT_MS,
+  );
 });

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
@@ -60,6 +61,16 @@ describe('a stream that is judged as a whole', () => {
     expect([pace.pauses, pace.pauseMs]).toEqual([2, 0]);
   });
 
+  it('leaves the process its turns for other calls, however many events one read brings', async () => {
+    const { answered } = answerOf([`${chunk({ choices: [] }).repeat(50_000)}${chunk({ usage })}data: [DONE]\n\n`]);
+    let ended = false;
+    const outcome = answered.finally(() => (ended = true));
+    let turns = 0;
+    for (; !ended; turns++) await turn();
+    expect(await outcome).toMatchObject({ outcome: 'ok' });
+    expect(turns).toBeGreaterThan(3);
+  });
+
   it('has its last frame where the upstream left it out', async () => {
     const { reply } = await answerOf([chunk({}), chunk({ choices: [], usage })]).answered;
     expect(reply).toMatchObject({ body: expect.stringMatching(/data: \[DONE\]\n\n$/) });
@@ -77,6 +88,7 @@ describe('a stream that is judged as a whole', () => {
     ['a page', '<html></html>', 'text/html'],
     ['an error for its first event', 'data: {"error":{"message":"overloaded"}}\n\n', 'text/event-stream'],
     ['nothing', '', 'text/event-stream'],
+    ['one empty event after the other', 'data:\n\n'.repeat(200), 'text/event-stream'],
   ])('is none where %s came', async (_, body, type) => {
     const { answered, answers } = answerOf([body], type);
     await expect(answered).rejects.toThrow(MisshapenAnswer);

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import {
@@ -11,7 +12,7 @@ import {
 import { objectOf } from '#libs/endpoints/misshapen.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
-import { peeked, readBytes, readEvents } from './response.body.js';
+import { peeked, readBytes, readEvents, type StreamEvent } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import type { Progress } from './answer.progress.js';
@@ -22,6 +23,8 @@ import type { ReplyChannel } from './reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
 import type { StreamPace } from './stream.pace.js';
 
+/** A read may bring thousands of events. After so long the process turns to its other calls. */
+const WORK_MAX_MS = 10;
 const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 /** How events of a stream begin. */
 const EVENT = /^\s*(data|event|id|retry)?:/;
@@ -90,7 +93,7 @@ export class StreamAnswer {
     pace.join();
     try {
       for await (const events of readEvents(response, () => (this.reader.done ? Promise.resolve() : pace.pause()))) {
-        for (const event of events) await this.take(this.reader.event(event));
+        await this.takeAll(events);
       }
       if (!this.windows?.stopped) await this.take(this.reader.end());
       await this.windows?.finish();
@@ -99,6 +102,16 @@ export class StreamAnswer {
       if (!this.windows?.stopped) throw error;
     } finally {
       pace.leave();
+    }
+  }
+
+  private async takeAll(events: readonly StreamEvent[]): Promise<void> {
+    let sinceMs = performance.now();
+    for (const event of events) {
+      await this.take(this.reader.event(event));
+      if (performance.now() - sinceMs < WORK_MAX_MS) continue;
+      await turn();
+      sinceMs = performance.now();
     }
   }
 

@@ -69,7 +69,7 @@ export class UpstreamHealth implements OnApplicationBootstrap {
 
   /**
    * Counts a failure. `replaceable`: another upstream serves the same calls. `itsOwn`: the visitor's request may be the
-   * cause, so that one key's failures alone do not open the circuit.
+   * cause, so that neither one key's failures nor one campaign's alone stop all others.
    */
   async failed(
     { ticket, dispatched: { upstream } }: StartedCall,
@@ -77,10 +77,16 @@ export class UpstreamHealth implements OnApplicationBootstrap {
     { replaceable, itsOwn }: { replaceable: boolean; itsOwn: boolean },
   ): Promise<void> {
     try {
-      const openMs = await this.circuits.failed(upstream, trouble, replaceable, itsOwn ? ticket.keyId : '');
+      const { keyId, campaignId } = ticket;
+      const caller = itsOwn ? { keyId, campaignId, lanes: this.lanesOf(upstream) } : null;
+      const openMs = await this.circuits.failed(upstream, trouble, replaceable, caller);
       if (openMs > 0) this.logger.error({ upstream, openMs }, 'forwarding leaves the upstream alone for a while');
     } catch (error) {
       this.logger.warn({ err: error, upstream }, "forwarding could not count an upstream's failure");
     }
+  }
+
+  private lanesOf(upstream: string): string[] {
+    return this.lanes.names().filter((lane) => this.lanes.upstreamsOf(lane).some(({ name }) => name === upstream));
   }
 }

@@ -52,6 +52,18 @@ describe('what is taken out of an error', () => {
   });
 
   it.each([
+    'http://vllm:8000/v1',
+    'gpu-node-7:9000',
+    '[fd00::1]:8000',
+    'mycorp-prod.openai.azure.com',
+    'ft:gpt-4o:my-company::AbC12345',
+    'org\u2011AbC123456789xyzABC',
+  ])("is not %s of the visitor's own request", (theirs) => {
+    const text = `cannot read ${theirs} there`;
+    expect(withoutIds(text, (found) => `please read ${theirs}`.includes(found))).toBe(text);
+  });
+
+  it.each([
     [
       'a key that is shown in part',
       'Incorrect API key provided: sk-abc***xyz.',
@@ -63,6 +75,21 @@ describe('what is taken out of an error', () => {
     ['a UUID', 'subscription 0f8fad5b-d9cb-469f-a165-70867728950e', 'subscription [removed]'],
     ['an address in the network', 'dial tcp 10.0.0.5:8000: refused', 'dial tcp [removed]: refused'],
     ['a host in the network', 'http://vllm.models.svc.internal:8000/v1 is gone', '[removed] is gone'],
+    ['a URL of one word', 'POST http://vllm:8000/v1, refused', 'POST [removed], refused'],
+    ['a URL of a public name', 'POST "https://llm.my-company.com/v1?a=b": EOF', 'POST "[removed]": EOF'],
+    ['a URL of another scheme', 'grpc://triton:8001.', '[removed].'],
+    ['a URL with a password', 'https://a:b@github.com/x', '[removed]'],
+    ['a name that only begins as a public one', 'https://openai.com.my-company.com/x', '[removed]'],
+    ['a host and its port', 'dial gpu-node-7:9000: refused', 'dial [removed]: refused'],
+    ['a host of one word and its port', 'connect to vllm:8000/v1 failed', 'connect to [removed] failed'],
+    ['a host of a public name and its port', 'llm.my-company.com:443', '[removed]'],
+    ['an IPv6 address and its port', 'dial tcp [fd00::1]:8000: refused', 'dial tcp [removed]: refused'],
+    ['a URL of an IPv6 address', 'http://[fd00::1]:8000/v1 is gone', '[removed] is gone'],
+    ['a host at a cloud', 'mycorp-prod.openai.azure.com is gone', '[removed] is gone'],
+    ['an id in capitals', 'See ORG-ABC123456789XYZABC.', 'See [removed].'],
+    ['an id with another dash', 'See org\u2011AbC123456789xyzABC.', 'See [removed].'],
+    ['an id with other dashes', 'See Sk\u2013proj\u2010AbC123456789xyzABC\u2014', 'See [removed]\u2014'],
+    ['the organisation of a model', 'no ft:gpt-4o:my-company::AbC12345.', 'no [removed].'],
   ])('is also %s', (_, text, shown) => expect(clean(text)).toBe(shown));
 
   it.each([
@@ -70,11 +97,30 @@ describe('what is taken out of an error', () => {
     'Use asst_instructions_for_the_second_half instead.',
     'temperature must be below 2.0, top_p at most 1.0',
     'my-org-name, desk-sk-lamp and org_chart are words of somebody',
+    'At 12:30, 2026-11-26T12:30:45Z, the ratio was 3:1 and 1920:1080, foo:bar, Note:12, std::vec and a[::2] or [1:10:2].',
+    'limit:30000, tokens:4096, max_tokens:4096, {"max":8000}, llama3.1:8b, qwen2.5:72, node:22, arn:aws:s3:123456789012',
+    'A dash \u2014 like this \u2013 or key\u2014word, USER_LOOKUP, Key_Points, Org-Chart, ft: 12 and left:right stay.',
+    'See openai.com, or https://learn.microsoft.com/en-us/azure. More at https://aka.ms/oai/quotaincrease.',
     'The model `gpt-5.4-mini-2026-03-17` has a context of 400,000 tokens.',
   ])('is nothing of: %s', (text) => expect(clean(text)).toBe(text));
 
   it('is read up to a bound only, whatever the text', () => {
-    for (const unit of ['org-', 'a-', 'a.', 'sk-*', '0-', '1.', 'key_a', 'http://a.'])
+    for (const unit of [
+      'org-',
+      'a-',
+      'a.',
+      'sk-*',
+      '0-',
+      '1.',
+      'key_a',
+      'http://a.',
+      'a:1',
+      'a://',
+      '[a:',
+      'ft:a:',
+      'a:80/',
+      'org\u2011',
+    ])
       expect(clean(unit.repeat(1_000_000)).length).toBeLessThan(30_000);
   });
 });

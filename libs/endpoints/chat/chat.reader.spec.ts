@@ -349,6 +349,21 @@ describe('a chunk of a stream', () => {
     expect(JSON.stringify(read(readerOf(), deepest)[0]!.texts)).toContain('MARK');
   });
 
+  it.each(['', '{', '[]', 'null'])('ends the stream where a hundred in a row cannot be read: %j', (data) => {
+    const reader = readerOf();
+    const skip = (count: number): void => {
+      for (let n = 0; n < count; n++) expect(reader.event({ data })).toEqual([]);
+    };
+    reader.event({ data: JSON.stringify({ choices: [] }) });
+    skip(99);
+    reader.event({ data: JSON.stringify({ choices: [] }) });
+    skip(99);
+    expect(thrown(() => reader.event({ data }))).toBeInstanceOf(UpstreamStreamError);
+    const unbegun = readerOf();
+    for (let n = 0; n < 99; n++) unbegun.event({ data });
+    expect(thrown(() => unbegun.event({ data }))).toBeInstanceOf(MisshapenAnswer);
+  });
+
   it('is one where it has choices or usage: nothing else is shown before the first', () => {
     const reader = readerOf();
     expect(read(reader, { odd: 'x' }, { usage: 'x' }, { choices: 'x' }, { model: 'odd' })).toEqual([]);

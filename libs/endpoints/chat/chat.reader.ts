@@ -29,6 +29,8 @@ const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 /** More answers at once than anybody can ask for. */
 const OUTPUTS_MAX = 1_000;
 const TAKEN_MAX = 1_000;
+/** After so many events in a row that nobody can read, what comes is no answer. Parsing them takes time from others. */
+const UNREADABLE_MAX = 100;
 const HIGH_SURROGATE_AT_END = /[\ud800-\udbff]$/;
 /** The fields of a chunk that say nothing by themselves. */
 const HEAD = new Set(['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint', 'choices']);
@@ -53,6 +55,8 @@ export class ChatReader implements AnswerReader {
   /** Its usage came by itself, as it does at the end. */
   private summedUp = false;
   private readonly fields: Fields = new Map();
+  /** Events in a row that nobody can read. */
+  private unreadable = 0;
   /** What was taken out of it. */
   private taken: readonly Replacement[] = [];
   /** First halves of surrogate pairs, by the path whose next text begins with the second. */
@@ -93,13 +97,19 @@ export class ChatReader implements AnswerReader {
     }
     const chunk = chunkOf(data);
     // What cannot be read cannot be judged, so nothing of it is shown.
-    if (!chunk) return [];
+    if (!chunk) return this.skip();
+    this.unreadable = 0;
     const error = errorIn(chunk);
     if (error) this.refuse(error);
     if (isChunk(chunk)) this.first ??= chunk;
     // A stream that has not begun may still be an error, which is not told in the middle of one.
     if (!this.first) return [];
     return this.framesOf(chunk, data);
+  }
+
+  private skip(): readonly Frame[] {
+    if (++this.unreadable >= UNREADABLE_MAX) this.refuse({ message: 'The upstream sent too many unreadable events.' });
+    return [];
   }
 
   private refuse(error: JsonObject): never {

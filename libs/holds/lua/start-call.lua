@@ -48,6 +48,8 @@ local SAMPLE_MS = 2000
 local SAMPLE_MAX_MS = 10000
 local SPEED_OVER_MS = 30000
 
+local OWN_PROBE_MS = 500
+
 local function measure_speed(v, now)
   local v_then, then_ms, speed, speed_over_ms = unpack(redis.call('HMGET', fair,
     'v_then', 'then_ms', 'speed', 'speed_over_ms'))
@@ -126,7 +128,12 @@ end
 
 lane_take(chosen, now, 1, tokens)
 -- One call tries the upstream, and the others wait for its outcome.
-if chosen.tripped then redis.call('HSET', chosen.circuit, 'probe_until_ms', int(now + probe_ms)) end
+-- They wait less for a campaign whose own requests failed there, and may be the cause.
+if chosen.tripped then
+  local failed_there = redis.call('HEXISTS', chosen.circuit, 'c' .. campaign_id) == 1
+  local until_ms = now + (failed_there and math.min(probe_ms, OWN_PROBE_MS) or probe_ms)
+  redis.call('HSET', chosen.circuit, 'probe_until_ms', int(until_ms))
+end
 take_turn(key_id, now)
 if redis.call('HINCRBY', shares, campaign_id, int(tokens)) == tokens then redis.call('PEXPIRE', shares, 180000) end
 local attempt = (tonumber(former_attempt) or 0) + 1
