@@ -128,20 +128,20 @@ function narrow({ paths }: OpenApi, { slugs, keys, requests }: Awaited<ReturnTyp
           parameter.schema = { anyOf: [{ type: 'string', enum: slugs }, { type: 'string' }] };
         else parameter.schema = { type: 'string', enum: path.includes('/requests/') ? requests : keys };
       }
-      if (operation.requestBody) replaceIn(operation.requestBody, path, { slugs, keys });
+      if (operation.requestBody) replaceIn(operation.requestBody, { slugs, keys });
     }
   }
 }
 
-function replaceIn(node: object, path: string, known: { slugs: string[]; keys: string[] }): void {
+function replaceIn(node: object, known: { slugs: string[]; keys: string[] }): void {
   for (const [name, value] of Object.entries(node) as [string, Record<string, unknown> | null][]) {
     if (typeof value !== 'object' || value === null) continue;
     if (name === 'campaign' && value.type === 'string') value.enum = known.slugs;
     if (name === 'origins' && value.items) value.items = { type: 'string', enum: ['https://example.org'] };
     if (name === 'ids' && value.items) value.items = { anyOf: [{ type: 'string', enum: known.keys }, value.items] };
-    if (name === 'models' && value.items && path.includes('/keys'))
-      value.items = { type: 'string', enum: ['gpt-5.4-mini'] };
-    replaceIn(value, path, known);
+    // Others have no price, or are not of the campaign.
+    if (name === 'models' && value.items) value.items = { type: 'string', enum: ['gpt-5.4-mini'] };
+    replaceIn(value, known);
   }
 }
 

@@ -4,11 +4,12 @@ import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import OpenAI from 'openai';
+// Below the ports that the machine gives to outgoing connections: one of these could take a port before compose does.
+import { freePort } from '../../libs/launch/free-port.ts';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '../..');
 const standins = join(root, '../shared/standins/prepare');
@@ -642,12 +643,4 @@ function containers() {
       (bindings ?? []).map(({ HostIp, HostPort }) => ({ host: HostIp, port: HostPort })),
     ),
   }));
-}
-
-async function freePort() {
-  const server = createServer();
-  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
