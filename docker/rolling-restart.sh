@@ -16,6 +16,13 @@ balanced() {
   echo "the balancer does not see $1 ingress after a minute; the old ones were left running" >&2
   return 1
 }
+# A process ends sooner than the balancer's next check finds it. Two such at once would leave calls nowhere to go.
+forgotten() {
+  for _ in $(seq 10); do
+    [ "$(servers)" -le "$1" ] && return
+    sleep 1
+  done
+}
 # Who reads tickets goes before who writes them: a new version reads those of the old one, and not always the other way round.
 for service in forwarding moderation ingress; do
   old=$($compose ps -q "$service")
@@ -24,9 +31,11 @@ for service in forwarding moderation ingress; do
   $compose up --detach --no-deps --no-recreate --wait --scale "$service=$((2 * count))" "$service"
   # The balancer has places for 16.
   if [ "$service" = ingress ]; then balanced "$((before + count < 16 ? before + count : 16))"; fi
+  if [ "$service" = ingress ]; then seen=$(servers); fi
   for id in $old; do
     docker stop --time "${DAYPASS_STOP_SECONDS:-30}" "$id" >/dev/null
     docker rm "$id" >/dev/null
+    if [ "$service" = ingress ]; then forgotten "$((seen -= 1))"; fi
   done
   $compose up --detach --no-deps --no-recreate --wait --scale "$service=$count" "$service"
 done
