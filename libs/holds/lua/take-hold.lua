@@ -91,10 +91,10 @@ if first_fingerprint then
   return { 'ok', first_cap, first_amount, int(now), int(budget - spent - held), '0', '0', '1', first_day }
 end
 
-local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour = unpack(redis.call('HMGET',
-  key, 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm', 'bytes_per_hour'))
+local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour, starts_ms, ttl_from_use_ms =
+  unpack(redis.call('HMGET', key, 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm',
+    'bytes_per_hour', 'starts_ms', 'ttl_from_use_ms'))
 local expires = tonumber(expires_ms) or 0
-local starts_ms, ttl_from_use_ms = unpack(redis.call('HMGET', key, 'starts_ms', 'ttl_from_use_ms'))
 if (tonumber(starts_ms) or 0) > now then return { 'invalid' } end
 if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expires > 0 and expires <= now) then
   return { 'invalid' }
