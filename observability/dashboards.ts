@@ -37,6 +37,8 @@ const panel = (
 const rate = (metric: string, by: string, filter = ''): string => `sum by (${by}) (rate(${metric}{${filter}}${RATE}))`;
 const quantile = (share: number, metric: string, filter = ''): string =>
   `histogram_quantile(${share}, sum by (le) (rate(${metric}_bucket{${filter}}${RATE})))`;
+const quantileBy = (share: number, by: string, metric: string): string =>
+  `histogram_quantile(${share}, sum by (le, ${by}) (rate(${metric}_bucket${RATE})))`;
 const quantiles = (metric: string, filter = ''): Target[] =>
   [0.5, 0.95, 0.99].map((share) => ({ expr: quantile(share, metric, filter), legend: `p${share * 100}` }));
 /** Every process of a service reports the same about a store, so that one of them is enough. */
@@ -114,11 +116,17 @@ const MONEY: Dashboard = {
     panel('Calls by campaign', 'reqps', 'Calls that took a hold.', [
       { expr: rate('daypass_calls_total', 'campaign', CAMPAIGN), legend: '{{campaign}}' },
     ]),
+    panel('Calls by API', 'reqps', 'Calls that took a hold, by the API that they call.', [
+      { expr: rate('daypass_calls_total', 'endpoint', CAMPAIGN), legend: '{{endpoint}}' },
+    ]),
     panel('Calls by their end', 'reqps', 'Either ok, or the error code in the visitor’s answer.', [
       { expr: rate('daypass_calls_total', 'outcome', CAMPAIGN), legend: '{{outcome}}' },
     ]),
     panel('Refusals by reason', 'reqps', 'Error answers to requests, before or after their hold, by code.', [
       { expr: rate('daypass_refusals_total', 'code'), legend: '{{code}}' },
+    ]),
+    panel('Refusals by API', 'reqps', 'The same by API; `none` are requests to no API, also to what is not offered.', [
+      { expr: rate('daypass_refusals_total', 'endpoint'), legend: '{{endpoint}}' },
     ]),
     panel(
       'Books beside the provider’s bill',
@@ -154,6 +162,9 @@ const FLOW: Dashboard = {
     panel('Upstream calls', 'reqps', 'By lane.', [
       { expr: rate('daypass_upstream_calls_total', 'lane', LANE), legend: '{{lane}}' },
     ]),
+    panel('Upstream calls by API', 'reqps', 'By the API that they call.', [
+      { expr: rate('daypass_upstream_calls_total', 'endpoint', LANE), legend: '{{endpoint}}' },
+    ]),
     panel(
       'Upstream calls by their end',
       'reqps',
@@ -173,6 +184,9 @@ const FLOW: Dashboard = {
       ],
     ),
     panel('Whole call', 's', 'From the hold to the last byte of the answer.', quantiles('daypass_call_seconds')),
+    panel('Whole call by API, p95', 's', 'From the hold to the last byte of the answer, by API.', [
+      { expr: quantileBy(0.95, 'endpoint', 'daypass_call_seconds'), legend: '{{endpoint}}' },
+    ]),
     panel(
       'Time to first token',
       's',
@@ -246,6 +260,9 @@ const FLOW: Dashboard = {
         legend: '{{campaign}}',
       },
     ]),
+    panel('Tokens by API', 'cps', 'Tokens a second that calls of each API reserve of their lanes’ limits.', [
+      { expr: rate('daypass_lane_tokens_total', 'endpoint', LANE), legend: '{{endpoint}}' },
+    ]),
     panel('Calls running', 'short', 'Upstream calls, and visitors that wait for an answer.', [
       { expr: 'sum(daypass_upstream_calls_running)', legend: 'upstream' },
       { expr: 'sum(daypass_calls_running)', legend: 'visitors' },
@@ -294,6 +311,12 @@ const SAFETY: Dashboard = {
     panel('Verdicts on outputs', 'reqps', 'By what moderation decided.', [
       { expr: rate('daypass_moderation_verdicts_total', 'decision', 'direction="output"'), legend: '{{decision}}' },
     ]),
+    panel('Verdicts by API', 'reqps', 'Verdicts on inputs and outputs, by API.', [
+      {
+        expr: rate('daypass_moderation_verdicts_total', 'endpoint, direction'),
+        legend: '{{endpoint}} ({{direction}})',
+      },
+    ]),
     panel('Categories', 'reqps', 'The categories of flagged contents.', [
       { expr: rate('daypass_moderation_flags_total', 'direction, category'), legend: '{{category}} ({{direction}})' },
     ]),
@@ -322,10 +345,7 @@ const SAFETY: Dashboard = {
       { expr: rate('daypass_moderation_texts_total', 'verdict'), legend: '{{verdict}}' },
     ]),
     panel('Guards, p95', 's', 'How long each guard takes.', [
-      {
-        expr: `histogram_quantile(0.95, sum by (le, guard) (rate(daypass_guard_seconds_bucket${RATE})))`,
-        legend: '{{guard}}',
-      },
+      { expr: quantileBy(0.95, 'guard', 'daypass_guard_seconds'), legend: '{{guard}}' },
     ]),
     panel('Record lag', 'short', 'Requests and checks that are not in the record yet.', [
       { expr: 'max(daypass_audit_lag_entries)', legend: 'entries' },

@@ -1,7 +1,8 @@
 import { expect } from '@jest/globals';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import type { ChatCall } from '#libs/rehearsal/rehearsal.js';
+import type { ChatCall } from '#libs/rehearsal/rehearsal.chat.face.js';
+import type { ResponsesCall } from '#libs/rehearsal/rehearsal.responses.face.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -52,8 +53,11 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
 export const LONG = 'word '.repeat(3_000);
 
 /** Resolves with the rehearsal's calls once all of them were hung up on. @throws with what became of each, when one was not */
-export async function cancelledUpstream(daypass: SharedDaypass, withinMs = 10_000): Promise<readonly ChatCall[]> {
-  const calls = daypass.rehearsal.chatCalls();
+export async function cancelledUpstream<C extends ChatCall | ResponsesCall = ChatCall>(
+  daypass: SharedDaypass,
+  withinMs = 10_000,
+  calls: readonly C[] = daypass.rehearsal.chatCalls() as readonly C[],
+): Promise<readonly C[]> {
   await until('every call has ended upstream', () => calls.every(({ state }) => state !== 'running'), withinMs);
   expect(calls).not.toEqual([]);
   expect(calls.map(({ state }) => state)).toEqual(calls.map(() => 'aborted'));

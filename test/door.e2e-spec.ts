@@ -321,16 +321,62 @@ it('a visitor’s own headers never go upstream', async () => {
   const mine = {
     'openai-organization': 'org-visitor',
     'openai-project': 'proj_visitor',
-    'openai-beta': 'assistants=v2',
+    'openai-beta': 'assistants=v2, responses=experimental, realtime=v1, responses_websockets=2026-02-06, other=visitor',
     'x-stainless-helper-method': 'visitor',
     originator: 'visitor',
     'session-id': 'visitor',
+    'x-stainless-retry-count': '41999',
     'x-codex-turn': 'visitor',
-    'x-client-request-id': 'visitor',
+    'x-codex-turn-metadata': '{"by":"visitor"}',
+    'x-client-request-id': 'visitor-called-it',
     'x-any': 'visitor',
   };
   const before = daypass.rehearsal.chatCalls().length;
   expect((await ask('/v1/chat/completions', { headers: { ...bearer(), ...mine } })).status).toBe(200);
   const [call] = daypass.rehearsal.chatCalls().slice(before);
-  expect(JSON.stringify(call!.headers)).not.toMatch(/visitor|assistants=v2/);
+  expect(JSON.stringify(call!.headers)).not.toMatch(/visitor|assistants=v2|realtime=v1|41999/);
+  expect(
+    Object.keys(call!.headers).filter((name) => /^(openai-|originator|session|x-codex|x-client)/.test(name)),
+  ).toEqual([]);
+  await until('the log has what the visitor calls it', () => loggedAs('visitor-called-it').length === 1);
+  expect(loggedAs('visitor-called-it')[0]).toMatchObject({ msg: 'call', requestId: expect.stringMatching(/^req_/) });
+});
+
+it('a refused call is logged with the name that its visitor gave it, if that is short', async () => {
+  const called = (id: string) => ({ headers: { ...bearer(), 'x-client-request-id': id }, body: { model } });
+  expect((await ask('/v1/chat/completions', called('refused-by-name'))).status).toBe(400);
+  expect((await ask('/v1/chat/completions', called('refused-long-'.padEnd(129, 'x')))).status).toBe(400);
+  await until('both are in the log', () => loggedAs('refused-by-name').length === 1);
+  expect(loggedAs('refused-by-name')[0]).toMatchObject({ msg: 'refused', code: 'invalid_request' });
+  expect(daypass.logs('ingress')).not.toContain('refused-long-');
+});
+
+function loggedAs(clientRequestId: string): Record<string, unknown>[] {
+  const lines = daypass
+    .logs('ingress')
+    .split('\n')
+    .filter((line) => line.includes(clientRequestId));
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
+
+describe('a beta with another grammar', () => {
+  it.each([
+    ['/v1/chat/completions?beta=true', {}, 'beta'],
+    ['/v1/models?beta=true', {}, 'beta'],
+    ['/v1/chat/completions', { 'openai-beta': 'responses=experimental, responses_multi_agent=v1' }, 'OpenAI-Beta'],
+  ])('is refused by name at %s with %j, before its body comes', async (path, headers, param) => {
+    const connection = wire();
+    const asked = Object.entries({ ...bearer(), ...headers }).map(([name, value]) => `${name}: ${value}`);
+    const line = path.startsWith('/v1/models') ? `GET ${path}` : `POST ${path}`;
+    connection.send(head(line, 'content-length: 2000000', ...asked));
+    await until('it is refused', () => connection.received().includes('invalid_request'));
+    expect(connection.received()).toMatch(/^HTTP\/1.1 400 /);
+    expect(connection.received()).toContain(`"param":"${param}"`);
+    expect(connection.received()).toMatch(/^x-should-retry: false/im);
+    connection.close();
+  });
+
+  it('tells a stranger first that the key is wrong', async () => {
+    expect(await ask('/v1/chat/completions?beta=true', { headers: {} })).toMatchObject({ status: 401 });
+  });
 });

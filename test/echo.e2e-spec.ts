@@ -49,7 +49,7 @@ function treeWithEcho(): { root: string; registry: { before: string[]; after: st
   }
   const file = join(root, 'dist/libs/endpoints/registry.js');
   const before = readFileSync(file, 'utf8');
-  const after = `import { ECHO } from './echo/echo.endpoint.js';\n${before.replace('[CHAT]', '[CHAT, ECHO]')}`;
+  const after = `import { ECHO } from './echo/echo.endpoint.js';\n${before.replace(/(ENDPOINTS = \[.*)\];/, '$1, ECHO];')}`;
   writeFileSync(file, after);
   return { root, registry: { before: before.split('\n'), after: after.split('\n') } };
 }
@@ -197,7 +197,7 @@ describe('an API of one folder and one row', () => {
     const { before, after } = tree.registry;
     const changed = after.slice(1).filter((line, index) => line !== before[index]);
     expect(after).toHaveLength(before.length + 1);
-    expect(changed).toEqual(['export const ENDPOINTS = [CHAT, ECHO];']);
+    expect(changed).toEqual([expect.stringMatching(/^export const ENDPOINTS = \[CHAT, .*ECHO\];$/)]);
   });
 
   it("answers with the upstream's answer, and costs its input alone", async () => {
@@ -345,7 +345,7 @@ describe('an API of one folder and one row', () => {
     expect(reasons.at(-1)).toBe('stop');
     expect(await errorOf(chat.post('/nowhere', { body: {} }))).toMatchObject({
       status: 404,
-      message: expect.stringContaining('POST /v1/chat/completions, POST /v1/echo, GET /v1/models'),
+      message: expect.stringContaining('POST /v1/echo, '),
     });
     await booksAtRest(daypass);
   });

@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import OpenAI from 'openai';
 import { SERVICES } from '#libs/config/config.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 import { startPrometheus, type Series, type TestPrometheus } from '#libs/testing/prometheus.js';
@@ -16,6 +17,18 @@ const RATE = '10s';
 // oxlint-disable-next-line node/no-process-env
 const PREVIEWS = process.env.DAYPASS_PREVIEWS === '1';
 const LOAD_MS = PREVIEWS ? 120_000 : 25_000;
+
+/** What operators can see by API. */
+const BY_API = [
+  'daypass_calls_total',
+  'daypass_call_seconds',
+  'daypass_first_token_seconds',
+  'daypass_refusals_total',
+  'daypass_upstream_calls_total',
+  'daypass_upstream_call_seconds',
+  'daypass_lane_tokens_total',
+  'daypass_moderation_verdicts_total',
+];
 
 let daypass: Daypass;
 let prometheus: TestPrometheus;
@@ -192,6 +205,10 @@ describe('docs/metrics.md', () => {
     ).join('\n');
     expect(text).not.toMatch(/="req_/);
     expect(text.match(/key="key_/g)?.length ?? 0).toBeLessThanOrEqual(10);
+    const apis = new Set([...text.matchAll(/^daypass_\w+\{.*\bendpoint="([^"]*)"/gm)].map(([, api]) => api));
+    expect([...apis].filter((api) => ![...ENDPOINTS.map(({ name }) => name), 'none'].includes(api!))).toEqual([]);
+    for (const metric of BY_API)
+      expect(text).toMatch(new RegExp(`^${metric}(_count)?\\{.*\\bendpoint="chat.completions"`, 'm'));
     expect(text).toMatch(/daypass_top_key_spent_usd\{key="key_[^"]+",campaign="shop"/);
   });
 });

@@ -40,6 +40,8 @@ const LANGUAGES_ELSEWHERE: Record<string, string> = {
   sql: 'apps/accounting/record/questions.int-spec.ts',
   // A proxy of the operator's own, which no test starts.
   nginx: 'docs/production.md',
+  // The settings of a client.
+  toml: 'test/clients/clients.ts',
   // Pictures.
   text: 'ARCHITECTURE.md',
 };

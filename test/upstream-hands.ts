@@ -1,5 +1,5 @@
 import type { ChatBody } from '#libs/rehearsal/rehearsal.chat.js';
-import type { ChatOverride } from '#libs/rehearsal/rehearsal.js';
+import type { ChatOverride } from '#libs/rehearsal/rehearsal.chat.face.js';
 import type { SharedDaypass } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 

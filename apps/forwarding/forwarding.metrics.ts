@@ -1,5 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { endpointLabel } from '#libs/endpoints/registry.js';
 import { LaneLine, type LaneView, type UpstreamView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { REGISTRY } from '#libs/service/platform.tokens.js';
@@ -26,13 +28,13 @@ const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) =
 
 @Injectable()
 export class ForwardingMetrics {
-  private readonly calls: Counter<'lane' | 'outcome'>;
-  private readonly seconds: Histogram<'lane'>;
+  private readonly calls: Counter<'lane' | 'endpoint' | 'outcome'>;
+  private readonly seconds: Histogram<'lane' | 'endpoint'>;
   private readonly dispatchSeconds: Histogram<'lane'>;
   private readonly waits: Counter<'lane'>;
   private readonly absorbed: Counter;
   private readonly trouble: Counter<'upstream'>;
-  private readonly sent: Counter<'lane' | 'campaign_id'>;
+  private readonly sent: Counter<'lane' | 'campaign_id' | 'endpoint'>;
   readonly running: Gauge;
 
   constructor(@Inject(REGISTRY) registry: Registry, lanes: LaneTable, line: LaneLine) {
@@ -40,13 +42,13 @@ export class ForwardingMetrics {
     this.calls = new Counter({
       name: 'daypass_upstream_calls_total',
       help: 'Upstream calls by lane and end',
-      labelNames: ['lane', 'outcome'],
+      labelNames: ['lane', 'endpoint', 'outcome'],
       registers,
     });
     this.seconds = new Histogram({
       name: 'daypass_upstream_call_seconds',
       help: "From the dispatch to the last byte of the upstream's answer",
-      labelNames: ['lane'],
+      labelNames: ['lane', 'endpoint'],
       buckets: [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640],
       registers,
     });
@@ -66,7 +68,7 @@ export class ForwardingMetrics {
     this.sent = new Counter({
       name: 'daypass_lane_tokens_total',
       help: "Tokens of a lane's limit that calls reserved, by campaign: what each campaign gets of the lane",
-      labelNames: ['lane', 'campaign_id'],
+      labelNames: ['lane', 'campaign_id', 'endpoint'],
       registers,
     });
     // All gauges of a scrape share one look at the lanes. While Redis is away, the other metrics stay.
@@ -125,12 +127,15 @@ export class ForwardingMetrics {
     });
   }
 
-  ended(lane: string, outcome: string, seconds: number): void {
-    this.calls.inc({ lane, outcome });
-    this.seconds.observe({ lane }, seconds);
+  ended(ticket: Ticket, outcome: string, seconds: number): void {
+    const { lane } = ticket;
+    const endpoint = endpointLabel(ticket);
+    this.calls.inc({ lane, endpoint, outcome });
+    this.seconds.observe({ lane, endpoint }, seconds);
   }
-  dispatched(lane: string, campaignId: string, tokens: number, waitedSeconds: number): void {
-    this.sent.inc({ lane, campaign_id: campaignId }, tokens);
+  dispatched(ticket: Ticket, waitedSeconds: number): void {
+    const { lane, campaignId, pacedTokens } = ticket;
+    this.sent.inc({ lane, campaign_id: campaignId, endpoint: endpointLabel(ticket) }, pacedTokens);
     this.dispatchSeconds.observe({ lane }, waitedSeconds);
   }
   waited(lane: string): void {

@@ -1,10 +1,15 @@
 import { BullModule } from '@nestjs/bullmq';
 import { Module, type DynamicModule } from '@nestjs/common';
+import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/service/logger.js';
+import { StoppedCalls } from '#libs/holds/stopped.calls.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { PlatformModule } from '#libs/service/platform.module.js';
 import { upstreamProviders } from '#libs/service/upstream.providers.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
@@ -21,6 +26,7 @@ import { ForwardingMetrics } from './forwarding.metrics.js';
 import { createLaneProcessor } from './turns/lane.processor.js';
 import { TurnTaker } from './turns/turn.taker.js';
 import { OutputGate } from './answers/output.gate.js';
+import { SHELF } from './answers/shelf.js';
 import { ReplyChannel } from './answers/reply.channel.js';
 import { UpstreamClient } from './attempt/upstream.client.js';
 import { UpstreamExchange } from './attempt/upstream.exchange.js';
@@ -55,6 +61,12 @@ export class ForwardingModule {
         OutputGate,
         ParallelInput,
         ReplyChannel,
+        {
+          provide: StoppedCalls,
+          useFactory: (redis: Redis, box: ContentBox) => new StoppedCalls(redis, box),
+          inject: [MONEY_REDIS, ContentBox],
+        },
+        { provide: SHELF, useExisting: ShelfStore },
         TurnTaker,
         UpstreamClient,
         UpstreamExchange,

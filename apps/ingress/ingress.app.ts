@@ -5,6 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { NestLogger, type Logger } from '#libs/service/logger.js';
+import { serveDocs } from './docs/docs.routes.js';
 import { Authenticator } from './door/authenticator.service.js';
 import { BodyReader } from './door/body.reader.js';
 import { ErrorFilter } from './door/error.filter.js';
@@ -26,6 +27,7 @@ export async function createIngress(
   app.useGlobalFilters(app.get(ErrorFilter));
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   guardRoutes(fastify, app.get(Authenticator));
+  serveDocs(fastify);
   const reader = app.get(BodyReader);
   fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
     reader.read(request, payload),

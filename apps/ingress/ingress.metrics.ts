@@ -5,41 +5,51 @@ import { ReplyReader } from './answers/reply.reader.js';
 
 @Injectable()
 export class IngressMetrics {
-  private readonly calls: Counter<'campaign' | 'outcome'>;
-  private readonly seconds: Histogram;
-  private readonly firstSeconds: Histogram;
-  private readonly refusals: Counter<'code'>;
-  private readonly replays: Counter;
+  private readonly calls: Counter<'campaign' | 'endpoint' | 'outcome'>;
+  private readonly seconds: Histogram<'endpoint'>;
+  private readonly firstSeconds: Histogram<'endpoint'>;
+  private readonly refusals: Counter<'code' | 'endpoint'>;
+  private readonly replays: Counter<'endpoint'>;
+  private readonly repeats: Counter<'endpoint'>;
 
   constructor(@Inject(REGISTRY) registry: Registry, replies: ReplyReader) {
     const registers = [registry];
     this.calls = new Counter({
       name: 'daypass_calls_total',
       help: 'Calls with a hold, by how they ended',
-      labelNames: ['campaign', 'outcome'],
+      labelNames: ['campaign', 'endpoint', 'outcome'],
       registers,
     });
     this.seconds = new Histogram({
       name: 'daypass_call_seconds',
       help: 'From the hold to the last byte of the answer',
+      labelNames: ['endpoint'],
       buckets: [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300],
       registers,
     });
     this.firstSeconds = new Histogram({
       name: 'daypass_first_token_seconds',
       help: 'From the hold to the first piece of a streamed answer that the visitor gets',
+      labelNames: ['endpoint'],
       buckets: [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60],
       registers,
     });
     this.refusals = new Counter({
       name: 'daypass_refusals_total',
       help: 'Requests that got an error of the catalogue, by its code; visitor_left: the visitor hung up before the call had its hold',
-      labelNames: ['code'],
+      labelNames: ['code', 'endpoint'],
       registers,
     });
     this.replays = new Counter({
       name: 'daypass_replays_total',
       help: 'Repeats under an Idempotency-Key that got their first answer',
+      labelNames: ['endpoint'],
+      registers,
+    });
+    this.repeats = new Counter({
+      name: 'daypass_blocked_repeats_total',
+      help: 'Calls that repeated one whose output was blocked within the last minute, and got its answer unbilled',
+      labelNames: ['endpoint'],
       registers,
     });
     new Gauge({
@@ -52,20 +62,25 @@ export class IngressMetrics {
     });
   }
 
-  firstShown(seconds: number): void {
-    this.firstSeconds.observe(seconds);
+  firstShown(endpoint: string, seconds: number): void {
+    this.firstSeconds.observe({ endpoint }, seconds);
   }
 
-  callEnded(campaign: string, outcome: string, seconds: number): void {
-    this.calls.inc({ campaign, outcome });
-    this.seconds.observe(seconds);
+  callEnded(endpoint: string, campaign: string, outcome: string, seconds: number): void {
+    this.calls.inc({ campaign, endpoint, outcome });
+    this.seconds.observe({ endpoint }, seconds);
   }
 
-  replayed(): void {
-    this.replays.inc();
+  replayed(endpoint: string): void {
+    this.replays.inc({ endpoint });
   }
 
-  refused(code: string): void {
-    this.refusals.inc({ code });
+  repeated(endpoint: string): void {
+    this.repeats.inc({ endpoint });
+  }
+
+  /** `endpoint`: null where the request is not for one. */
+  refused(code: string, endpoint: string | null): void {
+    this.refusals.inc({ code, endpoint: endpoint ?? 'none' });
   }
 }

@@ -17,6 +17,7 @@ import { Authenticator } from './door/authenticator.service.js';
 import { CallQueues } from './calls/call.queues.js';
 import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
+import { RepeatedCalls } from './calls/repeated.calls.js';
 import { Admission } from './calls/admission.js';
 import { createCallController } from './calls/call.controller.js';
 import { KeyBytes } from './door/key.bytes.js';
@@ -29,6 +30,10 @@ import { ModelOffer } from './model.offer.js';
 import { ModelsController } from './models/models.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
+import { ConversationsController } from './shelf/conversations.controller.js';
+import { ShelfDesk } from './shelf/shelf.desk.js';
+import { StoredResponsesController } from './shelf/stored-responses.controller.js';
+import { VisitInterceptor } from './shelf/visit.interceptor.js';
 import { StepLine } from './step.line.js';
 import { UnreadAnswers } from './answers/unread.answers.js';
 
@@ -43,7 +48,13 @@ export class IngressModule {
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         queuesOf([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
       ],
-      controllers: [...ENDPOINTS.map(createCallController), ModelsController, KeyController],
+      controllers: [
+        ...ENDPOINTS.map(createCallController),
+        ModelsController,
+        KeyController,
+        StoredResponsesController,
+        ConversationsController,
+      ],
       providers: [
         queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
@@ -63,9 +74,12 @@ export class IngressModule {
         ModelOffer,
         PlaceTeller,
         KeyBytes,
+        RepeatedCalls,
         ReplyReader,
+        ShelfDesk,
         StepLine,
         UnreadAnswers,
+        VisitInterceptor,
       ],
     };
   }

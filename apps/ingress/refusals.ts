@@ -1,10 +1,13 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import { endedMeanwhile, suspended } from '#libs/contracts/key-refusals.js';
-import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { formatUsd } from '#libs/money/nano.js';
 import type { HoldAnswer } from '#libs/holds/hold.types.js';
+import { notOffered } from './domain/not-offered.js';
+import { VISITOR_ROUTES } from './visitor.routes.js';
 
-const SERVED = [...ENDPOINTS.map(({ path }) => `POST ${path}`), 'GET /v1/models', 'GET /v1/key'].join(', ');
+const SERVED = VISITOR_ROUTES.map(({ method, path }) => `${method} ${path}`).join(', ');
+/** Codex asks for a WebSocket here first. After a 426 it sends one POST at once; after a 404 it tries seven times. */
+const RESPONSES = '/v1/responses';
 const RECOVERING_RETRY_MS = 2_000;
 const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
@@ -19,10 +22,28 @@ export function missingKey(): DaypassError {
   );
 }
 
-export function unknownUrl(method: string, url: string): DaypassError {
+/** For a request that no route serves. `url`: where it leads; `asked`: as its visitor wrote it. */
+export function unservedUrl(method: string, url: string, asked: string): DaypassError {
+  const row = notOffered(method, url);
+  const what = `${method} ${asked.slice(0, 200)}`;
+  return row
+    ? new DaypassError('endpoint_not_offered', `Daypass does not offer ${what}. ${row.why} ${row.instead}`)
+    : new DaypassError('unknown_url', `Unknown request URL: ${what}. Daypass serves ${SERVED}.`);
+}
+
+/** For a request that wants to become a WebSocket. */
+export function noWebSocket(method: string, url: string, asked: string): DaypassError {
+  if (url.split('?', 1)[0] === RESPONSES) {
+    return new DaypassError(
+      'websocket_not_supported',
+      `Daypass takes no WebSocket at ${RESPONSES}. Send the same request with POST ${RESPONSES}, as one answer or as a stream.`,
+    );
+  }
+  const error = unservedUrl(method, url, asked);
+  if (error.code === 'endpoint_not_offered') return error;
   return new DaypassError(
-    'unknown_url',
-    `Unknown request URL: ${method} ${url.slice(0, 200)}. Daypass serves ${SERVED}.`,
+    'endpoint_not_offered',
+    `Daypass takes no WebSocket at ${asked.slice(0, 200)}. It serves ${SERVED}, each over plain HTTP.`,
   );
 }
 
@@ -102,7 +123,7 @@ export function unkeptAnswer(): DaypassError {
 }
 
 /** The error for a visitor whose call gets no hold. */
-export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' }>): DaypassError {
+export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' | 'stopped' }>): DaypassError {
   switch (answer.code) {
     case 'recovering':
       return recovering();

@@ -10,9 +10,13 @@ export interface CallsOrder {
   tokens: readonly string[];
   /** `[<id>]` in it is another word for each call. */
   body: string;
+  /** A body for each key; absent: the same for all. */
+  bodies?: readonly string[];
   /** Calls at a time. */
   atOnce: number;
   seconds: number;
+  /** What the end of a whole stream has. Absent: `[DONE]`. */
+  end?: string;
 }
 
 export interface CallsResult {
@@ -34,12 +38,13 @@ const run = autocannon(
   {
     url: order.url,
     method: 'POST',
-    requests: order.tokens.map((token) => {
+    requests: order.tokens.map((token, index) => {
       const headers = { ...order.headers, authorization: `Bearer ${token}` };
+      const body = order.bodies?.[index] ?? order.body;
       return {
         headers,
-        body: order.body,
-        setupRequest: (request) => ({ ...request, body: order.body.replace('[<id>]', `w${process.pid}x${made++}`) }),
+        body,
+        setupRequest: (request) => ({ ...request, body: body.replace('[<id>]', `w${process.pid}x${made++}`) }),
       };
     }),
     connections: order.atOnce,

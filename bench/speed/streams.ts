@@ -6,7 +6,7 @@ import type { CallsOrder } from './calls.ts';
 
 export interface StreamsResult {
   ended: number;
-  /** Without `[DONE]`, or not a 200. */
+  /** Without its end, or not a 200. */
   broken: number;
   seconds: number;
   firstP50Ms: number;
@@ -46,10 +46,12 @@ let [ended, broken, made] = [0, 0, 0];
 /** One stream to its end; whether it was whole. */
 function open(): Promise<boolean> {
   const { promise, resolve } = Promise.withResolvers<boolean>();
-  const body = order.body.replace('[<id>]', `w${process.pid}x${made++}`);
+  const turn = made++ % order.tokens.length;
+  const body = (order.bodies?.[turn] ?? order.body).replace('[<id>]', `w${process.pid}x${made}`);
   const begun = performance.now();
   let before = 0;
   let tail = '';
+  let whole = false;
   const asked = request(
     url,
     {
@@ -57,7 +59,7 @@ function open(): Promise<boolean> {
       agent,
       headers: {
         ...order.headers,
-        authorization: `Bearer ${order.tokens[0]!}`,
+        authorization: `Bearer ${order.tokens[turn]!}`,
         'content-length': Buffer.byteLength(body),
       },
     },
@@ -70,9 +72,11 @@ function open(): Promise<boolean> {
           else gaps.add(now - before);
           before = now;
         }
-        tail = `${tail}${piece.toString('latin1')}`.slice(-32);
+        const end = `${tail}${piece.toString('latin1')}`;
+        whole ||= end.includes(order.end ?? '[DONE]');
+        tail = end.slice(-32);
       });
-      response.on('close', () => resolve(response.statusCode === 200 && tail.includes('[DONE]')));
+      response.on('close', () => resolve(response.statusCode === 200 && whole));
     },
   );
   asked.on('error', () => resolve(false));

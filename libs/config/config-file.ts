@@ -64,11 +64,19 @@ const drops = z
   .max(64)
   .default([]);
 
+/** The first words of the endpoints' names, as tickets have them. */
+export const OFFERED = ['chat', 'responses', 'embeddings'] as const;
+const offered = z.array(z.enum(OFFERED)).min(1, 'must name at least one; leave it out for all').optional();
+
 /** The account of OPENAI_API_KEY, at OPENAI_BASE_URL. */
 const mainSchema = z.strictObject({
   drops: drops.meta({
     description:
       'Parameters that `OPENAI_BASE_URL` does not know, e.g. `store`. Daypass leaves them out of every call there.',
+  }),
+  endpoints: offered.meta({
+    description:
+      'The APIs that `OPENAI_BASE_URL` offers: `chat`, `responses`, `embeddings`. Daypass sends it no calls of others. Without this field it offers all.',
   }),
 });
 
@@ -98,6 +106,10 @@ const upstreamSchema = z.strictObject({
   }),
   drops: drops.meta({
     description: 'Parameters that it does not know, e.g. `store`. Daypass leaves them out of every call to it.',
+  }),
+  endpoints: offered.meta({
+    description:
+      'The APIs that it offers: `chat`, `responses`, `embeddings`. Calls of others go to the other upstreams of their lane. Without this field it offers all.',
   }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
@@ -138,7 +150,10 @@ const priceSchema = z.strictObject({
     description: 'Dollars for a million input tokens that the provider writes into its cache.',
     fallback: 'the input price',
   }),
-  output_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million output tokens.' }),
+  output_usd_per_million: usdPerMillion.optional().meta({
+    description:
+      'Dollars for a million output tokens. Leave it out for models without output, such as those of embeddings. No other API may then call them.',
+  }),
   max_output_tokens: limit
     .optional()
     .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),

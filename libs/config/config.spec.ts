@@ -286,7 +286,7 @@ operator: { budget_usd_per_day: 25.50 }
       { prices: { m: { input_usd_per_million: -1, output_usd_per_million: 1 } } },
       'prices.m.input_usd_per_million',
     ],
-    ['a price without output', { prices: { m: { input_usd_per_million: 1 } } }, 'prices.m.output_usd_per_million'],
+    ['a price without input', { prices: { m: { output_usd_per_million: 1 } } }, 'prices.m.input_usd_per_million'],
     [
       'a price too fine to write without an exponent',
       { prices: { m: { input_usd_per_million: 1e-7, output_usd_per_million: 1 } } },

@@ -34,6 +34,8 @@ export interface DaypassConfig {
     idempotencyPepper: KeyObject;
     verdictPepper: KeyObject;
     cachePepper: KeyObject;
+    /** Of the hash that tells a repeat of a blocked call. */
+    repeatPepper: KeyObject;
     /** Encrypts the secret of each visitor's content in the record. */
     auditKey: Buffer;
     /** Seed of the key that signs the record. */
@@ -52,6 +54,8 @@ export interface DaypassConfig {
     maxWaitMs: number;
     /** A stream is silent for at most this long. */
     silenceMs: number;
+    /** A stream that guards hold back for so long gets a sign of life. */
+    beatMs: number;
     upstreamTimeoutMs: number;
     moderationTimeoutMs: number;
     defaultOutputTokens: number;
@@ -69,6 +73,9 @@ export interface DaypassConfig {
     keyBytesPerHour: number;
     /** At most this many bytes of answers are kept for repeats. */
     keptBytes: number;
+    /** At most this many bytes of responses and conversations are kept: of one key, and of all. */
+    shelfBytesOfKey: number;
+    shelfBytes: number;
     shutdownDeadlineMs: number;
   };
   /** What Daypass fetches of images that requests name by their addresses. */
@@ -135,6 +142,9 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   if (parsed.success && parsed.data.DAYPASS_BODIES_MAX_BYTES < parsed.data.DAYPASS_MAX_BODY_BYTES) {
     faults.push('DAYPASS_BODIES_MAX_BYTES: must not be below DAYPASS_MAX_BODY_BYTES');
   }
+  if (parsed.success && parsed.data.DAYPASS_SHELF_MAX_BYTES < parsed.data.DAYPASS_SHELF_BYTES_PER_KEY) {
+    faults.push('DAYPASS_SHELF_MAX_BYTES: must not be below DAYPASS_SHELF_BYTES_PER_KEY');
+  }
   const file = readConfigFile(given.DAYPASS_CONFIG, faults);
   if (service === 'forwarding' && parsed.success) {
     const without = file.upstreams.filter(({ name, keyless }) => !keyless && !parsed.data.DAYPASS_UPSTREAM_KEYS[name]);
@@ -166,6 +176,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       idempotencyPepper: pepper(env.DAYPASS_SECRET, 'idempotency-pepper'),
       verdictPepper: pepper(env.DAYPASS_SECRET, 'verdict-pepper'),
       cachePepper: pepper(env.DAYPASS_SECRET, 'cache-pepper'),
+      repeatPepper: pepper(env.DAYPASS_SECRET, 'repeat-pepper'),
       auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
       auditSeed: derive(env.DAYPASS_SECRET, 'audit-seed'),
     },
@@ -180,6 +191,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       requestTimeoutMs: env.DAYPASS_REQUEST_TIMEOUT_MS,
       maxWaitMs: env.DAYPASS_MAX_WAIT_MS,
       silenceMs: env.DAYPASS_SILENCE_MS,
+      beatMs: env.DAYPASS_BEAT_MS,
       upstreamTimeoutMs: env.DAYPASS_UPSTREAM_TIMEOUT_MS,
       moderationTimeoutMs: env.DAYPASS_MODERATION_TIMEOUT_MS,
       defaultOutputTokens: env.DAYPASS_DEFAULT_OUTPUT_TOKENS,
@@ -191,6 +203,8 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       auditBytes: env.DAYPASS_AUDIT_MAX_BYTES,
       keyBytesPerHour: env.DAYPASS_KEY_BYTES_PER_HOUR,
       keptBytes: env.DAYPASS_KEPT_BYTES,
+      shelfBytesOfKey: env.DAYPASS_SHELF_BYTES_PER_KEY,
+      shelfBytes: env.DAYPASS_SHELF_MAX_BYTES,
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
     },
     images: {

@@ -245,6 +245,11 @@ const requests = {
       'A stream that has been silent for this long gets a comment, which clients skip and proxies see. Keep it below the idle time-out of every proxy.',
     unit: 'ms',
   }),
+  DAYPASS_BEAT_MS: positive(15_000, 600_000).meta({
+    description:
+      'While guards hold a stream of `/v1/responses` back for this long, its client gets an event that says that the answer is still coming. Clients count events, and give up without one (Codex after 300 s).',
+    unit: 'ms',
+  }),
   DAYPASS_KEY_BYTES_PER_HOUR: z.coerce.number().int().min(0).max(1_099_511_627_776).default(62_914_560).meta({
     description:
       "A key's requests, and its repeats of kept answers, have at most this many bytes within an hour. A key or its campaign's `key_defaults` may say otherwise (`limits.bytes_per_hour`). 0 is no limit.",
@@ -253,6 +258,16 @@ const requests = {
   DAYPASS_KEPT_BYTES: positive(67_108_864, 68_719_476_736).meta({
     description:
       'Redis keeps at most this many bytes of answers for repeats under an `Idempotency-Key`, compressed. A sixteenth of them may belong to one key. A repeat whose answer Redis did not keep gets 409.',
+    unit: 'bytes',
+  }),
+  DAYPASS_SHELF_BYTES_PER_KEY: positive(4_194_304, 1_073_741_824).meta({
+    description:
+      "Redis keeps at most this many bytes of one key's responses and conversations, compressed. Beyond that its oldest go.",
+    unit: 'bytes',
+  }),
+  DAYPASS_SHELF_MAX_BYTES: positive(268_435_456, 68_719_476_736).meta({
+    description:
+      'Redis keeps at most this many bytes of responses and conversations of all keys, compressed. Half of them may belong to one campaign. Beyond that an answer says `store: false`. Must not be below `DAYPASS_SHELF_BYTES_PER_KEY`.',
     unit: 'bytes',
   }),
   DAYPASS_DEFAULT_OUTPUT_TOKENS: positive(4_096, 1_000_000).meta({

@@ -40,7 +40,7 @@ const checkEventSchema = z.object({
   decision: checkDecisionSchema,
   categories: z.array(z.string()),
   scores: z.record(z.string(), z.number()),
-  /** Why the guard gave no verdict; never content. */
+  /** Why the guard gave no verdict, or which request repeated this one (guard `repeat`); never content. */
   reason: z.string().nullable(),
   latency_ms: z.number().nonnegative(),
   policy: callPolicySchema,

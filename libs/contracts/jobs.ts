@@ -30,6 +30,7 @@ export const callPolicySchema = z.object({
   flagsToo: z.array(z.string()).optional(),
   onUnavailable: z.enum(['closed', 'open']),
   images: z.literal('data').optional(),
+  shelf: z.literal('off').optional(),
   guards: z.array(z.string()).optional(),
   strikes: z
     .object({ cooldownAfter: z.number(), cooldownMs: z.number(), suspendAfter: z.number(), windowMs: z.number() })
@@ -101,6 +102,10 @@ export const ticketSchema = z.object({
   day: z.number().int(),
   /** It came with an idempotency key, so that Redis keeps its answer for a repeat. */
   keepAnswer: z.boolean(),
+  /** Its ingress takes a large whole answer in frames of bytes; absent: one of the version before, which does not. */
+  takesFrames: z.boolean().optional(),
+  /** Tells repeats of the call, where its output is judged before the visitor has all of it; absent: none is looked for. */
+  repeatHash: z.string().max(64).optional(),
   policy: callPolicySchema,
   inputVerdict: verdictWordSchema,
   /** How long it may wait for its turn, after the hold. */

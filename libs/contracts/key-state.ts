@@ -29,13 +29,15 @@ export const campaignStatusSchema = z.enum(['active', 'closed']);
  * What a campaign pays for hosted tools. The provider charges them by the call, and reports them nowhere in a chat
  * completion's usage. So Daypass charges each output of a request that may use the tool. A request with an unpriced
  * tool is refused. `input_tokens_per_request`: the most tokens of the tool's results that the model reads, where the
- * provider bills them.
+ * provider bills them. `max_calls`: how many searches one response may make, where its API lets the model search again and
+ * again; absent: three. A service of the version before cannot read it.
  */
 export const toolPricesSchema = z.strictObject({
   web_search: z
     .strictObject({
       usd_per_request: feeUsd,
       input_tokens_per_request: z.number().int().min(0).max(2_000_000).default(0),
+      max_calls: z.number().int().min(1).max(100).optional(),
     })
     .optional(),
 });

@@ -53,6 +53,21 @@ describe('the policy of one call', () => {
     }
   });
 
+  it('keeps nothing for later where the campaign or the key says so', () => {
+    const [on, off] = [policy({ shelf: 'on' }), policy({ shelf: 'off' })];
+    expect([on, policy()].map((campaign) => effectivePolicy(campaign, on, NO_WISH, true).shelf)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    for (const [campaign, key] of [
+      [off, null],
+      [off, on],
+      [on, off],
+    ] as const) {
+      expect(effectivePolicy(campaign, key, NO_WISH, true).shelf).toBe('off');
+    }
+  });
+
   it('takes parallel for laxer than gate, and stricter than observe', () => {
     const inputOf = (campaign: ModerationPolicy['input'], key: ModerationPolicy['input']) =>
       effectivePolicy(policy({ input: campaign }), policy({ input: key }), NO_WISH, true).input;
@@ -208,5 +223,38 @@ describe('a policy as an operator writes it', () => {
     expect(moderationPolicySchema.parse({ thresholds: { 'sexual/minors': 0.01 } }).thresholds).toEqual({
       'sexual/minors': 0.01,
     });
+  });
+});
+
+describe('a campaign that leaves embeddings unjudged', () => {
+  const policy = (more: object = {}) => moderationPolicySchema.parse({ thresholds: { violence: 0.5 }, ...more });
+  const nothing = { input: false, output: false };
+  const inputOf = (
+    campaign: object,
+    key: object | null,
+    wish = nothing,
+    api: 'embeddings' | 'another' = 'embeddings',
+  ) => effectivePolicy(policy(campaign), key && policy(key), wish, false, api === 'another' ? undefined : api).input;
+
+  it('does so for them alone, and only where it says so', () => {
+    expect(inputOf({ embeddings: 'off' }, null)).toBe('off');
+    expect(inputOf({ embeddings: 'off' }, null, nothing, 'another')).toBe('gate');
+    expect(inputOf({}, null)).toBe('gate');
+    expect(inputOf({ input: 'observe' }, null)).toBe('observe');
+  });
+
+  it('judges those of a key that tightens the input, and no key can say it by itself', () => {
+    expect(inputOf({ embeddings: 'off' }, { input: 'off' })).toBe('off');
+    expect(inputOf({ embeddings: 'off' }, { input: 'observe' })).toBe('observe');
+    expect(inputOf({ embeddings: 'off' }, { input: 'gate' })).toBe('gate');
+    expect(inputOf({}, { input: 'off', embeddings: 'off' })).toBe('gate');
+  });
+
+  it('judges them where their visitor asks for it', () => {
+    expect(inputOf({ embeddings: 'off' }, null, { input: true, output: false })).toBe('gate');
+  });
+
+  it('can say nothing else', () => {
+    expect(moderationPolicySchema.safeParse({ embeddings: 'observe' }).success).toBe(false);
   });
 });

@@ -56,6 +56,10 @@ export const moderationPolicySchema = z.strictObject({
    * it and forwards what it judged. `data`: as a `data:` URL only.
    */
   images: z.enum(['fetch', 'data']).optional(),
+  /** `off`: Daypass keeps no responses and no conversations, so that requests cannot name any. `on` is the default. */
+  shelf: z.enum(['on', 'off']).optional(),
+  /** `off`: nobody judges the inputs of embeddings, whose answers show nothing. Absent: `input` holds for them, too. */
+  embeddings: z.enum(['off']).optional(),
   /** Guards of DAYPASS_CONFIG that judge these calls, beside those that judge every call. */
   guards: guardNames.optional(),
   strikes: strikesSchema.optional(),
@@ -68,6 +72,9 @@ export interface ModerationWish {
   input: boolean;
   output: boolean;
 }
+
+/** What a campaign may exempt from the judging of inputs. */
+export type Waiver = 'embeddings';
 
 export type InputMode = ModerationPolicy['input'];
 export type OutputMode = ModerationPolicy['output'];
@@ -95,6 +102,8 @@ export interface CallPolicy {
   onUnavailable: 'closed' | 'open';
   /** Present: an image must be a `data:` URL. */
   images?: 'data' | undefined;
+  /** Present: nothing of the call is kept for later requests, and it names nothing. */
+  shelf?: 'off' | undefined;
   /** Guards beside those that judge every call. */
   guards?: string[] | undefined;
   strikes?: StrikePolicy | undefined;
@@ -133,15 +142,16 @@ function strikePolicy(...written: (ModerationPolicy['strikes'] | undefined)[]): 
 
 /**
  * Joins the campaign's policy, the key's own, which may only tighten it, and the visitor's wish. `stream`: for a
- * stream, rather than for a whole answer.
+ * stream, rather than for a whole answer. `waiver`: what the campaign may exempt the call as.
  */
 export function effectivePolicy(
   campaign: ModerationPolicy,
   key: ModerationPolicy | null,
   wish: ModerationWish,
   stream: boolean,
+  waiver?: Waiver,
 ): CallPolicy {
-  let input = campaign.input;
+  let input: InputMode = waiver !== undefined && campaign[waiver] === 'off' ? 'off' : campaign.input;
   let output = campaign.output;
   const thresholds: Partial<Record<string, number>> = { ...campaign.thresholds };
   const flagsToo: string[] = [];
@@ -168,6 +178,7 @@ export function effectivePolicy(
     ...(flagsToo.length > 0 ? { flagsToo } : {}),
     onUnavailable,
     ...(campaign.images === 'data' || key?.images === 'data' ? { images: 'data' as const } : {}),
+    ...(campaign.shelf === 'off' || key?.shelf === 'off' ? { shelf: 'off' as const } : {}),
     ...(guards.length > 0 ? { guards } : {}),
     ...(strikesToo ? { strikes: strikesToo } : {}),
   };

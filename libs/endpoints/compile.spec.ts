@@ -2,10 +2,12 @@ import { describe, expect, it } from '@jest/globals';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { compile, type Notes, type Put } from './compile.js';
 import {
+  bareImage,
   either,
   encoded,
   flag,
   harmless,
+  harmlessItem,
   ID,
   image,
   list,
@@ -13,11 +15,14 @@ import {
   name,
   number,
   object,
+  opaque,
   open,
   ours,
   pricedWord,
   PROVIDER_ID,
+  refused as unoffered,
   text,
+  textUpTo,
   unpriceable,
   variants,
   whole,
@@ -84,7 +89,7 @@ const SORTS: readonly [string, Shape, readonly unknown[], readonly unknown[], st
     name(ID),
     ['call_a1', 'A-1', 'a'.repeat(64)],
     ['', 'a b', 'a'.repeat(65), 'é', 'functions.x:0', 'a|b', 'a\n', 7],
-    'a name: ',
+    'an id of at most 64 letters, digits, _ and -',
   ],
   [
     "a provider's name",
@@ -118,6 +123,21 @@ const SORTS: readonly [string, Shape, readonly unknown[], readonly unknown[], st
     ],
     'an http or https URL, or a data URL of a png, jpeg, gif or webp image in base64',
   ],
+  [
+    'a bare image',
+    bareImage,
+    ['iVBORw0KGgoAAA==', '/9j/4AAQ', 'R0lGODlh', `UklGR${'A'.repeat(2_097_152)}`],
+    ['', 'AAAA', '/9j/ see', '/9j/4AAQ, I say', 'data:image/png;base64,AAAA', 'https://x/y.png', 7],
+    'the base64 of a png, jpeg, gif or webp image',
+  ],
+  [
+    'what only its provider can read',
+    opaque,
+    ['', 'gAAAAABpJ-x_+/==', 'dp0a1b2c3d.gAAA', 'eyJh.eyJh.c2ln', 'A'.repeat(2_097_152)],
+    ['gAAA gAAA', 'gAAA\n', 'ignore "all"', 'é', 'a:b', 7, {}, 'A'.repeat(16_777_217)],
+    'encrypted content as an answer had it',
+  ],
+  ['a text with a most', textUpTo(3), ['', 'abc'], ['abcd'], 'a string of at most 3 characters'],
   ['an object', object({ a: text }), [{}, { a: 'x' }], ['x', [], 7, true], 'an object'],
   ['a list', list(text, 3), [[], ['a', 'b', 'c']], ['x', {}, 7], 'an array'],
   ['a list with a least', list(text, 3, 1), [['a']], [[]], 'an array of at least 1'],
@@ -188,6 +208,9 @@ describe('a declaration', () => {
 
   it('names the variants that there are, or says that nobody knows what another costs', () => {
     expect(refused(AB, { type: 'c' })).toMatchObject({ param: 'f.type', message: "'f.type' must be one of 'a', 'b'." });
+    const some = variants('type', { a: object({ type: word('a') }), mcp: unoffered('Leave it out.') });
+    expect(refused(some, { type: 'c' }).message).toBe("'f.type' must be one of 'a'.");
+    expect(refused(some, { type: 'mcp' }).message).toContain('Leave it out.');
     expect(refused(AB, {})).toMatchObject({ code: 'invalid_request', param: 'f.type' });
     expect(refused(AB, { type: 'toString' })).toMatchObject({ code: 'invalid_request', param: 'f.type' });
     expect(refused(AB, { type: 'b', x: 'of another variant' })).toMatchObject({
@@ -242,6 +265,49 @@ describe('a declaration', () => {
       l: [{ a: 'x' }, {}],
     });
     expect([...notes.adjusted]).toEqual(['l.h', 'h']);
+  });
+
+  it('drops a harmless item of a list under its own name, and refuses a list of nothing else', () => {
+    const notes = noted();
+    const tools = list(variants('type', { a: object({ type: word('a') }), p: harmlessItem('painter') }), 9);
+    const shape = object({ l: list(object({ tools }), 9) });
+    const value = { l: [{ tools: [{ type: 'p', size: 7 }, { type: 'a' }] }, { tools: [] }] };
+    expect(compile(shape).parse(value, '', notes)).toEqual({ l: [{ tools: [{ type: 'a' }] }, { tools: [] }] });
+    expect([...notes.adjusted]).toEqual(['l.tools.painter']);
+    expect(refused(tools, [{ type: 'p' }])).toMatchObject({ code: 'invalid_request', param: 'f' });
+  });
+
+  it('says what to do instead of what is not offered', () => {
+    const shape = unoffered('Do it in the client.');
+    for (const value of [true, false, {}, 'x']) {
+      expect(refused(shape, value)).toEqual({
+        code: 'invalid_request',
+        param: 'f',
+        message: "'f' cannot be used here. Do it in the client.",
+      });
+    }
+    expect(refused(unoffered('No.', { code: 'unpriceable_request' }), 'x').code).toBe('unpriceable_request');
+    const notes = noted();
+    expect(parsed(unoffered('No.', { butFalse: true }), false, notes)).toBeUndefined();
+    expect(notes.adjusted.size).toBe(0);
+    expect(refused(unoffered('No.', { butFalse: true }), true).param).toBe('f');
+  });
+
+  it('knows a variant without its name', () => {
+    const shape = variants('type', { a: object({ type: word('a') }) }, null, object({ role: word('x') }, 'role'));
+    expect([parsed(shape, { type: 'a' }), parsed(shape, { role: 'x' })]).toEqual([{ type: 'a' }, { role: 'x' }]);
+    expect(parsed(shape, { type: null, role: 'x' })).toEqual({ role: 'x' });
+    expect(refused(shape, {})).toMatchObject({ param: 'f.role' });
+    expect(refused(shape, { type: 'b', role: 'x' })).toMatchObject({ param: 'f.type' });
+    expect(seen(shape, { type: 'b', role: 'x' })).toEqual(['open : {"type":"b","role":"x"}']);
+    expect(seen(shape, { role: 'x' })).toEqual([]);
+  });
+
+  it('shows an image without an address under one, and nothing of what only its provider can read', () => {
+    const shape = object({ i: bareImage, o: opaque });
+    expect(seen(shape, { i: '/9j/4AAQ', o: 'gAAA' })).toEqual(['image data:image/jpeg;base64,/9j/4AAQ']);
+    expect(seen(shape, { i: 'a phrase', o: 'a phrase' })).toEqual(['open i: a phrase', 'open o: a phrase']);
+    expect(replaced(shape, { i: '/9j/4AAQ', o: 'gAAA' })).toEqual({ i: '/9j/4AAQ', o: 'gAAA' });
   });
 
   it('keeps what is ours for the relay, checked', () => {

@@ -1,7 +1,7 @@
 import type { Shape } from './declaration.js';
 import { openReplaced, wellFormedEscapes } from './encoded.js';
 import { isObject, type JsonObject } from './json.js';
-import { fitsOf, type Leaf } from './leaf.js';
+import { addressOf, fitsOf, type Leaf } from './leaf.js';
 import {
   below,
   describe,
@@ -9,6 +9,7 @@ import {
   oneOf,
   placeOf,
   refuse,
+  refuseOffer,
   refuseUnknown,
   refuseUnpriceable,
   typeOf,
@@ -31,6 +32,8 @@ export interface Sight {
   unknown(path: string, name: string, value: unknown): void;
   name(text: string): void;
   image(path: string, url: string): void;
+  /** What nobody but its provider can read. Absent: it is passed over. */
+  opaque?(text: string): void;
 }
 
 /** What stands in the place of a text, of a key, or of JSON in a string. */
@@ -50,6 +53,10 @@ export interface Compiled {
   visit(value: unknown, path: string, sight: Sight): void;
   /** The same value with its texts replaced. */
   replaced(value: unknown, path: string, put: Put): unknown;
+  /** Whether `parse` returns the very value, and notes nothing. Most values are such, and then nobody needs their path. */
+  isTaken?(value: unknown): boolean;
+  /** Whether `visit` sees nothing in the value. */
+  isSilent?(value: unknown): boolean;
 }
 
 const known = new WeakMap<Shape, Compiled>();
@@ -75,11 +82,15 @@ function make(shape: Shape): Compiled {
     case 'open':
       return OPEN;
     case 'text':
-      return textual(
-        (path, text, sight) => sight.text(path, text),
-        (text) => text,
-        (text, path, put) => put.text(path, text),
-      );
+      return {
+        ...textual(
+          (path, text, sight) => sight.text(path, text),
+          (text, at) =>
+            text.length > (shape.most ?? Infinity) ? refuse(at, `a string of at most ${shape.most} characters`) : text,
+          (text, path, put) => put.text(path, text),
+        ),
+        isTaken: (value) => typeof value === 'string' && value.length <= (shape.most ?? Infinity),
+      };
     case 'encoded':
       return textual(
         (path, text, sight) => sight.encoded(path, text),
@@ -91,6 +102,7 @@ function make(shape: Shape): Compiled {
     case 'flag':
     case 'name':
     case 'image':
+    case 'opaque':
       return leaf(shape);
     case 'ours': {
       const inner = compile(shape.shape);
@@ -102,8 +114,15 @@ function make(shape: Shape): Compiled {
         },
       };
     }
-    case 'harmless':
-      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(placeOf(at)) };
+    case 'harmless': {
+      const named = (at: string): string => (shape.as === undefined ? placeOf(at) : below(placeOf(at), shape.as));
+      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(named(at)) };
+    }
+    case 'refused':
+      return {
+        ...OPEN,
+        parse: (value, at) => (shape.butFalse && value === false ? undefined : refuseOffer(at, shape)),
+      };
     case 'unpriceable':
       return { ...OPEN, parse: (_, at) => refuseUnpriceable(at, shape.what) };
     case 'object':
@@ -122,6 +141,8 @@ function make(shape: Shape): Compiled {
           (pick(value) ?? { parse: () => refuse(at, describe(shape)) }).parse(value, at, notes),
         visit: (value, path, sight) => (pick(value) ?? OPEN).visit(value, path, sight),
         replaced: (value, path, put) => (pick(value) ?? OPEN).replaced(value, path, put),
+        isTaken: (value) => pick(value)?.isTaken?.(value) ?? false,
+        isSilent: (value) => pick(value)?.isSilent?.(value) ?? false,
       };
     }
   }
@@ -129,11 +150,11 @@ function make(shape: Shape): Compiled {
 
 function textual(
   see: (path: string, text: string, sight: Sight) => void,
-  kept: (text: string) => string,
+  kept: (text: string, at: string) => string,
   replace: (text: string, path: string, put: Put) => string,
 ): Compiled {
   return {
-    parse: (value, at) => (typeof value === 'string' ? kept(value) : refuse(at, 'a string')),
+    parse: (value, at) => (typeof value === 'string' ? kept(value, at) : refuse(at, 'a string')),
     visit: (value, path, sight) => {
       if (typeof value !== 'string') OPEN.visit(value, path, sight);
       else if (value !== '') see(path, value, sight);
@@ -147,7 +168,10 @@ function textual(
 
 function leaf(shape: Leaf): Compiled {
   const fits = fitsOf(shape);
+  const isSeen = shape.kind === 'name' || shape.kind === 'image' || shape.kind === 'opaque';
   return {
+    isTaken: fits,
+    ...(isSeen ? {} : { isSilent: fits }),
     parse: (value, at) => {
       if (fits(value)) return value;
       if (typeof value === 'string' && shape.kind === 'name' && shape.orText) return value;
@@ -159,11 +183,12 @@ function leaf(shape: Leaf): Compiled {
     visit: (value, path, sight) => {
       if (!fits(value)) OPEN.visit(value, path, sight);
       else if (shape.kind === 'name') sight.name(value as string);
-      else if (shape.kind === 'image') sight.image(path, value as string);
+      else if (shape.kind === 'image') sight.image(path, shape.bare ? addressOf(value as string) : (value as string));
+      else if (shape.kind === 'opaque') sight.opaque?.(value as string);
     },
     replaced: (value, path, put) => {
       if (!fits(value)) return OPEN.replaced(value, path, put);
-      return shape.kind === 'image' && put.image ? put.image(value as string) : value;
+      return shape.kind === 'image' && !shape.bare && put.image ? put.image(value as string) : value;
     },
   };
 }
@@ -180,7 +205,7 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
         if (inner === null) continue;
         const field = byName.get(name);
         if (!field) return refuseUnknown(below(at, name));
-        const one = field.parse(inner, below(at, name), notes);
+        const one = field.isTaken?.(inner) ? inner : field.parse(inner, below(at, name), notes);
         if (one !== undefined) kept[name] = one;
       }
       for (const name of required)
@@ -193,7 +218,8 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
         const inner = value[name];
         const field = byName.get(name);
         if (!field) sight.unknown(path, name, inner);
-        else if (inner !== null) field.visit(inner, path === '' ? name : `${path}.${name}`, sight);
+        else if (inner !== null && !field.isSilent?.(inner))
+          field.visit(inner, path === '' ? name : `${path}.${name}`, sight);
       }
     },
     replaced: (value, path, put) => {
@@ -211,20 +237,32 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
 
 function listOf({ item, least, most }: Extract<Shape, { kind: 'list' }>): Compiled {
   const one = compile(item);
+  // A request may hold hundreds of thousands of numbers, such as tokens. A path for each would take longer than all else.
+  const number = (item.kind === 'either' ? item.of : [item]).find(({ kind }) => kind === 'number');
+  const fits = number && fitsOf(number as Leaf);
+  const isNumbers = (value: readonly unknown[]): boolean =>
+    fits !== undefined && value.every((inner) => typeof inner === 'number' && fits(inner));
   return {
     parse: (value, at, notes) => {
       if (!Array.isArray(value)) return refuse(at, 'an array');
       if (value.length < least) return refuse(at, `an array of at least ${least}`);
       if (value.length > most) return refuse(at, `an array of at most ${most}`);
-      return value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
+      if (isNumbers(value)) return value;
+      const kept = value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
+      if (!kept.includes(undefined)) return kept;
+      const left = kept.filter((inner) => inner !== undefined);
+      return left.length > 0 ? left : refuse(at, 'an array that has something that this key can use');
     },
     visit: (value, path, sight) => {
       if (!Array.isArray(value)) return OPEN.visit(value, path, sight);
+      if (isNumbers(value)) return;
       value.forEach((inner: unknown, index) => one.visit(inner, `${path}.${indexOf(inner, index)}`, sight));
     },
     replaced: (value, path, put) =>
       Array.isArray(value)
-        ? value.map((inner: unknown, index) => one.replaced(inner, `${path}.${indexOf(inner, index)}`, put))
+        ? isNumbers(value)
+          ? value
+          : value.map((inner: unknown, index) => one.replaced(inner, `${path}.${indexOf(inner, index)}`, put))
         : OPEN.replaced(value, path, put),
   };
 }
@@ -270,8 +308,10 @@ function mapOf({ form, value: shape, most }: Extract<Shape, { kind: 'map' }>): C
   };
 }
 
-function variantsOf({ by, of, unpriceable }: Extract<Shape, { kind: 'variants' }>): Compiled {
+function variantsOf({ by, of, unpriceable, absent }: Extract<Shape, { kind: 'variants' }>): Compiled {
   const byWord = new Map<unknown, Compiled>(Object.entries(of).map(([word, shape]) => [word, compile(shape)]));
+  if (absent) for (const nothing of [undefined, null]) byWord.set(nothing, compile(absent));
+  const offered = Object.keys(of).filter((word) => of[word]!.kind !== 'refused');
   const pick = (value: unknown): Compiled | undefined => (isObject(value) ? byWord.get(value[by]) : undefined);
   return {
     parse: (value, at, notes) => {
@@ -281,7 +321,7 @@ function variantsOf({ by, of, unpriceable }: Extract<Shape, { kind: 'variants' }
       if (unpriceable !== null && typeof value[by] === 'string') {
         return refuseUnpriceable(below(at, by), `${unpriceable} of ${by} '${value[by].slice(0, 40)}'`);
       }
-      return refuse(below(at, by), oneOf(Object.keys(of)));
+      return refuse(below(at, by), oneOf(offered));
     },
     visit: (value, path, sight) => (pick(value) ?? OPEN).visit(value, path, sight),
     replaced: (value, path, put) => (pick(value) ?? OPEN).replaced(value, path, put),

@@ -3,6 +3,22 @@ import { isAnyIn, replacedIn, type Replacement } from './findings.js';
 
 export { replacedIn, type Replacement };
 
+/** So many parts that were taken out of one answer are remembered. */
+const TAKEN_MAX = 1_000;
+
+/** What was taken out of one stream. It is taken out of later frames, too, because what repeats is not judged again. */
+export class TakenOut {
+  private taken: readonly Replacement[] = [];
+
+  /** Remembers new replacements, and returns them behind the former ones. */
+  with(replacements: readonly Replacement[]): readonly Replacement[] {
+    const known = new Set(this.taken.map(({ find }) => find));
+    const all = [...this.taken, ...replacements.filter(({ find }) => !known.has(find))];
+    this.taken = all.slice(0, TAKEN_MAX);
+    return all;
+  }
+}
+
 /**
  * One thing that is judged: a text, or an image by its URL (`data:` or `https:`). `joined`: where the text stands in several parts,
  * the same without the breaks between them, because a model may read over a break.

@@ -2,7 +2,7 @@ import type { Shape } from './declaration.js';
 import { isObject, type JsonObject } from './json.js';
 
 /** One of these has the form of any declared name. */
-const NAMES = ['call_1', '50256', 'gpt-5.4-mini', 'omni-moderation-latest', 'self-harm/intent'];
+const NAMES = ['call_1', 'AACAPw==', '50256', 'gpt-5.4-mini', 'omni-moderation-latest', 'self-harm/intent'];
 
 /** Values of a declared shape that together hold every field, every alternative and every kind of leaf. */
 export function examplesOf(shape: Shape): unknown[] {
@@ -13,7 +13,10 @@ export function examplesOf(shape: Shape): unknown[] {
       return ['{"city":"Lisbon","days":[1,"two"],"deep":{"name":true}}', 'no "JSON\\u002e'];
     case 'open':
       return [{ type: 'object', properties: { place: { enum: ['here', 2, null, true] } } }, ['one', { two: 'three' }]];
+    case 'opaque':
+      return ['gAAAAABpJ-x_f0==', 'eyJhbGci.eyJhIjox'];
     case 'image':
+      if (shape.bare) return ['iVBORw0KGgoAAAAN', '/9j/4AAQ'];
       return ['https://example.org/a.png', 'data:image/png;base64,AAAA'];
     case 'word':
       return shape.words.slice(0, 2);
@@ -26,9 +29,12 @@ export function examplesOf(shape: Shape): unknown[] {
     case 'ours':
       return examplesOf(shape.shape);
     case 'harmless':
+      if (shape.as !== undefined) return [];
       return ['anything', { of: ['any', 'shape'] }];
     case 'unpriceable':
       return [];
+    case 'refused':
+      return shape.butFalse ? [false] : [];
     case 'object': {
       const base = Object.fromEntries(shape.required.map((name) => [name, examplesOf(shape.fields[name]!)[0]]));
       const fields = Object.entries(shape.fields).flatMap(([name, field]) =>
@@ -41,9 +47,12 @@ export function examplesOf(shape: Shape): unknown[] {
     case 'map':
       return examplesOf(shape.value).map((value) => ({ [fitting(shape.form)]: value }));
     case 'variants':
-      return Object.entries(shape.of).flatMap(([word, variant]) =>
-        examplesOf(variant).map((value) => ({ ...(value as object), [shape.by]: word })),
-      );
+      return [
+        ...Object.entries(shape.of).flatMap(([word, variant]) =>
+          examplesOf(variant).map((value) => ({ ...(value as object), [shape.by]: word })),
+        ),
+        ...(shape.absent ? examplesOf(shape.absent) : []),
+      ];
     case 'either':
       return shape.of.flatMap(examplesOf);
   }
@@ -69,6 +78,36 @@ export function placesOf(value: unknown, path: readonly Step[] = []): (readonly 
 
 export function at(value: unknown, path: readonly Step[]): unknown {
   return path.reduce<unknown>((sofar, step) => (sofar as Record<Step, unknown>)[step], value);
+}
+
+/** Each place of the examples once: a former example may have it as well. */
+export function* placesOnce(examples: readonly unknown[]): Generator<{ example: unknown; path: readonly Step[] }> {
+  const known = new Set<string>();
+  for (const example of examples) {
+    for (const path of placesOf(example)) {
+      const name = nameOfPlace(example, path);
+      if (known.has(name)) continue;
+      known.add(name);
+      yield { example, path };
+    }
+  }
+}
+
+/** A place by its path, by what stands there, and by the words on the way that decide which declaration holds. */
+function nameOfPlace(example: unknown, path: readonly Step[]): string {
+  const kinds: unknown[] = [];
+  let value = example;
+  for (const step of path) {
+    kinds.push(kindOf(value));
+    value = (value as Record<Step, unknown>)[step];
+  }
+  return JSON.stringify([path, kinds, kindOf(value) ?? value]);
+}
+
+/** Of an object or a list: it stands for all of its kind, whatever else it holds. */
+function kindOf(value: unknown): unknown[] | undefined {
+  if (Array.isArray(value)) return ['list', typeof value[0]];
+  return isObject(value) ? ['object', value.type, value.role, value.object] : undefined;
 }
 
 /** The same value with another one at a place. */

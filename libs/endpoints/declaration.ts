@@ -3,14 +3,16 @@
  * (`compile.ts`), so that these cannot disagree.
  */
 export type Shape =
-  /** A model reads it, or wrote it: judged and counted. */
-  | { kind: 'text' }
+  /** A model reads it, or wrote it: judged and counted. `most`: characters that a request may have there. */
+  | { kind: 'text'; most?: number }
   /** JSON in a string, such as a call's arguments: judged as what it decodes to. */
   | { kind: 'encoded' }
   /** Of the visitor's own shape, such as a tool's schema: keys and values are judged and counted. */
   | { kind: 'open' }
-  /** The address of an image, `https:` or `data:`. */
-  | { kind: 'image' }
+  /** The address of an image, `https:` or `data:`. `bare`: its base64 alone, without an address. */
+  | { kind: 'image'; bare?: boolean }
+  /** A provider made it, and nobody else can read it: neither judged nor counted as text. Tokens of it are estimated. */
+  | { kind: 'opaque' }
   /** One of a closed list. `unpriceable`: what any other is called, because nobody can say what it costs. */
   | { kind: 'word'; words: readonly string[]; unpriceable?: string }
   | { kind: 'number'; least: number; most: number; whole: boolean }
@@ -19,27 +21,40 @@ export type Shape =
   | { kind: 'name'; form: RegExp; orText?: boolean; unpriceable?: string }
   /** The relay decides it: what the visitor says is checked, and not forwarded. `told`: in `x-daypass-adjusted`. */
   | { kind: 'ours'; shape: Shape; told: boolean }
-  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. */
-  | { kind: 'harmless' }
+  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. `as`: what an item of a list is called there. */
+  | { kind: 'harmless'; as?: string }
+  /** Known, and not offered. `why`: sentences that say what to do instead. `butFalse`: false is dropped. */
+  | { kind: 'refused'; why: string; code: RefusalCode; butFalse: boolean }
   /** Nobody can say what it costs at most. */
   | { kind: 'unpriceable'; what: string }
   | { kind: 'object'; fields: Fields; required: readonly string[] }
   | { kind: 'list'; item: Shape; least: number; most: number }
   /** Names of a narrow form, with a value each. */
   | { kind: 'map'; form: RegExp; value: Shape; most: number }
-  /** An object whose field `by` says which. `unpriceable`: any other costs what nobody knows. */
-  | { kind: 'variants'; by: string; of: Readonly<Record<string, Shape>>; unpriceable: string | null }
+  /** An object whose field `by` says which. `unpriceable`: any other costs what nobody knows. `absent`: one without that field. */
+  | { kind: 'variants'; by: string; of: Readonly<Record<string, Shape>>; unpriceable: string | null; absent?: Shape }
   /** The first that takes a value of its JSON type. */
   | { kind: 'either'; of: readonly Shape[] };
+
+/** `unpriceable_request`: its cost has no bound. `unknown_parameter`: another API has it. */
+export type RefusalCode = 'invalid_request' | 'unpriceable_request' | 'unknown_parameter';
 
 export type Fields = Readonly<Record<string, Shape>>;
 
 export const text: Shape = { kind: 'text' };
+export const textUpTo = (most: number): Shape => ({ kind: 'text', most });
 export const encoded: Shape = { kind: 'encoded' };
 export const open: Shape = { kind: 'open' };
 export const image: Shape = { kind: 'image' };
+export const bareImage: Shape = { kind: 'image', bare: true };
+export const opaque: Shape = { kind: 'opaque' };
 export const flag: Shape = { kind: 'flag' };
 export const harmless: Shape = { kind: 'harmless' };
+export const harmlessItem = (as: string): Shape => ({ kind: 'harmless', as });
+export const refused = (
+  why: string,
+  { code = 'invalid_request', butFalse = false }: { code?: RefusalCode; butFalse?: boolean } = {},
+): Shape => ({ kind: 'refused', why, code, butFalse });
 export const word = (...words: string[]): Shape => ({ kind: 'word', words });
 export const number = (least = -Number.MAX_VALUE, most = Number.MAX_VALUE): Shape => ({
   kind: 'number',
@@ -69,11 +84,13 @@ export const variants = (
   by: string,
   of: Readonly<Record<string, Shape>>,
   unpriceableWhat: string | null = null,
+  absent?: Shape,
 ): Shape => ({
   kind: 'variants',
   by,
   of,
   unpriceable: unpriceableWhat,
+  ...(absent ? { absent } : {}),
 });
 export const either = (...of: Shape[]): Shape => ({ kind: 'either', of });
 

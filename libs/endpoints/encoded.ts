@@ -31,6 +31,14 @@ export function walkOpen(
   }
 }
 
+/** Each key, each string and each number of a value, in their order. */
+export function stringsIn(value: unknown): string[] {
+  const all: string[] = [];
+  const add = (_: string, text: string): void => void all.push(text);
+  walkOpen(value, '', { key: add, text: add });
+  return all;
+}
+
 /** The same value with its strings and its keys replaced. A number that changes becomes a string. */
 export function openReplaced(
   value: unknown,

@@ -1,10 +1,13 @@
 import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Waiver } from '#libs/contracts/policy.js';
 import type { Metered } from '#libs/money/cost.js';
+import type { Undecodable } from '#libs/money/tokens.js';
 import type { Content, FrameText, Replacement } from './content.js';
 import type { Shape } from './declaration.js';
 import type { RemoteImage } from './images.js';
-import type { Json } from './json.js';
+import type { Json, JsonObject } from './json.js';
+import type { Found, Ref, Shelved } from './shelved.js';
 
 /** A file of a request, kept sealed beside its JSON under `ref`. `field`: the part of the form that it came in. */
 export interface Blob {
@@ -19,6 +22,8 @@ export interface Blob {
 export interface Body {
   json: Json;
   blobs: readonly Blob[];
+  /** What the answer's reader must know of the request, sealed with it. No upstream gets it, and nobody judges it. */
+  kept?: JsonObject;
 }
 
 /** A request that its API's declaration let in. */
@@ -45,8 +50,22 @@ export interface Request {
   remoteImages: number;
   /** What the visitor calls the prefix that its calls share; undefined: nothing. */
   cacheKey?: string | undefined;
-  /** What the reader of its answer must know of it. */
+  /** What it names instead of containing it; absent: nothing. */
+  refs?: readonly Ref[];
+  /** Tokens of what nobody can read in an item, as its provider counted them. Absent: nobody counted them. */
+  opaqueTokens?: ReadonlyMap<unknown, number>;
+  /** How many searches one answer may make: each costs the fee. Absent: each output costs it once. */
+  searchCalls?: number;
+  /** What the reader of its answer must know of it. `answerBytes`: about the bytes of a large answer. */
   facts: Ticket['facts'];
+  /** What `measure` decoded of it. */
+  decoded?: readonly string[] | undefined;
+}
+
+/** What a request's headers say of the client that sent it. */
+export interface Client {
+  /** Codex takes some ends of a stream for a broken line, and sends the call again (measured with Codex 0.169). */
+  codex: boolean;
 }
 
 /** What counting needs of the service that counts. */
@@ -57,6 +76,8 @@ export interface CountingTools {
   unknownTokenizer?: boolean;
   /** Tokens that a hosted tool's results add for each output. */
   toolTokens: number;
+  /** The texts of lists of tokens, by the model's own encoding. */
+  decodeTokens?(lists: readonly (readonly number[])[]): Promise<readonly string[] | Undecodable>;
 }
 
 export interface Measured {
@@ -68,6 +89,8 @@ export interface Measured {
   perCapToken: Metered;
   /** Input as providers count it against their rate limits. */
   pacedTokens: number;
+  /** The texts of what came as tokens: `forwarded` wants them, because they are what is judged. */
+  decoded?: readonly string[];
 }
 
 /** What the relay decides in the visitor's stead. */
@@ -76,12 +99,18 @@ export interface Forced {
   safetyIdentifier: string;
   /** The provider looks for cached prefixes by it: no two visitors have the same. */
   cacheKey: string;
+  /** Whether the key may name the answer later; absent: it may, where it wants to. */
+  shelf?: boolean;
 }
 
-/** `openai`: OpenAI itself, which refuses parameters that it does not know. `drops`: parameters to leave out. */
+/**
+ * `openai`: OpenAI itself, which refuses parameters that it does not know. `drops`: parameters to leave out. `tag`: marks
+ * unreadable content that only this upstream can read; '': the first upstream, whose content has no mark.
+ */
 export interface UpstreamTraits {
   kind: 'openai' | 'compatible';
   drops: readonly string[];
+  tag: string;
 }
 
 export interface UpstreamCall {
@@ -106,16 +135,31 @@ export interface Endpoint {
   readonly path: string;
   readonly accepts: readonly ('application/json' | 'multipart/form-data')[];
   readonly directions: Directions;
-  /** All that a request may hold, and all that is known of an answer or of an event of its stream. */
-  readonly declarations: { request: Shape; answer: Shape };
+  /** The field of a campaign's policy that switches off the judging of its input. */
+  readonly waiver?: Waiver;
+  /** The provider's usage report that its calls are in; absent: that of completions. */
+  readonly usageReport?: 'embeddings';
+  /** Its requests may hold so many numbers in arrays, beside the values that each request may hold. */
+  readonly numbersMax?: number;
+  /** All that a request may hold, and all that is known of an answer. `event`: of one of its stream; absent: as of an answer. */
+  readonly declarations: { request: Shape; answer: Shape; event?: Shape };
   /** The parameter that an error about the input as a whole names. */
   readonly inputParam: string;
+  /** The API refuses a lower output cap. Absent: it takes any. */
+  readonly leastCapTokens?: number;
   /** Parameters without which an answer stays the same. Where an upstream does not know one, Daypass leaves it out. */
   readonly optional: readonly string[];
   /** A request that visitors can paste, e.g. for the banner of `npm start`. */
   sample(model: string, text: string): Json;
   /** @throws DaypassError `invalid_request`, `unknown_parameter`, `unpriceable_request`, which name the parameter */
-  parse(body: Body): Request;
+  parse(body: Body, client?: Client): Request;
+  /** The request with contents in the place of names. Absent: this API has none. @throws DaypassError that names the parameter */
+  expand?(request: Request, found: Found): Request;
+  /**
+   * The request as its campaign lets it search. `most`: how many searches the campaign pays for; null: it has no price for
+   * them, so that the tool is left out. null: that would be another request. Absent: this API has no such tool.
+   */
+  searching?(request: Request, most: number | null): Request | null;
   measure(request: Request, tools: CountingTools): Promise<Measured>;
   /** What waits for the upstream: what the visitor sent, with what the relay decides. */
   forwarded(request: Request, forced: Forced): Body;
@@ -126,16 +170,30 @@ export interface Endpoint {
   remoteImages(body: Body): readonly RemoteImage[];
   /** The same body with images, as `data:` URLs, in the place of their addresses. */
   withImages(body: Body, images: ReadonlyMap<string, string>): Body;
-  /** What one upstream is sent, under the output cap that the hold carries. */
+  /**
+   * What one upstream is sent, under the output cap that the hold carries. @throws DaypassError `invalid_request` where this
+   * upstream cannot read a part without which it would be another request
+   */
   call(body: Body, ticket: Pick<Ticket, 'capTokens' | 'facts'>, upstream: UpstreamTraits): UpstreamCall;
   /** Of one answer; it has state. */
-  reader(ticket: Pick<Ticket, 'outputs' | 'facts'>): AnswerReader;
-  /** An error as the last part of a stream. */
-  streamError(body: ErrorBody): string;
+  reader(ticket: AnsweredTicket, of?: AnswerOf): AnswerReader;
+  /** An error as the last part of a stream of which nothing was shown. `again`: the same call may succeed later. */
+  streamError(body: ErrorBody, facts: Ticket['facts'], again: boolean): string;
+  /** Whether the client learns from `streamError` alone that it must not send the call again. Absent: never. */
+  heedsStreamsOnly?(facts: Ticket['facts'], status: number): boolean;
   /** A part of a stream that clients skip. null: this API's streams have no place for one. */
   streamComment(text: string): string | null;
   /** Whether nothing of a stream follows these frames of it. */
   isLast(frames: string): boolean;
+}
+
+export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'>;
+
+/** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
+export interface AnswerOf {
+  kept?: JsonObject | undefined;
+  sent?: Json;
+  tag: string;
 }
 
 /** What an answer says of what it cost. `metered` null: it said nothing that can be read. */
@@ -144,6 +202,8 @@ export interface Report {
   /** The tier that served, and the dated model. */
   serviceTier: string | undefined;
   model: string | undefined;
+  /** Hosted searches, each of which has a fee; undefined: it says nothing of them. */
+  searches?: number | undefined;
 }
 
 /** What the provider itself says of a call's content: verdicts of its moderation, and what its filters caught. */
@@ -167,7 +227,8 @@ export interface Frame {
 
 export interface Shown {
   contentType: string;
-  body: string | Uint8Array;
+  /** A large one in pieces. */
+  body: string | Uint8Array | readonly Uint8Array[];
 }
 
 /** An answer in one piece. */
@@ -182,10 +243,15 @@ export interface Whole {
   blocked(): Shown;
 }
 
-/** Why Daypass ends a stream: moderation took the rest away, or an error. */
-export type Ending = { kind: 'blocked' } | { kind: 'error'; error: DaypassError };
+/** Why Daypass ends a stream: moderation took the rest away, or an error. `charged`: the visitor pays for it. */
+export type Ending = { kind: 'blocked' } | { kind: 'error'; error: DaypassError; charged: boolean };
 
 export interface AnswerReader {
+  /**
+   * Where whole answers may be large: takes a piece while the answer arrives, in little time. `whole` then gets the rest.
+   * @throws MisshapenAnswer; DaypassError where the answer is larger than Daypass passes on
+   */
+  add?(piece: Uint8Array): void;
   /** @throws MisshapenAnswer where it has not the shape that its API promises */
   whole(bytes: Uint8Array, contentType: string): Whole;
   /** One event of a stream. @throws MisshapenAnswer, UpstreamStreamError */
@@ -199,6 +265,20 @@ export interface AnswerReader {
   redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null;
   /** The frames that end a stream after what was shown (`begun`), or stand for all of it. `metered`: the usage that is told, if any. */
   ending(why: Ending, begun: boolean, metered: Metered | null): string;
+  /**
+   * Called for each frame in the order in which the visitor gets them: from `event` and `end`, or redacted. Returns it as it
+   * goes out now. Absent: as it is.
+   */
+  show?(frame: string): string;
+  /** A frame that says only that the answer is still coming, after those that were shown. null: none was shown. */
+  beat?(): string | null;
+  /**
+   * What the key may name later: only what was shown. Asked when the whole answer's form is known (`shown`, `blocked`), or
+   * after the stream's last frame went through `show`. null: nothing.
+   */
+  shelved?(): Shelved | null;
+  /** The last frame, or the whole answer, where nobody could keep it for later: it says that it is not stored. */
+  unshelved?(shown: string): string;
 }
 
 /** An upstream answered 200 with something that is no answer: nothing was done, as far as anybody can tell. */

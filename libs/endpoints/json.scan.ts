@@ -45,6 +45,9 @@ export class JsonScan {
   private halfAt = NONE;
   private unsafeAt: string | null = null;
 
+  /** `freeNumbers`: so many numbers in arrays do not count. A parser takes a tenth of the time for one of them (measured). */
+  constructor(private freeNumbers = 0) {}
+
   /**
    * Looks at the bytes from `from` to `to`. `bytes` holds all bytes before them, too.
    * @throws DaypassError `invalid_request` for what is nested too deep, or holds too many values
@@ -127,7 +130,8 @@ export class JsonScan {
         this.nameNext = false;
         return;
       default:
-        this.count();
+        if (this.freeNumbers > 0 && this.depth > 0 && !this.isObject[this.depth]) this.freeNumbers--;
+        else this.count();
         this.where = 'atom';
         this.atomFrom = at;
     }

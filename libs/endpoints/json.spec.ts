@@ -191,6 +191,18 @@ describe('a request that comes in pieces', () => {
     }).toThrow('100000 values');
     expect(() => new JsonScan().read(Buffer.from('['.repeat(66)), 0, 66)).toThrow('64 levels');
   });
+
+  it('may hold more numbers in arrays where its API says so', () => {
+    const numbers = Buffer.from(`[${'1,'.repeat(150_000)}1]`);
+    const values = Buffer.from(`[${'"",'.repeat(100_000)}1]`);
+    const fields = Buffer.from(`{${'"a":1,'.repeat(30_000)}"a":1}`);
+    const read = (bytes: Buffer, free?: number) => () => new JsonScan(free).read(bytes, 0, bytes.length);
+    expect(read(numbers)).toThrow('100000 values');
+    expect(read(numbers, 150_000)).not.toThrow();
+    expect(read(numbers, 40_000)).toThrow('100000 values');
+    expect(read(values, 300_000)).toThrow('100000 values');
+    expect(read(fields, 300_000)).toThrow('100000 values');
+  });
 });
 
 describe('a value of JSON', () => {

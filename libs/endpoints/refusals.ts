@@ -1,5 +1,5 @@
 import { DaypassError } from '#libs/contracts/errors.js';
-import type { Shape } from './declaration.js';
+import { ID, type Shape } from './declaration.js';
 
 /** What a visitor is told of a value that a declaration does not let in. */
 
@@ -18,6 +18,7 @@ export function typeOf(shape: Shape): JsonType {
     case 'word':
     case 'name':
     case 'image':
+    case 'opaque':
       return 'string';
     default:
       return 'object';
@@ -41,8 +42,12 @@ export function describe(shape: Shape): string {
     case 'flag':
       return 'true or false';
     case 'name':
+      if (shape.form === ID) return 'an id of at most 64 letters, digits, _ and -';
       return 'a name: letters, digits and . _ : | / + = - only';
+    case 'opaque':
+      return 'encrypted content as an answer had it';
     case 'image':
+      if (shape.bare) return 'the base64 of a png, jpeg, gif or webp image';
       return 'an http or https URL, or a data URL of a png, jpeg, gif or webp image in base64';
     case 'either':
       return shape.of.map(describe).join(', or ');
@@ -72,6 +77,10 @@ export function refuseUnknown(at: string): never {
     `Unknown parameter: '${param}'. Daypass does not know what it does, so leave it out.`,
     { param },
   );
+}
+
+export function refuseOffer(at: string, { why, code }: Extract<Shape, { kind: 'refused' }>): never {
+  throw new DaypassError(code, `'${at}' cannot be used here. ${why}`, { param: at });
 }
 
 export function refuseUnpriceable(at: string, what: string): never {

@@ -1,12 +1,19 @@
 import { CHAT } from './chat/chat.endpoint.js';
+import { EMBEDDINGS } from './embeddings/embeddings.endpoint.js';
 import type { Endpoint } from './endpoint.js';
+import { RESPONSES } from './responses/responses.endpoint.js';
 
 /** Every API that Daypass serves: a row each. The first is what tickets and records without a name are about. */
-export const ENDPOINTS: readonly Endpoint[] = [CHAT];
+export const ENDPOINTS: readonly Endpoint[] = [CHAT, RESPONSES, EMBEDDINGS];
 
 /** As tickets and records name it: the first row has no name there, so that those of the version before are read as before. */
 export function nameOf(endpoint: Endpoint): { endpoint?: string } {
   return endpoint === CHAT ? {} : { endpoint: endpoint.name };
+}
+
+/** The label of a metric: a row's name, or `unknown`. Nothing else comes in. */
+export function endpointLabel({ endpoint }: { endpoint?: string | undefined }): string {
+  return (endpoint === undefined ? CHAT : ENDPOINTS.find(({ name }) => name === endpoint))?.name ?? 'unknown';
 }
 
 /** @throws where no row has this name: a newer version wrote it */

@@ -10,6 +10,8 @@ export class RequestSight implements Sight {
   private whole: unknown;
   private readonly seen: Seen[] = [];
   private readonly images: string[] = [];
+  /** Of what nobody but its provider can read. */
+  opaqueCharacters = 0;
 
   /** `joins`: a model may read over the breaks between its texts. */
   constructor(private readonly joins = false) {}
@@ -38,6 +40,10 @@ export class RequestSight implements Sight {
     this.images.push(url);
   }
 
+  opaque(text: string): void {
+    this.opaqueCharacters += text.length;
+  }
+
   /** A model reads all of the value, with its words and punctuation. */
   readsAllOf(value: unknown): void {
     this.whole = value;
@@ -52,8 +58,11 @@ export class RequestSight implements Sight {
 
   /** Its texts are judged as one, so that a thousand crumbs do not cost a thousand verdicts. */
   contents(): Content[] {
+    const { seen, images } = this;
+    // As most messages are.
+    if (seen.length === 1 && images.length === 0 && seen[0]!.kind === 'text') return [seen[0] as Content];
     const judged = this.judged();
-    const shown = this.images.map((url): Content => ({ kind: 'image', url }));
+    const shown = images.map((url): Content => ({ kind: 'image', url }));
     if (judged.length === 0) return shown;
     const joined = this.joins && judged.length > 1 ? { joined: judged.join('') } : {};
     return [{ kind: 'text', text: judged.join('\n'), ...joined }, ...shown];

@@ -138,6 +138,7 @@ export class AccountStore {
       redisKeys.keptBytes,
       kept,
       idempotencyPrefix(account.id),
+      redisKeys.shelfPrefix,
       ...definition,
     ])) as [string, string];
     return { code: code as ProjectionAnswer['code'], usedNano: BigInt(used) };

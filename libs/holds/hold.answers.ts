@@ -1,5 +1,13 @@
 import { campaignStateSchema, keyStateSchema } from '#libs/contracts/key-state.js';
-import type { BudgetLevel, BytesAnswer, EndAnswer, HoldAnswer, KeyAnswer, StartAnswer } from './hold.types.js';
+import type {
+  BudgetLevel,
+  BytesAnswer,
+  EndAnswer,
+  HoldAnswer,
+  KeyAnswer,
+  RequestAnswer,
+  StartAnswer,
+} from './hold.types.js';
 
 /** Reads the answer of `read-key`. */
 export function readKeyAnswer(answer: unknown): KeyAnswer {
@@ -49,6 +57,8 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'tokens':
     case 'bytes':
       return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
+    case 'stopped':
+      return { code, sealed: rest[0]! };
     case 'answered':
       return { code, requestId: rest[0]! };
     case 'conflict':
@@ -71,6 +81,13 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
 export function readBytesAnswer(answer: unknown): 'ok' | BytesAnswer {
   const [code, limit, waitMs, need] = answer as [string, ...string[]];
   return code === 'ok' ? code : { code: 'bytes', limit: Number(limit), waitMs: Number(waitMs), need: Number(need) };
+}
+
+/** Reads the answer of `count-request`. */
+export function readRequestAnswer(answer: unknown): RequestAnswer {
+  const [code, limit, waitMs] = answer as [string, ...string[]];
+  if (code !== 'requests') return readBytesAnswer(answer);
+  return { code, limit: Number(limit), waitMs: Number(waitMs) };
 }
 
 /** Reads the answer of `start-call`. */

@@ -52,6 +52,7 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.body(hold.requestId),
     redisKeys.idempotency(hold.keyId, hold.idempotency?.nameHash ?? ''),
     redisKeys.keyBytes(hold.keyId),
+    redisKeys.stopped(hold.keyId, hold.repeatHash ?? ''),
   ];
   const args = [
     hold.requestId,

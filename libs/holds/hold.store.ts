@@ -3,7 +3,14 @@ import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { RunId } from '#libs/redis/run-id.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
-import { readBytesAnswer, readEndAnswer, readHoldAnswer, readKeyAnswer, readStartAnswer } from './hold.answers.js';
+import {
+  readBytesAnswer,
+  readEndAnswer,
+  readHoldAnswer,
+  readKeyAnswer,
+  readRequestAnswer,
+  readStartAnswer,
+} from './hold.answers.js';
 import { claimArgs, deferArgs, endArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
 import type {
   BytesAnswer,
@@ -19,6 +26,7 @@ import type {
   KeptForm,
   KeyAnswer,
   KnownHold,
+  RequestAnswer,
   StartAnswer,
   StartRequest,
 } from './hold.types.js';
@@ -35,6 +43,7 @@ export class HoldStore {
   private readonly restoreScript: Script;
   private readonly countBytesScript: Script;
   private readonly countKeptScript: Script;
+  private readonly countRequestScript: Script;
   private readonly run: RunId;
   private readonly recentEnds = new RecentEnds();
 
@@ -49,6 +58,7 @@ export class HoldStore {
     this.restoreScript = defineScript(redis, 'restore-hold');
     this.countBytesScript = defineScript(redis, 'count-bytes');
     this.countKeptScript = defineScript(redis, 'count-kept');
+    this.countRequestScript = defineScript(redis, 'count-request');
   }
 
   async readKey(tokenHash: string): Promise<KeyAnswer> {
@@ -130,6 +140,16 @@ export class HoldStore {
   ): Promise<'ok' | BytesAnswer> {
     const keys = [redisKeys.key(keyId), redisKeys.keyBytes(keyId)];
     return readBytesAnswer(await this.countBytesScript(keys, [bytes, keyBytesPerHour]));
+  }
+
+  /** Counts a request that costs no money against the key's limits. `bytes` 0: somebody counted them already. */
+  async countRequest(
+    keyId: string,
+    bytes: number,
+    { keyBytesPerHour }: Pick<HoldBounds, 'keyBytesPerHour'>,
+  ): Promise<RequestAnswer> {
+    const keys = [redisKeys.key(keyId), redisKeys.keyWindow(keyId), redisKeys.keyBytes(keyId)];
+    return readRequestAnswer(await this.countRequestScript(keys, [bytes, keyBytesPerHour]));
   }
 
   /** The calls whose lease has run out by Redis' clock, at most `count`. */

@@ -31,6 +31,8 @@ export interface HoldRequest {
   replyTo: string;
   /** With an `Idempotency-Key`: the hash of that name, and a fingerprint of the body that came with it. */
   idempotency?: { nameHash: string; fingerprint: string } | undefined;
+  /** Tells a repeat of a call whose answer was blocked. */
+  repeatHash?: string | undefined;
   /** For the record, which keeps the body with it. */
   recorded?: RequestEvent | undefined;
   /** The encrypted body, which Redis stores with the hold. Nothing of a call without a hold stays in Redis. */
@@ -92,6 +94,8 @@ export type HoldAnswer =
   | { code: 'ready' }
   /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
   | { code: 'reused' | 'in_progress' | 'unanswered' }
+  /** The same call was blocked within the last minute. `sealed`: its answer. */
+  | { code: 'stopped'; sealed: string }
   /** Redis keeps the answer to the first call under the idempotency key. */
   | { code: 'answered'; requestId: string };
 
@@ -102,6 +106,8 @@ export interface BytesAnswer {
   waitMs: number;
   need: number;
 }
+
+export type RequestAnswer = 'ok' | { code: 'requests'; limit: number; waitMs: number } | BytesAnswer;
 
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
 

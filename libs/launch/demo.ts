@@ -11,7 +11,7 @@ const CAMPAIGN = {
   slug: SLUG,
   name: 'Demo',
   budget_usd: '5.00',
-  models: ['gpt-5.4-mini', 'gpt-5.4-nano'],
+  models: ['gpt-5.4-mini', 'gpt-5.4-nano', 'text-embedding-3-small'],
   key_defaults: { budget_usd: '1.00', limits: { rpm: 60, tpm: 200_000, concurrent: 8 } },
 };
 

@@ -92,7 +92,7 @@ async function ownPostgres(settings: LaunchSettings, secrets: Secrets): Promise<
 }
 
 async function rehearsedUpstream(): Promise<string> {
-  const rehearsal = await Rehearsal.start({ ...LIFELIKE, keepCalls: 0 });
+  const rehearsal = await Rehearsal.start({ ...LIFELIKE, keepCalls: 0, organization: 'org-rehearsal' });
   await ending.add(() => rehearsal.stop());
   return rehearsal.url;
 }

@@ -75,11 +75,13 @@ export class Checker {
     );
     this.count(ticket, direction, findings);
     const events = this.eventsOf(ticket, direction, contents, findings, found);
-    if (!carried)
-      await Promise.all(
-        events.map(({ event, encrypted }) => insist(() => this.parts.recorder.record(event, encrypted))),
-      );
+    if (!carried) await this.record(events);
     return { outcome: outcomeOf(findings, found), results: resultsOf(findings), events: carried ? events : [] };
+  }
+
+  /** @throws when Redis does not take them */
+  async record(events: readonly Recorded[]): Promise<void> {
+    await Promise.all(events.map(({ event, encrypted }) => insist(() => this.parts.recorder.record(event, encrypted))));
   }
 
   private count({ requestId }: Ticket, direction: Direction, findings: readonly Finding[]): void {

@@ -56,8 +56,9 @@ export class InputJudge {
     );
   }
 
-  private countVerdict({ requestId, keyId }: Ticket, decision: string): void {
-    this.metrics.verdict('input', decision);
+  private countVerdict(ticket: Ticket, decision: string): void {
+    const { requestId, keyId } = ticket;
+    this.metrics.verdict(ticket, 'input', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'input', decision }, 'moderation');
   }
 }

@@ -1,11 +1,13 @@
 import { Counter, Histogram, type Registry } from 'prom-client';
 import type { Direction } from '#libs/contracts/audit.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { endpointLabel } from '#libs/endpoints/registry.js';
 
 const SECONDS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2.5, 5, 10];
 
 /** Counts verdicts, and measures what moderation costs in time. */
 export class ModerationMetrics {
-  private readonly verdicts: Counter<'direction' | 'decision'>;
+  private readonly verdicts: Counter<'direction' | 'decision' | 'endpoint'>;
   private readonly seconds: Histogram<'outcome'>;
   private readonly judged: Counter<'verdict'>;
   private readonly flags: Counter<'direction' | 'category'>;
@@ -16,7 +18,7 @@ export class ModerationMetrics {
     this.verdicts = new Counter({
       name: 'daypass_moderation_verdicts_total',
       help: 'Inputs and outputs of calls, by the decision of moderation',
-      labelNames: ['direction', 'decision'],
+      labelNames: ['direction', 'decision', 'endpoint'],
       registers,
     });
     this.flags = new Counter({
@@ -53,8 +55,8 @@ export class ModerationMetrics {
     this.judged.inc({ verdict: 'asked' }, texts - cached);
   }
 
-  verdict(direction: Direction, decision: string): void {
-    this.verdicts.inc({ direction, decision });
+  verdict(ticket: Ticket, direction: Direction, decision: string): void {
+    this.verdicts.inc({ direction, decision, endpoint: endpointLabel(ticket) });
   }
 
   flagged(direction: Direction, categories: readonly string[]): void {

@@ -84,6 +84,17 @@ describe('the upper bound of a call', () => {
     expect(at(300_000).perUnitNano).toBe(22_500n);
   });
 
+  it('takes them where the model may read so much of its own output again', () => {
+    const { price } = book.find('gpt-5.4')!;
+    const at = (capTokens: number) =>
+      boundOf(price, { ...measureOf(100_000), perCapToken: { output: 1, input: 4 } }, { ...standard, capTokens });
+    const dearest = (rates: typeof price.long & object): bigint =>
+      BigInt(rates.output) + 4n * BigInt(Math.max(rates.input, rates.cachedInput, rates.cacheWrite));
+    expect(at(1_000).perUnitNano).toBe(dearest(price as typeof price.long & object));
+    expect(at(50_000).perUnitNano).toBe(dearest(price.long!));
+    expect(at(50_000).fixedNano).toBeGreaterThan(at(1_000).fixedNano);
+  });
+
   it('has no price per unit where no output costs', () => {
     const { price } = book.find('gpt-5.4')!;
     const bound = boundOf(price, { ...measureOf(10), perCapToken: {} }, { ...standard, feeNano: 7n });

@@ -17,6 +17,8 @@ export interface BoundTerms {
   tierPercent: number;
   /** Fees of hosted tools beside the tokens. */
   feeNano: bigint;
+  /** The largest cap that the call may have: where the model reads its own output again, that is input, too. */
+  capTokens?: number;
 }
 
 export interface Bound {
@@ -38,11 +40,11 @@ export interface Bound {
 export function boundOf(
   price: ModelPrice,
   measure: Measure,
-  { tierPercent: askedPercent, feeNano }: BoundTerms,
+  { tierPercent: askedPercent, feeNano, capTokens = 0 }: BoundTerms,
 ): Bound {
   const { most, perCapToken, estimate } = measure;
   const tierPercent = Math.max(100, askedPercent);
-  const rates = atTier(ratesFor(price, most.input ?? 0), tierPercent);
+  const rates = atTier(ratesFor(price, (most.input ?? 0) + (perCapToken.input ?? 0) * capTokens), tierPercent);
   const dearestInput = Math.max(rates.input, rates.cachedInput, rates.cacheWrite);
   const dearest = ({ input = 0, output = 0 }: Metered): bigint =>
     BigInt(input) * BigInt(dearestInput) + BigInt(output) * BigInt(rates.output);

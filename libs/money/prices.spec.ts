@@ -8,6 +8,7 @@ describe('prices', () => {
   it('come from the package in whole nano-dollars per token, cached input at its own', () => {
     expect(book.find('gpt-5.4-mini')).toEqual({
       price: { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 },
+      pricesOutput: true,
       maxOutputTokens: 128_000,
       tiers: { default: 100, flex: 50, priority: 200, fast: 200 },
       encoding: 'o200k_base',
@@ -31,6 +32,29 @@ describe('prices', () => {
       expect(book.find(model)).toBeNull();
     },
   );
+
+  it.each([
+    ['text-embedding-3-small', 20],
+    ['text-embedding-3-large', 130],
+    ['text-embedding-ada-002', 100],
+  ])('of %s have an input only', (model, input) => {
+    expect(book.find(model)).toEqual({
+      price: { input, cachedInput: input, cacheWrite: input, output: 0 },
+      pricesOutput: false,
+      maxOutputTokens: null,
+      tiers: { default: 100 },
+      encoding: 'cl100k_base',
+      searches: false,
+    });
+  });
+
+  it("of the operator's may leave the output out", () => {
+    const { prices } = configFileSchema.parse({ prices: { mine: { input_usd_per_million: 1 } } });
+    expect(new PriceBook(prices).find('mine')).toMatchObject({
+      price: { input: 1_000, output: 0 },
+      pricesOutput: false,
+    });
+  });
 
   it.each(['gpt-4o-search-preview', 'gpt-4o-mini-search-preview'])(
     'say that %s searches the web, for a fee beside its tokens',
@@ -56,6 +80,7 @@ describe('prices', () => {
     // A tenth of a nano-dollar is rounded up: never below what the provider charges.
     expect(own.find('mine')).toEqual({
       price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0 },
+      pricesOutput: true,
       maxOutputTokens: 10,
       tiers: { default: 100 },
       encoding: 'bytes',

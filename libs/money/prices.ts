@@ -9,7 +9,8 @@ export interface OwnPrice {
   input_usd_per_million: number;
   cached_input_usd_per_million?: number | undefined;
   cache_write_usd_per_million?: number | undefined;
-  output_usd_per_million: number;
+  /** Absent: the model has no output that costs, as those of embeddings. */
+  output_usd_per_million?: number | undefined;
   max_output_tokens?: number | undefined;
   /** In hundredths of the standard price. */
   tiers?: { flex?: number | undefined; priority?: number | undefined; fast?: number | undefined } | undefined;
@@ -19,6 +20,8 @@ export interface OwnPrice {
 /** What one model costs, and how long its longest answer is. */
 export interface PricedModel {
   price: ModelPrice;
+  /** An output has a known price. Otherwise only APIs without output may call the model. */
+  pricesOutput: boolean;
   /** The most tokens of one output; null: undocumented. */
   maxOutputTokens: number | null;
   /** The service tiers that have a known price. */
@@ -65,8 +68,9 @@ function ownPrice(own: OwnPrice, model: string): PricedModel {
       input: own.input_usd_per_million,
       cachedInput: own.cached_input_usd_per_million ?? own.input_usd_per_million,
       cacheWrite: own.cache_write_usd_per_million ?? own.input_usd_per_million,
-      output: own.output_usd_per_million,
+      output: own.output_usd_per_million ?? 0,
     },
+    pricesOutput: own.output_usd_per_million !== undefined,
     maxOutputTokens: own.max_output_tokens ?? maxOutputTokens(model),
     // Whoever sets a price of their own knows alone what its tiers cost.
     tiers: tierPercents(own.tiers ?? {}),
@@ -89,6 +93,7 @@ function listedPrice(model: string): PricedModel | null {
   const long = tier ? listedRates(listed, 'tier') : null;
   return {
     price: { ...base, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
+    pricesOutput: listed.output_mtok !== undefined,
     maxOutputTokens: maxOutputTokens(model),
     tiers: listedTiers(model),
     encoding: encodingOf(model),
@@ -105,13 +110,13 @@ function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null 
     return nanoPerToken(usdPerMillion);
   };
   const input = rate('input_mtok');
-  const output = rate('output_mtok');
-  if (input === null || output === null) return null;
+  if (input === null) return null;
   return {
     input,
     cachedInput: rate('cache_read_mtok') ?? input,
     cacheWrite: rate('cache_write_mtok') ?? input,
-    output,
+    // `pricesOutput` says whether 0 is a price.
+    output: rate('output_mtok') ?? 0,
   };
 }
 

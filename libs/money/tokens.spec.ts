@@ -4,7 +4,7 @@ import { encode as encodeCl100k } from 'gpt-tokenizer/encoding/cl100k_base';
 import { encode } from 'gpt-tokenizer/encoding/o200k_base';
 import { ENCODINGS, type Encoding } from '#libs/contracts/jobs.js';
 import { encodingOf } from './encodings.js';
-import { countTextTokens as countUnder } from './tokens.js';
+import { countTextTokens as countUnder, decodeTokens } from './tokens.js';
 
 const countTextTokens = (texts: readonly string[], encoding: Encoding = 'o200k_base') => countUnder(texts, encoding);
 
@@ -170,5 +170,38 @@ describe('counting tokens', () => {
     await countTextTokens(['short']).then(() => order.push('short'));
     await all;
     expect(order).toEqual(['short', 'long']);
+  });
+});
+
+describe('tokens as text', () => {
+  const text = Object.values(SCRIPTS).join('\n');
+
+  it.each(['o200k_base', 'cl100k_base'] as const)('are what they were made of (%s)', async (encoding) => {
+    const tokens = encoding === 'o200k_base' ? encode(text, AS_TEXT) : encodeCl100k(text, AS_TEXT);
+    expect(await decodeTokens([tokens, [], tokens.slice(0, 2)], encoding)).toEqual([text, '', 'All human']);
+  });
+
+  it('leave no half of a character to the next text', async () => {
+    const halves = encodeCl100k('\u{1F600}').slice(0, -1);
+    expect(halves.length).toBeGreaterThan(0);
+    const hello = encodeCl100k('Hello');
+    expect(await decodeTokens([halves, hello], 'cl100k_base')).toEqual(['\ufffd', 'Hello']);
+    expect(await decodeTokens([hello], 'cl100k_base')).toEqual(['Hello']);
+  });
+
+  it.each([
+    ['bytes', [[1]], 'unknown encoding'],
+    ['cl100k_base', [[1], [100_256]], 'unknown token'],
+    // A special token is no text.
+    ['cl100k_base', [[100_257]], 'unknown token'],
+    ['cl100k_base', [Array.from({ length: 100_000 }, () => encodeCl100k(' '.repeat(80))[0]!)], 'too long'],
+  ] as [Encoding, number[][], string][])('are none under %s', async (encoding, lists, why) => {
+    expect(await decodeTokens(lists, encoding)).toBe(why);
+  });
+
+  it('never hold the event loop, however many they are', async () => {
+    const tokens = Array.from({ length: 300_000 }, (_, index) => (index * 7_919) % 100_000);
+    await decodeTokens([[1]], 'cl100k_base');
+    expect(await longestTurn(decodeTokens([tokens], 'cl100k_base'))).toBeLessThan(20);
   });
 });

@@ -1,3 +1,4 @@
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Encoding } from '#libs/contracts/jobs.js';
 
 /**
@@ -14,27 +15,87 @@ const AS_TEXT = { allowedSpecial: new Set<string>(), disallowedSpecial: new Set<
 
 type Count = (text: string) => number;
 
-/** Tables block the event loop while they load. Measured: 110 ms and 21 MB for o200k, 45 ms and 8 MB for cl100k. */
-const TABLES = {
-  o200k_base: () => import('gpt-tokenizer/encoding/o200k_base'),
-  cl100k_base: () => import('gpt-tokenizer/encoding/cl100k_base'),
-};
-const loaded = new Map<Encoding, Promise<Count>>([['bytes', Promise.resolve((text) => Buffer.byteLength(text))]]);
-
-/** Loads the tables, which otherwise the first count does. */
-export function loadEncoding(encoding: Encoding): Promise<Count> {
-  const before = loaded.get(encoding);
-  if (before) return before;
-  const count = load(encoding as keyof typeof TABLES);
-  loaded.set(encoding, count);
-  return count;
+interface Table {
+  count: Count;
+  /** By token: its text, or its bytes where these are no text by themselves. */
+  tokens: readonly (string | readonly number[])[];
 }
 
-async function load(encoding: keyof typeof TABLES): Promise<Count> {
-  const { countTokens } = await TABLES[encoding]();
+/** Tokens may stand for many characters each. A longer text costs more work than a request may. */
+const DECODED_CHARACTERS_MAX = 4_194_304;
+/** Decoding so many tokens takes well below a tick's time. */
+const DECODED_AT_ONCE = 4_096;
+
+/** Tables block the event loop while they load. Measured: 110 ms and 21 MB for o200k, 45 ms and 8 MB for cl100k. */
+const TABLES = {
+  o200k_base: () =>
+    Promise.all([import('gpt-tokenizer/encoding/o200k_base'), import('gpt-tokenizer/bpeRanks/o200k_base')]),
+  cl100k_base: () =>
+    Promise.all([import('gpt-tokenizer/encoding/cl100k_base'), import('gpt-tokenizer/bpeRanks/cl100k_base')]),
+};
+const loaded = new Map<Exclude<Encoding, 'bytes'>, Promise<Table>>();
+const countBytes: Count = (text) => Buffer.byteLength(text);
+
+/** Loads the tables, which otherwise the first count does. */
+export function loadEncoding(encoding: keyof typeof TABLES): Promise<Table> {
+  const before = loaded.get(encoding);
+  if (before) return before;
+  const table = load(encoding);
+  loaded.set(encoding, table);
+  return table;
+}
+
+async function load(encoding: keyof typeof TABLES): Promise<Table> {
+  const [{ countTokens }, { default: tokens }] = await TABLES[encoding]();
   const count = (text: string): number => countTokens(text, AS_TEXT);
   count('warm');
-  return count;
+  return { count, tokens };
+}
+
+async function counterOf(encoding: Encoding): Promise<Count> {
+  return encoding === 'bytes' ? countBytes : (await loadEncoding(encoding)).count;
+}
+
+/** Why tokens have no text: an encoding that nobody knows, a token that stands for no text, or too much text. */
+export type Undecodable = 'unknown encoding' | 'unknown token' | 'too long';
+
+/**
+ * The text of each list of tokens, decoded in steps. U+FFFD stands for bytes that are no character. gpt-tokenizer's own
+ * decoder keeps such bytes, and puts them before the next text, which may be another visitor's.
+ */
+export async function decodeTokens(
+  lists: readonly (readonly number[])[],
+  encoding: Encoding,
+): Promise<readonly string[] | Undecodable> {
+  if (encoding === 'bytes') return 'unknown encoding';
+  const table = await loadEncoding(encoding);
+  const texts: string[] = [];
+  let left = DECODED_CHARACTERS_MAX;
+  let sinceTurn = 0;
+  for (const tokens of lists) {
+    const parts: string[] = [];
+    let bytes: number[] = [];
+    const flush = (): void => {
+      if (bytes.length > 0) parts.push(Buffer.from(bytes).toString('utf8'));
+      bytes = [];
+    };
+    for (const token of tokens) {
+      const part = table.tokens[token];
+      if (part === undefined) return 'unknown token';
+      left -= part.length;
+      if (left < 0) return 'too long';
+      if (typeof part === 'string') {
+        flush();
+        parts.push(part);
+      } else bytes.push(...part);
+      if (++sinceTurn < DECODED_AT_ONCE) continue;
+      sinceTurn = 0;
+      await turn();
+    }
+    flush();
+    texts.push(parts.join(''));
+  }
+  return texts;
 }
 
 interface Task {
@@ -54,7 +115,7 @@ let scheduled = false;
  * bytes of UTF-8.
  */
 export async function countTextTokens(texts: readonly string[], encoding: Encoding): Promise<number> {
-  const countSlice = await loadEncoding(encoding);
+  const countSlice = await counterOf(encoding);
   const characters = texts.reduce((sum, text) => sum + text.length, 0);
   if (characters <= INLINE_CHARACTERS && waiting.length === 0) {
     return texts.reduce((sum, text) => sum + countInline(text, countSlice), 0);

@@ -15,6 +15,8 @@ export interface LaneUpstream {
   corrects: boolean;
   /** The operator fixed these limits: those that the upstream reports do not replace them. */
   fixed: boolean;
+  /** The APIs that it offers; absent: all. */
+  offers?: readonly string[];
 }
 
 /** The last keys of every script that looks at a lane's upstreams (`lane_upstreams`), */

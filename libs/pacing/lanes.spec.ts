@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { configFileSchema } from '#libs/config/config-file.js';
+import { configFileSchema, OFFERED } from '#libs/config/config-file.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { LaneTable } from './lanes.js';
 
 const none = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false };
@@ -61,13 +62,39 @@ describe('lanes', () => {
   });
 
   it('know the largest call that fits', () => {
-    expect(table.largestTpm('gpt-5.4')).toBe(0);
+    expect(table.largestTpm('gpt-5.4', {})).toBe(0);
     const limited = new LaneTable(
       configFileSchema.parse({
         lanes: { mini: { tpm: 5 } },
         upstreams: [{ name: 'spare', base_url, lanes: { mini: { tpm: 7 } } }],
       }),
     );
-    expect([limited.largestTpm('mini'), limited.largestTpm('default')]).toEqual([7, 0]);
+    expect([limited.largestTpm('mini', {}), limited.largestTpm('default', {})]).toEqual([7, 0]);
+  });
+
+  it('pass over upstreams that do not offer the API of a call', () => {
+    const mixed = new LaneTable(
+      configFileSchema.parse({
+        main: { endpoints: ['chat', 'embeddings'] },
+        lanes: { mini: { tpm: 5 }, moderation: {} },
+        upstreams: [
+          { name: 'spare', base_url, lanes: { mini: { tpm: 7 } }, endpoints: ['responses'] },
+          { name: 'any', base_url },
+        ],
+      }),
+    );
+    const namesFor = (lane: string, endpoint?: string) =>
+      mixed.upstreamsFor(lane, { endpoint }).map(({ name }) => name);
+    expect([namesFor('mini'), namesFor('mini', 'chat.completions')]).toEqual(Array(2).fill(['openai', 'any']));
+    expect([namesFor('mini', 'responses'), namesFor('default', 'responses')]).toEqual([['spare', 'any'], ['any']]);
+    expect([namesFor('mini', 'embeddings'), namesFor('mini', 'later')]).toEqual([['openai', 'any'], ['any']]);
+    // Neither moderation nor what lanes have learned depends on it.
+    expect(mixed.upstreamsOf('mini')).toHaveLength(3);
+    expect(mixed.upstreamsOf('moderation')).toHaveLength(1);
+    expect(mixed.upstreamsOf('moderation')[0]).not.toHaveProperty('offers');
+  });
+
+  it('know the upstreams of every API that Daypass serves by the first word of its name', () => {
+    expect(OFFERED).toEqual(expect.arrayContaining(ENDPOINTS.map(({ name }) => name.split('.')[0])));
   });
 });

@@ -1,4 +1,5 @@
 import type { ConfigFile } from '#libs/config/config-file.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import type { LaneUpstream } from './lane.upstreams.js';
 
@@ -17,20 +18,26 @@ export class LaneTable {
   private readonly byModel = new Map<string, string>();
   private readonly upstreamsByLane = new Map<string, LaneUpstream[]>();
 
-  constructor({ lanes, upstreams }: Pick<ConfigFile, 'lanes' | 'upstreams'>) {
-    this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN }]);
+  constructor({ lanes, upstreams, main }: Pick<ConfigFile, 'lanes' | 'upstreams'> & Partial<Pick<ConfigFile, 'main'>>) {
+    const first = offersOf(main?.endpoints);
+    this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN, ...first }]);
     for (const [lane, settings] of Object.entries(lanes)) {
       this.upstreamsByLane.set(
         lane,
-        settings.elsewhere_only ? [] : [{ name: firstOf(lane), slot: lane, ...limitsOf(settings) }],
+        settings.elsewhere_only
+          ? []
+          : [{ name: firstOf(lane), slot: lane, ...limitsOf(settings), ...(lane === MODERATION_LANE ? {} : first) }],
       );
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }
-    for (const { name, lanes: served } of upstreams) {
+    for (const { name, lanes: served, endpoints } of upstreams) {
       for (const lane of this.names()) {
         const settings = served ? served[lane] : {};
-        if (settings) this.upstreamsByLane.get(lane)!.push({ name, slot: `${lane}@${name}`, ...limitsOf(settings) });
+        if (settings)
+          this.upstreamsByLane
+            .get(lane)!
+            .push({ name, slot: `${lane}@${name}`, ...limitsOf(settings), ...offersOf(endpoints) });
       }
     }
   }
@@ -58,14 +65,20 @@ export class LaneTable {
     return this.upstreamsByLane.get(lane) ?? [{ name: firstOf(lane), slot: lane, ...UNKNOWN }];
   }
 
+  /** Those that offer the API of a ticket, which only a later version may know. */
+  upstreamsFor(lane: string, { endpoint }: { endpoint?: string | undefined }): readonly LaneUpstream[] {
+    const [api] = (endpoint ?? ENDPOINTS[0]!.name).split('.');
+    return this.upstreamsOf(lane).filter(({ offers }) => offers === undefined || offers.includes(api!));
+  }
+
   upstreamOf(lane: string, name: string): LaneUpstream {
     const upstreams = this.upstreamsOf(lane);
     return upstreams.find((upstream) => upstream.name === name) ?? upstreams[0]!;
   }
 
-  /** The most tokens a minute that an upstream of the lane takes; 0: one of them has no known limit. */
-  largestTpm(lane: string): number {
-    const limits = this.upstreamsOf(lane).map(({ tpm }) => tpm);
+  /** The most tokens a minute that an upstream takes for this API; 0: one of them has no known limit. */
+  largestTpm(lane: string, ticket: { endpoint?: string | undefined }): number {
+    const limits = this.upstreamsFor(lane, ticket).map(({ tpm }) => tpm);
     return limits.includes(0) ? 0 : Math.max(...limits);
   }
 }
@@ -73,6 +86,10 @@ export class LaneTable {
 function firstOf(lane: string): string {
   return lane === MODERATION_LANE ? MODERATION_UPSTREAM : FIRST_UPSTREAM;
 }
+
+/** Absent: all. */
+const offersOf = (endpoints: readonly string[] | undefined): Pick<LaneUpstream, 'offers'> =>
+  endpoints ? { offers: endpoints } : {};
 
 type Settings = Partial<ConfigFile['lanes'][string]>;
 

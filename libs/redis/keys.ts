@@ -36,6 +36,11 @@ export const redisKeys = {
   keptBytes: `${TAG}:kept:bytes`,
   /** Followed by a key's id: the bytes of each of its kept answers, and of all of them. */
   keptPrefix: `${TAG}:kept:key:`,
+  /** What keys may name later (libs/shelf). The scripts of the shelf make every key's name of this prefix. */
+  shelfPrefix: `${TAG}:shelf:`,
+  /** The blocked answer to a call of a key, for a minute, by the call's hash; and the names of all of the key's. */
+  stopped: (keyId: string, hash: string) => `${TAG}:stopped:${keyId}:${hash}`,
+  stoppedOfKey: (keyId: string) => `${TAG}:stopped:${keyId}`,
   /** Verdicts on texts, by the hash of each. */
   verdicts: (bucket: string) => `${TAG}:verdicts:${bucket}`,
   /** How many verdicts each key brought to a bucket. */
@@ -44,6 +49,8 @@ export const redisKeys = {
   fetched: (keyId: string, hour: number | string) => `${TAG}:fetched:${keyId}:${hour}`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
+  /** The last entry with a frame of bytes that the ingress has read from its stream. */
+  replyRead: (ingressId: string) => `${TAG}:reply:${ingressId}:read`,
   keyWindowPrefix: `${TAG}:window:key:`,
   keyWindow: (keyId: string) => `${TAG}:window:key:${keyId}`,
   /** The bytes that a key sent, and got again, within the last hour. */

@@ -3,7 +3,9 @@ import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 
 /** Each library keeps its own scripts. A script's name is unique over all libraries. */
-const FOLDERS = ['redis', 'holds', 'pacing', 'moderation'].map((lib) => join(import.meta.dirname, '..', lib, 'lua'));
+const FOLDERS = ['redis', 'holds', 'pacing', 'moderation', 'shelf'].map((lib) =>
+  join(import.meta.dirname, '..', lib, 'lua'),
+);
 const INCLUDE = /^--@include ([\w-]+)$/gm;
 
 /** Reads a script with its includes. Its header and the names of its arguments are its contract. */
@@ -23,11 +25,21 @@ function readLua(name: string): string {
 }
 
 /** A script bound to a connection. ioredis calls it by its SHA, and loads it where Redis does not have it. */
-export type Script = (keys: readonly string[], args: readonly (string | number)[]) => Promise<unknown>;
+export type Script = (keys: readonly string[], args: readonly ScriptArg[]) => Promise<unknown>;
+type ScriptArg = string | number | Buffer;
 
 export function defineScript(redis: Redis, name: string): Script {
+  return callOf(redis, name, '');
+}
+
+/** The same, where every string of the answer is a buffer, because some of it is encrypted. */
+export function defineBinaryScript(redis: Redis, name: string): Script {
+  return callOf(redis, name, 'Buffer');
+}
+
+function callOf(redis: Redis, name: string, suffix: '' | 'Buffer'): Script {
   const command = `daypass_${name.replaceAll('-', '_')}`;
   redis.defineCommand(command, { lua: readScript(name) });
-  const call = (redis as unknown as Record<string, (...args: (string | number)[]) => Promise<unknown>>)[command]!;
-  return (keys, args) => call.call(redis, keys.length, ...keys, ...args);
+  const commands = redis as unknown as Record<string, (...args: ScriptArg[]) => Promise<unknown>>;
+  return (keys, args) => commands[command + suffix]!.call(redis, keys.length, ...keys, ...args);
 }

@@ -190,7 +190,7 @@ const headOf = (answer: ChatAnswer, object: string): object => ({
 });
 
 /** The answer names `fast` as `priority`. A project has the standard tier unless its owner sets another. */
-export function tierOf({ service_tier }: ChatBody): string {
+export function tierOf({ service_tier }: Readonly<Record<string, unknown>>): string {
   if (service_tier === 'fast') return 'priority';
   return typeof service_tier === 'string' && service_tier !== 'auto' ? service_tier : 'default';
 }

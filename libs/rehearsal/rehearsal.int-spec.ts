@@ -189,8 +189,6 @@ describe('the rehearsal upstream', () => {
   });
 
   it('leaves the other endpoints to aimock', async () => {
-    const response = await openai.responses.create({ model, input: 'Hello there' });
-    expect(response.output_text.length).toBeGreaterThan(50);
     expect((await openai.models.list()).data.length).toBeGreaterThan(0);
   });
 });

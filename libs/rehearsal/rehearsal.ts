@@ -1,50 +1,19 @@
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { LLMock } from '@copilotkit/aimock';
-import {
-  completionOf,
-  framesOf,
-  outputTokens,
-  planAnswer,
-  tierOf,
-  type ChatBody,
-  type ChatWish,
-  type Usage,
-} from './rehearsal.chat.js';
+import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
+import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
+import { pause } from './rehearsal.pace.js';
+import { ResponsesFace, type OnResponses, type ResponsesCall } from './rehearsal.responses.face.js';
 import { answerText } from './rehearsal.text.js';
-import { apiKeyIdOf, RehearsalReports } from './rehearsal.usage.js';
-
-export interface ChatCall {
-  id: number;
-  startedAtMs: number;
-  headers: IncomingMessage['headers'];
-  body: ChatBody;
-  /** `aborted`: the caller hung up before the end. `refused`: the rehearsal answered with an error. */
-  state: 'running' | 'finished' | 'aborted' | 'refused';
-  /** What the provider would bill: of an aborted stream, the tokens until then. */
-  usage: Usage | undefined;
-}
+import { RehearsalReports } from './rehearsal.usage.js';
 
 export interface ModerationCall {
   startedAtMs: number;
   body: ModerationBody;
   status: number;
-}
-
-export interface ChatOverride extends ChatWish {
-  refuse?: Refusal;
-  firstTokenMs?: number;
-  tokensPerSecond?: number;
-  /** The connection breaks after so many frames. */
-  cutAfterFrames?: number;
-  /** The stream ends with an error object after so many frames. */
-  errorAfterFrames?: { frames: number; error: Refusal['error'] };
-  /** A whole answer to the letter. */
-  raw?: string;
-  /** The answer reports no usage, but costs all the same. */
-  withoutUsage?: boolean;
 }
 
 export interface RehearsalOptions {
@@ -57,6 +26,8 @@ export interface RehearsalOptions {
   moderationLatencyMs?: number;
   /** How many calls the rehearsal keeps with their bodies. The oldest go first. */
   keepCalls?: number;
+  /** Whose account it is: only the same one reads the contents that it has sealed. Without a name, nobody else's. */
+  organization?: string;
 }
 
 /**
@@ -65,8 +36,9 @@ export interface RehearsalOptions {
  */
 export class Rehearsal {
   /** Lets a test change answers; undefined leaves the answer as it is. */
-  onChat:
-    ((body: ChatBody, call: ChatCall) => ChatOverride | undefined | Promise<ChatOverride | undefined>) | undefined;
+  onChat: OnChat | undefined;
+  onResponses: OnResponses | undefined;
+  onEmbeddings: OnEmbeddings | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -79,6 +51,8 @@ export class Rehearsal {
   readonly reports = new RehearsalReports();
 
   private chats: ChatCall[] = [];
+  private responses: ResponsesCall[] = [];
+  private embeddings: EmbeddingsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -93,6 +67,7 @@ export class Rehearsal {
       tokensPerSecond: 0,
       moderationLatencyMs: 0,
       keepCalls: 1000,
+      organization: randomUUID(),
       ...options,
     };
     this.mock = new LLMock({
@@ -103,9 +78,39 @@ export class Rehearsal {
     this.mock.onMessage(/[^]*/, (request) => ({
       content: answerText(JSON.stringify(request.messages.at(-1)?.content ?? ''), 0),
     }));
+    const core = {
+      options: this.options,
+      stopped: this.stopped.signal,
+      reports: this.reports,
+      nextId: () => this.nextId++,
+    };
+    const chat = new ChatFace({
+      ...core,
+      remember: (call) => this.remember(this.chats, call),
+      override: (body, call) => this.onChat?.(body, call),
+    });
     this.mock.mount(
       '/v1/chat/completions',
-      this.served((request, response) => this.chat(request, response)),
+      this.served((request, response) => chat.answer(request, response)),
+    );
+    const responses = new ResponsesFace({
+      ...core,
+      organization: this.options.organization,
+      remember: (call) => this.remember(this.responses, call),
+      override: (body, call) => this.onResponses?.(body, call),
+    });
+    this.mock.mount(
+      '/v1/responses',
+      this.served((request, response) => responses.answer(request, response), true),
+    );
+    const embeddings = new EmbeddingsFace({
+      ...core,
+      remember: (call) => this.remember(this.embeddings, call),
+      override: (body) => this.onEmbeddings?.(body),
+    });
+    this.mock.mount(
+      '/v1/embeddings',
+      this.served((request, response) => embeddings.answer(request, response)),
     );
     this.mock.mount(
       '/v1/moderations',
@@ -117,7 +122,11 @@ export class Rehearsal {
     );
     this.mock.mount(
       '/v1/organization/usage/completions',
-      asked((request, response) => this.reports.usage(request, response)),
+      asked((request, response) => this.reports.usage(request, response, 'completions')),
+    );
+    this.mock.mount(
+      '/v1/organization/usage/embeddings',
+      asked((request, response) => this.reports.usage(request, response, 'embeddings')),
     );
     this.mock.mount(
       '/v1/organization/costs',
@@ -144,6 +153,14 @@ export class Rehearsal {
     return this.chats;
   }
 
+  responsesCalls(): readonly ResponsesCall[] {
+    return this.responses;
+  }
+
+  embeddingsCalls(): readonly EmbeddingsCall[] {
+    return this.embeddings;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -151,8 +168,12 @@ export class Rehearsal {
   /** Forgets the calls and the overrides, between tests. */
   reset(): void {
     this.chats = [];
+    this.responses = [];
+    this.embeddings = [];
     this.moderations = [];
     this.onChat = undefined;
+    this.onResponses = undefined;
+    this.onEmbeddings = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();
@@ -164,10 +185,10 @@ export class Rehearsal {
     await this.mock.stop();
   }
 
-  private served(handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>) {
+  private served(handle: (request: IncomingMessage, response: ServerResponse) => Promise<void>, everyMethod = false) {
     return {
       handleRequest: async (request: IncomingMessage, response: ServerResponse): Promise<boolean> => {
-        if (request.method !== 'POST') return false;
+        if (request.method !== 'POST' && !everyMethod) return false;
         try {
           await handle(request, response);
         } catch (error) {
@@ -181,84 +202,6 @@ export class Rehearsal {
         return true;
       },
     };
-  }
-
-  private async chat(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const body = (await readJson(request)) as ChatBody;
-    const call: ChatCall = {
-      id: this.nextId++,
-      startedAtMs: Date.now(),
-      headers: request.headers,
-      body,
-      state: 'running',
-      usage: undefined,
-    };
-    this.remember(this.chats, call);
-    const hungUp = new AbortController();
-    response.once('close', () => hungUp.abort());
-    const gone = AbortSignal.any([hungUp.signal, this.stopped.signal]);
-
-    const override = (await this.onChat?.(body, call)) ?? {};
-    if (override.refuse) {
-      call.state = 'refused';
-      return refuse(response, override.refuse);
-    }
-    const answer = planAnswer(body, override);
-    const tokensPerSecond = override.tokensPerSecond ?? this.options.tokensPerSecond;
-    await pause(override.firstTokenMs ?? this.options.firstTokenMs, gone);
-    if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, 0));
-    if (body.stream !== true) {
-      const tokens = Math.max(...answer.choices.map(outputTokens));
-      await pause(tokensPerSecond > 0 ? (tokens * 1000) / tokensPerSecond : 0, gone);
-      this.bill(call, gone.aborted ? 'aborted' : 'finished', answer.usage);
-      if (!gone.aborted && override.raw !== undefined)
-        response.writeHead(200, { 'content-type': 'application/json' }).end(override.raw);
-      else if (!gone.aborted)
-        sendJson(
-          response,
-          200,
-          { ...completionOf(answer, body), ...(override.withoutUsage ? { usage: undefined } : {}) },
-          call.id,
-        );
-      return;
-    }
-    response.writeHead(200, {
-      'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-cache',
-      'x-request-id': `req_rehearsal_${call.id}`,
-    });
-    let sent = 0;
-    for (const frame of framesOf(answer, override.withoutUsage ? { ...body, stream_options: {} } : body)) {
-      if (sent === override.cutAfterFrames) {
-        this.bill(call, 'aborted', usageOf(answer.usage, sent));
-        response.destroy();
-        return;
-      }
-      if (sent === override.errorAfterFrames?.frames) {
-        this.bill(call, 'aborted', usageOf(answer.usage, sent));
-        response.end(`data: ${JSON.stringify({ error: override.errorAfterFrames.error })}\n\n`);
-        return;
-      }
-      response.write(`data: ${JSON.stringify(frame)}\n\n`);
-      sent++;
-      await pause(tokensPerSecond > 0 ? 1000 / tokensPerSecond : 0, gone);
-      if (gone.aborted) return this.bill(call, 'aborted', usageOf(answer.usage, sent));
-    }
-    this.bill(call, 'finished', answer.usage);
-    response.end('data: [DONE]\n\n');
-  }
-
-  private bill(call: ChatCall, state: ChatCall['state'], usage: Usage): void {
-    call.state = state;
-    call.usage = usage;
-    const { body, headers } = call;
-    this.reports.bill({
-      atMs: Date.now(),
-      model: body.model ?? 'unknown',
-      serviceTier: tierOf(body),
-      apiKeyId: apiKeyIdOf(headers.authorization),
-      usage,
-    });
   }
 
   private async moderation(request: IncomingMessage, response: ServerResponse): Promise<void> {
@@ -298,14 +241,4 @@ function asked(handle: (request: IncomingMessage, response: ServerResponse) => v
       return true;
     },
   };
-}
-
-/** What a cancelled call costs: all of its input, and the output until then. */
-function usageOf(whole: Usage, generated: number): Usage {
-  const completion_tokens = Math.min(generated, whole.completion_tokens);
-  return { ...whole, completion_tokens, total_tokens: whole.prompt_tokens + completion_tokens };
-}
-
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  if (ms > 0) await sleep(ms, undefined, { signal }).catch(() => undefined);
 }

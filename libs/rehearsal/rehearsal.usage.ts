@@ -4,6 +4,8 @@ import type { Usage } from './rehearsal.chat.js';
 
 /** What the rehearsal bills for one call. */
 export interface BilledCall {
+  /** The usage report that it is in; absent: that of completions. */
+  api?: 'embeddings';
   atMs: number;
   model: string;
   serviceTier: string;
@@ -20,6 +22,8 @@ const KEPT_CALLS = 100_000;
 const PRICES: Readonly<Record<string, readonly [input: number, cached: number, output: number]>> = {
   'gpt-5.4-mini': [0.75, 0.075, 4.5],
   'gpt-5.4-nano': [0.2, 0.02, 1.25],
+  'text-embedding-3-small': [0.02, 0.02, 0],
+  'text-embedding-3-large': [0.13, 0.13, 0],
 };
 const TIERS: Readonly<Record<string, number>> = { default: 1, flex: 0.5, priority: 2 };
 
@@ -83,28 +87,38 @@ export class RehearsalReports {
     );
   }
 
-  usage(request: IncomingMessage, response: ServerResponse): void {
+  /** The report of embeddings knows neither tiers nor outputs. */
+  usage(request: IncomingMessage, response: ServerResponse, api: 'completions' | 'embeddings'): void {
+    const isCompletions = api === 'completions';
+    const groups = ['project_id', 'user_id', 'api_key_id', 'model', 'api_source'];
     this.answer(request, response, {
       widths: ['1m', '1h', '1d'],
       most: (width) => MOST_BUCKETS[width]!,
-      groups: ['project_id', 'user_id', 'api_key_id', 'model', 'batch', 'service_tier', 'api_source'],
+      groups: isCompletions ? [...groups, 'batch', 'service_tier'] : groups,
       resultsOf: (calls, grouped) =>
-        groupsOf(calls, (call) => [
-          grouped('model') && call.model,
-          grouped('service_tier') && call.serviceTier,
-          grouped('api_key_id') && call.apiKeyId,
-        ]).map(([[model, tier, key], some]) => ({
-          object: 'organization.usage.completions.result',
+        groupsOf(
+          calls.filter((call) => (call.api ?? 'completions') === api),
+          (call) => [
+            grouped('model') && call.model,
+            grouped('service_tier') && call.serviceTier,
+            grouped('api_key_id') && call.apiKeyId,
+          ],
+        ).map(([[model, tier, key], some]) => ({
+          object: `organization.usage.${api}.result`,
           input_tokens: sum(some, ({ usage }) => usage.prompt_tokens),
-          output_tokens: sum(some, ({ usage }) => usage.completion_tokens),
-          input_cached_tokens: sum(some, ({ usage }) => usage.prompt_tokens_details.cached_tokens),
           num_model_requests: some.length,
           project_id: null,
           user_id: null,
           api_key_id: key || null,
           model: model || null,
-          batch: null,
-          service_tier: tier || null,
+          ...(isCompletions
+            ? {
+                output_tokens: sum(some, ({ usage }) => usage.completion_tokens),
+                input_cached_tokens: sum(some, ({ usage }) => usage.prompt_tokens_details.cached_tokens),
+                batch: null,
+                service_tier: tier || null,
+              }
+            : {}),
         })),
     });
   }

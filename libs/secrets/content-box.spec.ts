@@ -25,6 +25,25 @@ describe('sealed content', () => {
     expect(new Set([...others, sealed.toString('base64')]).size).toBe(2_001);
   });
 
+  it('is the same in pieces, of any lengths', () => {
+    const lengths = fc.array(fc.integer({ min: 0, max: 300_000 }), { maxLength: 6 });
+    fc.assert(
+      fc.property(lengths, (sizes) => {
+        const pieces = sizes.map((size) => randomBytes(size));
+        const sealed = Buffer.concat(box.sealPieces(pieces, 'r'));
+        expect(box.openBytes(sealed, 'r').equals(Buffer.concat(pieces))).toBe(true);
+      }),
+      { numRuns: 40 },
+    );
+  });
+
+  it('keeps its bytes when the next one is sealed', () => {
+    const [first, second] = [randomBytes(700_000), randomBytes(700_000)];
+    const [one, other] = [first, second].map((bytes) => box.sealPieces([bytes], 'r'));
+    expect(box.openBytes(Buffer.concat(one!), 'r').equals(first)).toBe(true);
+    expect(box.openBytes(Buffer.concat(other!), 'r').equals(second)).toBe(true);
+  });
+
   it('does not open for another call', () => {
     expect(() => box.open(box.seal('mine', 'request-1'), 'request-2')).toThrow();
   });

@@ -9,6 +9,9 @@ import { keptBounds } from '#libs/holds/kept-reply.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { ConversationStore } from '#libs/shelf/conversation.store.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
+import { shelfBounds } from '#libs/shelf/shelf.types.js';
 import { Circuits } from '#libs/pacing/circuit.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -48,6 +51,16 @@ export class PlatformModule {
         provide: CallEnder,
         useFactory: (holds: HoldStore, box: ContentBox) => new CallEnder(holds, box, keptBounds(config.limits)),
         inject: [HoldStore, ContentBox],
+      },
+      {
+        provide: ShelfStore,
+        useFactory: (redis: Redis, box: ContentBox) => new ShelfStore(redis, box, shelfBounds(config.limits)),
+        inject: [MONEY_REDIS, ContentBox],
+      },
+      {
+        provide: ConversationStore,
+        useFactory: (redis: Redis, box: ContentBox, shelf: ShelfStore) => new ConversationStore(redis, box, shelf),
+        inject: [MONEY_REDIS, ContentBox, ShelfStore],
       },
       { provide: LaneTable, useValue: new LaneTable(config.file) },
       { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },

@@ -1,6 +1,9 @@
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { partsOf, planEmbeddings } from '#libs/rehearsal/rehearsal.embeddings.js';
+import { CHAT, RESPONSES, type AnswerForm, type Used } from './simulator.forms.js';
 
 /** An account's limits for a minute. */
 export interface SimulatedLimits {
@@ -21,10 +24,12 @@ export interface Counted {
 export interface SimulatorOptions {
   chat: SimulatedLimits;
   moderation: SimulatedLimits;
+  /** Absent: none. */
+  embeddings?: SimulatedLimits;
   firstTokenMs?: number;
   tokensPerSecond?: number;
   moderationMs?: number;
-  /** Whether answers of the chat endpoint report the limits. */
+  /** Whether answers report the limits: of chat completions and responses, which share them. */
   headers?: boolean;
 }
 
@@ -67,13 +72,14 @@ class SlidingLimit {
 }
 
 /**
- * An upstream that meters. It has the documented limits of chat and moderation over true sliding windows, headers,
- * 429s, a latency that depends on tokens, and a log of every request. It counts tokens before the call, from characters
- * and output caps. It shares no code with the pacer.
+ * An upstream that meters. It has the documented limits over true sliding windows: one for chat completions and responses
+ * together, one for embeddings and one for moderation. It sends headers and 429s, takes as long as its tokens need, and logs
+ * every request. It counts tokens before the call, from characters and output caps. It shares no code with the pacer.
  */
 export class Simulator {
   readonly chat: SlidingLimit;
   readonly moderation: SlidingLimit;
+  readonly embeddings: SlidingLimit;
   /** How many texts it judged. */
   texts = 0;
   private readonly server: Server;
@@ -81,6 +87,7 @@ export class Simulator {
   private constructor(readonly options: Required<SimulatorOptions>) {
     this.chat = new SlidingLimit(options.chat);
     this.moderation = new SlidingLimit(options.moderation);
+    this.embeddings = new SlidingLimit(options.embeddings);
     this.server = createServer((request, response) => {
       this.answer(request, response).catch(() => response.destroy());
     });
@@ -91,6 +98,7 @@ export class Simulator {
       firstTokenMs: 200,
       tokensPerSecond: 400,
       moderationMs: 50,
+      embeddings: { rpm: Infinity, tpm: Infinity },
       headers: true,
       ...options,
     });
@@ -112,7 +120,8 @@ export class Simulator {
     for await (const chunk of request) chunks.push(chunk as Buffer);
     const body = JSON.parse(Buffer.concat(chunks).toString('utf8')) as Record<string, unknown>;
     if (request.url?.endsWith('/moderations')) await this.moderate(body, response);
-    else await this.complete(body, response);
+    else if (request.url?.endsWith('/embeddings')) await this.embed(body, response);
+    else await this.complete(body, request.url?.endsWith('/responses') ? RESPONSES : CHAT, response);
   }
 
   private async moderate(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
@@ -132,47 +141,49 @@ export class Simulator {
     );
   }
 
-  private async complete(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
-    const cap = Number(body.max_completion_tokens ?? body.max_tokens ?? 16) * Number(body.n ?? 1);
-    const prompt = Math.ceil(characters(body.messages) / 4);
+  private async embed(body: Record<string, unknown>, response: ServerResponse): Promise<void> {
+    const plan = await planEmbeddings(body);
+    if ('status' in plan) {
+      response
+        .writeHead(plan.status, { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: plan.error }));
+      return;
+    }
+    const waitMs = this.embeddings.take(plan.tokens, String(body.user));
+    const headers = this.options.headers && this.options.embeddings.rpm < Infinity ? this.embeddings.headers() : {};
+    if (waitMs > 0) return refuse(response, waitMs, headers);
+    await sleep(this.options.firstTokenMs);
+    response.writeHead(200, { 'content-type': 'application/json', ...headers });
+    for (const part of partsOf(plan, {})) if (!response.write(part)) await once(response, 'drain');
+    response.end();
+  }
+
+  private async complete(body: Record<string, unknown>, form: AnswerForm, response: ServerResponse): Promise<void> {
+    const cap = form.capOf(body);
+    const prompt = Math.ceil(form.promptOf(body).reduce((sum: number, value) => sum + characters(value), 0) / 4);
     const waitMs = this.chat.take(prompt + cap, String(body.safety_identifier));
     const headers = this.options.headers ? this.chat.headers() : {};
     if (waitMs > 0) return refuse(response, waitMs, headers);
-    const words = Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random()))));
+    const words = Math.min(200, Math.max(1, Math.min(cap, Math.round(cap * (0.3 + 0.7 * Math.random())))));
     // Never the same twice, because a cached verdict costs no request.
-    const content = proseOf(Math.min(words, 200));
-    const usage = {
-      prompt_tokens: Math.min(prompt, 10),
-      completion_tokens: Math.min(words, 200),
-      total_tokens: Math.min(prompt, 10) + Math.min(words, 200),
-    };
-    const wholeMs = (1_000 * Math.min(words, 200)) / this.options.tokensPerSecond;
-    await sleep(this.options.firstTokenMs + (body.stream === true ? 0 : wholeMs));
-    const head = { id: 'chatcmpl-simulated', created: Math.floor(Date.now() / 1_000), model: body.model };
-    if (body.stream !== true) {
-      send(
-        response,
-        {
-          ...head,
-          object: 'chat.completion',
-          choices: [{ index: 0, finish_reason: 'stop', message: { role: 'assistant', content } }],
-          usage,
-        },
-        headers,
-      );
+    const content = proseOf(words);
+    const wholeMs = (1_000 * words) / this.options.tokensPerSecond;
+    const stream = body.stream === true;
+    await sleep(this.options.firstTokenMs + (stream ? 0 : wholeMs));
+    const used: Used = { input: Math.min(prompt, 10), output: words };
+    if (!stream) {
+      send(response, form.whole(body, content, used), headers);
       return;
     }
     response.writeHead(200, { 'content-type': 'text/event-stream', ...headers });
-    const chunk = (delta: object, finish_reason: string | null): string =>
-      `data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [{ index: 0, delta, finish_reason }] })}\n\n`;
+    const frames = form.frames(body, content, used);
+    response.write(frames.before());
     const texts = content.match(/(?:\S+\s*){1,10}/g) ?? [];
     for (const text of texts) {
-      response.write(chunk({ role: 'assistant', content: text }, null));
+      response.write(frames.of(text));
       await sleep(wholeMs / texts.length);
     }
-    response.end(
-      `${chunk({}, 'stop')}data: ${JSON.stringify({ ...head, object: 'chat.completion.chunk', choices: [], usage })}\n\ndata: [DONE]\n\n`,
-    );
+    response.end(frames.after());
   }
 }
 

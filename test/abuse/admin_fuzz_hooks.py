@@ -5,10 +5,12 @@ import schemathesis
 
 @schemathesis.hook
 def filter_body(context, body):
-    """`count` must be the number of `labels`. A merged price must be whole, whatever the campaign had."""
+    """`count` must be the number of `labels`. A merged price must be whole, and a time from the first use must have a length,
+    whatever the campaign had."""
     if not isinstance(body, dict):
         return True
     prices = body.get("tool_prices")
     search = prices.get("web_search") if isinstance(prices, dict) else None
     part = isinstance(search, dict) and search.get("usd_per_request") is None
-    return not part and not ("labels" in body and "count" in body)
+    endless = body.get("ttl_from") == "first_use" and body.get("ttl_seconds") is None
+    return not part and not endless and not ("labels" in body and "count" in body)

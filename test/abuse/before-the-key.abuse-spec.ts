@@ -9,6 +9,8 @@ const BODY_BYTES = 8_388_608;
 const MIB = 1_048_576;
 /** Eight connections of strangers send 40 MiB a second in all, and those of one key 10 MiB. */
 const EVERY_MS_OF_MIB = { stranger: 200, key: 800 };
+/** Eight connections read about 40 MiB a second of it. */
+const DOCS_EVERY_MS = 100;
 
 const brackets = `[${'[],'.repeat(666_666)}[]]`;
 const tool = (parameters: string): string =>
@@ -38,12 +40,28 @@ describe('a stranger with large bodies', () => {
 
   it.each([
     ['a spelling of a path that only the router knows', ['/%76%31/chat/completions'], '401'],
+    ['addresses that are not offered', ['/v1/files', '/v1/vector_stores', '/%76%31/batches'], '404'],
     ['addresses that nobody serves', ['/nothing', '/v1/nothing', '/', '/webhooks/openai'], '404'],
   ])(
     'does not slow down a visitor by 2 MB of brackets at %s',
     async (name, paths, status) => {
       const report = await abuse.measure(name, { attacker: null, attack: posting('stranger', paths, brackets) });
       expect(statuses).toEqual([status]);
+      expectHarmless(report);
+    },
+    ATTACK_LIMIT_MS,
+  );
+
+  it(
+    'does not slow down a visitor by reading the documentation again and again',
+    async () => {
+      const { origin } = new URL(abuse.daypass.baseUrl);
+      const paths = ['/docs/swagger-ui-bundle.js', '/docs/openapi.json'];
+      const attack = async (over: AbortSignal): Promise<void> => {
+        statuses = Object.keys(await flood(over, { origin, paths, body: '', atOnce: AT_ONCE, everyMs: DOCS_EVERY_MS }));
+      };
+      const report = await abuse.measure('the documentation', { attacker: null, attack });
+      expect(statuses.filter((status) => status !== 'over')).toEqual(['200']);
       expectHarmless(report);
     },
     ATTACK_LIMIT_MS,

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import type { ChatOverride } from '#libs/rehearsal/rehearsal.js';
+import type { ChatOverride } from '#libs/rehearsal/rehearsal.chat.face.js';
 import { Abuse, expectHarmless } from './abuse.js';
 
 const AT_ONCE = 4;

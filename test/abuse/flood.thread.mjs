@@ -1,16 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
-/** Posts one body again and again over so many connections, on a thread of its own, until somebody says stop. */
+/** Posts one body, or asks without one, again and again over so many connections, on a thread of its own, until somebody says stop. */
 const { origin, paths, headers, body: text, atOnce, everyMs } = workerData;
-const body = Buffer.from(text);
+const asked =
+  text === ''
+    ? { headers }
+    : { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: Buffer.from(text) };
 const over = new AbortController();
 parentPort.once('message', () => over.abort());
 const counts = {};
 
-async function post(path) {
+async function ask(path) {
   try {
-    const asked = { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body };
     const response = await fetch(`${origin}${path}`, { ...asked, signal: over.signal });
     await response.text();
     return response.status;
@@ -23,7 +25,7 @@ async function post(path) {
 async function lane(path) {
   while (!over.signal.aborted) {
     const pause = sleep(everyMs, undefined, { signal: over.signal }).catch(() => undefined);
-    const outcome = await post(path);
+    const outcome = await ask(path);
     counts[outcome] = (counts[outcome] ?? 0) + 1;
     await pause;
   }

@@ -7,6 +7,7 @@ export interface Flood {
   /** Each connection takes one of them. */
   paths: readonly string[];
   headers?: Record<string, string>;
+  /** Empty: each connection sends GET instead of POST. */
   body: string;
   atOnce: number;
   /** How often each connection posts it: without a pause the machine would be busy with the sending itself. */

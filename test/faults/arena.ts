@@ -1,7 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import type { ChatCall } from '#libs/rehearsal/rehearsal.js';
+import type { ChatCall } from '#libs/rehearsal/rehearsal.chat.face.js';
+import type { ResponsesCall } from '#libs/rehearsal/rehearsal.responses.face.js';
 import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -27,14 +28,20 @@ export interface CallWish {
   max_tokens?: number;
   headers?: Record<string, string>;
   signal?: AbortSignal;
+  /** Which API it calls; absent: chat completions. */
+  api?: 'chat' | 'responses';
+  /** Parameters beside. */
+  more?: object;
 }
+
+type SentCall = ChatCall | ResponsesCall;
 
 /** A running Daypass whose stores and services can fail, an upstream with a bill of its own, and the invariants that must hold. */
 export class Arena {
   readonly redis: Redis;
   readonly sql: pg.Pool;
   private readonly keys: (TestKey & { campaignId: string })[] = [];
-  private readonly chats: ChatCall[] = [];
+  private readonly sent: SentCall[] = [];
   private readonly broken: string[] = [];
   /** Keys whose calls a test made at the scripts, so that no upstream ever saw one. */
   readonly withoutUpstream = new Set<string>();
@@ -92,18 +99,22 @@ export class Arena {
   /** One call over plain HTTP: what came of it, never an exception. */
   async call(
     key: TestKey,
-    { content = 'Say hello', stream = false, max_tokens = 100, headers, signal }: CallWish = {},
+    { content = 'Say hello', stream = false, max_tokens = 100, headers, signal, api = 'chat', more }: CallWish = {},
   ): Promise<Outcome> {
     const outcome: Outcome = { status: 0, code: null, text: '', headers: undefined, done: false };
     try {
-      const response = await fetch(`${this.daypass.baseUrl}/chat/completions`, {
+      const text = `${content} [key ${key.id}]`;
+      const chat = api === 'chat';
+      const response = await fetch(`${this.daypass.baseUrl}/${chat ? 'chat/completions' : 'responses'}`, {
         method: 'POST',
         headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', ...headers },
         body: JSON.stringify({
           model: MODEL,
-          messages: [{ role: 'user', content: `${content} [key ${key.id}]` }],
           stream,
-          max_tokens,
+          ...(chat
+            ? { messages: [{ role: 'user', content: text }], max_tokens }
+            : { input: text, max_output_tokens: max_tokens }),
+          ...more,
         }),
         ...(signal ? { signal } : {}),
       });
@@ -112,7 +123,8 @@ export class Arena {
       const decoder = new TextDecoder();
       for await (const chunk of response.body as unknown as AsyncIterable<Uint8Array>)
         outcome.text += decoder.decode(chunk, { stream: true });
-      outcome.done = response.ok && (!stream || outcome.text.includes('data: [DONE]'));
+      outcome.done =
+        response.ok && (!stream || outcome.text.includes(chat ? 'data: [DONE]' : 'event: response.completed\n'));
       outcome.code = codeIn(outcome.text);
     } catch {
       outcome.code ??= 'cut off';
@@ -143,13 +155,17 @@ export class Arena {
   }
 
   /** Upstream calls of these keys so far; the rehearsal forgets them at every `reset`, the arena does not. */
-  get upstream(): readonly ChatCall[] {
-    return [...this.chats, ...this.daypass.rehearsal.chatCalls()];
+  get upstream(): readonly SentCall[] {
+    return [...this.sent, ...this.recent];
+  }
+
+  private get recent(): readonly SentCall[] {
+    return [...this.daypass.rehearsal.chatCalls(), ...this.daypass.rehearsal.responsesCalls()];
   }
 
   /** Between scenarios. */
   clear(): void {
-    this.chats.push(...this.daypass.rehearsal.chatCalls());
+    this.sent.push(...this.recent);
     this.daypass.rehearsal.reset();
   }
 
@@ -160,7 +176,7 @@ export class Arena {
 
   upstreamRuns(count: number): Promise<void> {
     return this.until(
-      () => this.daypass.rehearsal.chatCalls().filter(({ state }) => state === 'running').length >= count,
+      () => this.recent.filter(({ state }) => state === 'running').length >= count,
       `${count} calls run upstream`,
     );
   }
@@ -256,7 +272,7 @@ export class Arena {
   private async identifiers(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     for (const call of this.upstream) {
-      const id = /\[key (\S+?)\]/.exec(JSON.stringify(call.body.messages))?.[1];
+      const id = /\[key (\S+?)\]/.exec(JSON.stringify(call.body))?.[1];
       if (id !== undefined) found.set(id, String(call.body.safety_identifier));
     }
     return found;
@@ -293,14 +309,24 @@ export class Arena {
 }
 
 /** What the provider bills for it. */
-export function billOf({ usage }: ChatCall): bigint {
+export function billOf({ usage }: SentCall): bigint {
   if (!usage) return 0n;
-  const cached = usage.prompt_tokens_details.cached_tokens;
-  return (
-    BigInt(usage.prompt_tokens - cached) * BILLED.input +
-    BigInt(cached) * BILLED.cached +
-    BigInt(usage.completion_tokens) * BILLED.output
-  );
+  const { input, cached, output } = tokensOf(usage);
+  return BigInt(input - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(output) * BILLED.output;
+}
+
+function tokensOf(usage: NonNullable<SentCall['usage']>): { input: number; cached: number; output: number } {
+  return 'input_tokens' in usage
+    ? {
+        input: usage.input_tokens,
+        cached: usage.input_tokens_details.cached_tokens,
+        output: usage.output_tokens,
+      }
+    : {
+        input: usage.prompt_tokens,
+        cached: usage.prompt_tokens_details.cached_tokens,
+        output: usage.completion_tokens,
+      };
 }
 
 const nanoOf = (usd: string): bigint => BigInt(usd) * 1_000_000_000n;

@@ -1,4 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { encode } from 'gpt-tokenizer/encoding/cl100k_base';
+import type { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '#libs/config/config.js';
 import { cancelledUpstream } from '../at-rest.js';
@@ -6,6 +8,8 @@ import { Arena } from './arena.js';
 import { blockEventLoop } from './block-event-loop.js';
 import { scenario } from './scenario.js';
 
+/** Of text-embedding-3-small, as the provider bills it. */
+const NANO_OF_TOKEN = 20;
 const WORDS = Array.from({ length: 200 }, (_, index) => `w${index} `).join('');
 
 describe('processes', () => {
@@ -87,6 +91,39 @@ describe('processes', () => {
     return `stream ends with an error frame, presumed; ${await arena.holds()}`;
   });
 
+  scenario(27, 'kill -9 of forwarding in the middle of a large answer', { quick: true }, async () => {
+    const model = 'text-embedding-3-small';
+    const key = await arena.key('1.00', { campaign: { models: [model, 'gpt-5.4-mini'] } });
+    // The arena compares chats only; this call is compared here.
+    arena.withoutUpstream.add(key.id);
+    const input = Array.from({ length: 2_048 }, (_, index) => `note ${index}`);
+    // Ingress stands still from the dispatch on, so that forwarding waits for it in the middle of 17 MB.
+    arena.daypass.rehearsal.onEmbeddings = () => {
+      kill('ingress', 'SIGSTOP');
+      return undefined;
+    };
+    const answer = fetch(`${arena.daypass.baseUrl}/embeddings`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model, input, encoding_format: 'base64' }),
+    });
+    await arena.until(async () => (await framesIn(arena.redis)) >= 8, 'forwarding waits for ingress');
+    expect(await framesIn(arena.redis)).toBe(8);
+    kill('forwarding');
+    kill('ingress', 'SIGCONT');
+    const response = await answer;
+    expect(response.status).toBe(200);
+    const length = Number(response.headers.get('content-length'));
+    // A part that looks like the whole would be worse than none.
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    const spent = async (): Promise<number> => Number(await arena.redis.hget(`{dp}:key:${key.id}`, 'spent'));
+    await arena.until(async () => (await spent()) > 0, 'the call is presumed', 40_000);
+    const tokens = input.reduce((sum, text) => sum + encode(text).length, 0);
+    expect(await spent()).toBeGreaterThanOrEqual(tokens * NANO_OF_TOKEN);
+    expect(arena.daypass.rehearsal.embeddingsCalls()).toHaveLength(1);
+    return `${length} bytes broke off, booked at its bound; ${await arena.holds()}`;
+  });
+
   scenario(8, 'the visitor hangs up in mid-stream', { quick: true }, async () => {
     const key = await arena.key();
     // Twenty seconds: a machine that stands still for a while does not end them before their visitors have left.
@@ -161,3 +198,10 @@ describe('processes', () => {
     return `${whole} of 200 ended whole, the process in ${(endedMs / 1_000).toFixed(1)} s; ${await arena.holds()}`;
   });
 });
+
+/** Frames of large answers that no ingress has read. */
+async function framesIn(redis: Redis): Promise<number> {
+  const streams = (await redis.keys('{dp}:reply:*')).filter((key) => !key.endsWith(':read'));
+  const entries = await Promise.all(streams.map((stream) => redis.xrangeBuffer(stream, '-', '+')));
+  return entries.flat().filter(([, fields]) => fields.some((field) => field.toString() === 'frame')).length;
+}

@@ -1,5 +1,5 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
-import type { ChatOverride } from '#libs/rehearsal/rehearsal.js';
+import type { ChatOverride } from '#libs/rehearsal/rehearsal.chat.face.js';
 import { Arena, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
 import { tally } from './tally.js';

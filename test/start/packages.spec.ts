@@ -45,9 +45,13 @@ const NOT_IMPORTED: Record<string, string> = {
 };
 const NODE_PACKAGE = /^node-(bin-)?(darwin|linux|win)-/;
 
-const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
+const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
   .filter((file) => /\.(ts|mts|mjs)$/.test(file) && existsSync(join(ROOT, file)));
+/** Programs of visitors, with packages of their own. */
+const CLIENTS = 'test/clients/node/';
+const clients = sources.filter((file) => file.startsWith(CLIENTS));
+const files = sources.filter((file) => !clients.includes(file));
 const isTest = (file: string): boolean => /\.(spec|int-spec|e2e-spec|fault-spec|fixture)\.ts$/.test(file);
 const production = files.filter(
   (file) => /^(apps|libs)\//.test(file) && !/^libs\/(launch|rehearsal|testing)\//.test(file) && !isTest(file),
@@ -66,6 +70,12 @@ describe('the packages', () => {
 
   it('of tests and development are all that the rest imports', () => {
     expect(strangers(files, [...PRODUCTION, ...START, ...TESTS])).toEqual([]);
+  });
+
+  it('of the clients are what the programs of visitors import', () => {
+    const { dependencies } = JSON.parse(read(`${CLIENTS}package.json`)) as { dependencies: Record<string, string> };
+    expect(clients).not.toEqual([]);
+    expect(strangers(clients, Object.keys(dependencies))).toEqual([]);
   });
 
   it('of an image are all imported by a service', () => {

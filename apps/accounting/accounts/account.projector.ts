@@ -4,6 +4,7 @@ import type { Redis } from 'ioredis';
 import { DataSource, type EntityManager } from 'typeorm';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { AccountStore, type ProjectionAnswer } from '#libs/holds/account.store.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { campaignProjection, keyProjection } from '../domain/projection.js';
@@ -25,6 +26,7 @@ export class AccountProjector {
     @InjectDataSource() private readonly source: DataSource,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     @Inject(LOGGER) private readonly logger: Logger,
+    private readonly shelf: ShelfStore,
   ) {
     this.accounts = new AccountStore(redis);
   }
@@ -57,8 +59,31 @@ export class AccountProjector {
         );
       return code === 'projected';
     });
+    await this.forgetShelves(arrived);
     await this.mark(this.source.manager, arrived);
     if (this.ahead.size > 0) await this.repairAhead();
+  }
+
+  /** Deletes what keys could name later, where their campaign is closed or keeps nothing, or the key keeps nothing. */
+  private async forgetShelves(accounts: readonly Account[]): Promise<void> {
+    const ended = accounts.filter(keepsNothing);
+    if (ended.length === 0 || (await this.shelf.isEmpty())) return;
+    for (const account of ended) {
+      if (account instanceof Key) await this.shelf.forget(account.id);
+      else await this.forgetShelvesOf(account.id);
+    }
+  }
+
+  private async forgetShelvesOf(campaignId: string): Promise<void> {
+    for (let last = '', count = SCAN_BATCH; count === SCAN_BATCH;) {
+      const keys = await this.source.query<{ id: string }[]>(
+        'SELECT id FROM access.keys WHERE campaign_id = $1 AND id > $2 ORDER BY id LIMIT $3',
+        [campaignId, last, SCAN_BATCH],
+      );
+      await Promise.all(keys.map(({ id }) => this.shelf.forget(id)));
+      count = keys.length;
+      last = keys.at(-1)?.id ?? '';
+    }
   }
 
   /** Redis took a change that Postgres did not commit: sends the committed row again, under a higher version. */
@@ -164,6 +189,10 @@ export class AccountProjector {
       );
     }
   }
+}
+
+function keepsNothing(account: Account): boolean {
+  return account.moderation?.shelf === 'off' || (account instanceof Campaign && account.status === 'closed');
 }
 
 function hashOf(account: Account): string {

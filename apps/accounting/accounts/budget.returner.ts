@@ -9,6 +9,7 @@ import { redisNowMs } from '#libs/redis/clock.js';
 import { AccountStore } from '#libs/holds/account.store.js';
 import { Door } from '#libs/holds/door.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { AccountWriter, lockKey } from './account.writer.js';
 import { BalanceRepository } from '../books/balance.repository.js';
 import { NO_BALANCE } from '../domain/balance.js';
@@ -39,6 +40,7 @@ export class BudgetReturner extends PeriodicService {
     private readonly balances: BalanceRepository,
     private readonly live: LiveBalanceReader,
     private readonly writer: AccountWriter,
+    private readonly shelf: ShelfStore,
   ) {
     super();
     this.door = new Door(redis);
@@ -85,7 +87,7 @@ export class BudgetReturner extends PeriodicService {
     }
     // A key that has spent all of its budget is not projected again.
     const closed = unchanged.filter(({ closedAt }) => closedAt !== null);
-    await Promise.all(closed.map(({ key }) => this.accounts.forgetAnswers(key.id)));
+    await Promise.all(closed.flatMap(({ key }) => [this.accounts.forgetAnswers(key.id), this.shelf.forget(key.id)]));
     await this.postpone(unchanged);
   }
 

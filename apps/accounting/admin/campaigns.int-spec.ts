@@ -117,7 +117,13 @@ describe('POST /admin/v1/campaigns', () => {
     const price = { web_search: { usd_per_request: '0.025', input_tokens_per_request: 8_000 } };
     const { body } = await accounting.admin('PATCH', '/admin/v1/campaigns/search', { tool_prices: price });
     expect(body).toMatchObject({ tool_prices: price, warnings: [] });
-    expect(JSON.parse((await accounting.redis.hget(`{dp}:campaign:${body.id}`, 'tool_prices'))!)).toEqual(price);
+    const told = async (): Promise<unknown> =>
+      JSON.parse((await accounting.redis.hget(`{dp}:campaign:${body.id}`, 'tool_prices'))!);
+    // A service of the version before reads what has no `max_calls`.
+    expect(await told()).toEqual(price);
+    const more = { web_search: { ...price.web_search, max_calls: 5 } };
+    await accounting.admin('PATCH', '/admin/v1/campaigns/search', { tool_prices: { web_search: { max_calls: 5 } } });
+    expect(await told()).toEqual(more);
   });
 
   it.each([
@@ -131,6 +137,8 @@ describe('POST /admin/v1/campaigns', () => {
       { web_search: { usd_per_request: '1', input_tokens_per_request: 0.5 } },
       'tool_prices.web_search.input_tokens_per_request',
     ],
+    ['no call', { web_search: { usd_per_request: '1', max_calls: 0 } }, 'tool_prices.web_search.max_calls'],
+    ['too many calls', { web_search: { usd_per_request: '1', max_calls: 101 } }, 'tool_prices.web_search.max_calls'],
   ])('refuses tool prices with %s', async (_, tool_prices, param) => {
     const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
       ...whole,

@@ -368,9 +368,18 @@ describe('the list of calls', () => {
     const began = Date.now();
     const newId = (): string =>
       `req_${Date.now().toString(16).padStart(12, '0')}${(++number).toString(16).padStart(20, '0')}`;
-    const asked = async (of: { id: string }, its: string, model: string): Promise<string> => {
+    const asked = async (of: { id: string }, its: string, model: string, endpoint?: string): Promise<string> => {
       const id = newId();
-      const request = { kind: 'request' as const, id, key: of.id, campaign: its, model, stream: false, policy };
+      const request = {
+        kind: 'request' as const,
+        id,
+        key: of.id,
+        campaign: its,
+        endpoint,
+        model,
+        stream: false,
+        policy,
+      };
       await recorder.record(request);
       return id;
     };
@@ -399,7 +408,7 @@ describe('the list of calls', () => {
     await accounting.hold(key, blocked, 2_000_000n);
     await accounting.end(key, blocked, 'void');
     await judged(blocked, 'input', 'blocked');
-    const running = await asked(second, campaignId, 'gpt-5.4-mini');
+    const running = await asked(second, campaignId, 'gpt-5.4-mini', 'responses');
     await accounting.hold(second, running, 3_000_000n);
     const foreign = await asked(elsewhere, otherId, 'gpt-5.4-mini');
     await accounting.drained();
@@ -407,7 +416,15 @@ describe('the list of calls', () => {
     const list = async (query: string) => (await get(`requests?${query}`)).body.data as AdminAnswer['body'][];
     const of = async (query: string) => (await list(query)).map(({ id }: { id: string }) => id);
     expect(await list(`campaign=${campaign}`)).toMatchObject([
-      { id: running, result: 'running', held_usd: '0.003', paid_usd: '0.00', key: second.id, checks: 0 },
+      {
+        id: running,
+        result: 'running',
+        held_usd: '0.003',
+        paid_usd: '0.00',
+        key: second.id,
+        checks: 0,
+        endpoint: 'responses',
+      },
       { id: blocked, result: 'voided', paid_usd: '0.00', input: ['blocked'], output: [], model: 'gpt-5.4-nano' },
       {
         ...{
@@ -424,6 +441,9 @@ describe('the list of calls', () => {
     expect(await of(`key=${key.id}`)).toEqual([blocked, paid]);
     expect(await of(`campaign=${campaign}&decision=blocked,flagged`)).toEqual([blocked, paid]);
     expect(await of(`campaign=${campaign}&model=gpt-5.4-nano`)).toEqual([blocked]);
+    expect(await of(`campaign=${campaign}&endpoint=responses`)).toEqual([running]);
+    expect(await of(`campaign=${campaign}&endpoint=chat.completions&model=gpt-5.4-mini`)).toEqual([paid]);
+    expect(await of(`campaign=${campaign}&endpoint=nobodys`)).toEqual([]);
     expect(await of(`since=${new Date(began).toISOString()}`)).toEqual([foreign, running, blocked, paid]);
     expect(await of(`campaign=${campaign}&until=${new Date(began).toISOString()}`)).toEqual([]);
     const { visitor } = (await list(`key=${second.id}`))[0];
@@ -432,7 +452,9 @@ describe('the list of calls', () => {
     expect(idsOf(first)).toEqual([running, blocked]);
     expect(await of(`campaign=${campaign}&cursor=${first.body.next_cursor}`)).toEqual([paid]);
     const csv = await get(`requests?campaign=${campaign}`, CSV);
-    expect((csv.body as string).split('\n')[1]).toContain(`,${running},${campaign},${second.id},`);
+    const [head, row] = (csv.body as string).split('\n');
+    expect(row).toContain(`,${running},${campaign},${second.id},`);
+    expect(row!.split(',')[head!.split(',').indexOf('endpoint')]).toBe('responses');
     for (const query of ['decision=good', 'limit=500', 'since=yesterday', 'cursor=x', 'result=posted'])
       expect((await get(`requests?${query}`)).status).toBe(400);
   });

@@ -34,6 +34,7 @@ export class FiguresMetrics {
   private readonly campaignInfo: Gauge<'campaign' | 'campaign_id'>;
   private readonly keyCounts: Gauge<'status'>;
   private readonly kept: Gauge;
+  private readonly shelved: Gauge;
   private readonly keysSpent: Gauge<'key' | 'campaign'>;
 
   constructor(@Inject(REGISTRY) registry: Registry) {
@@ -89,6 +90,11 @@ export class FiguresMetrics {
       help: 'Bytes of answers that Redis keeps for repeats under an Idempotency-Key',
       registers,
     });
+    this.shelved = new Gauge({
+      name: 'daypass_shelf_bytes',
+      help: 'Bytes of responses and conversations that Redis keeps for later requests',
+      registers,
+    });
     this.keysSpent = new Gauge({
       name: 'daypass_top_key_spent_usd',
       help: 'What each of the ten keys that spent most has spent',
@@ -108,6 +114,10 @@ export class FiguresMetrics {
 
   keptAnswers(bytes: number): void {
     this.kept.set(bytes);
+  }
+
+  shelf(bytes: number): void {
+    this.shelved.set(bytes);
   }
 
   campaigns(figures: readonly CampaignFigures[]): void {

@@ -5,6 +5,7 @@ import { DataSource } from 'typeorm';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { isKeptOnDisk, memoryUse } from '#libs/redis/connection.js';
 import { BalanceRepository } from './balance.repository.js';
 import { FiguresMetrics, type CampaignFigures, type KeyCount, type KeyFigures } from './figures.metrics.js';
@@ -27,6 +28,7 @@ export class FiguresSampler extends PeriodicService {
     @InjectDataSource() private readonly source: DataSource,
     private readonly balances: BalanceRepository,
     private readonly holds: HoldStore,
+    private readonly shelf: ShelfStore,
     private readonly metrics: FiguresMetrics,
   ) {
     super();
@@ -41,6 +43,7 @@ export class FiguresSampler extends PeriodicService {
     this.metrics.storeKept(await isKeptOnDisk(this.redis));
     this.metrics.redisMemory(await memoryUse(this.redis));
     this.metrics.keptAnswers(await this.holds.keptBytes());
+    this.metrics.shelf(await this.shelf.bytes());
     this.metrics.campaigns(await this.campaigns());
     this.metrics.keys(await this.keyCounts());
     this.metrics.topKeys(await this.topKeys());

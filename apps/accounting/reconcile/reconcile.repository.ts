@@ -13,6 +13,8 @@ export interface OpenPresumption {
   requestId: string;
   keyId: string;
   campaignId: string;
+  /** Its API, as the hold's detail names it; undefined: chat completions. */
+  endpoint: string | undefined;
   model: string;
   heldNano: bigint;
   day: number;
@@ -48,6 +50,7 @@ const LOCK = 0x64_70_02;
 const STATEMENT_TIMEOUT_MS = 300_000;
 
 const holdDetail = z.object({
+  endpoint: z.string().optional(),
   model: z.string(),
   rates: z.object({ input: z.number(), cachedInput: z.number(), cacheWrite: z.number(), output: z.number() }).nullish(),
   fee: z.string().regex(/^\d+$/).default('0'),
@@ -92,6 +95,7 @@ export class ReconcileRepository {
         requestId: row.request_id,
         keyId: row.key_id,
         campaignId: row.campaign_id,
+        endpoint: detail.data?.endpoint,
         model: detail.data?.model ?? '',
         heldNano: BigInt(row.held),
         day: row.day,

@@ -47,6 +47,7 @@ interface PastCall {
   model?: string;
   served?: string;
   withoutRates?: boolean;
+  endpoint?: string;
   /** Its upstream, if not the first. */
   upstream?: string;
 }
@@ -90,7 +91,8 @@ async function past(call: PastCall): Promise<string> {
     );
   };
   const named = { model: call.model ?? model, ...(call.upstream ? { upstream: call.upstream } : {}) };
-  await journal('hold', atMs, 0n, { ...named, ...(call.withoutRates ? {} : { rates }) });
+  const api = call.endpoint === undefined ? {} : { endpoint: call.endpoint };
+  await journal('hold', atMs, 0n, { ...api, ...named, ...(call.withoutRates ? {} : { rates }) });
   await journal('dispatch', atMs + 10, 0n, {});
   if (booked === 'presumed') await journal('presume', atMs + durationMs, cost, { ...named, reason: 'lease expired' });
   else {
@@ -117,10 +119,11 @@ async function past(call: PastCall): Promise<string> {
 function served(
   minutesAgo: number,
   usage: { input: number; output: number },
-  its: { model?: string; apiKeyId?: string } = {},
+  its: { model?: string; apiKeyId?: string; api?: 'embeddings' } = {},
 ): void {
   const atMs = Date.now() - minutesAgo * MINUTE_MS + 1_000;
   rehearsal.reports.bill({
+    ...(its.api === undefined ? {} : { api: its.api }),
     atMs,
     model: its.model ?? model,
     serviceTier: 'default',
@@ -175,6 +178,39 @@ describe('a presumed call', () => {
       kept_nano: '0',
       evidence: { left: { requests: 0, uncached: 0, output: 0 } },
     });
+  });
+
+  it('of embeddings is assessed by their own report, as far as that reaches', async () => {
+    const embeddings = { model: 'text-embedding-3-small', endpoint: 'embeddings' };
+    const api = { model: embeddings.model, api: 'embeddings' as const };
+    await past({ minutesAgo: 180, booked: 'presumed', ...embeddings });
+    served(179, { input: 100, output: 0 }, api);
+    await later();
+    // The report of completions reaches further, and says nothing of embeddings.
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+    served(60, { input: 10, output: 0 }, api);
+    await past({ minutesAgo: 60, booked: { input: 10, output: 0 }, ...embeddings });
+    expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0 });
+    expect(await spent()).toBe(costOf({ input: 110, output: 0 }) + LATER_NANO);
+    expect(await verified()).toEqual(SOUND);
+  });
+
+  it('of a response is assessed by the report of completions, which has both', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed', endpoint: 'responses' });
+    served(179, { input: 100, output: 20 });
+    await past({ minutesAgo: 178, booked: { input: 30, output: 5 } });
+    served(177, { input: 30, output: 5 });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0 });
+    expect(await spent()).toBe(costOf({ input: 130, output: 25 }) + LATER_NANO);
+    expect(await verified()).toEqual(SOUND);
+  });
+
+  it('of an API that only a later version knows waits for it', async () => {
+    await past({ minutesAgo: 180, booked: 'presumed', endpoint: 'later' });
+    await later();
+    expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+    expect(await spent()).toBe(HELD_NANO + LATER_NANO);
   });
 
   it('that another upstream ran is left as it is: it is on no report of this account', async () => {

@@ -1,6 +1,7 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { MINUTE_MS, Reports, type Finding } from '#libs/money/reconcile.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -12,7 +13,7 @@ import { evidenceFor, stretchesOf } from '../domain/evidence.js';
 import { dayOf } from '../domain/period.js';
 import { Periodic } from '../periodic.js';
 import { ReconcileRepository, type DayDrift, type OpenPresumption, type Run } from './reconcile.repository.js';
-import { ReportClient, STRETCH_MAX_MS } from './report.client.js';
+import { ReportClient, STRETCH_MAX_MS, type ReportName } from './report.client.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -121,10 +122,16 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const finalMs = Math.floor((nowMs - this.config.reconcile.reportDelayMs) / MINUTE_MS) * MINUTE_MS;
     const open = await this.repository.openPresumptions(new Date(nowMs - GIVEN_UP_MS));
     const figures = { judged: 0, refundedNano: 0n, waiting: 0, incomplete: 0 };
-    for (const stretch of stretchesOf(open, SPAN_MS)) {
-      const due = stretch.filter((call) => latestOf(call) + SLACK_MS <= finalMs);
-      figures.waiting += stretch.length - due.length;
-      if (due.length > 0) await this.assess(client, due, finalMs, figures);
+    for (const [report, calls] of Map.groupBy(open, reportOf)) {
+      if (report === null) {
+        figures.waiting += calls.length;
+        continue;
+      }
+      for (const stretch of stretchesOf(calls, SPAN_MS)) {
+        const due = stretch.filter((call) => latestOf(call) + SLACK_MS <= finalMs);
+        figures.waiting += stretch.length - due.length;
+        if (due.length > 0) await this.assess(client, report, due, finalMs, figures);
+      }
     }
     this.metrics.presumedWaiting(figures.waiting + figures.incomplete);
     return {
@@ -135,14 +142,16 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     };
   }
 
+  /** `calls`: all in one report. How far another report reaches proves nothing of this one. */
   private async assess(
     client: ReportClient,
+    report: ReportName,
     calls: readonly OpenPresumption[],
     finalMs: number,
     figures: { judged: number; refundedNano: bigint; waiting: number; incomplete: number },
   ): Promise<void> {
     const fromMs = Math.floor((calls[0]!.sentFromMs - SLACK_MS - AROUND_MS) / MINUTE_MS) * MINUTE_MS;
-    const { rows, clockMs } = await client.usage(fromMs, Math.min(finalMs, fromMs + STRETCH_MAX_MS));
+    const { rows, clockMs } = await client.usage(report, fromMs, Math.min(finalMs, fromMs + STRETCH_MAX_MS));
     this.checkClock(clockMs, await redisNowMs(this.redis));
     await this.repository.saveReports(rows);
     // Only a later count proves that the reports reach so far, and that they are about this account.
@@ -240,3 +249,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
 
 const floorMinute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS;
 const latestOf = ({ sentToMs }: OpenPresumption): number => sentToMs + LONGEST_CALL_MS;
+
+/** null: only a later version knows the API, and its report. Its calls wait for that version. */
+function reportOf({ endpoint }: OpenPresumption): ReportName | null {
+  const api = endpoint === undefined ? ENDPOINTS[0] : ENDPOINTS.find(({ name }) => name === endpoint);
+  return api ? (api.usageReport ?? 'completions') : null;
+}

@@ -17,6 +17,9 @@ export interface CostRow {
   amountNano: bigint;
 }
 
+/** The provider's usage report that calls of an API are in: `/organization/usage/…`. */
+export type ReportName = 'completions' | 'embeddings';
+
 export interface ReportScope {
   projectIds: readonly string[];
   apiKeyIds: readonly string[];
@@ -47,6 +50,8 @@ const usagePage = page(
     service_tier: z.string().nullish(),
   }),
 );
+/** The report of embeddings knows no tiers, no caches and no outputs. */
+const embeddingsPage = page(z.object({ input_tokens: count, num_model_requests: count, model: z.string().nullish() }));
 const costPage = page(
   z.object({
     amount: z.object({ value: z.union([z.number(), z.string().transform(Number)]), currency: z.string() }),
@@ -55,7 +60,7 @@ const costPage = page(
 );
 
 /**
- * Reads what the provider served and billed: `/organization/usage/completions` and `/organization/costs`.
+ * Reads what the provider served and billed: `/organization/usage/…` and `/organization/costs`.
  * Its errors name the fault and no key, so that the log may have them.
  */
 export class ReportClient {
@@ -78,35 +83,39 @@ export class ReportClient {
   }
 
   /**
-   * The minutes in which the provider served something. Both ends are whole minutes. `clockMs`: the provider's clock.
+   * The minutes in which the provider served something of one report. Both ends are whole minutes. `clockMs`: the
+   * provider's clock.
    */
-  async usage(fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
-    const rows: ReportRow[] = [];
-    let clockMs = Number.NaN;
-    await this.pages(
+  usage(report: ReportName, fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
+    const { usage } = this.client.admin.organization;
+    const query = {
+      start_time: fromMs / 1_000,
+      end_time: toMs / 1_000,
+      bucket_width: '1m' as const,
+      limit: 1_440,
+      ...this.filter(),
+    };
+    if (report === 'embeddings')
+      return this.dated(
+        embeddingsPage,
+        (cursor) => usage.embeddings({ ...query, group_by: ['model'], ...cursor }).withResponse(),
+        (minuteMs, { model, num_model_requests: requests, input_tokens: uncached }) => {
+          const none = { cached: 0, cacheWrite: 0, output: 0 };
+          return { minuteMs, model: model ?? null, serviceTier: null, requests, uncached, ...none };
+        },
+      );
+    return this.dated(
       usagePage,
-      async (cursor) => {
-        const { data, response } = await this.client.admin.organization.usage
-          .completions({
-            start_time: fromMs / 1_000,
-            end_time: toMs / 1_000,
-            bucket_width: '1m',
-            limit: 1_440,
-            // Daypass sends no batches, whose tokens cost half.
-            batch: false,
-            group_by: ['model', 'service_tier'],
-            ...this.filter(),
-            ...cursor,
-          })
-          .withResponse();
-        clockMs = Date.parse(response.headers.get('date') ?? '');
-        return data;
-      },
-      ({ start_time }, result) => {
+      (cursor) =>
+        usage
+          // Daypass sends no batches, whose tokens cost half.
+          .completions({ ...query, batch: false, group_by: ['model', 'service_tier'], ...cursor })
+          .withResponse(),
+      (minuteMs, result) => {
         const cached = result.input_cached_tokens ?? 0;
         const cacheWrite = result.input_cache_write_tokens ?? 0;
-        rows.push({
-          minuteMs: start_time * 1_000,
+        return {
+          minuteMs,
           model: result.model ?? null,
           serviceTier: result.service_tier ?? null,
           requests: result.num_model_requests,
@@ -114,8 +123,26 @@ export class ReportClient {
           cached,
           cacheWrite,
           output: result.output_tokens,
-        });
+        };
       },
+    );
+  }
+
+  private async dated<R extends z.ZodType>(
+    schema: ReturnType<typeof page<R>>,
+    ask: (cursor: { page?: string }) => Promise<{ data: unknown; response: Response }>,
+    rowOf: (minuteMs: number, result: z.infer<R>) => ReportRow,
+  ): Promise<{ rows: ReportRow[]; clockMs: number }> {
+    const rows: ReportRow[] = [];
+    let clockMs = Number.NaN;
+    await this.pages(
+      schema,
+      async (cursor) => {
+        const { data, response } = await ask(cursor);
+        clockMs = Date.parse(response.headers.get('date') ?? '');
+        return data;
+      },
+      ({ start_time }, result) => void rows.push(rowOf(start_time * 1_000, result)),
     );
     if (Number.isNaN(clockMs)) throw new Error("the provider's answer has no date");
     return { rows, clockMs };

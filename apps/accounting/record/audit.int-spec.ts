@@ -120,6 +120,21 @@ async function found(sql: string, undo: string): Promise<AuditProblem[]> {
 }
 
 describe('the record', () => {
+  it('shows what was kept of a request beside it, and proves both', async () => {
+    const id = await call([
+      { model: 'm', input: [] },
+      { store: true, metadata: { order: '7' } },
+    ]);
+    await booked();
+    const { body } = await accounting.admin('GET', `/admin/v1/requests/${id}`);
+    expect(body).toMatchObject({
+      asked: { model: 'm', input: [] },
+      kept: { store: true, metadata: { order: '7' } },
+      checks: [{ judged: null }, { judged: [{ kind: 'text', text: 'a secret answer' }] }],
+    });
+    expect((await verify()).ok).toBe(true);
+  });
+
   it('shows one call with its request, its checks and its bookings', async () => {
     const id = await call();
     await accounting.call(key, id, 1_000_000n, 400_000n);
@@ -132,6 +147,7 @@ describe('the record', () => {
       visitor: key.id,
       endpoint: 'chat.completions',
       asked: { messages: [{ role: 'user', content: 'a secret question' }] },
+      kept: null,
       policy: { thresholds: { violence: 0.6 } },
       checks: [
         {

@@ -1,5 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { readBody } from '#libs/endpoints/body.js';
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { AdminError } from '../domain/admin.error.js';
@@ -29,6 +30,8 @@ export interface RequestView {
   policy: unknown;
   /** The request as forwarding sends it on; null after an erasure, or after its retention. */
   asked: unknown;
+  /** What Daypass kept beside it, for the answer: no upstream got it, e.g. `metadata`. null: nothing. */
+  kept: Readonly<Record<string, unknown>> | null;
   checks: (CheckView & { judged: unknown })[];
   /** The call's bookings in the ledger. */
   transfers: { id: string; kind: string; at: string; paid_usd: string }[];
@@ -48,6 +51,15 @@ interface RequestRow {
   policy: unknown;
   seq: string;
 }
+
+/** A request's body; undefined: its content is gone. */
+function askedOf(text: string | undefined): Pick<RequestView, 'asked' | 'kept'> {
+  if (text === undefined) return { asked: null, kept: null };
+  const { json, kept } = readBody(text);
+  return { asked: json, kept: kept ?? null };
+}
+
+const judgedOf = (text: string | undefined): unknown => (text === undefined ? null : JSON.parse(text));
 
 /** The record as the admin API shows it. */
 @Injectable()
@@ -105,8 +117,8 @@ export class AuditReader {
       stream: row.stream,
       policy_version: row.policy_version,
       policy: row.policy,
-      asked: contents.get(id) ?? null,
-      checks: checks.map((check) => ({ ...showCheck(check), judged: contents.get(check.id) ?? null })),
+      ...askedOf(contents.get(id)),
+      checks: checks.map((check) => ({ ...showCheck(check), judged: judgedOf(contents.get(check.id)) })),
       transfers: transfers.map(({ at, paid, ...transfer }) => ({
         ...transfer,
         at: at.toISOString(),
@@ -121,15 +133,15 @@ export class AuditReader {
     visitorId: string,
     period: string,
     ids: readonly string[],
-  ): Promise<Map<string, unknown>> {
+  ): Promise<Map<string, string>> {
     const rows = await manager.query<{ id: string; sealed: Buffer }[]>(
       'SELECT id, sealed FROM audit.contents WHERE id = ANY ($1) AND period = $2',
       [ids, period],
     );
-    const opened = new Map<string, unknown>();
+    const opened = new Map<string, string>();
     for (const { id, sealed } of rows) {
       const text = await this.vault.open(manager, visitorId, id, sealed);
-      if (text !== null) opened.set(id, JSON.parse(text));
+      if (text !== null) opened.set(id, text);
     }
     return opened;
   }

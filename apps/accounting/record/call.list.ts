@@ -38,7 +38,7 @@ export class CallList {
   constructor(private readonly work: UnitOfWork) {}
 
   async page({ cursor, limit, ...filters }: ListRequests): Promise<Page<CallView>> {
-    const { campaign, key, visitor, model, decision, since, until } = filters;
+    const { campaign, key, visitor, endpoint, model, decision, since, until } = filters;
     const conditions = ['true'];
     const values: unknown[] = [];
     const put = (value: unknown): string => `$${values.push(value)}`;
@@ -48,6 +48,7 @@ export class CallList {
     where((slug) => `kept.campaign_id = (SELECT id FROM access.campaigns WHERE slug = ${slug})`, campaign);
     where((id) => `kept.key_id = ${id}`, key);
     where((id) => `kept.visitor_id = ${id}`, visitor);
+    where((name) => `coalesce(kept.endpoint, ${put(CHAT.name)}) = ${name}`, endpoint);
     where((name) => `kept.model = ${name}`, model);
     where((at) => `kept.at >= ${at}`, since);
     where((at) => `kept.at < ${at}`, until);

@@ -1,4 +1,5 @@
 import { Injectable } from '@nestjs/common';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { AdminError } from '../domain/admin.error.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { AuditRepository } from './audit.repository.js';
@@ -8,12 +9,16 @@ export interface ErasedVisitor {
   erased_at: string;
 }
 
-/** Destroys the secret of a visitor's content, so that nobody can read it again. Requests, checks and verdicts stay. */
+/**
+ * Destroys the secret of a visitor's content, so that nobody can read it again, and deletes what Redis keeps of it.
+ * Requests, checks and verdicts stay.
+ */
 @Injectable()
 export class VisitorEraser {
   constructor(
     private readonly work: UnitOfWork,
     private readonly audit: AuditRepository,
+    private readonly shelf: ShelfStore,
   ) {}
 
   /** A repeat gets the first answer. @throws AdminError `not_found`, or `conflict` while the visitor can still call */
@@ -37,6 +42,7 @@ export class VisitorEraser {
           `The key of '${id}' is in use: revoke it first, so that nothing new comes to be erased. Nothing was changed.`,
         );
       const now = new Date();
+      await this.shelf.forget(id);
       await manager.query('UPDATE audit.visitors SET wrapped_key = NULL, erased_at = $2 WHERE id = $1', [id, now]);
       await this.audit.appendAct(manager, { act: 'erasure', subject: id, note, atMs: now.getTime() });
       return { id, erased_at: now.toISOString() };

@@ -32,12 +32,13 @@ export type ListChecks = z.output<typeof listChecksSchema>;
 export const exportChecksSchema = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).default('jsonl') });
 export type ExportChecks = z.output<typeof exportChecksSchema>;
 
-/** Calls, newest first. `decision`: calls with a check that decided so. */
+/** Calls, newest first. `endpoint`: the name of an API, also of one that this version does not serve. `decision`: calls with a check that decided so. */
 export const listRequestsSchema = z.strictObject({
   ...listSchema.shape,
   campaign: slug.optional(),
   key: text(100).optional(),
   visitor: text(100).optional(),
+  endpoint: text(100).optional(),
   model: text(200).optional(),
   decision: filters.decision,
   since: moment.optional(),

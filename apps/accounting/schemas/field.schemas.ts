@@ -113,6 +113,7 @@ export const keyModeration = z.strictObject({
   thresholds: z.partialRecord(z.enum(MODERATION_CATEGORIES), z.number().min(0).max(1)).optional(),
   on_unavailable: policy.on_unavailable.unwrap().optional(),
   images: policy.images,
+  shelf: policy.shelf,
   guards: policy.guards,
   strikes: policy.strikes,
 });

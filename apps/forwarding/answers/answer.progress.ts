@@ -1,8 +1,9 @@
 import type { Encoding } from '#libs/contracts/jobs.js';
 import { StreamTexts, type FrameText } from '#libs/endpoints/content.js';
+import type { Report } from '#libs/endpoints/endpoint.js';
 import { countTextTokens } from '#libs/money/tokens.js';
 import type { CutAnswer } from '../domain/settlement.js';
-import type { ReplyWriter } from './reply.writer.js';
+import type { ShownStream } from './shown.stream.js';
 
 /**
  * What a failure in the middle of an answer must know: what the model generated, and whether the visitor saw any of it.
@@ -10,15 +11,17 @@ import type { ReplyWriter } from './reply.writer.js';
 export class Progress {
   readonly texts = new StreamTexts();
   /** Set for a stream that the visitor sees as it comes: an error can then only follow in the stream. */
-  writer: ReplyWriter | null = null;
+  stream: ShownStream | null = null;
+  /** What the answer said of its cost until now, an answer that failed included. */
+  report: Report | null = null;
   private chunks = 0;
   private readonly startedMs = performance.now();
   private silentMs: number | null = null;
 
-  /** Adds the texts of one chunk. */
+  /** Adds the texts of one chunk, if it has any. */
   add(texts: readonly FrameText[]): void {
     this.texts.add(texts);
-    this.chunks++;
+    if (texts.some(({ beside }) => !beside)) this.chunks++;
     if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.startedMs;
   }
 
@@ -26,7 +29,7 @@ export class Progress {
   async cut({ encoding }: { encoding?: Encoding | undefined }, { hungUp }: { hungUp: boolean }): Promise<CutAnswer> {
     const elapsedMs = performance.now() - this.startedMs;
     const unseenMs = this.silentMs ?? elapsedMs;
-    // Each chunk has at least one token, whatever the tokenizer counts.
+    // Each chunk of text has at least one token, whatever the tokenizer counts.
     const seenTokens = Math.max(this.chunks, await countOutput(this.texts.texts(), encoding));
     return { seenTokens, unseenMs, flowingMs: elapsedMs - unseenMs, hungUp };
   }

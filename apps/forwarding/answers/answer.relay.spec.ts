@@ -1,9 +1,12 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
+import { Progress } from './answer.progress.js';
 import { AnswerRelay } from './answer.relay.js';
 import type { OutputGate } from './output.gate.js';
 import type { ReplyChannel } from './reply.channel.js';
+import type { Shelf } from './shelf.js';
 
 const ticket = {
   outputs: 1,
@@ -15,9 +18,23 @@ const ticket = {
   price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 },
 } as unknown as Ticket;
 
+const config = { limits: { beatMs: 15_000 } } as unknown as DaypassConfig;
+const shelf: Shelf = { put: () => Promise.resolve('full') };
+/** Takes frames, and says at once that they are read. */
+const channel = {
+  send: () => Promise.resolve(),
+  sendFrame: (_: string, __: string, n: number) => Promise.resolve(`1-${n}`),
+  readUpTo: () => Promise.resolve('2-0'),
+} as unknown as ReplyChannel;
+const gate = { record: () => Promise.resolve() } as unknown as OutputGate;
+const relay = new AnswerRelay(config, channel, gate, shelf);
+
 async function whole(body: string, onAnswer: () => void) {
   const response = { headers: new Headers(), body: [Buffer.from(body)] } as unknown as Response;
-  return new AnswerRelay({} as ReplyChannel, {} as OutputGate).whole({ ticket, queueMs: 0, onAnswer }, response);
+  return relay.whole(
+    { ticket, queueMs: 0, of: { tag: '' }, progress: new Progress(), controller: new AbortController(), onAnswer },
+    response,
+  );
 }
 
 describe('a whole answer', () => {
@@ -38,3 +55,74 @@ describe('a whole answer', () => {
     expect(onAnswer).not.toHaveBeenCalled();
   });
 });
+
+describe('an answer that may be large', () => {
+  const embeddings = {
+    ...ticket,
+    endpoint: 'embeddings',
+    facts: { vectors: 2_048, answerBytes: 1_000_000 },
+    inputTokens: 11,
+    outputs: 0,
+    capTokens: 0,
+    encoding: 'cl100k_base',
+  } as unknown as Ticket;
+  const vector = Buffer.from(new Float32Array(2_900).fill(0.1).buffer).toString('base64');
+  const answer = JSON.stringify({
+    data: Array.from({ length: 2_048 }, (_, index) => ({ index, embedding: vector })),
+    usage: { prompt_tokens: 7, total_tokens: 7 },
+  });
+  const read = (facts: object) => {
+    const response = { headers: new Headers(), body: piecesOf(answer) } as unknown as Response;
+    const ticket = { ...embeddings, takesFrames: true, facts: { ...embeddings.facts, ...facts } };
+    const call = { ticket, queueMs: 0 };
+    return relay.whole(
+      {
+        ...call,
+        of: { tag: '' },
+        progress: new Progress(),
+        controller: new AbortController(),
+        onAnswer: () => undefined,
+      },
+      response,
+    );
+  };
+
+  it('is refused once it is too large, and paid as its input was counted', async () => {
+    const { settlement, reply, outcome } = await read({});
+    expect({ outcome, costNano: settlement.costNano }).toEqual({ outcome: 'answer_too_large', costNano: 11n });
+    expect(reply).toMatchObject({
+      type: 'answer',
+      status: 400,
+      headers: { 'x-should-retry': 'false' },
+      meta: { costNano: '11' },
+    });
+    expect((reply as { body: string }).body).toContain(
+      'send fewer inputs, or ask for fewer dimensions. The input was charged.',
+    );
+  });
+
+  it('gives the event loop its turn after each piece that took long, however fast it comes', async () => {
+    let nowMs = 0;
+    const clock = jest.spyOn(performance, 'now').mockImplementation(() => (nowMs += 6));
+    let turns = 0;
+    let isReading = true;
+    const watch = (): void => {
+      turns++;
+      if (isReading) setImmediate(watch);
+    };
+    setImmediate(watch);
+    expect((await read({ base64: true })).settlement.costNano).toBe(7n);
+    isReading = false;
+    clock.mockRestore();
+    expect(turns).toBeGreaterThan(answer.length / PIECE_BYTES - 1);
+  });
+});
+
+const PIECE_BYTES = 65_536;
+
+function piecesOf(text: string): Buffer[] {
+  const bytes = Buffer.from(text);
+  return Array.from({ length: Math.ceil(bytes.length / PIECE_BYTES) }, (_, n) =>
+    bytes.subarray(n * PIECE_BYTES, (n + 1) * PIECE_BYTES),
+  );
+}

@@ -1,8 +1,8 @@
-import { errorAnswer } from '#libs/contracts/answers.js';
+import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
-import type { Reply } from '#libs/contracts/reply.js';
+import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
-import type { ProviderVerdict, Shown } from '#libs/endpoints/endpoint.js';
+import type { AnswerOf, ProviderVerdict, Shown } from '#libs/endpoints/endpoint.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
@@ -12,9 +12,13 @@ import type { OutputGate } from './output.gate.js';
 export interface Answered {
   settlement: Settlement;
   reply: Reply;
+  /** The body of the reply where it is large: then the reply itself has none. */
+  pieces?: readonly Uint8Array[];
   /** A whole stream that the visitor saw piece by piece, for a repeat under its idempotency key. */
   kept?: Reply;
   outcome: string;
+  /** Of an answer that was blocked: what a repeat of the call gets for a while, unsent and unbilled. */
+  again?: Reply;
   /** What the guards judge after the visitor saw it (`observe`). */
   observed: readonly Content[];
   /** Verdicts for the record, in the same step as the reply. */
@@ -25,59 +29,109 @@ export interface Answered {
 export interface Answering {
   ticket: Ticket;
   queueMs: number;
+  /** What the endpoint's reader must know of the request and of the upstream. */
+  of: AnswerOf;
 }
 
-/** An answer that the guards judge as a whole before the visitor sees any of it. */
-interface Judgeable {
-  settlement: Settlement;
-  contents: readonly Content[];
-  provider: readonly ProviderVerdict[];
-  /** null: a guard found something that nobody can take out of this answer. */
-  shown: (redactions: readonly Replacement[]) => Shown | null;
-  blocked: () => Shown;
+/** An answer that the guards judge as a whole, on its way to its visitor. */
+export interface Judgeable {
+  readonly contents: readonly Content[];
+  readonly provider: readonly ProviderVerdict[];
+  /** Shows all of it. false: a guard found something that nobody can take out of this answer. */
+  pass(redactions: readonly Replacement[]): boolean;
+  block(): void;
+  /** Keeps what is shown for later calls of the key. */
+  shelve(): Promise<void>;
+  reply(settlement: Settlement, word: VerdictWord): Promise<Pick<Answered, 'reply' | 'kept' | 'pieces'>>;
+  /** The reply for an error that the visitor pays for. */
+  failed(error: DaypassError, meta: ReplyMeta): Promise<Reply>;
+  /** The blocked form, for a visitor who saw nothing yet. */
+  blocked(): Shown;
 }
 
 /** Judges a whole answer where the policy says so, and makes the reply. */
-export async function judgedWhole(call: Answering, answer: Judgeable, gate: OutputGate): Promise<Answered> {
+export async function judgedWhole(
+  call: Answering,
+  settlement: Settlement,
+  answer: Judgeable,
+  gate: OutputGate,
+): Promise<Answered> {
   const { ticket, queueMs } = call;
-  const { settlement, contents, provider, shown, blocked } = answer;
-  const whole = (what: Shown, word: VerdictWord): Reply => wholeReply(call, settlement, what, word);
+  const { contents, provider } = answer;
   const { output } = ticket.policy;
   if (output !== 'gate') {
+    answer.pass([]);
+    await answer.shelve();
     const observed = output === 'observe' ? contents : [];
-    return { settlement, reply: whole(shown([])!, output), outcome: 'ok', observed };
+    return { settlement, ...(await answer.reply(settlement, output)), outcome: 'ok', observed };
   }
   const { verdict, events } = await gate.verdictOnWhole(ticket, contents, provider);
   if (verdict.word === 'unavailable') {
     const costNano = paidOf(ticket, settlement);
     const meta = { ...metaOf(ticket, queueMs, 'unchecked'), unavailable: 'output' as const, costNano };
-    const reply = errorAnswer(verdict.error, meta);
+    const reply = await answer.failed(verdict.error, meta);
     return { settlement, reply, outcome: 'moderation_unavailable', observed: [], events };
   }
-  const passed = verdict.word === 'blocked' ? null : shown(verdict.redactions ?? []);
+  const passed = verdict.word !== 'blocked' && answer.pass(verdict.redactions ?? []);
+  if (!passed) answer.block();
+  await answer.shelve();
+  const word = passed ? verdict.word : 'blocked';
+  const replies = await answer.reply(settlement, word);
   return passed
-    ? { settlement, reply: whole(passed, verdict.word), outcome: 'ok', observed: [], events }
-    : { settlement, reply: whole(blocked(), 'blocked'), outcome: 'output_blocked', observed: [], events };
+    ? { settlement, ...replies, outcome: 'ok', observed: [], events }
+    : {
+        settlement,
+        ...replies,
+        outcome: 'output_blocked',
+        observed: [],
+        events,
+        again: againOf(call, answer.blocked()),
+      };
+}
+
+/** A blocked answer for a repeat of its call, which costs nothing. */
+export function againOf(call: Answering, shown: Shown): Reply {
+  return replyOf(shown, { ...metaOf(call.ticket, 0, 'blocked'), costNano: '0' });
+}
+
+/** `pieces`: the body of a large one, which its reply then lacks. */
+export function wholeReplies(
+  call: Answering,
+  settlement: Settlement,
+  shown: Shown,
+  word: VerdictWord,
+): Pick<Answered, 'reply' | 'pieces'> {
+  const reply = wholeReply(call, settlement, shown, word);
+  return Array.isArray(shown.body) ? { reply, pieces: shown.body as readonly Uint8Array[] } : { reply };
 }
 
 export function wholeReply(
-  { ticket, queueMs }: Answering,
+  { ticket, queueMs }: Pick<Answering, 'ticket' | 'queueMs'>,
   settlement: Settlement,
-  { contentType, body }: Shown,
+  shown: Shown,
   word: VerdictWord,
 ): Reply {
+  return replyOf(shown, { ...metaOf(ticket, queueMs, word), costNano: paidOf(ticket, settlement) });
+}
+
+function replyOf({ contentType, body }: Shown, meta: ReplyMeta): Reply {
   return {
     type: 'answer',
     status: 200,
     contentType,
     headers: contentType.startsWith('text/event-stream') ? { 'cache-control': 'no-cache' } : {},
-    ...(typeof body === 'string' ? { body } : { body: Buffer.from(body).toString('base64'), binary: true }),
-    meta: { ...metaOf(ticket, queueMs, word), costNano: paidOf(ticket, settlement) },
+    ...bodyOf(body),
+    meta,
   };
 }
 
+function bodyOf(body: Shown['body']): { body: string; binary?: true } {
+  if (typeof body === 'string') return { body };
+  return body instanceof Uint8Array ? { body: Buffer.from(body).toString('base64'), binary: true } : { body: '' };
+}
+
 /** What the visitor pays, in decimal nano-dollars. The operator absorbs what the call cost beyond its bound. */
-function paidOf(ticket: Ticket, { costNano }: Settlement): string {
+export function paidOf(ticket: Ticket, { costNano }: Settlement): string {
   const heldNano = BigInt(ticket.heldNano);
   return (costNano < heldNano ? costNano : heldNano).toString();
 }

@@ -60,6 +60,11 @@ export class OutputGate {
     return verdictOf(checked, ticket);
   }
 
+  /** Takes the events of verdicts to the record, where what follows from them does not. @throws when Redis does not take them */
+  record(events: readonly Recorded[]): Promise<void> {
+    return this.checker.record(events);
+  }
+
   /** Keeps the verdict on an answer that was judged in parts: the visitor sends it again with the next message. */
   remember(ticket: Ticket, contents: readonly Content[], results: readonly ModerationResult[]): void {
     this.moderator.remember(contents, results, ticket);
@@ -78,8 +83,9 @@ export class OutputGate {
     }
   }
 
-  countVerdict({ requestId, keyId }: Ticket, decision: VerdictWord | 'unavailable'): void {
-    this.metrics.verdict('output', decision);
+  countVerdict(ticket: Ticket, decision: VerdictWord | 'unavailable'): void {
+    const { requestId, keyId } = ticket;
+    this.metrics.verdict(ticket, 'output', decision);
     if (decision !== 'pass') this.logger.info({ requestId, keyId, direction: 'output', decision }, 'moderation');
   }
 }

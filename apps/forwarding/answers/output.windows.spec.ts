@@ -227,6 +227,28 @@ describe('a stream under moderation', () => {
     expect([shown, windows.stopped?.word]).toEqual(['all is shown. ', 'blocked']);
   });
 
+  it.each([
+    ['a text of its own', `${PHRASE}.`, false],
+    ['a verdict of the provider', '', true],
+  ])('does not show an end that brings %s before the verdict on that (trail)', async (_, text, provider) => {
+    const shown: string[] = [];
+    let more = false;
+    const windows = new OutputWindows({
+      ...quiet,
+      mode: 'trail',
+      verdictOn: (contents) => Promise.resolve(more ? { word: 'blocked' } : byPhrase(contents)),
+      hasMore: () => more,
+      show: (frame) => shown.push(frame),
+    });
+    windows.add(frameOf('A nice sentence. '));
+    // All of it has passed by now.
+    await new Promise(setImmediate);
+    more = provider;
+    windows.add({ ...frameOf('[end]', text), closing: true });
+    await windows.finish();
+    expect([shown, windows.stopped?.word]).toEqual([['A nice sentence. '], 'blocked']);
+  });
+
   it('waits for a verdict on what the provider says beside it, with or without text', async () => {
     let more = false;
     const judged: number[] = [];

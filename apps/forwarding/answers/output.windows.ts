@@ -37,7 +37,10 @@ export class OutputWindows {
   /** What was taken out once may stand in later pieces that have nothing new to judge. */
   private redacts = false;
   /** Under `trail`: frames that are too far ahead of the verdicts to be shown. */
-  private tooFarAhead: { frame: string; characters: number; closing: boolean }[] = [];
+  private tooFarAhead: { frame: string; characters: number; closing: boolean; number: number }[] = [];
+  /** Under `trail`: how many frames came, and how many of them have passed. */
+  private added = 0;
+  private passed = 0;
   /** Under `trail`: how many characters the visitor has seen, and how many of them passed. */
   private shown = 0;
   private judged = 0;
@@ -60,7 +63,8 @@ export class OutputWindows {
     if (this.stopped) return false;
     this.cutter.add(frame, texts);
     if (this.options.mode === 'trail') {
-      this.tooFarAhead.push({ frame, characters: texts.reduce((sum, { text }) => sum + text.length, 0), closing });
+      const characters = texts.reduce((sum, { text }) => sum + text.length, 0);
+      this.tooFarAhead.push({ frame, characters, closing, number: this.added++ });
       this.showAhead();
     }
     this.pump();
@@ -143,14 +147,15 @@ export class OutputWindows {
       return;
     }
     this.judged += characters;
+    this.passed += frames.length;
     this.showAhead();
   }
 
   private showAhead(): void {
     while (this.tooFarAhead.length > 0 && !this.stopped) {
-      const { frame, characters, closing } = this.tooFarAhead[0]!;
-      // The last verdict decides how the visitor sees the output end.
-      if (closing && this.shown > this.judged) return;
+      const { frame, characters, closing, number } = this.tooFarAhead[0]!;
+      // The last verdict decides how the visitor sees the output end. What ends it may itself have something to judge.
+      if (closing && number >= this.passed) return;
       if (this.shown + characters - this.judged > AHEAD_CHARACTERS) return;
       this.tooFarAhead.shift();
       this.shown += characters;

@@ -1,7 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
-import type { Reply, ReplyParts } from '#libs/contracts/reply.js';
+import { sealOfFrame, type Reply, type ReplyParts } from '#libs/contracts/reply.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { addLargeEntry } from '#libs/redis/large-entry.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import { REPLY_STREAM_LIFE_MS, REPLY_STREAM_MAX_ENTRIES } from '#libs/holds/hold.args.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -32,6 +33,23 @@ export class ReplyChannel {
   /** @throws when Redis does not confirm the write */
   send(part: Part): Promise<void> {
     return this.parts.add(part);
+  }
+
+  /** Sends a frame of a large answer. Returns its place in the stream. @throws when Redis does not confirm the write */
+  async sendFrame(replyTo: string, requestId: string, n: number, bytes: readonly Uint8Array[]): Promise<string> {
+    const stream = redisKeys.reply(replyTo);
+    const sealed = this.box.sealPieces(bytes, sealOfFrame(requestId, n));
+    const bound = ['MAXLEN', '~', String(REPLY_STREAM_MAX_ENTRIES)];
+    const [id] = await Promise.all([
+      addLargeEntry(this.redis, [stream, ...bound, '*', 'id', requestId, 'n', String(n), 'frame'], sealed),
+      this.redis.pexpire(stream, REPLY_STREAM_LIFE_MS),
+    ]);
+    return id;
+  }
+
+  /** Up to where the ingress has read the frames of its stream; '0-0': none. */
+  async readUpTo(replyTo: string): Promise<string> {
+    return (await this.redis.get(redisKeys.replyRead(replyTo))) ?? '0-0';
   }
 
   private async write(parts: readonly Part[]): Promise<void[]> {

@@ -22,8 +22,15 @@ export class ReplyWriter {
     private readonly ticket: Ticket,
   ) {}
 
-  async open(reply: Extract<Reply, { type: 'open' }>): Promise<void> {
-    await this.send(reply);
+  /** A write was lost: the visitor sees no more. */
+  get failed(): boolean {
+    return this.failure !== null;
+  }
+
+  /** Frames wait until the stream is open. @throws as `flush` */
+  open(reply: Extract<Reply, { type: 'open' }>): Promise<void> {
+    this.writing = this.drain(reply);
+    return this.flush();
   }
 
   /**
@@ -47,8 +54,9 @@ export class ReplyWriter {
     return { type: 'end', frames: this.sent, ...(text === undefined ? {} : { text }) };
   }
 
-  private async drain(): Promise<void> {
+  private async drain(first?: Reply): Promise<void> {
     try {
+      if (first) await this.send(first);
       while (this.pending.length > 0) {
         const text = this.pending.join('');
         this.pending = [];

@@ -10,6 +10,9 @@ export async function readBytes(response: Pick<Response, 'body'>): Promise<Uint8
   return Buffer.concat(pieces);
 }
 
+/** The bytes of an answer as they come, bounded by whoever reads them. */
+export const piecesOf = bodyOf;
+
 export interface StreamEvent {
   name: string | undefined;
   data: string;

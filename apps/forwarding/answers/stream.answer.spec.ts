@@ -7,6 +7,7 @@ import type { OutputGate } from './output.gate.js';
 import type { ReplyChannel } from './reply.channel.js';
 import { StreamAnswer } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
+import type { Shelf } from './shelf.js';
 
 const ticket = {
   outputs: 1,
@@ -32,13 +33,16 @@ class CountedPace extends StreamPace {
   }
 }
 
+const shelf: Shelf = { put: () => Promise.resolve('full') };
+
 function answerOf(pieces: readonly string[], type = 'text/event-stream') {
   const pace = new CountedPace();
   const answers = { count: 0 };
-  const parts = { channel: {} as ReplyChannel, gate, pace };
+  const parts = { channel: {} as ReplyChannel, gate, shelf, pace, beatMs: 15_000 };
   const call = {
     ticket,
     queueMs: 0,
+    of: { tag: '' },
     progress: new Progress(),
     controller: new AbortController(),
     onAnswer: () => void answers.count++,

@@ -1,31 +1,31 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import { DaypassError } from '#libs/contracts/errors.js';
-import type { Ticket } from '#libs/contracts/jobs.js';
 import {
   MisshapenAnswer,
   type AnswerReader,
   type Endpoint,
-  type Ending,
   type Frame,
   type ProviderVerdict,
+  type Shown,
 } from '#libs/endpoints/endpoint.js';
 import { objectOf } from '#libs/endpoints/misshapen.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
 import { peeked, readBytes, readEvents, type StreamEvent } from './response.body.js';
-import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import type { Progress } from './answer.progress.js';
-import { judgedWhole, wholeReply, type Answered } from './answered.js';
+import { againOf, judgedWhole, type Answered, type Answering } from './answered.js';
+import { GatedStream } from './gated.stream.js';
 import type { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
 import type { ReplyChannel } from './reply.channel.js';
-import { ReplyWriter } from './reply.writer.js';
+import type { Shelf } from './shelf.js';
+import { ShownStream, STREAM_TYPE } from './shown.stream.js';
 import type { StreamPace } from './stream.pace.js';
 
 /** A read may bring thousands of events. After so long the process turns to its other calls. */
 const WORK_MAX_MS = 10;
-const STREAM_TYPE = 'text/event-stream; charset=utf-8';
+/** After its last event an upstream may keep its stream open for so long, before Daypass hangs up. */
+const CLOSING_MS = 1_000;
 /** How events of a stream begin. */
 const EVENT = /^\s*(data|event|id|retry)?:/;
 /** Content types that upstreams answer with instead of a stream. */
@@ -35,13 +35,14 @@ const NO_STREAM = /^(application\/json|text\/html)/i;
 export interface StreamParts {
   channel: ReplyChannel;
   gate: OutputGate;
+  shelf: Shelf;
   pace: StreamPace;
+  /** A stream that is held back for so long gets a sign of life, where its API has one. */
+  beatMs: number;
 }
 
-/** A stream on its way from the upstream to its visitor. `ticket`: with the verdict on its input. */
-export interface StreamCall {
-  ticket: Ticket;
-  queueMs: number;
+/** An answer on its way from the upstream to its visitor. `ticket`: with the verdict on its input. */
+export interface StreamCall extends Answering {
   progress: Progress;
   controller: AbortController;
   /** Called when there is an answer, whatever it says. */
@@ -52,11 +53,13 @@ export interface StreamCall {
 export class StreamAnswer {
   private readonly endpoint: Endpoint;
   private readonly reader: AnswerReader;
-  /** null: the visitor sees nothing before the guards have judged the whole stream. */
-  private readonly writer: ReplyWriter | null;
+  private readonly stream: ShownStream;
+  /** null: the guards do not judge the stream piece by piece. */
   private readonly windows: OutputWindows | null;
-  /** Frames that the guards judge as a whole, or that Redis keeps for a repeat. */
-  private readonly kept: string[] = [];
+  /** null: the visitor sees frames before the guards have judged the whole stream. */
+  private readonly gated: GatedStream | null;
+  /** What the upstream sent first. */
+  private first: StreamEvent | undefined;
   /** The provider's own verdicts that no guard has read yet. */
   private readonly provider: ProviderVerdict[] = [];
   private readonly results: ModerationResult[] = [];
@@ -65,35 +68,58 @@ export class StreamAnswer {
     private readonly call: StreamCall,
     private readonly parts: StreamParts,
   ) {
-    const { ticket } = call;
+    const { ticket, of } = call;
     const { output } = ticket.policy;
     this.endpoint = endpointOf(ticket);
-    this.reader = this.endpoint.reader(ticket);
-    this.writer = output === 'gate' ? null : new ReplyWriter(parts.channel, ticket);
+    this.reader = this.endpoint.reader(ticket, of);
+    this.stream = new ShownStream(call, this.endpoint, this.reader, parts.channel, output !== 'gate');
     this.windows = output === 'window' || output === 'trail' ? this.windowsFor(output) : null;
+    this.gated = output === 'gate' ? this.gatedStream() : null;
   }
 
   /** @throws the error that broke the stream off */
   async answer(response: Response): Promise<Answered> {
     const body = NO_STREAM.test(response.headers.get('content-type') ?? '') ? await this.streamIn(response) : response;
-    const { ticket, queueMs, progress } = this.call;
-    progress.writer = this.writer;
-    await this.writer?.open({ type: 'open', meta: metaOf(ticket, queueMs, ticket.policy.output) });
-    await this.read(body);
-    const reported = settle(ticket, this.reader.report);
-    if (this.windows) this.countVerdict(this.windows);
-    if (this.windows?.stopped) return this.stopped(this.windows.stopped, reported);
-    const settlement =
-      reported ?? settleCut(ticket, { ...(await progress.cut(ticket, { hungUp: false })), unseenMs: 0 });
-    return this.writer ? this.shown(settlement, this.writer) : this.judged(settlement);
+    const { ticket, progress } = this.call;
+    progress.stream = this.stream;
+    progress.report = this.reader.report;
+    if (!this.gated) await this.stream.open();
+    this.waitInSight();
+    try {
+      await this.read(body);
+      const reported = settle(ticket, this.reader.report);
+      if (this.windows) this.countVerdict(this.windows);
+      if (this.windows?.stopped) return await this.stopped(this.windows.stopped, reported);
+      const settlement =
+        reported ?? settleCut(ticket, { ...(await progress.cut(ticket, { hungUp: false })), unseenMs: 0 });
+      return await (this.gated
+        ? judgedWhole(this.call, settlement, this.gated, this.parts.gate)
+        : this.shown(settlement));
+    } finally {
+      this.stream.quiet();
+    }
+  }
+
+  /** While guards hold frames back, clients that wait for the next event must not give up. */
+  private waitInSight(): void {
+    if (!this.reader.beat || (!this.gated && !this.windows)) return;
+    this.stream.whenSilent(this.parts.beatMs, () => {
+      if (this.stream.opened) this.stream.beat();
+      else this.gated?.openEarly();
+    });
   }
 
   private async read(response: Pick<Response, 'body'>): Promise<void> {
     const { pace } = this.parts;
     pace.join();
     try {
-      for await (const events of readEvents(response, () => (this.reader.done ? Promise.resolve() : pace.pause()))) {
-        await this.takeAll(events);
+      const reads = readEvents(response, () => (this.reader.done ? Promise.resolve() : pace.pause()));
+      for (let next = await reads.next(); !next.done; next = await reads.next()) {
+        await this.takeAll(next.value);
+        if (!this.reader.done) continue;
+        // The visitor does not wait for the upstream to close.
+        this.readOn(reads);
+        break;
       }
       if (!this.windows?.stopped) await this.take(this.reader.end());
       await this.windows?.finish();
@@ -105,9 +131,22 @@ export class StreamAnswer {
     }
   }
 
+  /** Reads what follows the last event: only a stream that was read to its end leaves its socket for the next call. */
+  private readOn(reads: AsyncGenerator<unknown>): void {
+    const { controller } = this.call;
+    const timer = setTimeout(() => controller.abort(new Error('the upstream kept its stream open')), CLOSING_MS);
+    const drain = async (): Promise<void> => {
+      while (!(await reads.next()).done);
+    };
+    void drain()
+      .catch(() => undefined)
+      .finally(() => clearTimeout(timer));
+  }
+
   private async takeAll(events: readonly StreamEvent[]): Promise<void> {
     let sinceMs = performance.now();
     for (const event of events) {
+      this.first ??= event;
       await this.take(this.reader.event(event));
       if (performance.now() - sinceMs < WORK_MAX_MS) continue;
       await turn();
@@ -118,18 +157,24 @@ export class StreamAnswer {
   private async take(frames: readonly Frame[]): Promise<void> {
     for (const frame of frames) {
       this.call.onAnswer();
-      // The last frame is no part of what the model wrote.
-      if (!this.endpoint.isLast(frame.text)) this.call.progress.add(frame.texts);
+      this.call.progress.add(frame.texts);
       this.provider.push(...frame.provider);
-      if (!this.windows) this.show(frame.text);
+      if (this.gated) this.gated.add(frame);
+      else if (!this.windows) this.stream.show(frame.text);
       else if (this.windows.add(frame)) await this.windows.drained();
     }
   }
 
-  private readonly show = (text: string): void => {
-    this.writer?.frames(text);
-    if (!this.writer || this.call.ticket.keepAnswer) this.kept.push(text);
-  };
+  private gatedStream(): GatedStream {
+    const { progress } = this.call;
+    return new GatedStream(this.stream, {
+      reader: this.reader,
+      provider: this.provider,
+      contents: () => progress.texts.contents(),
+      shelve: () => this.stream.shelve(this.parts.shelf),
+      blocked: () => this.blocked(),
+    });
+  }
 
   private windowsFor(mode: 'window' | 'trail'): OutputWindows {
     const { ticket, controller } = this.call;
@@ -142,7 +187,7 @@ export class StreamAnswer {
         gate.verdictOnPart(ticket, contents, { found, provider: this.provider.splice(0) }, this.results),
       hasMore: () => this.provider.length > 0,
       redact: (frames, redactions) => this.reader.redacted(frames, redactions),
-      show: this.show,
+      show: (frame) => this.stream.show(frame),
       onStop: () => controller.abort(new OutputStopped('the output was stopped')),
     });
   }
@@ -155,58 +200,41 @@ export class StreamAnswer {
   }
 
   /** Ends a stream that the visitor saw as it came. Its cost stays the same where the last frames are lost. */
-  private async shown(settlement: Settlement, writer: ReplyWriter): Promise<Answered> {
+  private async shown(settlement: Settlement): Promise<Answered> {
     const { ticket, progress } = this.call;
-    if (!(await flushed(writer))) return this.lost(settlement, writer);
-    const observed = ticket.policy.output === 'observe' ? progress.texts.contents() : [];
-    const kept = this.repeat(settlement, this.kept.join(''), ticket.policy.output);
-    return { settlement, reply: writer.lastReply(), ...kept, outcome: 'ok', observed };
+    if (!(await this.stream.flushed())) return this.lost(settlement);
+    await this.stream.shelve(this.parts.shelf);
+    const { output } = ticket.policy;
+    const observed = output === 'observe' ? progress.texts.contents() : [];
+    return { settlement, ...this.stream.reply(settlement, output), outcome: 'ok', observed };
   }
 
   /** Ends a stream that a verdict stopped. The visitor pays what the model generated until then. */
   private async stopped(stop: Stop, reported: Settlement | null): Promise<Answered> {
     const { ticket, progress } = this.call;
-    const writer = this.writer!;
     const settlement = reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp: true }));
-    const why: Ending = stop.word === 'blocked' ? { kind: 'blocked' } : { kind: 'error', error: stop.error };
-    const lastFrames = this.reader.ending(why, true, settlement.detail.usage);
-    if (!(await flushed(writer))) return this.lost(settlement, writer);
-    const isBlocked = stop.word === 'blocked';
-    const kept = isBlocked ? this.repeat(settlement, `${this.kept.join('')}${lastFrames}`, 'blocked') : {};
-    const outcome = isBlocked ? 'output_blocked' : 'moderation_unavailable';
-    return { settlement, reply: writer.lastReply(lastFrames), ...kept, outcome, observed: [] };
+    const { usage } = settlement.detail;
+    if (!(await this.stream.flushed())) return this.lost(settlement);
+    if (stop.word === 'unavailable') {
+      const reply = await this.stream.broken(stop.error, true, usage);
+      return { settlement, reply, outcome: 'moderation_unavailable', observed: [] };
+    }
+    this.stream.end({ kind: 'blocked' }, usage);
+    await this.stream.shelve(this.parts.shelf);
+    const again = againOf(this.call, this.blocked());
+    return { settlement, ...this.stream.reply(settlement, 'blocked'), outcome: 'output_blocked', observed: [], again };
   }
 
-  private judged(settlement: Settlement): Promise<Answered> {
-    const shown = (frames: readonly string[]): { contentType: string; body: string } => ({
-      contentType: STREAM_TYPE,
-      body: frames.join(''),
-    });
-    const answer = {
-      settlement,
-      contents: this.call.progress.texts.contents(),
-      provider: this.provider,
-      shown: (redactions: Parameters<AnswerReader['redacted']>[1]) => {
-        const frames = redactions.length > 0 ? this.reader.redacted(this.kept, redactions) : this.kept;
-        return frames && shown(frames);
-      },
-      blocked: () => shown([this.reader.ending({ kind: 'blocked' }, false, this.reader.report.metered)]),
-    };
-    return judgedWhole(this.call, answer, this.parts.gate);
+  private async lost(settlement: Settlement): Promise<Answered> {
+    return { settlement, reply: await this.stream.lost(), outcome: 'reply_lost', observed: [] };
   }
 
-  private repeat(settlement: Settlement, body: string, word: Parameters<typeof wholeReply>[3]): Pick<Answered, 'kept'> {
-    if (!this.call.ticket.keepAnswer) return {};
-    return { kept: wholeReply(this.call, settlement, { contentType: STREAM_TYPE, body }, word) };
-  }
-
-  private lost(settlement: Settlement, writer: ReplyWriter): Answered {
-    const error = new DaypassError(
-      'upstream_outcome_unknown',
-      'The rest of the answer was lost on its way to you. It was charged.',
-    );
-    const lastFrames = this.reader.ending({ kind: 'error', error }, true, null);
-    return { settlement, reply: writer.lastReply(lastFrames), outcome: 'reply_lost', observed: [] };
+  /** The blocked form for a visitor who saw nothing: by a reader that knows how the answer began, and no more. */
+  private blocked(): Shown {
+    const reader = this.endpoint.reader(this.call.ticket, this.call.of);
+    if (this.first) reader.event(this.first);
+    const body = reader.ending({ kind: 'blocked' }, false, this.reader.report.metered);
+    return { contentType: STREAM_TYPE, body };
   }
 
   /** Some upstreams call a stream JSON. @throws MisshapenAnswer where it is none */
@@ -216,13 +244,6 @@ export class StreamAnswer {
     objectOf(new TextDecoder().decode(await readBytes(body)));
     throw new MisshapenAnswer('a whole answer for a stream');
   }
-}
-
-async function flushed(writer: ReplyWriter): Promise<boolean> {
-  return writer.flush().then(
-    () => true,
-    () => false,
-  );
 }
 
 /** Aborts the upstream's response after a verdict stopped the stream. */

@@ -2,21 +2,20 @@ import { Inject, Injectable } from '@nestjs/common';
 import { errorAnswer, unsent } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import { UpstreamStreamError, type Body } from '#libs/endpoints/endpoint.js';
-import { endpointOf } from '#libs/endpoints/registry.js';
+import { MisshapenAnswer, UpstreamStreamError, type Body } from '#libs/endpoints/endpoint.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import type { IsTheirs } from '../domain/account-ids.js';
 import { metaOf } from '../domain/reply-meta.js';
-import { settleCut, type Settlement } from '../domain/settlement.js';
+import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import { reactTo, stoppedStream, type Reaction } from '../domain/upstream-failure.js';
 import type { Attempt, StartedCall } from './attempt.js';
 import { CallEnds } from './call.ends.js';
 import { CallRequeue, type Requeued } from './call.requeue.js';
 import { VisitorLeft } from './cancel.listener.js';
 import { InputRefused } from './parallel.input.js';
-import { failureOf } from './upstream.client.js';
+import { failureOf, Unsendable } from './upstream.client.js';
 import { UpstreamHealth } from './upstream.health.js';
 
 /** Decides what becomes of an attempt that failed. Each decision returns the attempt's outcome in one word. */
@@ -68,7 +67,11 @@ export class AttemptFailures {
     if (reason instanceof InputRefused)
       return this.inputRefused(attempt, reason, { sent: true, worked: reactTo(failureOf(error)).kind === 'unknown' });
     const isTheirs = theirs(body);
+    if (error instanceof Unsendable) return this.unsendable(attempt, error);
     if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error, isTheirs);
+    // It failed after it had worked, and told its cost.
+    if (error instanceof MisshapenAnswer && attempt.progress.report?.metered)
+      return this.streamBroken(attempt, new UpstreamStreamError(error.error ?? {}), isTheirs);
     return this.upstreamFailed(attempt, error, isTheirs);
   }
 
@@ -92,11 +95,17 @@ export class AttemptFailures {
     return error.code;
   }
 
-  /** The upstream stopped in the middle of its stream. */
+  /** Nothing was sent: this upstream cannot read a part of the request. Another may, e.g. the one that wrote it. */
+  private async unsendable(attempt: Attempt, { error }: Unsendable): Promise<string> {
+    const put = this.isReplaceable(attempt) ? await this.requeue.retry(attempt) : 'ended';
+    return this.orRefused(attempt, put, error, 'retried');
+  }
+
+  /** The upstream stopped in the middle of its answer. */
   private async streamBroken(attempt: Attempt, broken: UpstreamStreamError, isTheirs: IsTheirs): Promise<string> {
     const { error, strike } = stoppedStream(broken.error, isTheirs);
     const settlement = await settlementOf(attempt, { hungUp: false });
-    const reply = await errorReply(attempt, error);
+    const reply = await errorReply(attempt, error, settlement.costNano > 0n);
     await this.ends.post(attempt, settlement, reply, error.code, { strike });
     return 'stream_error';
   }
@@ -143,7 +152,7 @@ export class AttemptFailures {
         return `upstream_${reaction.status}`;
       case 'unknown': {
         await this.health.failed(attempt, 'failing', { replaceable: this.isReplaceable(attempt), itsOwn: true });
-        const reply = await errorReply(attempt, reaction.error);
+        const reply = await errorReply(attempt, reaction.error, true);
         await this.ends.presume(attempt, reaction.error.code, reply);
         return reaction.error.code;
       }
@@ -179,7 +188,7 @@ export class AttemptFailures {
   }
 
   private isReplaceable({ ticket }: Attempt): boolean {
-    return this.lanes.upstreamsOf(ticket.lane).length > 1;
+    return this.lanes.upstreamsFor(ticket.lane, ticket).length > 1;
   }
 }
 
@@ -191,15 +200,19 @@ function theirs({ json }: Body): IsTheirs {
 
 /** What an answer cost until it broke off. */
 async function settlementOf({ ticket, progress }: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
-  return settleCut(ticket, await progress.cut(ticket, { hungUp }));
+  // What comes after a hang-up is in no report.
+  const reported = hungUp || !progress.report ? null : settle(ticket, progress.report);
+  return reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp }));
 }
 
-/** An error as a whole answer, or as the last frame of a stream that the visitor sees already. */
-async function errorReply({ ticket, queueMs, progress }: Attempt, error: DaypassError): Promise<Reply> {
-  if (!progress.writer) return errorAnswer(error, metaOf(ticket, queueMs));
-  // The last frames go out first. The end names their number, so that ingress notices a lost one.
-  await progress.writer.flush().catch(() => undefined);
-  return progress.writer.lastReply(endpointOf(ticket).streamError(error.body()));
+/** An error as a whole answer, or as the end of a stream that the visitor sees already. `charged`: the visitor pays. */
+async function errorReply(
+  { ticket, queueMs, progress }: Attempt,
+  error: DaypassError,
+  charged: boolean,
+): Promise<Reply> {
+  const { stream } = progress;
+  return stream?.opened ? stream.broken(error, charged) : errorAnswer(error, metaOf(ticket, queueMs));
 }
 
 /** Passes the upstream's own refusal on to the visitor. */

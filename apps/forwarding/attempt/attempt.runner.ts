@@ -57,7 +57,7 @@ export class AttemptRunner {
       this.leases.release(requestId);
       this.metrics.running.dec();
       const ms = performance.now() - startedMs;
-      this.metrics.ended(lane, outcome, ms / 1_000);
+      this.metrics.ended(ticket, outcome, ms / 1_000);
       span.setAttribute('daypass.outcome', outcome);
       this.logger.info(
         { requestId, keyId, lane, model, attempt: dispatched.attempt, outcome, ms: Math.round(ms) },

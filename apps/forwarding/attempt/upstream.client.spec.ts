@@ -1,9 +1,12 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import OpenAI, { APIError } from 'openai';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
+import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
+import { MisshapenAnswer, type Endpoint } from '#libs/endpoints/endpoint.js';
 import type { JsonObject } from '#libs/endpoints/json.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { reactTo } from '../domain/upstream-failure.js';
 import type { Ready } from './parallel.input.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
@@ -66,6 +69,28 @@ describe('an upstream', () => {
       });
   });
 
+  it('has a tag that tells nothing of its name; the first has none', async () => {
+    const { client } = clientFor('https://example.org/v1');
+    const tagOf = async (name: string) => (await client.open(name, ready(), new AbortController().signal)).tag;
+    expect(await tagOf('openai')).toBe('');
+    expect(await tagOf('other')).toMatch(/^[0-9a-f]{8}$/);
+  });
+
+  it('that cannot be sent a call is not asked', async () => {
+    const { client, sent } = clientFor('https://example.org/v1');
+    const refused = new DaypassError('invalid_request', 'Another upstream made this.', { param: 'input' });
+    const refuse = (): never => {
+      throw refused;
+    };
+    (ENDPOINTS as Endpoint[]).push({ ...CHAT, name: 'refusing', call: refuse });
+    const call = { ...ready(), ticket: { ...ticket, endpoint: 'refusing' } };
+    await expect(client.open('openai', call, new AbortController().signal)).rejects.toMatchObject({
+      name: 'Unsendable',
+      error: refused,
+    });
+    expect(sent).toEqual([]);
+  });
+
   it('that nobody configured is asked nothing', async () => {
     await expect(sentTo('https://example.org/v1', 'nobody')).rejects.toThrow("no upstream is called 'nobody'");
   });
@@ -124,7 +149,7 @@ describe('parameters that an upstream does not know', () => {
     jest.useFakeTimers();
     try {
       const { client, sent } = clientFor('https://example.org/v1');
-      client.remember('other', ['store']);
+      client.remember('other', 'm', ['store']);
       await open(client, 'other');
       await open(client, 'openai');
       jest.setSystemTime(Date.now() + 86_400_001);
@@ -133,6 +158,25 @@ describe('parameters that an upstream does not know', () => {
     } finally {
       jest.useRealTimers();
     }
+  });
+
+  it('has `include` among them where a model has no encrypted reasoning, OpenAI too, for that model only', async () => {
+    const { client, sent } = clientFor('https://api.openai.com/v1');
+    const needless = (error: object) =>
+      client.needless('openai', ready(given), APIError.generate(400, { error }, undefined, new Headers()));
+    const message = 'Encrypted content is not supported with this model.';
+    expect(needless({ message, param: 'include' })).toEqual(['include']);
+    expect(needless({ message })).toEqual(['include']);
+    expect(needless({ message: 'no', param: 'include[0]' })).toEqual(['include']);
+    expect(needless({ message: 'The encrypted content could not be verified.', param: 'input' })).toEqual([]);
+    expect(needless({ message: 'no', param: 'included' })).toEqual([]);
+    client.remember('openai', 'm', ['include']);
+    const asked = { include: ['x'] };
+    for (const model of ['m', 'n']) {
+      const call = { ticket: { ...ticket, model }, body: { json: { ...asked, messages: [] }, blobs: [] } };
+      await client.open('openai', call, new AbortController().signal);
+    }
+    expect(sent.map(({ body }) => 'include' in body)).toEqual([false, true]);
   });
 
   it('are needless only where Daypass can do without them', () => {

@@ -3,13 +3,16 @@ import { createHash } from 'node:crypto';
 import OpenAI, { APIError } from 'openai';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
-import { MisshapenAnswer, type UpstreamTraits } from '#libs/endpoints/endpoint.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { MisshapenAnswer, type Body, type UpstreamCall, type UpstreamTraits } from '#libs/endpoints/endpoint.js';
 import { isTooLarge } from '#libs/endpoints/error-shapes.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
 import { isUsedUp } from '#libs/pacing/reported-limits.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { isSafetyRefusal, type UpstreamFailure } from '../domain/upstream-failure.js';
+import { LearnedDrops } from './learned.drops.js';
 import type { Ready } from './parallel.input.js';
 
 const NEVER_SENT = new Set([
@@ -23,24 +26,36 @@ const NEVER_SENT = new Set([
   'DEPTH_ZERO_SELF_SIGNED_CERT',
 ]);
 
-/** An upstream may learn a parameter later, e.g. with a new version. */
-const LEARNED_LIFE_MS = 86_400_000;
+/** Daypass asks for encrypted reasoning by it, which some models do not have. */
+const INCLUDE = 'include';
 
 interface Upstream {
   client: OpenAI;
   kind: UpstreamTraits['kind'];
   models: Readonly<Record<string, string>>;
   drops: readonly string[];
-  /** Parameters that it has refused, and until when Daypass leaves them out. Only some of `Endpoint.optional`. */
-  learned: Map<string, number>;
+  /** Parameters that it has refused. Only some of `Endpoint.optional`. */
+  learned: LearnedDrops;
   /** Tells this address and key from others, and neither of them. */
   account: string;
+  /** Marks what only this upstream can read (`UpstreamTraits`). */
+  tag: string;
 }
 
 /** What came back, and what the upstream was not sent of the visitor's request. */
 export interface Opened {
   response: Response;
+  /** Of the upstream that answers. */
+  tag: string;
   dropped: string[];
+}
+
+/** An upstream cannot be sent this call. */
+export class Unsendable extends Error {
+  constructor(readonly error: DaypassError) {
+    super(error.message);
+    this.name = 'Unsendable';
+  }
 }
 
 /** Sends calls to their upstreams through the official client, each once. */
@@ -51,10 +66,10 @@ export class UpstreamClient {
   constructor(@Inject(CONFIG) config: DaypassConfig, first: OpenAI) {
     const { main, upstreams } = config.file;
     this.upstreams = new Map([
-      [FIRST_UPSTREAM, upstreamOf(first, { models: {}, drops: main.drops })],
+      [FIRST_UPSTREAM, upstreamOf(first, { models: {}, drops: main.drops, tag: '' })],
       ...upstreams.map(({ name, base_url: baseURL, keyless, models, drops }) => {
         const apiKey = keyless ? 'none' : config.upstreamKeys[name];
-        return [name, upstreamOf(first.withOptions({ apiKey, baseURL }), { models, drops })] as const;
+        return [name, upstreamOf(first.withOptions({ apiKey, baseURL }), { models, drops, tag: tagOf(name) })] as const;
       }),
     ]);
   }
@@ -66,7 +81,7 @@ export class UpstreamClient {
 
   /**
    * Resolves at the response's headers. `without`: parameters to leave out of this call, beside those that the upstream
-   * is known to refuse. @throws what `failureOf` reads
+   * is known to refuse. @throws Unsendable, or what `failureOf` reads
    */
   async open(
     upstream: string,
@@ -75,30 +90,32 @@ export class UpstreamClient {
     without: readonly string[] = [],
   ): Promise<Opened> {
     const its = this.get(upstream);
-    const drops = [...its.drops, ...learnedOf(its), ...without];
-    const call = endpointOf(ticket).call(body, ticket, { kind: its.kind, drops });
+    const drops = [...its.drops, ...its.learned.of(ticket.model), ...without];
+    const call = callOf(ticket, body, { kind: its.kind, drops, tag: its.tag });
     const json = { ...(call.body.json as object), model: its.models[ticket.model] ?? ticket.model };
     const response = await its.client
       .post(call.path, { body: json, stream: ticket.stream, signal, maxRetries: 0 })
       .asResponse();
-    return { response, dropped: [...call.dropped] };
+    return { response, tag: its.tag, dropped: [...call.dropped] };
   }
 
   /**
    * The parameters that an upstream refuses to know and that nobody needs. The upstream did no work, so that forwarding
-   * may ask it again without them. OpenAI knows them all, and what it refuses is the visitor's own choice.
+   * may ask it again without them. OpenAI knows them all, and what it refuses is the visitor's own choice: but for
+   * `include`, to which Daypass adds what some models do not have.
    */
   needless(upstream: string, { ticket }: Ready, error: unknown): readonly string[] {
-    if (this.get(upstream).kind === 'openai' || !(error instanceof APIError)) return [];
-    if (error.status !== 400 && error.status !== 422) return [];
+    if (!(error instanceof APIError) || (error.status !== 400 && error.status !== 422)) return [];
+    if (refusesInclude(error)) return [INCLUDE];
+    if (this.get(upstream).kind === 'openai') return [];
     const { unknown } = (error.error ?? {}) as { unknown?: readonly string[] };
     const { optional } = endpointOf(ticket);
     return (unknown ?? []).filter((name) => optional.includes(name));
   }
 
-  /** Leaves parameters out from now on, for a day. */
-  remember(upstream: string, needless: readonly string[]): void {
-    for (const name of needless) this.get(upstream).learned.set(name, Date.now() + LEARNED_LIFE_MS);
+  /** Leaves parameters out from now on, for a day. `model`: the only one without what `include` names. */
+  remember(upstream: string, model: string, needless: readonly string[]): void {
+    for (const name of needless) this.get(upstream).learned.add(name, name === INCLUDE ? model : undefined);
   }
 
   private get(upstream: string): Upstream {
@@ -109,22 +126,36 @@ export class UpstreamClient {
   }
 }
 
-function upstreamOf(client: OpenAI, { models, drops }: Pick<Upstream, 'models' | 'drops'>): Upstream {
+function upstreamOf(client: OpenAI, { models, drops, tag }: Pick<Upstream, 'models' | 'drops' | 'tag'>): Upstream {
   const { baseURL, apiKey } = client;
   return {
     client,
     kind: new URL(baseURL).hostname.endsWith('.openai.com') ? 'openai' : 'compatible',
     models,
     drops,
-    learned: new Map(),
+    learned: new LearnedDrops(),
+    tag,
     account: createHash('sha256').update(`${baseURL}\n${apiKey}`).digest('base64url').slice(0, 16),
   };
 }
 
-function learnedOf({ learned }: Upstream): string[] {
-  const nowMs = Date.now();
-  for (const [name, untilMs] of learned) if (untilMs <= nowMs) learned.delete(name);
-  return [...learned.keys()];
+/** It stands in what visitors keep, so that it tells nothing of the name. */
+function tagOf(name: string): string {
+  return createHash('sha256').update(name).digest('hex').slice(0, 8);
+}
+
+/** @throws Unsendable */
+function callOf(ticket: Ticket, body: Body, traits: UpstreamTraits): UpstreamCall {
+  try {
+    return endpointOf(ticket).call(body, ticket, traits);
+  } catch (error) {
+    throw error instanceof DaypassError ? new Unsendable(error) : error;
+  }
+}
+
+/** OpenAI: "Encrypted content is not supported with this model.", and `include` as its parameter. */
+function refusesInclude({ param, message }: APIError): boolean {
+  return /^include\b/.test(param ?? '') || /\bencrypted[ _.]content\b.*\bnot supported\b/i.test(message);
 }
 
 /** Reads an error of the client's as the failure that `reactTo` decides on. */

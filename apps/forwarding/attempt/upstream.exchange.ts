@@ -1,5 +1,5 @@
 import { Injectable } from '@nestjs/common';
-import { readBody } from '#libs/endpoints/body.js';
+import { answerOf, readBody } from '#libs/endpoints/body.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { traced } from '#libs/service/tracing.js';
@@ -53,9 +53,10 @@ export class UpstreamExchange {
       const opened = await traced('upstream', { kind: 'client' }, () => this.question.ask(attempt, ready));
       response = opened.response;
       this.health.learn(attempt, response.headers, counted, true);
-      const { dropped } = opened;
+      const { dropped, tag } = opened;
       const judged = await admitted;
-      return await this.answers.deliver(attempt, dropped.length > 0 ? { ...judged, dropped } : judged, response);
+      const answered = dropped.length > 0 ? { ...judged, dropped } : judged;
+      return await this.answers.deliver(attempt, answered, response, answerOf(ready.body, tag));
     } catch (error) {
       // The rest of a failed answer must not occupy the socket.
       void response?.body?.cancel().catch(() => undefined);

@@ -1,5 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Redis } from 'ioredis';
+import type { Ticket } from '#libs/contracts/jobs.js';
 import { LanePacer } from '#libs/pacing/lane-pacer.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -27,15 +28,15 @@ export class UpstreamQuestion {
     private readonly lanes: LaneTable,
   ) {}
 
-  /** @throws what `failureOf` reads */
+  /** @throws Unsendable, or what `failureOf` reads */
   async ask({ ticket, dispatched, controller: { signal } }: Attempt, ready: Ready): Promise<Opened> {
-    const { requestId, lane, pacedTokens } = ticket;
+    const { lane, pacedTokens } = ticket;
     const name = dispatched.upstream;
     let without: readonly string[] = [];
     for (let asked = 1; ; asked++) {
       try {
         const opened = await this.upstream.open(name, ready, signal, without);
-        this.learned(requestId, name, without);
+        this.learned(ticket, name, without);
         return opened;
       } catch (error) {
         const needless = this.upstream.needless(name, ready, error).filter((one) => !without.includes(one));
@@ -47,11 +48,11 @@ export class UpstreamQuestion {
     }
   }
 
-  private learned(requestId: string, upstream: string, without: readonly string[]): void {
+  private learned({ requestId, model }: Ticket, upstream: string, without: readonly string[]): void {
     if (without.length === 0) return;
-    this.upstream.remember(upstream, without);
+    this.upstream.remember(upstream, model, without);
     this.logger.info(
-      { requestId, upstream, parameters: without },
+      { requestId, upstream, model, parameters: without },
       'the upstream does not know these parameters: forwarding leaves them out for a day',
     );
   }

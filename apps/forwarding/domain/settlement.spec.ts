@@ -9,6 +9,7 @@ const ticket = {
   capTokens: 1_000,
   tierPercent: 100,
   feeNano: '0',
+  facts: {},
   price,
 } as unknown as Ticket;
 const outputOf = (changes: Partial<CutAnswer>, of: Ticket = ticket): number =>
@@ -32,6 +33,17 @@ describe('an answer with a usage report', () => {
       expect(costOf(tier)).toBe(200n);
       expect(costOf(tier, { tierPercent: 250 })).toBe(500n);
     }
+  });
+
+  it('pays the fee of each search that it reports, and of all that were allowed where it reports none', () => {
+    const searching = { ...ticket, feeNano: '3000', facts: { searchCalls: 3 } } as Ticket;
+    const feeOf = (searches: number | undefined, of: Ticket = searching): bigint =>
+      settle(of, { metered: { input: 1 }, serviceTier: undefined, model: undefined, searches })!.costNano - 1n;
+    expect([0, 1, 3, 9, undefined].map((searches) => feeOf(searches))).toEqual([0n, 1_000n, 3_000n, 9_000n, 3_000n]);
+    // An API that tells no number, as chat completions.
+    expect(feeOf(1, { ...searching, facts: {} })).toBe(3_000n);
+    const cut = settleCut(searching, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: false });
+    expect(cut.costNano).toBe(3_010n);
   });
 
   it('costs what the version before held for, on its tickets', () => {

@@ -54,7 +54,7 @@ export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hun
 function booked(
   ticket: Ticket,
   { input = 0, cached = 0, cacheWrite = 0, output = 0 }: Metered,
-  { serviceTier, model }: Omit<Report, 'metered'>,
+  { serviceTier, model, searches }: Omit<Report, 'metered'>,
   estimated: boolean,
 ): Settlement {
   const usage = { input, cached, cacheWrite, output };
@@ -64,8 +64,19 @@ function booked(
       ? ticket.tierPercent
       : (percentOf(ticket.tiers ?? FORMER_TIERS, serviceTier) ?? ticket.tierPercent);
   return {
-    costNano: costOf(ticket.price, usage, percent) + BigInt(ticket.feeNano),
+    costNano: costOf(ticket.price, usage, percent) + feeOf(ticket, searches),
     usedTokens: input + output,
     detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };
+}
+
+/**
+ * The hold has the fees of all searches that the call may make. An API that tells how many it made pays for those, also for
+ * more than it was allowed: what goes beyond the hold is absorbed. Otherwise the call pays for all.
+ */
+function feeOf({ feeNano, facts }: Ticket, searches: number | undefined): bigint {
+  const heldNano = BigInt(feeNano);
+  const allowed = Number(facts.searchCalls ?? 0);
+  if (searches === undefined || allowed === 0) return heldNano;
+  return (heldNano / BigInt(allowed)) * BigInt(searches);
 }

@@ -60,7 +60,15 @@ describe('the reaction to a failed upstream call', () => {
     failure({ status: 404, code: 'DeploymentNotFound', message: 'The API deployment does not exist.' }),
     failure({ status: 403, code: 'AccessDenied', message: 'Access denied due to Virtual Network/Firewall rules.' }),
     failure({ status: 403, code: '403', message: 'Public access is disabled. Please configure private endpoint.' }),
-  ])("alerts to what the operator must mend at Azure, and stops no other visitor's calls: %j", (given) => {
+    // Servers without the API that the call speaks.
+    failure({ status: 404, message: 'Invalid URL (POST /v1/responses)', type: 'invalid_request_error' }),
+    failure({ status: 404, message: 'Not Found' }),
+    failure({ status: 404, message: '404 page not found' }),
+    failure({ status: 404, message: 'File Not Found', type: 'not_found_error' }),
+    failure({ status: 404, message: 'Cannot POST /v1/responses' }),
+    failure({ status: 404, message: 'Resource not found', code: '404' }),
+    failure({ status: 404, message: '404 status code (no body)', spoken: false }),
+  ])("alerts to what the operator must mend, and stops no other visitor's calls: %j", (given) => {
     expect(reactTo(given)).toMatchObject({ kind: 'account', error: { code: 'upstream_unavailable' }, opens: false });
   });
 
@@ -68,6 +76,9 @@ describe('the reaction to a failed upstream call', () => {
     failure({ status: 403, message: 'You may not ask for this, org-abc123.' }),
     failure({ status: 451, code: 'blocked_by_law', message: 'no' }),
     failure({ status: 405, message: 'no' }),
+    failure({ status: 404, message: 'The model `m` does not exist.', code: 'model_not_found' }),
+    failure({ status: 404, message: 'model "m" not found, try pulling it first' }),
+    failure({ status: 404, message: "Item with id 'rs_1' not found.", param: 'input' }),
   ])("passes on what is the request's own trouble: %j", (given) => {
     const reaction = reactTo(given);
     expect(reaction).toMatchObject({ kind: 'pass_on', status: given.status, strike: false });

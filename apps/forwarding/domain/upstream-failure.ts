@@ -50,6 +50,9 @@ const ACCOUNT_CODES =
 /** Azure OpenAI names a deployment that the operator did not make, and a network that the operator must open. */
 const OPERATORS_DEPLOYMENT = /^DeploymentNotFound$/i;
 const OPERATORS_NETWORK = /virtual network|firewall rules|private endpoint|public (network )?access is disabled/i;
+/** How servers refuse a path: OpenAI, FastAPI (vLLM), Ollama, llama.cpp, Express, Azure OpenAI. None names a model. */
+const UNKNOWN_PATH =
+  /^(\d{3} )?(invalid url\b|not found\.?$|(page|file|resource|path|route|endpoint|url) not found\b|cannot (get|post) \/|unknown (request )?(url|path|route|endpoint)\b)/i;
 /** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
 const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
 /** The provider blocks this visitor's identifier. */
@@ -102,10 +105,10 @@ function reactToLimit(failure: UpstreamFailure, isTheirs: IsTheirs): Reaction {
   };
 }
 
-function isOperators({ status, code, message }: UpstreamFailure): boolean {
-  return (
-    (status === 404 && OPERATORS_DEPLOYMENT.test(code ?? '')) || (status === 403 && OPERATORS_NETWORK.test(message))
-  );
+function isOperators({ status, code, message, spoken }: UpstreamFailure): boolean {
+  if (status === 403) return OPERATORS_NETWORK.test(message);
+  // No visitor chooses the upstream, and none can mend what it does not serve.
+  return status === 404 && (!spoken || OPERATORS_DEPLOYMENT.test(code ?? '') || UNKNOWN_PATH.test(message));
 }
 
 function passOn(

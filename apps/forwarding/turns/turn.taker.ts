@@ -64,7 +64,7 @@ export class TurnTaker {
   ): StartedCall {
     const { attempt, upstream, failures, laneRequests: requests, laneTokens: tokens, nowMs } = start;
     const queueMs = Math.max(0, nowMs - ticket.acceptedMs);
-    this.metrics.dispatched(ticket.lane, ticket.campaignId, ticket.pacedTokens, queueMs / 1_000);
+    this.metrics.dispatched(ticket, queueMs / 1_000);
     const counted = { requests, tokens, atMs: nowMs };
     return { ticket, dispatched: { attempt, upstream }, failures, queueMs, encrypted, controller, counted };
   }
@@ -78,7 +78,7 @@ export class TurnTaker {
    * attempt. Without it a recorded dispatch would be booked, and nobody would send the call.
    */
   private recordDispatch(
-    { requestId, keyId, campaignId, lane, pacedTokens }: Ticket,
+    { requestId, keyId, campaignId, lane, pacedTokens, endpoint }: Ticket,
     overtakes: StartRequest['overtakes'],
   ): Promise<StartedAnswer | NotStarted> {
     const call = {
@@ -87,7 +87,7 @@ export class TurnTaker {
       campaignId,
       lane,
       tokens: pacedTokens,
-      upstreams: this.lanes.upstreamsOf(lane),
+      upstreams: this.lanes.upstreamsFor(lane, { endpoint }),
       nonce: randomUUID(),
       overtakes,
     };

@@ -5,7 +5,7 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { Redis } from 'ioredis';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import { journalEventSchema } from '#libs/contracts/journal.js';
-import { replyPartsSchema } from '#libs/contracts/reply.js';
+import { replyPartsSchema, replySchema } from '#libs/contracts/reply.js';
 import { readTicket } from '#libs/endpoints/ticket.js';
 import { CallEnder } from '#libs/holds/call-ender.js';
 import { pairs } from '#libs/holds/money.fixture.js';
@@ -105,12 +105,14 @@ describe('calls of another version', () => {
     const { replyTo } = formerTicket(inLane);
     const box = new ContentBox(config.secrets.contentKey);
     const entries = await redis.xrangeBuffer(redisKeys.reply(replyTo), '-', '+');
-    const frames = entries.flatMap(([, [name, sealed]]) =>
-      name!.toString() === 'parts'
-        ? replyPartsSchema.parse(JSON.parse(box.open(sealed!, replyTo))).map(({ reply }) => reply)
-        : [],
-    );
-    const text = frames.map((reply) => (reply.type === 'frames' ? reply.text : '')).join('');
+    const replies = entries.flatMap(([, fields]) => {
+      const [id, last] = [fields[1]!.toString(), fields.at(-1)!];
+      return fields[0]!.toString() === 'parts'
+        ? replyPartsSchema.parse(JSON.parse(box.open(last, replyTo))).map(({ reply }) => reply)
+        : [replySchema.parse(JSON.parse(box.open(last, id)))];
+    });
+    // The last frame came with the end.
+    const text = replies.map((reply) => ('text' in reply ? reply.text : '')).join('');
     expect(text).toContain('"index":1');
     expect(text).toMatch(/"usage":\{"prompt_tokens":11,"completion_tokens":7[^\n]+\n\ndata: \[DONE\]\n\n$/);
   });

@@ -50,6 +50,10 @@ export function writeHead(
   });
 }
 
+/** Whether an error says that the same call may succeed later. */
+export const asksAgain = ({ headers }: Extract<Reply, { type: 'answer' }>): boolean =>
+  headers['x-should-retry'] === 'true';
+
 /** The bytes of a whole answer. */
 export function shownBody({ body, binary }: Extract<Reply, { type: 'answer' }>): string | Buffer {
   return binary ? Buffer.from(body, 'base64') : body;

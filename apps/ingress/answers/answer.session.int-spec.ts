@@ -7,7 +7,9 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
-import type { Reply } from '#libs/contracts/reply.js';
+import { errorAnswer } from '#libs/contracts/answers.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import { sealOfFrame, type Reply } from '#libs/contracts/reply.js';
 import { createLogger } from '#libs/service/logger.js';
 import { createRegistry } from '#libs/service/ops-server.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -56,6 +58,8 @@ beforeAll(async () => {
 }, 60_000);
 afterAll(async () => {
   subscriber?.disconnect();
+  // One that is about to be idle would stay for its 72 s.
+  app?.getHttpServer().closeAllConnections();
   await app?.close();
   await proxy?.stop();
   await money?.stop();
@@ -149,5 +153,99 @@ describe('a visitor who hangs up after the last frame', () => {
     await sleep(QUIET_MS);
     expect({ said, as: await endedAs() }).toEqual({ said: [], as: 'ok' });
     await money.end(requestId, 'post', { costNano: 5n });
+  });
+});
+
+describe('a large whole answer', () => {
+  const META = { moderation: { input: 'off', output: 'off' }, queueMs: 1, costNano: '5' } as const;
+  const BODY = Buffer.from(`{"data":"${'x'.repeat(9_000_000)}"}`);
+  const FRAME_BYTES = 524_288;
+  const open = {
+    type: 'open',
+    status: 200,
+    contentType: 'application/json',
+    headers: {},
+    bytes: BODY.length,
+    meta: META,
+  } as const;
+  const frames = Array.from({ length: Math.floor(BODY.length / FRAME_BYTES) }, (_, n) =>
+    BODY.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES),
+  );
+  const last = BODY.subarray(frames.length * FRAME_BYTES);
+  const end = { type: 'end', frames: frames.length, last: last.toString('base64') } as const;
+
+  /** A visitor whose call runs at a worker, which is the test. */
+  async function runningWhole(): Promise<{ requestId: string; answer: Promise<Response> }> {
+    const answer = fetch(`${await app.getUrl()}/v1/chat/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      body: JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 20 }),
+    });
+    answer.catch(() => undefined);
+    await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
+    const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
+    expect((await money.start(requestId!)).code).toBe('started');
+    return { requestId: requestId!, answer };
+  }
+  async function frame(requestId: string, n: number, bytes: Buffer): Promise<string> {
+    const replyTo = (await money.redis.hget(redisKeys.hold(requestId), 'reply_to'))!;
+    const sealed = new ContentBox(config.secrets.contentKey).seal(bytes, sealOfFrame(requestId, n));
+    return (await money.redis.xadd(redisKeys.reply(replyTo), '*', 'id', requestId, 'n', n, 'frame', sealed))!;
+  }
+
+  it('is shown whole, with its length and its cost, and its frames leave Redis at once', async () => {
+    const { requestId, answer } = await runningWhole();
+    const replyTo = (await money.redis.hget(redisKeys.hold(requestId), 'reply_to'))!;
+    await reply(requestId, open);
+    let id = '';
+    for (const [n, bytes] of frames.entries()) id = await frame(requestId, n, bytes);
+    await until(
+      'it says that it has read them',
+      async () => (await money.redis.get(redisKeys.replyRead(replyTo))) === id,
+    );
+    await until('they are gone', async () => (await money.redis.xlen(redisKeys.reply(replyTo))) <= 1);
+    await money.end(requestId, 'post', { costNano: 5n });
+    await reply(requestId, end);
+    const response = await answer;
+    expect(response.headers.get('content-length')).toBe(String(BODY.length));
+    expect(response.headers.get('x-daypass-cost-usd')).toBe('0.000000005');
+    expect(Buffer.from(await response.arrayBuffer()).equals(BODY)).toBe(true);
+    await until('the call has ended for the ingress', async () => (await endedAs()) === 'ok');
+    expect(said).not.toContain(requestId);
+  });
+
+  it.each<[string, (requestId: string) => Promise<unknown>]>([
+    ['a frame of it is lost', (id) => frame(id, 2, frames[2]!)],
+    ['its worker has died', (id) => reply(id, errorAnswer(new DaypassError('upstream_outcome_unknown', 'It died.')))],
+    ['its worker gave it up', (id) => reply(id, { type: 'end', frames: 1 })],
+    ['its end is not whole', (id) => reply(id, { ...end, frames: 1 })],
+  ])('breaks off where %s: no visitor takes a part for the whole', async (_, breaks) => {
+    const { requestId, answer } = await runningWhole();
+    await reply(requestId, open);
+    await frame(requestId, 0, frames[0]!);
+    const response = await answer;
+    expect(response.status).toBe(200);
+    await breaks(requestId);
+    await expect(response.arrayBuffer()).rejects.toThrow();
+    await until('the call has ended for the ingress', async () => (await endedAs()) === 'upstream_outcome_unknown');
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+});
+
+describe('the last frames of a stream, which come with its end', () => {
+  it.each([
+    ['ok', 'all of the answer is there', { whole: true }],
+    ['stream_error', 'they stand for what was to come', {}],
+  ])('are counted as %s where %s', async (outcome, _, more) => {
+    const { requestId, visitor } = await runningStream(FRAME);
+    const rest: Buffer[] = [];
+    visitor.on('data', (part: Buffer) => rest.push(part));
+    const ended = once(visitor, 'end');
+    await reply(requestId, { type: 'end', frames: 1, text: LAST_FRAME, ...more });
+    await ended;
+    expect(Buffer.concat(rest).toString()).toBe(LAST_FRAME);
+    expect(await endedAs()).toBe(outcome);
+    await money.end(requestId, 'post', { costNano: 5n });
+    expect(said).not.toContain(requestId);
   });
 });

@@ -1,13 +1,14 @@
 import type { FastifyReply } from 'fastify';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
-import { endpointOf } from '#libs/endpoints/registry.js';
+import type { FrameOfBytes, Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import { endpointLabel, endpointOf } from '#libs/endpoints/registry.js';
 import type { Cancelled } from '#libs/holds/call-ender.js';
 import type { Logger } from '#libs/service/logger.js';
 import type { Place } from '#libs/pacing/lane-line.js';
-import { isEventStream, shownBody, writeHead, type Head } from './answer.head.js';
+import { asksAgain, isEventStream, shownBody, writeHead, type Head } from './answer.head.js';
 import type { Visitor } from '../door/authenticator.service.js';
+import { clientRequestId } from '../domain/client-headers.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import type { IngressMetrics } from '../ingress.metrics.js';
 import { outcomeUnknown, recovering } from '../refusals.js';
@@ -55,6 +56,8 @@ export class AnswerSession {
   private frames = 0;
   /** The visitor saw all of the stream. */
   private whole = false;
+  /** The bytes of a large whole answer that are still to come; undefined: there is none. */
+  private rest: number | undefined;
 
   constructor(
     private readonly parts: SessionParts,
@@ -87,17 +90,27 @@ export class AnswerSession {
     await this.done.promise;
   }
 
-  private onReply(message: Reply, keyAtEnd: KeyAtEnd): void {
+  private onReply(message: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
     const { raw } = this.reply;
     switch (message.type) {
       case 'answer':
+        // Its worker died in the middle of a large answer.
+        if (this.rest !== undefined) {
+          this.fail(outcomeUnknown());
+          break;
+        }
         if (message.status < 400) this.firstShown();
         this.end(message.status < 400 ? 'ok' : String(message.status));
         // Ingress may have opened the stream to show its place, or for a worker that died. Whoever answers does not
         // know it.
-        if (this.stream.opened) {
+        if (
+          isEventStream(message.contentType)
+            ? this.stream.opened
+            : this.stream.mustTell(message.status, asksAgain(message))
+        ) {
+          this.stream.open(this.headOf(message.meta, keyAtEnd, message.headers));
           if (isEventStream(message.contentType)) this.stream.end(message.body);
-          else this.stream.fail(JSON.parse(message.body) as ErrorBody);
+          else this.stream.fail(JSON.parse(message.body) as ErrorBody, asksAgain(message));
           this.done.resolve();
           break;
         }
@@ -111,36 +124,76 @@ export class AnswerSession {
         break;
       case 'open':
         // The writer repeats it where Redis did not confirm it.
-        this.stream.open(this.headOf(message.meta, keyAtEnd));
+        if (message.bytes === undefined) this.stream.open(this.headOf(message.meta, keyAtEnd));
+        else if (this.rest === undefined) this.openWhole(message, message.bytes);
+        break;
+      case 'bytes':
+        if (!this.isNext(message.n) || this.rest === undefined) break;
+        this.rest -= message.bytes.length;
+        raw.write(message.bytes);
         break;
       case 'frames':
-        if (message.n < this.frames) break;
-        if (message.n > this.frames) {
-          this.lose();
-          break;
-        }
-        if (this.frames === 0) this.firstShown();
-        this.frames++;
+        if (!this.isNext(message.n)) break;
         this.stream.write(message.text);
         // Clients hang up after the last frame, while the stream's end is still on its way.
         this.whole = endpointOf(this.call.ticket).isLast(message.text);
         if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
         break;
       case 'end':
-        if (message.frames !== this.frames) {
+        if (message.frames !== this.frames || !this.takeLast(message.last)) {
           this.lose();
           break;
         }
-        this.end(message.text === undefined ? 'ok' : 'stream_error');
+        if (message.whole && this.frames === 0) this.firstShown();
+        this.end(message.text === undefined || message.whole ? 'ok' : 'stream_error');
         this.stream.end(message.text ?? '');
         this.done.resolve();
         break;
     }
   }
 
+  /** Opens a large whole answer, whose head says its length: so a client notices where it breaks off. */
+  private openWhole(
+    { status = 200, contentType = '', headers, meta }: Extract<Reply, { type: 'open' }>,
+    bytes: number,
+  ): void {
+    this.rest = bytes;
+    const { availableNano, amountNano } = this.call.hold;
+    // As the books have it in a moment.
+    const available = BigInt(availableNano) + BigInt(amountNano) - BigInt(meta.costNano ?? amountNano);
+    const atEnd = { availableNano: available.toString(), strikes: 0 };
+    if (isEventStream(contentType) || this.stream.opened) {
+      this.stream.open(this.headOf(meta, atEnd, headers));
+      // A frame may end in the middle of an event, where no comment may stand.
+      this.stream.stop();
+    } else {
+      const more = { ...headers, 'content-type': contentType, 'content-length': String(bytes) };
+      writeHead(this.reply, status, this.headOf(meta, atEnd, more));
+    }
+  }
+
+  /** False where a large whole answer is not whole. */
+  private takeLast(last = ''): boolean {
+    if (this.rest === undefined) return true;
+    const bytes = Buffer.from(last, 'base64');
+    if (bytes.length !== this.rest) return false;
+    this.reply.raw.write(bytes);
+    return true;
+  }
+
+  /** Counts a frame. False for one that came before, or after one that is lost: that ends the session. */
+  private isNext(n: number): boolean {
+    if (n > this.frames) this.lose();
+    if (n !== this.frames) return false;
+    if (this.frames++ === 0) this.firstShown();
+    return true;
+  }
+
   /** Measures the time to the first frame of a stream, which may hold all of it. */
   private firstShown(): void {
-    if (this.call.ticket.stream) this.parts.metrics.firstShown((performance.now() - this.startedMs) / 1_000);
+    const { ticket } = this.call;
+    if (!ticket.stream) return;
+    this.parts.metrics.firstShown(endpointLabel(ticket), (performance.now() - this.startedMs) / 1_000);
   }
 
   private onPlace({ before, waitMs }: Place): void {
@@ -198,7 +251,13 @@ export class AnswerSession {
 
   private fail(error: DaypassError): void {
     if (!this.end(error.code)) return;
-    this.done.reject(error);
+    if (this.rest === undefined) {
+      this.done.reject(error);
+      return;
+    }
+    // A part of the answer is out. Only a broken connection says that the rest will not come.
+    this.reply.raw.destroy();
+    this.done.resolve();
   }
 
   /** Returns false where the session had ended before. */
@@ -212,8 +271,10 @@ export class AnswerSession {
     this.parts.places.forget(requestId);
     this.parts.calls.release(this.call.ticket);
     const ms = Math.round(performance.now() - this.startedMs);
-    this.parts.metrics.callEnded(this.visitor.campaign.slug, outcome, ms / 1_000);
-    this.parts.logger.info({ requestId, keyId, model, stream, outcome, ms }, 'call');
+    const { slug } = this.visitor.campaign;
+    this.parts.metrics.callEnded(endpointLabel(this.call.ticket), slug, outcome, ms / 1_000);
+    const called = clientRequestId(this.reply.request.headers);
+    this.parts.logger.info({ requestId, ...called, keyId, model, stream, outcome, ms }, 'call');
     return true;
   }
 

@@ -1,9 +1,9 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { replyPartsSchema, replySchema, type Reply } from '#libs/contracts/reply.js';
+import { replyPartsSchema, replySchema, sealOfFrame, type FrameOfBytes, type Reply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { blockingConnection } from '#libs/redis/connection.js';
@@ -18,11 +18,14 @@ export interface KeyAtEnd {
 }
 
 /** Called for each reply, in order. */
-type ReplyListener = (reply: Reply, keyAtEnd: KeyAtEnd) => void;
+type ReplyListener = (reply: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd) => void;
 
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;
 const TRIM_EVERY_MS = 1_000;
+/** One read may bring many large entries. After so long the process turns to its other work. */
+const WORK_MAX_MS = 10;
+const READ_LIFE_MS = 60_000;
 const NOT_ENDED: KeyAtEnd = { availableNano: undefined, strikes: 0 };
 
 /** Reads the reply stream of this process, and hands each reply to the call that waits for it. */
@@ -81,11 +84,16 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
           this.stream,
           this.lastId,
         )) as [Buffer, [Buffer, Buffer[]][]][] | null;
+        let frames = 0;
+        let sinceMs = performance.now();
         for (const [id, fields] of answer?.[0]?.[1] ?? []) {
           this.lastId = id.toString();
-          this.deliver(fields);
+          frames += this.deliver(fields) ? 1 : 0;
+          if (performance.now() - sinceMs < WORK_MAX_MS) continue;
+          await turn();
+          sinceMs = performance.now();
         }
-        this.trim();
+        this.trim(frames > 0);
       } catch (error) {
         if (!this.running) return;
         this.logger.warn({ err: error }, 'ingress could not read replies');
@@ -94,18 +102,31 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     }
   }
 
-  /** An entry has parts of streams, or, with `id` and `payload`, the reply that ends one call. */
-  private deliver(fields: Buffer[]): void {
+  /**
+   * An entry has parts of streams, or, with `id` and `payload`, the reply that ends one call, or, with `id`, `n` and
+   * `frame`, bytes of a large answer. Returns whether it has such bytes.
+   */
+  private deliver(fields: Buffer[]): boolean {
     const entry: Record<string, Buffer> = {};
     for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
     try {
       if (entry.parts) {
         const parts = replyPartsSchema.parse(JSON.parse(this.box.open(entry.parts, this.processId)));
         for (const { id, reply } of parts) this.handOn(id, reply, NOT_ENDED);
-        return;
+        return false;
       }
       const requestId = entry.id?.toString() ?? '';
-      if (!entry.payload || !this.listeners.has(requestId)) return;
+      if (!this.listeners.has(requestId)) return entry.frame !== undefined;
+      if (entry.frame) {
+        const n = Number(entry.n?.toString());
+        this.handOn(
+          requestId,
+          { type: 'bytes', n, bytes: this.box.openBytes(entry.frame, sealOfFrame(requestId, n)) },
+          NOT_ENDED,
+        );
+        return true;
+      }
+      if (!entry.payload) return false;
       const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
       this.handOn(requestId, reply, {
         availableNano: entry.available?.toString(),
@@ -114,9 +135,10 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     } catch (error) {
       this.logger.error({ err: error, requestId: entry.id?.toString() }, 'ingress could not read a reply');
     }
+    return entry.frame !== undefined;
   }
 
-  private handOn(requestId: string, reply: Reply, keyAtEnd: KeyAtEnd): void {
+  private handOn(requestId: string, reply: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
     try {
       this.listeners.get(requestId)?.(reply, keyAtEnd);
     } catch (error) {
@@ -124,11 +146,16 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     }
   }
 
-  /** Trims the entries that this process has read, so that the stream stays short. */
-  private trim(): void {
+  /**
+   * Trims the entries that this process has read, so that the stream stays short: those with large frames at once. Their
+   * workers send more when they see that these are read.
+   */
+  private trim(hadFrames: boolean): void {
     const now = Date.now();
-    if (now - this.trimmedAt < TRIM_EVERY_MS || this.lastId === '0-0') return;
+    if ((!hadFrames && now - this.trimmedAt < TRIM_EVERY_MS) || this.lastId === '0-0') return;
     this.trimmedAt = now;
+    if (hadFrames)
+      void this.redis.set(redisKeys.replyRead(this.processId), this.lastId, 'PX', READ_LIFE_MS).catch(() => undefined);
     void this.redis.xtrim(this.stream, 'MINID', this.lastId).catch(() => undefined);
   }
 }

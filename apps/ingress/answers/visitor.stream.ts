@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import type { ErrorBody } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { STREAM_TYPE, writeHead, type Head } from './answer.head.js';
 
@@ -10,6 +11,8 @@ const SILENT = 'waiting';
  * its head before that. Until then an error is an HTTP error.
  */
 export class VisitorStream {
+  /** Of the request, once it is read: they decide how its client is told of an error. */
+  facts: Ticket['facts'] = {};
   /** The head is out, so that an error can only follow in the stream. */
   opened = false;
   private timer: NodeJS.Timeout | undefined;
@@ -17,7 +20,7 @@ export class VisitorStream {
 
   constructor(
     private readonly reply: FastifyReply,
-    private readonly endpoint: Pick<Endpoint, 'streamComment' | 'streamError'>,
+    private readonly endpoint: Pick<Endpoint, 'streamComment' | 'streamError' | 'heedsStreamsOnly'>,
     private readonly silenceMs: number,
   ) {}
 
@@ -54,8 +57,17 @@ export class VisitorStream {
     this.reply.raw.end(text);
   }
 
-  fail(body: ErrorBody): void {
-    this.end(this.endpoint.streamError(body));
+  /** Whether an error must be told in the stream. `again`: as in `fail`. */
+  mustTell(status: number, again: boolean): boolean {
+    if (this.opened) return true;
+    const isStream = this.headSoFar !== undefined;
+    return isStream && !again && this.endpoint.heedsStreamsOnly?.(this.facts, status) === true;
+  }
+
+  /** @param again whether the same call may succeed later */
+  fail(body: ErrorBody, again: boolean): void {
+    if (!this.opened && this.headSoFar !== undefined) this.open(this.headSoFar());
+    this.end(this.endpoint.streamError(body, this.facts, again));
   }
 
   /** No comment follows. */

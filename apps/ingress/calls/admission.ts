@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
@@ -14,20 +14,26 @@ import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { Places } from '#libs/pacing/places.js';
 import { isOutOfMemory } from '#libs/redis/out-of-memory.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { callHash } from '#libs/secrets/call-hash.js';
 import { promptCacheKey } from '#libs/secrets/prompt-cache-key.js';
 import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { ReplyReader } from '../answers/reply.reader.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import type { Idempotency } from '../domain/idempotency.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import type { ReadBody } from '../door/body.reader.js';
 import { KeyBytes } from '../door/key.bytes.js';
+import type { BodyPlace } from '../door/body.room.js';
+import { StepLine } from '../step.line.js';
 import { hungUp, noPlace, recovering, refusalOf, unkeptAnswer } from '../refusals.js';
 import { BudgetLine, type Arrival } from './budget.line.js';
 import { CallQuoter, type Quote } from './call.quoter.js';
 import { ImageRules } from './image.rules.js';
+import { NamedParts } from './named.parts.js';
+import { RepeatedCalls } from './repeated.calls.js';
 
 /** A visitor's request, with the parts of it that are not in the body. */
 export interface Wanted {
@@ -41,14 +47,18 @@ export interface Wanted {
   /** W3C's traceparent, where calls are traced. */
   trace: string | undefined;
   /** The request's body, as the visitor sent it. */
-  sent: Pick<ReadBody, 'bytes' | 'isCounted'>;
+  sent: Pick<ReadBody, 'bytes' | 'isCounted'> & { place?: BodyPlace };
   /** Aborts when the visitor hangs up. */
   left: AbortSignal;
 }
 
-/** The first answer to a call that is repeated under its idempotency key. */
+/**
+ * The first answer to a call that is repeated under its idempotency key; or, `stopped`, without one, of a call that was
+ * blocked a moment ago.
+ */
 export interface KeptAnswer {
   requestId: string;
+  stopped: boolean;
   reply: Extract<Reply, { type: 'answer' }>;
 }
 
@@ -61,6 +71,8 @@ const WAITING_BYTES_MAX = 134_217_728;
 const WAITING_BYTES_OF_KEY_MAX = 16_777_216;
 /** A larger body does not travel to Redis at each try of a waiting call. */
 const SMALL_BODY_BYTES = 16_384;
+/** The hash of a larger body takes more than a millisecond. */
+const LARGE_CHARACTERS = 1_048_576;
 
 /** Holds what a call can cost, or refuses the call. */
 @Injectable()
@@ -69,6 +81,7 @@ export class Admission {
   private readonly places: Places;
   private readonly line: BudgetLine;
   private readonly images: ImageRules;
+  private readonly named: NamedParts;
 
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
@@ -79,7 +92,11 @@ export class Admission {
     private readonly box: ContentBox,
     private readonly replies: ReplyReader,
     private readonly keyBytes: KeyBytes,
+    private readonly steps: StepLine,
+    shelf: ShelfStore,
+    private readonly repeated: RepeatedCalls,
   ) {
+    this.named = new NamedParts(config.limits, shelf, steps, keyBytes);
     this.places = new Places(config.limits.calls);
     this.images = new ImageRules(config.images);
     this.line = new BudgetLine({
@@ -94,7 +111,9 @@ export class Admission {
     const holder = { keyId: visitor.key.id, campaignId: visitor.campaign.id };
     if (!this.places.take(holder)) throw noPlace(this.places.heldBy(holder), this.places.heldByCampaignOf(holder));
     try {
-      const admitted = await this.hold(visitor, wanted);
+      const admitted = wanted.request.refs?.length
+        ? await this.holdNamed(visitor, wanted)
+        : await this.hold(visitor, wanted);
       if ('reply' in admitted) this.places.release(holder);
       return admitted;
     } catch (error) {
@@ -103,15 +122,37 @@ export class Admission {
     }
   }
 
-  private async hold(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
+  /** All that follows sees the request with contents in the place of names. Its work on them is a step of its own. */
+  private async holdNamed(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
+    const { request, bytes } = await this.named.expanded(visitor, wanted, policyOf(visitor, wanted));
+    return this.steps.run(visitor.key.id, bytes, () => this.hold(visitor, { ...wanted, request }, wanted.request));
+  }
+
+  /** `asked`: the request with its names. What they stand for may grow from one repeat to the next, as a conversation does. */
+  private async hold(
+    visitor: Visitor,
+    named: Wanted,
+    asked: Request = named.request,
+  ): Promise<AdmittedCall | KeptAnswer> {
     const { key, campaign } = visitor;
+    const wanted = { ...named, request: this.quoter.offered(visitor, named.endpoint, named.request) };
     const { requestId, endpoint, request, idempotency } = wanted;
     const policy = policyOf(visitor, wanted);
     this.images.check(endpoint, request, policy);
     const quote = await this.quoter.quote(visitor, endpoint, request);
     const untilMs = performance.now() + wanted.maxWaitMs;
-    const hold = await this.take(visitor, wanted, { ...quote, policy }, untilMs);
+    const body = this.bodyOf(visitor, wanted, { ...quote, policy });
+    const repeated =
+      asked === named.request ? body : this.bodyOf(visitor, { ...wanted, request: asked }, { ...quote, policy });
+    const repeatHash = this.repeatHashOf(wanted, policy, repeated);
+    // To seal it takes as long again.
+    if (body.length > LARGE_CHARACTERS) await turn();
+    const hold = await this.take(visitor, wanted, { ...quote, policy, body, repeatHash }, untilMs);
     if (hold.code !== 'ok') {
+      if (hold.code === 'stopped') {
+        const { reply } = await this.repeated.answer(visitor, { requestId, hash: repeatHash!, policy }, hold.sealed);
+        return { requestId, reply, stopped: true };
+      }
       if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold.requestId);
       // Of a repeat the answer's bytes may be too many, and not the request's.
       if (hold.code === 'bytes' && hold.need === wanted.sent.bytes) throw this.keyBytes.tooMany(key.id, hold);
@@ -149,12 +190,36 @@ export class Admission {
         heldNano: hold.amountNano.toString(),
         day: hold.day,
         keepAnswer: idempotency !== undefined,
+        takesFrames: true,
+        ...(repeatHash === undefined ? {} : { repeatHash }),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
         acceptedMs: hold.nowMs,
         ...(wanted.trace === undefined ? {} : { trace: wanted.trace }),
       },
     };
+  }
+
+  /** As it waits for moderation and forwarding. */
+  private bodyOf(
+    { key }: Visitor,
+    { endpoint, request }: Wanted,
+    { decoded, policy }: Pick<Quote, 'decoded'> & { policy: CallPolicy },
+  ): string {
+    const { safetyPepper, cachePepper } = this.config.secrets;
+    const forced = {
+      serviceTier: request.serviceTier,
+      safetyIdentifier: safetyIdentifier(key.id, safetyPepper),
+      cacheKey: promptCacheKey(key.id, request.cacheKey, cachePepper),
+      ...(policy.shelf === 'off' ? { shelf: false } : {}),
+    };
+    return writtenBody(endpoint.forwarded({ ...request, decoded }, forced));
+  }
+
+  /** undefined: nobody stops its output, so that no answer waits for a repeat. */
+  private repeatHashOf({ endpoint, request: { facts } }: Wanted, policy: CallPolicy, body: string): string | undefined {
+    if (policy.output === 'off' || policy.output === 'observe') return undefined;
+    return callHash({ endpoint: endpoint.name, facts, policy }, body, this.config.secrets.repeatPepper);
   }
 
   /**
@@ -165,18 +230,13 @@ export class Admission {
   private async take(
     visitor: Visitor,
     wanted: Wanted,
-    quote: Quote & { policy: CallPolicy },
+    quote: Quote & { policy: CallPolicy; body: string; repeatHash: string | undefined },
     untilMs: number,
   ): Promise<HoldAnswer> {
     const { requestId, endpoint, request, idempotency } = wanted;
     const accounts = { key: visitor.key.id, campaign: visitor.campaign.id, operator: 'operator' };
-    const forced = {
-      serviceTier: request.serviceTier,
-      safetyIdentifier: safetyIdentifier(visitor.key.id, this.config.secrets.safetyPepper),
-      cacheKey: promptCacheKey(visitor.key.id, request.cacheKey, this.config.secrets.cachePepper),
-    };
     const body = {
-      encrypted: this.box.seal(writtenBody(endpoint.forwarded(request, forced)), requestId),
+      encrypted: this.box.seal(quote.body, requestId),
       lifeMs: 2 * wanted.maxWaitMs + this.config.limits.upstreamTimeoutMs,
     };
     const isLarge = body.encrypted.byteLength > SMALL_BODY_BYTES;
@@ -209,6 +269,7 @@ export class Admission {
           lane: quote.lane,
           replyTo: this.replies.processId,
           idempotency,
+          repeatHash: quote.repeatHash,
           sentBytes: sent.isCounted ? 0 : sent.bytes,
           question,
           ...(question ? {} : { body }),
@@ -270,7 +331,7 @@ export class Admission {
     if (!kept) throw unkeptAnswer();
     const reply = await readKeptReply(this.box, requestId, kept);
     if (reply.type !== 'answer') throw unkeptAnswer();
-    return { requestId, reply };
+    return { requestId, reply, stopped: false };
   }
 
   /** The call is over, and calls that wait for its money may try again. */
@@ -282,8 +343,11 @@ export class Admission {
 }
 
 /** What is judged of a call. A direction without contents has nothing to judge. */
-export function policyOf({ campaign, key }: Visitor, { endpoint: { directions }, request, wish }: Wanted): CallPolicy {
-  const policy = effectivePolicy(campaign.policy, key.policy, wish, request.stream);
+export function policyOf(
+  { campaign, key }: Visitor,
+  { endpoint: { directions, waiver }, request, wish }: Wanted,
+): CallPolicy {
+  const policy = effectivePolicy(campaign.policy, key.policy, wish, request.stream, waiver);
   return {
     ...policy,
     ...(directions.input === 'silent' ? { input: 'off' as const } : {}),

@@ -9,13 +9,14 @@ import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { traced, traceparentNow } from '#libs/service/tracing.js';
-import { isEventStream, shownBody, writeHead, type Head } from '../answers/answer.head.js';
+import { asksAgain, isEventStream, shownBody, writeHead, type Head } from '../answers/answer.head.js';
 import { AnswerSession, type SessionParts } from '../answers/answer.session.js';
 import { PlaceTeller } from '../answers/place.teller.js';
 import { ReplyReader } from '../answers/reply.reader.js';
 import { UnreadAnswers } from '../answers/unread.answers.js';
 import { VisitorStream } from '../answers/visitor.stream.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
+import { clientOf, clientRequestId } from '../domain/client-headers.js';
 import { idempotencyOf } from '../domain/idempotency.js';
 import { maxWaitOf } from '../domain/max-wait.js';
 import { wishOf } from '../domain/wish.js';
@@ -31,6 +32,7 @@ import { StepLine } from '../step.line.js';
 import { CallService } from './call.service.js';
 
 const LEFT = 'the visitor left';
+const REPLAYED = { 'idempotent-replayed': 'true' };
 
 type SentBody = Omit<ReadBody, 'place'> & { place?: ReadBody['place'] };
 
@@ -75,19 +77,22 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         const { call, adjusted } = await this.admitted(http, visitor, { span, left: left.signal, stream });
         if (!('reply' in call)) return await new AnswerSession(this.parts, call, visitor, reply, stream).run();
         sendKept(call, adjusted, visitor, reply, stream);
-        this.parts.metrics.replayed();
-        this.parts.logger.info(
-          { requestId: http.id, firstRequestId: call.requestId, keyId: visitor.key.id },
-          'replayed',
-        );
+        if (call.stopped) this.parts.metrics.repeated(endpoint.name);
+        else this.replayed(http, call.requestId, visitor);
       } catch (error) {
-        if (!stream.opened || !(error instanceof DaypassError)) throw error;
-        this.parts.metrics.refused(error.code);
-        this.parts.logger.info({ requestId: http.id, code: error.code, status: error.status }, 'refused');
-        stream.fail(error.body());
+        if (!(error instanceof DaypassError) || !stream.mustTell(error.status, error.retry)) throw error;
+        this.parts.metrics.refused(error.code, endpoint.name);
+        const called = clientRequestId(http.headers);
+        this.parts.logger.info({ requestId: http.id, ...called, code: error.code, status: error.status }, 'refused');
+        stream.fail(error.body(), error.retry);
       } finally {
         stream.stop();
       }
+    }
+
+    private replayed({ id, headers }: FastifyRequest, firstRequestId: string, { key }: Visitor): void {
+      this.parts.metrics.replayed(endpoint.name);
+      this.parts.logger.info({ requestId: id, ...clientRequestId(headers), firstRequestId, keyId: key.id }, 'replayed');
     }
 
     /** Keeps the body no longer than until the call has its hold. */
@@ -105,6 +110,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
           'daypass.campaign': visitor.campaign.slug,
           'gen_ai.request.model': wanted.request.model,
         });
+        stream.facts = wanted.request.facts;
         if (wanted.request.stream) stream.keepAlive(headBeforeHold(visitor, wanted));
         const call = await traced('hold', {}, () =>
           this.steps.run(visitor.key.id, body.bytes, () => this.admission.admit(visitor, wanted)),
@@ -130,7 +136,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       const { json, bytes } = sent;
       const body = deployment === null || !isObject(json) ? json : { ...json, model: deployment };
       const step = <T>(work: () => T): Promise<T> => this.steps.run(keyId, bytes, work);
-      const request = await step(() => endpoint.parse({ json: body, blobs: [] }));
+      const request = await step(() => endpoint.parse({ json: body, blobs: [] }, clientOf(headers)));
       const wish = wishOf(request.wish, headers);
       const { limits, secrets } = this.config;
       const name = headers['idempotency-key'];
@@ -154,9 +160,12 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
 /** A request without a body. */
 const noBody = (): SentBody => ({ json: undefined, bytes: 0, isCounted: true });
 
-/** Sends the first answer again, with the same request id and cost. The repeat itself costs nothing. */
+/**
+ * Sends the first answer again. Under an idempotency key it has the request id and the cost of the first call. The repeat
+ * itself costs nothing.
+ */
 function sendKept(
-  { requestId, reply: kept }: KeptAnswer,
+  { requestId, reply: kept, stopped }: KeptAnswer,
   adjusted: readonly string[],
   { key, use }: Visitor,
   reply: FastifyReply,
@@ -164,7 +173,7 @@ function sendKept(
 ): void {
   if (stream.opened) {
     if (isEventStream(kept.contentType)) stream.end(kept.body);
-    else stream.fail(JSON.parse(kept.body) as ErrorBody);
+    else stream.fail(JSON.parse(kept.body) as ErrorBody, asksAgain(kept));
     return;
   }
   writeHead(reply, kept.status, {
@@ -173,7 +182,7 @@ function sendKept(
     availableNano: key.budget - key.spent - key.held,
     use: { ...use, requests: use.requests + 1 },
     adjusted,
-    headers: { ...kept.headers, 'content-type': kept.contentType, 'idempotent-replayed': 'true' },
+    headers: { ...kept.headers, 'content-type': kept.contentType, ...(stopped ? {} : REPLAYED) },
   });
   reply.raw.end(shownBody(kept));
 }

@@ -4,6 +4,8 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { configFileSchema } from '#libs/config/config-file.js';
 import type { CampaignState } from '#libs/contracts/key-state.js';
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
+import { EMBEDDINGS } from '#libs/endpoints/embeddings/embeddings.endpoint.js';
+import { RESPONSES } from '#libs/endpoints/responses/responses.endpoint.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Visitor } from '../door/authenticator.service.js';
@@ -11,7 +13,11 @@ import { CallQuoter } from './call.quoter.js';
 
 const own = { input_usd_per_million: 1, output_usd_per_million: 1 };
 const file = configFileSchema.parse({
-  prices: { llama: own, cousin: { ...own, encoding: 'cl100k_base', tiers: { priority: 1.5 } } },
+  prices: {
+    alias: { input_usd_per_million: 1, encoding: 'cl100k_base' },
+    llama: own,
+    cousin: { ...own, encoding: 'cl100k_base', tiers: { priority: 1.5 } },
+  },
 });
 const limits = { minOutputTokens: 16, defaultOutputTokens: 4_096 };
 const quoter = new CallQuoter(
@@ -19,8 +25,10 @@ const quoter = new CallQuoter(
   new PriceBook(file.prices),
   new LaneTable(file),
 );
-const models = ['gpt-4', 'gpt-5.4-mini', 'gpt-5.5', 'llama', 'cousin'];
+const models = ['text-embedding-3-small', 'alias', 'gpt-4', 'gpt-5.4-mini', 'gpt-5.5', 'llama', 'cousin'];
 const visitor = { models, campaign: { tool_prices: {} } as unknown as CampaignState } as unknown as Visitor;
+/** Its lane has one upstream, which does not offer chat completions. */
+const elsewhere = configFileSchema.parse({ main: { endpoints: ['responses'] } });
 const quoteOf = (model: string, content: string, more: object = {}) =>
   quoter.quote(
     visitor,
@@ -46,6 +54,19 @@ describe('the quote of a call', () => {
     expect(encoding).toBe('bytes');
     expect(bound.inputTokens).toBeGreaterThanOrEqual(Buffer.byteLength(GEORGIAN));
     expect(pacedInputTokens).toBe(Math.ceil(GEORGIAN.length / 4));
+  });
+
+  it('is refused by name before it holds anything where no upstream of the model offers the API', async () => {
+    const config = { file: elsewhere, limits } as unknown as DaypassConfig;
+    const refusing = new CallQuoter(config, new PriceBook(file.prices), new LaneTable(elsewhere));
+    const request = CHAT.parse({ json: { model: 'gpt-4', messages: [{ role: 'user', content: 'Hi' }] }, blobs: [] });
+    await expect(refusing.quote(visitor, CHAT, request)).rejects.toMatchObject({
+      code: 'endpoint_not_offered',
+      status: 404,
+      retry: false,
+      param: 'model',
+      message: expect.stringMatching(/'gpt-4' offers \/v1\/chat\/completions/),
+    });
   });
 
   it("counts as the operator's file says", async () => {
@@ -76,6 +97,97 @@ describe('the quote of a call', () => {
       code: 'unpriceable_request',
       param: 'service_tier',
       message: expect.stringContaining(`'${service_tier}'`),
+    });
+  });
+});
+
+describe('the quote of a response', () => {
+  const searcher = (web_search?: object): Visitor =>
+    ({ models, campaign: { tool_prices: web_search ? { web_search } : {} } }) as unknown as Visitor;
+  const respond = (more: object = {}) =>
+    RESPONSES.parse({ json: { model: 'gpt-5.4-mini', input: 'Hello', ...more }, blobs: [] });
+  const tools = [{ type: 'web_search' }, { type: 'function', name: 'weather' }];
+  const PRICED = { usd_per_request: '0.01', input_tokens_per_request: 8_000 };
+
+  it('never lowers a cap below what the API takes', async () => {
+    const low = new CallQuoter(
+      { file, limits: { ...limits, minOutputTokens: 1 } } as unknown as DaypassConfig,
+      new PriceBook(file.prices),
+      new LaneTable(file),
+    );
+    expect((await low.quote(visitor, RESPONSES, respond())).leastCapTokens).toBe(16);
+    expect((await low.quote(visitor, RESPONSES, respond({ max_output_tokens: 16 }))).leastCapTokens).toBe(16);
+    const chat = CHAT.parse({ json: { model: 'llama', messages: [{ role: 'user', content: 'x' }] }, blobs: [] });
+    expect((await low.quote(visitor, CHAT, chat)).leastCapTokens).toBe(1);
+  });
+
+  it.each([
+    [PRICED, undefined, 3n],
+    [{ ...PRICED, max_calls: 5 }, undefined, 5n],
+    [{ ...PRICED, max_calls: 5 }, 2, 2n],
+  ])('under %j with at most %j calls has %d fees', async (price, max_tool_calls, calls) => {
+    const who = searcher(price);
+    const request = quoter.offered(who, RESPONSES, respond({ tools, ...(max_tool_calls ? { max_tool_calls } : {}) }));
+    const { bound } = await quoter.quote(who, RESPONSES, request);
+    expect(bound.feeNano).toBe(calls * 10_000_000n);
+    const without = await quoter.quote(who, RESPONSES, respond({ tools: tools.slice(1) }));
+    expect(bound.fixedNano - bound.feeNano).toBeGreaterThan((1n + calls) * without.bound.fixedNano);
+    expect(bound.perUnitNano).toBeGreaterThan(without.bound.perUnitNano);
+  });
+
+  it('goes on without a search that the campaign has no price for, or is refused', async () => {
+    const who = searcher();
+    const request = quoter.offered(who, RESPONSES, respond({ tools }));
+    expect(request.adjusted).toEqual(['tools.web_search']);
+    expect((await quoter.quote(who, RESPONSES, request)).bound.feeNano).toBe(0n);
+    const alone = quoter.offered(who, RESPONSES, respond({ tools: tools.slice(0, 1) }));
+    await expect(quoter.quote(who, RESPONSES, alone)).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      param: 'tools',
+      message: expect.stringContaining('tool_prices.web_search'),
+    });
+  });
+
+  it('leaves a chat completion and what searches nothing as they are', () => {
+    const chat = CHAT.parse({
+      json: { model: 'llama', messages: [{ role: 'user', content: 'x' }], web_search_options: {} },
+      blobs: [],
+    });
+    expect(quoter.offered(searcher(), CHAT, chat)).toBe(chat);
+    const request = respond();
+    expect(quoter.offered(searcher(PRICED), RESPONSES, request)).toBe(request);
+  });
+});
+
+describe('the quote of embeddings', () => {
+  const embeddingsOf = (model: string, input: unknown) =>
+    quoter.quote(visitor, EMBEDDINGS, EMBEDDINGS.parse({ json: { model, input }, blobs: [] }));
+
+  it('is their input alone, by cl100k, without a cap', async () => {
+    const exact = encode(GEORGIAN).length;
+    const { bound, capTokens, leastCapTokens, encoding } = await embeddingsOf('text-embedding-3-small', GEORGIAN);
+    expect(bound.inputTokens).toBeGreaterThanOrEqual(exact);
+    expect(bound.inputTokens).toBeLessThan(exact * 1.05 + 20);
+    expect(bound.fixedNano).toBe(BigInt(bound.inputTokens + 2) * 20n);
+    expect({ perUnitNano: bound.perUnitNano, capTokens, leastCapTokens, encoding }).toEqual({
+      perUnitNano: 0n,
+      capTokens: 0,
+      leastCapTokens: 0,
+      encoding: 'cl100k_base',
+    });
+  });
+
+  it("knows the text of tokens, by the operator's own encoding as well, and refuses them where nobody does", async () => {
+    for (const model of ['text-embedding-3-small', 'alias'])
+      expect((await embeddingsOf(model, [encode('Hello'), encode('there')])).decoded).toEqual(['Hello', 'there']);
+    await expect(embeddingsOf('llama', [1, 2])).rejects.toMatchObject({ param: 'input' });
+  });
+
+  it('is refused to other APIs: their output has no price', async () => {
+    await expect(quoteOf('text-embedding-3-small', 'Hello')).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      param: 'model',
+      message: expect.stringContaining('/v1/embeddings'),
     });
   });
 });

@@ -3,11 +3,12 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Encoding, ModelPrice } from '#libs/contracts/jobs.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
+import { nameOf } from '#libs/endpoints/registry.js';
 import { boundOf, type Bound } from '#libs/money/bound.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
 import { percentOf, type TierPercents } from '#libs/money/tiers.js';
-import { countTextTokens } from '#libs/money/tokens.js';
+import { countTextTokens, decodeTokens } from '#libs/money/tokens.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import type { Visitor } from '../door/authenticator.service.js';
@@ -26,6 +27,19 @@ export interface Quote {
   capTokens: number;
   /** Daypass may lower the cap to this. */
   leastCapTokens: number;
+  /** The texts of what the request has in tokens. */
+  decoded: readonly string[] | undefined;
+}
+
+/** A response may search so often where its campaign does not say: each search costs a fee, and is read again with all others. */
+const SEARCH_CALLS = 3;
+/** No server that serves the model speaks this API. */
+function notOffered({ path }: Endpoint, model: string): DaypassError {
+  return new DaypassError(
+    'endpoint_not_offered',
+    `No upstream of the model '${model}' offers ${path}. Use another of the endpoints that this service has, or another model.`,
+    { param: 'model' },
+  );
 }
 
 @Injectable()
@@ -35,6 +49,14 @@ export class CallQuoter {
     @Inject(PRICE_BOOK) private readonly prices: PriceBook,
     private readonly lanes: LaneTable,
   ) {}
+
+  /** The request without a search that its campaign has no price for, or with as many as the campaign pays for. */
+  offered({ campaign }: Visitor, endpoint: Endpoint, request: Request): Request {
+    if (!request.searches || !endpoint.searching) return request;
+    const price = campaign.tool_prices.web_search;
+    // `quote` refuses what cannot go without.
+    return endpoint.searching(request, price ? (price.max_calls ?? SEARCH_CALLS) : null) ?? request;
+  }
 
   /** @throws DaypassError `model_not_found`, `unpriceable_request` or `invalid_request` */
   async quote(visitor: Visitor, endpoint: Endpoint, request: Request): Promise<Quote> {
@@ -53,6 +75,8 @@ export class CallQuoter {
         { param: 'model' },
       );
     }
+    const lane = this.lanes.laneOf(request.model);
+    if (this.lanes.upstreamsFor(lane, nameOf(endpoint)).length === 0) throw notOffered(endpoint, request.model);
     const mostTokens = priced.maxOutputTokens ?? MAX_OUTPUT_TOKENS;
     if ((request.capTokens ?? 0) > mostTokens) {
       const param = request.params.cap;
@@ -72,16 +96,26 @@ export class CallQuoter {
       );
     }
     const { outputs } = request;
+    if (outputs > 0 && !priced.pricesOutput) {
+      throw new DaypassError(
+        'unpriceable_request',
+        `The output of the model '${request.model}' has no known price, so its cost has no bound here. A model of embeddings is served at /v1/embeddings only.`,
+        { param: 'model' },
+      );
+    }
     const { encoding, tiers } = priced;
     const { feeNano, toolTokens } = this.toolsOf(visitor, request, priced.searches);
     const measured = await endpoint.measure(request, {
       countTokens: (texts) => countTextTokens(texts, encoding),
+      decodeTokens: (lists) => decodeTokens(lists, encoding),
       unknownTokenizer: encoding === 'bytes',
       toolTokens,
     });
-    const bound = boundOf(priced.price, measured, { tierPercent, feeNano: feeNano * BigInt(outputs) });
-    const lane = this.lanes.laneOf(request.model);
-    const capTokens = this.capOf(request, mostTokens, lane, measured.pacedTokens);
+    const laneTpm = this.lanes.largestTpm(lane, nameOf(endpoint));
+    const leastTokens = Math.max(this.config.limits.minOutputTokens, endpoint.leastCapTokens ?? 0);
+    const capTokens = this.capOf(request, { mostTokens, leastTokens }, laneTpm, measured.pacedTokens);
+    const fees = BigInt(request.searchCalls ?? outputs);
+    const bound = boundOf(priced.price, measured, { tierPercent, feeNano: feeNano * fees, capTokens });
     return {
       price: priced.price,
       tiers,
@@ -90,7 +124,8 @@ export class CallQuoter {
       pacedInputTokens: measured.pacedTokens,
       lane,
       capTokens,
-      leastCapTokens: Math.min(this.config.limits.minOutputTokens, capTokens),
+      leastCapTokens: Math.min(leastTokens, capTokens),
+      decoded: measured.decoded,
     };
   }
 
@@ -112,11 +147,15 @@ export class CallQuoter {
    * The output cap; 0: the API has none. Where Daypass sets it, the cap alone must not make a call too large for its
    * lane.
    */
-  private capOf({ capTokens, outputs }: Request, mostTokens: number, lane: string, inputTokens: number): number {
+  private capOf(
+    { capTokens, outputs }: Request,
+    { mostTokens, leastTokens }: { mostTokens: number; leastTokens: number },
+    tpm: number,
+    inputTokens: number,
+  ): number {
     if (capTokens !== undefined) return capTokens ?? 0;
-    const { minOutputTokens, defaultOutputTokens } = this.config.limits;
-    const tpm = this.lanes.largestTpm(lane);
+    const { defaultOutputTokens } = this.config.limits;
     const laneTokens = tpm > 0 ? Math.floor((tpm - inputTokens) / outputs) : Infinity;
-    return Math.max(minOutputTokens, Math.min(defaultOutputTokens, mostTokens, laneTokens));
+    return Math.max(leastTokens, Math.min(defaultOutputTokens, mostTokens, laneTokens));
   }
 }

@@ -24,8 +24,13 @@ class Uploads {
     this.reader = new BodyReader(config, new StepLine(), new KeyBytes(config, holds));
   }
 
-  begin(key: string, headers: Record<string, string> = {}): { pipe: PassThrough; read: Promise<ReadBody> } {
-    const request = { headers } as unknown as FastifyRequest;
+  begin(
+    key: string,
+    headers: Record<string, string> = {},
+    url = '/v1/chat/completions',
+    method = 'POST',
+  ): { pipe: PassThrough; read: Promise<ReadBody> } {
+    const request = { headers, method, routeOptions: { url } } as unknown as FastifyRequest;
     setVisitor(request, { key: { id: key }, campaign: { id: `${key}'s` } } as Visitor);
     const pipe = new PassThrough();
     const read = this.reader.read(request, pipe as unknown as IncomingMessage);
@@ -41,8 +46,8 @@ class Uploads {
     return upload;
   }
 
-  async whole(key: string, text: string): Promise<ReadBody> {
-    const { pipe, read } = this.begin(key);
+  async whole(key: string, text: string, url?: string): Promise<ReadBody> {
+    const { pipe, read } = this.begin(key, {}, url);
     pipe.end(text);
     return read;
   }
@@ -56,6 +61,24 @@ const codeOf = (read: Promise<ReadBody>): Promise<string> =>
   );
 
 describe('a body', () => {
+  it('may be missing where something is deleted, and nowhere else', async () => {
+    const uploads = new Uploads();
+    const empty = (method: string): Promise<ReadBody> => {
+      const { pipe, read } = uploads.begin('key_a', {}, '/v1/responses/:id', method);
+      pipe.end();
+      return read;
+    };
+    expect(await empty('DELETE')).toMatchObject({ json: undefined, bytes: 0 });
+    expect(await codeOf(empty('POST'))).toBe('invalid_json');
+  });
+
+  it('may hold the tokens of an embeddings call where it comes to that, and nowhere else', async () => {
+    const uploads = new Uploads({ bodyBytes: 1_000_000, bodiesBytes: 3_000_000 });
+    const tokens = JSON.stringify({ input: Array.from({ length: 300_000 }, () => 7) });
+    expect(await codeOf(uploads.whole('a', tokens, '/v1/embeddings'))).toBe('read');
+    expect(await codeOf(uploads.whole('b', tokens))).toBe('invalid_request');
+  });
+
   it('is read, however it comes', async () => {
     const { pipe, read } = new Uploads().begin('a');
     const text = JSON.stringify({ a: ['语', { b: 'x'.repeat(90_000) }] });

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { parseJson, textOf, type Json } from '#libs/endpoints/json.js';
 import { JsonScan } from '#libs/endpoints/json.scan.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { hungUp, tooLarge, unsupportedEncoding } from '../refusals.js';
 import { LARGE_BYTES, StepLine } from '../step.line.js';
@@ -57,13 +58,15 @@ export class BodyReader {
     const keyId = key.id;
     this.keyBytes.refuseFull(keyId, announced);
     const place = this.room.enter({ keyId, campaignId: campaign.id });
-    const arrival: Arrival = { place, scan: new JsonScan(), bytes: 0 };
+    const arrival: Arrival = { place, scan: new JsonScan(numbersOf(request)), bytes: 0 };
     let isCounted = false;
     try {
       const bytes = await this.arrived(payload, announced, arrival);
       // A small one is counted with its hold, which costs no round trip.
       isCounted = bytes.length >= LARGE_BYTES;
       if (isCounted) await this.keyBytes.count(keyId, bytes.length);
+      // Many clients name a type of content with every request, also where they have none.
+      if (bytes.length === 0 && request.method === 'DELETE') return { json: undefined, bytes: 0, isCounted, place };
       const text = await this.steps.run(keyId, bytes.length, () => textOf(bytes));
       const json = await this.steps.run(keyId, bytes.length, () => parseJson(text, bytes, arrival.scan));
       return { json, bytes: bytes.length, isCounted, place };
@@ -114,3 +117,6 @@ export class BodyReader {
     });
   }
 }
+
+const numbersByPath = new Map(ENDPOINTS.map(({ path, numbersMax }) => [path, numbersMax]));
+const numbersOf = ({ routeOptions: { url } }: FastifyRequest): number => numbersByPath.get(url ?? '') ?? 0;

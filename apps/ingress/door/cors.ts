@@ -1,37 +1,14 @@
 import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { ANSWER_HEADERS } from '../domain/answer-headers.js';
 
-/**
- * Every header of an answer that a page may read, by name: a `*` counts without credentials only. Where a page cannot
- * read `x-should-retry`, the official client asks for a spent budget again.
- */
-const EXPOSED = [
-  'x-request-id',
-  'x-should-retry',
-  'retry-after',
-  'retry-after-ms',
-  'x-ratelimit-limit-requests',
-  'x-ratelimit-limit-tokens',
-  'x-ratelimit-remaining-requests',
-  'x-ratelimit-remaining-tokens',
-  'x-ratelimit-reset-requests',
-  'x-ratelimit-reset-tokens',
-  'x-daypass-adjusted',
-  'x-daypass-available-usd',
-  'x-daypass-cost-usd',
-  'x-daypass-moderation',
-  'x-daypass-output-cap',
-  'x-daypass-queue-ms',
-  'x-daypass-strikes',
-  'idempotent-replayed',
-];
 /** A browser asks again after so many seconds; Chromium's longest. */
 const PREFLIGHT_SECONDS = 7_200;
 
 /** A page of any origin may read every answer, because the key is in a header of its own. There are no cookies. */
 export const CORS_HEADERS: Readonly<Record<string, string>> = {
   'access-control-allow-origin': '*',
-  'access-control-expose-headers': EXPOSED.join(', '),
+  'access-control-expose-headers': Object.keys(ANSWER_HEADERS).join(', '),
 };
 
 /** For every answer on this response, also one whose head is written past Fastify. */

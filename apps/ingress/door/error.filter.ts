@@ -1,9 +1,11 @@
 import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
-import { tooLarge, unknownUrl, VisitorLeft } from '../refusals.js';
+import { clientRequestId } from '../domain/client-headers.js';
+import { tooLarge, unservedUrl, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
@@ -19,14 +21,15 @@ export class ErrorFilter implements ExceptionFilter {
     const request = http.getRequest<FastifyRequest>();
     const reply = http.getResponse<FastifyReply>();
     if (exception instanceof VisitorLeft || isBrokenOff(request)) {
-      this.metrics.refused('visitor_left');
+      this.metrics.refused('visitor_left', endpointNameOf(request));
       this.logger.info({ requestId: request.id }, 'the visitor left');
       reply.raw.destroy();
       return;
     }
     const error = this.read(exception, request);
-    this.metrics.refused(error.code);
-    this.logger.info({ requestId: request.id, code: error.code, status: error.status }, 'refused');
+    this.metrics.refused(error.code, endpointNameOf(request));
+    const called = clientRequestId(request.headers);
+    this.logger.info({ requestId: request.id, ...called, code: error.code, status: error.status }, 'refused');
     if (reply.raw.headersSent) {
       reply.raw.destroy();
       return;
@@ -49,6 +52,11 @@ export class ErrorFilter implements ExceptionFilter {
   }
 }
 
+/** By the route that the request found: a visitor cannot invent one. */
+function endpointNameOf({ routeOptions, method }: FastifyRequest): string | null {
+  return (method === 'POST' && ENDPOINTS.find(({ path }) => path === routeOptions.url)?.name) || null;
+}
+
 /** The visitor hung up while the request came in. */
 function isBrokenOff({ raw }: FastifyRequest): boolean {
   return raw.destroyed && !raw.complete;
@@ -60,7 +68,7 @@ function fromHttp(status: number, request: FastifyRequest): DaypassError | null 
     case 400:
       return new DaypassError('invalid_json', 'The request body is not valid JSON.');
     case 404:
-      return unknownUrl(request.method, request.originalUrl);
+      return unservedUrl(request.method, request.url, request.originalUrl);
     case 413:
       return tooLarge();
     case 415:

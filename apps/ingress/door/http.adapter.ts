@@ -5,13 +5,15 @@ import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import { NOT_OFFERED_PATHS } from '../domain/not-offered.js';
 import { newRequestId } from '../domain/request-id.js';
 import { requestPath } from '../domain/request-path.js';
-import { unknownUrl } from '../refusals.js';
+import { noWebSocket, unservedUrl } from '../refusals.js';
 import { answerPreflight, CORS_HEADERS, shareWithPages } from './cors.js';
 
 /** What clients may ask for without `/v1`. */
-export const SERVED = [...ENDPOINTS.map(({ path }) => path.replace('/v1', '')), '/models'];
+export const SERVED = [...ENDPOINTS.map(({ path }) => path.replace('/v1', '')), '/models', '/conversations'];
+const KNOWN = [...SERVED, ...NOT_OFFERED_PATHS];
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;
 
@@ -23,7 +25,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     keepAliveTimeout: 72_000,
     forceCloseConnections: 'idle',
     genReqId: newRequestId,
-    rewriteUrl: ({ url = '' }) => requestPath(url, SERVED).url,
+    rewriteUrl: ({ url = '' }) => requestPath(url, KNOWN).url,
     routerOptions: { maxParamLength: MODEL_ID_MAX },
     http: {
       requireHostHeader: false,
@@ -35,7 +37,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       shareWithPages(reply.raw);
       readAway(request.raw, limits.bodyBytes);
-      const error = unknownUrl(request.method, request.originalUrl);
+      const error = unserved(request);
       void reply
         .status(error.status)
         .headers({ 'x-request-id': request.id, ...error.headers() })
@@ -49,8 +51,13 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     shareWithPages(reply.raw);
     void reply.header('x-request-id', request.id);
     if (request.method === 'OPTIONS') void answerPreflight(request, reply);
+    else if (wantsWebSocket(request)) {
+      // Whoever expects frames sends no further request here.
+      void reply.header('connection', 'close');
+      done(noWebSocket(request.method, request.url, request.originalUrl));
+    }
     // Nobody parses the body of an unknown address.
-    else if (request.is404) done(unknownUrl(request.method, request.originalUrl));
+    else if (request.is404) done(unserved(request));
     else done();
   });
   fastify.addHook('onSend', (request, _reply, payload, done) => {
@@ -58,6 +65,19 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     done(null, payload);
   });
   return adapter;
+}
+
+const unserved = ({ method, url, originalUrl }: FastifyRequest): DaypassError => unservedUrl(method, url, originalUrl);
+
+/**
+ * Node hands an upgrade to the router like any other request, because nobody listens for `upgrade`. A proxy may have
+ * taken the header away, but leaves those of the WebSocket. A client that would also take HTTP/2 (`Upgrade: h2c`) gets
+ * HTTP/1.1.
+ */
+function wantsWebSocket({ method, headers }: FastifyRequest): boolean {
+  if (method !== 'GET') return false;
+  const protocols = (headers.upgrade ?? '').split(',').map((one) => one.trim().toLowerCase());
+  return protocols.includes('websocket') || headers['sec-websocket-key'] !== undefined;
 }
 
 /**

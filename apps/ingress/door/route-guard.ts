@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { originNotAllowed } from '../refusals.js';
+import { refuseBetas } from '../domain/client-headers.js';
 import { limitHeaders } from '../domain/limit-headers.js';
 import type { Authenticator } from './authenticator.service.js';
 import { setVisitor } from './visitor.js';
@@ -33,6 +34,7 @@ export function guardRoutes(fastify: FastifyInstance, authenticator: Authenticat
     // Only browsers say where a request comes from.
     if (origin !== undefined && origins !== null && !origins.includes(origin)) throw originNotAllowed(origin);
     if (access === 'caller') authenticator.refuseSuspended(visitor);
+    refuseBetas(request.headers, request.url);
     setVisitor(request, visitor);
   });
 }

@@ -1,24 +1,5 @@
-import {
-  encoded,
-  flag,
-  PROVIDER_ID,
-  list,
-  map,
-  name,
-  number,
-  object,
-  text,
-  whole,
-  word,
-  type Fields,
-  type Shape,
-} from '../declaration.js';
-
-/** As many as any answer has; a longer list is read all the same. */
-const MANY = Number.MAX_SAFE_INTEGER;
-
-const TOKEN: Fields = { token: text, logprob: number(), bytes: list(whole(0, 255), MANY) };
-const LOGPROBS = list(object({ ...TOKEN, top_logprobs: list(object(TOKEN), MANY) }), MANY);
+import { encoded, PROVIDER_ID, list, name, number, object, text, whole, word, type Shape } from '../declaration.js';
+import { FILTERED, FILTERS, LOGPROBS, MANY, MODERATED, SERVED_TIER } from '../answer.shapes.js';
 
 /** A message, or what a chunk adds to it. Whatever else stands in it is text. */
 const MESSAGE = object({
@@ -58,35 +39,13 @@ const USAGE = object({
   completion_tokens_details: COUNTS,
 });
 
-/** Azure OpenAI, "Content filtering". */
-const FILTER_FIELDS: Fields = { filtered: flag, detected: flag, severity: word('safe', 'low', 'medium', 'high') };
-const FILTER = object(FILTER_FIELDS);
-const CITED = object({ ...FILTER_FIELDS, citation: object({ URL: text, license: text }) });
-const FILTERS = object({
-  hate: FILTER,
-  self_harm: FILTER,
-  sexual: FILTER,
-  violence: FILTER,
-  profanity: FILTER,
-  jailbreak: FILTER,
-  indirect_attack: FILTER,
-  protected_material_text: CITED,
-  protected_material_code: CITED,
-});
-
-/** OpenAI, "Moderation": categories such as `self-harm/intent`. */
-const CATEGORY = /^[a-z-]{1,20}(\/[a-z-]{1,20})?$/;
 const SIDE = object({
   type: word('moderation_results', 'moderation_result', 'error'),
   model: name(PROVIDER_ID),
   results: list(
     object({
       type: word('moderation_result'),
-      model: name(PROVIDER_ID),
-      flagged: flag,
-      categories: map(CATEGORY, flag, MANY),
-      category_scores: map(CATEGORY, number(), MANY),
-      category_applied_input_types: map(CATEGORY, list(word('text', 'image'), MANY), MANY),
+      ...MODERATED,
     }),
     MANY,
   ),
@@ -98,7 +57,7 @@ export const CHAT_ANSWER: Shape = object({
   object: word('chat.completion', 'chat.completion.chunk'),
   created: number(),
   model: name(PROVIDER_ID),
-  service_tier: word('auto', 'default', 'flex', 'scale', 'priority', 'fast'),
+  service_tier: SERVED_TIER,
   system_fingerprint: name(PROVIDER_ID),
   choices: list(
     object({
@@ -107,8 +66,7 @@ export const CHAT_ANSWER: Shape = object({
       delta: MESSAGE,
       finish_reason: word('stop', 'length', 'tool_calls', 'content_filter', 'function_call'),
       logprobs: object({ content: LOGPROBS, refusal: LOGPROBS }),
-      content_filter_results: FILTERS,
-      content_filter_offsets: object({ check_offset: whole(), start_offset: whole(), end_offset: whole() }),
+      ...FILTERED,
     }),
     MANY,
   ),

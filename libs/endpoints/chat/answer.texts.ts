@@ -1,6 +1,6 @@
 import { compile, type Sight } from '../compile.js';
 import type { FrameText } from '../content.js';
-import { walkOpen } from '../encoded.js';
+import { stringsIn } from '../encoded.js';
 import type { JsonObject } from '../json.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
 
@@ -46,9 +46,7 @@ class AnswerSight implements Sight {
   }
 
   open(path: string, value: unknown): void {
-    const all: string[] = [];
-    const add = (_: string, text: string): void => void all.push(text);
-    walkOpen(value, path, { key: add, text: add });
+    const all = stringsIn(value);
     if (all.length > 0) this.texts.push({ path, text: all.join('\n') });
   }
 
@@ -61,9 +59,7 @@ class AnswerSight implements Sight {
         this.texts.push({ path: at, text: value, ...(isOutput ? {} : { beside: true }) });
       return;
     }
-    const all: string[] = [];
-    const add = (_: string, text: string): void => void all.push(text);
-    walkOpen(value, at, { key: add, text: add });
+    const all = stringsIn(value);
     const text = `${all.join('\n')}\n`;
     if (all.length > 0 && this.isNew(at, text)) this.texts.push({ path: at, text, beside: true });
   }

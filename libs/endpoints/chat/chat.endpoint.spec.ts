@@ -606,7 +606,7 @@ describe('what of a chat request goes upstream', () => {
   });
 
   const callOf = (json: object, kind: 'openai' | 'compatible' = 'openai') =>
-    CHAT.call({ json, blobs: [] }, { capTokens: 100, facts: {} }, { kind, drops: [] });
+    CHAT.call({ json, blobs: [] }, { capTokens: 100, facts: {} }, { kind, drops: [], tag: '' });
 
   it('goes to the one path as JSON', () => {
     expect(callOf(valid)).toMatchObject({ path: '/chat/completions', form: 'json', body: { blobs: [] } });

@@ -8,7 +8,8 @@ import { remoteImagesIn, withImagesIn } from '../images.js';
 import { isObject, type JsonObject } from '../json.js';
 import { RequestSight } from '../request.sight.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
-import { ChatReader, isLast, streamComment, streamError } from './chat.reader.js';
+import { ChatReader, isLast, streamError } from './chat.reader.js';
+import { streamComment } from '../event.stream.js';
 import { CHAT_REQUEST } from './request.declaration.js';
 
 const PATH = '/chat/completions';
@@ -28,7 +29,7 @@ const CHARACTERS_PER_TOKEN = 4;
 
 /** OpenAI refuses these in a message; compatible upstreams read them. */
 const REASONING = ['reasoning_content', 'reasoning', 'reasoning_details'];
-/** A model reads each of these by itself, so each has a verdict of its own, which the next call with it need not pay for. */
+/** A model reads each of these by itself, so each has a verdict of its own. The next call with it need not pay for that. */
 const LISTS = new Set(['messages', 'tools', 'functions']);
 
 /** The cap goes on under its former name where an upstream does not know the modern one. */

@@ -731,7 +731,9 @@ describe('a stream that Daypass ends', () => {
 
   it('has an error for its last frame', () => {
     const error = new DaypassError('upstream_error', 'It broke.');
-    expect(readerOf().ending({ kind: 'error', error }, true, null)).toBe(`data: ${JSON.stringify(error.body())}\n\n`);
+    expect(readerOf().ending({ kind: 'error', error, charged: true }, true, null)).toBe(
+      `data: ${JSON.stringify(error.body())}\n\n`,
+    );
   });
 });
 

@@ -1,12 +1,11 @@
 import type { ErrorBody } from '#libs/contracts/errors.js';
-import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { Put } from '../compile.js';
-import { holdsAny, replacedIn, StreamTexts, type Replacement } from '../content.js';
+import { holdsAny, replacedIn, StreamTexts, TakenOut, type Replacement } from '../content.js';
 import { encodedReplaced } from '../encoded.js';
 import {
   MisshapenAnswer,
-  UpstreamStreamError,
+  type AnsweredTicket,
   type AnswerReader,
   type Ending,
   type Frame,
@@ -15,23 +14,18 @@ import {
   type Shown,
   type Whole,
 } from '../endpoint.js';
-import { errorIn, objectOf } from '../misshapen.js';
-import { isObject, isTooDeep, wellFormedDeep, type JsonObject } from '../json.js';
+import { JSON_TYPE, STREAM_TYPE } from '../event.stream.js';
+import { isObject, valuesIn, type JsonObject } from '../json.js';
+import { errorIn, eventObject, objectOf, refuseStream, UnreadableEvents } from '../misshapen.js';
+import { verdictsIn } from '../provider.verdict.js';
+import { mayHoldHalf, PairJoiner, wellFormed } from '../surrogates.js';
 import { answer, textsIn, type Fields } from './answer.texts.js';
 import { readUsage, writtenUsage } from './usage.js';
 
 const LAST_DATA = '[DONE]';
 const LAST_FRAME: Frame = frameOf(`data: ${LAST_DATA}\n\n`, { closing: true });
-const JSON_TYPE = 'application/json';
-const STREAM_TYPE = 'text/event-stream';
-/** Half of a surrogate pair, as JSON may write one. */
-const SURROGATE_ESCAPE = /\\u[dD][89a-fA-F]/;
 /** More answers at once than anybody can ask for. */
 const OUTPUTS_MAX = 1_000;
-const TAKEN_MAX = 1_000;
-/** After so many events in a row that nobody can read, what comes is no answer. Parsing them takes time from others. */
-const UNREADABLE_MAX = 100;
-const HIGH_SURROGATE_AT_END = /[\ud800-\udbff]$/;
 /** The fields of a chunk that say nothing by themselves. */
 const HEAD = new Set(['id', 'object', 'created', 'model', 'service_tier', 'system_fingerprint', 'choices']);
 
@@ -40,9 +34,6 @@ export const isLast = (frame: string): boolean => frame.endsWith(LAST_FRAME.text
 
 /** OpenAI's form of an error in the middle of a stream. */
 export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
-
-/** A comment of an event stream. */
-export const streamComment = (text: string): string => `: ${text}\n\n`;
 
 /** Reads one chat completion, whole or in chunks. */
 export class ChatReader implements AnswerReader {
@@ -55,14 +46,11 @@ export class ChatReader implements AnswerReader {
   /** Its usage came by itself, as it does at the end. */
   private summedUp = false;
   private readonly fields: Fields = new Map();
-  /** Events in a row that nobody can read. */
-  private unreadable = 0;
-  /** What was taken out of it. */
-  private taken: readonly Replacement[] = [];
-  /** First halves of surrogate pairs, by the path whose next text begins with the second. */
-  private readonly halves = new Map<string, string>();
+  private readonly unreadable = new UnreadableEvents();
+  private readonly taken = new TakenOut();
+  private readonly pairs = new PairJoiner();
 
-  constructor(private readonly ticket: Pick<Ticket, 'outputs' | 'facts'>) {}
+  constructor(private readonly ticket: Pick<AnsweredTicket, 'outputs' | 'facts'>) {}
 
   whole(bytes: Uint8Array, contentType: string): Whole {
     if (contentType.startsWith(STREAM_TYPE)) throw new MisshapenAnswer('a stream for a whole answer');
@@ -71,7 +59,7 @@ export class ChatReader implements AnswerReader {
     const choices = completion.choices;
     const isCompletion = Array.isArray(choices) && choices.length > 0 && choices.length <= OUTPUTS_MAX;
     if (!isCompletion || !choices.every(hasMessage)) throw new MisshapenAnswer('JSON that is no chat completion');
-    const shown = SURROGATE_ESCAPE.test(text) ? (wellFormedDeep(completion) as JsonObject) : completion;
+    const shown = wellFormed(completion, text);
     this.take(completion);
     const texts = new StreamTexts();
     texts.add(textsIn(shown));
@@ -95,10 +83,10 @@ export class ChatReader implements AnswerReader {
       this.done = true;
       return [LAST_FRAME];
     }
-    const chunk = chunkOf(data);
+    const chunk = eventObject(data);
     // What cannot be read cannot be judged, so nothing of it is shown.
     if (!chunk) return this.skip();
-    this.unreadable = 0;
+    this.unreadable.readOne();
     const error = errorIn(chunk);
     if (error) this.refuse(error);
     if (isChunk(chunk)) this.first ??= chunk;
@@ -108,13 +96,12 @@ export class ChatReader implements AnswerReader {
   }
 
   private skip(): readonly Frame[] {
-    if (++this.unreadable >= UNREADABLE_MAX) this.refuse({ message: 'The upstream sent too many unreadable events.' });
+    this.unreadable.skipOne(this.first !== null);
     return [];
   }
 
   private refuse(error: JsonObject): never {
-    if (!this.first) throw new MisshapenAnswer('an error object', error);
-    throw new UpstreamStreamError(error);
+    return refuseStream(error, this.first !== null);
   }
 
   private framesOf(chunk: JsonObject, data: string): readonly Frame[] {
@@ -142,14 +129,12 @@ export class ChatReader implements AnswerReader {
   }
 
   /**
-   * A text may begin in one frame and end in another, so where one changes, the whole of it goes into the first frame that held some
-   * of it. What was taken out once is taken out of later frames, too: what repeats is not judged again.
+   * A text may begin in one frame and end in another. A text that changes goes as a whole into the first frame that held
+   * some of it. What was taken out once is taken out of later frames, too: what repeats is not judged again.
    */
   redacted(frames: readonly string[], replacements: readonly Replacement[]): readonly string[] | null {
-    const known = new Set(this.taken.map(({ find }) => find));
-    const all = [...this.taken, ...replacements.filter(({ find }) => !known.has(find))];
-    this.taken = all.slice(0, TAKEN_MAX);
-    const chunks = frames.map((frame) => chunkOf(frame.replace(/^data: /, '').trimEnd()));
+    const all = this.taken.with(replacements);
+    const chunks = frames.map((frame) => eventObject(frame.replace(/^data: /, '').trimEnd()));
     const changed = this.changedTexts(chunks, all);
     if (changed === null) return null;
     const given = new Set<string>();
@@ -234,14 +219,8 @@ export class ChatReader implements AnswerReader {
     const { obfuscation: _, usage, ...rest } = chunk;
     const told = this.ticket.facts.includeUsage === true && usage !== undefined ? { usage } : {};
     const shown = { ...rest, choices: Array.isArray(rest.choices) ? (rest.choices as unknown[]) : [], ...told };
-    if (this.halves.size === 0 && !SURROGATE_ESCAPE.test(data)) return shown;
-    const text = (path: string, part: string): string => {
-      const joined = (this.halves.get(path) ?? '') + part;
-      this.halves.delete(path);
-      const half = HIGH_SURROGATE_AT_END.exec(joined)?.[0] ?? '';
-      if (half !== '') this.halves.set(path, half);
-      return joined.slice(0, joined.length - half.length).toWellFormed();
-    };
+    if (!this.pairs.waits && !mayHoldHalf(data)) return shown;
+    const text = (path: string, part: string): string => this.pairs.joined(path, part).toWellFormed();
     return answer.replaced(shown, '', {
       text,
       encoded: text,
@@ -256,27 +235,11 @@ function frameOf(text: string, more: Partial<Frame>): Frame {
 
 const isChunk = (value: JsonObject): boolean => Array.isArray(value.choices) || isObject(value.usage);
 
-/** null: nothing that anybody could read. */
-function chunkOf(data: string): JsonObject | null {
-  try {
-    const value: unknown = JSON.parse(data);
-    return isObject(value) && !isTooDeep(value) ? value : null;
-  } catch {
-    return null;
-  }
-}
-
 const hasMessage = (choice: unknown): boolean => isObject(choice) && isObject(choice.message);
 const json = (value: unknown): Shown => ({ contentType: JSON_TYPE, body: JSON.stringify(value) });
 
 function verdictsOf(shown: JsonObject): ProviderVerdict[] {
-  const { moderation, prompt_filter_results: ofPrompt, choices } = shown;
-  const sides = isObject(moderation) ? [moderation.input, moderation.output].filter(isObject) : [];
-  const filtered = [...(Array.isArray(ofPrompt) ? (ofPrompt as unknown[]) : []), ...(choices as unknown[])];
-  const filters = filtered.flatMap((one) =>
-    isObject(one) && isObject(one.content_filter_results) ? [one.content_filter_results] : [],
-  );
-  return sides.length > 0 || filters.length > 0 ? [{ moderation: sides, filters }] : [];
+  return verdictsIn(shown, [...valuesIn(shown.prompt_filter_results), ...valuesIn(shown.choices)]);
 }
 
 /** null: something cannot be taken out of it. */

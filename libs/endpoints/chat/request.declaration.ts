@@ -1,4 +1,3 @@
-import { SERVICE_TIERS } from '#libs/money/tiers.js';
 import {
   either,
   encoded,
@@ -23,36 +22,37 @@ import {
   type Fields,
   type Shape,
 } from '../declaration.js';
+import {
+  ASKED_TIER,
+  CACHE_MODE,
+  CACHE_RETENTION,
+  CACHE_TTL,
+  CAP_MAX,
+  CITY,
+  contentOf,
+  EFFORT,
+  IMAGE_DETAIL,
+  LEVEL,
+  MODEL,
+  MODERATION,
+  PART_FIELDS,
+  TOOLS_MAX,
+} from '../request.shapes.js';
 
 /** OpenAI's limits, or above them. */
 const MESSAGES_MAX = 2_048;
-const PARTS_MAX = 2_048;
-const TOOLS_MAX = 1_024;
 const CALLS_MAX = 1_024;
-/** A cap beyond this is refused even for models whose longest answer nobody documents. */
-const CAP_MAX = 10_000_000;
-/** E.g. `gpt-5.4-mini`, `ft:gpt-4o:org::id`, `openai/gpt-5@2026`. */
-const MODEL = /^[A-Za-z0-9_.:@/+-]{1,200}$/;
-
-/** A cache that lives for half a day costs twice what the price source says. So its cost has no bound here. */
-const CACHE_TTL = pricedWord('a prompt cache that lives longer than 30 minutes', '30m');
-/** Where a cached prefix ends. */
-const BREAKPOINT = object({ mode: word('explicit'), ttl: CACHE_TTL });
-/** How other providers mark the same; without effect here. */
-const PART_FIELDS: Fields = { prompt_cache_breakpoint: BREAKPOINT, cache_control: harmless };
 
 const TEXT_PART = object({ type: word('text'), text, ...PART_FIELDS }, 'text');
 const REFUSAL_PART = object({ type: word('refusal'), refusal: text, ...PART_FIELDS }, 'refusal');
 const IMAGE_PART = object(
   {
     type: word('image_url'),
-    image_url: object({ url: image, detail: word('auto', 'low', 'high', 'original') }, 'url'),
+    image_url: object({ url: image, detail: IMAGE_DETAIL }, 'url'),
     ...PART_FIELDS,
   },
   'image_url',
 );
-const contentOf = (parts: Readonly<Record<string, Shape>>): Shape =>
-  either(text, list(variants('type', parts, 'content'), PARTS_MAX));
 const TEXT_ONLY = contentOf({ text: TEXT_PART });
 
 const CALL_FIELDS: Fields = { id: name(ID, { orText: true }), index: harmless, extra_content: harmless };
@@ -152,15 +152,13 @@ const RESPONSE_FORMAT = variants('type', {
   ),
 });
 
-const MODERATION_MODE = object({ mode: word('score', 'block') });
-
 /**
  * Chat completions, as `openai@7` types them. What has no line here is refused by name. API: OpenAI, "Create chat completion".
  */
 export const CHAT_REQUEST: Shape = object(
   {
     ...WISHES,
-    model: name(MODEL),
+    model: MODEL,
     messages: list(MESSAGE, MESSAGES_MAX, 1),
     audio: unpriceable('audio'),
     best_of: unpriceable('several attempts at each answer'),
@@ -175,25 +173,19 @@ export const CHAT_REQUEST: Shape = object(
     // OpenAI keeps it beside stored completions only, and nothing is stored.
     metadata: harmless,
     modalities: list(pricedWord('output of the modality', 'text'), 4),
-    moderation: object(
-      {
-        model: name(/^omni-moderation-[a-z0-9-]{1,40}$/, { unpriceable: 'the moderation model' }),
-        policy: object({ input: MODERATION_MODE, output: MODERATION_MODE }),
-      },
-      'model',
-    ),
+    moderation: MODERATION,
     n: whole(1, 128),
     parallel_tool_calls: flag,
     prediction: object({ type: word('content'), content: TEXT_ONLY }, 'content'),
     presence_penalty: number(),
     prompt_cache_key: ours(text, { told: true }),
-    prompt_cache_options: object({ mode: word('implicit', 'explicit'), ttl: CACHE_TTL }),
-    prompt_cache_retention: word('in_memory', 'in-memory', '24h'),
-    reasoning_effort: word('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max'),
+    prompt_cache_options: object({ mode: CACHE_MODE, ttl: CACHE_TTL }),
+    prompt_cache_retention: CACHE_RETENTION,
+    reasoning_effort: EFFORT,
     response_format: RESPONSE_FORMAT,
     safety_identifier: ours(text, { told: true }),
     seed: whole(),
-    service_tier: ours(pricedWord('the service tier', 'auto', ...SERVICE_TIERS)),
+    service_tier: ASKED_TIER,
     session_id: harmless,
     stop: either(text, list(text, 16)),
     store: ours(flag),
@@ -206,13 +198,10 @@ export const CHAT_REQUEST: Shape = object(
     top_logprobs: whole(0, 20),
     top_p: number(),
     user: ours(text, { told: true }),
-    verbosity: word('low', 'medium', 'high'),
+    verbosity: LEVEL,
     web_search_options: object({
-      search_context_size: word('low', 'medium', 'high'),
-      user_location: object(
-        { type: word('approximate'), approximate: object({ city: text, country: text, region: text, timezone: text }) },
-        'approximate',
-      ),
+      search_context_size: LEVEL,
+      user_location: object({ type: word('approximate'), approximate: object(CITY) }, 'approximate'),
     }),
   },
   'model',

@@ -13,10 +13,12 @@ local id = ARGV[3]
 local kept_bytes = ARGV[4] -- the key that counts all kept answers
 local of_key = ARGV[5] -- the key that counts those of this virtual key; '' of a campaign
 local idempotency_prefix = ARGV[6] -- followed by a name
-local definition_at = 7 -- from here on: field, value pairs of the definition
+local shelf_prefix = ARGV[7] -- of what keys may name later
+local definition_at = 8 -- from here on: field, value pairs of the definition
 --@include common
 --@include balances
 --@include kept
+--@include shelf
 local budget, spent, held = balance(account)
 local need = int(spent + held)
 if (tonumber(redis.call('HGET', account, 'version')) or 0) > tonumber(version) then return { 'stale', need } end
@@ -47,5 +49,7 @@ if token then
   local expires = tonumber(expires_ms) or 0
   local is_over = status == 'revoked' or (expires > 0 and expires <= now_milliseconds())
   if is_over or (former and former ~= token) then kept_forget(of_key, kept_bytes, idempotency_prefix) end
+  -- A rotation keeps it: the visitor is the same.
+  if is_over then shelf_forget(shelf_prefix, id) end
 end
 return { 'projected', need }

@@ -28,6 +28,7 @@
     in_progress   - its first call is not over
     answered      request id - its first answer is kept, and this repeat counts against the key's limits
     unanswered    - its first call ended without an answer that could be kept
+    stopped       answer, sealed - of the same call, which was blocked lately. The repeat counts against the key's limits
 ]]
 local epoch = KEYS[1]
 local key = KEYS[2]
@@ -42,6 +43,7 @@ local audit_bytes = KEYS[10]
 local body = KEYS[11]
 local idempotency = KEYS[12] -- the record of the idempotency key, where the call came with one
 local key_bytes = KEYS[13] -- what the key sent within the hour
+local stopped_call = KEYS[14] -- the blocked answer to the same call
 local request_id = ARGV[1]
 local key_id = ARGV[2]
 local campaign_id = ARGV[3]
@@ -111,14 +113,14 @@ local too_many_bytes = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_
 if too_many_bytes then return too_many_bytes end
 
 -- A kept answer costs no money, so that only these limits bound how often it goes out.
-local function repeat_answer(first_id, shown_bytes)
+local function repeat_answer(code, answer, shown_bytes)
   local window = window_advance(key_window, now, MINUTE_BUCKET_MS, KEY_BUCKETS)
   local wait = window_wait(key_window, window, now, rpm, 0, 1, 0)
   if wait > 0 then return { 'requests', int(rpm), int(wait) } end
   local too_many = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_hour, shown_bytes, now)
   if too_many then return too_many end
   window_add(key_window, window, 1, 0)
-  return { 'answered', first_id }
+  return { code, answer }
 end
 
 if body_fingerprint ~= '' then
@@ -128,7 +130,7 @@ if body_fingerprint ~= '' then
     if first_body ~= body_fingerprint then return { 'reused' } end
     if first_state == 'answered' then
       -- The version before kept the answer as it is, in `answer`.
-      return repeat_answer(first_id, tonumber(shown_bytes) or redis.call('HSTRLEN', idempotency, 'answer'))
+      return repeat_answer('answered', first_id, tonumber(shown_bytes) or redis.call('HSTRLEN', idempotency, 'answer'))
     end
     if first_state == 'unanswered' then return { 'unanswered' } end
     local first = redis.call('HGET', hold_prefix .. first_id, 'state')
@@ -142,6 +144,10 @@ local unrecorded = tonumber(redis.call('GET', audit_bytes)) or 0
 if redis.call('XLEN', journal) >= journal_bound or unrecorded >= audit_bound then return { 'overloaded' } end
 -- An accounting of the version before counts down the whole, and no key's part of it.
 if math.min(unrecorded, audit_bytes_of(audit_bytes, key_id)) >= audit_bound_of_key then return { 'record' } end
+
+-- The record gets an entry of each repeat.
+local stopped = redis.call('GET', stopped_call)
+if stopped then return repeat_answer('stopped', stopped, #stopped + FREE_CALL_BYTES) end
 
 if cap > least_cap and tpm > 0 and input_tokens + cap * outputs > tpm then
   cap = math.max(least_cap, math.floor((tpm - input_tokens) / outputs))

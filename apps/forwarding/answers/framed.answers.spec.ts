@@ -1,0 +1,159 @@
+import { describe, expect, it } from '@jest/globals';
+import { KEPT_ANSWER_BYTES_MAX } from '#libs/contracts/answers.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Reply } from '#libs/contracts/reply.js';
+import { until } from '#libs/testing/until.js';
+import type { Answered } from './answered.js';
+import { FRAME_BYTES, FramedAnswers, framesOf } from './framed.answers.js';
+
+const META = { moderation: { input: 'pass', output: 'off' }, queueMs: 1, costNano: '7' } as const;
+const SETTLEMENT = {} as Answered['settlement'];
+
+/** A channel whose ingress reads only what the test says. */
+class Channel {
+  readonly sent: (Reply | { n: number; bytes: Buffer })[] = [];
+  readonly recorded: unknown[] = [];
+  read = Infinity;
+  isAway = false;
+
+  send({ reply }: { reply: Reply }): Promise<void> {
+    this.sent.push(reply);
+    return Promise.resolve();
+  }
+  sendFrame(_: string, __: string, n: number, bytes: readonly Uint8Array[]): Promise<string> {
+    if (this.isAway) return Promise.reject(new Error('Redis is away'));
+    this.sent.push({ n, bytes: Buffer.concat(bytes) });
+    return Promise.resolve(`${n + 1}-0`);
+  }
+  readUpTo(): Promise<string> {
+    return Promise.resolve(`${this.read}-0`);
+  }
+  record(events: readonly unknown[]): Promise<void> {
+    this.recorded.push([this.sent.length, ...events]);
+    return Promise.resolve();
+  }
+  get frames(): Buffer[] {
+    return this.sent.flatMap((one) => ('bytes' in one && Buffer.isBuffer(one.bytes) ? [one.bytes] : []));
+  }
+}
+
+const replyOf = (body = ''): Extract<Reply, { type: 'answer' }> => ({
+  type: 'answer',
+  status: 200,
+  contentType: 'application/json',
+  headers: { 'x-one': '1' },
+  body,
+  meta: META,
+});
+function send(
+  channel: Channel,
+  answered: Partial<Answered>,
+  ticket: Partial<Ticket> = {},
+  controller = new AbortController(),
+): Promise<Answered> {
+  const call = {
+    ticket: { takesFrames: true, keepAnswer: false, ...ticket } as Ticket,
+    queueMs: 1,
+    of: { tag: '' },
+    controller,
+  };
+  const whole = { settlement: SETTLEMENT, reply: replyOf(), outcome: 'ok', observed: [], ...answered };
+  return new FramedAnswers(channel, channel).sent(call, whole);
+}
+const textsOf = (length: number): Buffer[] =>
+  Array.from({ length }, (_, index) => Buffer.from(`${index} `.repeat(4_000)));
+const shownOf = (channel: Channel, { reply }: Answered): string =>
+  Buffer.concat([...channel.frames, Buffer.from((reply as { last?: string }).last ?? '', 'base64')]).toString();
+
+describe('a whole answer', () => {
+  it('goes as one reply where it is small, whatever it is made of', async () => {
+    const channel = new Channel();
+    expect((await send(channel, { reply: replyOf('small') })).reply).toEqual(replyOf('small'));
+    const pieces = [Buffer.from('{"a":'), Buffer.from('1}')];
+    expect((await send(channel, { pieces })).reply).toEqual(replyOf('{"a":1}'));
+    expect(channel.sent).toEqual([]);
+  });
+
+  it('goes in frames where it is large, and its last bytes with its end', async () => {
+    for (const answered of [{ pieces: textsOf(200) }, { reply: replyOf(textsOf(200).join('')) }]) {
+      const channel = new Channel();
+      const all = textsOf(200).join('');
+      const end = await send(channel, answered);
+      expect(channel.sent[0]).toEqual({
+        type: 'open',
+        status: 200,
+        contentType: 'application/json',
+        headers: { 'x-one': '1' },
+        bytes: all.length,
+        meta: META,
+      });
+      expect(channel.frames.every(({ length }) => length <= FRAME_BYTES)).toBe(true);
+      expect(end.reply).toEqual({ type: 'end', frames: channel.frames.length, last: expect.any(String) });
+      expect(Buffer.from((end.reply as { last: string }).last, 'base64').length).toBeLessThanOrEqual(1_024);
+      expect(shownOf(channel, end) === all).toBe(true);
+    }
+  });
+
+  it('goes as one to an ingress of the version before', async () => {
+    const channel = new Channel();
+    const { reply } = await send(channel, { pieces: textsOf(200) }, { takesFrames: undefined });
+    expect((reply as { body: string }).body === textsOf(200).join('')).toBe(true);
+    expect(channel.sent).toEqual([]);
+  });
+
+  it('is on record, where it was judged, before anybody sees a part of it', async () => {
+    const channel = new Channel();
+    const events = [{ event: { kind: 'check' }, encrypted: null }] as unknown as Answered['events'];
+    const end = await send(channel, { pieces: textsOf(200), events: events! });
+    expect(channel.recorded).toEqual([[0, ...events!]]);
+    expect(end.events).toEqual([]);
+  });
+
+  it('is kept for a repeat up to its bound', async () => {
+    const pieces = textsOf(200);
+    const kept = await send(new Channel(), { pieces }, { keepAnswer: true });
+    expect(kept.kept).toEqual(replyOf(pieces.join('')));
+    expect((await send(new Channel(), { pieces })).kept).toBeUndefined();
+    const large = [...pieces, Buffer.alloc(KEPT_ANSWER_BYTES_MAX)];
+    expect((await send(new Channel(), { pieces: large }, { keepAnswer: true })).kept).toBeUndefined();
+  });
+
+  it('is never far ahead of its ingress, and ends where the visitor leaves', async () => {
+    const channel = new Channel();
+    channel.read = 0;
+    const controller = new AbortController();
+    const pieces = [Buffer.alloc(20 * FRAME_BYTES)];
+    const sending = send(channel, { pieces }, {}, controller);
+    await until('it waits', () => channel.frames.length === 8);
+    channel.read = 2;
+    await until('it goes on', () => channel.frames.length === 10);
+    controller.abort();
+    expect((await sending).reply).toEqual({ type: 'end', frames: 10 });
+  });
+
+  it('says that its end is missing where Redis takes no more of it', async () => {
+    const channel = new Channel();
+    const pieces = [Buffer.alloc(20 * FRAME_BYTES)];
+    channel.sendFrame = (_, __, n, bytes) => {
+      if (n === 3) return Promise.reject(new Error('Redis is away'));
+      channel.sent.push({ n, bytes: Buffer.concat(bytes) });
+      return Promise.resolve(`${n + 1}-0`);
+    };
+    const realNow = performance.now.bind(performance);
+    // The patience is over at once.
+    let skippedMs = 0;
+    performance.now = () => realNow() + (skippedMs += 20_000);
+    try {
+      expect((await send(channel, { pieces })).reply).toEqual({ type: 'end', frames: 3 });
+    } finally {
+      performance.now = realNow;
+    }
+  });
+});
+
+it('frames have the same length, but for the last', () => {
+  const pieces = [Buffer.alloc(10), Buffer.alloc(FRAME_BYTES + 5), Buffer.alloc(0), Buffer.alloc(3)];
+  expect([...framesOf(pieces)].map((frame) => Buffer.concat(frame).length)).toEqual([FRAME_BYTES, 18]);
+  expect([...framesOf([Buffer.alloc(FRAME_BYTES)])]).toHaveLength(1);
+  expect([...framesOf([])]).toEqual([]);
+});

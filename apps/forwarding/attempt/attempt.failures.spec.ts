@@ -1,0 +1,94 @@
+import { describe, expect, it } from '@jest/globals';
+import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
+import { MisshapenAnswer, UpstreamStreamError } from '#libs/endpoints/endpoint.js';
+import type { LaneTable } from '#libs/pacing/lanes.js';
+import type { Logger } from '#libs/service/logger.js';
+import { Progress } from '../answers/answer.progress.js';
+import type { Attempt } from './attempt.js';
+import { AttemptFailures } from './attempt.failures.js';
+import type { CallEnds } from './call.ends.js';
+import type { CallRequeue } from './call.requeue.js';
+import { Unsendable } from './upstream.client.js';
+import type { UpstreamHealth } from './upstream.health.js';
+
+const ticket = {
+  requestId: 'r',
+  lane: 'lane',
+  outputs: 1,
+  facts: {},
+  policy: { output: 'off' },
+  inputVerdict: 'off',
+  inputTokens: 10,
+  capTokens: 1_000,
+  heldNano: '2000',
+  feeNano: '0',
+  tierPercent: 100,
+  price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 1 },
+} as unknown as Ticket;
+const body = { json: {}, blobs: [] };
+
+/** How calls ended, and where they went. `upstreams`: of their lane. */
+function failuresWith(upstreams: number) {
+  const ended: unknown[][] = [];
+  const ends = {
+    post: (_: Attempt, { costNano }: { costNano: bigint }, reply: object) =>
+      Promise.resolve(void ended.push(['post', costNano, reply])),
+    void: (...[, reason]: unknown[]) => Promise.resolve(void ended.push(['void', reason])),
+    refuse: (...[, error]: unknown[]) => Promise.resolve(void ended.push(['refuse', error])),
+    presume: (...[, why]: unknown[]) => Promise.resolve(void ended.push(['presume', why])),
+  } as unknown as CallEnds;
+  const requeue = { retry: () => Promise.resolve(ended.push(['retry']) && 'queued') } as unknown as CallRequeue;
+  const health = { failed: () => Promise.resolve() } as unknown as UpstreamHealth;
+  const lanes = { upstreamsFor: () => Array(upstreams).fill({}) } as unknown as LaneTable;
+  const logger = { warn: () => undefined } as unknown as Logger;
+  return { ended, failures: new AttemptFailures(logger, ends, requeue, health, lanes) };
+}
+
+function attemptOf(changes: Partial<Progress> = {}): Attempt {
+  const dispatched = { attempt: 1, upstream: 'openai' };
+  const progress = Object.assign(new Progress(), changes);
+  return { ticket, dispatched, queueMs: 0, progress, controller: new AbortController() } as unknown as Attempt;
+}
+
+const reported = { report: { metered: { input: 10, output: 5 }, serviceTier: undefined, model: undefined } };
+
+describe('a call that an upstream cannot be sent', () => {
+  const error = new DaypassError('invalid_request', 'Another upstream made a part of it.', { param: 'input' });
+
+  it('goes to another upstream, which may read it', async () => {
+    const { ended, failures } = failuresWith(2);
+    expect(await failures.afterSending(attemptOf(), new Unsendable(error), body)).toBe('retried');
+    expect(ended).toEqual([['retry']]);
+  });
+
+  it('is refused by name where there is none, and costs nothing', async () => {
+    const { ended, failures } = failuresWith(1);
+    expect(await failures.afterSending(attemptOf(), new Unsendable(error), body)).toBe('invalid_request');
+    expect(ended).toEqual([['refuse', error]]);
+  });
+});
+
+describe('an answer that failed', () => {
+  const failed = { message: 'The model failed.', code: 'server_error' };
+
+  it('costs what it says of its cost, and is not asked for again', async () => {
+    const { ended, failures } = failuresWith(2);
+    for (const error of [new UpstreamStreamError(failed), new MisshapenAnswer('a failed response', failed)])
+      expect(await failures.afterSending(attemptOf(reported), error, body)).toBe('stream_error');
+    const reply = expect.objectContaining({ status: 502, body: expect.stringContaining('The model failed.') });
+    expect(ended).toEqual(Array(2).fill(['post', 15n, reply]));
+  });
+
+  it('is asked for again where it says nothing of a cost and was no answer', async () => {
+    const { ended, failures } = failuresWith(2);
+    await failures.afterSending(attemptOf(), new MisshapenAnswer('a failed response', failed), body);
+    expect(ended).toEqual([['retry']]);
+  });
+
+  it('costs what was seen of it where it says nothing', async () => {
+    const { ended, failures } = failuresWith(1);
+    await failures.afterSending(attemptOf(), new UpstreamStreamError(failed), body);
+    expect(ended).toEqual([['post', 10n, expect.anything()]]);
+  });
+});

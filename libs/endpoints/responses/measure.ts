@@ -1,0 +1,84 @@
+import { imageTokensOf } from '#libs/money/bound.js';
+import type { CountingTools, Measured, Request } from '../endpoint.js';
+import { isObject, type JsonObject } from '../json.js';
+import { mostTokensIn } from './opaque.js';
+import { detailsOf, partsOf, toolsIn } from './parts.js';
+import { BUILT_IN_TOOLS } from './tools.declaration.js';
+
+/** Each item is wrapped in three or four tokens; its role or its type costs one or two. */
+const ITEM_TOKENS = 6;
+const PRIMING_TOKENS = 8;
+/** Parts are wrapped, too. Nobody documents in how much, so this is a guess on the safe side. */
+const PART_TOKENS = 2;
+/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
+const MARGIN_PERCENT = 5;
+const MARGIN_TOKENS = 64;
+/** The provider's own words around each tool that it defines. An assumption: OpenAI names 466 to 683 for computers only. */
+const BUILT_IN_TOOL_TOKENS = 1_000;
+/** As providers count text against their rate limits. */
+const CHARACTERS_PER_TOKEN = 4;
+
+export async function measured(
+  { body: { json }, model, opaqueTokens, searchCalls = 0 }: Request,
+  tools: CountingTools,
+): Promise<Measured> {
+  const body = json as JsonObject;
+  const items = body.input as JsonObject[];
+  const parts = partsOf(body);
+  const counted = parts.flatMap(({ sight }) => sight.counted());
+  const unread = parts.reduce(
+    (sum, { sight, item }) => sum + opaqueOf(sight.opaqueCharacters, item && opaqueTokens?.get(item)),
+    0,
+  );
+  const textTokens = await tools.countTokens(counted);
+  const details = detailsOf(items);
+  const imageTokens = details.length * imageTokensOf(model, details.includes('original'));
+  const input = textTokens + unread + imageTokens + wrappersOf(items) + PRIMING_TOKENS;
+  const base = Math.ceil((input * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS + builtInOf(body);
+  const characters = counted.reduce((sum, text) => sum + text.length, 0);
+  return {
+    // A broken-off call tells no number of searches: it pays for all, as it does their fees.
+    estimate: { input: readOver(input, searchCalls, tools.toolTokens) },
+    ...mostOf(base, searchCalls, tools.toolTokens),
+    // A bound of bytes says little about what the provider will count.
+    pacedTokens: Math.max(
+      tools.unknownTokenizer ? 0 : input,
+      Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens + unread,
+    ),
+  };
+}
+
+/**
+ * After each search the model reads everything again: what it was sent, what it wrote so far, and the results of each search
+ * before. An assumption: the provider bills each of these passes in full.
+ */
+function readOver(input: number, calls: number, resultTokens: number): number {
+  return (1 + calls) * input + resultTokens * ((calls * (calls + 1)) / 2);
+}
+
+function mostOf(base: number, calls: number, resultTokens: number): Pick<Measured, 'most' | 'perCapToken'> {
+  return {
+    most: { input: readOver(base, calls, resultTokens) },
+    perCapToken: calls > 0 ? { output: 1, input: 1 + calls } : { output: 1 },
+  };
+}
+
+/** `recorded`: as the provider counted it. */
+function opaqueOf(characters: number, recorded: number | undefined): number {
+  return characters === 0 ? 0 : (recorded ?? mostTokensIn(characters));
+}
+
+function wrappersOf(items: readonly JsonObject[]): number {
+  const lengthOf = (value: unknown): number => (Array.isArray(value) ? value.length : 0);
+  // The instructions are an item, too.
+  return items.reduce(
+    (sum, { content, output, summary }) =>
+      sum + ITEM_TOKENS + (lengthOf(content) + lengthOf(output) + lengthOf(summary)) * PART_TOKENS,
+    ITEM_TOKENS,
+  );
+}
+
+function builtInOf(body: JsonObject): number {
+  const isBuiltIn = (tool: unknown): boolean => isObject(tool) && BUILT_IN_TOOLS.includes(tool.type as string);
+  return toolsIn(body).reduce((sum, tools) => sum + tools.filter(isBuiltIn).length * BUILT_IN_TOOL_TOKENS, 0);
+}

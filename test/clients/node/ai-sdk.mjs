@@ -1,0 +1,43 @@
+import assert from 'node:assert/strict';
+import { openai } from '@ai-sdk/openai';
+import { embedMany, generateText, isStepCount, Output, streamText, tool } from 'ai';
+import { z } from 'zod';
+import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
+
+const model = openai('gpt-5.4-mini');
+const getWeather = tool({
+  description: 'The weather of a city',
+  inputSchema: z.object({ city: z.string() }),
+  execute: () => WEATHER,
+});
+const tools = { get_weather: getWeather };
+
+await scenario('generateText, streamText', async () => {
+  const messages = [{ role: 'user', content: first('Bern') }];
+  const one = await generateText({ model, tools, stopWhen: isStepCount(4), messages });
+  messages.push(...one.response.messages, { role: 'user', content: second });
+  const two = streamText({ model, tools, stopWhen: isStepCount(4), messages });
+  let text = '';
+  let deltas = 0;
+  for await (const delta of two.textStream) [text, deltas] = [text + delta, deltas + 1];
+  return { city: 'Bern', turns: [one.text, text], deltas };
+});
+
+await scenario('Output.object', async () => {
+  const format = Output.object({ schema: z.object({ city: z.string(), degrees: z.number() }) });
+  const { output } = await generateText({ model, prompt: first('Zug'), output: format });
+  assert.deepEqual(Object.keys(output), ['city', 'degrees']);
+});
+
+await scenario('embedMany', async () => {
+  const embedding = openai.embedding('text-embedding-3-small');
+  const { embeddings } = await embedMany({ model: embedding, values: ['Bern', 'Basel'] });
+  assert.deepEqual([embeddings.length, embeddings[0].length], [2, 1_536]);
+});
+
+await scenario('blocked', async () => {
+  const stopped = streamText({ model, prompt: flagged });
+  let shown = '';
+  for await (const delta of stopped.textStream) shown += delta;
+  return { shown, told: `finishReason: ${await stopped.finishReason}` };
+});
