@@ -35,5 +35,5 @@ COPY --from=production /app/node_modules node_modules
 COPY --from=build /app/dist dist
 USER node
 # As NODE_FLAGS in libs/launch/service-process.ts.
-ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=8", "--heap-growing-percent=60"]
+ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=8", "--heap-growing-percent=60", "--disable-warning=ExperimentalWarning"]
 CMD ["dist/apps/ingress/main.js"]

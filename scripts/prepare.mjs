@@ -195,8 +195,8 @@ async function installPrograms(programs, progress, signal) {
 }
 
 /**
- * The tests paste the Python examples of the docs. Without Python, or a part of it, they only compile them, and a line
- * says so.
+ * The tests paste the Python examples of the docs, and ask a validator about the OpenAPI of the visitors' door. Without
+ * Python, or a part of it, they only compile the examples, and a line says so.
  */
 async function installPythonClient(progress, signal) {
   const [venv, requirements] = [inRoot('.venv'), inRoot('test', 'python-requirements.txt')];
@@ -213,7 +213,11 @@ async function installPythonClient(progress, signal) {
     copyFileSync(requirements, done);
   };
   try {
-    await progress.step({ doing: "Installing OpenAI's Python client", done: "Installed OpenAI's Python client", work });
+    await progress.step({
+      doing: "Installing OpenAI's Python client and a validator",
+      done: "Installed OpenAI's Python client and a validator",
+      work,
+    });
   } catch (error) {
     if (error instanceof Interrupted || signal.aborted) throw error;
     process.stdout.write(`${error.message}\n`);

@@ -19,7 +19,13 @@ const KILL_GRACE_MS = 3_000;
  * options save two fifths to a half of the memory under load. They cost 6 to 15 % of the speed (measured,
  * docs/adr/0011-speed.md).
  */
-export const NODE_FLAGS = ['--enable-source-maps', '--max-semi-space-size=8', '--heap-growing-percent=60'] as const;
+export const NODE_FLAGS = [
+  '--enable-source-maps',
+  '--max-semi-space-size=8',
+  '--heap-growing-percent=60',
+  // undici's decompression. It says so at each start.
+  '--disable-warning=ExperimentalWarning',
+] as const;
 const LAST_LINES = 15;
 
 export interface ServiceOptions {

@@ -9,7 +9,7 @@ import {
   type ChatWish,
   type Usage,
 } from './rehearsal.chat.js';
-import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
+import { beginningOf, goneWith, readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { pause } from './rehearsal.pace.js';
 import { apiKeyIdOf, type RehearsalReports } from './rehearsal.usage.js';
 
@@ -55,18 +55,9 @@ export class ChatFace {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const body = (await readJson(request)) as ChatBody;
-    const call: ChatCall = {
-      id: this.core.nextId(),
-      startedAtMs: Date.now(),
-      headers: request.headers,
-      body,
-      state: 'running',
-      usage: undefined,
-    };
+    const call: ChatCall = beginningOf(request, body, this.core.nextId());
     this.core.remember(call);
-    const hungUp = new AbortController();
-    response.once('close', () => hungUp.abort());
-    const gone = AbortSignal.any([hungUp.signal, this.core.stopped]);
+    const gone = goneWith(response, this.core.stopped);
 
     const override = (await this.core.override(body, call)) ?? {};
     if (override.refuse) {

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Usage } from './rehearsal.chat.js';
 import { partsOf, planEmbeddings, type EmbeddingsBody, type EmbeddingsOverride } from './rehearsal.embeddings.js';
-import { readJson, refuse } from './rehearsal.http.js';
+import { goneWith, readJson, refuse } from './rehearsal.http.js';
 import { pause } from './rehearsal.pace.js';
 import { apiKeyIdOf, type RehearsalReports } from './rehearsal.usage.js';
 
@@ -32,9 +32,7 @@ export class EmbeddingsFace {
     const body = (await readJson(request)) as EmbeddingsBody;
     const call: EmbeddingsCall = { startedAtMs: Date.now(), body, state: 'running' };
     this.core.remember(call);
-    const hungUp = new AbortController();
-    response.once('close', () => hungUp.abort());
-    const gone = AbortSignal.any([hungUp.signal, this.core.stopped]);
+    const gone = goneWith(response, this.core.stopped);
     const override = (await this.core.override(body)) ?? {};
     const plan = override.refuse ?? (await planEmbeddings(body));
     if ('status' in plan) {

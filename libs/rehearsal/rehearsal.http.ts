@@ -25,6 +25,18 @@ export async function readJson(request: IncomingMessage): Promise<unknown> {
   return parsed;
 }
 
+/** A call as it begins. */
+export function beginningOf<T>({ headers }: IncomingMessage, body: T, id: number) {
+  return { id, startedAtMs: Date.now(), headers, body, state: 'running' as const, usage: undefined };
+}
+
+/** Aborts when the caller hangs up, or when the rehearsal stops. */
+export function goneWith(response: ServerResponse, stopped: AbortSignal): AbortSignal {
+  const hungUp = new AbortController();
+  response.once('close', () => hungUp.abort());
+  return AbortSignal.any([hungUp.signal, stopped]);
+}
+
 export function refuse(response: ServerResponse, { status, headers, error, garbage }: Refusal): void {
   response.writeHead(status, { 'content-type': 'application/json', ...headers });
   response.end(

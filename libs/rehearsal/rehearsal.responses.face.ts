@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { countTextTokens } from '#libs/money/tokens.js';
 import { tierOf, type Usage } from './rehearsal.chat.js';
-import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
+import { beginningOf, goneWith, readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { pause } from './rehearsal.pace.js';
 import { eventsOf, type ResponsesEvent } from './rehearsal.responses.events.js';
 import { planResponse, responseOf, type ResponsesAnswer, type ResponsesWish } from './rehearsal.responses.js';
@@ -81,18 +81,9 @@ export class ResponsesFace {
       return refuse(response, { status: 404, error: { message } });
     }
     const body = (await readJson(request)) as ResponsesBody;
-    const call: ResponsesCall = {
-      id: this.core.nextId(),
-      startedAtMs: Date.now(),
-      headers: request.headers,
-      body,
-      state: 'running',
-      usage: undefined,
-    };
+    const call: ResponsesCall = beginningOf(request, body, this.core.nextId());
     this.core.remember(call);
-    const hungUp = new AbortController();
-    response.once('close', () => hungUp.abort());
-    const gone = AbortSignal.any([hungUp.signal, this.core.stopped]);
+    const gone = goneWith(response, this.core.stopped);
     const override = (await this.core.override(body, call)) ?? {};
     const refused = override.refuse ?? refusalOf(body, this.sealed);
     if (refused) {

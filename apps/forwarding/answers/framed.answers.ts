@@ -30,11 +30,12 @@ export class FramedAnswers {
   async sent(call: Framed, answered: Answered): Promise<Answered> {
     const { reply, pieces, ...rest } = answered;
     if (reply.type !== 'answer') return answered;
-    const body = pieces ?? [Buffer.from(reply.body, reply.binary ? 'base64' : 'utf8')];
-    const bytes = lengthOf(body);
+    const encoding = reply.binary ? 'base64' : 'utf8';
+    const bytes = pieces ? lengthOf(pieces) : Buffer.byteLength(reply.body, encoding);
     const { ticket } = call;
-    const asOne = (): Answer => (pieces ? { ...reply, body: Buffer.concat(body).toString('utf8') } : reply);
+    const asOne = (): Answer => (pieces ? { ...reply, body: Buffer.concat(pieces).toString('utf8') } : reply);
     if (bytes <= FRAME_BYTES || !ticket.takesFrames) return { ...rest, reply: asOne() };
+    const body = pieces ?? [Buffer.from(reply.body, encoding)];
     // A verdict is on record before anybody sees what it let through.
     await this.gate.record(rest.events ?? []);
     const kept = ticket.keepAnswer && bytes <= KEPT_ANSWER_BYTES_MAX ? { kept: asOne() } : {};

@@ -162,20 +162,22 @@ describe('parameters that an upstream does not know', () => {
 
   it('has `include` among them where a model has no encrypted reasoning, OpenAI too, for that model only', async () => {
     const { client, sent } = clientFor('https://api.openai.com/v1');
-    const needless = (error: object) =>
-      client.needless('openai', ready(given), APIError.generate(400, { error }, undefined, new Headers()));
+    const respond = (model = 'm', asked: string[] = []): Ready => ({
+      ticket: { ...ticket, endpoint: 'responses', model },
+      body: { json: { model, input: [] }, blobs: [], kept: { store: true, asked } },
+    });
+    const needless = (error: object, call = respond()) =>
+      client.needless('openai', call, APIError.generate(400, { error }, undefined, new Headers()));
     const message = 'Encrypted content is not supported with this model.';
     expect(needless({ message, param: 'include' })).toEqual(['include']);
     expect(needless({ message })).toEqual(['include']);
     expect(needless({ message: 'no', param: 'include[0]' })).toEqual(['include']);
     expect(needless({ message: 'The encrypted content could not be verified.', param: 'input' })).toEqual([]);
     expect(needless({ message: 'no', param: 'included' })).toEqual([]);
+    // What the visitor asked for would be refused again.
+    expect(needless({ message, param: 'include' }, respond('m', ['reasoning.encrypted_content']))).toEqual([]);
     client.remember('openai', 'm', ['include']);
-    const asked = { include: ['x'] };
-    for (const model of ['m', 'n']) {
-      const call = { ticket: { ...ticket, model }, body: { json: { ...asked, messages: [] }, blobs: [] } };
-      await client.open('openai', call, new AbortController().signal);
-    }
+    for (const model of ['m', 'n']) await client.open('openai', respond(model), new AbortController().signal);
     expect(sent.map(({ body }) => 'include' in body)).toEqual([false, true]);
   });
 

@@ -104,13 +104,21 @@ export class UpstreamClient {
    * may ask it again without them. OpenAI knows them all, and what it refuses is the visitor's own choice: but for
    * `include`, to which Daypass adds what some models do not have.
    */
-  needless(upstream: string, { ticket }: Ready, error: unknown): readonly string[] {
+  needless(upstream: string, ready: Ready, error: unknown): readonly string[] {
     if (!(error instanceof APIError) || (error.status !== 400 && error.status !== 422)) return [];
-    if (refusesInclude(error)) return [INCLUDE];
-    if (this.get(upstream).kind === 'openai') return [];
-    const { unknown } = (error.error ?? {}) as { unknown?: readonly string[] };
-    const { optional } = endpointOf(ticket);
-    return (unknown ?? []).filter((name) => optional.includes(name));
+    const { kind } = this.get(upstream);
+    const { unknown = [] } = (error.error ?? {}) as { unknown?: readonly string[] };
+    const { optional } = endpointOf(ready.ticket);
+    const named = refusesInclude(error) ? [INCLUDE] : kind === 'openai' ? [] : unknown;
+    return named.filter((name) => optional.includes(name) && this.canLeaveOut(upstream, ready, name));
+  }
+
+  /** What the visitor asked for goes out all the same, and would be refused again. */
+  private canLeaveOut(upstream: string, { ticket, body }: Ready, name: string): boolean {
+    const { kind, tag } = this.get(upstream);
+    const sent = (drops: readonly string[]): string =>
+      JSON.stringify(callOf(ticket, body, { kind, tag, drops }).body.json);
+    return sent([name]) !== sent([]);
   }
 
   /** Leaves parameters out from now on, for a day. `model`: the only one without what `include` names. */
