@@ -131,6 +131,39 @@ describe('a page of another origin, with the official client in Chromium', () =>
     expect(wrong.error).toMatchObject({ status: 401, code: 'invalid_api_key' });
   });
 
+  it('has responses with state, embeddings and conversations', async () => {
+    const { key } = await daypass.createKey({ campaign: { models: [model, 'text-embedding-3-small'] } });
+    const seen = await page.evaluate(
+      async ({ apiKey, baseURL, model: asked }) => {
+        const client = new OfficialClient({ apiKey, baseURL, dangerouslyAllowBrowser: true, maxRetries: 0 });
+        const first = await client.responses.stream({ model: asked, input: 'Say hello' }).finalResponse();
+        const second = await client.responses.create({ model: asked, input: 'Go on', previous_response_id: first.id });
+        const { data } = await client.responses.inputItems.list(second.id);
+        await client.responses.delete(first.id);
+        const gone = await client.responses
+          .create({ model: asked, input: 'Go on', previous_response_id: first.id })
+          .catch((error: unknown) => error as InstanceType<typeof OpenAI.APIError>);
+        const conversation = await client.conversations.create({ items: [{ role: 'user', content: 'Hi' }] });
+        const vectors = await client.embeddings.create({ model: 'text-embedding-3-small', input: 'one' });
+        return {
+          statuses: [first.status, second.status],
+          inputs: data.length,
+          gone: 'headers' in gone ? [gone.status, gone.code, gone.headers?.get('x-should-retry')] : gone.id,
+          items: (await client.conversations.items.list(conversation.id)).data.length,
+          dimensions: vectors.data[0]!.embedding.length,
+        };
+      },
+      { apiKey: key, baseURL: daypass.baseUrl, model },
+    );
+    expect(seen).toEqual({
+      statuses: ['completed', 'completed'],
+      inputs: 1,
+      gone: [400, 'previous_response_not_found', 'false'],
+      items: 1,
+      dimensions: 1_536,
+    });
+  });
+
   it('is refused where the campaign names other origins, and served where it names this one', async () => {
     const elsewhere = await daypass.createKey({ campaign: { origins: ['https://app.example'] } });
     const { error } = await call(elsewhere.key, {});
