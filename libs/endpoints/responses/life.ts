@@ -9,6 +9,8 @@ import { ENCRYPTED } from './request.declaration.js';
 
 /** So many characters of a hash stand for an id that visitors could not send again. */
 const HASH_CHARACTERS = 24;
+/** OpenAI's ids of items are longer. Some compatible upstreams count from 0 in each response. */
+const UNIQUE_CHARACTERS = 20;
 const REQUEST_ID = /^req_([0-9a-f]{12})[0-9a-f]*$/;
 
 /** The id that the relay gives a response: no upstream's id is shown. */
@@ -85,7 +87,9 @@ export class Life {
       return { ...event, item: this.item(event.item, index) };
     }
     const { item_id: id } = event;
-    return typeof id === 'string' && !ID.test(id) ? { ...event, item_id: idFor(id) } : event;
+    if (typeof id !== 'string') return event;
+    const own = this.itemId(id);
+    return own === id ? event : { ...event, item_id: own };
   }
 
   private item(item: unknown, index: number): unknown {
@@ -93,7 +97,8 @@ export class Life {
     // Who made it is the account's. No image is shown that nobody judged.
     const { created_by: _, encrypted_content: encrypted, result, call_id: call, ...rest } = item;
     const isImage = item.type === 'image_generation_call';
-    const id = typeof item.id === 'string' && item.id !== '' ? idFor(item.id) : `item_${this.id.slice(5)}_${index}`;
+    const id =
+      typeof item.id === 'string' && item.id !== '' ? this.itemId(item.id) : `item_${this.id.slice(5)}_${index}`;
     return {
       ...rest,
       id,
@@ -101,6 +106,11 @@ export class Life {
       ...(result === undefined ? {} : { result: isImage ? null : result }),
       ...this.unreadable(id, item.type, encrypted),
     };
+  }
+
+  /** A short id may come again in the next response, and a key names items of all its responses. */
+  private itemId(id: string): string {
+    return id.length < UNIQUE_CHARACTERS ? hashed(`${this.id}/${id}`) : idFor(id);
   }
 
   private unreadable(id: string, type: unknown, encrypted: unknown): JsonObject {
@@ -112,6 +122,6 @@ export class Life {
   }
 }
 
-function idFor(id: string): string {
-  return ID.test(id) ? id : `id_${createHash('sha256').update(id).digest('hex').slice(0, HASH_CHARACTERS)}`;
-}
+const idFor = (id: string): string => (ID.test(id) ? id : hashed(id));
+
+const hashed = (id: string): string => `id_${createHash('sha256').update(id).digest('hex').slice(0, HASH_CHARACTERS)}`;

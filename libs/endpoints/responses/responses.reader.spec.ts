@@ -77,9 +77,15 @@ const begun = (told: Told = {}): ResponsesReader => {
   showAll(reader, [CREATED]);
   return reader;
 };
-const DELTA = { type: 'response.output_text.delta', item_id: 'msg_1', output_index: 0, content_index: 0, logprobs: [] };
+const DELTA = {
+  type: 'response.output_text.delta',
+  item_id: 'msg_of_the_upstream_01',
+  output_index: 0,
+  content_index: 0,
+  logprobs: [],
+};
 const MESSAGE = (text: string, more: JsonObject = {}): JsonObject => ({
-  id: 'msg_1',
+  id: 'msg_of_the_upstream_01',
   type: 'message',
   role: 'assistant',
   status: 'completed',
@@ -216,7 +222,13 @@ describe('a whole response', () => {
 
   it('has nothing left of what was taken out, nor of the tokens beside it', () => {
     const token = { token: 'secret', logprob: 0, bytes: [], top_logprobs: [{ token: ' secret', logprob: 0 }] };
-    const call = { id: 'fc_1', type: 'function_call', call_id: 'c1', name: 'f', arguments: '{"a":"s\\u0065cret"}' };
+    const call = {
+      id: 'fc_of_the_upstream_01',
+      type: 'function_call',
+      call_id: 'c1',
+      name: 'f',
+      arguments: '{"a":"s\\u0065cret"}',
+    };
     const whole = wholeIn(answerOf([MESSAGE('a secret b', { logprobs: [token] }), call]));
     const body = bodyOf(whole.shown([{ find: 'secret', replace: '[out]' }]));
     expect(body.output).toEqual([MESSAGE('a [out] b', { logprobs: [] }), { ...call, arguments: '{"a":"[out]"}' }]);
@@ -261,20 +273,42 @@ describe('a whole response', () => {
   });
 });
 
+describe('the ids of items', () => {
+  it("are the relay's own where they may come again, alike in each event and of each response", () => {
+    const message = { id: 'msg_0', type: 'message', role: 'assistant', status: 'completed', content: [] };
+    const shownOf = (requestId: string): unknown[] => {
+      const reader = new ResponsesReader({ requestId, model: 'm', outputs: 1, facts: {} });
+      return [
+        { type: 'response.created', response: answerOf([]) },
+        { type: 'response.output_item.added', output_index: 0, item: message },
+        { ...DELTA, item_id: 'msg_0', delta: 'Hi' },
+        { type: 'response.output_item.done', output_index: 0, item: message },
+      ]
+        .flatMap((event) => reader.event({ data: JSON.stringify(event) }))
+        .slice(1)
+        .map(({ text }) => /"(?:item_)?id":"([^"]+)"/.exec(text)![1]);
+    };
+    const [first, second] = [shownOf('req_a'), shownOf('req_b')];
+    expect(new Set(first)).toEqual(new Set([expect.stringMatching(/^id_[0-9a-f]{24}$/)]));
+    expect(new Set(first).size).toBe(1);
+    expect(second[0]).not.toBe(first[0]);
+  });
+});
+
 describe('encrypted content', () => {
-  const item = { id: 'rs_1', type: 'reasoning', summary: [], encrypted_content: 'gAAA' };
+  const item = { id: 'rs_of_the_upstream_01', type: 'reasoning', summary: [], encrypted_content: 'gAAA' };
   const shownBy = (told: Told, items: readonly unknown[] = [item]): unknown =>
     bodyOf(wholeIn(answerOf(items), readerOf(told)).shown([])).output;
 
   it('is shown where it was asked for, with the tag of the upstream that made it', () => {
-    expect(shownBy({})).toEqual([{ id: 'rs_1', type: 'reasoning', summary: [] }]);
+    expect(shownBy({})).toEqual([{ id: 'rs_of_the_upstream_01', type: 'reasoning', summary: [] }]);
     const asked = { ...KEPT, asked: [ENCRYPTED] };
     expect(shownBy({ kept: asked })).toEqual([item]);
     expect(shownBy({ kept: asked, tag: '0badcafe' })).toEqual([{ ...item, encrypted_content: 'dp0badcafe.gAAA' }]);
   });
 
   it('of a compaction is the answer itself', () => {
-    const compaction = { id: 'cmp_1', type: 'compaction', encrypted_content: 'gAAA' };
+    const compaction = { id: 'cmp_of_the_upstream_01', type: 'compaction', encrypted_content: 'gAAA' };
     expect(shownBy({ tag: '0badcafe' }, [compaction])).toEqual([
       { ...compaction, encrypted_content: 'dp0badcafe.gAAA' },
     ]);
@@ -283,7 +317,7 @@ describe('encrypted content', () => {
   it('is none where it has spaces: it could be words', () => {
     const words = { ...item, encrypted_content: 'how to' };
     expect(shownBy({ kept: { ...KEPT, asked: [ENCRYPTED] } }, [words])).toEqual([
-      { id: 'rs_1', type: 'reasoning', summary: [] },
+      { id: 'rs_of_the_upstream_01', type: 'reasoning', summary: [] },
     ]);
   });
 
@@ -293,7 +327,7 @@ describe('encrypted content', () => {
       id: `rs_${index}`,
       encrypted_content: 'A'.repeat(length),
     }));
-    const message = { id: 'msg_1', type: 'message', role: 'assistant', content: [] };
+    const message = { id: 'msg_of_the_upstream_01', type: 'message', role: 'assistant', content: [] };
     const keptOf = (tokens: number): unknown[] => {
       const reader = readerOf();
       const usage = { input_tokens: 1, output_tokens: 900, output_tokens_details: { reasoning_tokens: tokens } };
@@ -310,7 +344,11 @@ describe('encrypted content', () => {
     const frames = [
       { type: 'response.created', response: answerOf([]) },
       { type: 'response.output_item.done', output_index: 0, item: thought },
-      { type: 'response.output_item.done', output_index: 1, item: { id: 'msg_1', type: 'message', content: [] } },
+      {
+        type: 'response.output_item.done',
+        output_index: 1,
+        item: { id: 'msg_of_the_upstream_01', type: 'message', content: [] },
+      },
     ].flatMap((event) => reader.event({ data: JSON.stringify(event) }));
     for (const { text } of frames) reader.show(text);
     reader.ending({ kind: 'blocked' }, true, { input: 1, output: 900 });
@@ -322,9 +360,9 @@ describe('encrypted content', () => {
     const text = showAll(reader, PARALLEL.events);
     expect(text).not.toContain('encrypted_content');
     expect(reader.shelved()!.output).toMatchObject([
-      { item: { id: 'rs_1', encrypted_content: 'dp0badcafe.gAAAAABpJ-x_f0Q==' }, opaqueTokens: 4 },
-      { item: { id: 'fc_1' } },
-      { item: { id: 'fc_2' } },
+      { item: { id: 'rs_of_the_upstream_01', encrypted_content: 'dp0badcafe.gAAAAABpJ-x_f0Q==' }, opaqueTokens: 4 },
+      { item: { id: 'fc_of_the_upstream_01' } },
+      { item: { id: 'fc_of_the_upstream_02' } },
     ]);
   });
 
@@ -527,7 +565,11 @@ describe('a stream', () => {
 
   it('folds what upstreams leave out, and makes no long list of a high index', () => {
     const reader = begun();
-    const added = { type: 'response.output_item.added', output_index: 7, item: { id: 'msg_1', type: 'message' } };
+    const added = {
+      type: 'response.output_item.added',
+      output_index: 7,
+      item: { id: 'msg_of_the_upstream_01', type: 'message' },
+    };
     showAll(reader, [
       added,
       { ...DELTA, output_index: 7, delta: 'a' },
@@ -538,7 +580,7 @@ describe('a stream', () => {
     const [last] = eventsIn(reader.ending({ kind: 'blocked' }, true, null));
     expect((last!.response as JsonObject).output).toEqual([
       {
-        id: 'msg_1',
+        id: 'msg_of_the_upstream_01',
         type: 'message',
         status: 'incomplete',
         content: [{ type: 'output_text', text: 'a', annotations: [] }],
@@ -636,7 +678,7 @@ describe('what was taken out of a stream', () => {
   });
 
   it('goes out of arguments across their events, and is refused where it is no string of theirs', () => {
-    const delta = { type: 'response.function_call_arguments.delta', item_id: 'fc_1', output_index: 0 };
+    const delta = { type: 'response.function_call_arguments.delta', item_id: 'fc_of_the_upstream_01', output_index: 0 };
     const whole = '{"a":"s\\u0065cret","b":1}';
     const events = [
       ...[whole.slice(0, 8), whole.slice(8)].map((text) => ({ ...delta, delta: text })),

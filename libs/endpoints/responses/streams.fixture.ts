@@ -250,34 +250,36 @@ function cut({ item, events }: Told): Told {
 }
 
 export const STREAMS: readonly Stream[] = [
-  streamOf('text with logprobs', [message('msg_1', 'It is sunny in Bern. \u{1F600} Enjoy it!', { logprobs: true })]),
+  streamOf('text with logprobs', [
+    message('msg_of_the_upstream_01', 'It is sunny in Bern. \u{1F600} Enjoy it!', { logprobs: true }),
+  ]),
   streamOf(
     'summaries and parallel tools, interleaved',
     [
-      reasoning('rs_1', ['**Looking** at the weather.', 'Two cities at once.']),
-      call('fc_1', 'get_weather', '{"city": "Bern", "why": "\\u0022sun\\u0022"}'),
-      call('fc_2', 'get_weather', '{"city": "Basel"}'),
+      reasoning('rs_of_the_upstream_01', ['**Looking** at the weather.', 'Two cities at once.']),
+      call('fc_of_the_upstream_01', 'get_weather', '{"city": "Bern", "why": "\\u0022sun\\u0022"}'),
+      call('fc_of_the_upstream_02', 'get_weather', '{"city": "Basel"}'),
     ],
     { interleaved: true },
   ),
   streamOf('reasoning in the open', [
-    reasoning('rs_1', [], 'First I think of it.'),
-    message('msg_1', 'Then I say it.'),
+    reasoning('rs_of_the_upstream_01', [], 'First I think of it.'),
+    message('msg_of_the_upstream_01', 'Then I say it.'),
   ]),
-  streamOf('a custom tool', [customCall('ctc_1', 'apply_patch', '*** Begin Patch\n*** End Patch')]),
-  streamOf('a refusal', [refusal('msg_1', 'I cannot help with that.')]),
+  streamOf('a custom tool', [customCall('ctc_of_the_upstream_01', 'apply_patch', '*** Begin Patch\n*** End Patch')]),
+  streamOf('a refusal', [refusal('msg_of_the_upstream_01', 'I cannot help with that.')]),
   streamOf('shell', [shell('sh_1', ['ls -la', 'cat notes.txt']), shellOutput('sho_1', 'call_sh_1', 'a.txt b.txt')]),
-  streamOf('code', [code('ci_1', 'print(2 + 2)'), message('msg_1', 'It is four.')]),
+  streamOf('code', [code('ci_1', 'print(2 + 2)'), message('msg_of_the_upstream_01', 'It is four.')]),
   streamOf('a search of the web', [
     search('ws_1'),
-    message('msg_1', 'Rain is coming.', {
+    message('msg_of_the_upstream_01', 'Rain is coming.', {
       notes: [
         { type: 'url_citation', start_index: 0, end_index: 4, title: 'Bern', url: 'https://example.org/bern' },
         { type: 'url_citation', start_index: 5, end_index: 7, title: 'Rain', url: 'https://example.org/rain' },
       ],
     }),
   ]),
-  streamOf('an answer cut by its cap', [cut(message('msg_1', 'It is sunny in'))], {
+  streamOf('an answer cut by its cap', [cut(message('msg_of_the_upstream_01', 'It is sunny in'))], {
     over: { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } },
   }),
 ];
