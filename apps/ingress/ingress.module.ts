@@ -31,7 +31,6 @@ import { ModelsController } from './models/models.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
 import { ConversationsController } from './shelf/conversations.controller.js';
-import { ShelfDesk } from './shelf/shelf.desk.js';
 import { StoredResponsesController } from './shelf/stored-responses.controller.js';
 import { VisitInterceptor } from './shelf/visit.interceptor.js';
 import { StepLine } from './step.line.js';
@@ -76,7 +75,6 @@ export class IngressModule {
         KeyBytes,
         RepeatedCalls,
         ReplyReader,
-        ShelfDesk,
         StepLine,
         UnreadAnswers,
         VisitInterceptor,

@@ -9,7 +9,7 @@ import { itemsById, packEntry, type PackedEntry } from './shelf.entry.js';
 import { conversationNotFound, itemNotFound, shelfUnavailable } from './shelf.faults.js';
 import type { Names, Reading } from './shelf.reader.js';
 import type { PutRequest, ShelfStore } from './shelf.store.js';
-import type { Conversation, ItemPage, ReadBounds, ShelfOwner, TooManyBytes } from './shelf.types.js';
+import type { Conversation, ItemPage, ReadBounds, ShelfOwner } from './shelf.types.js';
 
 /** As OpenAI has it. */
 export const ITEMS_AT_ONCE_MAX = 20;
@@ -24,12 +24,9 @@ export interface PageAsked {
   descending: boolean;
 }
 
-export type ItemAnswer = { code: 'item'; item: JsonObject; bytes: number } | TooManyBytes;
-export type ConversationAnswer = ({ code: 'conversation' } & Conversation) | TooManyBytes;
-
 /**
  * Conversations on the shelf: their metadata, their own items, and those of the responses that were made in them. All
- * methods throw DaypassError: `not_found`, `request_too_large` where the key has no room, `recovering`.
+ * methods throw DaypassError: `not_found`, `request_too_large` where the key has no room, `recovering`; those that read throw the errors of their bounds, too.
  */
 export class ConversationStore {
   private readonly renewScript: Script;
@@ -54,11 +51,10 @@ export class ConversationStore {
     return conversation;
   }
 
-  async read(keyId: string, id: string, bounds: ReadBounds): Promise<ConversationAnswer> {
+  async read(keyId: string, id: string, bounds: ReadBounds): Promise<Conversation> {
     const reading = await this.reading(keyId, id, { names: [{ kind: 'record', id }], measure: 'plain' }, bounds);
-    if (reading.code === 'bytes') return reading;
     const { created_at: createdAt, metadata } = reading.entries.get(id)!.shown as unknown as Written;
-    return { code: 'conversation', id, createdAt, metadata };
+    return { id, createdAt, metadata };
   }
 
   async update({ keyId, campaignId }: ShelfOwner, { id, ...changed }: Conversation): Promise<void> {
@@ -88,22 +84,26 @@ export class ConversationStore {
     id: string,
     { after, limit, descending }: PageAsked,
     bounds: ReadBounds,
-  ): Promise<ItemPage | TooManyBytes> {
+  ): Promise<ItemPage> {
     if (after !== '' && !ITEM_ID.test(after)) throw itemNotFound(after, 'after');
     const page = { after, size: limit, descending };
     const asked: Names = { names: [{ kind: 'page', id }], measure: 'plain', page };
     const reading = await this.reading(keyId, id, asked, bounds, 'after');
-    if (reading.code === 'bytes') return reading;
-    return { code: 'page', items: itemsOf(reading), hasMore: reading.hasMore, bytes: reading.bytes };
+    return { items: itemsOf(reading), hasMore: reading.hasMore, bytes: reading.bytes };
   }
 
-  async item(keyId: string, id: string, itemId: string, bounds: ReadBounds): Promise<ItemAnswer> {
+  /** `bytes`: of what was read, as JSON. */
+  async item(
+    keyId: string,
+    id: string,
+    itemId: string,
+    bounds: ReadBounds,
+  ): Promise<{ item: JsonObject; bytes: number }> {
     if (!ITEM_ID.test(itemId)) throw itemNotFound(itemId, 'item_id');
     const page = { after: itemId, size: 1, descending: false };
     const asked: Names = { names: [{ kind: 'member', id }], measure: 'plain', page };
     const reading = await this.reading(keyId, id, asked, bounds, 'item_id');
-    if (reading.code === 'bytes') return reading;
-    return { code: 'item', item: itemsOf(reading)[0]!, bytes: reading.bytes };
+    return { item: itemsOf(reading)[0]!, bytes: reading.bytes };
   }
 
   async deleteItem(keyId: string, id: string, itemId: string): Promise<void> {
@@ -112,16 +112,10 @@ export class ConversationStore {
   }
 
   /** `itemParam`: which parameter names an item that may be missing. */
-  private async reading(
-    keyId: string,
-    id: string,
-    asked: Names,
-    bounds: ReadBounds,
-    itemParam = '',
-  ): Promise<Reading | TooManyBytes> {
+  private async reading(keyId: string, id: string, asked: Names, bounds: ReadBounds, itemParam = ''): Promise<Reading> {
     if (!ID.test(id)) throw conversationNotFound(id, 'conversation_id');
     const reading = await this.shelf.reader.read(keyId, asked, bounds);
-    if (reading.code === 'ok' || reading.code === 'bytes') return reading;
+    if (reading.code === 'ok') return reading;
     throw reading.id === id ? conversationNotFound(id, 'conversation_id') : itemNotFound(reading.id, itemParam);
   }
 

@@ -4,11 +4,22 @@ import { Money } from '#libs/holds/money.fixture.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { ConversationStore } from './conversation.store.js';
 import { ShelfStore } from './shelf.store.js';
-import type { FindAnswer, ReadBounds, ShelfBounds } from './shelf.types.js';
+import type { FoundNames, ReadBounds, ShelfBounds, TooManyBytes } from './shelf.types.js';
 
 const MIB = 1_048_576;
 const WIDE: ShelfBounds = { bytesOfKey: 4 * MIB, bytesOfCampaign: 128 * MIB, bytes: 256 * MIB };
-export const READ: ReadBounds = { keyBytesPerHour: 0, mostBytes: 16 * MIB, step: async (_, work) => work() };
+/** Tells what the script answered. */
+export class TooMany extends Error {
+  constructor(readonly answer: TooManyBytes) {
+    super('too many bytes');
+  }
+}
+export const READ: ReadBounds = {
+  keyBytesPerHour: 0,
+  mostBytes: 16 * MIB,
+  tooMany: (answer) => new TooMany(answer),
+  step: async (_, work) => work(),
+};
 
 export const message = (id: string, text: string, role = 'user'): JsonObject => ({
   type: 'message',
@@ -74,7 +85,6 @@ export class ShelfRoom {
 }
 
 /** The texts of what was found, the oldest first. */
-export function textsOf(answer: FindAnswer): string[] {
-  if (answer.code !== 'found') return [answer.code];
-  return answer.found.before.map(({ item: { content } }) => (content as [{ text: string }])[0].text);
+export function textsOf({ found }: FoundNames): string[] {
+  return found.before.map(({ item: { content } }) => (content as [{ text: string }])[0].text);
 }

@@ -6,7 +6,7 @@ import type { ContentBox } from '#libs/secrets/content-box.js';
 import { unpackEntry, type Entry } from './shelf.entry.js';
 import { shelfUnavailable, tooMuchNamed } from './shelf.faults.js';
 import { ShelfTurns } from './shelf.turns.js';
-import { CHAIN_MAX, type ReadBounds, type TooManyBytes } from './shelf.types.js';
+import { CHAIN_MAX, type ReadBounds } from './shelf.types.js';
 
 /** What `find-shelved` is asked for. */
 export interface Names {
@@ -49,8 +49,8 @@ export class ShelfReader {
     this.script = defineBinaryScript(redis, 'find-shelved');
   }
 
-  /** @throws DaypassError where Redis does not answer, and where what is named is too large */
-  read(keyId: string, asked: Names, bounds: ReadBounds): Promise<Reading | Missing | TooManyBytes> {
+  /** @throws DaypassError where Redis does not answer, and where what is named is too large, for a request or for the key */
+  read(keyId: string, asked: Names, bounds: ReadBounds): Promise<Reading | Missing> {
     return this.turns.run(keyId, async () => {
       const answer = await this.ask(keyId, asked, bounds);
       const [code, ...rest] = answer;
@@ -59,7 +59,7 @@ export class ShelfReader {
           return this.unpacked(keyId, rest as OkAnswer, bounds);
         case 'bytes': {
           const [limit, waitMs, need] = rest.map(Number) as [number, number, number];
-          return { code: 'bytes', limit, waitMs, need };
+          throw bounds.tooMany({ code: 'bytes', limit, waitMs, need });
         }
         case 'large':
           throw tooMuchNamed(Number(rest[0]));

@@ -44,7 +44,7 @@ describe('what a request names', () => {
     const answer = await find([previous('r2')]);
     const after = Number(/total_commands_processed:(\d+)/.exec(await room.money.redis.info('stats'))![1]);
     expect(textsOf(answer)).toEqual(['r0', 'r1', 'r2'].flatMap((id) => [`question of ${id}`, `answer of ${id}`]));
-    expect(answer).toMatchObject({ code: 'found', bytes: expect.any(Number) });
+    expect(answer.bytes).toBeGreaterThan(0);
     // The commands that a script calls count, too: a few for each link. So does the INFO itself.
     expect(after - before).toBeLessThan(20);
   });
@@ -54,8 +54,7 @@ describe('what a request names', () => {
     await shelf.put(room.owner, shelved('a', { output: [{ item: reasoning, opaqueTokens: 640 }] }));
     await shelf.put(room.owner, shelved('b'));
     const answer = await find([item('rs_1'), item('msg_b_in'), { ...item('msg_gone'), optional: true }]);
-    const items = answer.code === 'found' ? [...answer.found.items] : [];
-    expect(items).toEqual([
+    expect([...answer.found.items]).toEqual([
       ['rs_1', { item: reasoning, opaqueTokens: 640 }],
       ['msg_b_in', { item: message('msg_b_in', 'question of b') }],
     ]);
@@ -113,13 +112,10 @@ describe('what a request names', () => {
     expect(await faultOf(find([previous('r2')], 'k', { ...READ, mostBytes }))).toMatchObject({
       code: 'request_too_large',
     });
-    const found = await find([previous('r2')], 'k', { ...READ, keyBytesPerHour });
-    const bytes = found.code === 'found' ? found.bytes : 0;
+    const { bytes } = await find([previous('r2')], 'k', { ...READ, keyBytesPerHour });
     expect(bytes).toBeGreaterThan(keyBytesPerHour / 2);
-    expect(await find([previous('r2')], 'k', { ...READ, keyBytesPerHour })).toMatchObject({
-      code: 'bytes',
-      limit: keyBytesPerHour,
-      need: bytes,
+    await expect(find([previous('r2')], 'k', { ...READ, keyBytesPerHour })).rejects.toMatchObject({
+      answer: { code: 'bytes', limit: keyBytesPerHour, need: bytes },
     });
     // What is too much is not counted.
     expect(await room.money.window('{dp}:window:bytes:k')).toEqual({ requests: 0, tokens: bytes });
@@ -154,7 +150,6 @@ describe('a response on the shelf', () => {
     const record = shelved('a');
     await shelf.put(room.owner, record);
     expect(await shelf.response('k', 'resp_a', READ)).toEqual({
-      code: 'response',
       response: record.response,
       input: record.input,
       output: record.output,
@@ -181,7 +176,7 @@ describe('a response on the shelf', () => {
     await shelf.put(room.owner, shelved('a', { input: same }));
     await shelf.put(room.owner, shelved('b', { input: same }));
     await shelf.deleteResponse('k', 'resp_a');
-    expect(await find([item('msg_same')])).toMatchObject({ code: 'found' });
+    expect([...(await find([item('msg_same')])).found.items.keys()]).toEqual(['msg_same']);
     await shelf.deleteResponse('k', 'resp_b');
     expect(await faultOf(find([item('msg_same')]))).toMatchObject({ code: 'not_found' });
   });
@@ -253,7 +248,7 @@ describe('the bounds of the shelf', () => {
     expect(await commandsOf(() => find(names))).toBeLessThan(100);
     expect(await commandsOf(() => find([inConversation(id)]))).toBeLessThan(100);
     expect(await commandsOf(() => shelf.remove('k', id))).toBeLessThan(100);
-    expect(await shelf.response('k', 'resp_a', READ)).toMatchObject({ code: 'response' });
+    expect(await shelf.response('k', 'resp_a', READ)).not.toBeNull();
   });
 
   it('leave Redis’ last memory to running calls', async () => {

@@ -11,12 +11,11 @@ import {
   ENTRIES_MAX,
   ITEMS_MAX,
   SHELF_LIFE_MS,
-  type FindAnswer,
+  type FoundNames,
   type Put,
   type ReadBounds,
   type ShelfBounds,
   type ShelfOwner,
-  type TooManyBytes,
 } from './shelf.types.js';
 
 const RESPONSE_ID = /^resp_[A-Za-z0-9_-]{1,200}$/;
@@ -78,34 +77,32 @@ export class ShelfStore {
   /**
    * What a request names, with one command whatever it names. Ids of another key are unknown.
    * @throws DaypassError `previous_response_not_found`, `not_found`; `request_too_large`; `rate_limit_exceeded` where
-   * too many requests of the key read at once; `recovering`
+   * too many requests of the key read at once; `recovering`; the error of `bounds`
    */
-  async find(keyId: string, refs: readonly Ref[], bounds: ReadBounds): Promise<FindAnswer> {
+  async find(keyId: string, refs: readonly Ref[], bounds: ReadBounds): Promise<FoundNames> {
     const wellFormed = refs.filter((ref) => {
       if (FORMS[ref.kind].test(ref.id)) return true;
       if (!ref.optional) throw refNotFound(ref);
       return false;
     });
-    if (wellFormed.length === 0) return { code: 'found', found: { before: [], items: new Map() }, bytes: 0 };
+    if (wellFormed.length === 0) return { found: { before: [], items: new Map() }, bytes: 0 };
     const names = wellFormed.map(({ kind, id, optional }) => ({
       kind: kind === 'item' && optional ? ('optional' as const) : kind,
       id,
     }));
     const reading = await this.reader.read(keyId, { names, measure: 'adds' }, bounds);
-    if (reading.code === 'bytes') return reading;
     if (reading.code !== 'ok') throw faultOf(reading, wellFormed[reading.index]!);
-    return { code: 'found', found: foundOf(reading), bytes: reading.bytes };
+    return { found: foundOf(reading), bytes: reading.bytes };
   }
 
   /** One response as it is on the shelf; null: this key has none of this id. @throws DaypassError as `find` */
-  async response(keyId: string, id: string, bounds: ReadBounds): Promise<StoredResponse | TooManyBytes | null> {
+  async response(keyId: string, id: string, bounds: ReadBounds): Promise<StoredResponse | null> {
     if (!RESPONSE_ID.test(id)) return null;
     const names = [{ kind: 'record' as const, id }];
     const reading = await this.reader.read(keyId, { names, measure: 'plain' }, bounds);
-    if (reading.code === 'bytes') return reading;
     if (reading.code !== 'ok') return null;
     const { shown, input, output } = reading.entries.get(id)!;
-    return shown && { code: 'response', response: shown, input, output, bytes: reading.bytes };
+    return shown && { response: shown, input, output, bytes: reading.bytes };
   }
 
   /** False where the key has no response of this id. @throws where Redis does not answer */
@@ -167,7 +164,6 @@ export class ShelfStore {
 
 /** A response on the shelf. `input`: its own. `output`: with what nobody can read. */
 export interface StoredResponse {
-  code: 'response';
   response: JsonObject;
   input: readonly JsonObject[];
   output: readonly ShelvedItem[];

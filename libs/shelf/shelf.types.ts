@@ -43,13 +43,15 @@ export interface ReadBounds {
   keyBytesPerHour: number;
   /** What is read may have so many bytes as JSON. */
   mostBytes: number;
+  /** The error for a key that sent too many bytes. */
+  tooMany: (answer: TooManyBytes) => Error;
   /** Makes room for so many bytes of JSON before they are unpacked. @throws DaypassError where there is none */
   makeRoom?: (bytes: number) => void;
   /** Runs synchronous work on so many bytes. */
   step: Step;
 }
 
-export type Step = <T>(bytes: number, work: () => T) => Promise<T>;
+export type Step = <T>(bytes: number, work: () => T | Promise<T>) => Promise<T>;
 
 /** The key sent too many bytes within the hour (`take-hold.lua`). `waitMs` −1: it is larger than the whole limit. */
 export interface TooManyBytes {
@@ -60,7 +62,10 @@ export interface TooManyBytes {
 }
 
 /** `bytes`: of what was found, as JSON, in its entries. */
-export type FindAnswer = { code: 'found'; found: Found; bytes: number } | TooManyBytes;
+export interface FoundNames {
+  found: Found;
+  bytes: number;
+}
 
 export interface Conversation {
   /** `conv_…` */
@@ -72,7 +77,6 @@ export interface Conversation {
 
 /** Items of a conversation, or of a response's input. */
 export interface ItemPage {
-  code: 'page';
   items: readonly JsonObject[];
   hasMore: boolean;
   /** Of what was read, as JSON. */

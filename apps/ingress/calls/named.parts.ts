@@ -4,6 +4,7 @@ import type { Request } from '#libs/endpoints/endpoint.js';
 import type { Found } from '#libs/endpoints/shelved.js';
 import { refNotFound, tooMuchNamed } from '#libs/shelf/shelf.faults.js';
 import type { ShelfStore } from '#libs/shelf/shelf.store.js';
+import type { FoundNames } from '#libs/shelf/shelf.types.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import type { KeyBytes } from '../door/key.bytes.js';
 import type { StepLine } from '../step.line.js';
@@ -43,24 +44,19 @@ export class NamedParts {
     return { request: whole, bytes: mostBytes };
   }
 
-  private async find(
-    keyId: string,
-    refs: NonNullable<Request['refs']>,
-    { place }: Wanted['sent'],
-  ): Promise<{ found: Found; bytes: number }> {
-    const answer = await this.shelf.find(keyId, refs, {
+  private find(keyId: string, refs: NonNullable<Request['refs']>, { place }: Wanted['sent']): Promise<FoundNames> {
+    return this.shelf.find(keyId, refs, {
       keyBytesPerHour: this.limits.keyBytesPerHour,
       mostBytes: READ_SHARE * this.limits.bodyBytes,
+      tooMany: (answer) => this.keyBytes.tooMany(keyId, answer),
       makeRoom: (bytes) => place?.grow(bytes),
       step: (bytes, work) => this.steps.run(keyId, bytes, work),
     });
-    if (answer.code === 'bytes') throw this.keyBytes.tooMany(keyId, answer);
-    return answer;
   }
 }
 
 /** Nothing is kept: whatever has to be there is not found. */
-function nothingOf(refs: NonNullable<Request['refs']>): { found: Found; bytes: number } {
+function nothingOf(refs: NonNullable<Request['refs']>): FoundNames {
   const missing = refs.find(({ optional }) => !optional);
   if (missing) throw refNotFound(missing);
   return { found: NOTHING, bytes: 0 };

@@ -2,7 +2,6 @@ import { Controller, Delete, Get, HttpCode, Param, Post, Query, UseInterceptors 
 import { DaypassError } from '#libs/contracts/errors.js';
 import { ConversationStore } from '#libs/shelf/conversation.store.js';
 import { conversationNotFound } from '#libs/shelf/shelf.faults.js';
-import { ShelfDesk } from './shelf.desk.js';
 import {
   addedItems,
   changedConversation,
@@ -14,24 +13,21 @@ import {
 } from './shelf.requests.js';
 import { showConversation, showItem, showList } from './shelf.views.js';
 import { VisitInterceptor } from './visit.interceptor.js';
-import { OfVisit, type VisitAnswer, type Visit } from './visit.js';
+import { OfVisit, stepOn, type VisitAnswer, type Visit } from './visit.js';
 
 /** Conversations that Daypass keeps for their key. They cost nothing, and nobody judges them before a call uses them. */
 @Controller('/v1/conversations')
 @UseInterceptors(VisitInterceptor)
 export class ConversationsController {
-  constructor(
-    private readonly desk: ShelfDesk,
-    private readonly conversations: ConversationStore,
-  ) {}
+  constructor(private readonly conversations: ConversationStore) {}
 
   @Post()
   @HttpCode(200)
   async create(@OfVisit() visit: Visit, @Query() query: Asked): Promise<VisitAnswer> {
     noQuery(query);
     if (visit.isOff) throw keepsNothing();
-    const { metadata, items } = await this.desk.step(visit, () => newConversation(visit.body));
-    const made = await this.desk.step(visit, () => this.conversations.create(visit.owner, metadata, items));
+    const { metadata, items } = await stepOn(visit, () => newConversation(visit.body));
+    const made = await stepOn(visit, () => this.conversations.create(visit.owner, metadata, items));
     return { shown: () => showConversation(made) };
   }
 
@@ -48,7 +44,7 @@ export class ConversationsController {
     refuseOff(visit, id);
     noQuery(query);
     const { metadata } = changedConversation(visit.body);
-    const former = this.desk.found(visit, await this.conversations.read(visit.owner.keyId, id, visit.bounds));
+    const former = await this.conversations.read(visit.owner.keyId, id, visit.bounds);
     const changed = { id, createdAt: former.createdAt, metadata };
     await this.conversations.update(visit.owner, changed);
     return { shown: () => showConversation(changed) };
@@ -66,8 +62,7 @@ export class ConversationsController {
   async items(@OfVisit() visit: Visit, @Param('id') id: string, @Query() query: Asked): Promise<VisitAnswer> {
     refuseOff(visit, id);
     const { page, include } = pageQuery(query);
-    const answer = await this.conversations.page(visit.owner.keyId, id, page, visit.bounds);
-    const { items, hasMore, bytes } = this.desk.found(visit, answer);
+    const { items, hasMore, bytes } = await this.conversations.page(visit.owner.keyId, id, page, visit.bounds);
     return { shown: () => showList(items, hasMore, include), bytes };
   }
 
@@ -76,8 +71,8 @@ export class ConversationsController {
   async add(@OfVisit() visit: Visit, @Param('id') id: string, @Query() query: Asked): Promise<VisitAnswer> {
     refuseOff(visit, id);
     const include = includeQuery(query);
-    const items = await this.desk.step(visit, () => addedItems(visit.body));
-    const added = await this.desk.step(visit, () => this.conversations.addItems(visit.owner, id, items));
+    const items = await stepOn(visit, () => addedItems(visit.body));
+    const added = await stepOn(visit, () => this.conversations.addItems(visit.owner, id, items));
     return { shown: () => showList(added, false, include), bytes: visit.bodyBytes };
   }
 
@@ -90,8 +85,7 @@ export class ConversationsController {
   ): Promise<VisitAnswer> {
     refuseOff(visit, id);
     const include = includeQuery(query);
-    const answer = await this.conversations.item(visit.owner.keyId, id, itemId, visit.bounds);
-    const { item, bytes } = this.desk.found(visit, answer);
+    const { item, bytes } = await this.conversations.item(visit.owner.keyId, id, itemId, visit.bounds);
     return { shown: () => showItem(item, include), bytes };
   }
 
@@ -111,7 +105,7 @@ export class ConversationsController {
   }
 
   private async shown(visit: Visit, id: string): Promise<VisitAnswer> {
-    const found = this.desk.found(visit, await this.conversations.read(visit.owner.keyId, id, visit.bounds));
+    const found = await this.conversations.read(visit.owner.keyId, id, visit.bounds);
     return { shown: () => showConversation(found) };
   }
 }

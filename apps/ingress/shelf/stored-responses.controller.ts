@@ -1,7 +1,6 @@
 import { Controller, Delete, Get, Param, Query, UseInterceptors } from '@nestjs/common';
 import { itemNotFound, responseNotFound, shelfUnavailable } from '#libs/shelf/shelf.faults.js';
 import { ShelfStore, type StoredResponse } from '#libs/shelf/shelf.store.js';
-import { ShelfDesk } from './shelf.desk.js';
 import { noQuery, pageQuery, responseQuery, type Asked } from './shelf.requests.js';
 import { showList, showResponse } from './shelf.views.js';
 import { VisitInterceptor } from './visit.interceptor.js';
@@ -11,10 +10,7 @@ import { OfVisit, type VisitAnswer, type Visit } from './visit.js';
 @Controller('/v1/responses/:id')
 @UseInterceptors(VisitInterceptor)
 export class StoredResponsesController {
-  constructor(
-    private readonly desk: ShelfDesk,
-    private readonly shelf: ShelfStore,
-  ) {}
+  constructor(private readonly shelf: ShelfStore) {}
 
   @Get()
   async read(@OfVisit() visit: Visit, @Param('id') id: string, @Query() query: Asked): Promise<VisitAnswer> {
@@ -47,6 +43,6 @@ export class StoredResponsesController {
   private async find(visit: Visit, id: string): Promise<StoredResponse> {
     const found = visit.isOff ? null : await this.shelf.response(visit.owner.keyId, id, visit.bounds);
     if (!found) throw responseNotFound(id);
-    return this.desk.found(visit, found);
+    return found;
   }
 }

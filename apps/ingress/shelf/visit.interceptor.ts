@@ -74,6 +74,7 @@ export class VisitInterceptor implements NestInterceptor {
       keyBytesPerHour,
       // A response may have all that a request may have, and its answer, twice.
       mostBytes: 4 * bodyBytes,
+      tooMany: (answer) => this.keyBytes.tooMany(keyId, answer),
       step: (bytes, work) => this.steps.run(keyId, bytes, work),
     };
   }

@@ -19,6 +19,11 @@ export interface VisitAnswer {
   bytes?: number;
 }
 
+/** Runs synchronous work on the body of a visit. */
+export function stepOn<T>({ bounds, bodyBytes }: Visit, work: () => T | Promise<T>): Promise<T> {
+  return bounds.step(bodyBytes, work);
+}
+
 const visits = new WeakMap<FastifyRequest, Visit>();
 
 export function setVisit(request: FastifyRequest, visit: Visit): void {
