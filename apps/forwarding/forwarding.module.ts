@@ -6,7 +6,6 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue } from '#libs/contracts/jobs.js';
 import type { Logger } from '#libs/service/logger.js';
 import { StoppedCalls } from '#libs/holds/stopped.calls.js';
-import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
@@ -26,7 +25,6 @@ import { ForwardingMetrics } from './forwarding.metrics.js';
 import { createLaneProcessor } from './turns/lane.processor.js';
 import { TurnTaker } from './turns/turn.taker.js';
 import { OutputGate } from './answers/output.gate.js';
-import { SHELF } from './answers/shelf.js';
 import { ReplyChannel } from './answers/reply.channel.js';
 import { UpstreamClient } from './attempt/upstream.client.js';
 import { UpstreamExchange } from './attempt/upstream.exchange.js';
@@ -66,7 +64,6 @@ export class ForwardingModule {
           useFactory: (redis: Redis, box: ContentBox) => new StoppedCalls(redis, box),
           inject: [MONEY_REDIS, ContentBox],
         },
-        { provide: SHELF, useExisting: ShelfStore },
         TurnTaker,
         UpstreamClient,
         UpstreamExchange,

@@ -2,11 +2,11 @@ import { describe, expect, it, jest } from '@jest/globals';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
+import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { Progress } from './answer.progress.js';
 import { AnswerRelay } from './answer.relay.js';
 import type { OutputGate } from './output.gate.js';
 import type { ReplyChannel } from './reply.channel.js';
-import type { Shelf } from './shelf.js';
 
 const ticket = {
   outputs: 1,
@@ -19,7 +19,7 @@ const ticket = {
 } as unknown as Ticket;
 
 const config = { limits: { beatMs: 15_000 } } as unknown as DaypassConfig;
-const shelf: Shelf = { put: () => Promise.resolve('full') };
+const shelf: Pick<ShelfStore, 'put'> = { put: () => Promise.resolve('full') };
 /** Takes frames, and says at once that they are read. */
 const channel = {
   send: () => Promise.resolve(),

@@ -7,6 +7,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import type { AnswerReader, Whole } from '#libs/endpoints/endpoint.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { piecesOf, readBytes } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
@@ -17,7 +18,6 @@ import { FramedAnswers } from './framed.answers.js';
 import { LargeAnswers } from './large.answers.js';
 import { OutputGate } from './output.gate.js';
 import { ReplyChannel } from './reply.channel.js';
-import { SHELF, type Shelf } from './shelf.js';
 import { StreamAnswer, type StreamCall, type StreamParts } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
 import { WholeAnswer } from './whole.answer.js';
@@ -38,7 +38,7 @@ export class AnswerRelay {
     @Inject(CONFIG) config: DaypassConfig,
     channel: ReplyChannel,
     private readonly gate: OutputGate,
-    @Inject(SHELF) private readonly shelf: Shelf,
+    @Inject(ShelfStore) private readonly shelf: Pick<ShelfStore, 'put'>,
   ) {
     this.parts = { channel, gate, shelf, pace: new StreamPace(), beatMs: config.limits.beatMs };
     this.frames = new FramedAnswers(channel, gate);

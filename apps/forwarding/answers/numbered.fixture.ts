@@ -3,7 +3,6 @@ import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import type { AnswerOf, AnswerReader, Endpoint, Ending, Frame, Report, Whole } from '#libs/endpoints/endpoint.js';
 import type { Shelved } from '#libs/endpoints/shelved.js';
 import type { Metered } from '#libs/money/cost.js';
-import type { Shelf } from './shelf.js';
 
 /** An event of the fixture: `t` is text, `last` ends the stream. */
 export interface NumberedEvent {
@@ -91,9 +90,6 @@ const NUMBERED = {
   reader: (_, of = { tag: '' }) => new NumberedReader(of),
   isLast: (frames) => /last (no )?store\n$/.test(frames),
 } as Partial<Endpoint> as Endpoint;
-
-/** A shelf without room. */
-export const NO_SHELF: Shelf = { put: () => Promise.resolve('full') };
 
 /** Tickets of this test file may name the API. */
 export function serveNumbered(): void {

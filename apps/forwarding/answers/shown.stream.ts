@@ -3,12 +3,12 @@ import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { AnswerReader, Endpoint, Ending } from '#libs/endpoints/endpoint.js';
+import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
 import { wholeReply, type Answered } from './answered.js';
 import type { ReplyChannel } from './reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
-import type { Shelf } from './shelf.js';
 
 export const STREAM_TYPE = 'text/event-stream; charset=utf-8';
 
@@ -123,7 +123,7 @@ export class ShownStream {
   }
 
   /** Keeps the answer for later calls of the key. Where nobody can, its last frame says so. */
-  async shelve(shelf: Shelf): Promise<void> {
+  async shelve(shelf: Pick<ShelfStore, 'put'>): Promise<void> {
     const record = this.reader.shelved?.();
     if (!record || (await shelf.put(this.call.ticket, record)) === 'stored') return;
     const last = this.rest.pop();

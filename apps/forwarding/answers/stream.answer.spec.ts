@@ -2,12 +2,12 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { describe, expect, it } from '@jest/globals';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
+import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { Progress } from './answer.progress.js';
 import type { OutputGate } from './output.gate.js';
 import type { ReplyChannel } from './reply.channel.js';
 import { StreamAnswer } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
-import type { Shelf } from './shelf.js';
 
 const ticket = {
   outputs: 1,
@@ -33,7 +33,7 @@ class CountedPace extends StreamPace {
   }
 }
 
-const shelf: Shelf = { put: () => Promise.resolve('full') };
+const shelf: Pick<ShelfStore, 'put'> = { put: () => Promise.resolve('full') };
 
 function answerOf(pieces: readonly string[], type = 'text/event-stream') {
   const pace = new CountedPace();

@@ -10,6 +10,7 @@ import {
 import { objectOf } from '#libs/endpoints/misshapen.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
+import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { peeked, readBytes, readEvents, type StreamEvent } from './response.body.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import type { Progress } from './answer.progress.js';
@@ -18,7 +19,6 @@ import { GatedStream } from './gated.stream.js';
 import type { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
 import type { ReplyChannel } from './reply.channel.js';
-import type { Shelf } from './shelf.js';
 import { ShownStream, STREAM_TYPE } from './shown.stream.js';
 import type { StreamPace } from './stream.pace.js';
 
@@ -35,7 +35,7 @@ const NO_STREAM = /^(application\/json|text\/html)/i;
 export interface StreamParts {
   channel: ReplyChannel;
   gate: OutputGate;
-  shelf: Shelf;
+  shelf: Pick<ShelfStore, 'put'>;
   pace: StreamPace;
   /** A stream that is held back for so long gets a sign of life, where its API has one. */
   beatMs: number;

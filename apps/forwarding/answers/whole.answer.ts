@@ -4,9 +4,9 @@ import type { VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
 import type { AnswerReader, ProviderVerdict, Shown, Whole } from '#libs/endpoints/endpoint.js';
+import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import type { Settlement } from '../domain/settlement.js';
 import { wholeReplies, type Answered, type Answering, type Judgeable } from './answered.js';
-import type { Shelf } from './shelf.js';
 
 /** An answer in one piece on its way to its visitor. */
 export class WholeAnswer implements Judgeable {
@@ -18,7 +18,7 @@ export class WholeAnswer implements Judgeable {
     private readonly call: Answering,
     private readonly reader: AnswerReader,
     private readonly whole: Whole,
-    private readonly shelf: Shelf,
+    private readonly shelf: Pick<ShelfStore, 'put'>,
   ) {
     this.contents = whole.contents;
     this.provider = whole.provider;
