@@ -5,16 +5,21 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import { newConversationId, withOwnId } from './item.ids.js';
-import { itemsById, packEntry, type PackedEntry } from './shelf.entry.js';
+import { packEntry, type PackedEntry } from './shelf.entry.js';
 import { conversationNotFound, itemNotFound, shelfUnavailable } from './shelf.faults.js';
-import type { Names, Reading } from './shelf.reader.js';
+import { itemsIn, type Names, type Reading } from './shelf.reader.js';
 import type { PutRequest, ShelfStore } from './shelf.store.js';
-import type { Conversation, ItemPage, ReadBounds, ShelfOwner } from './shelf.types.js';
+import {
+  CONVERSATION_ID,
+  ITEM_ID,
+  type Conversation,
+  type ItemPage,
+  type ReadBounds,
+  type ShelfOwner,
+} from './shelf.types.js';
 
 /** As OpenAI has it. */
 export const ITEMS_AT_ONCE_MAX = 20;
-const ID = /^conv_[A-Za-z0-9_-]{1,200}$/;
-const ITEM_ID = /^[\x21-\x7e]{1,256}$/;
 const RETRY_MS = 5_000;
 
 export interface PageAsked {
@@ -66,13 +71,13 @@ export class ConversationStore {
   }
 
   async delete(keyId: string, id: string): Promise<void> {
-    if (!ID.test(id) || !(await available(this.shelf.remove(keyId, id))))
+    if (!CONVERSATION_ID.test(id) || !(await available(this.shelf.remove(keyId, id))))
       throw conversationNotFound(id, 'conversation_id');
   }
 
   /** Returns the items with ids of the relay's own. */
   async addItems(owner: ShelfOwner, id: string, items: readonly JsonObject[]): Promise<JsonObject[]> {
-    if (!ID.test(id)) throw conversationNotFound(id, 'conversation_id');
+    if (!CONVERSATION_ID.test(id)) throw conversationNotFound(id, 'conversation_id');
     const added = items.map(withOwnId);
     const entries = await this.packedItems(owner.keyId, added);
     await this.put(id, { owner, entries, conversation: id, needsConversation: true });
@@ -107,13 +112,14 @@ export class ConversationStore {
   }
 
   async deleteItem(keyId: string, id: string, itemId: string): Promise<void> {
-    const isThere = ID.test(id) && ITEM_ID.test(itemId) && (await available(this.shelf.remove(keyId, id, itemId)));
+    const isThere =
+      CONVERSATION_ID.test(id) && ITEM_ID.test(itemId) && (await available(this.shelf.remove(keyId, id, itemId)));
     if (!isThere) throw itemNotFound(itemId, 'item_id');
   }
 
   /** `itemParam`: which parameter names an item that may be missing. */
   private async reading(keyId: string, id: string, asked: Names, bounds: ReadBounds, itemParam = ''): Promise<Reading> {
-    if (!ID.test(id)) throw conversationNotFound(id, 'conversation_id');
+    if (!CONVERSATION_ID.test(id)) throw conversationNotFound(id, 'conversation_id');
     const reading = await this.shelf.reader.read(keyId, asked, bounds);
     if (reading.code === 'ok') return reading;
     throw reading.id === id ? conversationNotFound(id, 'conversation_id') : itemNotFound(reading.id, itemParam);
@@ -144,11 +150,7 @@ interface Written {
 }
 
 function itemsOf({ items, entries }: Reading): JsonObject[] {
-  const known = new Map([...entries].map(([id, entry]) => [id, itemsById(entry)] as const));
-  return items.flatMap(({ itemId, entryId }) => {
-    const found = known.get(entryId)!.get(itemId);
-    return found ? [found.item] : [];
-  });
+  return items.flatMap(itemsIn(entries)).map(({ item }) => item);
 }
 
 type Stored = Awaited<ReturnType<ShelfStore['putEntries']>>;

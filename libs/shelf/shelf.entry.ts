@@ -2,7 +2,7 @@ import type { JsonObject } from '#libs/endpoints/json.js';
 import type { Shelved, ShelvedItem } from '#libs/endpoints/shelved.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import { unreadable } from './shelf.faults.js';
-import type { Step } from './shelf.types.js';
+import { ITEM_ID, type Step } from './shelf.types.js';
 
 /** What one entry of the shelf holds. */
 export interface Entry {
@@ -23,9 +23,7 @@ export interface PackedEntry {
   itemIds: readonly string[];
 }
 
-/** No id of an item has a space, or is as long as a text. Others cannot be named. */
-const ITEM_ID = /^[\x21-\x7e]{1,256}$/;
-
+/** Others cannot be named. */
 const idOf = ({ id }: JsonObject): readonly string[] => (typeof id === 'string' && ITEM_ID.test(id) ? [id] : []);
 
 /** The items of an entry by their ids. Of two with one id the answer's counts. */

@@ -2,8 +2,9 @@ import type { Redis } from 'ioredis';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { defineBinaryScript, type Script } from '#libs/redis/scripts.js';
+import type { ShelvedItem } from '#libs/endpoints/shelved.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
-import { unpackEntry, type Entry } from './shelf.entry.js';
+import { itemsById, unpackEntry, type Entry } from './shelf.entry.js';
 import { shelfUnavailable, tooMuchNamed } from './shelf.faults.js';
 import { ShelfTurns } from './shelf.turns.js';
 import { CHAIN_MAX, type ReadBounds } from './shelf.types.js';
@@ -19,7 +20,7 @@ export interface Names {
 type Kind = 'response' | 'conversation' | 'item' | 'optional' | 'record' | 'page' | 'member';
 
 /** An item of an entry, by id; '': the entry as a whole. */
-export interface Chosen {
+interface Chosen {
   itemId: string;
   entryId: string;
 }
@@ -107,6 +108,19 @@ export class ShelfReader {
       hasMore: String(more) === '1',
     };
   }
+}
+
+/** Looks chosen items up, whole. Thousands of them may stand in one entry. */
+export function itemsIn(entries: Reading['entries']): (chosen: Chosen) => readonly ShelvedItem[] {
+  const byId = new Map<string, ReadonlyMap<string, ShelvedItem>>();
+  return ({ itemId, entryId }) => {
+    const entry = entries.get(entryId)!;
+    if (itemId === '') return [...entry.input.map((item) => ({ item })), ...entry.output];
+    const known = byId.get(entryId) ?? itemsById(entry);
+    byId.set(entryId, known);
+    const item = known.get(itemId);
+    return item ? [item] : [];
+  };
 }
 
 type OkAnswer = [before: Buffer[], items: Buffer[], entries: Buffer[], bytes: Buffer, more: Buffer];

@@ -4,12 +4,15 @@ import type { Found, Ref, Shelved, ShelvedItem } from '#libs/endpoints/shelved.j
 import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
-import { entryOf, itemsById, packEntry, type Entry, type PackedEntry } from './shelf.entry.js';
+import { entryOf, packEntry, type PackedEntry } from './shelf.entry.js';
 import { brokenChain, chainTooLong, refNotFound } from './shelf.faults.js';
-import { ShelfReader, type Chosen, type Missing, type Reading } from './shelf.reader.js';
+import { itemsIn, ShelfReader, type Missing, type Reading } from './shelf.reader.js';
 import {
+  CONVERSATION_ID,
   ENTRIES_MAX,
+  ITEM_ID,
   ITEMS_MAX,
+  RESPONSE_ID,
   SHELF_LIFE_MS,
   type FoundNames,
   type Put,
@@ -18,9 +21,6 @@ import {
   type ShelfOwner,
 } from './shelf.types.js';
 
-const RESPONSE_ID = /^resp_[A-Za-z0-9_-]{1,200}$/;
-const CONVERSATION_ID = /^conv_[A-Za-z0-9_-]{1,200}$/;
-const ITEM_ID = /^[\x21-\x7e]{1,256}$/;
 const FORMS: Record<Ref['kind'], RegExp> = { response: RESPONSE_ID, conversation: CONVERSATION_ID, item: ITEM_ID };
 
 /** Entries that go on the shelf in one step. */
@@ -177,15 +177,7 @@ function faultOf({ code, id }: Missing, ref: Ref): Error {
 }
 
 function foundOf({ before, items, entries }: Reading): Found {
-  const byId = new Map<string, ReadonlyMap<string, ShelvedItem>>();
-  const inEntry = ({ itemId, entryId }: Chosen): readonly ShelvedItem[] => {
-    const entry: Entry = entries.get(entryId)!;
-    if (itemId === '') return [...entry.input.map((item) => ({ item })), ...entry.output];
-    const known = byId.get(entryId) ?? itemsById(entry);
-    byId.set(entryId, known);
-    const item = known.get(itemId);
-    return item ? [item] : [];
-  };
+  const inEntry = itemsIn(entries);
   return {
     before: before.flatMap(inEntry),
     items: new Map(items.flatMap((chosen) => inEntry(chosen).map((item) => [chosen.itemId, item] as const))),

@@ -1,6 +1,11 @@
 import type { JsonObject } from '#libs/endpoints/json.js';
 import type { Found } from '#libs/endpoints/shelved.js';
 
+/** How what is on the shelf is named. What looks otherwise is not there. No id of an item has a space, or is as long as a text. */
+export const RESPONSE_ID = /^resp_[A-Za-z0-9_-]{1,200}$/;
+export const CONVERSATION_ID = /^conv_[A-Za-z0-9_-]{1,200}$/;
+export const ITEM_ID = /^[\x21-\x7e]{1,256}$/;
+
 /** Redis keeps what a key may name later for so long, and never longer than the key itself. */
 export const SHELF_LIFE_MS = 24 * 3_600_000;
 /** So many responses may stand in a chain of `previous_response_id`. */
