@@ -1,12 +1,17 @@
 import { BullModule, getQueueToken } from '@nestjs/bullmq';
 import { Module, type DynamicModule } from '@nestjs/common';
 import type { Queue } from 'bullmq';
+import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { PriceBook } from '#libs/money/prices.js';
+import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Logger } from '#libs/service/logger.js';
+import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { ConversationStore } from '#libs/shelf/conversation.store.js';
+import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { PlatformModule } from '#libs/service/platform.module.js';
@@ -62,6 +67,11 @@ export class IngressModule {
           inject: [LaneLine, getQueueToken(MODERATION_QUEUE), ...lanes.map((lane) => getQueueToken(laneQueue(lane)))],
           useFactory: (line: LaneLine, moderation: Queue, ...queues: Queue[]) =>
             new CallQueues(moderation, new LaneQueues(lanes, queues, line)),
+        },
+        {
+          provide: ConversationStore,
+          inject: [MONEY_REDIS, ContentBox, ShelfStore],
+          useFactory: (redis: Redis, box: ContentBox, shelf: ShelfStore) => new ConversationStore(redis, box, shelf),
         },
         Admission,
         Authenticator,

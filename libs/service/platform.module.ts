@@ -9,7 +9,6 @@ import { keptBounds } from '#libs/holds/kept-reply.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
-import { ConversationStore } from '#libs/shelf/conversation.store.js';
 import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { shelfBounds } from '#libs/shelf/shelf.types.js';
 import { Circuits } from '#libs/pacing/circuit.js';
@@ -56,11 +55,6 @@ export class PlatformModule {
         provide: ShelfStore,
         useFactory: (redis: Redis, box: ContentBox) => new ShelfStore(redis, box, shelfBounds(config.limits)),
         inject: [MONEY_REDIS, ContentBox],
-      },
-      {
-        provide: ConversationStore,
-        useFactory: (redis: Redis, box: ContentBox, shelf: ShelfStore) => new ConversationStore(redis, box, shelf),
-        inject: [MONEY_REDIS, ContentBox, ShelfStore],
       },
       { provide: LaneTable, useValue: new LaneTable(config.file) },
       { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
