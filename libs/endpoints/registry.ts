@@ -11,14 +11,24 @@ export function nameOf(endpoint: Endpoint): { endpoint?: string } {
   return endpoint === CHAT ? {} : { endpoint: endpoint.name };
 }
 
-/** The label of a metric: a row's name, or `unknown`. Nothing else comes in. */
-export function endpointLabel({ endpoint }: { endpoint?: string | undefined }): string {
-  return (endpoint === undefined ? CHAT : ENDPOINTS.find(({ name }) => name === endpoint))?.name ?? 'unknown';
+/** What tickets, holds and records say of their API. */
+interface Named {
+  endpoint?: string | undefined;
 }
 
-/** @throws where no row has this name: a newer version wrote it */
-export function endpointOf({ endpoint }: { endpoint?: string | undefined }): Endpoint {
-  const found = endpoint === undefined ? CHAT : ENDPOINTS.find(({ name }) => name === endpoint);
-  if (!found) throw new Error(`this version serves no API called '${endpoint}'`);
+/** undefined: no row has this name, because a newer version wrote it. */
+export function knownEndpoint({ endpoint }: Named): Endpoint | undefined {
+  return endpoint === undefined ? CHAT : ENDPOINTS.find(({ name }) => name === endpoint);
+}
+
+/** The label of a metric: a row's name, or `unknown`. Nothing else comes in. */
+export function endpointLabel(named: Named): string {
+  return knownEndpoint(named)?.name ?? 'unknown';
+}
+
+/** @throws where no row has this name */
+export function endpointOf(named: Named): Endpoint {
+  const found = knownEndpoint(named);
+  if (!found) throw new Error(`this version serves no API called '${named.endpoint}'`);
   return found;
 }

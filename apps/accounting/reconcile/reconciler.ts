@@ -1,7 +1,7 @@
 import { Inject, Injectable, type BeforeApplicationShutdown, type OnApplicationBootstrap } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import { knownEndpoint } from '#libs/endpoints/registry.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { MINUTE_MS, Reports, type Finding } from '#libs/money/reconcile.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -251,7 +251,7 @@ const floorMinute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_
 const latestOf = ({ sentToMs }: OpenPresumption): number => sentToMs + LONGEST_CALL_MS;
 
 /** null: only a later version knows the API, and its report. Its calls wait for that version. */
-function reportOf({ endpoint }: OpenPresumption): ReportName | null {
-  const api = endpoint === undefined ? ENDPOINTS[0] : ENDPOINTS.find(({ name }) => name === endpoint);
+function reportOf(call: OpenPresumption): ReportName | null {
+  const api = knownEndpoint(call);
   return api ? (api.usageReport ?? 'completions') : null;
 }
