@@ -141,10 +141,9 @@ export class Admission {
     this.images.check(endpoint, request, policy);
     const quote = await this.quoter.quote(visitor, endpoint, request);
     const untilMs = performance.now() + wanted.maxWaitMs;
-    const body = this.bodyOf(visitor, wanted, { ...quote, policy });
-    const repeated =
-      asked === named.request ? body : this.bodyOf(visitor, { ...wanted, request: asked }, { ...quote, policy });
-    const repeatHash = this.repeatHashOf(wanted, policy, repeated);
+    const bodyOf = (request: Request): string => this.bodyOf(visitor, { ...wanted, request }, { ...quote, policy });
+    const body = bodyOf(request);
+    const repeatHash = this.repeatHashOf(wanted, policy, () => (asked === named.request ? body : bodyOf(asked)));
     // To seal it takes as long again.
     if (body.length > LARGE_CHARACTERS) await turn();
     const hold = await this.take(visitor, wanted, { ...quote, policy, body, repeatHash }, untilMs);
@@ -217,9 +216,13 @@ export class Admission {
   }
 
   /** undefined: nobody stops its output, so that no answer waits for a repeat. */
-  private repeatHashOf({ endpoint, request: { facts } }: Wanted, policy: CallPolicy, body: string): string | undefined {
+  private repeatHashOf(
+    { endpoint, request: { facts } }: Wanted,
+    policy: CallPolicy,
+    askedBody: () => string,
+  ): string | undefined {
     if (policy.output === 'off' || policy.output === 'observe') return undefined;
-    return callHash({ endpoint: endpoint.name, facts, policy }, body, this.config.secrets.repeatPepper);
+    return callHash({ endpoint: endpoint.name, facts, policy }, askedBody(), this.config.secrets.repeatPepper);
   }
 
   /**
