@@ -1,4 +1,5 @@
 import { SERVICE_TIERS } from '#libs/money/tiers.js';
+import type { Notes } from './compile.js';
 import {
   either,
   harmless,
@@ -13,6 +14,7 @@ import {
   type Fields,
   type Shape,
 } from './declaration.js';
+import type { Request } from './endpoint.js';
 
 /** What requests of several APIs have. */
 
@@ -40,6 +42,18 @@ export const IMAGE_DETAIL = word('auto', 'low', 'high', 'original');
 
 export const EFFORT = word('none', 'minimal', 'low', 'medium', 'high', 'xhigh', 'max');
 export const ASKED_TIER = ours(pricedWord('the service tier', 'auto', ...SERVICE_TIERS));
+/** The tier that a request is sent under. What the project is set to may be dearer, and unnamed nobody could bound it. */
+export function tierIn({ ours: said }: Notes): string {
+  const tier = said.get('service_tier') as string | undefined;
+  return tier === undefined || tier === 'auto' ? 'default' : tier;
+}
+
+/** What `WISHES` of a body ask for. */
+export const wishIn = ({ ours: said }: Notes): Request['wish'] => ({
+  input: said.get('moderateInput') === true,
+  output: said.get('moderateOutput') === true,
+});
+
 /** How long an answer is, or how much a search reads. */
 export const LEVEL = word('low', 'medium', 'high');
 export const CITY: Fields = { city: text, country: text, region: text, timezone: text };

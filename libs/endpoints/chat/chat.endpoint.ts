@@ -6,6 +6,7 @@ import { encodedReplaced } from '../encoded.js';
 import type { CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
 import { remoteImagesIn, withImagesIn } from '../images.js';
 import { isObject, type JsonObject } from '../json.js';
+import { tierIn, wishIn } from '../request.shapes.js';
 import { RequestSight } from '../request.sight.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
 import { ChatReader, isLast, streamError } from './chat.reader.js';
@@ -60,18 +61,16 @@ export const CHAT: Endpoint = {
     if (notes.ours.get('store') === true) notes.adjusted.add('store');
     const images = imagesOf(body);
     if (images.length > IMAGES_MAX) throw invalid('messages', `A request may have at most ${IMAGES_MAX} images.`);
-    const tier = notes.ours.get('service_tier') as string | undefined;
     return {
       body: { json: body, blobs: [] },
       model: body.model as string,
       stream,
       outputs: (body.n as number | undefined) ?? 1,
       capTokens: capOf(body),
-      // What the project is set to may be dearer, and unnamed nobody could bound it.
-      serviceTier: tier === undefined || tier === 'auto' ? 'default' : tier,
+      serviceTier: tierIn(notes),
       searches: body.web_search_options !== undefined,
       params: { cap: capName(body), search: 'web_search_options', tier: 'service_tier' },
-      wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
+      wish: wishIn(notes),
       adjusted: [...notes.adjusted],
       remoteImages: images.length === 0 ? 0 : remoteImagesIn(request, body).length,
       cacheKey: notes.ours.get('prompt_cache_key') as string | undefined,

@@ -3,6 +3,7 @@ import { compile, type Notes } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
 import type { Body, CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
 import type { JsonObject } from '../json.js';
+import { wishIn } from '../request.shapes.js';
 import { EMBEDDINGS_ANSWER } from './answer.declaration.js';
 import { EmbeddingsReader, noStream } from './embeddings.reader.js';
 import { groupsOf } from './input.groups.js';
@@ -65,7 +66,7 @@ export const EMBEDDINGS: Endpoint = {
       serviceTier: 'default',
       searches: false,
       params: { cap: 'dimensions', search: 'input', tier: 'model' },
-      wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
+      wish: wishIn(notes),
       adjusted: [...notes.adjusted],
       remoteImages: 0,
       facts: { vectors: inputs, base64, answerBytes: answerBytesOf(body, inputs, base64) },

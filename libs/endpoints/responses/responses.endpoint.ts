@@ -5,6 +5,7 @@ import { encodedReplaced } from '../encoded.js';
 import type { Client, Endpoint, Forced, Request, UpstreamTraits } from '../endpoint.js';
 import { remoteImagesIn, withImagesIn } from '../images.js';
 import { isObject, type Json, type JsonObject } from '../json.js';
+import { tierIn, wishIn } from '../request.shapes.js';
 import type { Found } from '../shelved.js';
 import { RESPONSES_ANSWER } from './answer.declaration.js';
 import { RESPONSES_EVENT } from './event.declaration.js';
@@ -64,18 +65,16 @@ export const RESPONSES: Endpoint = {
         "Give an 'input': a string, or a list of items. Or name a 'previous_response_id' or a 'conversation'.",
       );
     }
-    const tier = notes.ours.get('service_tier') as string | undefined;
     return {
       body: { json: body, blobs: [], kept: { ...kept } },
       model: body.model as string,
       stream,
       outputs: 1,
       capTokens: body[CAP] as number | undefined,
-      // What the project is set to may be dearer, and unnamed nobody could bound it.
-      serviceTier: tier === undefined || tier === 'auto' ? 'default' : tier,
+      serviceTier: tierIn(notes),
       ...contentsOf(body),
       params: { cap: CAP, search: 'tools', tier: 'service_tier' },
-      wish: { input: notes.ours.get('moderateInput') === true, output: notes.ours.get('moderateOutput') === true },
+      wish: wishIn(notes),
       adjusted: [...notes.adjusted],
       cacheKey: kept.promptCacheKey ?? undefined,
       refs,
