@@ -6,6 +6,7 @@ import { encodedReplaced } from '../encoded.js';
 import type { CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
 import { remoteImagesIn, withImagesIn } from '../images.js';
 import { isObject, type JsonObject } from '../json.js';
+import { pacedTokensOf, withMargin } from '../counting.js';
 import { tierIn, wishIn } from '../request.shapes.js';
 import { RequestSight } from '../request.sight.js';
 import { CHAT_ANSWER } from './answer.declaration.js';
@@ -22,11 +23,6 @@ const PRIMING_TOKENS = 8;
 /** Calls and parts are wrapped, too. Nobody documents in how much, so these are guesses on the safe side. */
 const CALL_TOKENS = 8;
 const PART_TOKENS = 2;
-/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
-const MARGIN_PERCENT = 5;
-const MARGIN_TOKENS = 64;
-/** As providers count text against their rate limits. */
-const CHARACTERS_PER_TOKEN = 4;
 
 /** OpenAI refuses these in a message; compatible upstreams read them. */
 const REASONING = ['reasoning_content', 'reasoning', 'reasoning_details'];
@@ -95,18 +91,12 @@ export const CHAT: Endpoint = {
       );
     const messageTokens = wrappersOf(body.messages as JsonObject[]);
     const input = textTokens + tools.toolTokens * outputs + messageTokens + PRIMING_TOKENS + imageTokens;
-    const mostInput = Math.ceil((input * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS;
-    const characters = counted.reduce((sum, text) => sum + text.length, 0);
     return {
       estimate: { input },
       // Predicted tokens that the model rejects are billed as output.
-      most: { input: mostInput, output: predictionTokens * outputs },
+      most: { input: withMargin(input), output: predictionTokens * outputs },
       perCapToken: { output: outputs },
-      // A bound of bytes says little about what the provider will count.
-      pacedTokens: Math.max(
-        tools.unknownTokenizer ? 0 : input,
-        Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens,
-      ),
+      pacedTokens: pacedTokensOf(counted, input, tools, imageTokens),
     };
   },
 

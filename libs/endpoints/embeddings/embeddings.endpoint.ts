@@ -1,6 +1,7 @@
 import { DaypassError } from '#libs/contracts/errors.js';
 import { compile, type Notes } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
+import { pacedTokensOf } from '../counting.js';
 import type { Body, CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
 import type { JsonObject } from '../json.js';
 import { wishIn } from '../request.shapes.js';
@@ -13,8 +14,6 @@ import { ANSWER_BYTES_MAX, tooLarge } from './vectors.js';
 const PATH = '/embeddings';
 /** Other tokenizers put a token before and after each input. */
 const MARGIN_TOKENS_OF_INPUT = 2;
-/** As providers count text against their rate limits. */
-const CHARACTERS_PER_TOKEN = 4;
 
 /** How long vectors are where `dimensions` does not say it (OpenAI, "Vector embeddings"). */
 const DIMENSIONS: Readonly<Record<string, number>> = {
@@ -79,14 +78,11 @@ export const EMBEDDINGS: Endpoint = {
     const lists = texts ? [] : listsOf(body.input);
     const decoded = texts ? undefined : await decodedBy(tools, lists);
     const input = texts ? await tools.countTokens(texts) : lists.reduce((sum, { length }) => sum + length, 0);
-    const characters = (texts ?? []).reduce((sum, { length }) => sum + length, 0);
-    const isCounted = !texts || !tools.unknownTokenizer;
     return {
       estimate: { input },
       most: { input: input + MARGIN_TOKENS_OF_INPUT * (texts ?? lists).length },
       perCapToken: {},
-      // A bound of bytes says little about what the provider will count.
-      pacedTokens: Math.max(isCounted ? input : 0, Math.ceil(characters / CHARACTERS_PER_TOKEN)),
+      pacedTokens: texts ? pacedTokensOf(texts, input, tools) : input,
       ...(decoded ? { decoded } : {}),
     };
   },

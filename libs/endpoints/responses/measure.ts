@@ -1,4 +1,5 @@
 import { imageTokensOf } from '#libs/money/bound.js';
+import { pacedTokensOf, withMargin } from '../counting.js';
 import type { CountingTools, Measured, Request } from '../endpoint.js';
 import { isObject, type JsonObject } from '../json.js';
 import { mostTokensIn } from './opaque.js';
@@ -10,13 +11,8 @@ const ITEM_TOKENS = 6;
 const PRIMING_TOKENS = 8;
 /** Parts are wrapped, too. Nobody documents in how much, so this is a guess on the safe side. */
 const PART_TOKENS = 2;
-/** Room for what an upstream puts around a request unseen (tool preambles, schema wrappers), and for other tokenizers. */
-const MARGIN_PERCENT = 5;
-const MARGIN_TOKENS = 64;
 /** The provider's own words around each tool that it defines. An assumption: OpenAI names 466 to 683 for computers only. */
 const BUILT_IN_TOOL_TOKENS = 1_000;
-/** As providers count text against their rate limits. */
-const CHARACTERS_PER_TOKEN = 4;
 
 export async function measured(
   { body: { json }, model, opaqueTokens, searchCalls = 0 }: Request,
@@ -34,17 +30,12 @@ export async function measured(
   const details = detailsOf(items);
   const imageTokens = details.length * imageTokensOf(model, details.includes('original'));
   const input = textTokens + unread + imageTokens + wrappersOf(items) + PRIMING_TOKENS;
-  const base = Math.ceil((input * (100 + MARGIN_PERCENT)) / 100) + MARGIN_TOKENS + builtInOf(body);
-  const characters = counted.reduce((sum, text) => sum + text.length, 0);
+  const base = withMargin(input) + builtInOf(body);
   return {
     // A broken-off call tells no number of searches: it pays for all, as it does their fees.
     estimate: { input: readOver(input, searchCalls, tools.toolTokens) },
     ...mostOf(base, searchCalls, tools.toolTokens),
-    // A bound of bytes says little about what the provider will count.
-    pacedTokens: Math.max(
-      tools.unknownTokenizer ? 0 : input,
-      Math.ceil(characters / CHARACTERS_PER_TOKEN) + imageTokens + unread,
-    ),
+    pacedTokens: pacedTokensOf(counted, input, tools, imageTokens + unread),
   };
 }
 
