@@ -1,3 +1,5 @@
+import { FairQueue } from '#libs/pacing/fair.queue.js';
+
 const MIB = 1_048_576;
 /** A smaller answer takes no room. */
 const LARGE_BYTES = 524_288;
@@ -17,7 +19,7 @@ interface Waiting {
 export class AnswerRoom {
   private all = 0;
   private readonly ofKey = new Map<string, number>();
-  private waiting: Waiting[] = [];
+  private readonly waiting = new FairQueue<Waiting>();
 
   constructor(private readonly bounds = { ofKey: OF_KEY_MAX, all: MAX }) {}
 
@@ -38,12 +40,12 @@ export class AnswerRoom {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const one: Waiting = { keyId, bytes, enter: resolve };
     const leave = (): void => {
-      this.waiting = this.waiting.filter((other) => other !== one);
+      this.waiting.remove(keyId, one);
       reject(left.reason as Error);
       this.admit();
     };
     left.addEventListener('abort', leave, { once: true });
-    this.waiting.push(one);
+    this.waiting.add(keyId, one);
     this.admit();
     try {
       await promise;
@@ -56,10 +58,11 @@ export class AnswerRoom {
   private admit(): void {
     for (;;) {
       const next = this.waiting
+        .heads()
         .toSorted((a, b) => this.heldBy(a.keyId) - this.heldBy(b.keyId))
         .find(({ keyId, bytes }) => this.heldBy(keyId) === 0 || this.heldBy(keyId) + bytes <= this.bounds.ofKey);
       if (!next || (this.all > 0 && this.all + next.bytes > this.bounds.all)) return;
-      this.waiting = this.waiting.filter((other) => other !== next);
+      this.waiting.remove(next.keyId, next);
       this.count(next.keyId, next.bytes);
       next.enter();
     }
