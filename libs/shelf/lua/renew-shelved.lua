@@ -22,15 +22,13 @@ local shelf = shelf_of(prefix, key_id)
 local entry = shelf.entry .. id
 if (tonumber(redis.call('ZSCORE', shelf.order, id)) or 0) <= now_milliseconds() then return 'missing' end
 local bytes = #sealed - redis.call('HSTRLEN', entry, 'sealed')
-local function held(hash, name) return tonumber(redis.call('HGET', hash, name)) or 0 end
 if bytes > 0 then
   if unit_sums(shelf, id) + bytes > bound_of_key then return 'large' end
-  local evicted = math.max(0, held(shelf.sums, 'bytes') + bytes - bound_of_key)
-  local function has_room(owner, most) return held(shelf.bytes, owner) - evicted + bytes <= most end
-  if not has_room('all', bound) or not has_room(campaign_id, bound_of_campaign) or not memory_has_room(bytes) then
+  if not shelf_has_room(shelf, bytes, bound_of_key, campaign_id, bound_of_campaign, bound)
+    or not memory_has_room(bytes) then
     return 'full'
   end
-  shelf_evict(shelf, id, function() return held(shelf.sums, 'bytes') + bytes > bound_of_key end)
+  shelf_evict(shelf, id, function() return shelf_held(shelf, 'bytes') + bytes > bound_of_key end)
 end
 shelf_count(shelf, id, bytes, 0, 0)
 redis.call('HSET', entry, 'sealed', sealed, 'plain', plain)

@@ -103,6 +103,18 @@ local function remove_unit(shelf, unit)
   forget_unit(shelf, unit)
 end
 
+-- Of all that a key has: bytes, entries or items.
+local function shelf_held(shelf, name) return tonumber(redis.call('HGET', shelf.sums, name)) or 0 end
+
+-- Whether so many more bytes fit below the bounds. What the key gives up for them is free then.
+local function shelf_has_room(shelf, bytes, bound_of_key, campaign_id, bound_of_campaign, bound)
+  local evicted = math.max(0, shelf_held(shelf, 'bytes') + bytes - bound_of_key)
+  local function fits(owner, most)
+    return (tonumber(redis.call('HGET', shelf.bytes, owner)) or 0) - evicted + bytes <= most
+  end
+  return fits('all', bound) and fits(campaign_id, bound_of_campaign)
+end
+
 -- Deletes the key's oldest units, but never this one, for as long as the key has too much.
 local function shelf_evict(shelf, unit, has_too_much)
   while has_too_much() do

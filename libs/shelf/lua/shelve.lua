@@ -57,18 +57,13 @@ local unit_bytes, unit_entries, unit_items = unit_sums(shelf, unit)
 if unit_bytes + bytes > bound_of_key or unit_entries + entries > most_entries or unit_items + items > most_items then
   return 'large'
 end
-local function held(name) return tonumber(redis.call('HGET', shelf.sums, name)) or 0 end
--- What the key gives up for it is free then.
-local evicted = math.max(0, held('bytes') + bytes - bound_of_key)
-local function has_room(owner, most)
-  return (tonumber(redis.call('HGET', shelf.bytes, owner)) or 0) - evicted + bytes <= most
-end
-if not has_room('all', bound) or not has_room(campaign_id, bound_of_campaign) or not memory_has_room(bytes) then
+if not shelf_has_room(shelf, bytes, bound_of_key, campaign_id, bound_of_campaign, bound)
+  or not memory_has_room(bytes) then
   return 'full'
 end
 shelf_evict(shelf, unit, function()
-  return held('bytes') + bytes > bound_of_key or held('entries') + entries > most_entries
-    or held('items') + items > most_items
+  return shelf_held(shelf, 'bytes') + bytes > bound_of_key or shelf_held(shelf, 'entries') + entries > most_entries
+    or shelf_held(shelf, 'items') + items > most_items
 end)
 
 -- Later than that of any other unit, so that the oldest is known even within one millisecond.
