@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import type { DaypassError } from '#libs/contracts/errors.js';
+import { redisNowMs } from '#libs/redis/clock.js';
 import type { ConversationStore, PageAsked } from './conversation.store.js';
 import { inConversation, item, message, previous, READ, ShelfRoom, shelved, textsOf } from './shelf.fixture.js';
 import type { ShelfStore } from './shelf.store.js';
@@ -128,6 +129,7 @@ describe('a conversation', () => {
     expect(await faultOf(conversations.deleteItem('k', id, 'msg_a_in'))).toBe('not_found item_id');
     expect(await ids(id)).toMatchObject({ ids: [own[1], 'msg_a_out'] });
     expect(await room.money.redis.exists(`{dp}:shelf:of:k:${own[0]}`)).toBe(0);
+    expect((await room.money.redis.smembers(`{dp}:shelf:in:k:${id}`)).sort()).toEqual([own[1], 'resp_a']);
     expect(await faultOf(shelf.find('k', [item(own[0]!)], READ))).toBe('not_found input');
     expect(await shelf.response('k', 'resp_a', READ)).toMatchObject({ input: [{ id: 'msg_a_in' }] });
     await conversations.delete('k', id);
@@ -159,6 +161,24 @@ describe('a conversation', () => {
     expect(await faultOf(shelf.find('k', [previous('b')], READ))).toContain('previous_response_not_found');
     for (const one of ['resp_a', 'resp_b']) await shelf.deleteResponse('k', one);
     expect([await shelf.bytes(), await room.keys()]).toEqual([0, []]);
+  });
+
+  it('leaves its responses for no longer than their key lives', async () => {
+    const { redis } = room.money;
+    const expiresMs = (await redisNowMs(redis)) + 60_000;
+    await room.money.key({ expiresMs });
+    const { id } = await begun();
+    await inTurn('a', id);
+    await conversations.delete('k', id);
+    expect(await redis.zscore('{dp}:shelf:all', 'k resp_a')).toBe(String(expiresMs));
+  });
+
+  it('is gone when its time is over, though Redis has it still', async () => {
+    const { id, own } = await begun();
+    await room.money.redis.zadd('{dp}:shelf:order:k', 1, id);
+    const update = conversations.update(room.owner, { id, createdAt: 5, metadata: {} });
+    expect(await faultOf(update)).toBe('not_found conversation_id');
+    expect(await faultOf(conversations.deleteItem('k', id, own[0]!))).toBe('not_found item_id');
   });
 
   it('takes responses along that have no item in it any more, or never had one', async () => {
@@ -245,6 +265,22 @@ describe('a conversation', () => {
       conversations = room.conversations(bounds);
       expect(await changed(id, 9_000)).toBe('overloaded ');
     }
+  });
+
+  it('takes none of Redis’ last memory by new metadata', async () => {
+    const { redis } = room.money;
+    // So that the rest has room for the command: Redis itself refuses one without.
+    await redis.set('filler', Buffer.alloc(8_000_000));
+    const { id } = await begun();
+    const metadata = { words: randomBytes(300_000).toString('base64') };
+    const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))![1]);
+    await redis.config('SET', 'maxmemory', Math.round((used + 150_000) / 0.8));
+    try {
+      expect(await faultOf(conversations.update(room.owner, { id, createdAt: 5, metadata }))).toBe('overloaded ');
+    } finally {
+      await redis.config('SET', 'maxmemory', 0);
+    }
+    expect(await faultOf(conversations.update(room.owner, { id, createdAt: 5, metadata }))).toBe('none');
   });
 
   it('leaves nothing behind, though its responses had no items in it any more', async () => {

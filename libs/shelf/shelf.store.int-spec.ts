@@ -142,6 +142,10 @@ describe('what a request names', () => {
       text: expect.stringContaining("'resp_a' can no longer be read"),
     });
     expect(JSON.stringify(await room.money.redis.hgetall(b))).not.toContain('question');
+    await shelf.put(room.other, shelved('b'));
+    const theirs = (await room.money.redis.hgetBuffer('{dp}:shelf:of:k2:resp_b', 'sealed'))!;
+    await room.money.redis.hset(b, 'sealed', theirs);
+    expect(await faultOf(find([previous('b')]))).toMatchObject({ code: 'not_found' });
   });
 });
 
@@ -230,6 +234,10 @@ describe('the bounds of the shelf', () => {
     expect(await shelf.put(room.other, shelved('b', { input: many('b') }))).toBe('stored');
     expect(await room.money.redis.hlen('{dp}:shelf:items:k2')).toBe(9_001);
     expect(await shelf.put(room.other, shelved('c', { input: [...many('c'), ...many('d')] }))).toBe('full');
+    expect(await room.money.redis.hlen('{dp}:shelf:items:k2')).toBe(9_001);
+    const units = Array.from({ length: ENTRIES_MAX }, () => message('', ''));
+    expect(await faultOf(room.conversations().create(room.other, {}, units))).toMatchObject({ param: 'items' });
+    expect(await room.money.redis.hlen('{dp}:shelf:items:k2')).toBe(9_001);
   });
 
   it('let no script ask Redis for each of thousands of items', async () => {
@@ -253,8 +261,10 @@ describe('the bounds of the shelf', () => {
 
   it('leave Redis’ last memory to running calls', async () => {
     const { redis } = room.money;
+    // So that the rest has room for the command: Redis itself refuses one without.
+    await redis.set('filler', Buffer.alloc(8_000_000));
     const used = Number(/used_memory:(\d+)/.exec(await redis.info('memory'))![1]);
-    await redis.config('SET', 'maxmemory', Math.round(used / 0.79));
+    await redis.config('SET', 'maxmemory', Math.round((used + 250_000) / 0.8));
     expect(await shelf.put(room.owner, large('a', 500_000))).toBe('full');
     // Full: Redis refuses the script.
     await redis.config('SET', 'maxmemory', 1);
@@ -317,6 +327,18 @@ describe('the life of what is on the shelf', () => {
     expect(await left()).toBe(2 * 151);
     await shelf.put(room.other, shelved('b'));
     expect(await left()).toBe(0);
+  });
+
+  it('ends a hundred at a time at most', async () => {
+    const { redis } = room.money;
+    for (let at = 0; at < 120; at++) {
+      await shelf.put(room.owner, shelved(`r${at}`));
+      await redis.zadd('{dp}:shelf:order:k', 1, `resp_r${at}`);
+      await redis.zadd('{dp}:shelf:all', Number.MAX_SAFE_INTEGER, `k resp_r${at}`);
+    }
+    for (let at = 0; at < 120; at++) await redis.zadd('{dp}:shelf:all', 1, `k resp_r${at}`);
+    await shelf.put(room.other, shelved('a'));
+    expect(await redis.keys('{dp}:shelf:of:k:*')).toHaveLength(20);
   });
 
   it('ends with the key', async () => {

@@ -51,6 +51,17 @@ describe('the room for large answers', () => {
     await next.done;
   });
 
+  it('has a place for one that is larger than all of it, alone', async () => {
+    const of = room();
+    const huge = work(of, 'huge', 'a', 10);
+    const next = work(of, 'next', 'b', 1);
+    expect(await begunNow()).toEqual(['huge']);
+    huge.end();
+    expect(await begunNow()).toEqual(['next']);
+    next.end();
+    await next.done;
+  });
+
   it('is left by whoever gives up waiting, and by work that fails', async () => {
     const of = room();
     const first = work(of, 'first', 'a', 4);

@@ -131,6 +131,33 @@ describe('a whole answer', () => {
     expect((await sending).reply).toEqual({ type: 'end', frames: 10 });
   });
 
+  it('goes no further when the visitor has left, though its ingress reads all', async () => {
+    const channel = new Channel();
+    const controller = new AbortController();
+    const { sendFrame } = channel;
+    channel.sendFrame = (replyTo, requestId, n, bytes) => {
+      if (n === 2) controller.abort();
+      return sendFrame.call(channel, replyTo, requestId, n, bytes);
+    };
+    const end = await send(channel, { pieces: [Buffer.alloc(20 * FRAME_BYTES)] }, {}, controller);
+    expect(end.reply).toEqual({ type: 'end', frames: 3 });
+  });
+
+  it('does not wait for ever for an ingress that reads nothing', async () => {
+    const channel = new Channel();
+    channel.read = 0;
+    const realNow = performance.now.bind(performance);
+    // The patience is over at once.
+    let skippedMs = 0;
+    performance.now = () => realNow() + (skippedMs += 20_000);
+    try {
+      const end = await send(channel, { pieces: [Buffer.alloc(20 * FRAME_BYTES)] });
+      expect(end.reply).toEqual({ type: 'end', frames: 8 });
+    } finally {
+      performance.now = realNow;
+    }
+  });
+
   it('says that its end is missing where Redis takes no more of it', async () => {
     const channel = new Channel();
     const pieces = [Buffer.alloc(20 * FRAME_BYTES)];

@@ -1,14 +1,15 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { afterEach, beforeAll, describe, expect, it, jest } from '@jest/globals';
+import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
-import type { AnswerOf } from '#libs/endpoints/endpoint.js';
+import type { AnswerOf, AnswerReader } from '#libs/endpoints/endpoint.js';
 import type { Shelved } from '#libs/endpoints/shelved.js';
 import { Progress } from './answer.progress.js';
 import { serveNumbered, type NumberedEvent } from './numbered.fixture.js';
 import type { OutputGate, OutputVerdict } from './output.gate.js';
 import type { ReplyChannel } from './reply.channel.js';
+import { ShownStream } from './shown.stream.js';
 import { StreamAnswer } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
 
@@ -225,6 +226,14 @@ describe('a stream that the visitor sees as it comes', () => {
     });
   });
 
+  it('that breaks off names the number of its last frame in its end, though that was still on its way', async () => {
+    const stream = streamOf({ events: [{}, { t: 'Hello.' }, 'break'] });
+    await expect(stream.answered).rejects.toThrow('the connection broke');
+    stream.progress.stream!.send('late\n');
+    const ended = await stream.progress.stream!.broken(new DaypassError('upstream_outcome_unknown', 'It broke.'), true);
+    expect(ended).toMatchObject({ type: 'end', frames: stream.sent.filter(({ type }) => type === 'frames').length });
+  });
+
   it('that breaks off shows what guards let go until its error goes out', async () => {
     const stream = streamOf({
       output: 'window',
@@ -307,6 +316,40 @@ describe('a stream that guards hold back', () => {
   it('says under `window`, too, that it still comes', async () => {
     const shown = await shownBy(streamOf({ output: 'window', verdictMs: 200, beatMs: 50 }));
     expect(shown.before).toMatch(/^1 begun\n2 beat\n(\d beat\n)*\d Hello\.\n$/);
+  });
+
+  describe('is silent', () => {
+    beforeEach(() => void jest.useFakeTimers());
+    afterEach(() => void jest.useRealTimers());
+    const silentFor100Ms = (send: () => Promise<void>) => {
+      const channel = { send } as unknown as ReplyChannel;
+      const call = { ticket: { requestId: 'r' } as Ticket, queueMs: 0 };
+      const shown = new ShownStream(call, { isLast: () => false }, {} as AnswerReader, channel, true);
+      const silences = jest.fn();
+      shown.whenSilent(100, silences);
+      return { shown, silences };
+    };
+
+    it('from its last frame on, not from its beginning', () => {
+      const { shown, silences } = silentFor100Ms(() => Promise.resolve());
+      jest.advanceTimersByTime(60);
+      shown.show('a frame\n');
+      jest.advanceTimersByTime(99);
+      expect(silences).not.toHaveBeenCalled();
+      jest.advanceTimersByTime(1);
+      expect(silences).toHaveBeenCalledTimes(1);
+    });
+
+    it('without a sign of life once a frame was lost', async () => {
+      const { shown, silences } = silentFor100Ms(() => Promise.reject(new Error('Redis is away')));
+      shown.show('a frame\n');
+      const flushed = shown.flushed();
+      await jest.advanceTimersByTimeAsync(200_000);
+      expect(await flushed).toBe(false);
+      silences.mockClear();
+      await jest.advanceTimersByTimeAsync(1_000);
+      expect(silences).not.toHaveBeenCalled();
+    });
   });
 
   it('says nothing where nobody holds it back', async () => {

@@ -97,8 +97,15 @@ const faultOf = async (body: object) => {
   return `${response.status} ${error.code} ${error.param ?? ''}: ${error.message}`;
 };
 
+interface Admitted {
+  texts: string[];
+  kept: unknown;
+  inputTokens: number;
+  repeatHash?: string;
+}
+
 /** What waits for the upstream, with its ticket, of a call that is admitted. */
-async function admitted(body: object): Promise<{ texts: string[]; kept: unknown; inputTokens: number }> {
+async function admitted(body: object): Promise<Admitted> {
   const left = new AbortController();
   const answer = post(body, left.signal).then(
     async (response) => new Error(await response.text()),
@@ -108,9 +115,8 @@ async function admitted(body: object): Promise<{ texts: string[]; kept: unknown;
   const tickets = () => redis.keys(`${redisKeys.ticketPrefix}*`);
   await until('the call waits in its lane', async () => (await tickets()).length > 0);
   const [ticket] = await tickets();
-  const { requestId, inputTokens } = JSON.parse((await redis.get(ticket!))!) as {
+  const { requestId, inputTokens, repeatHash } = JSON.parse((await redis.get(ticket!))!) as Admitted & {
     requestId: string;
-    inputTokens: number;
   };
   const sealed = (await redis.getBuffer(redisKeys.body(requestId)))!;
   const { json, kept } = readBody(new ContentBox(config.secrets.contentKey).open(sealed, requestId));
@@ -118,7 +124,7 @@ async function admitted(body: object): Promise<{ texts: string[]; kept: unknown;
   expect(await answer).toBeUndefined();
   await until('the call is given up', async () => (await tickets()).length === 0);
   const { messages } = json as { messages: { content: string }[] };
-  return { texts: messages.map(({ content }) => content), kept, inputTokens };
+  return { texts: messages.map(({ content }) => content), kept, inputTokens, ...(repeatHash && { repeatHash }) };
 }
 
 describe('a call that names what its key may name', () => {
@@ -177,6 +183,21 @@ describe('a call that names what its key may name', () => {
     expect((await money.window(redisKeys.keyBytes('k'))).tokens).toBeGreaterThan(60_000);
     expect(await faultOf({ refs: [previous()] })).toMatch(/^429 rate_limit_exceeded .*100000 bytes an hour/);
     expect((await admitted({})).texts).toHaveLength(1);
+  });
+
+  it('is the same call for a repeat, whatever its names stand for by then', async () => {
+    const policy = { input: 'off' as const, output: 'gate' as const };
+    await money.campaign({ models: [model], policy, budgetNano: 10n ** 12n });
+    await put();
+    const first = await admitted({ refs: [previous()] });
+    expect(await app.get(ShelfStore).deleteResponse('k', 'resp_a')).toBe(true);
+    await put(shelved('a', { input: [message('msg_1', 'more was said')] }));
+    const again = await admitted({ refs: [previous()] });
+    expect(again.texts).not.toEqual(first.texts);
+    expect(first.repeatHash).toMatch(/^.{16,}$/);
+    expect(again.repeatHash).toBe(first.repeatHash);
+    const other = [{ role: 'user', content: 'and then?' }];
+    expect((await admitted({ refs: [previous()], messages: other })).repeatHash).not.toBe(first.repeatHash);
   });
 
   it('costs no command of Redis more where it names nothing', async () => {

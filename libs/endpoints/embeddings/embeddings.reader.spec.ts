@@ -3,6 +3,7 @@ import fc from 'fast-check';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { MisshapenAnswer } from '../endpoint.js';
 import { EmbeddingsReader } from './embeddings.reader.js';
+import { ANSWER_BYTES_MAX } from './vectors.js';
 
 const JSON_TYPE = 'application/json';
 const NOTHING = new Uint8Array();
@@ -187,5 +188,10 @@ describe('an answer of vectors', () => {
       'too much beside its vectors',
     );
     expect(() => read(answerOf([item(0, 'A'.repeat(2_200_000))]))).toThrow('too many numbers');
+  });
+
+  it('is read no further than four times as many bytes as are shown', () => {
+    const most = 4 * ANSWER_BYTES_MAX;
+    expect(() => new EmbeddingsReader({ facts: {} }).add(new Uint8Array(most + 1))).toThrow('The input was charged');
   });
 });

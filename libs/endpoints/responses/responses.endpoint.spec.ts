@@ -386,6 +386,8 @@ describe('what a request names', () => {
       { type: 'reasoning', id: 'rs_1', summary: [] },
       { type: 'reasoning', id: 'rs_2', summary: [], encrypted_content: 'gAAA' },
       { type: 'reasoning', summary: [] },
+      { type: 'item_reference', id: 'rs_3' },
+      { type: 'reasoning', id: 'rs_3', summary: [] },
       call,
     ];
     expect(parse({ ...valid, input, previous_response_id: 'resp_1' }).refs).toEqual([
@@ -393,6 +395,7 @@ describe('what a request names', () => {
       { kind: 'item', id: 'msg_1', param: 'input' },
       { kind: 'item', id: 'msg_2', param: 'input' },
       { kind: 'item', id: 'rs_1', param: 'input', optional: true },
+      { kind: 'item', id: 'rs_3', param: 'input' },
     ]);
     expect(parse({ ...valid, conversation: 'conv_1' }).refs).toEqual([
       { kind: 'conversation', id: 'conv_1', param: 'conversation' },

@@ -383,6 +383,13 @@ describe('encrypted content', () => {
     expect(tokensOf(reader)).toEqual([300, 3, 300]);
   });
 
+  it('of one thought counts all that its upstream says it thought, however short it is', () => {
+    const reader = readerOf();
+    const short = { ...item, encrypted_content: 'gAAAA' };
+    wholeIn(answerOf([short, MESSAGE('Hi')], { usage: usageOf(300) }), reader).shown([]);
+    expect(tokensOf(reader)).toEqual([300]);
+  });
+
   it('counts by its length where the upstream tells no tokens: of a stopped stream, or 0', () => {
     const none = readerOf();
     wholeIn(answerOf([item, MESSAGE('Hi')], { usage: usageOf(0) }), none).shown([]);
@@ -450,7 +457,12 @@ describe('a stream', () => {
 
   it('ends after a hundred unreadable events in a row', () => {
     const reader = begun();
-    for (let count = 0; count < 99; count++) expect(reader.event({ data: '{' })).toEqual([]);
+    const unreadable = (): void => {
+      for (let count = 0; count < 99; count++) expect(reader.event({ data: '{' })).toEqual([]);
+    };
+    unreadable();
+    read(reader, { ...DELTA, delta: 'one' });
+    unreadable();
     expect(thrown(() => reader.event({ data: '7' }))).toBeInstanceOf(UpstreamStreamError);
   });
 
@@ -519,6 +531,35 @@ describe('a stream', () => {
     expect(
       [event('a\\ud83d'), event('\\ude00b'), event('\\ude00')].flatMap(({ texts }) => texts.map(({ text }) => text)),
     ).toEqual(['a', '\u{1F600}b', '\ufffd']);
+  });
+
+  it('joins none across what stands between the halves, and says where the second never came', () => {
+    const reader = begun();
+    const event = (delta: string): string =>
+      reader
+        .event({ data: `{"type":"${DELTA.type}","output_index":0,"content_index":0,"delta":"${delta}"}` })
+        .flatMap(({ texts }) => texts.map(({ text }) => text))
+        .join('');
+    expect(['a\\ud83d', 'b', '\\ude00c'].map(event)).toEqual(['a', '\ufffdb', '\ufffdc']);
+  });
+
+  it('joins a surrogate pair of what a shell wrote, too', () => {
+    const reader = begun();
+    const head = '"type":"response.shell_call_output_content.delta","output_index":0,"command_index":0';
+    const events = ['a\\ud83d', '\\ude00b'].flatMap((stdout) =>
+      reader.event({ data: `{${head},"delta":{"stdout":"${stdout}"}}` }),
+    );
+    expect(events.flatMap(({ texts }) => texts.map(({ text }) => text))).toEqual(['a', '\u{1F600}b']);
+  });
+
+  it('shows an item under one id, whatever the upstream calls it', () => {
+    const id = 'it em/1';
+    const [added, delta] = [
+      { type: 'response.output_item.added', output_index: 0, item: { ...MESSAGE(''), id, content: [] } },
+      { ...DELTA, item_id: id, delta: 'Hi' },
+    ].flatMap((event) => eventsIn(showAll(begun(), [event])));
+    expect((added!.item as JsonObject).id).toMatch(/^id_[0-9a-f]{24}$/);
+    expect(delta!.item_id).toBe((added!.item as JsonObject).id);
   });
 
   it('tells which frames wait for every verdict before them: what a client acts on', () => {
@@ -694,6 +735,11 @@ describe('what was taken out of a stream', () => {
     expect(begun().redacted(frames, [{ find: '"b":1', replace: '' }])).toBeNull();
   });
 
+  it('lets nothing be shown where what remains is what was to be taken out', () => {
+    const frames = read(begun(), { ...DELTA, delta: 'an ababMARKMARK' }).map(({ text }) => text);
+    expect(begun().redacted(frames, [{ find: 'abMARK', replace: '' }])).toBeNull();
+  });
+
   it('is gone wherever it stood, however the stream was cut', () => {
     fc.assert(
       fc.property(
@@ -830,6 +876,18 @@ describe('the ends of streams', () => {
       expect(codexOf(error)).toMatchObject({ response: { error: { code: 'invalid_prompt' } } });
     expect(isLast(streamError(body, { codex: true }, true))).toBe(true);
     expect(isLast(streamError(body, {}, true))).toBe(true);
+  });
+
+  it.each([
+    ['may be sent again', 'overloaded', false, 'server_error'],
+    ['was charged', 'overloaded', true, 'invalid_prompt'],
+    ['cannot succeed', 'insufficient_quota', false, 'invalid_prompt'],
+  ] as const)('after a frame say to Codex whether to repeat a call that %s', (_, code, charged, told) => {
+    const reader = begun({ codex: true });
+    const text = reader.ending({ kind: 'error', error: new DaypassError(code, 'No.'), charged }, true, null);
+    expect(eventsIn(text)).toMatchObject([
+      { type: 'response.failed', response: { status: 'failed', error: { code: told, message: 'No.' } } },
+    ]);
   });
 
   it('name the model and the time of a response of which no upstream told anything', () => {
