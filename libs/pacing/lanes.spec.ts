@@ -70,6 +70,15 @@ describe('lanes', () => {
       }),
     );
     expect([limited.largestTpm('mini', {}), limited.largestTpm('default', {})]).toEqual([7, 0]);
+    const mixed = new LaneTable(
+      configFileSchema.parse({
+        main: { endpoints: ['chat'] },
+        lanes: { mini: { tpm: 5 } },
+        upstreams: [{ name: 'spare', base_url, lanes: { mini: { tpm: 7 } }, endpoints: ['responses'] }],
+      }),
+    );
+    const ofApi = (endpoint: string) => mixed.largestTpm('mini', { endpoint });
+    expect([ofApi('chat.completions'), ofApi('responses')]).toEqual([5, 7]);
   });
 
   it('pass over upstreams that do not offer the API of a call', () => {

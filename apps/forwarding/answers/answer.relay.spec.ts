@@ -1,4 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
@@ -99,6 +100,30 @@ describe('an answer that may be large', () => {
     expect((reply as { body: string }).body).toContain(
       'send fewer inputs, or ask for fewer dimensions. The input was charged.',
     );
+  });
+
+  it('waits in its connection while its key has no room for it', async () => {
+    const usage = { prompt_tokens: 7, total_tokens: 7 };
+    const small = Buffer.from(JSON.stringify({ data: [{ index: 0, embedding: 'AACAPw==' }], usage }));
+    const begun: string[] = [];
+    const answerOf = (name: string, keyId: string, after: Promise<void>) => {
+      async function* body(): AsyncGenerator<Uint8Array> {
+        begun.push(name);
+        await after;
+        yield small;
+      }
+      const facts = { vectors: 1, answerBytes: 40_000_000 };
+      const call = { ticket: { ...embeddings, keyId, facts }, queueMs: 0, of: { tag: '' }, progress: new Progress() };
+      const response = { headers: new Headers(), body: body() } as unknown as Response;
+      return relay.whole({ ...call, controller: new AbortController(), onAnswer: () => undefined }, response);
+    };
+    const { promise: end, resolve } = Promise.withResolvers<void>();
+    const all = [answerOf('first', 'a', end), answerOf('second', 'a', end), answerOf('other', 'b', end)];
+    await turn();
+    expect(begun).toEqual(['first', 'other']);
+    resolve();
+    expect((await Promise.all(all)).map(({ outcome }) => outcome)).toEqual(['ok', 'ok', 'ok']);
+    expect(begun).toEqual(['first', 'other', 'second']);
   });
 
   it('gives the event loop its turn after each piece that took long, however fast it comes', async () => {

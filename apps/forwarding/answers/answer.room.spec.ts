@@ -51,6 +51,20 @@ describe('the room for large answers', () => {
     await next.done;
   });
 
+  it('has the place of one that gave up waiting for those behind it', async () => {
+    const of = room();
+    const first = work(of, 'first', 'a', 2);
+    const left = new AbortController();
+    const large = work(of, 'large', 'b', 8, left.signal);
+    const behind = work(of, 'behind', 'c', 1);
+    expect(await begunNow()).toEqual(['first']);
+    left.abort(new Error('the visitor left'));
+    await expect(large.done).rejects.toThrow('the visitor left');
+    expect(await begunNow()).toEqual(['behind']);
+    for (const one of [first, behind]) one.end();
+    await behind.done;
+  });
+
   it('has a place for one that is larger than all of it, alone', async () => {
     const of = room();
     const huge = work(of, 'huge', 'a', 10);

@@ -134,10 +134,10 @@ describe('a whole answer', () => {
   it('goes no further when the visitor has left, though its ingress reads all', async () => {
     const channel = new Channel();
     const controller = new AbortController();
-    const { sendFrame } = channel;
+    const sendFrame = channel.sendFrame.bind(channel);
     channel.sendFrame = (replyTo, requestId, n, bytes) => {
       if (n === 2) controller.abort();
-      return sendFrame.call(channel, replyTo, requestId, n, bytes);
+      return sendFrame(replyTo, requestId, n, bytes);
     };
     const end = await send(channel, { pieces: [Buffer.alloc(20 * FRAME_BYTES)] }, {}, controller);
     expect(end.reply).toEqual({ type: 'end', frames: 3 });

@@ -288,6 +288,12 @@ describe('a stream that guards hold back', () => {
     expect(stream.sent).toHaveLength(sent);
   });
 
+  it('shows none of its frames that stand behind one that has something to judge', async () => {
+    const events = [{}, { t: 'Hello.' }, {}, last];
+    const shown = await shownBy(streamOf({ output: 'gate', events, verdict: BLOCKED, verdictMs: 200, beatMs: 50 }));
+    expect(shown.before).toMatch(/^1 begun\n(\d beat\n)*$/);
+  });
+
   it.each([
     ['blocked', BLOCKED, /^\d blocked begun=true last store\n$/, 'output_blocked'],
     [
@@ -300,6 +306,12 @@ describe('a stream that guards hold back', () => {
     const shown = await shownBy(streamOf({ output: 'gate', verdict, verdictMs: 200, beatMs: 50 }));
     expect(shown).toMatchObject({ outcome, end: expect.stringMatching(end) });
     expect(shown.before).not.toContain('Hello');
+  });
+
+  it('ends with an error where a first frame of it was lost', async () => {
+    const shown = await shownBy(streamOf({ output: 'gate', verdictMs: 200, beatMs: 50, lost: true }));
+    expect(shown.end).toMatch(/upstream_outcome_unknown charged=true begun=true last store\n$/);
+    expect(shown.end).not.toContain('Hello');
   });
 
   it('is redacted after its first frames', async () => {

@@ -5,9 +5,11 @@ import { MisshapenAnswer, UpstreamStreamError } from '#libs/endpoints/endpoint.j
 import type { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { Progress } from '../answers/answer.progress.js';
+import type { ShownStream } from '../answers/shown.stream.js';
 import type { Attempt } from './attempt.js';
 import { AttemptFailures } from './attempt.failures.js';
 import type { CallEnds } from './call.ends.js';
+import { VisitorLeft } from './cancel.listener.js';
 import type { CallRequeue } from './call.requeue.js';
 import { Unsendable } from './upstream.client.js';
 import type { UpstreamHealth } from './upstream.health.js';
@@ -84,6 +86,32 @@ describe('an answer that failed', () => {
     const { ended, failures } = failuresWith(2);
     await failures.afterSending(attemptOf(), new MisshapenAnswer('a failed response', failed), body);
     expect(ended).toEqual([['retry']]);
+  });
+
+  it.each([
+    ['paid', 1, true],
+    ['got for nothing', 0, false],
+  ])('in the middle of a stream says whether its visitor %s', async (_, price, charged) => {
+    const told: unknown[] = [];
+    const broken = (...args: unknown[]) => Promise.resolve(told.push(args));
+    const stream = { opened: true, broken } as unknown as ShownStream;
+    const { ended, failures } = failuresWith(1);
+    const prices = { input: price, cachedInput: price, cacheWrite: price, output: price };
+    const attempt = { ...attemptOf({ ...reported, stream }), ticket: { ...ticket, price: prices } };
+    await failures.afterSending(attempt, new UpstreamStreamError(failed), body);
+    expect(told).toEqual([[expect.objectContaining({ code: 'upstream_error' }), charged]]);
+    expect(ended).toHaveLength(1);
+  });
+
+  it('costs what was seen of it where its visitor left: no report has what came after', async () => {
+    const { ended, failures } = failuresWith(1);
+    const attempt = attemptOf(reported);
+    attempt.progress.add([{ path: 't', text: 'one two three four five six seven eight nine ten' }]);
+    attempt.controller.abort(new VisitorLeft());
+    const streamed = { ...attempt, ticket: { ...ticket, stream: true } };
+    await failures.afterSending(streamed, new Error('aborted'), body);
+    const [[how, costNano]] = ended as [[string, bigint]];
+    expect([how, costNano >= 20n]).toEqual(['post', true]);
   });
 
   it('costs what was seen of it where it says nothing', async () => {

@@ -1,6 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { FastifyReply } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
+import type { Head } from './answer.head.js';
 import { VisitorStream } from './visitor.stream.js';
 
 describe('a stream that fails', () => {
@@ -16,5 +17,25 @@ describe('a stream that fails', () => {
     stream.facts = { codex: true };
     stream.fail(error, false);
     expect(end.mock.calls).toEqual([['codex=undefined true'], ['codex=true false']]);
+  });
+
+  it('before its head is out tells in the stream only what a client of streams must not take for a try again', () => {
+    const endpoint = {
+      streamComment: () => null,
+      streamError: () => '',
+      heedsStreamsOnly: ({ codex }: Record<string, unknown>, status: number) => codex === true && status >= 500,
+    };
+    const whole = new VisitorStream({} as FastifyReply, endpoint, 1_000);
+    whole.facts = { codex: true };
+    expect(whole.mustTell(502, false)).toBe(false);
+    const stream = new VisitorStream({} as FastifyReply, endpoint, 1_000);
+    stream.keepAlive(() => ({}) as Head);
+    expect(stream.mustTell(502, false)).toBe(false);
+    stream.facts = { codex: true };
+    expect([stream.mustTell(502, false), stream.mustTell(502, true), stream.mustTell(400, false)]).toEqual([
+      true,
+      false,
+      false,
+    ]);
   });
 });

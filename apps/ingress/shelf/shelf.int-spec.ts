@@ -1,5 +1,5 @@
 import 'reflect-metadata';
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import OpenAI from 'openai';
 import { z } from 'zod';
@@ -12,6 +12,7 @@ import { createLogger } from '#libs/service/logger.js';
 import { createRegistry } from '#libs/service/ops-server.js';
 import { message, shelved } from '#libs/shelf/shelf.fixture.js';
 import { ShelfStore } from '#libs/shelf/shelf.store.js';
+import { UnreadAnswers } from '../answers/unread.answers.js';
 import { createIngress } from '../ingress.app.js';
 import { SHELF_ROUTES } from './shelf.routes.js';
 
@@ -340,6 +341,30 @@ describe('the limits of a key', () => {
     expect(await money.balance(redisKeys.key('k'))).toEqual({ spent: 0, held: 0 });
   });
 
+  it('let nobody read more than four bodies may have', async () => {
+    const client = await clientOfKey();
+    await put(shelved('a', { input: [message('msg_a', 'x'.repeat(3_900_000))] }));
+    await put(shelved('b', { input: [message('msg_b', 'x'.repeat(4_000_000))] }));
+    expect(await client.responses.retrieve('resp_a')).toMatchObject({ id: 'resp_a' });
+    expect(await faultOf(client.responses.retrieve('resp_b'))).toMatchObject({ code: 'request_too_large' });
+  });
+
+  it('of bytes are those of the service where the key has none of its own', async () => {
+    const client = await clientOfKey();
+    await put(shelved('a', { input: [message('msg_a', 'x'.repeat(1_000))] }));
+    await client.responses.retrieve('resp_a');
+    expect((await money.window(redisKeys.keyBytes('k'))).tokens).toBeGreaterThan(1_000);
+  });
+
+  it('hold for answers that nobody reads', async () => {
+    const client = await clientOfKey();
+    await put();
+    const watch = jest.spyOn(app.get(UnreadAnswers), 'watch');
+    await client.responses.retrieve('resp_a');
+    expect(watch.mock.calls.map(([, holder]) => holder)).toEqual([owner]);
+    watch.mockRestore();
+  });
+
   it('count the bytes that come and those that go', async () => {
     const limits = { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 3_000 };
     const client = await clientOfKey({ limits });
@@ -390,5 +415,12 @@ describe('a campaign that keeps nothing', () => {
     expect(await faultOf(client.conversations.retrieve(id))).toMatchObject({ status: 404, code: 'not_found' });
     const refused = await faultOf(client.conversations.create());
     expect(refused).toMatchObject({ status: 404, text: expect.stringContaining('keeps no conversations') });
+  });
+
+  it('may also be a single key of it', async () => {
+    await put();
+    const client = await clientOfKey({ policy: { shelf: 'off' } });
+    expect(await faultOf(client.responses.retrieve('resp_a'))).toMatchObject({ status: 404, code: 'not_found' });
+    expect(await faultOf(client.conversations.create())).toMatchObject({ status: 404 });
   });
 });
