@@ -26,7 +26,7 @@ describe('what a call names', () => {
     const place = new BodyPlace((bytes) => void taken.push(bytes));
     const request = { body: { json: {}, blobs: [] }, refs: [{ kind: 'item', id: 'a', param: 'input' }] };
     const wanted = {
-      endpoint: { expand: (one: Request) => one } as Endpoint,
+      endpoint: { expand: (one: Request) => one } as unknown as Endpoint,
       request: request as unknown as Request,
       sent: { bytes: 10, isCounted: true, place },
     };
