@@ -199,6 +199,20 @@ describe('tokens as text', () => {
     expect(await decodeTokens(lists, encoding)).toBe(why);
   });
 
+  it('let other work go on after each few thousand', async () => {
+    await decodeTokens([[1]], 'cl100k_base');
+    let turns = 0;
+    let isDecoding = true;
+    const watch = (): void => {
+      turns++;
+      if (isDecoding) setImmediate(watch);
+    };
+    setImmediate(watch);
+    await decodeTokens([Array<number>(20_000).fill(1), Array<number>(20_000).fill(1)], 'cl100k_base');
+    isDecoding = false;
+    expect(turns).toBeGreaterThanOrEqual(8);
+  });
+
   it('never hold the event loop, however many they are', async () => {
     const tokens = Array.from({ length: 300_000 }, (_, index) => (index * 7_919) % 100_000);
     await decodeTokens([[1]], 'cl100k_base');

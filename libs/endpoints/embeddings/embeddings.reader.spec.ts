@@ -103,6 +103,14 @@ describe('an answer of vectors', () => {
     expect(read(escaped).shown.data[0]!.embedding).toEqual(Array.from(Float32Array.from(vector)));
   });
 
+  it('is in the base64 of OpenAI, whatever base64 its upstream writes', () => {
+    for (const vector of [[1.9999998807907104], [1.9843137264251709], [-1e-7, 3e38]]) {
+      const base64 = base64Of(vector);
+      for (const other of [base64, base64.replaceAll('+', '-').replaceAll('/', '_'), base64.replaceAll('=', '')])
+        expect(read(answerOf([item(0, other)]), { base64: true }).shown.data[0]!.embedding).toBe(base64);
+    }
+  });
+
   it('reports what it cost; nothing, or 0, is no report', () => {
     const data = [item(0, [1])];
     expect(read(answerOf(data)).report).toMatchObject({ metered: { input: 5 }, model: 'text-embedding-3-small' });
@@ -188,6 +196,7 @@ describe('an answer of vectors', () => {
       'too much beside its vectors',
     );
     expect(() => read(answerOf([item(0, 'A'.repeat(2_200_000))]))).toThrow('too many numbers');
+    expect(() => read(answerOf([item(0, Array(65_537).fill(0))]))).toThrow('a vector that is no numbers');
   });
 
   it('is read no further than four times as many bytes as are shown', () => {

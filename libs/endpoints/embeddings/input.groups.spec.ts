@@ -25,6 +25,13 @@ describe('groups of inputs', () => {
   it('leave long texts alone', () => {
     const long = 'x'.repeat(1_000);
     expect(textsOf(['a', long, long, 'b'])).toEqual(['a', long, long, 'b']);
+    for (const short of NOTES.slice(0, 20)) expect(textsOf([short, long])).toEqual([short, long]);
+  });
+
+  it('have two thousand characters at most', () => {
+    const texts = NOTES.slice(0, 200).map((note) => note.padEnd(450, '.'));
+    const lengths = textsOf(texts).map((group) => group.replaceAll('\n', '').length);
+    expect(Math.max(...lengths)).toBe(1_800);
   });
 
   it('stay the same where other texts come before or between', () => {
