@@ -2,13 +2,15 @@
 FROM node:24-bookworm-slim AS build
 WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
-# Names the compiler. Optional packages are the Node and the Postgres of `npm start`, which no image needs.
+# Names the compiler and what builds the pages, whose native parts are optional packages.
 COPY scripts/package.json scripts/
-RUN npm ci --omit=dev --omit=optional --ignore-scripts
+RUN npm ci --omit=dev --ignore-scripts
 COPY tsconfig.json tsconfig.build.json nest-cli.json ./
 COPY apps apps
 COPY libs libs
 RUN npx nest build ingress
+COPY web web
+RUN node web/build.ts
 
 FROM node:24-bookworm-slim AS production
 WORKDIR /app
@@ -16,7 +18,7 @@ WORKDIR /app
 COPY package.json package-lock.json .npmrc ./
 RUN npm ci --omit=dev --ignore-scripts && npm cache clean --force
 
-# The upstream double for `docker compose --profile rehearsal`: the same code and the package that it stands on.
+# The upstream double of compose: the same code and the package that it stands on.
 FROM node:24-bookworm-slim AS rehearsal
 ENV NODE_ENV=production
 WORKDIR /app
@@ -33,6 +35,8 @@ WORKDIR /app
 COPY --from=production /app/package.json ./
 COPY --from=production /app/node_modules node_modules
 COPY --from=build /app/dist dist
+# A new volume of compose takes the owner of the folder that it stands for: the user of the services may write there.
+RUN install --directory --owner=node --group=node /secrets/services /secrets/accounting /secrets/redis /secrets/postgres
 USER node
 # As NODE_FLAGS in libs/launch/service-process.ts.
 ENTRYPOINT ["node", "--enable-source-maps", "--max-semi-space-size=8", "--heap-growing-percent=60", "--disable-warning=ExperimentalWarning"]

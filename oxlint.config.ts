@@ -9,6 +9,7 @@ const LIBS = readdirSync(join(import.meta.dirname, 'libs'));
 /** What each library may import of the others; none imports upwards, so that their folders have no circle. */
 const ARROWS: Record<string, readonly string[]> = {
   contracts: [],
+  pages: ['contracts'],
   secrets: [],
   money: ['contracts'],
   endpoints: ['contracts', 'money'],
@@ -27,7 +28,10 @@ const ROOMS: Record<string, Record<string, readonly string[]>> = {
     door: ['domain'],
     answers: ['domain'],
     calls: ['answers', 'domain', 'door'],
-    key: ['domain', 'door'],
+    desk: ['answers', 'domain', 'door'],
+    claims: ['desk', 'domain', 'door'],
+    key: ['desk', 'domain', 'door'],
+    pages: ['claims', 'domain', 'door'],
     models: ['door'],
     shelf: ['answers', 'domain', 'door'],
     docs: ['domain', 'door'],
@@ -45,8 +49,11 @@ const ROOMS: Record<string, Record<string, readonly string[]>> = {
     record: ['books', 'domain', 'store'],
     accounts: ['books', 'domain', 'record', 'schemas', 'store'],
     notices: ['accounts', 'record'],
-    recovery: ['accounts', 'books', 'domain', 'store'],
-    admin: ['accounts', 'books', 'domain', 'reconcile', 'record', 'schemas', 'store'],
+    claims: ['accounts', 'books', 'domain', 'record', 'schemas', 'store'],
+    desk: ['accounts', 'claims', 'domain', 'record', 'store'],
+    console: ['accounts', 'books', 'claims', 'domain', 'record', 'schemas', 'store'],
+    recovery: ['accounts', 'books', 'claims', 'domain', 'store'],
+    admin: ['accounts', 'books', 'claims', 'console', 'domain', 'reconcile', 'record', 'schemas', 'store'],
   },
 };
 /** They run Daypass, and no part of it imports them. */
@@ -80,6 +87,10 @@ const PURE_FORMATS: Restriction = {
   regex: `^(@[a-z]|[a-z][a-z0-9.-]*(/|$)|node:(${IMPURE_MODULES})$)`,
   message:
     'libs/endpoints is pure: it imports libs/contracts, libs/money, node:buffer, node:crypto and its own folder.',
+};
+const WEB: Restriction = {
+  regex: '^(#libs/(?:[abd-z]|c[a-np-z]|co[a-mo-z])|(\\.\\./)+(apps|libs)/)',
+  message: 'web/ takes only the types of libs/contracts: it calls the APIs as everybody does.',
 };
 const NO_APPS: Restriction = { regex: '(^|/)apps/', message: 'Libs never import apps.' };
 const upwards = (lib: string, below: readonly string[]): Restriction => ({
@@ -138,6 +149,13 @@ export default defineConfig({
       ),
     ),
     restricted(['apps/*/domain/**'], [PURE]),
+    restricted(['web/**'], [WEB], []),
+    {
+      files: ['web/**/*.tsx'],
+      plugins: ['typescript', 'import', 'promise', 'unicorn', 'oxc', 'react', 'jsx-a11y'],
+      // A status may hold more than words, and a picture need not be an element of its own.
+      rules: { 'react/react-in-jsx-scope': 'off', 'jsx-a11y/prefer-tag-over-role': 'off' },
+    },
     {
       files: [
         'libs/service/bootstrap.ts',

@@ -243,6 +243,16 @@ describe('production', () => {
     expect(page).toContain(`client_max_body_size ${mebibytes}m;`);
   });
 
+  it('gives links the address of its ingress, and trusts the one proxy before it', () => {
+    const { DAYPASS_PUBLIC_URL, DAYPASS_PROXY_HOPS } = of(
+      'production',
+      'ConfigMap',
+      containerOf('production', 'ingress').envFrom![0]!.configMapRef!.name!,
+    ).data as Record<string, string>;
+    expect(DAYPASS_PUBLIC_URL).toBe(`https://${of('production', 'Ingress', 'visitors').spec.rules[0].host}`);
+    expect(DAYPASS_PROXY_HOPS).toBe('1');
+  });
+
   it('scales by metrics that there are', () => {
     const documented = readFileSync(join(root, 'docs', 'metrics.md'), 'utf8');
     const scaled = JSON.stringify(OVERLAYS.production.filter(({ kind }) => kind === 'ScaledObject'));
@@ -250,6 +260,26 @@ describe('production', () => {
     expect(names).toContain('daypass_lane_oldest_seconds');
     for (const name of names) expect(documented).toContain(`\`${name}\``);
   });
+});
+
+it('the balancer names the address of its caller, which ingress takes from it', () => {
+  const balancer = readFileSync(join(root, 'docker', 'balancer', 'haproxy.cfg'), 'utf8');
+  // Without `if-none`: it adds its own line after whatever a visitor wrote.
+  expect(balancer).toMatch(/^ {2}option forwardfor$/m);
+  const compose = readFileSync(join(root, 'docker-compose.yml'), 'utf8');
+  expect(compose).toContain('DAYPASS_PROXY_HOPS: ${DAYPASS_PROXY_HOPS:-1}');
+});
+
+it('a cluster on your own machine rehearses', () => {
+  const map = containerOf('local', 'forwarding').envFrom![0]!.configMapRef!.name!;
+  const secret = OVERLAYS.local.find(({ kind }) => kind === 'Secret')!.data as Record<string, string>;
+  const { OPENAI_API_KEY, REDIS_URL, DAYPASS_SECRET } = Object.fromEntries(
+    Object.entries(secret).map(([name, value]) => [name, Buffer.from(value, 'base64').toString()]),
+  );
+  const { DAYPASS_CONFIG: _, ...settings } = of('local', 'ConfigMap', map).data as Record<string, string>;
+  const config = loadConfig('forwarding', { ...settings, OPENAI_API_KEY, REDIS_URL, DAYPASS_SECRET });
+  const [port] = of('local', 'Service', 'rehearsal').spec.ports as { port: number }[];
+  expect(config).toMatchObject({ rehearsed: true, openai: { baseUrl: `http://rehearsal:${port!.port}/v1` } });
 });
 
 it("a web page can read the balancer's own refusal, and when to try again", () => {
@@ -303,12 +333,21 @@ describe('compose', () => {
     mem_limit?: string;
     networks?: string[];
     environment?: Record<string, string>;
+    env_file?: string;
     ports?: string[];
+    volumes?: string[];
+    profiles?: string[];
+    extends?: { file: string; service: string };
   }
-  const { services, networks } = parse(readFileSync(join(root, 'docker-compose.yml'), 'utf8'), { merge: true }) as {
+  interface Compose {
+    include?: string[];
     services: Record<string, Container>;
     networks: Record<string, { internal?: boolean } | null>;
-  };
+  }
+  const read = (file: string): Compose => parse(readFileSync(join(root, file), 'utf8'), { merge: true }) as Compose;
+  const main = read('docker-compose.yml');
+  const { networks } = main;
+  const services: Record<string, Container> = { ...main.services, ...read('docker/upstream.yml').services };
 
   it.each(Object.keys(services))('gives %s no right, no place to write and no memory without a bound', (name) => {
     const { cap_add: _, ...container } = services[name]!;
@@ -326,18 +365,18 @@ describe('compose', () => {
   it('lets only those reach a store who use it, and lets no store out', () => {
     const membersOf = (network: string): string[] =>
       Object.keys(services)
-        .filter((name) => services[name]!.networks!.includes(network))
+        .filter((name) => services[name]!.networks?.includes(network))
         .toSorted();
     expect(membersOf('stores')).toEqual(['accounting', 'forwarding', 'ingress', 'moderation', 'redis']);
     expect(membersOf('books')).toEqual(['accounting', 'adminer', 'postgres']);
     expect(membersOf('door')).toEqual(['balancer', 'ingress']);
     expect([networks.stores, networks.books]).toEqual([{ internal: true }, { internal: true }]);
     expect([services.redis!.networks, services.postgres!.networks]).toEqual([['stores'], ['books']]);
-    for (const [name, { networks: joined, ports }] of Object.entries(services)) {
-      expect(joined!.every((network) => network in networks)).toBe(true);
+    for (const [name, { networks: joined = [], ports }] of Object.entries(services)) {
+      expect(joined.every((network) => network in networks)).toBe(true);
       // Docker publishes no port of a container that has internal networks alone.
       if (ports)
-        expect({ name, open: joined!.some((network) => !networks[network]?.internal) }).toEqual({ name, open: true });
+        expect({ name, open: joined.some((network) => !networks[network]?.internal) }).toEqual({ name, open: true });
     }
   });
 
@@ -353,9 +392,51 @@ describe('compose', () => {
       ),
     );
     expect(asked.filter((one) => /SECRET|TOKEN|PASSWORD|KEY/.test(one))).toEqual([
+      'secrets ${DAYPASS_SECRET',
+      'secrets ${DAYPASS_ADMIN_TOKEN',
+      'secrets ${DAYPASS_POSTGRES_PASSWORD',
+      'secrets ${DAYPASS_REDIS_PASSWORD',
       'redis ${DAYPASS_REDIS_PASSWORD',
-      'postgres ${DAYPASS_POSTGRES_PASSWORD',
     ]);
+    // It has them all, so it has nobody to tell them to.
+    expect(services.secrets).toMatchObject({ network_mode: 'none', restart: 'no' });
+    expect(services.secrets!.networks).toBeUndefined();
+  });
+
+  it('mounts the secrets that it makes only where they are needed, and nobody but their maker writes them', () => {
+    const mounts = (folder: string): string[] =>
+      Object.entries(services)
+        .flatMap(([name, { volumes = [] }]) => volumes.map((volume) => [name, volume.split(':')] as const))
+        .filter(([, [source]]) => source === `secrets-${folder}`)
+        .map(([name, [, path, mode]]) => `${name} ${path} ${mode ?? 'rw'}`)
+        .toSorted();
+    const maker = (folder: string): string => `secrets /secrets/${folder} rw`;
+    const reader = (folder: string) => (name: string) => `${name} /secrets/${folder} ro`;
+    expect(mounts('services')).toEqual([...SERVICES.map(reader('services')), maker('services')].toSorted());
+    expect(mounts('accounting')).toEqual([reader('accounting')('accounting'), maker('accounting')]);
+    expect(mounts('redis')).toEqual([reader('redis')('redis'), maker('redis')]);
+    expect(mounts('postgres')).toEqual([reader('postgres')('postgres'), maker('postgres')]);
+    // The image has each folder, so that a new volume belongs to the user of the services.
+    const [made] = /(?<=^RUN install .*)\/secrets\/.*$/m.exec(readFileSync(join(root, 'Dockerfile'), 'utf8')) ?? [''];
+    expect(made.split(' ').toSorted()).toEqual(
+      services.secrets!.volumes!.map((volume) => volume.split(':')[1]!).toSorted(),
+    );
+  });
+
+  it('rehearses without an account, and with one neither runs the rehearsal nor names it', () => {
+    const account = '${OPENAI_API_KEY:+-of-account}';
+    expect(main.include).toEqual([`docker/upstream${account}.yml`]);
+    for (const service of SERVICES) expect(services[service]!.env_file).toBe(`docker/upstream${account}.env`);
+    const variablesIn = (file: string): string[] =>
+      readFileSync(join(root, file), 'utf8')
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('#'));
+    expect(read('docker/upstream.yml').services.rehearsal!.profiles).toBeUndefined();
+    expect(variablesIn('docker/upstream.env')).toEqual(['DAYPASS_REHEARSAL_URL=http://rehearsal:8090/v1']);
+    expect(read('docker/upstream-of-account.yml').services).toEqual({
+      rehearsal: { extends: { file: 'upstream.yml', service: 'rehearsal' }, profiles: ['rehearsal'] },
+    });
+    expect(variablesIn('docker/upstream-of-account.env')).toEqual([]);
   });
 
   it('gives the services the same ports, and every image a version', () => {

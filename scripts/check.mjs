@@ -22,8 +22,11 @@ const results = await Promise.all([
   step('format', ['prettier', '--check', '--log-level', 'warn', '.']),
   step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json']),
   step('types', ['tsc', '--noEmit']),
+  step('types of the pages', ['tsc', '--noEmit', '--project', 'web/tsconfig.json']),
   // `npm test` has built already. Building again would only cost time.
-  ...(process.argv.includes('--built') ? [] : [step('build', ['nest', 'build', 'ingress'])]),
+  ...(process.argv.includes('--built')
+    ? []
+    : [step('build', ['nest', 'build', 'ingress']), step('pages', ['node', 'web/build.ts'])]),
 ]);
 results.push(await jest('tests', ['unit', 'integration', 'e2e', 'faults'], ['--maxWorkers', String(WORKERS)]));
 // Tests that measure a time or a size have the machine to themselves.

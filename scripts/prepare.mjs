@@ -239,12 +239,16 @@ async function build(node, progress, signal) {
   await progress.step({
     doing: 'Building Daypass',
     done: 'Built Daypass',
+    // The pages take a second beside the compiler.
     work: () =>
-      runChild([node, inRoot('node_modules', '@nestjs', 'cli', 'bin', 'nest.js'), 'build', 'ingress'], {
-        cwd: root,
-        whatToDo: 'Read what the compiler says above.',
-        signal,
-      }),
+      Promise.all(
+        [
+          [inRoot('node_modules', '@nestjs', 'cli', 'bin', 'nest.js'), 'build', 'ingress'],
+          [inRoot('web', 'build.ts')],
+        ].map((command) =>
+          runChild([node, ...command], { cwd: root, whatToDo: 'Read what the compiler says above.', signal }),
+        ),
+      ),
   });
   mkdirSync(inRoot('dist'), { recursive: true });
   writeFileSync(stampFile, stamp);
@@ -259,6 +263,7 @@ function stampOfSources() {
     'nest-cli.json',
     ...filesUnder('apps'),
     ...filesUnder('libs'),
+    ...filesUnder('web'),
   ]) {
     const { size, mtimeMs } = statSync(inRoot(file));
     hash.update(`${file} ${size} ${mtimeMs}\n`);
@@ -271,7 +276,7 @@ function filesUnder(folder) {
   return entries.flatMap((entry) =>
     entry.isDirectory()
       ? filesUnder(join(folder, entry.name))
-      : /\.(ts|lua)$/.test(entry.name)
+      : /\.(ts|tsx|css|js|json|lua)$/.test(entry.name)
         ? [join(folder, entry.name)]
         : [],
   );

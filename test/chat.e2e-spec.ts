@@ -273,6 +273,7 @@ describe('chat completions through the official client', () => {
       held_usd: '0.00',
       limits: { rpm: 100, tpm: 1_000_000, concurrent: 20, bytes_per_hour: 62_914_560 },
       strikes: 0,
+      strikes_suspend_at: null,
     });
     expect(Number(shown.data.spent_usd)).toBeGreaterThan(0);
   });

@@ -116,6 +116,29 @@ describe("the provider's safety notices", () => {
     expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true });
   }, 40_000);
 
+  it('suspend all keys of a claimant whom one names, who claims no more', async () => {
+    const claimant = `Grace ${randomUUID()}`;
+    const first = await daypass.createKey({ key: { claimant } });
+    const second = await daypass.createKey({ campaign: first.campaign, key: { claimant } });
+    const visitor = (await daypass.admin(`/admin/v1/keys/${first.id}`)).body.claimant as string;
+    daypass.rehearsal.safetyCases.set('C-7', {
+      entity_identifier: await identifierOf(second),
+      reason: 'cyber_abuse',
+      notice: { type: 'warning' },
+    });
+    const before = heard.length;
+    await tell(notice('C-7'));
+    await until('the operator is told', () => heard.length > before);
+    for (const key of [first, second]) expect((await statusOf(key)).status).toBe('suspended');
+    expect(heard.at(-1)!.text).toContain(`names the visitor ${visitor}`);
+    expect(heard.at(-1)!.data).toMatchObject({ key: null, visitor, outcome: 'suspended' });
+    const shown = (await daypass.admin(`/admin/v1/visitors/${visitor}`)).body as { blocked_at: string | null };
+    expect(shown.blocked_at).not.toBeNull();
+    // What the provider says is no review of a person.
+    const acts = await daypass.admin(`/admin/v1/acts?subject=${visitor}`);
+    expect((acts.body.data as { act: string }[]).map(({ act }) => act)).toEqual(['safety']);
+  }, 40_000);
+
   it('are looked up again until the provider answers, and one that names nobody is told to the operator', async () => {
     expect(await tell(notice('C-2', 'safety.deactivation_issued'))).toMatchObject({ status: 200 });
     await sleep(1_200);

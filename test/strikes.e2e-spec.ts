@@ -64,8 +64,11 @@ describe('strikes', () => {
   };
   const shown = async (key: TestKey) => {
     const response = await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } });
-    return ((await response.json()) as { data: { status: string; suspended_until: string | null; strikes: number } })
-      .data;
+    return (
+      (await response.json()) as {
+        data: { status: string; suspended_until: string | null; strikes: number; strikes_suspend_at: number | null };
+      }
+    ).data;
   };
 
   it('are told with each refusal, make the key rest, then suspend it, and a person reinstates it; the operator hears of each step once', async () => {
@@ -90,6 +93,7 @@ describe('strikes', () => {
     });
     expect(resting.headers?.get('x-should-retry')).toBe('false');
     expect(await shown(key)).toMatchObject({
+      strikes_suspend_at: 3,
       status: 'suspended',
       suspended_until: (resting.error as { daypass: { until: string } }).daypass.until,
       strikes: 2,

@@ -1,12 +1,16 @@
 import { randomUUID } from 'node:crypto';
+import cookies from '@fastify/cookie';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { Socket } from 'node:net';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { NestLogger, type Logger } from '#libs/service/logger.js';
 import { AccountingModule } from './accounting.module.js';
 import { unknownUrl } from './admin/admin.filter.js';
+import { KnownHosts } from './console/known.hosts.js';
+import { serveConsole } from './console/shell.routes.js';
 import { serveDocs } from './admin/docs.routes.js';
 
 /** Builds the whole service; it does not listen yet. */
@@ -40,7 +44,10 @@ export async function createAccountingApp(
     },
   );
   takeJson(app);
+  endUnused(app);
+  await app.register(cookies, { secret: config.secrets.sessionKey });
   serveDocs(app);
+  serveConsole(app.getHttpAdapter().getInstance(), new KnownHosts(config));
   return app;
 }
 
@@ -54,5 +61,20 @@ function takeJson(app: NestFastifyApplication): void {
   fastify.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, text, done) => {
     if (text === '') done(null, undefined);
     else void parse(request, text, done);
+  });
+}
+
+/** Browsers connect before they need it. A connection that carried no request yet must not hold up the end. */
+function endUnused(app: NestFastifyApplication): void {
+  const fastify = app.getHttpAdapter().getInstance();
+  const unused = new Set<Socket>();
+  fastify.server.on('connection', (socket: Socket) => {
+    unused.add(socket);
+    socket.once('close', () => unused.delete(socket));
+  });
+  fastify.server.on('request', ({ socket }: { socket: Socket }) => unused.delete(socket));
+  fastify.addHook('preClose', (done) => {
+    for (const socket of unused) socket.destroy();
+    done();
   });
 }

@@ -70,9 +70,10 @@ export class AccountingFixture {
     return this.app.get(DataSource);
   }
 
-  async restart(): Promise<void> {
+  /** `log` gets every line that the new process logs. */
+  async restart(log?: (line: string) => void): Promise<void> {
     await this.app.close();
-    const { app, url } = await launch(this.config);
+    const { app, url } = await launch(this.config, log);
     this.app = app;
     this.url = url;
   }
@@ -247,10 +248,13 @@ async function migratedDatabase(): Promise<string> {
   }
 }
 
-async function launch(config: DaypassConfig): Promise<{ app: NestFastifyApplication; url: string }> {
+async function launch(
+  config: DaypassConfig,
+  log?: (line: string) => void,
+): Promise<{ app: NestFastifyApplication; url: string }> {
   const app = await createAccountingApp(
     config,
-    createLogger('accounting', config.logLevel),
+    log ? createLogger('accounting', 'trace', { write: log }) : createLogger('accounting', config.logLevel),
     createRegistry('accounting'),
   );
   Object.assign(app.get(DoorKeeper).graceMs, GRACE_MS);

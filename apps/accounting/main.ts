@@ -6,6 +6,7 @@ import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
 import { stopOnSignal } from '#libs/service/run-service.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { createAccountingApp } from './accounting.app.js';
+import { SignInLinks } from './console/sign-in.links.js';
 import { readiness } from './accounting.readiness.js';
 
 void bootstrap('accounting', async (config, logger) => {
@@ -20,4 +21,8 @@ void bootstrap('accounting', async (config, logger) => {
   await ops.listen();
   await app.listen(config.admin.port, config.admin.host);
   logger.info({ port: config.admin.port }, 'the admin API listens');
+  if (config.console.printsSignInLink) {
+    const { url } = await app.get(SignInLinks).make(`http://localhost:${config.admin.port}`);
+    logger.info(`sign in to the console within five minutes: ${url}`);
+  }
 });

@@ -25,7 +25,6 @@ import { ForwardingMetrics } from './forwarding.metrics.js';
 import { createLaneProcessor } from './turns/lane.processor.js';
 import { TurnTaker } from './turns/turn.taker.js';
 import { OutputGate } from './answers/output.gate.js';
-import { ReplyChannel } from './answers/reply.channel.js';
 import { UpstreamClient } from './attempt/upstream.client.js';
 import { UpstreamExchange } from './attempt/upstream.exchange.js';
 import { UpstreamHealth } from './attempt/upstream.health.js';
@@ -58,7 +57,6 @@ export class ForwardingModule {
         ForwardingMetrics,
         OutputGate,
         ParallelInput,
-        ReplyChannel,
         {
           provide: StoppedCalls,
           useFactory: (redis: Redis, box: ContentBox) => new StoppedCalls(redis, box),

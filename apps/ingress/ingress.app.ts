@@ -5,12 +5,15 @@ import type { IncomingMessage } from 'node:http';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { NestLogger, type Logger } from '#libs/service/logger.js';
+import { LinkViews } from './claims/link.views.js';
 import { serveDocs } from './docs/docs.routes.js';
 import { Authenticator } from './door/authenticator.service.js';
 import { BodyReader } from './door/body.reader.js';
 import { ErrorFilter } from './door/error.filter.js';
 import { createHttpAdapter } from './door/http.adapter.js';
 import { guardRoutes } from './door/route-guard.js';
+import { readSmallJson } from './door/small.body.js';
+import { servePages } from './pages/pages.routes.js';
 import { IngressModule } from './ingress.module.js';
 
 /** Ingress with all that stands before its routes, ready to listen. */
@@ -28,9 +31,10 @@ export async function createIngress(
   const fastify: FastifyInstance = app.getHttpAdapter().getInstance();
   guardRoutes(fastify, app.get(Authenticator));
   serveDocs(fastify);
+  servePages(fastify, { links: app.get(LinkViews), config });
   const reader = app.get(BodyReader);
   fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
-    reader.read(request, payload),
+    request.routeOptions.config.access === 'keyless' ? readSmallJson(payload) : reader.read(request, payload),
   );
   return app;
 }

@@ -1,6 +1,8 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
+import { ERRORS, type ErrorBody } from '#libs/contracts/errors.js';
 import { REGISTRY } from '#libs/service/platform.tokens.js';
+import { Stats } from '#libs/service/stats.js';
 import { ReplyReader } from './answers/reply.reader.js';
 
 @Injectable()
@@ -12,7 +14,11 @@ export class IngressMetrics {
   private readonly replays: Counter<'endpoint'>;
   private readonly repeats: Counter<'endpoint'>;
 
-  constructor(@Inject(REGISTRY) registry: Registry, replies: ReplyReader) {
+  constructor(
+    @Inject(REGISTRY) registry: Registry,
+    replies: ReplyReader,
+    private readonly stats: Stats,
+  ) {
     const registers = [registry];
     this.calls = new Counter({
       name: 'daypass_calls_total',
@@ -82,5 +88,13 @@ export class IngressMetrics {
   /** `endpoint`: null where the request is not for one. */
   refused(code: string, endpoint: string | null): void {
     this.refusals.inc({ code, endpoint: endpoint ?? 'none' });
+    if (Object.hasOwn(ERRORS, code)) this.stats.add(`refused:${code}`);
+  }
+
+  /** A worker, or the upstream, refused a call that had its hold. `body`: of the answer. */
+  refusedLater(body: string): void {
+    const { code } = (JSON.parse(body) as ErrorBody).error;
+    // An upstream has codes of its own.
+    this.stats.add(`refused:${code !== null && Object.hasOwn(ERRORS, code) ? code : 'upstream_error'}`);
   }
 }

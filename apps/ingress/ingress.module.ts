@@ -4,6 +4,7 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { DESK_QUEUE } from '#libs/contracts/claims.js';
 import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { PriceBook } from '#libs/money/prices.js';
@@ -24,6 +25,14 @@ import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
 import { RepeatedCalls } from './calls/repeated.calls.js';
 import { Admission } from './calls/admission.js';
+import { ClaimAddress } from './claims/claim.address.js';
+import { ClaimController } from './claims/claim.controller.js';
+import { ClaimService } from './claims/claim.service.js';
+import { ClaimStore } from './claims/claim.store.js';
+import { LinkOpens } from './claims/link.opens.js';
+import { LinkViews } from './claims/link.views.js';
+import { ProofOfWork } from './claims/proof.of.work.js';
+import { DeskClient } from './desk/desk.client.js';
 import { createCallController } from './calls/call.controller.js';
 import { KeyBytes } from './door/key.bytes.js';
 import { BodyReader } from './door/body.reader.js';
@@ -50,17 +59,18 @@ export class IngressModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        queuesOf([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
+        queuesOf([MODERATION_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
       ],
       controllers: [
         ...ENDPOINTS.map(createCallController),
         ModelsController,
         KeyController,
+        ClaimController,
         StoredResponsesController,
         ConversationsController,
       ],
       providers: [
-        queueErrors([MODERATION_QUEUE, ...lanes.map(laneQueue)]),
+        queueErrors([MODERATION_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
         {
           provide: CallQueues,
@@ -78,10 +88,17 @@ export class IngressModule {
         BodyReader,
         CallQuoter,
         CallService,
+        ClaimAddress,
+        ClaimService,
+        ClaimStore,
+        DeskClient,
         ErrorFilter,
         IngressMetrics,
+        LinkOpens,
+        LinkViews,
         ModelOffer,
         PlaceTeller,
+        ProofOfWork,
         KeyBytes,
         RepeatedCalls,
         ReplyReader,

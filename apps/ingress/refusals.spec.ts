@@ -15,6 +15,7 @@ const short: Extract<HoldAnswer, { code: 'insufficient' }> = {
 describe('a hold that was not taken', () => {
   it.each<[Refused, number, string, boolean]>([
     [{ code: 'recovering' }, 503, 'recovering', true],
+    [{ code: 'paused' }, 503, 'paused', true],
     [{ code: 'overloaded' }, 503, 'overloaded', true],
     [{ code: 'invalid' }, 401, 'invalid_api_key', false],
     [{ code: 'suspended' }, 403, 'key_suspended', false],

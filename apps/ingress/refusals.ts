@@ -9,6 +9,7 @@ const SERVED = VISITOR_ROUTES.map(({ method, path }) => `${method} ${path}`).joi
 /** Codex asks for a WebSocket here first. After a 426 it sends one POST at once; after a 404 it tries seven times. */
 const RESPONSES = '/v1/responses';
 const RECOVERING_RETRY_MS = 2_000;
+const PAUSED_RETRY_MS = 30_000;
 const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
 const IN_PROGRESS_RETRY_MS = 1_000;
@@ -58,6 +59,15 @@ export function recovering(): DaypassError {
     {
       retryAfterMs: RECOVERING_RETRY_MS,
     },
+  );
+}
+
+/** The operator shut the door: calls that run go on, and no new one begins. */
+export function paused(): DaypassError {
+  return new DaypassError(
+    'paused',
+    'The operator has paused Daypass: no new call and no claim begins now. Please try again later.',
+    { retryAfterMs: PAUSED_RETRY_MS },
   );
 }
 
@@ -127,6 +137,8 @@ export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' 
   switch (answer.code) {
     case 'recovering':
       return recovering();
+    case 'paused':
+      return paused();
     case 'overloaded':
       return overloaded();
     case 'invalid':

@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type { ErrorCode } from '#libs/contracts/errors.js';
 import type { JsonSchema } from '#libs/endpoints/json.schema.js';
 
@@ -15,8 +16,10 @@ export interface VisitorRoute {
   answer: JsonSchema;
   /** It also answers as a stream of events. */
   streams: boolean;
-  /** `call`: it takes the headers of a call, and answers with those of one. */
-  about: 'call' | 'stored' | 'key';
+  /** Of the answer; 200 without it. */
+  status?: 200 | 201;
+  /** `call`: it takes the headers of a call, and answers with those of one. `claim`: it needs no key. */
+  about: 'call' | 'stored' | 'key' | 'claim';
   errors: readonly ErrorCode[];
 }
 
@@ -30,6 +33,12 @@ export const KEY_ERRORS: readonly ErrorCode[] = [
   'internal_error',
   'recovering',
 ];
+
+/** Of a form that zod checks. */
+export function jsonSchemaOfForm(form: z.ZodType): JsonSchema {
+  const { $schema: _, ...schema } = z.toJSONSchema(form, { unrepresentable: 'any' });
+  return schema as JsonSchema;
+}
 
 /** An object of an answer. */
 export const objectOf = (properties: Readonly<Record<string, JsonSchema>>, ...optional: string[]): JsonSchema => ({

@@ -2,6 +2,9 @@ import type { ErrorCode } from '#libs/contracts/errors.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { jsonSchemaOf, type JsonSchema } from '#libs/endpoints/json.schema.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import { REFUSALS_MAX } from '#libs/holds/recent-refusals.js';
+import { CLAIM_ROUTES } from './claims/claim.routes.js';
+import { KEY_ROUTES } from './key/key.routes.js';
 import { SHELF_ROUTES } from './shelf/shelf.routes.js';
 import { KEY_ERRORS, objectOf, type VisitorRoute } from './visitor.route.js';
 
@@ -25,6 +28,7 @@ const CALL_ERRORS: readonly ErrorCode[] = [
   'upstream_outcome_unknown',
   'moderation_unavailable',
   'upstream_unavailable',
+  'paused',
   'overloaded',
 ];
 
@@ -68,6 +72,21 @@ const KEY = objectOf(
     }),
     retention_days: { type: ['integer', 'null'], description: 'null: for ever' },
     strikes: count,
+    strikes_suspend_at: { type: ['integer', 'null'], description: 'So many strikes suspend the key; null: none do' },
+    title: { type: ['string', 'null'], description: 'Of the project' },
+    project_url: { type: ['string', 'null'] },
+    contact: { type: ['string', 'null'] },
+    recent_refusals: {
+      type: 'array',
+      maxItems: REFUSALS_MAX,
+      items: objectOf({
+        at: time,
+        code: { type: 'string' },
+        details: { type: 'object' },
+        request_id: { type: 'string' },
+      }),
+      description: 'Why calls of the last 24 hours were refused, newest first',
+    },
   },
   'retention_days',
 );
@@ -132,10 +151,12 @@ export const VISITOR_ROUTES: readonly VisitorRoute[] = [
     method: 'GET',
     path: '/v1/key',
     operationId: 'key.retrieve',
-    summary: 'The key: status, budget, limits, strikes, also after its end',
+    summary: 'The key: status, budget, limits, strikes, last refusals, also after its end',
     answer: objectOf({ data: KEY }),
     streams: false,
     about: 'key',
     errors: KEY_ERRORS,
   },
+  ...KEY_ROUTES,
+  ...CLAIM_ROUTES,
 ];

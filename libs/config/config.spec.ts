@@ -70,11 +70,92 @@ describe('the environment', () => {
     ]);
   });
 
+  it('takes an origin as the public address, and nothing that pages could not lie at', () => {
+    expect(loadConfig('ingress', good).publicUrl).toBeUndefined();
+    const read = (url: string): string | undefined =>
+      loadConfig('accounting', { ...good, DAYPASS_PUBLIC_URL: url }).publicUrl;
+    expect(read('https://Try.example.org/')).toBe('https://try.example.org');
+    expect(read('http://192.168.1.7:8080')).toBe('http://192.168.1.7:8080');
+    for (const url of [
+      'try.example.org',
+      'ftp://x',
+      'https://x/app',
+      'https://u:p@x',
+      'https://x?a=1',
+      'https://x:99999',
+    ])
+      expect(faultsOf({ ...good, DAYPASS_PUBLIC_URL: url })).toEqual([
+        'DAYPASS_PUBLIC_URL: must be an address without a path, such as https://try.example.org',
+      ]);
+  });
+
   it('reads an empty variable as one that is not set, as compose files write it', () => {
     expect(
       loadConfig('ingress', { ...good, DAYPASS_PORT: ' ', DAYPASS_CONFIG: '', DATABASE_URL: '' }).visitors.port,
     ).toBe(8080);
     expect(faultsOf({ ...good, REDIS_URL: '' })).toEqual(['REDIS_URL is required']);
+  });
+
+  describe('with secrets in files', () => {
+    const { DAYPASS_SECRET, DAYPASS_ADMIN_TOKEN, REDIS_URL, DATABASE_URL, OPENAI_API_KEY, ...rest } = good;
+    const inFiles = (secrets: Record<string, string>) =>
+      Object.fromEntries(Object.entries(secrets).map(([name, value]) => [`${name}_FILE`, file(`${value}\n`, 'txt')]));
+
+    it('takes each from its file', () => {
+      const secrets = { DAYPASS_SECRET, DAYPASS_ADMIN_TOKEN, REDIS_URL, DATABASE_URL };
+      const config = loadConfig('accounting', { ...rest, ...inFiles(secrets) });
+      expect(config).toMatchObject({
+        adminToken: DAYPASS_ADMIN_TOKEN,
+        redisUrl: REDIS_URL,
+        databaseUrl: DATABASE_URL,
+      });
+      expect(config.secrets.contentKey).toEqual(loadConfig('accounting', good).secrets.contentKey);
+      expect(loadConfig('moderation', { ...good, OPENAI_API_KEY: '', ...inFiles({ OPENAI_API_KEY }) }).openai).toEqual(
+        loadConfig('moderation', good).openai,
+      );
+    });
+
+    it('takes the variable before its file, and reads no file then', () => {
+      expect(loadConfig('ingress', { ...good, REDIS_URL_FILE: '/nowhere' }).redisUrl).toBe(REDIS_URL);
+      const both = { ...good, DAYPASS_ADMIN_TOKEN: '', ...inFiles({ DAYPASS_ADMIN_TOKEN: 'the token of a file' }) };
+      expect(loadConfig('accounting', both).adminToken).toBe('the token of a file');
+    });
+
+    it('names a file that it cannot use, and checks what is in it', () => {
+      const faulty = { ...good, DAYPASS_SECRET: '', REDIS_URL: '', DAYPASS_ADMIN_TOKEN: '' };
+      const [empty, large, short] = [file('\n', 'txt'), file('x'.repeat(65_537), 'txt'), file('short', 'txt')];
+      expect(faultsOf({ ...faulty, DAYPASS_SECRET_FILE: '/nowhere/secret', REDIS_URL_FILE: empty })).toEqual([
+        'DAYPASS_SECRET_FILE (/nowhere/secret): cannot be read (ENOENT)',
+        `REDIS_URL_FILE (${empty}): is empty`,
+        'REDIS_URL is required',
+        'DAYPASS_SECRET is required',
+      ]);
+      expect(faultsOf({ ...good, DAYPASS_SECRET: '', DAYPASS_SECRET_FILE: large })[0]).toMatch('more than 65536 bytes');
+      expect(faultsOf({ ...good, DAYPASS_ADMIN_TOKEN: '', DAYPASS_ADMIN_TOKEN_FILE: short }, 'accounting')).toEqual([
+        'DAYPASS_ADMIN_TOKEN: must have at least 16 characters',
+      ]);
+    });
+  });
+
+  it('is rehearsed only while nobody names an account or an address', () => {
+    const { OPENAI_API_KEY: _, ...without } = good;
+    const rehearsal = { DAYPASS_REHEARSAL_URL: 'http://rehearsal:8090/v1' };
+    for (const service of SERVICES)
+      expect(loadConfig(service, { ...without, ...rehearsal, OPENAI_API_KEY: '' })).toMatchObject({
+        rehearsed: true,
+        openai: { baseUrl: 'http://rehearsal:8090/v1', apiKey: 'sk-rehearsal' },
+      });
+    expect(loadConfig('forwarding', { ...good, ...rehearsal })).toMatchObject({
+      rehearsed: false,
+      openai: { baseUrl: 'https://api.openai.com/v1', apiKey: 'sk-test' },
+    });
+    const elsewhere = { ...without, ...rehearsal, OPENAI_BASE_URL: 'http://10.0.0.5:8000/v1' };
+    expect(loadConfig('accounting', elsewhere)).toMatchObject({
+      rehearsed: false,
+      openai: { baseUrl: 'http://10.0.0.5:8000/v1' },
+    });
+    expect(faultsOf(elsewhere, 'forwarding')).toEqual(['OPENAI_API_KEY is required by the forwarding service']);
+    expect(loadConfig('accounting', without).rehearsed).toBe(false);
   });
 
   it('wants the account of those only who call it', () => {

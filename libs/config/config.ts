@@ -5,11 +5,14 @@ import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { configFileSchema, type ConfigFile } from './config-file.js';
 import { environmentSchema, SERVICES, type Service } from './environment.js';
+import { withSecretFiles } from './secret-files.js';
 
 export { SERVICES, type Service };
 
 export interface DaypassConfig {
   service: Service;
+  /** Nobody named an account, so the rehearsal upstream makes up the answers. */
+  rehearsed: boolean;
   openai: {
     /** Only moderation and forwarding have it. */
     apiKey: string;
@@ -32,17 +35,41 @@ export interface DaypassConfig {
     contentKey: Buffer;
     safetyPepper: KeyObject;
     idempotencyPepper: KeyObject;
+    /** Of what names a claim, and of the tags that stand for addresses. */
+    claimPepper: KeyObject;
+    /** Signs the challenges of claim pages. */
+    powSecret: string;
     verdictPepper: KeyObject;
     cachePepper: KeyObject;
     /** Of the hash that tells a repeat of a blocked call. */
     repeatPepper: KeyObject;
+    /** Of the hashes of one-time codes, and of what identifies claimants. */
+    codePepper: KeyObject;
+    claimantPepper: KeyObject;
     /** Encrypts the secret of each visitor's content in the record. */
     auditKey: Buffer;
     /** Seed of the key that signs the record. */
     auditSeed: Buffer;
+    /** Signs the sessions of the console. Another admin token makes another key, which ends them all. */
+    sessionKey: Buffer;
   };
-  visitors: { host: string; port: number };
+  visitors: {
+    host: string;
+    port: number;
+    /** So many proxies stand before ingress, and each adds an address to `x-forwarded-for`. */
+    proxyHops: number;
+  };
+  /** The origin under which visitors reach Daypass. Without it each request's own address serves. */
+  publicUrl: string | undefined;
+  /** The origin for visitors in the operator's network, for claim links without a public one. */
+  networkUrl: string | undefined;
   admin: { host: string; port: number };
+  console: {
+    /** Names under which browsers reach the console, beside those of this machine. */
+    hosts: string[];
+    /** Accounting logs a sign-in link at its start. */
+    printsSignInLink: boolean;
+  };
   ops: { host: string; port: number };
   logLevel: string;
   limits: {
@@ -125,13 +152,26 @@ const REQUIRED_BY: Readonly<Record<Service, readonly string[]>> = {
   accounting: ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN'],
 };
 
+/** The rehearsal upstream takes any key. */
+const REHEARSAL_KEY = 'sk-rehearsal';
+
 /**
  * Reads the whole configuration of one service, once. Nothing else reads the environment.
  * @throws ConfigError naming every fault at once
  */
 export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): DaypassConfig {
   const faults: string[] = [];
-  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim() !== ''));
+  const named = withSecretFiles(
+    Object.fromEntries(Object.entries(environment).filter(([, value]) => value?.trim() !== '')),
+    faults,
+  );
+  const rehearsed =
+    named.DAYPASS_REHEARSAL_URL !== undefined &&
+    named.OPENAI_API_KEY === undefined &&
+    named.OPENAI_BASE_URL === undefined;
+  const given = rehearsed
+    ? { ...named, OPENAI_API_KEY: REHEARSAL_KEY, OPENAI_BASE_URL: named.DAYPASS_REHEARSAL_URL }
+    : named;
   const parsed = environmentSchema.safeParse(given);
   if (!parsed.success) faults.push(...parsed.error.issues.map((issue) => describe(issue, given)));
   for (const name of REQUIRED_BY[service])
@@ -158,6 +198,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   const env = parsed.data;
   return {
     service,
+    rehearsed,
     openai: {
       apiKey: env.OPENAI_API_KEY ?? '',
       baseUrl: env.OPENAI_BASE_URL,
@@ -174,14 +215,25 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       contentKey: derive(env.DAYPASS_SECRET, 'content-key'),
       safetyPepper: pepper(env.DAYPASS_SECRET, 'safety-pepper'),
       idempotencyPepper: pepper(env.DAYPASS_SECRET, 'idempotency-pepper'),
+      claimPepper: pepper(env.DAYPASS_SECRET, 'claim-pepper'),
+      powSecret: derive(env.DAYPASS_SECRET, 'pow-secret').toString('base64url'),
       verdictPepper: pepper(env.DAYPASS_SECRET, 'verdict-pepper'),
       cachePepper: pepper(env.DAYPASS_SECRET, 'cache-pepper'),
       repeatPepper: pepper(env.DAYPASS_SECRET, 'repeat-pepper'),
+      codePepper: pepper(env.DAYPASS_SECRET, 'code-pepper'),
+      claimantPepper: pepper(env.DAYPASS_SECRET, 'claimant-pepper'),
       auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
       auditSeed: derive(env.DAYPASS_SECRET, 'audit-seed'),
+      sessionKey: derive(env.DAYPASS_SECRET, 'console-session', env.DAYPASS_ADMIN_TOKEN),
     },
-    visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT },
+    visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT, proxyHops: env.DAYPASS_PROXY_HOPS },
+    publicUrl: env.DAYPASS_PUBLIC_URL,
+    networkUrl: env.DAYPASS_NETWORK_URL,
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },
+    console: {
+      hosts: env.DAYPASS_CONSOLE_HOSTS,
+      printsSignInLink: env.DAYPASS_PRINT_SIGN_IN_LINK,
+    },
     ops: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_OPS_PORT ?? opsPort(env.DAYPASS_OPS_PORT_BASE, service) },
     logLevel: env.DAYPASS_LOG_LEVEL,
     limits: {
@@ -279,6 +331,6 @@ function pepper(secret: string, purpose: string): KeyObject {
   return createSecretKey(derive(secret, purpose));
 }
 
-function derive(secret: string, purpose: string): Buffer {
-  return Buffer.from(hkdfSync('sha256', secret, 'daypass', purpose, 32));
+function derive(secret: string, purpose: string, salt = 'daypass'): Buffer {
+  return Buffer.from(hkdfSync('sha256', secret, salt, purpose, 32));
 }

@@ -9,6 +9,15 @@ const url = (protocol: RegExp, error: string) => z.url({ protocol, error });
 const webAddress = (error: string) => url(/^https?$/, error);
 const apiAddress = webAddress('must be an address such as https://api.openai.com/v1');
 const tracesAddress = webAddress('must be an http:// or https:// URL');
+/** An origin: pages and the API lie at its root. */
+const ORIGIN = /^https?:\/\/([a-z0-9.-]+|\[[0-9a-f:.]+\])(:\d{1,5})?\/?$/i;
+const origin = z
+  .string()
+  .refine(
+    (text) => ORIGIN.test(text) && URL.canParse(text),
+    'must be an address without a path, such as https://try.example.org',
+  )
+  .transform((text) => new URL(text).origin);
 /** One id or more, with commas between them. */
 const ids = z
   .string()
@@ -59,6 +68,33 @@ const hosts = z
       )
       .max(20),
   );
+/** Host names without ports, with commas between them. */
+const names = z
+  .string()
+  .transform((text) => text.split(',').map((name) => name.trim().toLowerCase()))
+  .pipe(
+    z
+      .array(
+        z
+          .string()
+          .max(253)
+          .regex(
+            /^([a-z0-9.-]+|\[[0-9a-f:.]+\])$/,
+            'must be host names without ports, such as console.example.org, with commas between them',
+          ),
+      )
+      .max(20),
+  );
+const flag = z
+  .enum(['true', 'false'], 'must be true or false')
+  .default('false')
+  .transform((text) => text === 'true');
+/** A file with a secret, as orchestrators mount them. */
+const fileOf = (name: string) =>
+  z
+    .string()
+    .optional()
+    .meta({ description: `A file that has \`${name}\`. The variable itself wins.`, example: '/run/secrets/…' });
 const positive = (fallback: number, most: number) => z.coerce.number().int().min(1).max(most).default(fallback);
 
 // docs/settings.md shows what `meta` has: `description`, `unit` of a number, `example` and `fallback`. `fallback`
@@ -67,12 +103,18 @@ const positive = (fallback: number, most: number) => z.coerce.number().int().min
 const account = {
   OPENAI_API_KEY: z.string().min(1).optional().meta({
     description:
-      'The key of the OpenAI account that pays for all visitors. Without it `npm start` uses the rehearsal upstream, which makes up answers.',
+      'The key of the OpenAI account that pays for all visitors. Without it `npm start` and docker compose use the rehearsal upstream, which makes up answers.',
     fallback: 'required by moderation and forwarding',
     example: 'sk-…',
   }),
+  OPENAI_API_KEY_FILE: fileOf('OPENAI_API_KEY'),
   OPENAI_BASE_URL: apiAddress.default('https://api.openai.com/v1').meta({
     description: 'The API that Daypass calls. Any API that speaks the OpenAI protocol works.',
+  }),
+  DAYPASS_REHEARSAL_URL: apiAddress.optional().meta({
+    description:
+      'The rehearsal upstream. While neither `OPENAI_API_KEY` nor `OPENAI_BASE_URL` is set, calls go there, and nothing is spent. `npm start` and docker compose set it.',
+    example: 'http://rehearsal:8090/v1',
   }),
   DAYPASS_UPSTREAM_KEYS: upstreamKeys.default({}).meta({
     description:
@@ -135,6 +177,7 @@ const stores = {
       'Redis 7 or later with `appendonly yes` and `maxmemory-policy noeviction`: `redis://`, `rediss://` or `unix://`. Without it `npm start` starts its own.',
     example: 'redis://127.0.0.1:6379',
   }),
+  REDIS_URL_FILE: fileOf('REDIS_URL'),
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass')
     .optional()
     .meta({
@@ -142,18 +185,21 @@ const stores = {
       fallback: 'required by accounting',
       example: 'postgres://daypass:…@127.0.0.1:5432/daypass',
     }),
+  DATABASE_URL_FILE: fileOf('DATABASE_URL'),
 };
 
 const secrets = {
   DAYPASS_SECRET: z.string().min(32, 'must have at least 32 characters: `openssl rand -base64 48` makes one').meta({
     description:
-      'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret no virtual key works and stored content is lost. `npm start` makes one and keeps it.',
+      'Daypass derives further secrets from this one, to check virtual keys and to encrypt content. With another secret no virtual key works and stored content is lost. `npm start` and docker compose make one and keep it.',
   }),
+  DAYPASS_SECRET_FILE: fileOf('DAYPASS_SECRET'),
   DAYPASS_ADMIN_TOKEN: z.string().min(16, 'must have at least 16 characters').optional().meta({
     description:
-      'The operator sends it to the admin API as `Authorization: Bearer …`. `npm start` makes one and keeps it.',
+      'The operator sends it to the admin API as `Authorization: Bearer …`. `npm start` and docker compose make one and keep it.',
     fallback: 'required by accounting',
   }),
+  DAYPASS_ADMIN_TOKEN_FILE: fileOf('DAYPASS_ADMIN_TOKEN'),
   DAYPASS_AUDITOR_PASSWORD: z.string().min(16, 'must have at least 16 characters').optional().meta({
     description:
       'The password of the Postgres role `auditor`, which reads the views of [audit.md](audit.md). Without it that role cannot log in.',
@@ -172,12 +218,38 @@ const listeners = {
   DAYPASS_PORT: port.default(8080).meta({
     description: "The visitors' port. 0 takes a free one, but `npm start` does not accept 0.",
   }),
+  DAYPASS_PROXY_HOPS: z.coerce.number().int().min(0).max(10).default(0).meta({
+    description:
+      'How many proxies stand before ingress and add the address of their caller to `x-forwarded-for`. Claim links count claims by the address that the outermost of them saw. 0 ignores the header. A number that is too large lets visitors choose their own address.',
+    unit: 'proxies',
+  }),
+  DAYPASS_PUBLIC_URL: origin.optional().meta({
+    description:
+      'The address under which visitors reach Daypass, without a path. Claim links, QR codes and the base URL in snippets begin with it. Set it wherever TLS or a balancer stands before Daypass.',
+    fallback: "the address that a visitor's request names; `http://localhost` with the visitors' port in the console",
+    example: 'https://try.example.org',
+  }),
+  DAYPASS_NETWORK_URL: origin.optional().meta({
+    description:
+      "The address of the visitors' port in the operator's own network. Claim links and their QR codes in the console begin with it where `DAYPASS_PUBLIC_URL` is not set. `npm start` finds it.",
+    fallback: "this machine's address, where `npm start` finds one",
+    example: 'http://192.168.1.20:8080',
+  }),
   DAYPASS_INTERNAL_HOST: z.string().default('127.0.0.1').meta({
     description:
       'The address that the admin API and the operations ports listen on. These ports must not be reachable from outside.',
   }),
   DAYPASS_ADMIN_PORT: port.default(8081).meta({
     description: 'The port of the admin API. 0 takes a free one, but `npm start` does not accept 0.',
+  }),
+  DAYPASS_CONSOLE_HOSTS: names.default([]).meta({
+    description:
+      'The names under which browsers reach the console, beside `localhost`, `127.0.0.1` and `[::1]`. Separate them with commas. Under any other name the console answers 421, so that no page of a stranger can pose as it.',
+    example: 'console.example.org',
+  }),
+  DAYPASS_PRINT_SIGN_IN_LINK: flag.meta({
+    description:
+      'Accounting logs a link at its start that signs in to the console once, within five minutes. `docker compose` sets it.',
   }),
   DAYPASS_OPS_PORT: port.optional().meta({
     description:

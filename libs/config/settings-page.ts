@@ -78,14 +78,14 @@ export const OUTSIDE: readonly { title: string; variables: readonly Outside[] }[
       },
       {
         name: 'DAYPASS_POSTGRES_PASSWORD',
-        fallback: '**required**',
+        fallback: '',
         description:
-          'The password of Postgres, letters and digits only. Postgres takes it when its volume is new, and not later.',
+          'The password of Postgres, letters and digits only. Postgres takes it when its volume is new, and not later. Without it compose makes one and keeps it.',
       },
       {
         name: 'DAYPASS_REDIS_PASSWORD',
-        fallback: '**required**',
-        description: 'The password of Redis, letters and digits only.',
+        fallback: '',
+        description: 'The password of Redis, letters and digits only. Without it compose makes one and keeps it.',
       },
       {
         name: 'DAYPASS_ALERTMANAGER_FILE',
@@ -193,9 +193,11 @@ wrong setting stops the start. Daypass then names every fault at once, and never
 
 ## What wins
 
-- \`npm start\` reads exported variables only. It does not read \`.env\`.
+- \`npm start\` reads exported variables only. It does not read \`.env\`, nor the files of variables that end in \`_FILE\`.
 - \`npm start\` makes \`DAYPASS_SECRET\` and \`DAYPASS_ADMIN_TOKEN\` and keeps them in \`DAYPASS_DATA_DIR\`. An exported
   variable wins over the kept one.
+- \`docker compose\` makes \`DAYPASS_SECRET\`, \`DAYPASS_ADMIN_TOKEN\` and the passwords of the stores, and keeps them in
+  volumes. What \`.env\` names wins, and then stays in the volume.
 - \`docker compose\` reads \`.env\`. A variable that your shell exports wins over \`.env\`. Did you export
   \`DAYPASS_ADMIN_TOKEN\` for \`npm start\`? Then run \`unset DAYPASS_ADMIN_TOKEN\` before \`docker compose up\`.
 - An empty variable counts as not set.

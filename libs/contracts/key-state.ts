@@ -88,6 +88,8 @@ export const keyStateSchema = z.object({
   spent: nano,
   held: nano,
   running: int.default(0),
+  /** Who claimed it; absent or '': the key itself is the visitor. */
+  visitor: z.string().default(''),
   /** The times of its strikes within the policy's window, milliseconds since the epoch, newest first. */
   strike_times: z
     .string()
@@ -97,6 +99,16 @@ export const keyStateSchema = z.object({
   cooldown_until: int.default(0),
 });
 export type KeyState = z.infer<typeof keyStateSchema>;
+
+/** Short texts only: every call reads them. */
+const campaignPageSchema = z.object({
+  title: z.string(),
+  project_url: z.string().nullable(),
+  contact: z.string().nullable(),
+});
+export type CampaignPage = z.infer<typeof campaignPageSchema>;
+/** The person that strikes, the provider and the record know: all keys of a claimant are one. */
+export const visitorOf = ({ id, visitor }: Pick<KeyState, 'id' | 'visitor'>): string => visitor || id;
 
 /** The Redis hash of a campaign. */
 export const campaignStateSchema = z.object({
@@ -114,6 +126,8 @@ export const campaignStateSchema = z.object({
   weight: z.coerce.number().min(0.01).max(100).default(1),
   /** The record keeps contents for so many days; 0: for ever. */
   retention_days: int.optional(),
+  /** What its claim page says of the project; null: it has none, or accounting has not told yet. */
+  page: json(campaignPageSchema.nullable()).default(null),
   budget: nano,
   spent: nano,
   held: nano,

@@ -60,6 +60,8 @@ export const replySchema = z.discriminatedUnion('type', [
     whole: z.boolean().optional(),
     last: z.string().optional(),
   }),
+  /** The answer to what a visitor asked of accounting; `body`: JSON of a `DeskAnswer`. */
+  z.object({ type: z.literal('desk'), body: z.string() }),
 ]);
 export type Reply = z.infer<typeof replySchema>;
 

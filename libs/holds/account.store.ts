@@ -1,4 +1,5 @@
 import type { Redis } from 'ioredis';
+import type { CampaignPage } from '#libs/contracts/key-state.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
@@ -18,6 +19,8 @@ export interface CampaignProjection {
   closedMs?: number;
   /** null: for ever. */
   retentionDays?: number | null;
+  /** What its claim page says of the project; absent or null: it has none. */
+  page?: CampaignPage | null;
 }
 
 export interface KeyProjection {
@@ -41,6 +44,8 @@ export interface KeyProjection {
   policy: unknown;
   /** When a person reinstated the key, ms since the epoch; 0 never. Earlier strikes no longer count. */
   strikesSinceMs: number;
+  /** Who claimed it; absent or null: the key itself is the visitor. */
+  claimantId?: string | null | undefined;
   tokenHash: string;
   /** After a rotation: the hash of the former token, which no longer opens anything. */
   formerTokenHash?: string | undefined;
@@ -67,7 +72,18 @@ export class AccountStore {
   }
 
   async projectCampaign(campaign: CampaignProjection): Promise<ProjectionAnswer> {
-    const { slug, status, models, policy, toolPrices, weight, origins, closedMs = 0, retentionDays } = campaign;
+    const {
+      slug,
+      status,
+      models,
+      policy,
+      toolPrices,
+      weight,
+      origins,
+      closedMs = 0,
+      retentionDays,
+      page = null,
+    } = campaign;
     const definition = [
       'slug',
       slug,
@@ -81,6 +97,7 @@ export class AccountStore {
     definition.push('tool_prices', JSON.stringify(toolPrices), 'weight', String(weight));
     definition.push('origins', JSON.stringify(origins));
     definition.push('closed_ms', String(closedMs), 'retention_days', String(retentionDays ?? 0));
+    definition.push('page', JSON.stringify(page));
     return this.project([redisKeys.campaign(campaign.id)], campaign, '', definition);
   }
 
@@ -116,6 +133,8 @@ export class AccountStore {
       key.startsMs ?? 0,
       'ttl_from_use_ms',
       key.ttlFromUseMs ?? 0,
+      'visitor',
+      key.claimantId ?? '',
     ];
     return this.project(keys, key, redisKeys.keptPrefix + key.id, definition);
   }
@@ -139,6 +158,7 @@ export class AccountStore {
       kept,
       idempotencyPrefix(account.id),
       redisKeys.shelfPrefix,
+      redisKeys.visitorPrefix,
       ...definition,
     ])) as [string, string];
     return { code: code as ProjectionAnswer['code'], usedNano: BigInt(used) };

@@ -9,6 +9,7 @@ import { largerThanLane } from '#libs/contracts/queue-refusals.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { RecentRefusals } from './recent-refusals.js';
 import { CallEnder, type DispatchedCall, type EndDetails } from './call-ender.js';
 import { Door } from './door.js';
 import { readKeptReply } from './kept-reply.js';
@@ -48,9 +49,11 @@ const KEPT = { all: 1e9, ofKey: 1e9 };
 const box = new ContentBox(randomBytes(32));
 let money: Money;
 let ender: CallEnder;
+let refusals: RecentRefusals;
 beforeAll(async () => {
   money = await Money.start();
-  ender = new CallEnder(money.holds, box, KEPT);
+  refusals = new RecentRefusals(money.redis);
+  ender = new CallEnder(money.holds, box, KEPT, refusals);
 });
 afterAll(() => money.stop());
 beforeEach(async () => {
@@ -70,6 +73,16 @@ const replies = async (replyTo = 'door') =>
   });
 
 describe('the end of a call', () => {
+  it('that is a refusal is noted for the holder of the key, once', async () => {
+    await money.take('r');
+    await ender.void(sent('r'), ending(BLOCKED));
+    await ender.void(sent('r'), ending(BLOCKED));
+    await money.take('answered');
+    await ender.void(sent('answered'), ending(answer()));
+    await refusals.flush();
+    expect(await refusals.of('k')).toMatchObject([{ code: 'moderation_blocked', request_id: 'r' }]);
+  });
+
   it.each([
     ['post', () => ender.post(sent('r'), posting(answer())), { spent: 400, held: 0 }],
     ['void', () => ender.void(sent('r'), ending(answer())), { spent: 0, held: 0 }],

@@ -8,6 +8,7 @@ import type { ContentBox } from '#libs/secrets/content-box.js';
 import type { HoldStore } from './hold.store.js';
 import type { EndAnswer, EndRequest, KeptBounds, KeptReply } from './hold.types.js';
 import { keptReply } from './kept-reply.js';
+import type { RecentRefusals } from './recent-refusals.js';
 
 /** A call that is about to end. `dispatched`: the attempt that the caller answers for; absent where it sent nothing. */
 export interface EndingCall {
@@ -59,6 +60,7 @@ export class CallEnder {
     private readonly holds: HoldStore,
     private readonly box: ContentBox,
     private readonly kept: KeptBounds,
+    private readonly refusals: RecentRefusals,
   ) {}
 
   /** Books the true cost. */
@@ -129,7 +131,9 @@ export class CallEnder {
       ...(events ? { events } : {}),
       ...(dispatched ? { dispatched: { ...dispatched, amountNano: BigInt(ticket.heldNano), day: ticket.day } } : {}),
     };
-    return insist(() => this.holds.end(end).then(mended));
+    const answer = await insist(() => this.holds.end(end).then(mended));
+    if (answer.outcome === 'applied') this.refusals.noteReply(ticket.keyId, requestId, reply);
+    return answer;
   }
 
   private keepOf({ keepAnswer }: Ticket, reply: Reply | null | undefined): Reply | undefined {

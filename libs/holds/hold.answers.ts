@@ -63,6 +63,7 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
       return { code, requestId: rest[0]! };
     case 'conflict':
     case 'recovering':
+    case 'paused':
     case 'overloaded':
     case 'invalid':
     case 'suspended':

@@ -53,6 +53,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.idempotency(hold.keyId, hold.idempotency?.nameHash ?? ''),
     redisKeys.keyBytes(hold.keyId),
     redisKeys.stopped(hold.keyId, hold.repeatHash ?? ''),
+    redisKeys.visitorPrefix,
+    redisKeys.doorSwitch,
   ];
   const args = [
     hold.requestId,
@@ -107,7 +109,7 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   ];
   const { overtakes } = call;
   const order = [overtakes ? 1 : 0, overtakes?.behind ?? ''];
-  const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order];
+  const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order, redisKeys.visitorPrefix];
   return [keys, [...args, ...upstreamArgs(call.upstreams)]];
 }
 
@@ -148,6 +150,7 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.keptBytes,
     redisKeys.keptPrefix + end.keyId,
     redisKeys.keyBytes(end.keyId),
+    redisKeys.visitorPrefix,
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;

@@ -62,7 +62,13 @@ export class HoldStore {
   }
 
   async readKey(tokenHash: string): Promise<KeyAnswer> {
-    const args = [await this.run.get(), redisKeys.keyPrefix, redisKeys.campaignPrefix, redisKeys.keyWindowPrefix];
+    const args = [
+      await this.run.get(),
+      redisKeys.keyPrefix,
+      redisKeys.campaignPrefix,
+      redisKeys.keyWindowPrefix,
+      redisKeys.visitorPrefix,
+    ];
     return readKeyAnswer(await this.readKeyScript([redisKeys.epoch, redisKeys.token(tokenHash)], args));
   }
 

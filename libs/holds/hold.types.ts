@@ -73,7 +73,7 @@ export type HoldAnswer =
       /** UTC days since 1970: the day of the operator's budget that the call counts against. */
       day: number;
     }
-  | { code: 'conflict' | 'recovering' | 'overloaded' | 'invalid' | 'suspended' }
+  | { code: 'conflict' | 'recovering' | 'paused' | 'overloaded' | 'invalid' | 'suspended' }
   | { code: 'busy'; level: BudgetLevel }
   | {
       code: 'insufficient';

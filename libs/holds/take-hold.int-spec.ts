@@ -18,6 +18,24 @@ beforeEach(async () => {
   await money.key();
 });
 
+describe('the door of the operator', () => {
+  it('lets no new call in while it is shut, and takes nothing; what runs goes on and ends', async () => {
+    await money.take('running');
+    await money.redis.set(redisKeys.doorSwitch, 'shut');
+    const before = await money.everything();
+    expect(await money.take('r')).toEqual({ code: 'paused' });
+    expect(await money.take('r', { question: true })).toEqual({ code: 'paused' });
+    expect(await money.everything()).toEqual(before);
+    // Its first answer was lost.
+    expect(await money.take('running')).toMatchObject({ code: 'ok', repeated: true });
+    expect((await money.start('running')).code).toBe('started');
+    const end = { dispatched: { amountNano: 1_000n, day: 1, attempt: 1 }, costNano: 400n };
+    expect(await money.end('running', 'post', end)).toMatchObject({ outcome: 'applied', paidNano: 400n });
+    await money.redis.del(redisKeys.doorSwitch);
+    expect((await money.take('r')).code).toBe('ok');
+  });
+});
+
 describe('taking a hold', () => {
   it('starts the time of a key that waits for its first call, once, and says so in the journal', async () => {
     await money.key({ ttlFromUseMs: 60_000 });

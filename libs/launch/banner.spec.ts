@@ -10,7 +10,12 @@ import { readSettings } from './settings.js';
 const FACTS: BannerFacts = {
   settings: readSettings({}),
   lanAddress: undefined,
-  demo: { id: 'key_1', key: 'dp_demo' },
+  demo: {
+    id: 'key_1',
+    key: 'dp_demo',
+    claimPath: '/c/demo',
+    signInUrl: 'http://localhost:8081/console/login#code=once',
+  },
   adminTokenFile: undefined,
   books: undefined,
   startedInMs: 1_000,
@@ -32,6 +37,19 @@ describe('what a start prints', () => {
       'http://192.168.1.20:8080/v1 from this network',
     );
     expect(bannerOf(FACTS)).not.toContain('from this network');
+  });
+
+  it('has the claim page for this machine and for the network, and a link that signs in to the console', () => {
+    const text = bannerOf({ ...FACTS, lanAddress: '192.168.1.20' });
+    const words = text.split(/\s+/);
+    for (const url of [
+      'http://localhost:8080/c/demo',
+      'http://192.168.1.20:8080/c/demo',
+      'http://localhost:8081/console',
+      'http://localhost:8081/console/login#code=once',
+    ])
+      expect(words).toContain(url);
+    expect(bannerOf(FACTS)).not.toContain(':8080/c/demo from this network');
   });
 
   it('has a line that reads the books, without the password in it, whatever its path looks like', () => {

@@ -22,14 +22,20 @@ export function bannerOf({ settings, lanAddress, demo, adminTokenFile, books, st
   const visitors = `${origin}/v1`;
   const ops = SERVICES.map((name) => `${name} ${settings.opsPorts[name]}`).join(', ');
   const token = adminTokenFile ? `token in ${here(adminTokenFile)}` : 'token as in DAYPASS_ADMIN_TOKEN';
+  const fromNetwork = (path: string): string[] =>
+    lanAddress === undefined
+      ? []
+      : [`              http://${lanAddress}:${settings.visitorsPort}${path} from this network`];
   const lines = [
     '',
     `Daypass is ready (${(startedInMs / 1000).toFixed(1)} s).`,
     '',
     `  Visitors    ${visitors}`,
-    ...(lanAddress === undefined
-      ? []
-      : [`              http://${lanAddress}:${settings.visitorsPort}/v1 from this network`]),
+    ...fromNetwork('/v1'),
+    `  Claim       ${origin}${demo.claimPath}   (a page that gives a key to whoever opens it)`,
+    ...fromNetwork(demo.claimPath),
+    `  Console     http://localhost:${settings.adminPort}/console`,
+    `              ${demo.signInUrl} signs in once, within 5 minutes`,
     `  Admin API   http://localhost:${settings.adminPort}/admin/docs   (${token})`,
     `  Health      http://localhost:${settings.opsPorts.ingress}/health/ready and /metrics   (${ops})`,
     `  Logs, data  ${here(settings.logDir)}, ${here(settings.dataDir)}`,

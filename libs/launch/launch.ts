@@ -6,7 +6,7 @@ import { surroundings } from './child-env.js';
 import { lockDataDir } from './data-dir-lock.js';
 import { ensureDemo } from './demo.js';
 import { Ending, Interrupted } from './ending.js';
-import { lanAddressOf } from './lan-address.js';
+import { lanAddressOf, networkUrlOf } from './lan-address.js';
 import { startPostgresServer } from './postgres-server.js';
 import { startRedisServer } from './redis-server.js';
 import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
@@ -36,20 +36,26 @@ async function launch(settings: LaunchSettings): Promise<void> {
   ];
   const names = new Intl.ListFormat('en-GB').format(started);
   const startingAt = Date.now();
+  const lanAddress = lanAddressOf(settings.host, networkInterfaces());
   say(`Starting ${names} …`);
   const [redisUrl, databaseUrl] = await Promise.all([
     settings.redisUrl ?? ownRedis(settings),
     settings.databaseUrl ?? ownPostgres(settings, secrets),
   ]);
-  const baseUrl = settings.openaiBaseUrl ?? (settings.rehearsed ? await rehearsedUpstream() : undefined);
-  await runServices(settings, secrets, databaseUrl, { REDIS_URL: redisUrl, OPENAI_BASE_URL: baseUrl });
+  await runServices(settings, secrets, databaseUrl, {
+    REDIS_URL: redisUrl,
+    OPENAI_BASE_URL: settings.openaiBaseUrl,
+    DAYPASS_REHEARSAL_URL: settings.rehearsed ? await rehearsedUpstream() : undefined,
+    // An operator who names another one wins.
+    DAYPASS_NETWORK_URL: process.env.DAYPASS_NETWORK_URL || networkUrlOf(lanAddress, settings.visitorsPort),
+  });
   say(`Started ${names} in ${((Date.now() - startingAt) / 1_000).toFixed(1)} s.`);
   const demo = await ensureDemo(`http://127.0.0.1:${settings.adminPort}`, secrets.adminToken, settings.dataDir);
   const books = settings.databaseUrl ? undefined : { url: databaseUrl, passwordFile: secrets.auditorPasswordFile };
   say(
     bannerOf({
       settings,
-      lanAddress: lanAddressOf(settings.host, networkInterfaces()),
+      lanAddress,
       demo,
       adminTokenFile: secrets.adminTokenFile,
       books,
@@ -129,7 +135,10 @@ async function runServices(
 /** What one service alone is given. A Postgres that is not ours has the auditor's login that its owner decides on. */
 function servicesOwn(settings: LaunchSettings, { auditorPassword }: Secrets): ReturnType<typeof settingsOfOne> {
   const own = settingsOfOne(process.env);
-  const account = { OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set' };
+  // A server of one's own may take any key, but the client wants one.
+  const account: Record<string, string> = settings.rehearsed
+    ? {}
+    : { OPENAI_API_KEY: settings.openaiKey ?? 'sk-no-key-set' };
   return {
     ...own,
     moderation: { ...own.moderation, ...account },

@@ -37,9 +37,13 @@ describe('the settings of a start', () => {
   it('all come to a service, those of one service to it alone', () => {
     const environment = Object.fromEntries(Object.keys(environmentSchema.shape).map((name) => [name, name]));
     const [all, one] = [settingsOfAll(environment), settingsOfOne(environment)];
-    // The launcher sets these itself. The exporter of traces reads its own variables.
+    // The launcher sets these itself, so that no service asks for a file. The exporter of traces reads its own variables.
     const byItself = [
       'OPENAI_API_KEY',
+      'OPENAI_API_KEY_FILE',
+      'REDIS_URL_FILE',
+      'DATABASE_URL_FILE',
+      'DAYPASS_REHEARSAL_URL',
       'OPENAI_BASE_URL',
       'REDIS_URL',
       'DATABASE_URL',

@@ -60,6 +60,7 @@ export function readSettings(env: NodeJS.ProcessEnv): LaunchSettings {
 
 /** Settings that only one service gets: whoever has the admin key may read what the whole organization does. */
 const FOR_ONE: Readonly<Record<string, Service>> = {
+  DAYPASS_ADMIN_TOKEN_FILE: 'accounting',
   DAYPASS_AUDITOR_PASSWORD: 'accounting',
   DAYPASS_UPSTREAM_KEYS: 'forwarding',
   OPENAI_ADMIN_BASE_URL: 'accounting',
@@ -70,7 +71,7 @@ const FOR_ONE: Readonly<Record<string, Service>> = {
   OPENAI_WEBHOOK_SECRET: 'ingress',
 };
 /** The launcher sets these itself. */
-const OURS = new Set(['DAYPASS_OPS_PORT', 'DAYPASS_ADMIN_TOKEN']);
+const OURS = new Set(['DAYPASS_OPS_PORT', 'DAYPASS_ADMIN_TOKEN', 'DAYPASS_REHEARSAL_URL']);
 
 /** The settings that every service gets. */
 export function settingsOfAll(env: NodeJS.ProcessEnv): Record<string, string> {

@@ -65,6 +65,31 @@ export const redisKeys = {
   laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
   /** Tokens that each campaign got of a lane within one minute since 1970. */
   laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,
+  /** A claim link as accounting projects it: its JSON (`LinkState`). */
+  link: (token: string) => `${TAG}:link:${token}`,
+  /** `shut`: the operator lets no new call and no claim in. Absent: it is open. */
+  doorSwitch: `${TAG}:door`,
+  /** A solved challenge, so that nobody uses it twice. */
+  pow: (signature: string) => `${TAG}:pow:${signature}`,
+  /** The sealed virtual key of a claim on its way, by the hash of its Idempotency-Key. */
+  claim: (nameHash: string) => `${TAG}:claim:${nameHash}`,
+  /** Claims within an hour or a day, of one address' tag, of a link, of a campaign. */
+  claimWindow: (of: string) => `${TAG}:window:claim:${of}`,
+  /** Followed by a claimant's id: its strikes and what followed, over all of its keys. */
+  visitorPrefix: `${TAG}:visitor:`,
+  visitor: (claimantId: string) => `${TAG}:visitor:${claimantId}`,
+  /** A key's last refusals, newest first. */
+  refusals: (keyId: string) => `${TAG}:refusals:${keyId}`,
+  /** One-time codes that sign in to the console, hashed, by when they lapse. */
+  signInCodes: `${TAG}:sign-in`,
+  /** The living processes, `<service>:<id>`, by when each last said so. */
+  processes: `${TAG}:processes`,
+  /** What accounting tells open consoles. */
+  consoleChannel: `${TAG}:console`,
+  /** Followed by a minute since 1970. */
+  statsPrefix: `${TAG}:stats:`,
+  /** What all processes counted within one minute since 1970. */
+  stats: (minute: number | string) => `${TAG}:stats:${minute}`,
   /** The circuit of an upstream that failed lately. */
   circuit: (upstream: string) => `${TAG}:circuit:${upstream}`,
 } as const;

@@ -2,8 +2,7 @@ import { Rehearsal } from './rehearsal.js';
 import { LIFELIKE } from './rehearsal.pace.js';
 
 /**
- * The rehearsal upstream as a process of its own, for `docker compose --profile rehearsal`. DAYPASS_REHEARSAL_PORT,
- * default 8090.
+ * The rehearsal upstream as a process of its own, for docker compose. DAYPASS_REHEARSAL_PORT, default 8090.
  */
 const port = Number(process.env.DAYPASS_REHEARSAL_PORT ?? 8090);
 const rehearsal = await Rehearsal.start({

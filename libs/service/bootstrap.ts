@@ -18,6 +18,8 @@ export async function bootstrap(
   }
   const logger = createLogger(service, config.logLevel);
   if (config.traces) startTracing(service);
+  if (config.rehearsed)
+    logger.info('no OPENAI_API_KEY is set: answers are rehearsed, no model reads them and nothing is spent');
   try {
     await run(config, logger);
     compactHeap();

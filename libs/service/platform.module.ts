@@ -8,6 +8,8 @@ import { CallEnder } from '#libs/holds/call-ender.js';
 import { keptBounds } from '#libs/holds/kept-reply.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
+import { RecentRefusals } from '#libs/holds/recent-refusals.js';
+import { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { shelfBounds } from '#libs/shelf/shelf.types.js';
@@ -16,6 +18,7 @@ import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 import { RedisLifecycle } from './redis.lifecycle.js';
+import { Stats } from './stats.js';
 
 /** What the services on a call's way share: configuration, log, metrics, the money connection and its scripts. */
 @Global()
@@ -48,14 +51,22 @@ export class PlatformModule {
       { provide: ContentBox, useValue: new ContentBox(config.secrets.contentKey) },
       {
         provide: CallEnder,
-        useFactory: (holds: HoldStore, box: ContentBox) => new CallEnder(holds, box, keptBounds(config.limits)),
-        inject: [HoldStore, ContentBox],
+        useFactory: (holds: HoldStore, box: ContentBox, refusals: RecentRefusals) =>
+          new CallEnder(holds, box, keptBounds(config.limits), refusals),
+        inject: [HoldStore, ContentBox, RecentRefusals],
+      },
+      { provide: RecentRefusals, useFactory: (redis: Redis) => new RecentRefusals(redis), inject: [MONEY_REDIS] },
+      {
+        provide: ReplyChannel,
+        useFactory: (redis: Redis, box: ContentBox) => new ReplyChannel(redis, box),
+        inject: [MONEY_REDIS, ContentBox],
       },
       {
         provide: ShelfStore,
         useFactory: (redis: Redis, box: ContentBox) => new ShelfStore(redis, box, shelfBounds(config.limits)),
         inject: [MONEY_REDIS, ContentBox],
       },
+      { provide: Stats, useFactory: (redis: Redis) => new Stats(config.service, redis), inject: [MONEY_REDIS] },
       { provide: LaneTable, useValue: new LaneTable(config.file) },
       { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
       {

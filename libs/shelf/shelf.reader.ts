@@ -1,3 +1,4 @@
+import { KeyTurns, type TurnBounds } from '#libs/pacing/key.turns.js';
 import type { Redis } from 'ioredis';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -5,9 +6,17 @@ import { defineBinaryScript, type Script } from '#libs/redis/scripts.js';
 import type { ShelvedItem } from '#libs/endpoints/shelved.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
 import { itemsById, unpackEntry, type Entry } from './shelf.entry.js';
-import { shelfUnavailable, tooMuchNamed } from './shelf.faults.js';
-import { ShelfTurns } from './shelf.turns.js';
+import { shelfUnavailable, tooManyReads, tooMuchNamed } from './shelf.faults.js';
 import { CHAIN_MAX, type ReadBounds } from './shelf.types.js';
+
+/** Each reading may have a key's whole shelf in memory. */
+export const READ_TURNS: TurnBounds = {
+  most: 8,
+  mostOfKey: 2,
+  waiting: 10_000,
+  waitingOfKey: 256,
+  tooMany: tooManyReads,
+};
 
 /** What `find-shelved` is asked for. */
 export interface Names {
@@ -41,7 +50,7 @@ export type Missing = { code: 'missing' | 'broken' | 'long'; index: number; id: 
 /** Reads the shelf with one command, whatever is named. */
 export class ShelfReader {
   private readonly script: Script;
-  private readonly turns = new ShelfTurns();
+  private readonly turns = new KeyTurns(READ_TURNS);
 
   constructor(
     redis: Redis,

@@ -12,8 +12,11 @@ import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 const MOST_EXAMPLES = process.argv[2] ?? '10';
 const FUZZ_MAX_MS = 10 * 60_000;
 const INSTALL_MAX_MS = 5 * 60_000;
-/** The document has about 26 operations, and each gets dozens of requests. */
-const FEWEST_REQUESTS = 2_000;
+/** The 62 operations got 10,905 of them. */
+const FEWEST_REQUESTS = 8_000;
+/** Requests change the other campaigns, down to what gives out no link. */
+const LINKED = 'fuzz-linked';
+const LINKS = 10;
 const CHECKS = [
   'not_a_server_error',
   'negative_data_rejection',
@@ -84,8 +87,16 @@ async function fuzz(): Promise<void> {
   }
 }
 
-/** Campaigns, keys and a call that requests may name. */
-async function things(daypass: Daypass): Promise<{ slugs: string[]; keys: string[]; requests: string[] }> {
+interface Things {
+  slugs: string[];
+  keys: string[];
+  requests: string[];
+  links: string[];
+  codes: string[];
+}
+
+/** What requests may name: campaigns, keys, calls, links and their codes. */
+async function things(daypass: Daypass): Promise<Things> {
   const slugs = ['fuzz-a', 'fuzz-b'];
   const keys: string[] = [];
   const requests: string[] = [];
@@ -110,44 +121,101 @@ async function things(daypass: Daypass): Promise<{ slugs: string[]; keys: string
     assert.equal(answer.status, 200);
     requests.push(answer.headers.get('x-request-id')!);
   }
-  return { slugs, keys, requests };
+  return { slugs, keys, requests, ...(await linked(daypass)) };
+}
+
+async function linked(daypass: Daypass): Promise<{ links: string[]; codes: string[] }> {
+  const make = async <T = unknown>(path: string, body: object): Promise<T> => {
+    const answer = await daypass.admin(`/admin/v1/${path}`, { body });
+    assert.equal(answer.status, 201, JSON.stringify(answer.body));
+    return answer.body as T;
+  };
+  await make('campaigns', { slug: LINKED, name: LINKED, budget_usd: '1000', models: ['gpt-5.4-mini'] });
+  const links: string[] = [];
+  const codes: string[] = [];
+  for (let count = 0; count < LINKS; count++) {
+    const link = { name: `link ${count}`, gates: [count % 2 ? 'pow' : 'code'], key: { budget_usd: '0.01' } };
+    const { id } = await make<{ id: string }>(`campaigns/${LINKED}/links`, link);
+    links.push(id);
+    if (count % 2) continue;
+    const { data } = await make<{ data: { id: string }[] }>(`links/${id}/codes`, { count: 10 });
+    codes.push(...data.map((code) => code.id));
+  }
+  return { links, codes };
 }
 
 /**
- * Tells what the document cannot: which campaigns, keys and calls there are, and that only a list's own cursor is one.
- * Without it every request would end at a 404.
+ * Tells what the document cannot: which campaigns, keys, calls and links there are, that only a list's own cursor is one,
+ * and which times go together. Without it every request would end at a 404.
  */
-function narrow({ paths }: OpenApi, { slugs, keys, requests }: Awaited<ReturnType<typeof things>>): void {
+function narrow({ paths }: OpenApi, known: Things): void {
+  // Other events may never come, and then only a timeout ends the stream.
+  const topics = oneOf('beat');
+  const times = { since: oneOf(hoursFromNow(-0.2)), until: oneOf(hoursFromNow(0), hoursFromNow(24)) };
   for (const [path, methods] of Object.entries(paths)) {
-    for (const operation of Object.values(methods)) {
+    for (const [method, operation] of Object.entries(methods)) {
       operation.parameters = operation.parameters.filter(({ name }) => name !== 'cursor');
       for (const parameter of operation.parameters) {
+        if (parameter.name === 'topics') parameter.schema = topics;
+        // Of a bucket, there is a bound of points, and of minutes' age.
+        if (path.endsWith('/spend') && parameter.name in times)
+          parameter.schema = times[parameter.name as keyof typeof times];
         if (parameter.in !== 'path') continue;
         // Requests make campaigns of other names, so that another slug is no mistake.
-        if (parameter.name === 'slug')
-          parameter.schema = { anyOf: [{ type: 'string', enum: slugs }, { type: 'string' }] };
-        else parameter.schema = { type: 'string', enum: path.includes('/requests/') ? requests : keys };
+        if (path.endsWith('{slug}/links') && method === 'post') parameter.schema = oneOf(LINKED);
+        else if (parameter.name === 'slug') parameter.schema = { anyOf: [oneOf(...known.slugs), { type: 'string' }] };
+        else parameter.schema = oneOf(...namesIn(path, known));
       }
-      if (operation.requestBody) replaceIn(operation.requestBody, { slugs, keys });
+      if (operation.requestBody) replaceIn(operation.requestBody, path, known);
     }
   }
 }
 
-function replaceIn(node: object, known: { slugs: string[]; keys: string[] }): void {
+function oneOf(...names: string[]): object {
+  return { type: 'string', enum: names };
+}
+
+function hoursFromNow(hours: number): string {
+  return new Date(Date.now() + hours * 3_600_000).toISOString();
+}
+
+function namesIn(path: string, { keys, requests, links, codes }: Things): string[] {
+  if (path.includes('/requests/')) return requests;
+  if (path.includes('/codes/void')) return codes;
+  return path.includes('/links/') ? links : keys;
+}
+
+function replaceIn(node: object, path: string, known: Things): void {
+  const ofLink = path.endsWith('{slug}/links') || path.includes('/links/');
   for (const [name, value] of Object.entries(node) as [string, Record<string, unknown> | null][]) {
     if (typeof value !== 'object' || value === null) continue;
     if (name === 'campaign' && value.type === 'string') value.enum = known.slugs;
-    if (name === 'origins' && value.items) value.items = { type: 'string', enum: ['https://example.org'] };
-    if (name === 'ids' && value.items) value.items = { anyOf: [{ type: 'string', enum: known.keys }, value.items] };
+    if (name === 'origins' && value.items) value.items = oneOf('https://example.org');
+    if (name === 'ids' && value.items) value.items = { anyOf: [oneOf(...namesIn(path, known)), value.items] };
+    if (name === 'link' && path.endsWith('/void')) value.enum = known.links;
+    // The slug in the path, which only the request knows.
+    if (name === 'properties') delete value.confirm;
+    // The document knows their form alone, not which host is one.
+    if (/^(project|open|privacy)_url$/.test(name)) value.enum = ['https://example.org/project'];
+    // Its pattern has a class of characters that the fuzzer does not know.
+    if (name === 'name' && path.endsWith('/session')) value.enum = ['Ada'];
+    // A link's keys cost no more than its campaign has, and it begins before it ends, whatever was its time before.
+    if (name === 'schema' && path.endsWith('{slug}/links')) value.required = ['name', 'key'];
+    if (ofLink && name === 'key') value.required = ['budget_usd'];
+    if (ofLink && name === 'budget_usd') value.enum = ['0.01', '2.50', '1000'];
+    if (ofLink && name === 'starts_at') value.enum = [hoursFromNow(-48), hoursFromNow(-24)];
+    if (ofLink && name === 'expires_at') value.enum = [hoursFromNow(24), hoursFromNow(48)];
     // Others have no price, or are not of the campaign.
-    if (name === 'models' && value.items) value.items = { type: 'string', enum: ['gpt-5.4-mini'] };
-    replaceIn(value, known);
+    if (name === 'models' && value.items) value.items = oneOf('gpt-5.4-mini');
+    replaceIn(value, path, known);
   }
 }
 
 async function run(daypass: Daypass, document: OpenApi, folder: string): Promise<void> {
   const [file, report] = [join(folder, 'openapi.json'), join(folder, 'report.xml')];
   writeFileSync(file, JSON.stringify(document));
+  // A stream of events has no end.
+  writeFileSync(join(folder, 'schemathesis.toml'), 'max-stream-events = 1\n');
   const options = {
     url: daypass.adminUrl,
     header: `Authorization: Bearer ${daypass.adminToken}`,

@@ -1,4 +1,5 @@
-// Brings the shipped docker-compose.yml up with the rehearsal upstream and uses it as a visitor and as an operator would.
+// Brings the shipped docker-compose.yml up as a bare clone does, without an `.env`. Then it does what visitors and
+// operators do. The upstream is the rehearsal.
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -7,6 +8,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { solveChallenge } from 'altcha-lib';
+import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
 import OpenAI from 'openai';
 // Below the ports that the machine gives to outgoing connections: one of these could take a port before compose does.
 import { freePort } from '../../libs/launch/free-port.ts';
@@ -22,13 +25,8 @@ const SCALE = { ingress: 2, moderation: 2, forwarding: 3 };
 const model = 'gpt-5.4-mini';
 const total = { passed: 0, failed: 0 };
 
+/** What a shell exports: free ports, and the password of the one login that compose does not make. */
 const settings = {
-  OPENAI_API_KEY: 'sk-rehearsal',
-  OPENAI_BASE_URL: 'http://rehearsal:8090/v1',
-  DAYPASS_SECRET: randomBytes(36).toString('base64url'),
-  DAYPASS_ADMIN_TOKEN: randomBytes(24).toString('hex'),
-  DAYPASS_POSTGRES_PASSWORD: randomBytes(24).toString('hex'),
-  DAYPASS_REDIS_PASSWORD: randomBytes(24).toString('hex'),
   DAYPASS_PORT: String(await freePort()),
   DAYPASS_ADMIN_PORT: String(await freePort()),
   DAYPASS_AUDITOR_PASSWORD: randomBytes(24).toString('hex'),
@@ -42,24 +40,53 @@ if (existsSync(standins)) execFileSync(standins, ['docker-compose.yml'], { cwd: 
 const composeCommand =
   spawnSync('docker', ['compose', 'version']).status === 0 ? ['docker', 'compose'] : ['docker-compose'];
 
+/** An installation that had an `.env` before compose made secrets. */
+const former = {
+  OPENAI_API_KEY: 'sk-of-the-account',
+  DAYPASS_SECRET: randomBytes(36).toString('base64url'),
+  DAYPASS_ADMIN_TOKEN: randomBytes(24).toString('hex'),
+  DAYPASS_POSTGRES_PASSWORD: randomBytes(24).toString('hex'),
+  DAYPASS_REDIS_PASSWORD: randomBytes(24).toString('hex'),
+};
+/** Name → value, as the volumes have it. */
+const made = {};
+
 try {
-  await check('a missing secret is named, and nothing starts', () => {
-    const { status, stderr } = compose(['config', '--quiet'], { envFile: envFile('empty.env', {}) });
-    assert.notEqual(status, 0);
-    assert.match(
-      stderr,
-      /OPENAI_API_KEY|DAYPASS_SECRET|DAYPASS_ADMIN_TOKEN|DAYPASS_POSTGRES_PASSWORD|DAYPASS_REDIS_PASSWORD/,
-    );
-    assert.match(stderr, /is required in \.env/);
+  await check('with an .env its account and secrets hold, and nothing of the rehearsal is there', () => {
+    const { services } = configuration(former);
+    assert.ok(!('rehearsal' in services));
+    assert.doesNotMatch(JSON.stringify(services), /rehearsal/i);
+    const holders = (value) =>
+      Object.keys(services).filter((name) => JSON.stringify(services[name].environment ?? {}).includes(value));
+    assert.deepEqual(holders(former.OPENAI_API_KEY), ['forwarding', 'moderation']);
+    for (const name of SERVICES) {
+      assert.equal(services[name].environment.DAYPASS_SECRET, former.DAYPASS_SECRET);
+      assert.equal(services[name].environment.REDIS_URL, `redis://:${former.DAYPASS_REDIS_PASSWORD}@redis:6379`);
+    }
+    const { DAYPASS_ADMIN_TOKEN, DATABASE_URL } = services.accounting.environment;
+    assert.equal(DAYPASS_ADMIN_TOKEN, former.DAYPASS_ADMIN_TOKEN);
+    assert.equal(DATABASE_URL, `postgres://daypass:${former.DAYPASS_POSTGRES_PASSWORD}@postgres:5432/daypass`);
+    assert.equal(services.redis.environment.REDISCLI_AUTH, former.DAYPASS_REDIS_PASSWORD);
+    // As .env.example told those who had no account.
+    assert.ok('rehearsal' in configuration(former, ['--profile', 'rehearsal']).services);
   });
-  const up = await check('docker compose up: everything becomes healthy', () => {
+  const up = await check('docker compose up of a bare clone: everything becomes healthy', () => {
     const { status } = compose(['up', '--build', '--detach', '--wait', '--wait-timeout', '300', ...STARTED], {
       show: true,
     });
     if (status !== 0) compose(['logs', '--tail', '30'], { show: true });
     assert.equal(status, 0);
   });
-  if (up) await useIt();
+  if (up) {
+    for (const [service, path] of [
+      ['accounting', '/secrets/services/DAYPASS_SECRET'],
+      ['accounting', '/secrets/accounting/DAYPASS_ADMIN_TOKEN'],
+      ['redis', '/secrets/redis/DAYPASS_REDIS_PASSWORD'],
+      ['postgres', '/secrets/postgres/DAYPASS_POSTGRES_PASSWORD'],
+    ])
+      made[path.replace(/.*\//, '')] = docker(['exec', containerOf(service).id, 'cat', path]);
+    await useIt();
+  }
 } finally {
   compose(['down', '--volumes', '--remove-orphans', '--timeout', '20'], {});
   rmSync(folder, { recursive: true, force: true });
@@ -93,6 +120,65 @@ async function useIt() {
   await check('the admin API creates a campaign and keys', () =>
     assert.deepEqual([campaign.status, rich.status, poor.status], [201, 201, 201]),
   );
+
+  await check('the log says that answers are made up, and its link signs in to the console, once', async () => {
+    const log = docker(['logs', containerOf('accounting').id]);
+    assert.match(log, /no OPENAI_API_KEY is set: answers are rehearsed/);
+    const [link, code] = /http:\/\/localhost:\d+\/console\/login#code=([\w-]+)/.exec(log);
+    const { origin, href } = new URL(link);
+    assert.equal(origin, `http://localhost:${settings.DAYPASS_ADMIN_PORT}`);
+    const page = await fetch(href);
+    assert.deepEqual([page.status, page.headers.get('content-type')], [200, 'text/html; charset=utf-8']);
+    const signIn = () =>
+      fetch(`${origin}/admin/v1/session`, {
+        method: 'POST',
+        headers: { 'content-type': 'application/json' },
+        body: JSON.stringify({ code, name: 'compose' }),
+      });
+    const first = await signIn();
+    assert.equal(first.status, 204);
+    const [cookie] = first.headers.getSetCookie();
+    const session = await fetch(`${origin}/admin/v1/session`, { headers: { cookie: cookie.split(';')[0] } });
+    assert.equal((await session.json()).data.name, 'compose');
+    assert.equal((await signIn()).status, 401);
+  });
+
+  await check('a claim page over the balancer gives a key that works, one for each address', async () => {
+    const link = await admin('/admin/v1/campaigns/compose/links', {
+      name: 'Compose',
+      token: 'compose',
+      key: { budget_usd: '0.10', ttl_seconds: 3_600 },
+      per_ip_per_day: 1,
+    });
+    assert.equal(link.status, 201, JSON.stringify(link.body));
+    const origin = new URL(visitors).origin;
+    const page = await fetch(`${origin}/c/compose`, { headers: { accept: 'text/html' } });
+    assert.deepEqual([page.status, page.headers.get('content-type')], [200, 'text/html; charset=utf-8']);
+    assert.match(page.headers.get('content-security-policy'), /default-src 'none'/);
+    for (const [, path] of (await page.text()).matchAll(/(?:src|href)="(\/[^"]+\.(?:js|css))"/g))
+      assert.equal((await fetch(`${origin}${path}`)).status, 200, path);
+    const claim = async (headers = {}) => {
+      const { data } = await (await fetch(`${origin}/claim/v1/links/compose`)).json();
+      const solution = await solveChallenge({ challenge: data.challenge, deriveKey });
+      const response = await fetch(`${origin}/claim/v1/links/compose/claims`, {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          'idempotency-key': randomBytes(16).toString('hex'),
+          ...headers,
+        },
+        body: JSON.stringify({ pow: { challenge: data.challenge, solution } }),
+      });
+      return { status: response.status, body: await response.json() };
+    };
+    const claimed = await claim();
+    assert.equal(claimed.status, 201, JSON.stringify(claimed.body));
+    const answer = await visitor(claimed.body.data.key).chat.completions.create({ model, messages });
+    assert.match(answer.choices[0].message.content, /Say hello to the container/);
+    // The balancer adds the address that it sees, after whatever a visitor writes.
+    const again = await claim({ 'x-forwarded-for': '203.0.113.9' });
+    assert.deepEqual([again.status, again.body.error.code], [429, 'claim_rate_limited']);
+  });
 
   /** What a visitor does. */
   const visit = async (where) => {
@@ -171,30 +257,38 @@ async function useIt() {
 
   await check('no container has a secret of another one', () => {
     const secret = {
-      OPENAI_API_KEY: ['forwarding', 'moderation'],
       DAYPASS_SECRET: SERVICES.toSorted(),
       DAYPASS_ADMIN_TOKEN: ['accounting'],
       DAYPASS_AUDITOR_PASSWORD: ['accounting'],
       DAYPASS_POSTGRES_PASSWORD: ['accounting', 'postgres'],
       DAYPASS_REDIS_PASSWORD: [...SERVICES, 'redis'].toSorted(),
     };
-    for (const [name, holders] of Object.entries(secret))
+    const values = { ...made, DAYPASS_AUDITOR_PASSWORD: settings.DAYPASS_AUDITOR_PASSWORD };
+    const running = containers();
+    // What its variables say, and what its user can read of the volumes.
+    const known = running.map(({ id, service, environment }) => ({
+      service,
+      text: `${environment}\n${docker(['exec', id, 'sh', '-c', 'cat /secrets/*/* 2>/dev/null || true'])}`,
+    }));
+    for (const [name, holders] of Object.entries(secret)) {
+      assert.ok(values[name].length >= 16, name);
       assert.deepEqual(
-        containers()
-          .filter(({ environment }) => environment.includes(settings[name]))
+        known
+          .filter(({ text }) => text.includes(values[name]))
           .map(({ service }) => service)
           .toSorted(),
         holders,
         name,
       );
-    const commands = containers().map(({ id }) => docker(['top', id, '-eo', 'pid,args']));
-    for (const value of Object.keys(secret).map((name) => settings[name]))
-      assert.ok(commands.every((command) => !command.includes(value)));
+    }
+    const commands = running.map(({ id }) => docker(['top', id, '-eo', 'pid,args']));
+    for (const value of Object.values(values)) assert.ok(commands.every((command) => !command.includes(value)));
   });
 
   await check('Redis refuses whoever has no password, and only the services reach it', () => {
-    const { id, addresses } = containers().find(({ service }) => service === 'redis');
-    assert.match(docker(['exec', id, 'env', '-u', 'REDISCLI_AUTH', 'redis-cli', 'ping']), /NOAUTH/);
+    const { id, addresses } = containerOf('redis');
+    // The program itself, beside the one that knows the password.
+    assert.match(docker(['exec', id, 'sh', '-c', 'PATH=/usr/local/bin:/usr/bin redis-cli ping']), /NOAUTH/);
     assert.equal(docker(['exec', id, 'redis-cli', 'ping']), 'PONG');
     const connect = (host) =>
       `require('net').connect(6379, '${host}').on('connect', () => process.exit(0)).on('error', () => process.exit(3)).setTimeout(3000, () => process.exit(4))`;
@@ -225,7 +319,7 @@ async function useIt() {
   });
 
   await check('the image has nothing that only the start or the tests need', () => {
-    const { id } = containers().find(({ service }) => service === 'ingress');
+    const { id } = containerOf('ingress');
     const there = docker(['exec', id, 'ls', 'node_modules', 'node_modules/@nestjs'])
       .split('\n')
       .map((name) => name.replace(/^node-(bin-)?(darwin|linux|win)-.*/, 'Node'));
@@ -243,13 +337,17 @@ async function useIt() {
         '@copilotkit',
         '@swc',
         'cli',
+        'vite',
+        'react',
+        '@mantine',
+        'preact',
       ].filter((name) => there.includes(name)),
       [],
     );
   });
 
   await check('Redis keeps what it is told and evicts nothing', () => {
-    const { id } = containers().find(({ service }) => service === 'redis');
+    const { id } = containerOf('redis');
     const setting = (name) => docker(['exec', id, 'redis-cli', 'config', 'get', name]).split('\n')[1];
     assert.deepEqual([setting('appendonly'), setting('maxmemory-policy')], ['yes', 'noeviction']);
     // Redis reads mb as 2 ** 20 bytes.
@@ -378,7 +476,7 @@ async function useIt() {
     /** Calls that were paid, and calls that came to the upstream. */
     const paid = () => Number(asAuditor('SELECT coalesce(sum(paid_calls), 0) FROM ledger.daily_spend'));
     const sent = () =>
-      docker(['logs', containers().find(({ service }) => service === 'rehearsal').id])
+      docker(['logs', containerOf('rehearsal').id])
         .split('\n')
         .filter((line) => line === 'chat').length;
     await until(async () => assert.equal((await admin('/admin/v1/ledger/verify')).body.ok, true));
@@ -477,6 +575,23 @@ async function useIt() {
     assert.match(refused.output, /is no backup; nothing was changed/);
   });
 
+  await check('what .env names wins, and stays when .env is lost', async () => {
+    const token = randomBytes(24).toString('hex');
+    const statusWith = async (one) =>
+      (
+        await fetch(`http://127.0.0.1:${settings.DAYPASS_ADMIN_PORT}/admin/v1/campaigns`, {
+          headers: { authorization: `Bearer ${one}` },
+        })
+      ).status;
+    for (const file of [envFile('token.env', { DAYPASS_ADMIN_TOKEN: token }), noEnv()]) {
+      assert.equal(
+        compose(['up', '--detach', '--wait', '--wait-timeout', '100', 'accounting'], { envFile: file }).status,
+        0,
+      );
+      assert.deepEqual([await statusWith(token), await statusWith(made.DAYPASS_ADMIN_TOKEN)], [200, 401]);
+    }
+  });
+
   const sizes = ['daypass:local', 'daypass-rehearsal:local'].map(
     (image) => `${image} ${Math.round(Number(docker(['image', 'inspect', '-f', '{{.Size}}', image])) / 1e6)} MB`,
   );
@@ -500,7 +615,7 @@ async function check(name, body) {
 async function admin(path, body) {
   const response = await fetch(`http://127.0.0.1:${settings.DAYPASS_ADMIN_PORT}${path}`, {
     method: body ? 'POST' : 'GET',
-    headers: { authorization: `Bearer ${settings.DAYPASS_ADMIN_TOKEN}`, 'content-type': 'application/json' },
+    headers: { authorization: `Bearer ${made.DAYPASS_ADMIN_TOKEN}`, 'content-type': 'application/json' },
     ...(body ? { body: JSON.stringify(body) } : {}),
   });
   return { status: response.status, body: await response.json() };
@@ -526,20 +641,10 @@ function pause(ms) {
 async function script(name, ...args) {
   const [command, ...first] = composeCommand;
   const files = ['-f', 'docker-compose.yml', ...overrides()];
-  const COMPOSE = [
-    command,
-    ...first,
-    '-p',
-    project,
-    '--env-file',
-    envFile('test.env', settings),
-    ...files,
-    '--profile',
-    'rehearsal',
-  ].join(' ');
+  const COMPOSE = [command, ...first, '-p', project, '--env-file', noEnv(), ...files].join(' ');
   const child = spawn(join(root, 'docker', name), args, {
     cwd: root,
-    env: { ...plainEnvironment(), COMPOSE },
+    env: { ...environment(), COMPOSE },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   let output = '';
@@ -549,7 +654,7 @@ async function script(name, ...args) {
 }
 
 function asAuditor(sql) {
-  const { id } = containers().find(({ service }) => service === 'postgres');
+  const { id } = containerOf('postgres');
   return docker([
     'exec',
     '-e',
@@ -568,23 +673,33 @@ function asAuditor(sql) {
 }
 
 /** Without the developer's own settings. */
-function plainEnvironment() {
-  return Object.fromEntries(Object.entries(process.env).filter(([name]) => !/^(DAYPASS_|OPENAI_)/.test(name)));
+function environment() {
+  const others = Object.entries(process.env).filter(([name]) => !/^(DAYPASS_|OPENAI_)/.test(name));
+  return { ...Object.fromEntries(others), ...settings };
 }
 
-function compose(args, { envFile: file = envFile('test.env', settings), show = false }) {
+/** In the place of the developer's own `.env`. */
+function noEnv() {
+  return envFile('none.env', {});
+}
+
+/** What compose would start with these variables in `.env`. */
+function configuration(variables, options = []) {
+  const [command, ...first] = composeCommand;
+  const file = envFile('former.env', variables);
+  const args = [...first, '-f', 'docker-compose.yml', '--env-file', file, ...options, 'config', '--format', 'json'];
+  return JSON.parse(execFileSync(command, args, { cwd: root, env: environment(), encoding: 'utf8' }));
+}
+
+function compose(args, { envFile: file = noEnv(), show = false }) {
   const [command, ...first] = composeCommand;
   const files = ['-f', 'docker-compose.yml', ...overrides()];
-  return spawnSync(
-    command,
-    [...first, '-p', project, '--env-file', file, ...files, '--profile', 'rehearsal', ...args],
-    {
-      cwd: root,
-      env: plainEnvironment(),
-      encoding: 'utf8',
-      stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
-    },
-  );
+  return spawnSync(command, [...first, '-p', project, '--env-file', file, ...files, ...args], {
+    cwd: root,
+    env: environment(),
+    encoding: 'utf8',
+    stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
+  });
 }
 
 /** Where images are stand-ins there is no network of Docker's own that a build could use. */
@@ -596,7 +711,7 @@ function overrides() {
     JSON.stringify({
       services: {
         ...Object.fromEntries(
-          ['balancer', ...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }]),
+          ['secrets', 'balancer', ...SERVICES, 'rehearsal'].map((name) => [name, { build: { network: 'host' } }]),
         ),
         // /data of the public image belongs to its user redis, that of the stand-in to root.
         redis: { user: '0:0' },
@@ -620,6 +735,10 @@ function envFile(name, values) {
 
 function docker(args) {
   return execFileSync('docker', args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] }).trim();
+}
+
+function containerOf(name) {
+  return containers().find(({ service }) => service === name);
 }
 
 function containers() {

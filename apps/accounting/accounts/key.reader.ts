@@ -4,10 +4,14 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { AdminError } from '../domain/admin.error.js';
 import type { List, ListKeys } from '../schemas/list.schemas.js';
 import { isKeyId } from '../domain/account-id.js';
-import { cutPage, pageOf, writeRank, type Page, type Rank } from '../domain/cursor.js';
-import { showKey, type KeyView } from '../domain/key.view.js';
-import { showStrike, type StrikeView } from '../domain/strike.js';
-import { showTransfer, type TransferView } from '../domain/transfer.view.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
+import { cutPage, pageOf, writeRank, type Rank } from '../domain/cursor.js';
+import type { KeyView } from '#libs/contracts/admin/answers.js';
+import { showKey } from '../domain/key.view.js';
+import type { StrikeView } from '#libs/contracts/admin/answers.js';
+import { showStrike } from '../domain/strike.js';
+import type { TransferView } from '#libs/contracts/admin/answers.js';
+import { showTransfer } from '../domain/transfer.view.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { BalanceRepository } from '../books/balance.repository.js';
@@ -56,7 +60,7 @@ export class KeyReader {
 
   async strikes(id: string, { cursor, limit }: List): Promise<Page<StrikeView>> {
     const key = await this.find(id);
-    const rows = await this.struck.ofKey(this.work.manager, key.id, limit + 1, cursor ?? null);
+    const rows = await this.struck.ofKeys(this.work.manager, [key.id], limit + 1, cursor ?? null);
     return pageOf(rows, limit, (row) => ({ at: row.at, id: row.requestId }), showStrike);
   }
 
@@ -66,19 +70,19 @@ export class KeyReader {
 
   async show(keys: readonly Key[]): Promise<KeyView[]> {
     const campaignIds = [...new Set(keys.map(({ campaignId }) => campaignId))];
-    const [balances, lastCalls, campaigns] = await Promise.all([
-      this.live.balancesOf(keys.map(({ id }) => redisKeys.key(id))),
-      this.booked.lastCalls(
-        this.work.manager,
-        keys.map(({ id }) => id),
-      ),
+    const ids = keys.map(({ id }) => id);
+    const [balances, lastCalls, strikes, campaigns] = await Promise.all([
+      this.live.balancesOf(ids.map((id) => redisKeys.key(id))),
+      this.booked.lastCalls(this.work.manager, ids),
+      this.struck.countsOf(this.work.manager, ids),
       this.work.manager.find(Campaign, { where: { id: In(campaignIds) }, select: { id: true, slug: true } }),
     ]);
     const slugs = new Map(campaigns.map(({ id, slug }) => [id, slug]));
     const now = new Date();
-    return keys.map((key, index) =>
-      showKey(key, slugs.get(key.campaignId) ?? '', balances[index]!, lastCalls.get(key.id) ?? null, now),
-    );
+    return keys.map((key, index) => {
+      const seen = { lastCallAt: lastCalls.get(key.id) ?? null, strikes: strikes.get(key.id) ?? 0 };
+      return showKey(key, slugs.get(key.campaignId) ?? '', balances[index]!, seen, now);
+    });
   }
 
   private async find(id: string): Promise<Key> {

@@ -9,6 +9,7 @@ import { createVirtualKey, hashVirtualKey, visiblePrefix } from '#libs/secrets/v
 import { AccountProjector } from './account.projector.js';
 import { AccountWriter, lockCampaign, lockKey } from './account.writer.js';
 import { AuditRepository } from '../record/audit.repository.js';
+import { ReviewQueue } from '../record/review.queue.js';
 import { AdminError } from '../domain/admin.error.js';
 import { keyModeration } from '../schemas/field.schemas.js';
 import { type ChangeKey, type CreateKey } from '../schemas/key.schemas.js';
@@ -18,10 +19,12 @@ import { keyBudgetTransfers } from '../domain/budget-transfer.js';
 import { changedTerms, patchLimits, strangerAmong, termsOf } from '../domain/key-terms.js';
 import { mergePatch } from '../domain/merge-patch.js';
 import { keyAct, statusChange } from '../domain/key-status.js';
-import type { KeyView, NewKeyView } from '../domain/key.view.js';
+import type { KeyView, NewKeyView } from '#libs/contracts/admin/answers.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { Key } from '../store/entities/key.entity.js';
+import { Claimants } from './claimants.js';
 import { KeyReader } from './key.reader.js';
+import { newKey } from './new.key.js';
 
 /** The operator's writes to keys. */
 @Injectable()
@@ -34,6 +37,8 @@ export class KeyService {
     private readonly projector: AccountProjector,
     private readonly reader: KeyReader,
     private readonly audit: AuditRepository,
+    private readonly claimants: Claimants,
+    private readonly reviews: ReviewQueue,
   ) {
     this.pepper = config.secrets.tokenPepper;
   }
@@ -48,7 +53,10 @@ export class KeyService {
       if (campaign.status === 'closed')
         throw new AdminError('conflict', `campaign: '${campaign.slug}' is closed.`, { param: 'campaign' });
       refuseStrangers(request.models, campaign);
-      const accounts = labels.map((label, index) => this.newKey({ ...request, label }, campaign, tokens[index]!, now));
+      const { claimant } = request;
+      const claimantId = claimant === undefined ? null : (await this.claimants.ofLabel(manager, claimant)).id;
+      const given = { campaign, claimantId, now };
+      const accounts = labels.map((label, index) => this.make({ ...request, label }, given, tokens[index]!));
       return { accounts, transfers: accounts.flatMap((key) => budgetTransfers(key, key.budgetNano, 0)) };
     });
     const views = await this.reader.show(keys);
@@ -93,6 +101,7 @@ export class KeyService {
         if (status !== 'revoked') refuseRevoked(current);
         if (by === 'person' && (current.status !== status || note !== null))
           await this.audit.appendActs(manager, [keyAct(id, status, note)]);
+        if (by === 'person') await this.reviews.decided(manager, [current.claimantId ?? id]);
         return { change: statusChange(current, status, note, new Date()) };
       },
     );
@@ -102,50 +111,54 @@ export class KeyService {
   /** Makes a new virtual key. The old one stops working at once. The record keeps the note. */
   async rotate(id: string, note: string | null): Promise<NewKeyView> {
     const token = createVirtualKey();
+    const secret = { tokenHash: hashVirtualKey(token, this.pepper), prefix: visiblePrefix(token) };
+    return withToken(await this.replaceSecret(id, secret, note), token);
+  }
+
+  /**
+   * The key works with a virtual key that somebody else made. A repeat changes nothing. `formerHash`: of the virtual key
+   * that asks. Of two requests with one virtual key the first wins: each would show a new one, and one works.
+   */
+  async replaceSecret(
+    id: string,
+    secret: Pick<Key, 'tokenHash' | 'prefix'>,
+    note: string | null,
+    formerHash?: string,
+  ): Promise<KeyView> {
     const key = await this.writer.change(
       (manager) => find(manager, id),
       async (current, manager) => {
         refuseRevoked(current);
+        if (current.tokenHash === secret.tokenHash) return { change: {} };
+        if (formerHash !== undefined && current.tokenHash !== formerHash) throw replacedBefore(id);
         await this.audit.appendActs(manager, [keyAct(id, 'rotated', note)]);
         // The row remembers only one former key. The rotation before this one must have reached Redis.
         if (current.projectedVersion < current.version) await this.projector.send(current);
-        return {
-          change: {
-            tokenHash: hashVirtualKey(token, this.pepper),
-            prefix: visiblePrefix(token),
-            formerTokenHash: current.tokenHash,
-          },
-        };
+        return { change: { ...secret, formerTokenHash: current.tokenHash } };
       },
     );
-    return withToken(await this.reader.showOne(key), token);
+    return this.reader.showOne(key);
   }
 
-  private newKey(request: CreateKey, campaign: Campaign, token: string, now: Date): Key {
+  private make(
+    request: CreateKey,
+    { campaign, claimantId, now }: { campaign: Campaign; claimantId: string | null; now: Date },
+    token: string,
+  ): Key {
     const terms = termsOf(request, campaign, now);
     if (request.ttl_from === 'first_use' && terms.ttlFromUseSeconds === null) throw withoutTtl();
-    return Object.assign(new Key(), {
+    return newKey({
       id: newKeyId(),
       campaignId: campaign.id,
       label: request.label,
-      status: 'active',
-      statusNote: null,
-      revokedAt: null,
       tokenHash: hashVirtualKey(token, this.pepper),
-      formerTokenHash: null,
       prefix: visiblePrefix(token),
       models: request.models ?? null,
       moderation: request.moderation ?? null,
-      ...terms,
-      returnedNano: 0n,
-      closedAt: null,
-      strikesSince: null,
-      firstUsedAt: null,
-      returnDueAt: terms.expiresAt,
-      version: 1,
-      projectedVersion: 0,
-      createdAt: now,
-      updatedAt: now,
+      claimantId,
+      linkId: null,
+      terms,
+      now,
     });
   }
 }
@@ -158,6 +171,13 @@ function find(manager: EntityManager, id: string): Promise<Key> {
 function refuseRevoked(key: Key): void {
   if (key.status === 'revoked')
     throw new AdminError('conflict', `The key '${key.id}' is revoked, which is final. Create a new one.`);
+}
+
+function replacedBefore(id: string): AdminError {
+  return new AdminError(
+    'conflict',
+    `The virtual key of '${id}' was replaced a moment ago. Use the one in the answer to that request. Nothing was changed.`,
+  );
 }
 
 function refuseStrangers(models: readonly string[] | null | undefined, campaign: Campaign): void {

@@ -1,5 +1,6 @@
 import type { SelectQueryBuilder } from 'typeorm';
-import { pageOf, type Cursor, type Page } from '../domain/cursor.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
+import { pageOf, type Cursor } from '../domain/cursor.js';
 
 /** A page of accounts, newest first, from the cursor on. `show` may return the views in any order. */
 export async function newestFirst<Row extends { id: string; createdAt: Date }, View extends { id: string }>(

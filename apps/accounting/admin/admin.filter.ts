@@ -1,9 +1,9 @@
 import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { QueryFailedError } from 'typeorm';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { AdminError } from '../domain/admin.error.js';
+import { storeAway, storeFault } from '../store/store-fault.js';
 
 /** The only class that turns errors into answers of the admin API. */
 @Catch()
@@ -60,21 +60,18 @@ function fromHttp(exception: HttpException, request: FastifyRequest): AdminError
 }
 
 function fromStores(exception: unknown): AdminError | null {
-  const { code = '', message = '' } = (exception ?? {}) as { code?: string; message?: string };
-  if (exception instanceof QueryFailedError && /^22/.test((exception.driverError as { code?: string }).code ?? '')) {
-    return new AdminError(
-      'invalid_request',
-      'A value cannot be stored: it has a character or a number that Postgres does not take.',
-    );
+  switch (storeFault(exception)) {
+    case 'value':
+      return new AdminError(
+        'invalid_request',
+        'A value cannot be stored: it has a character or a number that Postgres does not take.',
+      );
+    case 'away':
+      return new AdminError(
+        'store_unavailable',
+        `${storeAway(exception)} does not answer at the moment. Try again shortly.`,
+      );
+    case null:
+      return null;
   }
-  // SQLSTATE 08 (connection), 53 (resources), 57 (shutdown, timeout), and what sockets and ioredis say.
-  const away =
-    /^(08|53|57)/.test(code) ||
-    /^E[A-Z]+$/.test(code) ||
-    /^(LOADING|OOM|READONLY|BUSY|MASTERDOWN)|connect|Connection|Command timed out|enableOfflineQueue|MaxRetries|timeout/.test(
-      message,
-    );
-  return away
-    ? new AdminError('store_unavailable', 'Postgres or Redis does not answer at the moment. Try again shortly.')
-    : null;
 }

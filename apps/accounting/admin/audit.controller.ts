@@ -1,27 +1,47 @@
 import { Readable } from 'node:stream';
-import { Body, Controller, Get, HttpCode, Param, Post, Query, Res, UseGuards } from '@nestjs/common';
+import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
 import { stringify } from 'csv-stringify';
-import type { FastifyReply } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CallList } from '../record/call.list.js';
-import { AuditReader, type RequestView } from '../record/audit.reader.js';
+import { AuditReader } from '../record/audit.reader.js';
 import { AuditVerifier, type AuditVerification } from '../record/audit.verifier.js';
-import { VisitorEraser, type ErasedVisitor } from '../record/visitor.eraser.js';
-import type { CallView } from '../domain/call.view.js';
-import type { CheckView } from '../domain/check.view.js';
-import type { Page } from '../domain/cursor.js';
+import { ActList } from '../record/act.list.js';
+import { OpenedCalls } from '../record/opened.calls.js';
+import { ReviewQueue } from '../record/review.queue.js';
+import type { CallView } from '#libs/contracts/admin/answers.js';
+import type { CheckView } from '#libs/contracts/admin/answers.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
 import { AdminGuard } from './admin.guard.js';
-import { callAnswer, checkAnswer, pageOfAnswers } from '../schemas/answer.schemas.js';
+import { callAnswer, checkAnswer, pageOfAnswers } from '#libs/contracts/admin/answers.js';
 import {
-  eraseSchema,
+  aroundAnswer,
+  actAnswer,
+  checkCountAnswer,
+  requestAnswer,
+  reviewedAnswer,
+  type ActView,
+  type AroundView,
+  type CheckCount,
+  type RequestView,
+} from '#libs/contracts/admin/safety.js';
+import {
+  aroundSchema,
+  countChecksSchema,
   exportChecksSchema,
+  listActsSchema,
   listChecksSchema,
   listRequestsSchema,
-  type Erase,
+  openSchema,
+  type CheckFilters,
   type ExportChecks,
+  type FilterRequests,
+  type ListActs,
   type ListChecks,
   type ListRequests,
+  type Open,
 } from '../schemas/audit.schemas.js';
+import { noteSchema, type Note } from '../schemas/key.schemas.js';
 import { AsCsv } from './csv.interceptor.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
@@ -72,7 +92,9 @@ export class AuditController {
     private readonly reader: AuditReader,
     private readonly calls: CallList,
     private readonly verifier: AuditVerifier,
-    private readonly eraser: VisitorEraser,
+    private readonly opened: OpenedCalls,
+    private readonly reviews: ReviewQueue,
+    private readonly acts: ActList,
   ) {}
 
   @Get('audit/verify')
@@ -94,6 +116,18 @@ export class AuditController {
   })
   checks(@Query(new ZodPipe(listChecksSchema)) filters: ListChecks): Promise<Page<CheckView>> {
     return this.reader.checks(filters);
+  }
+
+  @Get('checks/count')
+  @Documented({
+    summary: 'Count the checks that the filters let through, up to 10,000',
+    answer: 'How many there are, and whether there are more',
+    shape: checkCountAnswer,
+    query: countChecksSchema,
+    errors: [400],
+  })
+  async count(@Query(new ZodPipe(countChecksSchema)) filters: CheckFilters): Promise<{ data: CheckCount }> {
+    return { data: await this.reader.count(filters) };
   }
 
   @Get('checks/export')
@@ -135,27 +169,74 @@ export class AuditController {
 
   @Get('requests/:id')
   @Documented({
-    summary: 'One call: its request, its checks and its bookings',
-    answer: 'The call; `endpoint` names its API, such as `chat.completions`',
+    summary: 'One call: its request, its checks and its bookings; texts only for whoever has the admin token',
+    answer: 'The call; `endpoint` names its API, such as `chat.completions`. `texts` says whether there are any',
+    shape: requestAnswer,
     errors: [404],
   })
-  request(@Param('id') id: string): Promise<RequestView> {
-    return this.reader.request(id);
+  request(@Param('id') id: string, @Req() request: FastifyRequest): Promise<RequestView> {
+    // In the console to read a prompt is an act of its own.
+    return this.reader.request(id, { show: request.daypassSession !== true });
   }
 
-  @Post('visitors/:id/erase')
+  @Get('requests/:id/around')
+  @Documented({
+    summary: 'The calls beside one, within a filter of `GET /requests`',
+    answer: 'The next newer and the next older call',
+    shape: aroundAnswer,
+    query: aroundSchema,
+    errors: [400, 404],
+  })
+  async around(
+    @Param('id') id: string,
+    @Query(new ZodPipe(aroundSchema)) filters: FilterRequests,
+  ): Promise<{ data: AroundView }> {
+    return { data: await this.calls.around(id, filters) };
+  }
+
+  @Post('requests/:id/open')
   @HttpCode(200)
   @Documented({
-    summary: "Make all content of a visitor unreadable for ever; the visitor's key has to be revoked",
-    answer: 'The visitor',
-    body: eraseSchema,
-    errors: [400, 404, 409],
+    unkept: true,
+    summary: 'One call with its texts; the record keeps who read them and why, once an hour',
+    answer: 'The call with its texts, where there are any',
+    shape: requestAnswer,
+    body: openSchema,
+    errors: [400, 404],
   })
-  async erase(
+  open(@Param('id') id: string, @Body(new ZodPipe(openSchema)) { reason }: Open): Promise<RequestView> {
+    return this.opened.open(id, reason ?? null);
+  }
+
+  @Post('requests/:id/review')
+  @HttpCode(200)
+  @Documented({
+    summary: 'Mark a flagged call as seen: it leaves the queue of the review, and nothing else follows',
+    answer: 'The call',
+    shape: reviewedAnswer,
+    body: noteSchema,
+    errors: [400, 404],
+  })
+  async review(
     @Param('id') id: string,
-    @Body(new ZodPipe(eraseSchema)) { note }: Erase,
-  ): Promise<{ data: ErasedVisitor }> {
-    return { data: await this.eraser.erase(id, note ?? null) };
+    @Body(new ZodPipe(noteSchema)) { note }: Note,
+  ): Promise<{ data: { id: string; reviewed: true } }> {
+    await this.reviews.mark(id, note ?? null);
+    return { data: { id, reviewed: true } };
+  }
+
+  @Get('acts')
+  @Documented({
+    summary: 'What people, the provider and Daypass itself did, newest first',
+    answer: 'A page of acts; as CSV under `accept: text/csv`, with the next cursor in `x-next-cursor`',
+    shape: pageOfAnswers(actAnswer),
+    csv: true,
+    query: listActsSchema,
+    errors: [400],
+  })
+  @AsCsv('acts.csv', ['at', 'id', 'act', 'subject', 'actor', 'note'] satisfies (keyof ActView)[])
+  actsPage(@Query(new ZodPipe(listActsSchema)) filters: ListActs): Promise<Page<ActView>> {
+    return this.acts.page(filters);
   }
 }
 

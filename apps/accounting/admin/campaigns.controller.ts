@@ -1,17 +1,21 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { CampaignRevoker, type RevokedKeys } from '../accounts/campaign.revoker.js';
 import { CampaignService } from '../accounts/campaign.service.js';
-import type { CampaignView } from '../domain/campaign.view.js';
-import type { Page } from '../domain/cursor.js';
+import type { CampaignView } from '#libs/contracts/admin/answers.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
 import { AdminGuard } from './admin.guard.js';
-import { campaignAnswer, pageOfAnswers } from '../schemas/answer.schemas.js';
+import { campaignAnswer, pageOfAnswers } from '#libs/contracts/admin/answers.js';
+import { revokedKeysAnswer } from '#libs/contracts/admin/safety.js';
 import {
   changeCampaignSchema,
   createCampaignSchema,
   fundCampaignSchema,
+  revokeKeysSchema,
   type ChangeCampaign,
   type CreateCampaign,
   type FundCampaign,
+  type RevokeKeys,
 } from '../schemas/campaign.schemas.js';
 import { listSchema, type List } from '../schemas/list.schemas.js';
 import { Documented } from './openapi.js';
@@ -21,7 +25,10 @@ import { ZodPipe } from './zod.pipe.js';
 @UseGuards(AdminGuard)
 @Controller('admin/v1/campaigns')
 export class CampaignsController {
-  constructor(private readonly campaigns: CampaignService) {}
+  constructor(
+    private readonly campaigns: CampaignService,
+    private readonly revoker: CampaignRevoker,
+  ) {}
 
   @Post()
   @Documented({
@@ -83,5 +90,21 @@ export class CampaignsController {
     @Body(new ZodPipe(fundCampaignSchema)) request: FundCampaign,
   ): Promise<CampaignView> {
     return this.campaigns.fund(slug, request.amount_usd);
+  }
+
+  @Post(':slug/revoke-keys')
+  @HttpCode(200)
+  @Documented({
+    summary: 'Revoke all keys of a campaign for ever, however many; `dry_run` only counts',
+    answer: 'How many keys, and what goes back to the campaign, as booked; running calls may still spend some of it',
+    shape: revokedKeysAnswer,
+    body: revokeKeysSchema,
+    errors: [400, 404],
+  })
+  async revokeKeys(
+    @Param('slug') slug: string,
+    @Body(new ZodPipe(revokeKeysSchema)) request: RevokeKeys,
+  ): Promise<{ data: RevokedKeys }> {
+    return { data: await this.revoker.revoke(slug, request) };
   }
 }

@@ -1,4 +1,5 @@
-import { Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { Injectable, SetMetadata, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
+import { Reflector } from '@nestjs/core';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { from, lastValueFrom, type Observable } from 'rxjs';
 import { idempotencyKeyFault } from '#libs/contracts/idempotency-key.js';
@@ -9,6 +10,13 @@ import { IdempotencyStore, type FirstAnswer } from './idempotency.store.js';
 
 const PARAM = { param: 'idempotency-key' };
 const RETRY_AFTER_SECONDS = 1;
+const UNKEPT = 'daypass:unkept';
+
+/**
+ * A handler whose answer is a cookie, a secret, or what a visitor wrote, which an erasure must reach: it runs each time,
+ * and no `Idempotency-Key` keeps its answer.
+ */
+export const Unkept = (): MethodDecorator => SetMetadata(UNKEPT, true);
 
 /**
  * Requests with one `Idempotency-Key` write once and get the same answer for 24 hours. The whole request runs in one
@@ -20,12 +28,14 @@ export class IdempotencyInterceptor implements NestInterceptor {
     private readonly work: UnitOfWork,
     private readonly store: IdempotencyStore,
     private readonly writer: AccountWriter,
+    private readonly reflector: Reflector,
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<unknown> {
     const request = context.switchToHttp().getRequest<FastifyRequest>();
     const key = request.headers['idempotency-key'];
-    if (key === undefined || request.method === 'GET' || request.method === 'HEAD') return next.handle();
+    const isKept = !this.reflector.get<true | undefined>(UNKEPT, context.getHandler());
+    if (key === undefined || request.method === 'GET' || request.method === 'HEAD' || !isKept) return next.handle();
     return from(
       this.once(String(key), request, context.switchToHttp().getResponse<FastifyReply>(), () =>
         lastValueFrom(next.handle()),

@@ -1,10 +1,11 @@
 import { Body, Controller, Get, HttpCode, Param, Patch, Post, Query, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import type { Page } from '../domain/cursor.js';
-import type { KeyView, NewKeyView } from '../domain/key.view.js';
-import type { StrikeView } from '../domain/strike.js';
-import type { TransferView } from '../domain/transfer.view.js';
-import { KeyBulk, type BulkOutcome } from '../accounts/key.bulk.js';
+import type { Page } from '#libs/contracts/admin/answers.js';
+import type { KeyView, NewKeyView } from '#libs/contracts/admin/answers.js';
+import type { StrikeView } from '#libs/contracts/admin/answers.js';
+import type { TransferView } from '#libs/contracts/admin/answers.js';
+import type { BulkOutcome } from '#libs/contracts/admin/answers.js';
+import { KeyBulk } from '../accounts/key.bulk.js';
 import { KeyReader } from '../accounts/key.reader.js';
 import { KeyService } from '../accounts/key.service.js';
 import { AdminGuard } from './admin.guard.js';
@@ -29,7 +30,7 @@ import {
   pageOfAnswers,
   strikeAnswer,
   transferAnswer,
-} from '../schemas/answer.schemas.js';
+} from '#libs/contracts/admin/answers.js';
 import { listKeysSchema, listSchema, type List, type ListKeys } from '../schemas/list.schemas.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
@@ -48,6 +49,9 @@ const KEY_COLUMNS = [
   'held_usd',
   'available_usd',
   'last_call_at',
+  'claimant',
+  'link',
+  'strikes',
   'created_at',
 ] satisfies (keyof KeyView)[];
 
@@ -94,7 +98,8 @@ export class KeysController {
   @Post('bulk')
   @HttpCode(200)
   @Documented({
-    summary: 'Suspend, reinstate or revoke up to 1,000 keys, all or none; `dry_run` only counts',
+    summary:
+      'Suspend, reinstate, revoke, extend or fund up to 1,000 keys, all or none; `dry_run` only counts. `extend` takes `ttl_seconds`, `fund` takes `amount_usd`',
     answer: 'How many keys matched and changed, how many remain for another request, and which could not be changed',
     shape: bulkAnswer,
     body: bulkSchema,

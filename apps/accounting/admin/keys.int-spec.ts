@@ -185,8 +185,10 @@ describe('PATCH /admin/v1/keys/:id', () => {
     const { body: cleared } = await accounting.admin('PATCH', `/admin/v1/keys/${key.id}`, {
       expires_at: null,
       models: null,
+      limits: null,
+      moderation: null,
     });
-    expect(cleared).toMatchObject({ expires_at: null, models: null });
+    expect(cleared).toMatchObject({ expires_at: null, models: null, limits: {}, moderation: null });
   });
 
   it('refuses a budget below what is spent and held, with the numbers, and changes nothing', async () => {

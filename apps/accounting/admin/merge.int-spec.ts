@@ -89,7 +89,10 @@ describe('PATCH of a campaign', () => {
     ],
     ['an unknown part', { moderation: { speed: 1 } }, 'moderation.speed', 'unknown field'],
     ['an unknown part, by removing it', { moderation: { speed: null } }, 'moderation.speed', 'unknown field'],
-    ['a claim', { claim: { link: 'x' } }, 'claim', 'does not hand out keys by claims yet'],
+    ['a claim page of a field that none has', { claim: { title: 'Try it', link: 'x' } }, 'claim.link', 'unknown field'],
+    ['a claim page without a title', { claim: { text: 'x' } }, 'claim.title', 'is required'],
+    ["a claim page's title, by removing it", { claim: { title: null } }, 'claim.title', 'must not be null'],
+    ['a waiting list', { claim: { title: 'Try it', waitlist: true } }, 'claim.waitlist', 'offers no waiting list yet'],
   ])('refuses %s, and changes nothing', async (_, body, param, message) => {
     const { slug } = await campaign();
     const read = async () => (await accounting.admin('GET', `/admin/v1/campaigns/${slug}`)).body as unknown;
@@ -100,65 +103,22 @@ describe('PATCH of a campaign', () => {
     expect(await read()).toEqual(before);
   });
 
-  it('leaves a claim that an earlier version stored', async () => {
+  it('merges its claim page', async () => {
     const { slug } = await campaign();
-    await accounting.source.query(`UPDATE access.campaigns SET claim = '{"mode":"code"}' WHERE slug = $1`, [slug]);
-    expect((await patch(`campaigns/${slug}`, { weight: 2 })).body.claim).toEqual({ mode: 'code' });
+    const snippet = { label: 'Shell', text: 'export KEY={key}\n' };
+    const first = (await patch(`campaigns/${slug}`, { claim: { title: 'Try it', snippet, overbook: 1.5 } })).body.claim;
+    const defaults = { text: '', logo: null, per_claimant: 1, renew_after_seconds: null, claims_per_hour: 100 };
+    expect(first).toMatchObject({ ...defaults, title: 'Try it', overbook: 1.5, waitlist: false });
+    const second = await patch(`campaigns/${slug}`, { claim: { text: 'two\nlines', snippet: { label: 'sh' } } });
+    expect(second.body.claim).toEqual({
+      ...first,
+      text: 'two\nlines',
+      snippet: { label: 'sh', text: 'export KEY={key}' },
+    });
+    expect((await patch(`campaigns/${slug}`, { claim: { overbook: null, snippet: null } })).body.claim).toMatchObject({
+      overbook: 1,
+      snippet: null,
+    });
     expect((await patch(`campaigns/${slug}`, { claim: null })).body.claim).toBeNull();
-  });
-});
-
-describe('PATCH of a key', () => {
-  it('merges its policy and its limits; null brings the campaign back', async () => {
-    const { slug } = await campaign();
-    const moderation = { output: 'gate', thresholds: { hate: 0.1 } };
-    const key = await accounting.createKey(slug, { limits: { concurrent: 4 }, moderation });
-    const merged = await patch(`keys/${key.id}`, {
-      limits: { rpm: 60 },
-      moderation: { thresholds: { violence: 0.2 } },
-    });
-    expect(merged.body.limits).toEqual({ rpm: 60, tpm: 900, concurrent: 4, bytes_per_hour: 0 });
-    expect(merged.body.moderation).toEqual({ output: 'gate', thresholds: { hate: 0.1, violence: 0.2 } });
-    expect(await policyOf(redisKeys.key(key.id))).toMatchObject({ output: 'gate', thresholds: { violence: 0.2 } });
-    const removed = await patch(`keys/${key.id}`, {
-      limits: { rpm: null, concurrent: null },
-      moderation: { output: null, thresholds: { hate: null } },
-    });
-    expect(removed.body.limits).toEqual({ rpm: 10, tpm: 900, concurrent: 0, bytes_per_hour: 0 });
-    expect(removed.body.moderation).toEqual({ thresholds: { violence: 0.2 } });
-    const gone = await patch(`keys/${key.id}`, { moderation: null, limits: null, label: null });
-    expect(gone.body).toMatchObject({
-      moderation: null,
-      limits: { rpm: 10, tpm: 900, concurrent: 0, bytes_per_hour: 0 },
-      label: '',
-    });
-    expect((await patch(`keys/${key.id}`, { budget_usd: null })).status).toBe(400);
-  });
-});
-
-describe('the body of a write', () => {
-  it('is an object, or absent where nothing is needed; null and lists are none', async () => {
-    const { slug } = await campaign();
-    const { id } = await accounting.createKey(slug);
-    const writes = [
-      ['POST', 'campaigns'],
-      ['PATCH', `campaigns/${slug}`],
-      ['POST', `campaigns/${slug}/fund`],
-      ['POST', 'keys'],
-      ['POST', 'keys/batch'],
-      ['POST', 'keys/bulk'],
-      ['PATCH', `keys/${id}`],
-      ...['suspend', 'reinstate', 'rotate', 'revoke'].map((verb) => ['POST', `keys/${id}/${verb}`]),
-      ['POST', `visitors/${id}/erase`],
-    ] as [string, string][];
-    for (const [method, path] of writes) {
-      for (const body of ['null', '[]', '[{}]', '"note"', '1', 'true']) {
-        const { status, body: told } = await accounting.admin(method, `/admin/v1/${path}`, body);
-        expect([method, path, body, status]).toEqual([method, path, body, 400]);
-        expect(told.error.message).toBe('the request body must be a JSON object, or absent');
-      }
-    }
-    expect((await accounting.admin('GET', `/admin/v1/keys/${id}`)).body.status).toBe('active');
-    expect((await accounting.admin('POST', `/admin/v1/keys/${id}/revoke`)).body.status).toBe('revoked');
   });
 });

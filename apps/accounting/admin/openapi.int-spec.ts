@@ -76,6 +76,44 @@ describe("the admin API's description", () => {
     }
   });
 
+  it('says who may ask, and what each asker gets wrong', () => {
+    const { post, get, delete: end } = document.paths['/admin/v1/session'] as Record<string, Json>;
+    expect(post!.security).toBeUndefined();
+    const [cookie] = Object.keys((get!.security as Json[])[0]!);
+    expect([get!.security, end!.security]).toEqual([[{ [cookie!]: [] }], [{ [cookie!]: [] }]]);
+    expect((document.components.securitySchemes as Json)[cookie!]).toMatchObject({
+      type: 'apiKey',
+      in: 'cookie',
+      name: expect.stringMatching(/^daypass_console_\d+$/),
+    });
+    for (const [name, { security, parameters, responses }] of operations()) {
+      if (!name.endsWith('/admin/v1/session')) expect([name, security]).toEqual([name, [{ bearer: [] }]]);
+      // Each header that a request names can be wrong.
+      if ((parameters as Json[]).some((parameter) => parameter.name === 'idempotency-key'))
+        expect([name, Object.keys(responses as Json)]).toEqual([name, expect.arrayContaining(['400', '409'])]);
+    }
+  });
+
+  it('names for each bulk act the fields that it needs, and those that it refuses', () => {
+    interface Shape {
+      properties: { action: { enum: string[] } };
+      required: string[];
+      not: { anyOf: { required: string[] }[] };
+    }
+    const { content } = document.paths['/admin/v1/keys/bulk']!.post!.requestBody as {
+      content: Record<string, { schema: { oneOf: Shape[] } }>;
+    };
+    const shapes = content['application/json']!.schema.oneOf.map(({ properties, required, not }) => [
+      properties.action.enum[0],
+      required.slice(1),
+      not.anyOf.flatMap((refused) => refused.required),
+    ]);
+    expect(shapes).toHaveLength(10);
+    expect(shapes).toContainEqual(['extend', ['ids', 'ttl_seconds'], ['filter', 'amount_usd']]);
+    expect(shapes).toContainEqual(['fund', ['filter', 'amount_usd'], ['ids', 'ttl_seconds']]);
+    expect(shapes).toContainEqual(['revoke', ['ids'], ['filter', 'ttl_seconds', 'amount_usd']]);
+  });
+
   it('uses no word in its schemas that OpenAPI 3.0 does not know', () => {
     const unknown = [
       '$schema',

@@ -2,6 +2,7 @@ import { applyDecorators } from '@nestjs/common';
 import {
   ApiBearerAuth,
   ApiBody,
+  ApiCookieAuth,
   ApiHeader,
   ApiOperation,
   ApiQuery,
@@ -12,6 +13,8 @@ import {
 } from '@nestjs/swagger';
 import type { INestApplication } from '@nestjs/common';
 import { z } from 'zod';
+import { Sessions } from '../console/sessions.js';
+import { Unkept } from './idempotency.interceptor.js';
 
 type JsonSchema = Record<string, unknown> & { properties?: Record<string, object>; required?: string[] };
 
@@ -58,11 +61,14 @@ const ERROR = {
 
 const REASONS: Record<number, string> = {
   400: 'A field is wrong, missing or unknown; every fault is named',
-  401: 'The admin token is missing or wrong',
+  401: 'The admin token is missing or wrong, and there is no session',
+  403: 'A page of another origin sent it, with the cookie of a session',
   404: 'There is no such thing',
   409: 'It contradicts what is: a taken slug, a closed campaign, a revoked key, a budget below what is used, an Idempotency-Key of another request',
   413: 'The body is too large',
   415: 'The body is not JSON',
+  421: 'The host is none of the names of the console',
+  429: 'Too many wrong tokens came from this address',
   503: 'A store does not answer; `not_projected`: the change is stored and comes into force by itself',
 };
 
@@ -75,10 +81,16 @@ const IDEMPOTENCY_KEY = {
   schema: { type: 'string' as const, minLength: 1, maxLength: 255, pattern: '^[ -~]+$' },
 };
 
+const ACCESS = {
+  operator: [ApiBearerAuth()],
+  session: [ApiCookieAuth()],
+  anybody: [],
+};
+
 interface Operation {
   summary: string;
   /** The description of a successful answer. */
-  status?: 200 | 201;
+  status?: 200 | 201 | 204;
   answer: string;
   /** What it answers as JSON. */
   shape?: z.ZodType;
@@ -86,7 +98,13 @@ interface Operation {
   csv?: boolean;
   body?: z.ZodType;
   query?: z.ZodType;
-  errors?: (400 | 404 | 409)[];
+  /** It writes, also without a body. */
+  writes?: boolean;
+  /** It runs each time (`Unkept`). */
+  unkept?: boolean;
+  /** `operator`: whoever has the admin token, or a session of the console. `session`: a session alone. */
+  access?: 'operator' | 'session' | 'anybody';
+  errors?: (400 | 403 | 404 | 409 | 415 | 421 | 429)[];
 }
 
 /** One endpoint in the docs. One with a body writes. */
@@ -98,19 +116,22 @@ export function Documented({
   csv = false,
   body,
   query,
+  unkept = false,
+  access = 'operator',
   errors = [],
+  writes = body !== undefined,
 }: Operation): MethodDecorator {
   const parameters = query ? Object.entries(schemaOf(query).properties ?? {}) : [];
   return applyDecorators(
-    ApiBearerAuth(),
+    ...ACCESS[access],
     ApiOperation({ summary }),
     ApiResponse({ status, description: answer, ...contentOf(shape, csv) }),
-    ...[...new Set([...errors, ...(body ? [409, 413, 415] : []), 401, 503])].map((code) =>
+    ...[...new Set([...errors, ...(body ? [413, 415] : []), ...(writes ? [400, 409] : []), 401, 503])].map((code) =>
       ApiResponse({ status: code, description: REASONS[code]!, schema: ERROR }),
     ),
-    ...(body
-      ? [ApiBody({ schema: schemaOf(body), required: !body.safeParse({}).success }), ApiHeader(IDEMPOTENCY_KEY)]
-      : []),
+    ...(body ? [ApiBody({ schema: schemaOf(body), required: !body.safeParse({}).success })] : []),
+    ...(writes && !unkept ? [ApiHeader(IDEMPOTENCY_KEY)] : []),
+    ...(unkept ? [Unkept()] : []),
     ...parameters.map(([name, schema]) => ApiQuery({ name, required: false, schema })),
   );
 }
@@ -127,6 +148,7 @@ export function describeApi(app: INestApplication): OpenAPIObject {
     .setDescription('Campaigns, keys and the ledger. Money is a decimal string of dollars; unknown fields are refused.')
     .setVersion('1')
     .addBearerAuth({ type: 'http', scheme: 'bearer', description: 'DAYPASS_ADMIN_TOKEN' })
+    .addCookieAuth(app.get(Sessions).cookie, { type: 'apiKey', in: 'cookie', description: 'A session of the console' })
     .build();
   return SwaggerModule.createDocument(app, info);
 }

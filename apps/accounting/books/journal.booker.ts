@@ -4,12 +4,14 @@ import { DataSource } from 'typeorm';
 import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
+import { Stats } from '#libs/service/stats.js';
 import { BooksMetrics } from './books.metrics.js';
 import { strikeOf, type Strike } from '../domain/strike.js';
-import { attemptOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from '../domain/transfer.js';
+import { attemptOf, effectOf, transferOf, type Attempt, type MoneyEvent, type Transfer } from '../domain/transfer.js';
 import { isBefore, type StreamEntry } from './event.stream.js';
 import { FirstUseRepository, type FirstUse } from './first-use.repository.js';
 import { LedgerRepository, type RejectedEntry } from './ledger.repository.js';
+import { LiveEvents } from '../live.events.js';
 import { bookOrSetAside } from './set-aside.js';
 import { StrikeRepository } from './strike.repository.js';
 
@@ -35,6 +37,8 @@ export class JournalBooker {
     private readonly strikes: StrikeRepository,
     private readonly firstUses: FirstUseRepository,
     private readonly metrics: BooksMetrics,
+    private readonly stats: Stats,
+    private readonly live: LiveEvents,
   ) {}
 
   /** Resolves once committed. @throws when Postgres cannot take the batch now; it booked nothing then */
@@ -59,14 +63,36 @@ export class JournalBooker {
       const ids = await this.ledger.book(manager, transfers);
       return [ids, fresh] as const;
     });
-    this.metrics.booked(transfers.filter(({ id }) => booked.has(id)));
+    const fresh = transfers.filter(({ id }) => booked.has(id));
+    this.metrics.booked(fresh);
     this.metrics.struck(struck.map(({ step }) => step));
+    this.tell(fresh, struck);
     this.metrics.entriesRejected(rejected.length);
     for (const { journalId, reason } of rejected)
       this.logger.error(
         { journalId, reason },
         'accounting cannot book a journal entry, and keeps it in ledger.rejected_events',
       );
+  }
+
+  /** Consoles see it at once. */
+  private tell(transfers: readonly Transfer[], strikes: readonly Strike[]): void {
+    for (const transfer of transfers) {
+      const { kind, campaignId } = transfer;
+      const { spentNano } = effectOf(transfer);
+      if (kind === 'hold') this.stats.addOf(campaignId, 'calls');
+      if (spentNano !== 0n) this.stats.addOf(campaignId, 'spent', spentNano);
+    }
+    this.live.changed(
+      transfers.map(({ campaignId }) => campaignId),
+      [...transfers, ...strikes].flatMap(({ keyId }) => keyId ?? []),
+    );
+    this.live.tell(
+      strikes.map(({ keyId: key, campaignId: campaign, requestId: request, step, strikes: count }) => ({
+        event: 'strike',
+        data: { key, campaign, request, step, strikes: count },
+      })),
+    );
   }
 }
 

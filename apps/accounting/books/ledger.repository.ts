@@ -6,6 +6,8 @@ import { campaignOwner, dayOwner, keyOwner, OPERATOR_TOTAL } from '../domain/own
 import { storable, storableJson } from '../domain/storable.js';
 import { effectOf, type Attempt, type Transfer } from '../domain/transfer.js';
 import type { BookedTransfer } from '../domain/transfer.view.js';
+import { TrafficRepository } from './traffic.repository.js';
+import { trafficOf } from '../domain/traffic.js';
 import { LedgerTransfer } from '../store/entities/ledger-transfer.entity.js';
 
 export interface RejectedEntry {
@@ -53,7 +55,10 @@ const REJECT = `
 
 @Injectable()
 export class LedgerRepository {
-  constructor(@InjectDataSource() private readonly source: DataSource) {}
+  constructor(
+    @InjectDataSource() private readonly source: DataSource,
+    private readonly traffic: TrafficRepository,
+  ) {}
 
   /** Books what is not booked yet. Returns the ids of the transfers that this call booked. */
   async book(manager: EntityManager, transfers: readonly Transfer[]): Promise<Set<string>> {
@@ -85,7 +90,10 @@ export class LedgerRepository {
       effects.map(({ heldNano }) => heldNano.toString()),
       effects.map(({ heldAt }) => heldAt?.toISOString() ?? null),
     ]);
-    return new Set(rows.map(({ id }) => id));
+    const booked = new Set(rows.map(({ id }) => id));
+    // The statement holds the operator's balance, so that two drains meet these rows one after the other.
+    await this.traffic.add(manager, trafficOf(unique.filter(({ id }) => booked.has(id))));
+    return booked;
   }
 
   async bookAttempts(manager: EntityManager, attempts: readonly Attempt[]): Promise<void> {

@@ -40,20 +40,39 @@ export interface CheckRow {
   contentHash: string | null;
 }
 
+/**
+ * `status`: of a key, or of all keys of a campaign · `terms`: a key's time or budget, changed with many others ·
+ * `visitor`: all keys of a claimant, or what it may claim · `opened`: somebody read the texts of a call · `reviewed`:
+ * somebody marked a flagged call as seen · `door`: the door for all new calls and claims.
+ */
+export const ACT_KINDS = [
+  'retention',
+  'erasure',
+  'safety',
+  'status',
+  'terms',
+  'visitor',
+  'opened',
+  'reviewed',
+  'door',
+] as const;
+export type ActKind = (typeof ACT_KINDS)[number];
+
 /** What somebody did to the record itself, and what people and the provider did about a visitor. */
 export interface ActRow {
   kind: 'act';
   id: string;
   atMs: number;
-  act: 'retention' | 'erasure' | 'safety' | 'status';
+  act: ActKind;
   /**
-   * The campaign that lost contents, the erased visitor, the visitor in the provider's notice, or the key whose status
-   * changed.
+   * What the act is about: a campaign, a visitor or a key by its id, a call that somebody opened or reviewed, or `door`.
    */
   subject: string;
   /** Of `retention`: it deleted contents older than this. */
   beforeMs: number | null;
   note: string | null;
+  /** Who did it. Undefined, never null, where nobody said: the hashes of earlier rows cover no such field. */
+  actor?: string | undefined;
 }
 
 export type ChainedRow = RequestRow | CheckRow | ActRow;

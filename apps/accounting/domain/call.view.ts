@@ -1,3 +1,4 @@
+import type { CALL_RESULTS, CallView } from '#libs/contracts/admin/answers.js';
 import type { CheckDecision } from '#libs/contracts/audit.js';
 import { formatUsd } from '#libs/money/nano.js';
 
@@ -17,14 +18,14 @@ export interface ListedCall {
   /** The decisions on its input, and on its output, each once. */
   input: CheckDecision[];
   output: CheckDecision[];
+  /** null: none of its checks is flagged. */
+  reviewed: boolean | null;
   /** The kinds of its bookings. */
   kinds: string[];
   held_nano: string;
   paid_nano: string;
 }
 
-/** `running`: the books have no end of the call yet. */
-export const CALL_RESULTS = ['corrected', 'presumed', 'posted', 'voided', 'running'] as const;
 type CallResult = (typeof CALL_RESULTS)[number];
 
 /** By the booking that says most about the call's end. */
@@ -35,12 +36,20 @@ const RESULTS: [kind: string, result: CallResult][] = [
   ['void', 'voided'],
 ];
 
-function resultOf(kinds: readonly string[]): CallResult {
+export function resultOf(kinds: readonly string[]): CallResult {
   return RESULTS.find(([kind]) => kinds.includes(kind))?.[1] ?? 'running';
 }
 
 /** A call as the admin API lists it, without content. `held_usd` is its bound. */
-export function showCall({ at, key_id: key, visitor_id: visitor, kinds, held_nano, paid_nano, ...call }: ListedCall) {
+export function showCall({
+  at,
+  key_id: key,
+  visitor_id: visitor,
+  kinds,
+  held_nano,
+  paid_nano,
+  ...call
+}: ListedCall): CallView {
   return {
     ...call,
     at: at.toISOString(),
@@ -51,5 +60,3 @@ export function showCall({ at, key_id: key, visitor_id: visitor, kinds, held_nan
     paid_usd: formatUsd(BigInt(paid_nano)),
   };
 }
-
-export type CallView = ReturnType<typeof showCall>;

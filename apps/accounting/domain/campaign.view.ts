@@ -1,3 +1,4 @@
+import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import { formatUsd } from '#libs/money/nano.js';
 import type { Balance } from './balance.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
@@ -10,14 +11,21 @@ export interface KeyCounts {
   expired: number;
 }
 
-const NO_KEYS: KeyCounts = { total: 0, active: 0, suspended: 0, revoked: 0, expired: 0 };
+/** The keys of a campaign, and the sum of their budgets. */
+export interface KeyTotals {
+  counts: KeyCounts;
+  budgetNano: bigint;
+}
+
+const NO_KEYS: KeyTotals = { counts: { total: 0, active: 0, suspended: 0, revoked: 0, expired: 0 }, budgetNano: 0n };
 
 /** A campaign as the admin API shows it. */
 export function showCampaign(
   campaign: Campaign,
   { spentNano, heldNano, absorbedNano }: Balance,
-  keys: KeyCounts = NO_KEYS,
-) {
+  { counts, budgetNano }: KeyTotals = NO_KEYS,
+): CampaignView {
+  const promisedNano = budgetNano - spentNano - heldNano;
   return {
     id: campaign.id,
     slug: campaign.slug,
@@ -28,6 +36,7 @@ export function showCampaign(
     held_usd: formatUsd(heldNano),
     // What its calls cost beyond their holds. The operator absorbed it, and it counts against the campaign's budget.
     absorbed_usd: formatUsd(absorbedNano),
+    promised_usd: formatUsd(promisedNano > 0n ? promisedNano : 0n),
     available_usd: formatUsd(campaign.budgetNano - spentNano - heldNano - absorbedNano),
     models: campaign.models,
     key_defaults: campaign.keyDefaults,
@@ -37,11 +46,8 @@ export function showCampaign(
     origins: campaign.origins,
     weight: campaign.weight,
     retention_days: campaign.retentionDays,
-    keys,
+    keys: counts,
     created_at: campaign.createdAt.toISOString(),
     updated_at: campaign.updatedAt.toISOString(),
   };
 }
-
-/** The answer to a write has `warnings`: what will not work as the operator asked. */
-export type CampaignView = ReturnType<typeof showCampaign> & { warnings?: string[] };

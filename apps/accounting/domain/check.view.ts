@@ -1,3 +1,4 @@
+import type { CheckView } from '#libs/contracts/admin/answers.js';
 import type { CheckDecision, Direction } from '#libs/contracts/audit.js';
 
 /** A check as the record's tables have it. */
@@ -22,8 +23,6 @@ export interface ListedCheck {
 }
 
 /** A check as the admin API shows it. */
-export function showCheck({ at, visitor_id: visitor, key_id: key, seq, ...check }: ListedCheck) {
+export function showCheck({ at, visitor_id: visitor, key_id: key, seq, ...check }: ListedCheck): CheckView {
   return { ...check, at: at.toISOString(), visitor, key, seq: Number(seq) };
 }
-
-export type CheckView = ReturnType<typeof showCheck>;

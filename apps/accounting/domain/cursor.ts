@@ -1,3 +1,5 @@
+import type { Page } from '#libs/contracts/admin/answers.js';
+
 /** A row of a list that is ordered by time and id, newest first. */
 export interface Cursor {
   at: Date;
@@ -47,12 +49,6 @@ const isId = (value: unknown): value is string => typeof value === 'string' && !
 /** Postgres takes a wider range than the text of a JavaScript date has years for. */
 function isStorable(at: Date): boolean {
   return at.getTime() >= Date.UTC(1970, 0, 1) && at.getTime() < Date.UTC(10_000, 0, 1);
-}
-
-export interface Page<T> {
-  data: T[];
-  /** The cursor of the next page; null on the last one. */
-  next_cursor: string | null;
 }
 
 /** Makes a page of at most `limit` rows out of up to `limit + 1`. The extra row shows that there is another page. */

@@ -1,3 +1,4 @@
+import { formatUsd } from '#libs/money/nano.js';
 import type { KeyStatus } from '#libs/contracts/key-state.js';
 import type { Key } from '../store/entities/key.entity.js';
 import type { ActRow } from './audit.chain.js';
@@ -28,6 +29,20 @@ export function statusChange(
     ...(status === 'revoked' && current.status !== 'revoked' ? { revokedAt: now, returnDueAt: DUE_AT_ONCE } : {}),
     ...(status === 'active' ? { strikesSince: now } : {}),
   };
+}
+
+/** What many keys get at once, beside a status. */
+export type KeyRaise = { ttlSeconds: number } | { amountNano: bigint };
+
+/** What the record keeps of more time or budget. */
+export function raiseAct(
+  keyId: string,
+  raise: KeyRaise,
+  note: string | null,
+): Pick<ActRow, 'act' | 'subject' | 'note'> {
+  const what =
+    'amountNano' in raise ? `funded with ${formatUsd(raise.amountNano)} dollars` : `extended by ${raise.ttlSeconds} s`;
+  return { act: 'terms', subject: keyId, note: note === null ? what : `${what}: ${note}` };
 }
 
 /** What the record keeps of what a person did about a key. */

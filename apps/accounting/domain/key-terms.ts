@@ -1,10 +1,12 @@
 import type { KeyLimits, StoredLimits } from '#libs/contracts/key-state.js';
-import { parseUsd } from '#libs/money/nano.js';
+import { MAX_AMOUNT_NANO, parseUsd } from '#libs/money/nano.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
 import type { Key } from '../store/entities/key.entity.js';
+import type { KeyRaise } from './key-status.js';
 import { isOver } from './budget-return.js';
 import { mergePatch } from './merge-patch.js';
 
+const TTL_MAX_MS = 10 * 366 * 86_400_000;
 const NO_LIMITS: KeyLimits = { rpm: 0, tpm: 0, concurrent: 0, bytes_per_hour: 0 };
 
 type GivenLimits = { [Name in keyof KeyLimits]?: number | undefined };
@@ -91,6 +93,39 @@ export function changedTerms(
     closedAt: again ? null : key.closedAt,
     returnDueAt: timed ? expiresAt : key.returnDueAt,
   };
+}
+
+/**
+ * What many keys get at once: more time beyond their end, or from now on where it is over; or more budget. Text: why
+ * this key cannot have it.
+ */
+export function raisedTerms(
+  raise: KeyRaise,
+  key: Pick<Key, Term | 'status' | 'firstUsedAt'>,
+  now: Date,
+): Pick<Key, Term> | string {
+  if ('amountNano' in raise) {
+    const budgetNano = key.budgetNano + raise.amountNano;
+    if (budgetNano > MAX_AMOUNT_NANO) return 'its budget would be more than the most that Daypass can count';
+    const terms = changedTerms({ budget_usd: budgetNano }, key, now);
+    return typeof terms === 'string' ? 'its time is over: extend it first' : terms;
+  }
+  const waits = key.ttlFromUseSeconds !== null && key.firstUsedAt === null;
+  if (waits) return timed({ ttl_seconds: (key.ttlFromUseSeconds ?? 0) + raise.ttlSeconds }, key, now);
+  if (key.expiresAt === null) return 'it has no end';
+  const from = Math.max(key.expiresAt.getTime(), now.getTime());
+  return timed({ expires_at: new Date(from + raise.ttlSeconds * 1_000) }, key, now);
+}
+
+function timed(
+  given: GivenChange,
+  key: Pick<Key, Term | 'status' | 'firstUsedAt'>,
+  now: Date,
+): Pick<Key, Term> | string {
+  const end = given.expires_at?.getTime() ?? now.getTime() + (given.ttl_seconds ?? 0) * 1_000;
+  if (end > now.getTime() + TTL_MAX_MS) return 'it would end in more than ten years';
+  const terms = changedTerms(given, key, now);
+  return typeof terms === 'string' ? 'its time cannot be extended' : terms;
 }
 
 /** Whether a key would end before it starts. */

@@ -1,3 +1,4 @@
+import type { KeyView } from '#libs/contracts/admin/answers.js';
 import { formatUsd } from '#libs/money/nano.js';
 import type { Balance } from './balance.js';
 import type { Key } from '../store/entities/key.entity.js';
@@ -14,9 +15,9 @@ export function showKey(
   key: Key,
   campaignSlug: string,
   { spentNano, heldNano }: Balance,
-  lastCallAt: Date | null,
+  { lastCallAt, strikes }: { lastCallAt: Date | null; strikes: number },
   now: Date,
-) {
+): KeyView {
   return {
     id: key.id,
     prefix: key.prefix,
@@ -36,6 +37,9 @@ export function showKey(
     // What an ended key returned to its campaign. Its budget is what it spent then.
     returned_usd: formatUsd(key.returnedNano),
     last_call_at: lastCallAt?.toISOString() ?? null,
+    claimant: key.claimantId,
+    link: key.linkId,
+    strikes,
     limits: { ...key.limits, bytes_per_hour: key.limits.bytes_per_hour ?? 0 },
     models: key.models,
     moderation: key.moderation,
@@ -43,7 +47,3 @@ export function showKey(
     updated_at: key.updatedAt.toISOString(),
   };
 }
-
-export type KeyView = ReturnType<typeof showKey>;
-/** With the virtual key itself. The answer to its creation is the only one that shows it. */
-export type NewKeyView = KeyView & { key: string };

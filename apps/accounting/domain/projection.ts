@@ -20,7 +20,16 @@ export function campaignProjection(campaign: Campaign): CampaignProjection {
     origins,
     closedMs,
     retentionDays,
+    page: pageOf(campaign.claim),
   };
+}
+
+/** What the page of a key shows of the project. */
+function pageOf(claim: Campaign['claim']): CampaignProjection['page'] {
+  const text = (value: unknown): string | null => (typeof value === 'string' ? value : null);
+  return (
+    claim && { title: text(claim.title) ?? '', project_url: text(claim.project_url), contact: text(claim.contact) }
+  );
 }
 
 export function keyProjection(key: Key): KeyProjection {
@@ -40,6 +49,7 @@ export function keyProjection(key: Key): KeyProjection {
     startsMs: key.startsAt?.getTime() ?? 0,
     ttlFromUseMs: key.firstUsedAt === null ? (key.ttlFromUseSeconds ?? 0) * 1_000 : 0,
     strikesSinceMs: key.strikesSince?.getTime() ?? 0,
+    claimantId: key.claimantId,
     policy: key.moderation === null ? null : tightened(key.moderation),
     formerTokenHash: key.formerTokenHash ?? undefined,
   };

@@ -1,3 +1,4 @@
+import type { StrikeView } from '#libs/contracts/admin/answers.js';
 import type { JournalEvent } from '#libs/contracts/journal.js';
 
 export type Step = 'warn' | 'cooldown' | 'suspend';
@@ -30,11 +31,9 @@ export function strikeOf(event: JournalEvent & { kind: 'strike' }): Strike {
 }
 
 /** A strike as the admin API shows it. */
-export function showStrike({ requestId, at, strikes, step, detail }: Strike) {
-  return { request_id: requestId, at: at.toISOString(), strikes, step, detail };
+export function showStrike({ requestId, keyId, at, strikes, step, detail }: Strike): StrikeView {
+  return { request_id: requestId, key: keyId, at: at.toISOString(), strikes, step, detail };
 }
-
-export type StrikeView = ReturnType<typeof showStrike>;
 
 const WHAT: Record<Step, string> = {
   warn: 'was refused an input',

@@ -1,3 +1,4 @@
+import type { TransferView } from '#libs/contracts/admin/answers.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { keyAccount, type Transfer } from './transfer.js';
 
@@ -5,7 +6,7 @@ import { keyAccount, type Transfer } from './transfer.js';
 export type BookedTransfer = Pick<Transfer, 'id' | 'kind' | 'requestId' | 'keyId' | 'at' | 'detail' | 'entries'>;
 
 /** A transfer as the admin API shows it. `amount_usd` is the change of the key's own account. */
-export function showTransfer(transfer: BookedTransfer) {
+export function showTransfer(transfer: BookedTransfer): TransferView {
   const own =
     transfer.keyId === null
       ? undefined
@@ -20,5 +21,3 @@ export function showTransfer(transfer: BookedTransfer) {
     detail: transfer.detail,
   };
 }
-
-export type TransferView = ReturnType<typeof showTransfer>;

@@ -8,7 +8,8 @@ import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import { AuditRepository } from '../record/audit.repository.js';
-import { KeyService } from '../accounts/key.service.js';
+import { VisitorActs } from '../accounts/visitor.acts.js';
+import type { FoundVisitor } from '../record/visitor.finder.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 interface Case {
@@ -22,7 +23,7 @@ const BATCH = 10;
 const LOOKUP_TIMEOUT_MS = 10_000;
 /** The provider refuses it, and the log says so. */
 const NO_KEY = 'set OPENAI_SAFETY_KEY';
-const KEYS_AT_ONCE = 10_000;
+const VISITORS_AT_ONCE = 10_000;
 /** 2 s, 4 s, … an hour: about a day in all. */
 const ATTEMPTS_MAX = 30;
 const PAUSE_MAX_SECONDS = 3_600;
@@ -41,7 +42,7 @@ export class SafetyDesk extends PeriodicService {
     @Inject(CONFIG) config: DaypassConfig,
     @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
-    private readonly keys: KeyService,
+    private readonly acts: VisitorActs,
     private readonly audit: AuditRepository,
   ) {
     super();
@@ -84,69 +85,82 @@ export class SafetyDesk extends PeriodicService {
       if (attempts >= ATTEMPTS_MAX) await this.close(id, type, 'not found', null, null);
       return;
     }
-    const keyId = await this.keyOf(found.entity_identifier);
+    const visitor = await this.visitorOf(found.entity_identifier);
     const note = `the provider's safety case ${id}${found.reason ? ` (${found.reason})` : ''}`;
     // Before it closes the case: repeated, a suspension changes nothing.
-    const suspended = keyId !== null && (await this.suspend(keyId, note));
-    await this.close(
-      id,
-      type,
-      keyId === null ? 'unknown visitor' : suspended ? 'suspended' : 'revoked before',
-      keyId,
-      found.reason,
-    );
+    const suspended = visitor !== null && (await this.suspend(visitor.id, note));
+    const outcome = visitor === null ? 'unknown visitor' : suspended ? 'suspended' : 'revoked before';
+    await this.close(id, type, outcome, visitor, found.reason);
   }
 
-  /** False where the key was revoked before. */
-  private async suspend(keyId: string, note: string): Promise<boolean> {
-    const [key] = await this.source.query<{ status: string }[]>('SELECT status FROM access.keys WHERE id = $1', [
-      keyId,
-    ]);
-    if (!key || key.status === 'revoked') return false;
-    await this.keys.setStatus(keyId, 'suspended', note, 'provider');
-    return true;
+  /** False where all of its keys were revoked before. */
+  private async suspend(visitorId: string, note: string): Promise<boolean> {
+    await this.acts.setStatus(visitorId, 'suspend', note, 'provider');
+    const [suspended] = await this.source.query<unknown[]>(
+      `SELECT 1 FROM access.keys WHERE (id = $1 OR claimant_id = $1) AND status = 'suspended' LIMIT 1`,
+      [visitorId],
+    );
+    return suspended !== undefined;
   }
 
   private async close(
     id: string,
     type: string,
     outcome: string,
-    keyId: string | null,
+    visitor: FoundVisitor | null,
     reason: string | null,
   ): Promise<void> {
+    const visitorId = visitor?.id ?? null;
+    const keyId = visitor?.isClaimant === false ? visitor.id : null;
     await this.source.transaction(async (manager) => {
       const [, closed] = await manager.query<[unknown, number]>(
-        'UPDATE access.safety_cases SET outcome = $2, key_id = $3, reason = $4 WHERE id = $1 AND outcome IS NULL',
-        [id, outcome, keyId, reason],
+        'UPDATE access.safety_cases SET outcome = $2, key_id = $3, reason = $4, visitor_id = $5 WHERE id = $1 AND outcome IS NULL',
+        [id, outcome, keyId, reason, visitorId],
       );
       if (closed === 0) return;
       const note = `${type} ${id}: ${outcome}${reason ? `, ${reason}` : ''}`;
-      await this.audit.appendAct(manager, { act: 'safety', subject: keyId ?? 'unknown', note });
-      const who = keyId === null ? 'nobody whom we know' : `the key ${keyId}`;
+      await this.audit.appendAct(manager, { act: 'safety', subject: visitorId ?? 'unknown', note });
+      const named = keyId === null ? `the visitor ${visitorId}` : `the key ${keyId}`;
+      const who = visitorId === null ? 'nobody whom we know' : named;
+      const suspended = keyId === null ? 'All of its keys are suspended' : 'The key is suspended';
       const body = {
         type: 'safety.case',
-        text: `Daypass: the provider issued a notice (${type}) that names ${who}${reason ? `, for ${reason}` : ''}. ${outcome === 'suspended' ? 'The key is suspended until a person reinstates it.' : 'Nothing was suspended.'}`,
-        data: { case: id, notice: type, key: keyId, reason, outcome },
+        text: `Daypass: the provider issued a notice (${type}) that names ${who}${reason ? `, for ${reason}` : ''}. ${outcome === 'suspended' ? `${suspended} until a person reinstates ${keyId === null ? 'them' : 'it'}.` : 'Nothing was suspended.'}`,
+        data: {
+          case: id,
+          notice: type,
+          key: keyId,
+          ...(keyId === null && visitorId !== null ? { visitor: visitorId } : {}),
+          reason,
+          outcome,
+        },
       };
       await manager.query('INSERT INTO access.notices (id, at, body) VALUES ($1, now(), $2) ON CONFLICT DO NOTHING', [
         `safety:${id}`,
         JSON.stringify(body),
       ]);
     });
-    this.logger.error({ caseId: id, keyId, outcome, reason }, 'accounting worked off a safety case of the provider');
+    this.logger.error(
+      { caseId: id, visitorId, outcome, reason },
+      'accounting worked off a safety case of the provider',
+    );
   }
 
-  /** Nobody can reverse the identifier, so that this compares the identifier of every key. */
-  private async keyOf(identifier: string): Promise<string | null> {
-    for (let last = ''; ;) {
-      const rows = await this.source.query<{ id: string }[]>(
-        'SELECT id FROM access.keys WHERE id > $1 ORDER BY id LIMIT $2',
-        [last, KEYS_AT_ONCE],
-      );
-      const found = rows.find(({ id }) => safetyIdentifier(id, this.pepper) === identifier);
-      if (found) return found.id;
-      if (rows.length < KEYS_AT_ONCE) return null;
-      last = rows.at(-1)!.id;
+  /** Nobody can reverse the identifier, so that this compares that of every claimant, and of every key without one. */
+  private async visitorOf(identifier: string): Promise<FoundVisitor | null> {
+    for (const isClaimant of [true, false]) {
+      const from = isClaimant ? 'access.claimants WHERE' : 'access.keys WHERE claimant_id IS NULL AND';
+      for (let last = ''; ;) {
+        const rows = await this.source.query<{ id: string }[]>(`SELECT id FROM ${from} id > $1 ORDER BY id LIMIT $2`, [
+          last,
+          VISITORS_AT_ONCE,
+        ]);
+        const found = rows.find(({ id }) => safetyIdentifier(id, this.pepper) === identifier);
+        if (found) return { id: found.id, isClaimant };
+        if (rows.length < VISITORS_AT_ONCE) break;
+        last = rows.at(-1)!.id;
+      }
     }
+    return null;
   }
 }

@@ -5,6 +5,7 @@ import { DataSource, type EntityManager } from 'typeorm';
 import { auditEventSchema, type CheckEvent, type RequestEvent, type SafetyEvent } from '#libs/contracts/audit.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
+import { Stats } from '#libs/service/stats.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { RecordMetrics } from './record.metrics.js';
 import { policyVersionOf, type CheckRow, type RequestRow } from '../domain/audit.chain.js';
@@ -13,8 +14,12 @@ import { parseStorable } from '../domain/storable.js';
 import { BooksMetrics } from '../books/books.metrics.js';
 import type { StreamEntry } from '../books/event.stream.js';
 import { LedgerRepository, type RejectedEntry } from '../books/ledger.repository.js';
+import { TrafficRepository } from '../books/traffic.repository.js';
+import { sumTraffic } from '../domain/traffic.js';
+import { LiveEvents } from '../live.events.js';
 import { bookOrSetAside } from '../books/set-aside.js';
 import { AuditRepository, type NewRow } from './audit.repository.js';
+import { VisitorFinder } from './visitor.finder.js';
 import { VisitorVault } from './visitor.vault.js';
 
 /** An event of the stream, with its content decrypted and compressed. */
@@ -45,9 +50,13 @@ export class AuditBooker {
     private readonly box: ContentBox,
     private readonly vault: VisitorVault,
     private readonly audit: AuditRepository,
+    private readonly visitors: VisitorFinder,
     private readonly ledger: LedgerRepository,
     private readonly metrics: RecordMetrics,
     private readonly books: BooksMetrics,
+    private readonly traffic: TrafficRepository,
+    private readonly stats: Stats,
+    private readonly live: LiveEvents,
   ) {}
 
   /** Resolves once committed. @throws when Postgres cannot take the batch now; it booked nothing then */
@@ -71,10 +80,12 @@ export class AuditBooker {
       const head = await this.audit.lockHead(manager);
       const rows = await this.fresh(manager, events);
       await this.audit.append(manager, head, rows);
+      await this.traffic.add(manager, sumTraffic(flagsOf(rows.map(({ row }) => row))));
       return rows.map(({ row }) => row);
     });
     const checks = booked.filter((row): row is CheckRow => row.kind === 'check');
     this.metrics.recorded(booked.length, checks, checks.length > 0 ? await this.slugs(checks) : new Map());
+    this.tell(flagsOf(booked));
     this.books.entriesRejected(refused.length);
     for (const { journalId, reason } of refused)
       this.logger.error(
@@ -83,17 +94,29 @@ export class AuditBooker {
       );
   }
 
+  /** Consoles see it at once. */
+  private tell(flags: readonly Flag[]): void {
+    if (flags.length > 0) this.stats.add('flagged', BigInt(flags.length));
+    this.live.tell(
+      flags.map(({ keyId: key, campaignId: campaign, requestId: request, decision }) => ({
+        event: 'flag',
+        data: { request, key, campaign, decision },
+      })),
+    );
+  }
+
   /** The rows that the record does not have yet, in the order of their events. */
   private async fresh(manager: EntityManager, events: readonly ReadEvent[]): Promise<NewRow<RequestRow | CheckRow>[]> {
-    const boxes = await this.vault.boxes(
-      manager,
-      events.map(({ event }) => visitorOf(event)),
-    );
+    const keyIds = [...new Set(events.map(({ event }) => event.key))];
+    // The books say whose a key is. So an event of an older worker, which knew no claimants, has the right visitor.
+    const claimants = await this.visitors.claimantsOf(manager, keyIds);
+    const visitorOf = (keyId: string): string => claimants.get(keyId) ?? keyId;
+    const boxes = await this.vault.boxes(manager, keyIds.map(visitorOf));
     const policies = new Map(events.map(({ event, policyVersion }) => [policyVersion, event.policy]));
     await this.audit.keepPolicies(manager, policies);
     const rows = new Map(
       events.map((read) => {
-        const row = rowOf(read);
+        const row = rowOf(read, visitorOf(read.event.key));
         const period = periodOfRequest(row.kind === 'request' ? row.id : row.requestId);
         const sealed = read.compressed ? (boxes.get(row.visitorId)?.seal(read.compressed, row.id) ?? null) : null;
         return [
@@ -149,21 +172,33 @@ export class AuditBooker {
   }
 }
 
+type Flag = Pick<CheckRow, 'requestId' | 'keyId' | 'campaignId'> & {
+  decision: 'blocked' | 'flagged';
+  at: Date;
+  flagged: 1;
+};
+
+/** The calls with a verdict that blocked or flagged, each once. */
+function flagsOf(rows: readonly (RequestRow | CheckRow)[]): Flag[] {
+  const flags = new Map<string, Flag>();
+  for (const row of rows) {
+    if (row.kind !== 'check' || (row.decision !== 'blocked' && row.decision !== 'flagged')) continue;
+    const { requestId, keyId, campaignId, decision, atMs } = row;
+    flags.set(requestId, { requestId, keyId, campaignId, decision, at: new Date(atMs), flagged: 1 });
+  }
+  return [...flags.values()];
+}
+
 /** The id in the record's stream takes the column of the journal id. The content stays out. */
 function rejected({ id, fields }: StreamEntry, reason: string): RejectedEntry {
   return { journalId: `audit:${id}`, raw: fields, reason };
 }
 
-/** The visitor whose content it is: a key stands for its holder. */
-function visitorOf({ key }: RequestEvent | CheckEvent): string {
-  return key;
-}
-
-function rowOf({ event, policyVersion, atMs }: ReadEvent): RequestRow | CheckRow {
+function rowOf({ event, policyVersion, atMs }: ReadEvent, visitorId: string): RequestRow | CheckRow {
   const common = {
     id: event.id,
     atMs,
-    visitorId: visitorOf(event),
+    visitorId,
     keyId: event.key,
     campaignId: event.campaign,
     contentHash: null,

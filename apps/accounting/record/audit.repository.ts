@@ -1,7 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
+import { currentActor } from '../actor.js';
 import { linkAfter, type ActRow, type ChainedRow, type Link } from '../domain/audit.chain.js';
+import { storable } from '../domain/storable.js';
 import {
   ACT_COLUMNS,
   CHECK_COLUMNS,
@@ -21,7 +23,7 @@ export interface NewRow<Row extends ChainedRow = ChainedRow> {
   sealed: Buffer | null;
 }
 
-type NewAct = Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number };
+export type NewAct = Pick<ActRow, 'act' | 'subject' | 'note'> & { beforeMs?: number; atMs?: number };
 
 /** The record's tables. Only a transaction that holds the head adds to the chain. */
 @Injectable()
@@ -96,7 +98,9 @@ export class AuditRepository {
   async appendActs(manager: EntityManager, acts: readonly NewAct[]): Promise<void> {
     const head = await this.lockHead(manager);
     const rows = acts.map((act): NewRow => {
-      const row: ActRow = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), beforeMs: null, ...act };
+      const made = { kind: 'act', id: `act_${randomUUID()}`, atMs: Date.now(), beforeMs: null } as const;
+      // The hash has to cover what Postgres keeps. A note may quote the provider.
+      const row = storable<ActRow>({ ...made, actor: currentActor() ?? undefined, ...act });
       return { row, period: '', sealed: null };
     });
     await this.append(manager, head, rows);
@@ -176,6 +180,7 @@ const INSERT_CHECKS = `
          "keyId" text, "campaignId" text, direction text, guard text, model text, decision text, categories text[], scores jsonb, thresholds jsonb,
          "policyVersion" text, "latencyMs" integer, reason text, "contentHash" text)`;
 const INSERT_ACTS = `
-  INSERT INTO audit.acts (id, seq, hash, at, kind, subject, before, note)
-  SELECT id, seq, decode(hash, 'hex'), at, act, subject, before, note
-    FROM jsonb_to_recordset($1::jsonb) AS given (id text, seq bigint, hash text, at timestamptz, act text, subject text, before timestamptz, note text)`;
+  INSERT INTO audit.acts (id, seq, hash, at, kind, subject, before, note, actor)
+  SELECT id, seq, decode(hash, 'hex'), at, act, subject, before, note, actor
+    FROM jsonb_to_recordset($1::jsonb) AS given (id text, seq bigint, hash text, at timestamptz, act text, subject text, before timestamptz, note text,
+         actor text)`;

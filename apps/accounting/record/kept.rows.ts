@@ -12,7 +12,7 @@ const MS = `(extract(epoch FROM at) * 1000)::bigint AS at_ms`;
 export const REQUEST_COLUMNS = `seq, ${hex('hash')}, period::text, id, ${MS}, visitor_id, key_id, campaign_id, endpoint, model, stream, policy_version, ${hex('content_hash')}`;
 export const CHECK_COLUMNS = `seq, ${hex('hash')}, period::text, id, ${MS}, request_id, visitor_id, key_id, campaign_id, direction, guard, model, decision, categories,
   scores, thresholds, policy_version, latency_ms, reason, ${hex('content_hash')}`;
-export const ACT_COLUMNS = `seq, ${hex('hash')}, id, ${MS}, kind, subject, (extract(epoch FROM before) * 1000)::bigint AS before_ms, note`;
+export const ACT_COLUMNS = `seq, ${hex('hash')}, id, ${MS}, kind, subject, (extract(epoch FROM before) * 1000)::bigint AS before_ms, note, actor`;
 
 export type Raw = Record<string, unknown> & { seq: string; hash: string; at_ms: string };
 
@@ -64,6 +64,7 @@ export function keptAct(raw: Raw): KeptRow {
     subject: raw.subject as string,
     beforeMs: raw.before_ms === null ? null : Number(raw.before_ms),
     note: raw.note as string | null,
+    actor: (raw.actor as string | null) ?? undefined,
   };
   return kept(raw, row);
 }

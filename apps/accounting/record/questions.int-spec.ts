@@ -211,6 +211,7 @@ describe('docs/audit.md answers', () => {
       measure: 'suspend',
       campaign: 'school',
       key_id: key.id,
+      visitor_id: key.id,
       strikes: 1,
     });
     expect((await ask(6))[0]).toEqual([struck]);
@@ -220,7 +221,14 @@ describe('docs/audit.md answers', () => {
     // The second run finds nothing new.
     await set('reinstate', {});
     const person = (measure: string) =>
-      expect.objectContaining({ cause: 'person', measure, campaign: 'school', key_id: key.id });
+      expect.objectContaining({
+        cause: 'person',
+        measure,
+        campaign: 'school',
+        key_id: key.id,
+        visitor_id: key.id,
+        actor: null,
+      });
     expect((await ask(6))[0]).toEqual([person('reinstated'), person('suspended: looking into it'), struck]);
     expect(await auditor.query('SELECT * FROM audit.erasures').then(({ rows }) => rows)).toEqual([]);
     expect((await accounting.admin('GET', '/admin/v1/audit/verify')).body.ok).toBe(true);
@@ -272,7 +280,7 @@ describe('docs/audit.md answers', () => {
       await runner.query('INSERT INTO audit.requests SELECT * FROM public.kept');
       expect((await ask(10))[0]).toEqual([whole]);
       const last = 'seq = (SELECT max(seq) FROM audit.checkpoints)';
-      for (const table of ['requests', 'checks'])
+      for (const table of ['requests', 'checks', 'acts'])
         await runner.query(`UPDATE audit.${table} SET hash = sha256(hash) WHERE ${last}`);
       const [answer] = (await ask(10))[0]!;
       expect(Number(answer!.broken_seals)).toBeGreaterThan(0);

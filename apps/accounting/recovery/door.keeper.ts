@@ -9,7 +9,9 @@ import { assertKeepsData } from '#libs/redis/connection.js';
 import { Door } from '#libs/holds/door.js';
 import { LEASE_MS } from '#libs/holds/hold.types.js';
 import { redisKeys } from '#libs/redis/keys.js';
+import { DoorSwitch } from '../accounts/door.switch.js';
 import { AccountProjector } from '../accounts/account.projector.js';
+import { LinkProjector } from '../accounts/link.projector.js';
 import { ProjectionMetrics } from '../accounts/projection.metrics.js';
 import { isBefore } from '../books/event.stream.js';
 import { journalHead } from '../books/journal.stream.js';
@@ -45,6 +47,8 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     private readonly projector: AccountProjector,
     private readonly rebuild: RedisRebuild,
     private readonly metrics: ProjectionMetrics,
+    private readonly links: LinkProjector,
+    private readonly doorSwitch: DoorSwitch,
   ) {
     this.door = new Door(redis);
     this.loop = new Periodic(
@@ -69,6 +73,7 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     if (!(await this.door.isOpen())) await this.alone((runner) => this.vet(runner));
     else if (!this.wasOpen) {
       await this.redis.del(redisKeys.quiet);
+      await this.doorSwitch.restore();
       await this.alone(() => this.rebuild.raiseAbsorbed());
     }
     this.wasOpen = true;
@@ -113,13 +118,21 @@ export class DoorKeeper implements OnApplicationBootstrap, BeforeApplicationShut
     // An older Daypass did not store it.
     if (!lost && (await this.redis.exists(redisKeys.operatorTotal)) === 0) await this.rebuild.bringOperator();
     if (!lost) await this.rebuild.raiseAbsorbed();
+    // Before the door opens: a shut door must not let calls in for a moment.
+    await this.doorSwitch.restore();
     const number = await nextNumber(runner);
     await this.door.set('settling', number);
     const first = number === 1;
     const graceMs = first || (quiet && !lost) ? 0 : lost ? this.graceMs.afterLoss : this.graceMs.afterRestart;
-    await Promise.all([sleep(graceMs), lost ? undefined : this.projector.findBehind()]);
+    await Promise.all([sleep(graceMs), lost ? undefined : this.bringBack()]);
     await this.door.set('open', number);
     this.logger.info({ number, lost, ms: Math.round(performance.now() - startedMs) }, 'accounting opened the door');
+  }
+
+  /** What a restarted Redis forgot of its last second. */
+  private async bringBack(): Promise<void> {
+    await this.projector.findBehind();
+    await this.links.projectAll();
   }
 }
 

@@ -11,6 +11,7 @@ import type { KnownHold } from '#libs/holds/hold.types.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountProjector, type Account } from '../accounts/account.projector.js';
+import { LinkProjector } from '../accounts/link.projector.js';
 import { BalanceRepository } from '../books/balance.repository.js';
 import { NO_BALANCE, type Balance } from '../domain/balance.js';
 import { dayOwner, OPERATOR_TOTAL } from '../domain/owner.js';
@@ -49,6 +50,7 @@ export class RedisRebuild {
     private readonly balances: BalanceRepository,
     private readonly strikes: StrikeRepository,
     private readonly projector: AccountProjector,
+    private readonly links: LinkProjector,
   ) {}
 
   /** @throws when a store fails, or accounting cannot drain the journal; a caller may run it again */
@@ -60,6 +62,7 @@ export class RedisRebuild {
     const accounts = (await this.bring(Campaign, 'campaign:', open)) + (await this.bring(Key, 'key:', open));
     await this.bringOperator();
     await this.bringStrikes();
+    await this.links.projectAll();
     const drained = await this.ledger.drainedTo();
     if (drained) await raiseJournalTo(this.redis, drained.journalId);
     const calls = [...open.values()].reduce((sum, count) => sum + count, 0);
@@ -137,13 +140,19 @@ export class RedisRebuild {
     return accounts;
   }
 
-  /** The next strike counts together with those before it. A key's rest goes on. */
+  /** The next strike counts together with those before it. A visitor's rest goes on. */
   private async bringStrikes(): Promise<void> {
     const since = new Date((await redisNowMs(this.redis)) - STRIKES_LIFE_MS);
     const pipeline = this.redis.pipeline();
-    for (const [keyId, { times, cooldownUntilMs }] of await this.strikes.recent(this.source.manager, since)) {
+    for (const [id, { times, cooldownUntilMs, claimed }] of await this.strikes.recent(this.source.manager, since)) {
       const newest = times.slice(0, STRIKES_MAX);
-      pipeline.hset(redisKeys.key(keyId), 'strike_times', newest.join(' '), 'cooldown_until', cooldownUntilMs);
+      pipeline.hset(
+        claimed ? redisKeys.visitor(id) : redisKeys.key(id),
+        'strike_times',
+        newest.join(' '),
+        'cooldown_until',
+        cooldownUntilMs,
+      );
     }
     for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
   }

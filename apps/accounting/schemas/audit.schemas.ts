@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { checkDecisionSchema, directionSchema } from '#libs/contracts/audit.js';
+import { ACT_KINDS } from '../domain/audit.chain.js';
 import { moment, requiredText, slug, text } from './field.schemas.js';
 import { listSchema } from './list.schemas.js';
 
@@ -29,22 +30,50 @@ export type CheckFilters = z.output<z.ZodObject<typeof filters>>;
 export const listChecksSchema = z.strictObject({ ...listSchema.shape, ...filters });
 export type ListChecks = z.output<typeof listChecksSchema>;
 
+/** The filters alone. */
+export const countChecksSchema = z.strictObject(filters);
+
 export const exportChecksSchema = z.strictObject({ ...filters, format: z.enum(['jsonl', 'csv']).default('jsonl') });
 export type ExportChecks = z.output<typeof exportChecksSchema>;
 
 /** Calls, newest first. `endpoint`: the name of an API, also of one that this version does not serve. `decision`: calls with a check that decided so. */
-export const listRequestsSchema = z.strictObject({
-  ...listSchema.shape,
+const requestFilters = {
   campaign: slug.optional(),
   key: text(100).optional(),
   visitor: text(100).optional(),
   endpoint: text(100).optional(),
   model: text(200).optional(),
   decision: filters.decision,
+  /** Blocked and flagged calls that a person has seen, or has not. */
+  reviewed: z
+    .enum(['true', 'false'])
+    .transform((given) => given === 'true')
+    .optional(),
+  since: moment.optional(),
+  until: moment.optional(),
+};
+export type FilterRequests = z.output<z.ZodObject<typeof requestFilters>>;
+export const listRequestsSchema = z.strictObject({ ...listSchema.shape, ...requestFilters });
+export type ListRequests = z.output<typeof listRequestsSchema>;
+
+/** The calls beside one within the same filter. */
+export const aroundSchema = z.strictObject(requestFilters);
+
+/** What people and Daypass did, newest first. */
+export const listActsSchema = z.strictObject({
+  ...listSchema.shape,
+  /** A key, a visitor, a campaign's id or a call's. */
+  subject: text(100).optional(),
+  actor: text(100).optional(),
+  act: z.enum(ACT_KINDS).optional(),
   since: moment.optional(),
   until: moment.optional(),
 });
-export type ListRequests = z.output<typeof listRequestsSchema>;
+export type ListActs = z.output<typeof listActsSchema>;
+
+/** Why somebody reads what a visitor asked. The record keeps it. */
+export const openSchema = z.strictObject({ reason: requiredText(1_000).optional() });
+export type Open = z.output<typeof openSchema>;
 
 /** The reason. The record keeps it. */
 export const eraseSchema = z.strictObject({ note: requiredText(1_000).optional() });

@@ -3,7 +3,6 @@ import { campaignStatusSchema, toolPricesSchema } from '#libs/contracts/key-stat
 import { formatUsd } from '#libs/money/nano.js';
 import {
   campaignModeration,
-  claim,
   limits,
   models,
   origins,
@@ -16,10 +15,11 @@ import {
   usd,
   weight,
 } from './field.schemas.js';
+import { claimSchema } from './claim-page.schemas.js';
 import { patchOf } from './patch.schemas.js';
 
 /** Of a campaign that says nothing. */
-const RETENTION_DAYS = 90;
+export const RETENTION_DAYS = 90;
 
 const keyDefaults = z.strictObject({
   budget_usd: usd.transform((nano) => formatUsd(nano)).optional(),
@@ -33,6 +33,8 @@ export const campaignPartsSchema = z.strictObject({
   key_defaults: keyDefaults.default({}),
   moderation: campaignModeration.default({ input: 'gate', output: 'gate', thresholds: {}, on_unavailable: 'closed' }),
   tool_prices: toolPricesSchema.default({}),
+  /** null: its links show its name, and follow the defaults. */
+  claim: claimSchema.nullable().default(null),
 });
 const parts = campaignPartsSchema.shape;
 
@@ -42,7 +44,6 @@ export const createCampaignSchema = z.strictObject({
   budget_usd: usd,
   models,
   ...parts,
-  claim: claim.default(null),
   origins: origins.nullable().default(null),
   retention_days: retentionDays.nullable().default(RETENTION_DAYS),
   weight: weight.default(1),
@@ -57,7 +58,7 @@ export const changeCampaignSchema = z.strictObject({
   key_defaults: patchOf(parts.key_defaults),
   moderation: patchOf(parts.moderation),
   tool_prices: patchOf(parts.tool_prices),
-  claim: claim.optional(),
+  claim: patchOf(parts.claim),
   origins: origins.nullable().optional(),
   retention_days: retentionDays.nullable().optional(),
   weight: weight.nullable().optional(),
@@ -67,3 +68,11 @@ export type ChangeCampaign = z.output<typeof changeCampaignSchema>;
 
 export const fundCampaignSchema = z.strictObject({ amount_usd: positiveUsd });
 export type FundCampaign = z.output<typeof fundCampaignSchema>;
+
+/** `confirm`: the campaign's slug, as a person typed it. */
+export const revokeKeysSchema = z.strictObject({
+  note: requiredText(1_000),
+  dry_run: z.boolean().default(false),
+  confirm: z.string().max(100).optional(),
+});
+export type RevokeKeys = z.output<typeof revokeKeysSchema>;

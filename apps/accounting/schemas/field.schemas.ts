@@ -118,11 +118,6 @@ export const keyModeration = z.strictObject({
   strikes: policy.strikes,
 });
 
-/** Refused until claims do something, so that nobody relies on a setting without effect. */
-export const claim = z.null({
-  error: 'Daypass does not hand out keys by claims yet: leave it out, or send null',
-});
-
 export const origins = z
   .array(z.string().max(300).refine(isOrigin, 'must be an origin such as "https://example.org"'))
   .max(100);

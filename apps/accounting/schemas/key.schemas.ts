@@ -4,6 +4,7 @@ import {
   limits,
   models,
   moment,
+  positiveUsd,
   requiredText,
   slug,
   text,
@@ -25,6 +26,8 @@ const terms = {
   models: models.nullable().optional(),
   limits: limits.optional(),
   moderation: keyModeration.nullable().optional(),
+  /** What people call the holder. All keys with this name, in any campaign, are of one visitor. */
+  claimant: requiredText(200).optional(),
 };
 
 export const createKeySchema = z.strictObject({ campaign: slug, ...terms });
@@ -75,6 +78,20 @@ export type ChangeKey = z.output<typeof changeKeySchema>;
 export const noteSchema = z.strictObject({ note: requiredText(1_000).optional() });
 export type Note = z.output<typeof noteSchema>;
 
+/** For the docs: what each act takes, on keys that this field names. */
+function shapesOfBulk(which: string): object[] {
+  const own = { extend: ['ttl_seconds'], fund: ['amount_usd'], suspend: [], reinstate: [], revoke: [] };
+  const apart = ['ids', 'filter', ...Object.values(own).flat()];
+  return Object.entries(own).map(([action, fields]) => {
+    const required = ['action', which, ...fields];
+    return {
+      properties: { action: { type: 'string', enum: [action] } },
+      required,
+      not: { anyOf: apart.filter((name) => !required.includes(name)).map((name) => ({ required: [name] })) },
+    };
+  });
+}
+
 /** One act on many keys: on those with these ids, or on those that the filter finds. */
 export const bulkSchema = z
   .strictObject({
@@ -84,6 +101,8 @@ export const bulkSchema = z
         campaign: slug.optional(),
         status: z.enum(['active', 'suspended', 'expired']).optional(),
         label: text(200).optional(),
+        claimant: text(100).optional(),
+        link: text(100).optional(),
         q: requiredText(200).optional(),
         note: requiredText(1_000)
           .optional()
@@ -92,7 +111,11 @@ export const bulkSchema = z
       .refine((filter) => Object.values(filter).some((value) => value !== undefined), 'must name at least one field')
       .meta({ minProperties: 1 })
       .optional(),
-    action: z.enum(['suspend', 'reinstate', 'revoke']),
+    action: z.enum(['suspend', 'reinstate', 'revoke', 'extend', 'fund']),
+    /** Of `extend`: seconds that each key gets beyond its end, or from now on where it is over. */
+    ttl_seconds: ttlSeconds.optional(),
+    /** Of `fund`: what each key gets more. */
+    amount_usd: positiveUsd.optional(),
     note: requiredText(1_000).optional(),
     dry_run: z.boolean().default(false),
   })
@@ -100,5 +123,12 @@ export const bulkSchema = z
     path: ['ids'],
     message: 'give either ids or filter',
   })
-  .meta({ oneOf: [{ required: ['ids'] }, { required: ['filter'] }] });
+  .superRefine(({ action, ttl_seconds, amount_usd }, context) => {
+    const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if ((action === 'extend') !== (ttl_seconds !== undefined))
+      fault('ttl_seconds', action === 'extend' ? 'is required by extend' : 'belongs to extend only');
+    if ((action === 'fund') !== (amount_usd !== undefined))
+      fault('amount_usd', action === 'fund' ? 'is required by fund' : 'belongs to fund only');
+  })
+  .meta({ oneOf: ['ids', 'filter'].flatMap(shapesOfBulk) });
 export type Bulk = z.output<typeof bulkSchema>;

@@ -40,6 +40,14 @@ export const listKeysSchema = z
     campaign: slug.optional(),
     status: z.enum(['active', 'suspended', 'revoked', 'expired']).optional(),
     label: text(200).optional(),
+    /** Who claimed it (`vis_…`), and the claim link that it came from. */
+    claimant: text(100).optional(),
+    link: text(100).optional(),
+    /** Keys with strikes since a person reinstated them last. */
+    flagged: z
+      .literal('true')
+      .transform(() => true)
+      .optional(),
     /** The begin of the visible prefix, or a part of the label. */
     q: requiredText(200).optional(),
     /** Newest first without it. */
@@ -56,3 +64,19 @@ export const listKeysSchema = z
     return { ...filters, ...(after ? { cursor: after } : {}), ...(rank ? { rank } : {}), ...(sort ? { sort } : {}) };
   });
 export type ListKeys = z.output<typeof listKeysSchema>;
+
+export const listVisitorsSchema = z
+  .strictObject({
+    cursor: z.string().max(CURSOR_MAX_CHARACTERS).optional(),
+    limit,
+    sort: z.enum(['flagged', 'share', 'spent']).default('flagged'),
+  })
+  .transform(({ cursor, sort, ...rest }, context) => {
+    const rank = cursor === undefined ? undefined : readRank(cursor, sort);
+    if (rank === null) {
+      context.addIssue({ code: 'custom', path: ['cursor'], message: NO_CURSOR });
+      return z.NEVER;
+    }
+    return { ...rest, sort, rank };
+  });
+export type ListVisitors = z.output<typeof listVisitorsSchema>;

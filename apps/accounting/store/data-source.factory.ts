@@ -1,5 +1,9 @@
 import { DataSource, type DataSourceOptions, type QueryRunner } from 'typeorm';
 import { Campaign } from './entities/campaign.entity.js';
+import { ClaimCode } from './entities/claim-code.entity.js';
+import { ClaimLink } from './entities/claim-link.entity.js';
+import { Claim } from './entities/claim.entity.js';
+import { Claimant } from './entities/claimant.entity.js';
 import { IdempotentWrite } from './entities/idempotent-write.entity.js';
 import { Key } from './entities/key.entity.js';
 import { LedgerEntry } from './entities/ledger-entry.entity.js';
@@ -24,6 +28,9 @@ import { Origins1763942400110 } from './migrations/1763942400110-origins.migrati
 import { KeyTimes1763942400120 } from './migrations/1763942400120-key-times.migration.js';
 import { LastCalls1763942400121 } from './migrations/1763942400121-last-calls.migration.js';
 import { CallLists1763942400122 } from './migrations/1763942400122-call-lists.migration.js';
+import { Claims1763942400140 } from './migrations/1763942400140-claims.migration.js';
+import { Console1763942400145 } from './migrations/1763942400145-console.migration.js';
+import { Visitors1763942400150 } from './migrations/1763942400150-visitors.migration.js';
 import { Ends1763942400130 } from './migrations/1763942400130-ends.migration.js';
 
 const POOL_SIZE = 10;
@@ -36,7 +43,19 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
     type: 'postgres',
     url: databaseUrl,
     applicationName: 'daypass-accounting',
-    entities: [Campaign, Key, State, IdempotentWrite, LedgerTransfer, LedgerEntry, RejectedEvent],
+    entities: [
+      Campaign,
+      Claim,
+      ClaimCode,
+      ClaimLink,
+      Claimant,
+      IdempotentWrite,
+      Key,
+      LedgerEntry,
+      LedgerTransfer,
+      RejectedEvent,
+      State,
+    ],
     migrations: [
       Access1763856000000,
       Ledger1763856000001,
@@ -57,6 +76,9 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       LastCalls1763942400121,
       CallLists1763942400122,
       Ends1763942400130,
+      Claims1763942400140,
+      Console1763942400145,
+      Visitors1763942400150,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

@@ -43,6 +43,9 @@ describe('migrations', () => {
       'LastCalls1763942400121',
       'CallLists1763942400122',
       'Ends1763942400130',
+      'Claims1763942400140',
+      'Console1763942400145',
+      'Visitors1763942400150',
     ]);
   });
 

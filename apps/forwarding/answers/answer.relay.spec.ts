@@ -7,7 +7,7 @@ import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { Progress } from './answer.progress.js';
 import { AnswerRelay } from './answer.relay.js';
 import type { OutputGate } from './output.gate.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 
 const ticket = {
   outputs: 1,

@@ -17,7 +17,7 @@ import { judgedWhole, paidOf, type Answered, type Answering } from './answered.j
 import { FramedAnswers } from './framed.answers.js';
 import { LargeAnswers } from './large.answers.js';
 import { OutputGate } from './output.gate.js';
-import { ReplyChannel } from './reply.channel.js';
+import { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { StreamAnswer, type StreamCall, type StreamParts } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
 import { WholeAnswer } from './whole.answer.js';

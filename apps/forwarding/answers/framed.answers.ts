@@ -4,7 +4,7 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
 import type { Answered, Answering } from './answered.js';
 import type { OutputGate } from './output.gate.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 
 /** One argument of a script, and one entry of a stream, has at most so many bytes of an answer. */
 export const FRAME_BYTES = 524_288;

@@ -1,7 +1,7 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 
 /** Longer than a minute: a Redis that is away so long interrupts a stream, and does not end it. */
 const PATIENCE_MS = 90_000;

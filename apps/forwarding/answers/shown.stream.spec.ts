@@ -8,7 +8,7 @@ import type { Shelved } from '#libs/endpoints/shelved.js';
 import { Progress } from './answer.progress.js';
 import { serveNumbered, type NumberedEvent } from './numbered.fixture.js';
 import type { OutputGate, OutputVerdict } from './output.gate.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ShownStream } from './shown.stream.js';
 import { StreamAnswer } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';

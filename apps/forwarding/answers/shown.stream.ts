@@ -7,7 +7,7 @@ import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
 import { wholeReply, type Answered } from './answered.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
 
 export const STREAM_TYPE = 'text/event-stream; charset=utf-8';

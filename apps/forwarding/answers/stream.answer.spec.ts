@@ -5,7 +5,7 @@ import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
 import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { Progress } from './answer.progress.js';
 import type { OutputGate } from './output.gate.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { StreamAnswer } from './stream.answer.js';
 import { StreamPace } from './stream.pace.js';
 

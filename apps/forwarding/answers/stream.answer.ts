@@ -18,7 +18,7 @@ import { againOf, judgedWhole, type Answered, type Answering } from './answered.
 import { GatedStream } from './gated.stream.js';
 import type { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ShownStream, STREAM_TYPE } from './shown.stream.js';
 import type { StreamPace } from './stream.pace.js';
 

@@ -8,7 +8,7 @@ import { Progress } from './answer.progress.js';
 import { AnswerRelay } from './answer.relay.js';
 import { serveNumbered } from './numbered.fixture.js';
 import type { OutputGate, OutputVerdict } from './output.gate.js';
-import type { ReplyChannel } from './reply.channel.js';
+import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 
 beforeAll(serveNumbered);
 

@@ -82,12 +82,14 @@ async function runningStream(frame: string, last = false): Promise<{ requestId: 
   });
   asking.end(JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 20, stream: true }));
   asking.on('error', () => undefined);
+  const responded = once(asking, 'response');
+  responded.catch(() => undefined);
   await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
   const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
   expect((await money.start(requestId!)).code).toBe('started');
   await reply(requestId!, { type: 'open', meta: { moderation: { input: 'off', output: 'off' }, queueMs: 1 } });
   await reply(requestId!, { type: 'frames', n: 0, text: frame, ...(last ? { last } : {}) });
-  const [visitor] = (await once(asking, 'response')) as [IncomingMessage];
+  const [visitor] = (await responded) as [IncomingMessage];
   visitor.on('error', () => undefined);
   const [shown] = (await once(visitor, 'data')) as [Buffer];
   expect(shown.toString()).toBe(frame);

@@ -93,6 +93,8 @@ export class AnswerSession {
   private onReply(message: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
     const { raw } = this.reply;
     switch (message.type) {
+      case 'desk':
+        return;
       case 'answer':
         // Its worker died in the middle of a large answer.
         if (this.rest !== undefined) {
@@ -100,6 +102,7 @@ export class AnswerSession {
           break;
         }
         if (message.status < 400) this.firstShown();
+        else this.parts.metrics.refusedLater(message.body);
         this.end(message.status < 400 ? 'ok' : String(message.status));
         // Ingress may have opened the stream to show its place, or for a worker that died. Whoever answers does not
         // know it.

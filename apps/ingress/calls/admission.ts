@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { visitorOf } from '#libs/contracts/key-state.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { writtenBody } from '#libs/endpoints/body.js';
@@ -208,7 +209,7 @@ export class Admission {
     const { safetyPepper, cachePepper } = this.config.secrets;
     const forced = {
       serviceTier: request.serviceTier,
-      safetyIdentifier: safetyIdentifier(key.id, safetyPepper),
+      safetyIdentifier: safetyIdentifier(visitorOf(key), safetyPepper),
       cacheKey: promptCacheKey(key.id, request.cacheKey, cachePepper),
       ...(policy.shelf === 'off' ? { shelf: false } : {}),
     };

@@ -5,6 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { isObject } from '#libs/endpoints/json.js';
+import { RecentRefusals } from '#libs/holds/recent-refusals.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
@@ -53,6 +54,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       @Inject(PlaceTeller) places: PlaceTeller,
       @Inject(IngressMetrics) metrics: IngressMetrics,
       @Inject(UnreadAnswers) private readonly unread: UnreadAnswers,
+      @Inject(RecentRefusals) private readonly refusals: RecentRefusals,
     ) {
       this.parts = { calls, replies, places, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
     }
@@ -82,6 +84,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       } catch (error) {
         if (!(error instanceof DaypassError) || !stream.mustTell(error.status, error.retry)) throw error;
         this.parts.metrics.refused(error.code, endpoint.name);
+        this.refusals.note(visitor.key.id, http.id, error.body().error);
         const called = clientRequestId(http.headers);
         this.parts.logger.info({ requestId: http.id, ...called, code: error.code, status: error.status }, 'refused');
         stream.fail(error.body(), error.retry);

@@ -14,6 +14,7 @@ const TAGS: Readonly<Record<VisitorRoute['about'], { name: string; description: 
     description: 'Responses and conversations that Daypass keeps for your key alone. They cost nothing.',
   },
   key: { name: 'Key and models', description: 'They cost nothing.' },
+  claim: { name: 'Claim links', description: 'They need no key: they give one out.' },
 };
 /** Headers that an answer has only where it is one to a call. */
 const OF_CALLS = /^(x-daypass-|idempotent-replayed)/;
@@ -46,6 +47,16 @@ const REQUEST_HEADERS: readonly Json[] = [
     pattern: '^[ -~]+$',
   }),
 ];
+
+const CLAIM_NAME: Json = {
+  ...header('Idempotency-Key', 'At random. A repeat under the same one gets the same key for ten minutes', {
+    type: 'string',
+    minLength: 22,
+    maxLength: 255,
+    pattern: '^[ -~]+$',
+  }),
+  required: true,
+};
 
 const ERROR: JsonSchema = {
   type: 'object',
@@ -103,6 +114,7 @@ function operationOf({
   answer,
   streams,
   about,
+  status = 200,
   errors,
 }: VisitorRoute): Json {
   const inPath = [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
@@ -117,7 +129,13 @@ function operationOf({
     operationId,
     summary,
     tags: [TAGS[about].name],
-    parameters: [...inPath, ...inQuery, ...(isCall ? REQUEST_HEADERS : [])],
+    ...(about === 'claim' ? { security: [] } : {}),
+    parameters: [
+      ...inPath,
+      ...inQuery,
+      ...(isCall ? REQUEST_HEADERS : []),
+      ...(about === 'claim' && request ? [CLAIM_NAME] : []),
+    ],
     ...(request
       ? {
           requestBody: {
@@ -130,7 +148,7 @@ function operationOf({
         }
       : {}),
     responses: {
-      200: {
+      [status]: {
         description: streams ? 'The answer, or a stream of events where the request has `stream: true`' : 'The answer',
         headers: refs(names),
         content: {

@@ -10,6 +10,8 @@ import type { KeyUse } from '../domain/limit-headers.js';
 import { missingKey, recovering } from '../refusals.js';
 
 export interface Visitor {
+  /** The hash of the virtual key that the request came with. */
+  tokenHash: string;
   key: KeyState;
   campaign: CampaignState;
   /** The key's models: its own list, or its campaign's. */
@@ -48,7 +50,8 @@ export class Authenticator {
     const tokens = tokensOf(headers);
     const token = tokens.find(isWellFormed);
     if (token === undefined) throw tokens.length === 0 ? missingKey() : invalidKey();
-    const answer = await this.holds.readKey(hashVirtualKey(token, this.config.secrets.tokenPepper)).catch(() => {
+    const tokenHash = hashVirtualKey(token, this.config.secrets.tokenPepper);
+    const answer = await this.holds.readKey(tokenHash).catch(() => {
       throw recovering();
     });
     if (answer.code === 'recovering') throw recovering();
@@ -56,6 +59,7 @@ export class Authenticator {
     const { key, campaign, nowMs } = answer;
     const own = key.models;
     return {
+      tokenHash,
       key,
       campaign,
       nowMs,

@@ -16,6 +16,11 @@ export function shareWithPages(response: ServerResponse): void {
   for (const [name, value] of Object.entries(CORS_HEADERS)) response.setHeader(name, value);
 }
 
+/** For an answer that is for visitors' eyes: pages of other origins may link to it, and not read it. */
+export function keepFromPages(response: ServerResponse): void {
+  for (const name of Object.keys(CORS_HEADERS)) response.removeHeader(name);
+}
+
 /** Answers what a browser asks before it sends a page's request. It has no key yet. */
 export function answerPreflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
   const asked = request.headers['access-control-request-headers'];

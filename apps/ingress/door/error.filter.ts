@@ -3,10 +3,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
+import { RecentRefusals } from '#libs/holds/recent-refusals.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { clientRequestId } from '../domain/client-headers.js';
 import { tooLarge, unservedUrl, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
+import { knownVisitor } from './visitor.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
 @Catch()
@@ -14,6 +16,7 @@ export class ErrorFilter implements ExceptionFilter {
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly metrics: IngressMetrics,
+    private readonly refusals: RecentRefusals,
   ) {}
 
   catch(exception: unknown, host: ArgumentsHost): void {
@@ -28,6 +31,7 @@ export class ErrorFilter implements ExceptionFilter {
     }
     const error = this.read(exception, request);
     this.metrics.refused(error.code, endpointNameOf(request));
+    this.tellHolder(request, error);
     const called = clientRequestId(request.headers);
     this.logger.info({ requestId: request.id, ...called, code: error.code, status: error.status }, 'refused');
     if (reply.raw.headersSent) {
@@ -38,6 +42,13 @@ export class ErrorFilter implements ExceptionFilter {
       .status(error.status)
       .headers({ 'x-request-id': request.id, ...error.headers() })
       .send(error.body());
+  }
+
+  /** What refused a call, its key's holder sees with the key. */
+  private tellHolder(request: FastifyRequest, error: DaypassError): void {
+    const { access = 'caller' } = request.routeOptions.config;
+    const visitor = knownVisitor(request);
+    if (visitor && access === 'caller') this.refusals.note(visitor.key.id, request.id, error.body().error);
   }
 
   private read(exception: unknown, request: FastifyRequest): DaypassError {

@@ -26,6 +26,8 @@ export function guardRoutes(fastify: FastifyInstance, authenticator: Authenticat
     const { access = 'caller' } = request.routeOptions.config;
     if (access === 'keyless') return;
     const visitor = await authenticator.holder(request.headers);
+    // Also for the refusals that follow: the key's holder sees them.
+    setVisitor(request, visitor);
     // On refusals, too. The head of an answer has them with the call itself.
     if (access === 'caller') reply.headers(limitHeaders(visitor.use));
     if (access !== 'holder') authenticator.refuseOutOfTime(visitor);
@@ -35,6 +37,5 @@ export function guardRoutes(fastify: FastifyInstance, authenticator: Authenticat
     if (origin !== undefined && origins !== null && !origins.includes(origin)) throw originNotAllowed(origin);
     if (access === 'caller') authenticator.refuseSuspended(visitor);
     refuseBetas(request.headers, request.url);
-    setVisitor(request, visitor);
   });
 }

@@ -15,6 +15,9 @@ export function visitorOf(request: FastifyRequest): Visitor {
   return visitor;
 }
 
+/** The same; undefined: nobody has found out. */
+export const knownVisitor = (request: FastifyRequest): Visitor | undefined => visitors.get(request);
+
 /** `visitorOf` for a controller's parameter. */
 export const OfVisitor = createParamDecorator((_: unknown, context: ExecutionContext) =>
   visitorOf(context.switchToHttp().getRequest<FastifyRequest>()),

@@ -1,4 +1,5 @@
 import type { DaypassConfig } from '#libs/config/config.js';
+import type { Refusal } from '#libs/contracts/held-key.js';
 import { effectivePolicy } from '#libs/contracts/policy.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { remaining } from '../domain/limit-headers.js';
@@ -13,7 +14,12 @@ type ProcessLimits = Pick<
 >;
 
 /** A key as its holder sees it: its state, and every limit that a call of it can meet. */
-export function showHeldKey(visitor: Visitor, models: readonly OfferedModel[], limits: ProcessLimits) {
+export function showHeldKey(
+  visitor: Visitor,
+  models: readonly OfferedModel[],
+  limits: ProcessLimits,
+  refusals: readonly Refusal[],
+) {
   const { key, campaign, nowMs, ended, use } = visitor;
   const whole = effectivePolicy(campaign.policy, key.policy, NO_WISH, false);
   const stream = effectivePolicy(campaign.policy, key.policy, NO_WISH, true);
@@ -59,6 +65,12 @@ export function showHeldKey(visitor: Visitor, models: readonly OfferedModel[], l
     // Absent where accounting has not told yet.
     ...(campaign.retention_days === undefined ? {} : { retention_days: campaign.retention_days || null }),
     strikes,
+    // null: strikes suspend no key here.
+    strikes_suspend_at: whole.strikes?.suspendAfter || null,
+    title: campaign.page?.title ?? null,
+    project_url: campaign.page?.project_url ?? null,
+    contact: campaign.page?.contact ?? null,
+    recent_refusals: refusals,
   };
 }
 

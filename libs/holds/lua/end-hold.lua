@@ -36,6 +36,7 @@ local kept = KEYS[16] -- of all keys, by when they lapse
 local kept_bytes = KEYS[17] -- of all keys
 local kept_of_key = KEYS[18]
 local key_bytes = KEYS[19] -- what the key sent within the hour
+local visitor_prefix = KEYS[20] -- of what the visitors of several keys did: a claimant's id is to be added
 local request_id = ARGV[1]
 local transition = ARGV[2]
 local cost = tonumber(ARGV[3]) -- nano-dollars
@@ -77,6 +78,7 @@ local events_at = 30 -- from here on, for the record: of each event its JSON, an
 --@include lane-line
 --@include audit
 --@include kept
+--@include visitor
 local FIELDS = { 'state', 'key', 'campaign', 'day', 'amount', 'paid', 'absorbed', 'restored', 'idempotency', 'upstream',
   'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
 local phase = door(epoch, run_id)
@@ -129,23 +131,26 @@ local function journal_end(kind, paid, absorbed)
     'at_ms', int(now), 'upstream', upstream or worker_upstream, 'detail', detail)
 end
 
--- The newest first; what is older than the window is forgotten.
+-- The newest first; what is older than the window is forgotten. All keys of a claimant share them and what follows.
 local function strike()
+  local visitor = visitor_hash(key, visitor_prefix)
   local times = { int(now) }
-  for time in (redis.call('HGET', key, 'strike_times') or ''):gmatch('%d+') do
+  for time in (redis.call('HGET', visitor, 'strike_times') or ''):gmatch('%d+') do
     local counts = strike_window_ms == 0 or tonumber(time) > now - strike_window_ms
     if #times < 100 and counts then times[#times + 1] = time end
   end
   strikes = #times
-  redis.call('HSET', key, 'strike_times', table.concat(times, ' '))
+  redis.call('HSET', visitor, 'strike_times', table.concat(times, ' '))
   local step, rest_until = 'warn', '0'
   if suspend_after > 0 and strikes >= suspend_after then
     step = 'suspend'
-    redis.call('HSET', key, 'status', 'suspended')
+    -- A revoked key stays revoked.
+    if redis.call('HGET', key, 'status') == 'active' then redis.call('HSET', key, 'status', 'suspended') end
+    redis.call('HSET', visitor, 'status', 'suspended')
   elseif cooldown_after > 0 and strikes >= cooldown_after then
     step = 'cooldown'
     rest_until = int(now + cooldown_ms)
-    redis.call('HSET', key, 'cooldown_until', rest_until)
+    redis.call('HSET', visitor, 'cooldown_until', rest_until)
   end
   redis.call('XADD', journal, '*', 'kind', 'strike', 'request', request_id, 'key', held_key_id,
     'campaign', held_campaign_id, 'amount', '0', 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now),

@@ -14,11 +14,13 @@ local kept_bytes = ARGV[4] -- the key that counts all kept answers
 local of_key = ARGV[5] -- the key that counts those of this virtual key; '' of a campaign
 local idempotency_prefix = ARGV[6] -- followed by a name
 local shelf_prefix = ARGV[7] -- of what keys may name later
-local definition_at = 8 -- from here on: field, value pairs of the definition
+local visitor_prefix = ARGV[8] -- followed by a claimant's id
+local definition_at = 9 -- from here on: field, value pairs of the definition
 --@include common
 --@include balances
 --@include kept
 --@include shelf
+--@include visitor
 local budget, spent, held = balance(account)
 local need = int(spent + held)
 if (tonumber(redis.call('HGET', account, 'version')) or 0) > tonumber(version) then return { 'stale', need } end
@@ -28,6 +30,8 @@ redis.call('HSET', account, 'version', version, 'budget', new_budget, 'id', id, 
 -- A person reinstated the key since it was projected last.
 if (redis.call('HGET', account, 'strikes_since') or '0') ~= pardoned then
   redis.call('HDEL', account, 'strike_times', 'cooldown_until')
+  local visitor = visitor_hash(account, visitor_prefix)
+  if visitor ~= account then redis.call('DEL', visitor) end
 end
 -- The key's time has begun with a call that Postgres has not heard of yet.
 local first_used_ms, ttl_from_use_ms, expires_ms = unpack(redis.call('HMGET', account, 'first_used_ms',

@@ -12,14 +12,28 @@ local run_id = ARGV[1] -- of Redis
 local key_prefix = ARGV[2]
 local campaign_prefix = ARGV[3]
 local window_prefix = ARGV[4] -- of keys
+local visitor_prefix = ARGV[5] -- followed by a claimant's id
 --@include common
 --@include door
 --@include window
+--@include visitor
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 local id = redis.call('GET', token)
 if not id then return { 'unknown' } end
 local key = redis.call('HGETALL', key_prefix .. id)
 if #key == 0 then return { 'unknown' } end
+local visitor = visitor_hash(key_prefix .. id, visitor_prefix)
+if visitor ~= key_prefix .. id then
+  -- Later fields win: what a strike on another key of the claimant led to counts for this one.
+  local status, strike_times, cooldown_until = unpack(redis.call('HMGET', visitor, 'status', 'strike_times',
+    'cooldown_until'))
+  for field, value in pairs({ strike_times = strike_times, cooldown_until = cooldown_until }) do
+    if value then key[#key + 1], key[#key + 2] = field, value end
+  end
+  if status == 'suspended' and redis.call('HGET', key_prefix .. id, 'status') == 'active' then
+    key[#key + 1], key[#key + 2] = 'status', status
+  end
+end
 local campaign_id = redis.call('HGET', key_prefix .. id, 'campaign')
 local campaign = redis.call('HGETALL', campaign_prefix .. (campaign_id or ''))
 if #campaign == 0 then return { 'unknown' } end

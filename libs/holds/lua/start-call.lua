@@ -32,7 +32,8 @@ local run_id = ARGV[5] -- of Redis
 local probe_ms = tonumber(ARGV[6]) -- for so long only this call tries a failing upstream
 local overtakes = ARGV[7] == '1' -- the calls before it in the line get no place in the caller's process
 local behind = ARGV[8] -- the caller starts this call right before; '': none
-local upstreams_at = 9 -- from here on
+local visitor_prefix = ARGV[9] -- followed by a claimant's id
+local upstreams_at = 10 -- from here on
 --@include common
 --@include door
 --@include journal-dispatch
@@ -41,6 +42,7 @@ local upstreams_at = 9 -- from here on
 --@include lane-upstreams
 --@include lane-room
 --@include lane-line
+--@include visitor
 
 -- How fast virtual time goes, measured over half a minute. Less than that misleads: virtual time stands still while
 -- some large calls have their turns, and leaps after them. A speed from before a break means nothing.
@@ -96,7 +98,7 @@ local status, expires_ms = unpack(redis.call('HMGET', key, 'status', 'expires_ms
 local expires = tonumber(expires_ms) or 0
 if not status or status == 'revoked' or (expires > 0 and expires <= now)
   or redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
-if status == 'suspended' then return { 'suspended' } end
+if status == 'suspended' or is_suspended_with_visitor(key, visitor_prefix) then return { 'suspended' } end
 
 -- Calls start in the line's order: a small one does not overtake a large one that waits for room.
 local function stands_behind()

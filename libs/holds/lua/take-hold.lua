@@ -13,6 +13,7 @@
                   repeated (0 | 1), day
     conflict      - same id, other arguments
     recovering    - the door is not open
+    paused        - the operator shut the door. Running calls go on
     overloaded    - the journal or the record is at its bound
     invalid       - the key is gone, revoked, expired or not begun, or its campaign closed
     suspended
@@ -44,6 +45,8 @@ local body = KEYS[11]
 local idempotency = KEYS[12] -- the record of the idempotency key, where the call came with one
 local key_bytes = KEYS[13] -- what the key sent within the hour
 local stopped_call = KEYS[14] -- the blocked answer to the same call
+local visitor_prefix = KEYS[15] -- of what the visitors of several keys did: a claimant's id is to be added
+local door_switch = KEYS[16] -- the operator's: `shut` lets no new call in
 local request_id = ARGV[1]
 local key_id = ARGV[2]
 local campaign_id = ARGV[3]
@@ -82,6 +85,7 @@ local key_concurrent = tonumber(ARGV[32]) or 0 -- of a key without a limit of it
 --@include window
 --@include bytes
 --@include audit
+--@include visitor
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 
 local now = now_milliseconds()
@@ -93,6 +97,8 @@ if first_fingerprint then
   return { 'ok', first_cap, first_amount, int(now), int(budget - spent - held), '0', '0', '1', first_day }
 end
 
+if redis.call('GET', door_switch) == 'shut' then return { 'paused' } end
+
 local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour, starts_ms, ttl_from_use_ms =
   unpack(redis.call('HMGET', key, 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm',
     'bytes_per_hour', 'starts_ms', 'ttl_from_use_ms'))
@@ -102,7 +108,7 @@ if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expir
   return { 'invalid' }
 end
 if redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
-if status == 'suspended' then return { 'suspended' } end
+if status == 'suspended' or is_suspended_with_visitor(key, visitor_prefix) then return { 'suspended' } end
 
 -- Writes nothing, but a full Redis refuses it, and with it the script. After a first write Redis lets a script go on.
 redis.call('SETRANGE', body, 0, '')

@@ -58,11 +58,11 @@ local function window_advance(key, now_ms, bucket_ms, buckets)
     bucket_tokens = tonumber(bucket_tokens) }
 end
 
--- The requests and tokens that a key's window counts, without a change to it.
-local function window_use(key, now_ms)
+-- The requests and tokens that a window counts, a key's unless told otherwise, without a change to it.
+local function window_use(key, now_ms, bucket_ms, buckets)
   local head, requests, tokens = unpack(redis.call('HMGET', key, 'h', 'n', 't'))
   head, requests, tokens = tonumber(head), tonumber(requests) or 0, tonumber(tokens) or 0
-  local oldest = math.floor(now_ms / MINUTE_BUCKET_MS) - KEY_BUCKETS + 1
+  local oldest = math.floor(now_ms / (bucket_ms or MINUTE_BUCKET_MS)) - (buckets or KEY_BUCKETS) + 1
   if not head or oldest - head > BUCKETS then return 0, 0 end
   if head >= oldest then return requests, tokens end
   local gone = {}

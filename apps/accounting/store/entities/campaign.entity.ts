@@ -1,4 +1,5 @@
 import { Check, Column, Entity, Index, PrimaryColumn, Unique } from 'typeorm';
+import type { CampaignClaim } from '#libs/contracts/claims.js';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
 import type { KeyLimits, ToolPrices } from '#libs/contracts/key-state.js';
 import { nanoTransformer } from './nano.transformer.js';
@@ -52,7 +53,7 @@ export class Campaign {
   toolPrices!: ToolPrices;
 
   @Column('jsonb', { nullable: true })
-  claim!: Record<string, unknown> | null;
+  claim!: CampaignClaim | null;
 
   @Column('jsonb', { nullable: true })
   origins!: string[] | null;

@@ -2,12 +2,16 @@ import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Uni
 import type { StoredLimits, KeyStatus } from '#libs/contracts/key-state.js';
 import type { ModerationPolicy } from '#libs/contracts/policy.js';
 import { Campaign } from './campaign.entity.js';
+import { ClaimLink } from './claim-link.entity.js';
+import { Claimant } from './claimant.entity.js';
 import { nanoTransformer } from './nano.transformer.js';
 
 @Entity({ schema: 'access', name: 'keys' })
 @Unique('keys_token_hash_key', ['tokenHash'])
 @Index('keys_created_idx', ['createdAt', 'id'])
 @Index('keys_campaign_idx', ['campaignId', 'createdAt', 'id'])
+@Index('keys_claimant_idx', ['claimantId'], { where: 'claimant_id IS NOT NULL' })
+@Index('keys_link_idx', ['linkId'], { where: 'link_id IS NOT NULL' })
 @Index('keys_pending_idx', ['id'], { where: 'projected_version < version' })
 @Index('keys_settle_idx', ['returnDueAt'], { where: 'settle_at IS NOT NULL' })
 @Check('keys_budget_check', 'budget_nano >= 0')
@@ -93,6 +97,22 @@ export class Key {
   /** Only what the key tightens; null: the campaign's policy. */
   @Column('jsonb', { nullable: true })
   moderation!: Partial<ModerationPolicy> | null;
+
+  /** Whose key it is; null: nobody identified its holder. */
+  @Column({ type: 'text', name: 'claimant_id', nullable: true, collation: 'C' })
+  claimantId!: string | null;
+
+  @ManyToOne(() => Claimant, { onDelete: 'NO ACTION', onUpdate: 'NO ACTION', nullable: true })
+  @JoinColumn({ name: 'claimant_id', foreignKeyConstraintName: 'keys_claimant_id_fkey' })
+  claimant?: Claimant | null;
+
+  /** The claim link that made it; null: an operator did. */
+  @Column({ type: 'text', name: 'link_id', nullable: true, collation: 'C' })
+  linkId!: string | null;
+
+  @ManyToOne(() => ClaimLink, { onDelete: 'NO ACTION', onUpdate: 'NO ACTION', nullable: true })
+  @JoinColumn({ name: 'link_id', foreignKeyConstraintName: 'keys_link_id_fkey' })
+  link?: ClaimLink | null;
 
   @Column('int')
   version!: number;

@@ -1,0 +1,140 @@
+import { z } from 'zod';
+import { GATES, linkStatusSchema } from '#libs/contracts/claims.js';
+import { formatUsd } from '#libs/money/nano.js';
+import { limits, models, moment, origins, positiveUsd, requiredText, slug, text, ttlSeconds } from './field.schemas.js';
+import { listSchema } from './list.schemas.js';
+
+/** Codes that one request makes or voids. */
+export const CODES_MAX = 1_000;
+const PER_IP_PER_DAY = 3;
+const MAX_CLAIMS = 100;
+
+const LATER_GATES: readonly unknown[] = ['github', 'email'];
+const gate = z.enum(GATES, {
+  error: ({ input }) =>
+    LATER_GATES.includes(input)
+      ? `the gate '${String(input)}' is not offered yet: use "pow" or "code"`
+      : 'must be "pow" (a proof of work, which the page does by itself) or "code" (a one-time code)',
+});
+const gates = z.array(gate).length(1, 'must name exactly one gate: ["pow"] or ["code"]');
+
+const token = z
+  .string()
+  .regex(
+    /^[a-z0-9][a-z0-9-]{1,61}[a-z0-9]$/,
+    'must be 3 to 63 small letters, digits and dashes, with no dash at either end; leave it out for a random one',
+  );
+
+/** What a link's keys get. A field that is absent has the value of the campaign's `key_defaults`. */
+export const linkTermsSchema = z.strictObject({
+  budget_usd: positiveUsd.transform((nano) => formatUsd(nano)).optional(),
+  ttl_seconds: ttlSeconds.nullable().optional(),
+  limits: limits.optional(),
+  models: models.nullable().optional(),
+});
+
+const fields = {
+  name: requiredText(100),
+  gates,
+  max_claims: z.number().int().min(1).max(100_000),
+  starts_at: moment.nullable(),
+  expires_at: moment.nullable(),
+  per_ip_per_day: z
+    .number()
+    .int()
+    .min(0)
+    .max(1_000)
+    .meta({ description: 'Claims that one address may make in a day; 0: no bound' }),
+  origins,
+};
+const IN_ORDER = { path: ['expires_at'], message: 'must lie after starts_at' };
+const inOrder = ({
+  starts_at,
+  expires_at,
+}: {
+  starts_at?: Date | null | undefined;
+  expires_at?: Date | null | undefined;
+}) => !starts_at || !expires_at || starts_at < expires_at;
+
+export const createLinkSchema = z
+  .strictObject({
+    ...fields,
+    token: token.optional(),
+    status: z.enum(['open', 'paused']).default('open'),
+    gates: fields.gates.default(['pow']),
+    key: linkTermsSchema.default({}),
+    max_claims: fields.max_claims.default(MAX_CLAIMS),
+    starts_at: fields.starts_at.default(null),
+    expires_at: fields.expires_at.default(null),
+    per_ip_per_day: fields.per_ip_per_day.default(PER_IP_PER_DAY),
+    origins: fields.origins.default([]),
+  })
+  .refine(inOrder, IN_ORDER);
+export type CreateLink = z.output<typeof createLinkSchema>;
+
+/** What it does not name stays, also within `key` and its limits. The token always stays: it is printed on cards. */
+export const changeLinkSchema = z
+  .strictObject({
+    name: fields.name.optional(),
+    status: linkStatusSchema.optional(),
+    gates: fields.gates.optional(),
+    key: linkTermsSchema.optional(),
+    max_claims: fields.max_claims.optional(),
+    starts_at: fields.starts_at.optional(),
+    expires_at: fields.expires_at.optional(),
+    per_ip_per_day: fields.per_ip_per_day.optional(),
+    origins: fields.origins.optional(),
+  })
+  .refine(inOrder, IN_ORDER);
+export type ChangeLink = z.output<typeof changeLinkSchema>;
+
+/** It takes nothing yet. */
+export const testLinkSchema = z.strictObject({});
+
+/** `labels` makes a code for each label, which names the claimant; `count` codes are for anybody. */
+export const createCodesSchema = z
+  .strictObject({
+    count: z.number().int().min(1).max(CODES_MAX).optional(),
+    labels: z.array(text(200)).min(1).max(CODES_MAX).optional(),
+    expires_at: moment.nullable().default(null),
+  })
+  .superRefine(({ labels, count }, context) => {
+    const fault = (message: string) => context.addIssue({ code: 'custom', path: ['count'], message });
+    if (labels === undefined && count === undefined) fault('is required without labels');
+    if (labels !== undefined && count !== undefined && count !== labels.length)
+      fault(`must be the number of labels, ${labels.length}; or leave it out`);
+  })
+  .meta({ anyOf: [{ required: ['count'] }, { required: ['labels'] }] });
+export type CreateCodes = z.output<typeof createCodesSchema>;
+
+const UNUSED_ONLY = 'must be true: a used code cannot be voided';
+
+/** These codes, or all codes of a link that nobody used. */
+export const voidCodesSchema = z
+  .strictObject({
+    ids: z.array(text(100)).min(1).max(CODES_MAX).optional(),
+    link: text(100).optional(),
+    unused: z.literal(true, { error: UNUSED_ONLY }).optional(),
+  })
+  .superRefine(({ ids, link, unused }, context) => {
+    const fault = (path: string, message: string) => context.addIssue({ code: 'custom', path: [path], message });
+    if ((ids === undefined) === (link === undefined)) fault('ids', 'give either ids, or link with "unused": true');
+    if (link !== undefined && unused === undefined) fault('unused', UNUSED_ONLY);
+    if (ids !== undefined && unused !== undefined) fault('unused', 'goes with link, not with ids');
+  })
+  .meta({
+    oneOf: [
+      { required: ['ids'], not: { anyOf: [{ required: ['link'] }, { required: ['unused'] }] } },
+      { required: ['link', 'unused'], not: { required: ['ids'] } },
+    ],
+  });
+export type VoidCodes = z.output<typeof voidCodesSchema>;
+
+export const listClaimsSchema = z.strictObject({
+  ...listSchema.shape,
+  campaign: slug.optional(),
+  link: text(100).optional(),
+  claimant: text(100).optional(),
+  since: moment.optional(),
+});
+export type ListClaims = z.output<typeof listClaimsSchema>;

@@ -1,0 +1,117 @@
+import { Inject, Injectable } from '@nestjs/common';
+import type { FastifyRequest } from 'fastify';
+import type { LinkPageState, LinkView } from '#libs/contracts/claims.js';
+import { effectivePolicy } from '#libs/contracts/policy.js';
+import { parseUsd } from '#libs/money/nano.js';
+import type { PriceBook } from '#libs/money/prices.js';
+import { stepOf } from '../domain/claim-brake.js';
+import { isLinkToken, stateOf } from '../domain/claim-link.js';
+import { shortChats } from '#libs/money/short-chats.js';
+import { UnknownLinks } from '../domain/unknown-links.js';
+import { PRICE_BOOK } from '../ingress.tokens.js';
+import { ModelOffer } from '../model.offer.js';
+import { recovering } from '../refusals.js';
+import { ClaimAddress } from './claim.address.js';
+import { tooMany } from './claim.refusals.js';
+import { ClaimStore, type FoundLink } from './claim.store.js';
+import { LinkOpens } from './link.opens.js';
+import { ProofOfWork } from './proof.of.work.js';
+
+const NO_WISH = { input: false, output: false };
+
+/** Who looks at a link. A page counts as opened where a person asks for it; nobody claims with a picture. */
+export interface LinkVisit {
+  request: FastifyRequest;
+  as: 'page' | 'claimant' | 'picture';
+}
+
+/** Claim links as whoever opens them sees them. Looking at a link changes nothing of it. */
+@Injectable()
+export class LinkViews {
+  private readonly unknown = new UnknownLinks();
+
+  constructor(
+    private readonly store: ClaimStore,
+    private readonly pow: ProofOfWork,
+    private readonly offer: ModelOffer,
+    private readonly address: ClaimAddress,
+    private readonly opens: LinkOpens,
+    @Inject(PRICE_BOOK) private readonly prices: PriceBook,
+  ) {}
+
+  /**
+   * null: there is no such link. Without a visit nobody can claim with the view.
+   * @throws DaypassError `recovering` where Redis is away, or accounting has not brought the link back yet;
+   * `claim_rate_limited` where the visitor's address tries out links
+   */
+  async view(token: string, visit?: LinkVisit): Promise<LinkView | null> {
+    const found = await this.find(token, visit?.request);
+    if (found === null) return null;
+    if (visit?.as === 'page') this.opens.count(found.link.id, visit.request);
+    return this.show(found, visit);
+  }
+
+  /** `claimName`: of a claim that may be in already. @throws DaypassError as `view` */
+  async find(token: string, request?: FastifyRequest, claimName?: string): Promise<FoundLink | null> {
+    const tag = request && this.address.tagOf(request, Date.now());
+    const waitMs = tag === undefined ? 0 : this.unknown.waitMs(tag, performance.now());
+    if (waitMs > 0) throw tooMany('links', waitMs);
+    const found = isLinkToken(token)
+      ? await this.store.find(token, claimName).catch(() => 'recovering' as const)
+      : null;
+    if (found === 'recovering') throw recovering();
+    if (found === null && tag !== undefined) this.unknown.count(tag, performance.now());
+    return found;
+  }
+
+  private async show(found: FoundLink, visit: LinkVisit | undefined): Promise<LinkView> {
+    const { link, campaign, claims } = found;
+    const state = stateOfFound(found);
+    const models = campaign ? this.offer.to({ models: modelsOf(found), campaign }).map(({ id }) => id) : [];
+    const policy = campaign && effectivePolicy(campaign.policy, null, NO_WISH, false);
+    const mayClaim = visit !== undefined && visit.as !== 'picture';
+    const asksForWork = mayClaim && state === 'open' && link.gates.includes('pow');
+    return {
+      state,
+      token: link.token,
+      campaign: link.slug,
+      page: link.page,
+      gates: link.gates,
+      key: link.key,
+      models,
+      short_chats: this.shortChats(link.key.budget_usd, models),
+      left: Math.max(0, link.max_claims - link.claimed),
+      max_claims: link.max_claims,
+      starts_at: time(link.starts_ms),
+      expires_at: time(link.expires_ms),
+      recorded: {
+        input: policy?.input ?? 'gate',
+        output: policy?.output ?? 'gate',
+        retention_days: campaign?.retention_days || null,
+      },
+      base_url: this.address.baseUrlOf(visit?.request),
+      challenge: asksForWork
+        ? { ...(await this.pow.challenge(link.token, stepOf(claims, link.claims_per_hour))) }
+        : null,
+    };
+  }
+
+  /** By the first model that answers with text, which the snippets name, too. */
+  private shortChats(budgetUsd: string, models: readonly string[]): number | null {
+    const priced = models.flatMap((id) => this.prices.find(id) ?? []).find(({ pricesOutput }) => pricesOutput);
+    return priced ? shortChats(parseUsd(budgetUsd), priced.price) : null;
+  }
+}
+
+export function stateOfFound({ link, campaign, nowMs, isShut, isRecovering }: FoundLink): LinkPageState {
+  // While accounting brings Redis back, a campaign may come after its links.
+  const campaignIsActive = campaign === null ? isRecovering : campaign.status === 'active';
+  return stateOf(link, { nowMs, campaignIsActive, isShut, isRecovering });
+}
+
+function modelsOf({ link, campaign }: FoundLink): readonly string[] {
+  const all = campaign?.models ?? [];
+  return link.key.models?.filter((model) => all.includes(model)) ?? all;
+}
+
+const time = (ms: number): string | null => (ms > 0 ? new Date(ms).toISOString() : null);

@@ -1,0 +1,133 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import type { Browser, Page } from 'playwright-core';
+import { launchChromium } from '../chromium.js';
+import { FakeAdmin } from './console.fake.js';
+import { makeCodes, openRevoke, press, toStep } from './console.steps.js';
+import { look, lookAround } from './looking.js';
+
+const XSS = '<img src=x onerror=alert(1)>';
+
+let fake: FakeAdmin;
+let origin: string;
+let browser: Browser;
+
+beforeAll(async () => {
+  fake = new FakeAdmin();
+  origin = await fake.start();
+  browser = await launchChromium();
+}, 60_000);
+afterAll(async () => {
+  await browser?.close();
+  await fake?.stop();
+});
+beforeEach(() => fake.reset());
+
+interface State {
+  name: string;
+  path: string;
+  /** It is on the page when the state is reached. */
+  sign: string;
+  lead?: (page: Page) => Promise<unknown>;
+  prepare?: () => void;
+}
+
+const STATES: readonly State[] = [
+  { name: 'login', path: '/console', sign: 'text=Admin token', prepare: () => (fake.isSignedIn = false) },
+  { name: 'overview', path: '/console', sign: 'text=Needs you (3)' },
+  {
+    name: 'overview-first',
+    path: '/console',
+    sign: 'text=Answers are made up',
+    prepare: () => {
+      fake.campaigns = [];
+      fake.isRehearsed = true;
+    },
+  },
+  {
+    name: 'overview-fault',
+    path: '/console',
+    sign: 'text=req_fake_1',
+    prepare: () => fake.refuse('GET /overview', 503, 'store_unavailable'),
+  },
+  { name: 'campaigns', path: '/console/campaigns', sign: 'text=Workshop in Kraków' },
+  {
+    name: 'campaigns-empty',
+    path: '/console/campaigns',
+    sign: 'text=No campaign yet',
+    prepare: () => (fake.campaigns = []),
+  },
+  { name: 'wizard-name', path: '/console/campaigns/new', sign: 'text=What a visitor sees' },
+  { name: 'wizard-budget', path: '/console/campaigns/new', sign: 'text=Total budget', lead: (page) => toStep(page, 1) },
+  {
+    name: 'wizard-visitors',
+    path: '/console/campaigns/new',
+    sign: 'text=Who gets a key',
+    lead: (page) => toStep(page, 2),
+  },
+  { name: 'wizard-safety', path: '/console/campaigns/new', sign: 'text=How prompts', lead: (page) => toStep(page, 3) },
+  {
+    name: 'wizard-done',
+    path: '/console/campaigns/new',
+    sign: 'text=Not everything works',
+    lead: async (page) => {
+      await toStep(page, 3);
+      await press(page, 'Launch');
+      await press(page, 'Test this link');
+    },
+  },
+  { name: 'campaign', path: '/console/campaigns/launch', sign: 'text=made a call' },
+  { name: 'campaign-keys', path: '/console/campaigns/launch/keys', sign: `text=${XSS}` },
+  { name: 'campaign-links', path: '/console/campaigns/launch/links', sign: 'text=One network a day' },
+  { name: 'campaign-claims', path: '/console/campaigns/launch/claims', sign: 'text=with a code' },
+  { name: 'campaign-policy', path: '/console/campaigns/launch/policy', sign: 'text=Limits by category' },
+  { name: 'campaign-settings', path: '/console/campaigns/launch/settings', sign: 'text=Overbook' },
+  { name: 'revoke', path: '/console/campaigns/launch', sign: 'text=Revoke 63 keys', lead: (page) => openRevoke(page) },
+  { name: 'hand-out', path: '/console/campaigns/launch/hand-out', sign: 'text=seat 2' },
+  {
+    name: 'hand-out-made',
+    path: '/console/campaigns/launch/hand-out',
+    sign: 'text=12 codes are ready',
+    lead: (page) => makeCodes(page, '12'),
+  },
+  {
+    name: 'hand-out-keys',
+    path: '/console/campaigns/launch/hand-out',
+    sign: 'text=These are secrets',
+    lead: (page) => page.check('text=Ready keys'),
+  },
+  {
+    name: 'cards',
+    path: '/console/campaigns/launch/hand-out',
+    sign: '.sheet',
+    lead: async (page) => {
+      await makeCodes(page, '12');
+      await page.click('text=Cards to print');
+    },
+  },
+  {
+    name: 'shortcuts',
+    path: '/console',
+    sign: 'text=Single-key shortcuts',
+    lead: async (page) => {
+      await page.waitForSelector('text=Needs you (3)');
+      await page.keyboard.press('?');
+    },
+  },
+];
+
+describe('each page of the console', () => {
+  it.each(STATES)(
+    '$name is accessible in four looks, obeys its policy and asks nobody else',
+    async ({ name, path, sign, lead, prepare }) => {
+      prepare?.();
+      const looked = await look(browser);
+      await looked.page.goto(origin + path);
+      await lead?.(looked.page);
+      await looked.page.waitForSelector(sign);
+      expect(await lookAround(looked, `console-${name}`)).toEqual([]);
+      expect(looked.faults).toEqual([]);
+      await looked.close();
+    },
+    60_000,
+  );
+});

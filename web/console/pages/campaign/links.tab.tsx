@@ -1,0 +1,324 @@
+import { Button, Group, Modal, NativeSelect, Stack, Text, TextInput } from '@mantine/core';
+import { useState } from 'react';
+import { Link } from 'wouter';
+import type { CampaignView } from '#libs/contracts/admin/answers.js';
+import type { LinkView } from '#libs/contracts/admin/claims.js';
+import { useLinks } from '../../api/campaign.ts';
+import { write } from '../../api/client.ts';
+import { isAmount, showUsd } from '../../kit/amounts.ts';
+import { ActDialog } from '../../kit/dialog.tsx';
+import { localOf, timeOf, useDraft, wholeOf, zoneName } from '../../kit/draft.ts';
+import { FaultNote } from '../../kit/fault-note.tsx';
+import { LinkCard } from '../../kit/link-card.tsx';
+import { Status } from '../../kit/status.tsx';
+import { When } from '../../kit/when.tsx';
+
+const CLAIMS_MAX = 100_000;
+const PER_IP_MAX = 1_000;
+const HOURS_MAX = 87_840;
+const GATE_WORDS = { pow: 'everybody with the link', code: 'one-time codes' } as const;
+
+export function LinksTab({ campaign }: { campaign: CampaignView }) {
+  const { data: links, error, refetch } = useLinks(campaign.slug);
+  const [shared, setShared] = useState<LinkView | null>(null);
+  const [edited, setEdited] = useState<LinkView | 'new' | null>(null);
+  const [ended, setEnded] = useState<LinkView | null>(null);
+  const isClosed = campaign.status === 'closed';
+  return (
+    <div className="stack">
+      <Group>
+        <Button onClick={() => setEdited('new')} disabled={isClosed}>
+          New link
+        </Button>
+        <Text size="sm" className="dimmed">
+          One for the README, one for a workshop, one for a web page: each has its own limits.
+        </Text>
+      </Group>
+      <FaultNote error={error} retry={() => void refetch()} />
+      {links?.length === 0 && (
+        <div className="empty">
+          <p>No links yet. A visitor gets a key from a link.</p>
+          <Button onClick={() => setEdited('new')} disabled={isClosed}>
+            Make a link
+          </Button>
+        </div>
+      )}
+      <ul className="links">
+        {links?.map((link) => (
+          <li key={link.id} className="card">
+            <div className="card-head">
+              <h2 className="link-name">{link.name}</h2>
+              <Status of={link.status} />
+            </div>
+            <p className="link-url">
+              <a href={link.url} target="_blank" rel="noreferrer">
+                {link.url}
+              </a>
+            </p>
+            <dl className="facts">
+              <dt>Who</dt>
+              <dd>{link.gates.map((gate) => GATE_WORDS[gate]).join(', ')}</dd>
+              <dt>Each key</dt>
+              <dd>
+                {showUsd(link.key.budget_usd)}
+                {link.key.ttl_seconds !== null && ` for ${Math.round(link.key.ttl_seconds / 360) / 10} h`}
+              </dd>
+              <dt>Claimed</dt>
+              <dd>
+                {link.claimed} of {link.max_claims}; the page was opened {link.opened} times
+              </dd>
+              <dt>One network a day</dt>
+              <dd>{link.per_ip_per_day === 0 ? 'no limit' : `${link.per_ip_per_day} keys`}</dd>
+              <dt>Open</dt>
+              <dd>
+                {link.starts_at !== null && (
+                  <>
+                    from <When at={link.starts_at} />{' '}
+                  </>
+                )}
+                until <When at={link.expires_at} none="the keys are gone" />
+              </dd>
+            </dl>
+            <Group gap="sm" mt="md">
+              <Button variant="default" onClick={() => setShared(link)} aria-label={`Share ${link.name}`}>
+                Share
+              </Button>
+              {link.gates.includes('code') && (
+                <Button
+                  component={Link}
+                  variant="default"
+                  href={`/campaigns/${campaign.slug}/hand-out?link=${link.id}`}
+                  aria-label={`Codes of ${link.name}`}
+                >
+                  Codes
+                </Button>
+              )}
+              {link.status !== 'closed' && (
+                <>
+                  <Button variant="default" onClick={() => setEdited(link)} aria-label={`Change ${link.name}`}>
+                    Change
+                  </Button>
+                  <PauseButton link={link} refetch={() => void refetch()} />
+                  <Button variant="subtle" color="red" onClick={() => setEnded(link)} aria-label={`Close ${link.name}`}>
+                    Close
+                  </Button>
+                </>
+              )}
+            </Group>
+          </li>
+        ))}
+      </ul>
+      <Modal
+        opened={shared !== null}
+        onClose={() => setShared(null)}
+        title={shared ? `Share ${shared.name}` : ''}
+        size="lg"
+        transitionProps={{ duration: 0 }}
+      >
+        {shared && <LinkCard link={shared} />}
+      </Modal>
+      <LinkDialog campaign={campaign} link={edited} close={() => setEdited(null)} share={setShared} />
+      <ActDialog
+        isOpen={ended !== null}
+        close={() => setEnded(null)}
+        title={`Close ${ended?.name ?? ''}`}
+        act="Close the link"
+        danger
+        run={() => write('DELETE', `/links/${ended!.id}`)}
+        done="The link is closed."
+      >
+        <Text size="sm">
+          It gives no more keys, and its unused codes are worth nothing. Keys that exist still work. A closed link stays
+          closed; make a new one if you need it again.
+        </Text>
+      </ActDialog>
+    </div>
+  );
+}
+
+function PauseButton({ link, refetch }: { link: LinkView; refetch: () => void }) {
+  const [fault, setFault] = useState<unknown>(null);
+  const isPaused = link.status === 'paused';
+  const change = async (): Promise<void> => {
+    try {
+      await write('PATCH', `/links/${link.id}`, { status: isPaused ? 'open' : 'paused' });
+      setFault(null);
+    } catch (error) {
+      setFault(error);
+    }
+    refetch();
+  };
+  return (
+    <>
+      <Button
+        variant="default"
+        onClick={() => void change()}
+        aria-label={isPaused ? `Open ${link.name}` : `Pause ${link.name}`}
+      >
+        {isPaused ? 'Open' : 'Pause'}
+      </Button>
+      <FaultNote error={fault} />
+    </>
+  );
+}
+
+interface Draft {
+  name: string;
+  token: string;
+  gate: 'pow' | 'code';
+  each: string;
+  hours: string;
+  count: string;
+  perIp: string;
+  starts: string;
+  ends: string;
+}
+
+const draftOf = (link: LinkView | null): Draft => ({
+  name: link?.name ?? '',
+  token: '',
+  gate: link?.gates[0] ?? 'pow',
+  each: link?.key.budget_usd ?? '',
+  hours: link?.key.ttl_seconds ? String(Math.round(link.key.ttl_seconds / 3_600)) : '',
+  count: String(link?.max_claims ?? 100),
+  perIp: String(link?.per_ip_per_day ?? 3),
+  starts: localOf(link?.starts_at ?? null),
+  ends: localOf(link?.expires_at ?? null),
+});
+
+function LinkDialog({
+  campaign,
+  link,
+  close,
+  share,
+}: {
+  campaign: CampaignView;
+  link: LinkView | 'new' | null;
+  close: () => void;
+  share: (link: LinkView) => void;
+}) {
+  if (link === null) return null;
+  return <LinkForm campaign={campaign} link={link === 'new' ? null : link} close={close} share={share} />;
+}
+
+function LinkForm({
+  campaign,
+  link,
+  close,
+  share,
+}: {
+  campaign: CampaignView;
+  link: LinkView | null;
+  close: () => void;
+  share: (link: LinkView) => void;
+}) {
+  const [begin] = useState(() => draftOf(link));
+  const { draft, set } = useDraft(begin);
+  const count = wholeOf(draft.count, 1, CLAIMS_MAX);
+  const perIp = wholeOf(draft.perIp, 0, PER_IP_MAX);
+  const hours = draft.hours === '' ? undefined : wholeOf(draft.hours, 1, HOURS_MAX);
+  const isEachRight = draft.each === '' || isAmount(draft.each);
+  const isReady = draft.name.trim() !== '' && count !== null && perIp !== null && hours !== null && isEachRight;
+  const field = (name: keyof Draft) => ({
+    value: draft[name],
+    onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
+  });
+  const body = {
+    name: draft.name.trim(),
+    gates: [draft.gate],
+    max_claims: count,
+    per_ip_per_day: perIp,
+    starts_at: timeOf(draft.starts),
+    expires_at: timeOf(draft.ends),
+    // What nobody changed here stays as it is, also where it is no whole number of hours.
+    key: {
+      ...(draft.each === '' || draft.each === begin.each ? {} : { budget_usd: draft.each.trim() }),
+      ...(hours === undefined || hours === null || draft.hours === begin.hours ? {} : { ttl_seconds: hours * 3_600 }),
+    },
+  };
+  const run = async (): Promise<void> => {
+    if (link) await write('PATCH', `/links/${link.id}`, body);
+    else {
+      const token = draft.token.trim();
+      share(
+        await write<LinkView>('POST', `/campaigns/${campaign.slug}/links`, { ...body, ...(token ? { token } : {}) }),
+      );
+    }
+  };
+  return (
+    <ActDialog
+      isOpen
+      close={close}
+      title={link ? `Change ${link.name}` : 'New link'}
+      act={link ? 'Save' : 'Make the link'}
+      isReady={isReady}
+      run={run}
+      done={link ? 'The link is changed.' : 'The link is open.'}
+    >
+      <TextInput
+        label="Name"
+        description="For you: README, workshop…"
+        required
+        maxLength={100}
+        data-autofocus
+        {...field('name')}
+      />
+      {!link && (
+        <TextInput
+          label="Ending of its address"
+          description="Small letters, digits and dashes. Empty: a random one that nobody guesses."
+          maxLength={63}
+          {...field('token')}
+        />
+      )}
+      <NativeSelect
+        label="Who gets a key"
+        data={[
+          { value: 'pow', label: 'Everybody with the link' },
+          { value: 'code', label: 'Whoever has a one-time code' },
+        ]}
+        {...field('gate')}
+      />
+      <Group grow align="start">
+        <TextInput
+          label="Dollars each"
+          inputMode="decimal"
+          placeholder="as the campaign"
+          error={isEachRight ? undefined : 'Such as 0.50'}
+          {...field('each')}
+        />
+        <TextInput
+          label="Hours"
+          inputMode="numeric"
+          placeholder="as the campaign"
+          error={hours === null ? 'A whole number' : undefined}
+          {...field('hours')}
+        />
+      </Group>
+      <Group grow align="start">
+        <TextInput
+          label="Number of keys"
+          inputMode="numeric"
+          error={count === null ? `From 1 to ${CLAIMS_MAX}` : undefined}
+          {...field('count')}
+        />
+        <TextInput
+          label="One network a day"
+          description="0: no limit"
+          inputMode="numeric"
+          error={perIp === null ? `From 0 to ${PER_IP_MAX}` : undefined}
+          {...field('perIp')}
+        />
+      </Group>
+      <Stack gap="xs">
+        <TextInput
+          type="datetime-local"
+          label="Starts"
+          description={`In your zone, ${zoneName()}`}
+          {...field('starts')}
+        />
+        <TextInput type="datetime-local" label="Ends" {...field('ends')} />
+      </Stack>
+    </ActDialog>
+  );
+}

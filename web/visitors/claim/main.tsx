@@ -1,0 +1,364 @@
+import '../../shared/pages.css';
+import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
+import { createRoot } from 'react-dom/client';
+import type { Challenge } from 'altcha-lib/types';
+import type { ClaimAnswer, LinkPageState, LinkView } from '#libs/contracts/claims.js';
+import { ask, RETRIES, type Fault, type FaultCode } from '../../shared/api.js';
+import { groupCode, mistakeInCode } from '../../shared/claim.code.js';
+import { forgetKey, keepKey, keptKeyOf, type KeptKey } from '../../shared/kept.keys.js';
+import { Countdown, Elsewhere, Frame, Time, useEvent, useNow } from '../../shared/parts.js';
+import { recordedWords } from '../../shared/recorded.js';
+import { Claimer, type Phase } from './claimer.js';
+import { AlreadyYours, Facts, Head, Minted, Said } from './parts.js';
+import { AWAY, RECOVERING, refusalWords, STATE_WORDS, UNKNOWN } from './texts.js';
+
+/** While the door is shut or the books are away the page looks so often, while somebody sees it. */
+const LOOK_AGAIN_MS: Partial<Record<LinkPageState | 'away', number>> = {
+  door_shut: 30_000,
+  recovering: 5_000,
+  away: 5_000,
+};
+/** A countdown ends by this device's clock. The server's may be behind: the page looks again as often. */
+const EARLY_LOOK_MS = 5_000;
+/** A timer beyond it would fire at once. */
+const LONGEST_TIMER_MS = 2_147_483_647;
+/** The page shows how far the proof is only where a visitor waits longer. */
+const PATIENCE_MS = 1_000;
+
+const token = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+
+/** The shell carries the state, so that nothing loads first. */
+function shellState(): LinkView | null {
+  const text = document.getElementById('state')?.textContent;
+  return text ? (JSON.parse(text) as LinkView | null) : null;
+}
+
+/** A printed QR code carries its code in the fragment, which no server sees. The address bar must not keep it. */
+function takeCode(): string {
+  const code = /^#code=([^&]*)/.exec(location.hash)?.[1];
+  if (code === undefined) return '';
+  history.replaceState(null, '', location.pathname + location.search);
+  try {
+    return groupCode(decodeURIComponent(code));
+  } catch {
+    return '';
+  }
+}
+
+function Page(): ReactNode {
+  const [view, setView] = useState(shellState);
+  const [fault, setFault] = useState<Fault | null>(null);
+  const lookAgain = useEvent(() => {
+    void ask<LinkView>(`/claim/v1/links/${encodeURIComponent(token)}`).then((answer) => {
+      if (answer.ok) setView(answer.data);
+      setFault(answer.ok ? null : answer.fault);
+    });
+  });
+  const isAway = fault !== null && fault.code !== 'link_unknown';
+  const state = isAway ? 'away' : view?.state;
+
+  const knowsNothing = view === null && fault === null;
+  useEffect(() => {
+    if (knowsNothing) lookAgain();
+  }, [knowsNothing, lookAgain]);
+  const everyMs = state === undefined ? undefined : LOOK_AGAIN_MS[state];
+  useEffect(() => {
+    if (everyMs === undefined) return undefined;
+    const timer = setInterval(() => {
+      if (!document.hidden) lookAgain();
+    }, everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs, lookAgain]);
+
+  if (fault?.code === 'link_unknown')
+    return (
+      <Frame>
+        <div className="card">
+          <h1>Get a key</h1>
+          <Said words={UNKNOWN} />
+        </div>
+      </Frame>
+    );
+  if (view === null)
+    return (
+      <Frame>
+        <div className="card" aria-busy={fault === null}>
+          <h1>Get a key</h1>
+          {fault ? <Said words={fault.code === 'recovering' ? RECOVERING : AWAY} /> : <p>Looking for this link…</p>}
+        </div>
+      </Frame>
+    );
+  return <Link view={view} isAway={isAway} onChange={lookAgain} onRefused={setView} />;
+}
+
+/** What a refusal says about the link itself. */
+const STATE_OF: Partial<Record<FaultCode, LinkPageState>> = {
+  link_not_started: 'not_started',
+  link_paused: 'paused',
+  link_ended: 'ended',
+  claims_exhausted: 'exhausted',
+  paused: 'door_shut',
+};
+
+function Link({
+  view,
+  isAway,
+  onChange,
+  onRefused,
+}: {
+  view: LinkView;
+  isAway: boolean;
+  onChange: () => void;
+  onRefused: (view: LinkView) => void;
+}): ReactNode {
+  const [kept, setKept] = useState<KeptKey | undefined>(() => keptKeyOf(view.token));
+  const [claim, setClaim] = useState<ClaimAnswer | null>(null);
+  const [isShown, setShown] = useState(false);
+  const { page, state } = view;
+
+  const minted = (answer: ClaimAnswer): void => {
+    const next: KeptKey = {
+      key: answer.key,
+      link: view.token,
+      title: page.title,
+      at: new Date().toISOString(),
+      baseUrl: answer.base_url,
+    };
+    keepKey(next, false);
+    setKept(next);
+    setClaim(answer);
+    setShown(true);
+  };
+  const refused = ({ code, details }: Fault): boolean => {
+    const now = STATE_OF[code];
+    if (now === undefined) return false;
+    const isBudget = code === 'claims_exhausted' && details.why === 'budget';
+    const startsAt = typeof details.starts_at === 'string' ? details.starts_at : view.starts_at;
+    onRefused({ ...view, state: isBudget ? 'budget_gone' : now, starts_at: startsAt });
+    return true;
+  };
+  const forget = (): void => {
+    forgetKey(kept!.key);
+    setKept(undefined);
+    setClaim(null);
+    setShown(false);
+    onChange();
+  };
+
+  const foot = (
+    <>
+      <a href={`/privacy?link=${encodeURIComponent(view.token)}`}>Privacy</a>
+      {page.contact !== null && <Elsewhere to={page.contact}>Contact</Elsewhere>}
+    </>
+  );
+  if (kept && isShown)
+    return (
+      <Frame foot={foot}>
+        <Minted view={view} claim={claim} kept={kept} onForget={forget} />
+      </Frame>
+    );
+  return (
+    <Frame foot={foot}>
+      <div className="card">
+        <Head page={page} />
+        {!kept && <Facts view={view} />}
+        {kept && <AlreadyYours kept={kept} onShow={() => setShown(true)} onForget={forget} />}
+        {!kept && state === 'open' && <Open view={view} onMinted={minted} onRefused={refused} onChange={onChange} />}
+        {!kept && state !== 'open' && <Closed view={view} state={state} onChange={onChange} />}
+        {isAway && <Said words={AWAY} />}
+      </div>
+    </Frame>
+  );
+}
+
+function Closed({
+  view,
+  state,
+  onChange,
+}: {
+  view: LinkView;
+  state: Exclude<LinkPageState, 'open'>;
+  onChange: () => void;
+}): ReactNode {
+  const now = useNow();
+  const startsAt = state === 'not_started' ? view.starts_at : null;
+  const isDue = startsAt !== null && Date.parse(startsAt) <= now.getTime();
+  useEffect(() => {
+    if (!isDue) return undefined;
+    const timer = setInterval(onChange, EARLY_LOOK_MS);
+    return () => clearInterval(timer);
+  }, [isDue, onChange]);
+  return (
+    <Said words={STATE_WORDS[state](view)} page={view.page}>
+      {startsAt !== null && (
+        <>
+          <Countdown until={startsAt} onEnd={onChange} />
+          <p>
+            It begins on <Time at={startsAt} now={now} alone />.
+          </p>
+        </>
+      )}
+      {state === 'ended' && view.expires_at !== null && (
+        <p>
+          It ended on <Time at={view.expires_at} now={now} />.
+        </p>
+      )}
+      {state === 'paused' && (
+        <p>
+          <button type="button" className="button quiet" onClick={onChange}>
+            Look again
+          </button>
+        </p>
+      )}
+    </Said>
+  );
+}
+
+function Open({
+  view,
+  onMinted,
+  onRefused,
+  onChange,
+}: {
+  view: LinkView;
+  onMinted: (claim: ClaimAnswer) => void;
+  /** True where the link itself has changed, so that the page shows that instead. */
+  onRefused: (fault: Fault) => boolean;
+  onChange: () => void;
+}): ReactNode {
+  const isCode = view.gates.includes('code');
+  const [code, setCode] = useState(takeCode);
+  const [mistake, setMistake] = useState<string | null>(null);
+  const [phase, setPhase] = useState<Phase | null>(null);
+  const [fault, setFault] = useState<Fault | null>(null);
+  const field = useRef<HTMLInputElement>(null);
+  const claimer = useMemo(() => new Claimer(view.token), [view.token]);
+  const isBusy = useRef(false);
+
+  useEffect(() => {
+    if (!isCode && view.challenge !== null) claimer.prepare(view.challenge as unknown as Challenge);
+  }, [claimer, isCode, view.challenge]);
+  useEffect(() => {
+    const filled = (): void => setCode((before) => takeCode() || before);
+    addEventListener('hashchange', filled);
+    return () => removeEventListener('hashchange', filled);
+  }, []);
+  useEffect(() => {
+    if (view.expires_at === null) return undefined;
+    const leftMs = Date.parse(view.expires_at) - Date.now() + EARLY_LOOK_MS;
+    if (leftMs > LONGEST_TIMER_MS) return undefined;
+    const timer = setTimeout(onChange, Math.max(0, leftMs));
+    return () => clearTimeout(timer);
+  }, [view.expires_at, onChange]);
+
+  const press = async (): Promise<void> => {
+    if (isBusy.current) return;
+    const wrong = isCode ? mistakeInCode(code) : null;
+    setMistake(wrong);
+    if (wrong !== null) {
+      field.current?.focus();
+      return;
+    }
+    isBusy.current = true;
+    setFault(null);
+    const answer = await claimer.claim(isCode ? code.replaceAll('-', '') : null, setPhase);
+    isBusy.current = false;
+    setPhase(null);
+    if (answer.ok) onMinted(answer.data);
+    else if (!onRefused(answer.fault)) {
+      setFault(answer.fault);
+      if (answer.fault.code === 'code_invalid') field.current?.focus();
+    }
+  };
+  const isWrongCode = mistake !== null || fault?.code === 'code_invalid';
+  return (
+    <form
+      className="stack"
+      noValidate
+      onSubmit={(event) => {
+        event.preventDefault();
+        void press();
+      }}
+    >
+      {isCode && (
+        <label className="field">
+          Your one-time code
+          <input
+            ref={field}
+            className="code"
+            type="text"
+            name="code"
+            value={code}
+            placeholder="XXXX-XXXX-XXXX"
+            autoComplete="one-time-code"
+            autoCapitalize="characters"
+            autoCorrect="off"
+            spellCheck={false}
+            aria-invalid={isWrongCode}
+            aria-describedby={isWrongCode ? 'mistake' : undefined}
+            onInput={({ currentTarget }) => {
+              const isAtEnd = currentTarget.selectionStart === currentTarget.value.length;
+              // Whoever corrects a character in the middle keeps the caret there.
+              setCode(isAtEnd ? groupCode(currentTarget.value) : currentTarget.value.slice(0, 40));
+              setMistake(null);
+            }}
+            onBlur={() => setCode(groupCode(code))}
+          />
+          {mistake !== null && (
+            <span id="mistake" className="error" role="alert">
+              {mistake}
+            </span>
+          )}
+        </label>
+      )}
+      {fault && (
+        <div id={mistake === null ? 'mistake' : undefined} role="alert">
+          <Said words={refusalWords(fault, isCode)} page={fault.code === 'claim_refused' ? view.page : undefined} />
+        </div>
+      )}
+      <button type="submit" className="button large" aria-disabled={phase !== null}>
+        {phase === null ? 'Get my key' : 'Getting your key…'}
+      </button>
+      <Doing phase={phase} />
+      <p className="small">
+        No account needed. {recordedWords(view.recorded)}{' '}
+        {view.page.privacy_url !== null && <Elsewhere to={view.page.privacy_url}>Privacy of the project</Elsewhere>}
+      </p>
+    </form>
+  );
+}
+
+/** What the page does after the press. It is silent within the first second. */
+function Doing({ phase }: { phase: Phase | null }): ReactNode {
+  const [isLong, setLong] = useState(false);
+  const isDoing = phase !== null;
+  useEffect(() => {
+    if (!isDoing) return undefined;
+    const timer = setTimeout(() => setLong(true), PATIENCE_MS);
+    return () => {
+      clearTimeout(timer);
+      setLong(false);
+    };
+  }, [isDoing]);
+  const seconds = phase?.is === 'waiting' ? Math.round(phase.waitMs / 1_000) : 0;
+  return (
+    <div>
+      <div role="status">
+        {isLong && phase?.is === 'solving' && (
+          <p>This browser solves a small puzzle, against robots. It may take a minute.</p>
+        )}
+        {isLong && phase?.is === 'minting' && <p>The key is being made…</p>}
+        {phase?.is === 'waiting' && (
+          <p>
+            No answer yet. This page asks again in {seconds} s ({phase.retry} of {RETRIES}). It asks for the same key.
+          </p>
+        )}
+      </div>
+      {isLong && phase?.is === 'solving' && (
+        <progress aria-label="Puzzle" max={phase.usual} value={Math.min(phase.tries, phase.usual)} />
+      )}
+    </div>
+  );
+}
+
+createRoot(document.getElementById('app')!).render(<Page />);

@@ -1,0 +1,42 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { defineConfig, type UserConfig } from 'vite';
+
+const here = import.meta.dirname;
+/** Each folder of the visitors' pages is a page of its own: its `main.tsx` begins it. */
+const visitorPages = readdirSync(join(here, 'visitors'), { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map(({ name }) => [name, join(here, 'visitors', name, 'main.tsx')] as const);
+
+/**
+ * `--mode console`: React and Mantine, served by accounting. `--mode visitors`: the same JSX with Preact, served by
+ * ingress. Both end in dist/web, with a manifest that tells the services each file's name.
+ */
+export default defineConfig(({ mode }): UserConfig => {
+  const isConsole = mode === 'console';
+  return {
+    root: here,
+    base: isConsole ? '/console/' : '/',
+    // Mantine's "use client" means nothing here, and Vite warns of each.
+    logLevel: 'error',
+    publicDir: join(here, 'public'),
+    define: { 'process.env.NODE_ENV': '"production"' },
+    resolve: isConsole
+      ? {}
+      : { alias: { react: 'preact/compat', 'react-dom': 'preact/compat', 'react/jsx-runtime': 'preact/jsx-runtime' } },
+    build: {
+      outDir: join(here, '..', 'dist', 'web', mode),
+      emptyOutDir: true,
+      manifest: 'manifest.json',
+      modulePreload: { polyfill: false },
+      target: 'es2022',
+      assetsInlineLimit: 0,
+      cssCodeSplit: true,
+      reportCompressedSize: false,
+      rolldownOptions: {
+        input: isConsole ? { console: join(here, 'console', 'main.tsx') } : Object.fromEntries(visitorPages),
+      },
+    },
+    worker: { format: 'es' },
+  };
+});
