@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { solveChallenge } from 'altcha-lib';
 import { deriveKey } from 'altcha-lib/algorithms/pbkdf2';
@@ -577,12 +578,17 @@ async function useIt() {
 
   await check('what .env names wins, and stays when .env is lost', async () => {
     const token = randomBytes(24).toString('hex');
-    const statusWith = async (one) =>
-      (
-        await fetch(`http://127.0.0.1:${settings.DAYPASS_ADMIN_PORT}/admin/v1/campaigns`, {
-          headers: { authorization: `Bearer ${one}` },
-        })
-      ).status;
+    const statusWith = async (one, tries = 5) => {
+      const url = `http://127.0.0.1:${settings.DAYPASS_ADMIN_PORT}/admin/v1/campaigns`;
+      try {
+        return (await fetch(url, { headers: { authorization: `Bearer ${one}` } })).status;
+      } catch (error) {
+        // A connection that was kept from before the restart leads to nobody.
+        if (tries === 0) throw error;
+        await sleep(1_000);
+        return statusWith(one, tries - 1);
+      }
+    };
     for (const file of [envFile('token.env', { DAYPASS_ADMIN_TOKEN: token }), noEnv()]) {
       assert.equal(
         compose(['up', '--detach', '--wait', '--wait-timeout', '100', 'accounting'], { envFile: file }).status,
