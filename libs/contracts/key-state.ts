@@ -100,7 +100,7 @@ export const keyStateSchema = z.object({
 });
 export type KeyState = z.infer<typeof keyStateSchema>;
 
-/** Short texts only: every call reads them. */
+/** Short texts only: Redis sends them with every call. */
 const campaignPageSchema = z.object({
   title: z.string(),
   project_url: z.string().nullable(),
@@ -109,6 +109,10 @@ const campaignPageSchema = z.object({
 export type CampaignPage = z.infer<typeof campaignPageSchema>;
 /** The person that strikes, the provider and the record know: all keys of a claimant are one. */
 export const visitorOf = ({ id, visitor }: Pick<KeyState, 'id' | 'visitor'>): string => visitor || id;
+
+const campaignPage = json(campaignPageSchema.nullable());
+/** null: the campaign has no claim page, or accounting has not told yet. */
+export const readCampaignPage = (text: string): CampaignPage | null => campaignPage.parse(text);
 
 /** The Redis hash of a campaign. */
 export const campaignStateSchema = z.object({
@@ -126,8 +130,8 @@ export const campaignStateSchema = z.object({
   weight: z.coerce.number().min(0.01).max(100).default(1),
   /** The record keeps contents for so many days; 0: for ever. */
   retention_days: int.optional(),
-  /** What its claim page says of the project; null: it has none, or accounting has not told yet. */
-  page: json(campaignPageSchema.nullable()).default(null),
+  /** What its claim page says of the project (`readCampaignPage`). Each call reads the campaign, and only its holder reads this. */
+  page: z.string().default('null'),
   budget: nano,
   spent: nano,
   held: nano,

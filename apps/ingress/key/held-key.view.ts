@@ -1,3 +1,4 @@
+import { readCampaignPage } from '#libs/contracts/key-state.js';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Refusal } from '#libs/contracts/held-key.js';
 import { effectivePolicy } from '#libs/contracts/policy.js';
@@ -21,6 +22,7 @@ export function showHeldKey(
   refusals: readonly Refusal[],
 ) {
   const { key, campaign, nowMs, ended, use } = visitor;
+  const page = readCampaignPage(campaign.page);
   const whole = effectivePolicy(campaign.policy, key.policy, NO_WISH, false);
   const stream = effectivePolicy(campaign.policy, key.policy, NO_WISH, true);
   const { windowMs = 0 } = whole.strikes ?? {};
@@ -67,9 +69,9 @@ export function showHeldKey(
     strikes,
     // null: strikes suspend no key here.
     strikes_suspend_at: whole.strikes?.suspendAfter || null,
-    title: campaign.page?.title ?? null,
-    project_url: campaign.page?.project_url ?? null,
-    contact: campaign.page?.contact ?? null,
+    title: page?.title ?? null,
+    project_url: page?.project_url ?? null,
+    contact: page?.contact ?? null,
     recent_refusals: refusals,
   };
 }
