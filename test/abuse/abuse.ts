@@ -81,7 +81,11 @@ export class Abuse<Target extends SharedDaypass = SharedDaypass> {
 
   /** @throws where the attacks left books or a record that do not hold */
   async stop(): Promise<void> {
-    await booksAtRest(this.daypass).finally(() => this.end());
+    try {
+      await booksAtRest(this.daypass);
+    } finally {
+      await this.end();
+    }
   }
 
   private async end(): Promise<void> {
