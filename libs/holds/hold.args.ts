@@ -89,6 +89,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyBytesPerHour,
     bounds.auditBytesOfKey,
     bounds.keyConcurrent ?? 0,
+    hold.remembered?.key ?? '',
+    hold.remembered?.campaign ?? '',
   ];
   return [keys, args];
 }
