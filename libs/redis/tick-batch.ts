@@ -1,3 +1,5 @@
+import { atEndOfTurn } from './turn.js';
+
 interface Waiting<T, R> {
   item: T;
   resolve: (result: R) => void;
@@ -22,7 +24,7 @@ export class TickBatch<T, R> {
       this.waiting.push({ item, resolve, reject });
       if (this.scheduled) return;
       this.scheduled = true;
-      setImmediate(() => this.flushAll());
+      atEndOfTurn(() => this.flushAll());
     });
   }
 

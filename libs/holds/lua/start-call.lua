@@ -109,7 +109,7 @@ end
 if redis.call('ZSCORE', waiting, request_id) and stands_behind() then return { 'wait', '5', '' } end
 
 local chosen, wait, why = nil, nil, ''
-for _, upstream in ipairs(lane_upstreams(upstreams_at, now)) do
+for _, upstream in ipairs(lane_upstreams(KEYS, ARGV, upstreams_at, now)) do
   local its_wait, its_why = lane_wait(upstream, now, 1, tokens)
   if its_wait == 0 then
     chosen = chosen or upstream

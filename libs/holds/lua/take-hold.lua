@@ -1,3 +1,4 @@
+#!lua
 --[[
   Takes a hold at every level at once, all or nothing, and journals it. Idempotent by request id.
 
@@ -135,9 +136,6 @@ local refused = refusal()
 -- Whoever reads the key learns the reason.
 if refused and known_key ~= '' then return { 'stale' } end
 if refused then return { refused } end
-
--- Writes nothing, but a full Redis refuses it, and with it the script. After a first write Redis lets a script go on.
-redis.call('SETRANGE', body, 0, '')
 
 rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
 if concurrent == 0 then concurrent = key_concurrent end
