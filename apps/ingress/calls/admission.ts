@@ -202,6 +202,7 @@ export class Admission {
         day: hold.day,
         keepAnswer: idempotency !== undefined,
         takesFrames: true,
+        takesBytes: true,
         ...(repeatHash === undefined ? {} : { repeatHash }),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,

@@ -72,8 +72,9 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
 
     private async answer(http: FastifyRequest, reply: FastifyReply, span: Span): Promise<void> {
       const left = new AbortController();
-      // With a reason: without one Node makes an error and its stack for every call.
-      reply.raw.once('close', () => left.abort(LEFT));
+      // With a reason: without one Node makes an error and its stack.
+      const leave = (): void => left.abort(LEFT);
+      reply.raw.once('close', leave);
       // It may have come while the body was read.
       if (reply.raw.destroyed) left.abort(LEFT);
       const { key, campaign } = visitorOf(http);
@@ -96,6 +97,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         stream.fail(error.body(), error.retry);
       } finally {
         stream.stop();
+        reply.raw.off('close', leave);
       }
     }
 
@@ -193,15 +195,21 @@ function sendKept(
     else stream.fail(JSON.parse(kept.body) as ErrorBody, asksAgain(kept));
     return;
   }
+  const body = shownBody(kept);
   writeHead(reply, kept.status, {
     requestId,
     meta: kept.meta,
     availableNano: after.availableNano,
     use: { rpm, tpm, requests: after.windowRequests, tokens: after.windowTokens },
     adjusted,
-    headers: { ...kept.headers, 'content-type': kept.contentType, ...(stopped ? {} : REPLAYED) },
+    headers: {
+      ...kept.headers,
+      'content-type': kept.contentType,
+      'content-length': String(body.length),
+      ...(stopped ? {} : REPLAYED),
+    },
   });
-  reply.raw.end(shownBody(kept));
+  reply.raw.end(body);
 }
 
 /** The head of a stream that waits for money. */
