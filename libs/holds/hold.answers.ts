@@ -6,6 +6,8 @@ import type {
   HoldAnswer,
   KeyAfterRepeat,
   KeyAnswer,
+  LookAnswer,
+  NextCall,
   RequestAnswer,
   StartAnswer,
 } from './hold.types.js';
@@ -126,6 +128,22 @@ export function readStartAnswer(answer: unknown): StartAnswer {
     default:
       throw new Error(`start-call answered ${code}`);
   }
+}
+
+/** Reads the answer of `next-calls`. */
+export function readLookAnswer(answer: unknown): LookAnswer {
+  const [code, waiting, calls] = answer as [Buffer, number, [Buffer, Buffer, Buffer | null, Buffer[]][]];
+  if (code.toString() === 'recovering') return { code: 'recovering' };
+  return {
+    code: 'looked',
+    waiting,
+    calls: calls.map(([id, ticket, body, start]) => ({
+      requestId: id.toString(),
+      ticket: ticket.toString(),
+      encrypted: body && (body.length > 0 ? body : 'large'),
+      start: readStartAnswer(start.map(String)) as NextCall['start'],
+    })),
+  };
 }
 
 /** Reads the answer of `end-hold`. */

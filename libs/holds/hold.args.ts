@@ -12,6 +12,7 @@ import {
   type EndRequest,
   type HoldBounds,
   type HoldRequest,
+  type LookRequest,
   type KnownHold,
   type StartRequest,
 } from './hold.types.js';
@@ -115,6 +116,43 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   return [keys, [...args, ...upstreamArgs(call.upstreams)]];
 }
 
+/** Longer than a process asks again for an answer that was lost. */
+const LOOK_LIFE_MS = 600_000;
+/** Larger bodies would fill the answer of a look. Each is asked for by itself. */
+const BODY_IN_LOOK_BYTES = 65_536;
+
+/** For `next-calls`. */
+export function lookArgs({ lane, count, process, look, isRepeat, upstreams }: LookRequest, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.leases,
+    redisKeys.journal,
+    redisKeys.laneWaiting(lane),
+    redisKeys.laneFair(lane),
+    redisKeys.laneShares(lane, Math.floor(Date.now() / 60_000)),
+    redisKeys.laneLook(lane, process),
+    ...upstreamKeys(upstreams),
+  ];
+  const args = [
+    count,
+    look,
+    process,
+    isRepeat ? 1 : 0,
+    LOOK_LIFE_MS,
+    LEASE_MS,
+    run,
+    PROBE_MS,
+    BODY_IN_LOOK_BYTES,
+    redisKeys.visitorPrefix,
+    redisKeys.holdPrefix,
+    redisKeys.ticketPrefix,
+    redisKeys.bodyPrefix,
+    redisKeys.keyPrefix,
+    redisKeys.campaignPrefix,
+  ];
+  return [keys, [...args, ...upstreamArgs(upstreams)]];
+}
+
 /** For `defer-call`. */
 export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
   const keys = [
@@ -126,8 +164,8 @@ export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
     redisKeys.laneWaiting(call.lane),
     redisKeys.laneFair(call.lane),
   ];
-  const { requestId, attempt, freezeMs, joins = true, avoided = '' } = call;
-  return [keys, [requestId, attempt, Math.ceil(freezeMs), LEASE_MS, run, joins ? 1 : 0, avoided]];
+  const { requestId, attempt, freezeMs, joins = true, avoided = '', tokens = 0 } = call;
+  return [keys, [requestId, attempt, Math.ceil(freezeMs), LEASE_MS, run, joins ? 1 : 0, avoided, tokens]];
 }
 
 /** For `end-hold`. */

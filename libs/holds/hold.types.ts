@@ -142,6 +142,34 @@ export interface StartRequest {
   overtakes?: { behind: string | null } | undefined;
 }
 
+/** A look of one process at a lane, which begins the calls whose turns are next. */
+export interface LookRequest {
+  lane: string;
+  /** How many calls it begins at most. */
+  count: number;
+  /** Tells the process from others at this lane. */
+  process: string;
+  /** One higher than that of the process' look before. */
+  look: number;
+  /** An answer to the same look was lost. */
+  isRepeat: boolean;
+  /** Of every call of the lane, in the order of preference. */
+  upstreams: readonly LaneUpstream[];
+}
+
+/** A call whose turn was next, and what became of it. */
+export interface NextCall {
+  requestId: string;
+  /** As the lane keeps it (`libs/endpoints/ticket.ts`); '': Redis has none any more. */
+  ticket: string;
+  /** The body of a started call; null: Redis lost it. `large`: the answer has no room for it. */
+  encrypted: Buffer | 'large' | null;
+  start: Exclude<StartAnswer, { code: 'recovering' }>;
+}
+
+/** `waiting`: how many calls the line still has. */
+export type LookAnswer = { code: 'looked'; waiting: number; calls: NextCall[] } | { code: 'recovering' };
+
 export type StartAnswer =
   /**
    * `laneRequests`, `laneTokens`: what the upstream's window counts, with this call; 0 where the script repeats its
@@ -176,6 +204,8 @@ export interface DeferRequest {
   joins?: boolean;
   /** At the next attempt other upstreams with room go before this one. */
   avoided?: string;
+  /** What the call takes of its lane, where the hold does not say it any more. */
+  tokens?: number;
 }
 
 /** A dispatched call as its worker knows it. From this a script makes the hold again where Redis lost it. */

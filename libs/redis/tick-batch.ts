@@ -13,19 +13,26 @@ interface Waiting<T, R> {
 export class TickBatch<T, R> {
   private waiting: Waiting<T, R>[] = [];
   private scheduled = false;
+  private underWay = 0;
 
+  /** `oneAtATime`: what comes while a batch is under way leaves with the next one, so that batches grow with the load. */
   constructor(
     private readonly most: number,
     private readonly flush: (items: T[]) => Promise<readonly R[]>,
+    private readonly oneAtATime = false,
   ) {}
 
   add(item: T): Promise<R> {
     return new Promise((resolve, reject) => {
       this.waiting.push({ item, resolve, reject });
-      if (this.scheduled) return;
-      this.scheduled = true;
-      atEndOfTurn(() => this.flushAll());
+      this.schedule();
     });
+  }
+
+  private schedule(): void {
+    if (this.scheduled || (this.oneAtATime && this.underWay > 0)) return;
+    this.scheduled = true;
+    atEndOfTurn(() => this.flushAll());
   }
 
   private flushAll(): void {
@@ -36,12 +43,16 @@ export class TickBatch<T, R> {
   }
 
   private async settle(batch: Waiting<T, R>[]): Promise<void> {
+    this.underWay++;
     try {
       const results = await this.flush(batch.map(({ item }) => item));
       if (results.length !== batch.length) throw new Error(`a batch of ${batch.length} got ${results.length} results`);
       batch.forEach(({ resolve }, index) => resolve(results[index]!));
     } catch (error) {
       for (const { reject } of batch) reject(error);
+    } finally {
+      this.underWay--;
+      if (this.waiting.length > 0) this.schedule();
     }
   }
 }
