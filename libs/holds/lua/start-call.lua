@@ -56,7 +56,7 @@ local function stands_behind()
 end
 
 local lane = { leases = leases, journal = journal, waiting = waiting, fair = fair, shares = shares,
-  upstreams = lane_upstreams(upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
+  upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
   visitor_prefix = visitor_prefix }
 return begin_call(lane, { id = request_id, hold = hold, key = key, campaign = campaign, tokens = tokens,
   nonce = caller_nonce, fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,

@@ -1,3 +1,4 @@
+#!lua
 --[[
   Takes a hold at every level at once, all or nothing, and journals it. Idempotent by request id.
 
@@ -109,9 +110,6 @@ if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expir
 end
 if redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
 if status == 'suspended' or is_suspended_with_visitor(key, visitor_prefix) then return { 'suspended' } end
-
--- Writes nothing, but a full Redis refuses it, and with it the script. After a first write Redis lets a script go on.
-redis.call('SETRANGE', body, 0, '')
 
 rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
 if concurrent == 0 then concurrent = key_concurrent end
