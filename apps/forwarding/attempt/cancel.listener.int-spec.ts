@@ -1,11 +1,12 @@
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { createLogger } from '#libs/service/logger.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { borrowRedis } from '#libs/testing/borrowed.js';
+import { until } from '#libs/testing/until.js';
 import { CancelListener, VisitorLeft } from './cancel.listener.js';
 
 let redisUrl: string;
@@ -24,27 +25,38 @@ afterAll(async () => {
   redis.disconnect();
 });
 
-/** What became of them once the visitor of `r` has left. */
-async function left(...controllers: AbortController[]): Promise<boolean[]> {
-  await redis.publish(redisKeys.cancelChannel, 'r');
-  await sleep(50);
+/** What became of them once their visitor has left. */
+async function left(requestId: string, ...controllers: AbortController[]): Promise<boolean[]> {
+  // Redis tells them in this order, so that the first was heard once the second is.
+  const nextId = randomUUID();
+  const next = cancels.track(nextId);
+  await redis.publish(redisKeys.cancelChannel, requestId);
+  await redis.publish(redisKeys.cancelChannel, nextId);
+  await until('the next one is heard', () => next.signal.aborted);
+  cancels.forget(nextId, next);
   return controllers.map(({ signal }) => signal.reason instanceof VisitorLeft);
 }
 
 describe('a visitor who left', () => {
   it('ends the call, and no other', async () => {
     const [call, other] = [cancels.track('r'), cancels.track('s')];
-    expect(await left(call, other)).toEqual([true, false]);
+    expect(await left('r', call, other)).toEqual([true, false]);
     cancels.forget('r', call);
     cancels.forget('s', other);
   });
 
   it('ends the attempt that runs, though the one before it came to its end later', async () => {
-    const former = cancels.track('r');
-    const running = cancels.track('r');
-    cancels.forget('r', former);
-    expect(await left(former, running)).toEqual([false, true]);
-    cancels.forget('r', running);
-    expect(await left(former)).toEqual([false]);
+    const former = cancels.track('again');
+    const running = cancels.track('again');
+    cancels.forget('again', former);
+    expect(await left('again', former, running)).toEqual([false, true]);
+    cancels.forget('again', running);
+    expect(await left('again', former)).toEqual([false]);
+  });
+
+  it('before the call is here ends it when it comes', async () => {
+    await left('early');
+    expect(cancels.track('early').signal.reason).toBeInstanceOf(VisitorLeft);
+    expect(cancels.track('another').signal.aborted).toBe(false);
   });
 });
