@@ -196,7 +196,7 @@ async function commandsOf(redis: Redis): Promise<{ scripts: number; commands: nu
   const info = await redis.info('all');
   const number = (pattern: RegExp): number => Number(pattern.exec(info)?.[1] ?? 0);
   return {
-    scripts: number(/^cmdstat_evalsha:calls=(\d+)/m) + number(/^cmdstat_eval:calls=(\d+)/m),
+    scripts: number(/^cmdstat_evalsha:calls=(\d+)/m) + number(/^cmdstat_fcall:calls=(\d+)/m),
     commands: number(/^total_commands_processed:(\d+)/m),
   };
 }

@@ -127,7 +127,7 @@ describe('the verdict cache', () => {
   it('keeps in one command what came in one tick', async () => {
     const cache = cacheWith();
     const scripts = async (): Promise<number> =>
-      Number(/cmdstat_evalsha:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
+      Number(/cmdstat_fcall:calls=(\d+)/.exec(await redis.info('commandstats'))?.[1] ?? 0);
     await keep(cache, ['once'], [result(0.1)]);
     const before = await scripts();
     cache.keep([{ hash: cache.hash(MODEL, ANNA, 'a'), verdict: result(0.1), asker: ANNA }]);

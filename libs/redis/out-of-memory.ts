@@ -1,4 +1,4 @@
 /** Redis is full: it answered, and did nothing. */
 export function isOutOfMemory(error: unknown): boolean {
-  return error instanceof Error && /\bOOM command not allowed\b/.test(error.message);
+  return error instanceof Error && /\bOOM\b/.test(error.message);
 }

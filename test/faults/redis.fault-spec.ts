@@ -1,7 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
-import { createHash } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { readScript } from '#libs/redis/scripts.js';
+import { functionName } from '#libs/redis/scripts.js';
 import { LONG } from '../at-rest.js';
 import { Arena, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
@@ -12,7 +11,7 @@ const LATER = ['503 overloaded', '503 recovering'];
 /** What else where Redis lost something: the call was sent, and its answer is gone. */
 const LOST = '502 upstream_outcome_unknown';
 /** What goes over the wire for it. */
-const START_CALL = createHash('sha1').update(readScript('start-call')).digest('hex');
+const START_CALL = functionName('start-call');
 const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index} `).join('');
 
 interface Story {

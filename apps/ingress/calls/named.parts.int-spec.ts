@@ -221,7 +221,7 @@ describe('a call that names what its key may name', () => {
       const response = await post(body);
       await response.text();
       await seenAll();
-      return scripts.filter((name) => name === 'evalsha').length;
+      return scripts.filter((name) => name === 'fcall').length;
     };
     await put();
     // Refused at the hold, so that nothing else of the call follows.

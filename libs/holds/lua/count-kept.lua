@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Counts the answers that Redis keeps for repeats. Those that lapsed count no more.
 

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Deletes the answers that Redis keeps for a key's repeats. Returns nothing.
 local of_key = KEYS[1]
 local kept_bytes = KEYS[2]

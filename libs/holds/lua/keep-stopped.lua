@@ -1,3 +1,4 @@
+#!lua
 --[[
   Keeps the blocked answer of a call for its repeats. At most so many answers of one key are kept: the newest. A Redis
   that is short of memory keeps none.

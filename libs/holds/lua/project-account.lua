@@ -1,3 +1,4 @@
+#!lua
 --[[
   Projects the definition of a key or a campaign out of Postgres. It keeps the balances that calls move (spent, held).
   It refuses a lower budget that no longer covers them. An older version changes nothing.

@@ -1,3 +1,4 @@
+#!lua
 --[[
   Projects a claim link out of Postgres. An older version changes nothing.
 

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 --[[
   Finds the key behind a virtual key's hash, with its campaign. Reads only.
 

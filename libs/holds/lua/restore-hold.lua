@@ -1,3 +1,4 @@
+#!lua
 --[[
   Brings a hold back as the ledger knows it. It leaves balances and journal alone: they come out of the ledger, too. It
   does not change a hold that Redis has.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Looks texts up among the cached verdicts. Reserves the moderation lane for the texts without one: first come, first
   served, in calls of a bounded size, until a call would have to wait.
@@ -45,7 +46,7 @@ local size, tokens = 0, 0
 local function reserve()
   if size == 0 then return true end
   if #groups == most_calls then return false end
-  local upstream = lane_upstreams(upstream_at, now)[1]
+  local upstream = lane_upstreams(KEYS, ARGV, upstream_at, now)[1]
   if lane_wait(upstream, now, 1, tokens) ~= 0 then return false end
   lane_take(upstream, now, 1, tokens)
   groups[#groups + 1] = size

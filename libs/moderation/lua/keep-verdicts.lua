@@ -1,3 +1,4 @@
+#!lua
 --[[
   Keeps verdicts in one bucket, up to its bound and up to the bound of each key. Redis deletes the bucket as a whole.
 

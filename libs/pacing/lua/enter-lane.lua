@@ -1,3 +1,4 @@
+#!lua
 --[[
   A call joins the line of a lane. Its place follows from its key's turns. Calls of one key follow one another. Keys
   take turns by what they take of the lane, so that many calls of one key do not go before another key's first.
@@ -32,7 +33,7 @@ local now = now_milliseconds()
 for i = events_at, upstreams_at - 1, 2 do record(audit_stream, audit_bytes, now, ARGV[i], ARGV[i + 1]) end
 local state, deadline_ms = unpack(redis.call('HMGET', hold, 'state', 'deadline_ms'))
 if state ~= 'held' then return { 'gone', 0, 0 } end
-local upstreams = lane_upstreams(upstreams_at, now)
+local upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now)
 local former_tag = tonumber(redis.call('ZSCORE', waiting, request_id))
 if former_tag then
   local before, eta = lane_ahead(waiting, fair, upstreams, former_tag, now)

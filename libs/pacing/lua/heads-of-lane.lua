@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   The calls whose turns are next, in their order. Removes calls that nobody waits for any more. Passes over the calls of
   the crowd: of keys and campaigns that get no place in the caller's process. They keep their turns.

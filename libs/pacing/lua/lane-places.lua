@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   The places of calls that wait for a lane.
 
@@ -12,7 +13,7 @@ local upstreams_at = request_ids_at + count -- from here on
 --@include lane-upstreams
 --@include lane-ahead
 local now = now_milliseconds()
-local upstreams = lane_upstreams(upstreams_at, now)
+local upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now)
 local positions = {}
 for i = request_ids_at, upstreams_at - 1 do
   local tag = tonumber(redis.call('ZSCORE', waiting, ARGV[i]))

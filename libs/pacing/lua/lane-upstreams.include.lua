@@ -44,7 +44,7 @@ local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
 -- `window`, `state`, `circuit` and `day`. So are its last arguments, from the number `argument` on: of each rpm, tpm,
 -- rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), and its name. Reads each state
 -- once.
-local function lane_upstreams(argument, now)
+local function lane_upstreams(KEYS, ARGV, argument, now)
   local upstreams = {}
   local count = (#ARGV - argument + 1) / UPSTREAM_ARGS
   for i = 0, count - 1 do

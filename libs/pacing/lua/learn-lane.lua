@@ -1,3 +1,4 @@
+#!lua
 --[[
   Takes over the limits that an upstream reports. Where the upstream counted more than the lane, the lane counts the
   rest, too. It never counts less than before. Fields of `state`: see `lane-upstreams`.

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 --[[
   Shows what waits in a lane, and what its upstreams have taken.
 
@@ -17,7 +18,7 @@ local upstreams_at = 1 -- from here on
 --@include lane-upstreams
 local now = now_milliseconds()
 local shown = {}
-for _, upstream in ipairs(lane_upstreams(upstreams_at, now)) do
+for _, upstream in ipairs(lane_upstreams(KEYS, ARGV, upstreams_at, now)) do
   local minute = window_advance(upstream.window, now)
   local day = { requests = 0, tokens = 0 }
   if upstream.rpd > 0 or upstream.tpd > 0 then day = window_advance(upstream.day, now, DAY_BUCKET_MS) end

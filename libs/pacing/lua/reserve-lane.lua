@@ -1,3 +1,4 @@
+#!lua
 --[[
   Reserves room in a lane without holds (moderation), which has one upstream. The script has only that upstream's keys.
 
@@ -12,7 +13,7 @@ local upstream_at = 3 -- from here on
 --@include lane-upstreams
 --@include lane-room
 local now = now_milliseconds()
-local upstream = lane_upstreams(upstream_at, now)[1]
+local upstream = lane_upstreams(KEYS, ARGV, upstream_at, now)[1]
 local wait = lane_wait(upstream, now, requests, tokens)
 if wait == 0 then lane_take(upstream, now, requests, tokens) end
 return wait

@@ -1,3 +1,4 @@
+#!lua flags=no-writes
 --[[
   Reads a claim link with its campaign. Writes nothing.
 

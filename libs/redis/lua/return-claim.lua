@@ -1,3 +1,4 @@
+#!lua
 --[[
   Takes a claim out of the windows again, because accounting refused it. A wrong code counts as a guess.
 

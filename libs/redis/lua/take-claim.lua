@@ -1,3 +1,4 @@
+#!lua
 --[[
   Lets a claim in: all of its bounds at once, all or nothing. Keeps its sealed virtual key, so that a repeat under the
   same Idempotency-Key finds the same one. A repeat counts against no window.

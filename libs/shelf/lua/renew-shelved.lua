@@ -1,3 +1,4 @@
+#!lua
 --[[
   Replaces the content of a conversation's own entry, which has no items. Evicts the key's oldest units where its bound
   asks for it.
