@@ -1,19 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { Logger } from '#libs/service/logger.js';
+import { gatherMs } from '../domain/gathering.js';
 import type { EventStream, StreamEntry } from './event.stream.js';
 
 const CLAIM_EVERY_MS = 10_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_PATIENCE_MS = 5_000;
 const WAKE_EVERY_MS = 50;
-/**
- * A transaction costs much the same for one entry as for a hundred, so that a pause gathers entries for it. Where few
- * came, somebody may be looking at them. Entries of the pause are in Redis and its append-only file alone.
- */
-const FEW_ENTRIES = 8;
-const GATHER_FEW_MS = 100;
-const GATHER_MS = 400;
 
 export interface StreamDrainOptions {
   /** Names the stream in the log. */
@@ -33,6 +27,7 @@ export class StreamDrain {
   private readonly stopping = new AbortController();
   private running: Promise<void> | undefined;
   private claimedAtMs = 0;
+  private readAtMs = performance.now();
   private unreadOwn = true;
 
   constructor(
@@ -83,6 +78,8 @@ export class StreamDrain {
 
   private async step(): Promise<void> {
     const entries = await this.read();
+    const withinMs = performance.now() - this.readAtMs;
+    this.readAtMs += withinMs;
     if (entries.length > 0) {
       const startedMs = performance.now();
       await this.options.book(entries);
@@ -90,8 +87,7 @@ export class StreamDrain {
       this.options.onBatch((performance.now() - startedMs) / 1_000);
     }
     this.options.onLag(await this.stream.length());
-    if (entries.length > 0 && !this.stream.isFull(entries))
-      await this.pause(entries.length > FEW_ENTRIES ? GATHER_MS : GATHER_FEW_MS);
+    if (entries.length > 0 && !this.stream.isFull(entries)) await this.pause(gatherMs(entries.length, withinMs));
   }
 
   /** Again and again: the last read may begin to wait after the first time. */
