@@ -50,7 +50,7 @@ local LOOK_MAX = 10000 -- calls that nobody waits for
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 local now = now_milliseconds()
 local lane = { leases = leases, journal = journal, waiting = waiting, fair = fair, shares = shares,
-  upstreams = lane_upstreams(upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
+  upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
   visitor_prefix = visitor_prefix }
 local calls = {}
 

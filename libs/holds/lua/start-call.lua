@@ -55,55 +55,9 @@ local function stands_behind()
   return first and first ~= request_id
 end
 
-<<<<<<< HEAD
-local chosen, wait, why = nil, nil, ''
-for _, upstream in ipairs(lane_upstreams(KEYS, ARGV, upstreams_at, now)) do
-  local its_wait, its_why = lane_wait(upstream, now, 1, tokens)
-  if its_wait == 0 then
-    chosen = chosen or upstream
-    -- The one that just failed for this call goes last.
-    if upstream.name ~= avoided then
-      chosen = upstream
-      break
-    end
-  end
-  if its_wait > 0 and (not wait or its_wait < wait) then wait, why = its_wait, its_why end
-end
-if not chosen then
-  if not wait then return { 'too_large' } end
-  -- A restored hold has no deadline: it waits for as long as somebody renews its lease.
-  local deadline = tonumber(deadline_ms)
-  return { deadline and now + wait > deadline and 'late' or 'wait', int(wait), why }
-end
-
-lane_take(chosen, now, 1, tokens)
--- One call tries the upstream, and the others wait for its outcome.
--- They wait less for a campaign whose own requests failed there, and may be the cause.
-if chosen.tripped then
-  local failed_there = redis.call('HEXISTS', chosen.circuit, 'c' .. campaign_id) == 1
-  local until_ms = now + (failed_there and math.min(probe_ms, OWN_PROBE_MS) or probe_ms)
-  redis.call('HSET', chosen.circuit, 'probe_until_ms', int(until_ms))
-end
-take_turn(key_id, now)
-if redis.call('HINCRBY', shares, campaign_id, int(tokens)) == tokens then redis.call('PEXPIRE', shares, 180000) end
-local attempt = (tonumber(former_attempt) or 0) + 1
-redis.call('HSET', hold, 'state', 'dispatched', 'attempt', attempt, 'nonce', caller_nonce,
-  'lane_bucket', int(chosen.minute.current), 'lane_tokens', int(tokens), 'upstream', chosen.name)
-if chosen.corrects then
-  redis.call('HSET', hold, 'lane_window', chosen.window, 'lane_state', chosen.state,
-    'lane_token_ms', chosen.tpm > 0 and string.format('%.9f', 60000 / chosen.tpm) or '0')
-else
-  redis.call('HDEL', hold, 'lane_token_ms')
-end
-redis.call('ZADD', leases, int(now + lease_ms), request_id)
-journal_dispatch(journal, request_id, key_id, campaign_id, amount, day, int(attempt), now)
-return { 'started', tostring(attempt), int(now), int(chosen.minute.requests + 1), int(chosen.minute.tokens + tokens),
-  chosen.name, chosen.failures }
-=======
 local lane = { leases = leases, journal = journal, waiting = waiting, fair = fair, shares = shares,
-  upstreams = lane_upstreams(upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
+  upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
   visitor_prefix = visitor_prefix }
 return begin_call(lane, { id = request_id, hold = hold, key = key, campaign = campaign, tokens = tokens,
   nonce = caller_nonce, fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,
   tag = tonumber(redis.call('ZSCORE', waiting, request_id)) }, now)
->>>>>>> f7b5091117176b5c357447e3f33f99220c7d2261
