@@ -4,9 +4,7 @@ import { loadEncoding } from '#libs/money/tokens.js';
 import { bootstrap } from '#libs/service/bootstrap.js';
 import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
 import { stopOnSignal } from '#libs/service/run-service.js';
-import { ContentBox } from '#libs/secrets/content-box.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
-import { endpointWork, logWork, redisWork, warmUp } from '#libs/service/warm-up.js';
 import { Door } from '#libs/holds/door.js';
 import { createIngress } from './ingress.app.js';
 import { serveWebhooks } from './door/webhook.routes.js';
@@ -27,7 +25,6 @@ void bootstrap('ingress', async (config, logger) => {
   });
   const { shutdownDeadlineMs, lingerMs } = config.limits;
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs, lingerMs });
-  await warmUp([endpointWork(app.get(ContentBox)), redisWork(app.get<Redis>(MONEY_REDIS)), logWork()], logger);
   await ops.listen();
   await app.listen(config.visitors.port, config.visitors.host);
 });

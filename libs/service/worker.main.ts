@@ -7,9 +7,7 @@ import { bootstrap } from './bootstrap.js';
 import { NestLogger, type Logger } from './logger.js';
 import { createRegistry, OpsServer } from './ops-server.js';
 import { stopOnSignal } from './run-service.js';
-import { ContentBox } from '#libs/secrets/content-box.js';
 import { MONEY_REDIS } from './platform.tokens.js';
-import { endpointWork, logWork, redisWork, warmUpWorker } from './warm-up.js';
 
 /** Starts a service that listens on its operations port only. */
 export function runWorker(
@@ -30,7 +28,6 @@ export function runWorker(
       },
     });
     stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
-    await warmUpWorker([endpointWork(app.get(ContentBox)), redisWork(redis), logWork()], logger);
     await ops.listen();
   });
 }
