@@ -4,7 +4,10 @@ import type {
   BytesAnswer,
   EndAnswer,
   HoldAnswer,
+  KeyAfterRepeat,
   KeyAnswer,
+  LookAnswer,
+  NextCall,
   RequestAnswer,
   StartAnswer,
 } from './hold.types.js';
@@ -58,15 +61,16 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'bytes':
       return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
     case 'stopped':
-      return { code, sealed: rest[0]! };
+      return { code, sealed: rest[0]!, ...keyAfterRepeat(rest) };
     case 'answered':
-      return { code, requestId: rest[0]! };
+      return { code, requestId: rest[0]!, ...keyAfterRepeat(rest) };
     case 'conflict':
     case 'recovering':
     case 'paused':
     case 'overloaded':
     case 'invalid':
     case 'suspended':
+    case 'stale':
     case 'reused':
     case 'in_progress':
     case 'unanswered':
@@ -76,6 +80,10 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     default:
       throw new Error(`take-hold answered ${code}`);
   }
+}
+
+function keyAfterRepeat([, availableNano, requests, tokens]: string[]): KeyAfterRepeat {
+  return { availableNano: BigInt(availableNano!), windowRequests: Number(requests), windowTokens: Number(tokens) };
 }
 
 /** Reads the answer of `count-bytes`. */
@@ -120,6 +128,22 @@ export function readStartAnswer(answer: unknown): StartAnswer {
     default:
       throw new Error(`start-call answered ${code}`);
   }
+}
+
+/** Reads the answer of `next-calls`. */
+export function readLookAnswer(answer: unknown): LookAnswer {
+  const [code, waiting, calls] = answer as [Buffer, number, [Buffer, Buffer, Buffer | null, Buffer[]][]];
+  if (code.toString() === 'recovering') return { code: 'recovering' };
+  return {
+    code: 'looked',
+    waiting,
+    calls: calls.map(([id, ticket, body, start]) => ({
+      requestId: id.toString(),
+      ticket: ticket.toString(),
+      encrypted: body && (body.length > 0 ? body : 'large'),
+      start: readStartAnswer(start.map(String)) as NextCall['start'],
+    })),
+  };
 }
 
 /** Reads the answer of `end-hold`. */

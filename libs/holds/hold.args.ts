@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
@@ -12,6 +12,7 @@ import {
   type EndRequest,
   type HoldBounds,
   type HoldRequest,
+  type LookRequest,
   type KnownHold,
   type StartRequest,
 } from './hold.types.js';
@@ -89,6 +90,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyBytesPerHour,
     bounds.auditBytesOfKey,
     bounds.keyConcurrent ?? 0,
+    hold.remembered?.key ?? '',
+    hold.remembered?.campaign ?? '',
   ];
   return [keys, args];
 }
@@ -113,6 +116,43 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   return [keys, [...args, ...upstreamArgs(call.upstreams)]];
 }
 
+/** Longer than a process asks again for an answer that was lost. */
+const LOOK_LIFE_MS = 600_000;
+/** Larger bodies would fill the answer of a look. Each is asked for by itself. */
+const BODY_IN_LOOK_BYTES = 65_536;
+
+/** For `next-calls`. */
+export function lookArgs({ lane, count, process, look, isRepeat, upstreams }: LookRequest, run: string): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.leases,
+    redisKeys.journal,
+    redisKeys.laneWaiting(lane),
+    redisKeys.laneFair(lane),
+    redisKeys.laneShares(lane, Math.floor(Date.now() / 60_000)),
+    redisKeys.laneLook(lane, process),
+    ...upstreamKeys(upstreams),
+  ];
+  const args = [
+    count,
+    look,
+    process,
+    isRepeat ? 1 : 0,
+    LOOK_LIFE_MS,
+    LEASE_MS,
+    run,
+    PROBE_MS,
+    BODY_IN_LOOK_BYTES,
+    redisKeys.visitorPrefix,
+    redisKeys.holdPrefix,
+    redisKeys.ticketPrefix,
+    redisKeys.bodyPrefix,
+    redisKeys.keyPrefix,
+    redisKeys.campaignPrefix,
+  ];
+  return [keys, [...args, ...upstreamArgs(upstreams)]];
+}
+
 /** For `defer-call`. */
 export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
   const keys = [
@@ -124,8 +164,8 @@ export function deferArgs(call: DeferRequest, run: string): KeysAndArgs {
     redisKeys.laneWaiting(call.lane),
     redisKeys.laneFair(call.lane),
   ];
-  const { requestId, attempt, freezeMs, joins = true, avoided = '' } = call;
-  return [keys, [requestId, attempt, Math.ceil(freezeMs), LEASE_MS, run, joins ? 1 : 0, avoided]];
+  const { requestId, attempt, freezeMs, joins = true, avoided = '', tokens = 0 } = call;
+  return [keys, [requestId, attempt, Math.ceil(freezeMs), LEASE_MS, run, joins ? 1 : 0, avoided, tokens]];
 }
 
 /** For `end-hold`. */
@@ -237,7 +277,7 @@ function fingerprint(hold: HoldRequest): string {
     hold.inputTokens,
     hold.outputs,
   ];
-  return createHash('sha256').update(parts.join('|')).digest('base64url').slice(0, 22);
+  return hash('sha256', parts.join('|'), 'base64url').slice(0, 22);
 }
 
 /** Scripts compute in doubles and the ledger in 64 bits. An absurd usage report must not exceed either. */

@@ -2,16 +2,17 @@ import type { Redis } from 'ioredis';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { RunId } from '#libs/redis/run-id.js';
-import { defineScript, type Script } from '#libs/redis/scripts.js';
+import { defineBinaryScript, defineScript, type Script } from '#libs/redis/scripts.js';
 import {
   readBytesAnswer,
   readEndAnswer,
   readHoldAnswer,
   readKeyAnswer,
+  readLookAnswer,
   readRequestAnswer,
   readStartAnswer,
 } from './hold.answers.js';
-import { claimArgs, deferArgs, endArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
+import { claimArgs, deferArgs, endArgs, lookArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
 import type {
   BytesAnswer,
   CallClaim,
@@ -26,6 +27,8 @@ import type {
   KeptForm,
   KeyAnswer,
   KnownHold,
+  LookAnswer,
+  LookRequest,
   RequestAnswer,
   StartAnswer,
   StartRequest,
@@ -37,6 +40,7 @@ export class HoldStore {
   private readonly readKeyScript: Script;
   private readonly takeScript: Script;
   private readonly startScript: Script;
+  private readonly nextScript: Script;
   private readonly deferScript: Script;
   private readonly endScript: Script;
   private readonly claimScript: Script;
@@ -52,6 +56,7 @@ export class HoldStore {
     this.readKeyScript = defineScript(redis, 'read-key');
     this.takeScript = defineScript(redis, 'take-hold');
     this.startScript = defineScript(redis, 'start-call');
+    this.nextScript = defineBinaryScript(redis, 'next-calls');
     this.deferScript = defineScript(redis, 'defer-call');
     this.endScript = defineScript(redis, 'end-hold');
     this.claimScript = defineScript(redis, 'claim-call');
@@ -79,6 +84,11 @@ export class HoldStore {
   /** Reserves the lane and records the dispatch. A repeat with the same nonce gets the same answer. */
   async start(call: StartRequest): Promise<StartAnswer> {
     return readStartAnswer(await this.startScript(...startArgs(call, await this.run.get())));
+  }
+
+  /** Begins the calls of a lane whose turns are next. A repeat with the same number gets the same calls. */
+  async next(look: LookRequest): Promise<LookAnswer> {
+    return readLookAnswer(await this.nextScript(...lookArgs(look, await this.run.get())));
   }
 
   /** Puts a call back that the upstream refused without doing work. False where that attempt does not run. */
@@ -114,6 +124,20 @@ export class HoldStore {
   async stateOf(requestId: string): Promise<{ state: string | null; restored: boolean }> {
     const [state, restored] = await this.redis.hmget(redisKeys.hold(requestId), 'state', 'restored');
     return { state: state ?? null, restored: restored !== null };
+  }
+
+  /** Refunds a call that this process dispatched and never sent, whatever it knows of it. False: Redis has no hold. */
+  async voidUnsent(requestId: string, attempt: number): Promise<boolean | 'recovering'> {
+    const fields = ['key', 'campaign', 'lane', 'reply_to', 'amount', 'day'] as const;
+    const [keyId, campaignId, lane, replyTo, amount, day] = await this.redis.hmget(
+      redisKeys.hold(requestId),
+      ...fields,
+    );
+    if (!keyId || !campaignId) return false;
+    const dispatched = { attempt, amountNano: BigInt(amount ?? 0), day: Number(day ?? 0) };
+    const call = { requestId, keyId, campaignId, lane: lane ?? '', replyTo: replyTo ?? '', dispatched };
+    const { outcome } = await this.end({ ...call, transition: 'void', detail: { reason: 'never sent' } });
+    return outcome === 'recovering' ? outcome : true;
   }
 
   /** The answer that Redis keeps for an idempotency key; null when its time is over. */

@@ -41,6 +41,11 @@ export interface HoldRequest {
   sentBytes?: number;
   /** Answer `ready` instead of taking the hold. */
   question?: boolean;
+  /**
+   * The versions of key and campaign, where the caller remembers them from an earlier call. It gets `stale` where they
+   * changed, or where the key may not call now. Absent: the caller has just read them.
+   */
+  remembered?: { key: string; campaign: string } | undefined;
 }
 
 export interface HoldBounds {
@@ -74,6 +79,8 @@ export type HoldAnswer =
       day: number;
     }
   | { code: 'conflict' | 'recovering' | 'paused' | 'overloaded' | 'invalid' | 'suspended' }
+  /** What the caller remembers of the key has changed, or the key may not call now. */
+  | { code: 'stale' }
   | { code: 'busy'; level: BudgetLevel }
   | {
       code: 'insufficient';
@@ -95,9 +102,16 @@ export type HoldAnswer =
   /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
   | { code: 'reused' | 'in_progress' | 'unanswered' }
   /** The same call was blocked within the last minute. `sealed`: its answer. */
-  | { code: 'stopped'; sealed: string }
+  | ({ code: 'stopped'; sealed: string } & KeyAfterRepeat)
   /** Redis keeps the answer to the first call under the idempotency key. */
-  | { code: 'answered'; requestId: string };
+  | ({ code: 'answered'; requestId: string } & KeyAfterRepeat);
+
+/** The key of a repeat that gets a kept answer, with this repeat. */
+export interface KeyAfterRepeat {
+  availableNano: bigint;
+  windowRequests: number;
+  windowTokens: number;
+}
 
 /** The key sent too many bytes within the hour. `waitMs` −1: the request is larger than the whole limit. */
 export interface BytesAnswer {
@@ -127,6 +141,34 @@ export interface StartRequest {
    */
   overtakes?: { behind: string | null } | undefined;
 }
+
+/** A look of one process at a lane, which begins the calls whose turns are next. */
+export interface LookRequest {
+  lane: string;
+  /** How many calls it begins at most. */
+  count: number;
+  /** Tells the process from others at this lane. */
+  process: string;
+  /** One higher than that of the process' look before. */
+  look: number;
+  /** An answer to the same look was lost. */
+  isRepeat: boolean;
+  /** Of every call of the lane, in the order of preference. */
+  upstreams: readonly LaneUpstream[];
+}
+
+/** A call whose turn was next, and what became of it. */
+export interface NextCall {
+  requestId: string;
+  /** As the lane keeps it (`libs/endpoints/ticket.ts`); '': Redis has none any more. */
+  ticket: string;
+  /** The body of a started call; null: Redis lost it. `large`: the answer has no room for it. */
+  encrypted: Buffer | 'large' | null;
+  start: Exclude<StartAnswer, { code: 'recovering' }>;
+}
+
+/** `waiting`: how many calls the line still has. */
+export type LookAnswer = { code: 'looked'; waiting: number; calls: NextCall[] } | { code: 'recovering' };
 
 export type StartAnswer =
   /**
@@ -162,6 +204,8 @@ export interface DeferRequest {
   joins?: boolean;
   /** At the next attempt other upstreams with room go before this one. */
   avoided?: string;
+  /** What the call takes of its lane, where the hold does not say it any more. */
+  tokens?: number;
 }
 
 /** A dispatched call as its worker knows it. From this a script makes the hold again where Redis lost it. */

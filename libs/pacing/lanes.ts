@@ -71,6 +71,11 @@ export class LaneTable {
     return this.upstreamsOf(lane).filter(({ offers }) => offers === undefined || offers.includes(api!));
   }
 
+  /** Every call of the lane may go to each of its upstreams, whatever its API. */
+  servesAlike(lane: string): boolean {
+    return this.upstreamsOf(lane).every(({ offers }) => offers === undefined);
+  }
+
   upstreamOf(lane: string, name: string): LaneUpstream {
     const upstreams = this.upstreamsOf(lane);
     return upstreams.find((upstream) => upstream.name === name) ?? upstreams[0]!;

@@ -34,11 +34,25 @@ export class Places {
   /** Returns false where the key and its campaign hold their share of what is free. */
   take(holder: Holder): boolean {
     if (!this.hasRoomFor(holder)) return false;
+    this.occupy(holder);
+    return true;
+  }
+
+  /** For a call that runs, because `sureOf` had said that it gets a place. */
+  occupy(holder: Holder): void {
     const { keyId, campaignId } = holder;
     this.taken++;
     this.byKey.set(keyId, { keyId, campaignId, held: this.heldBy(holder) + 1 });
     this.byCampaign.set(campaignId, this.heldByCampaignOf(holder) + 1);
-    return true;
+  }
+
+  /** So many calls of `count` get a place, one after the other, whosever they are. */
+  sureOf(count: number): number {
+    let held = 0;
+    for (const key of this.byKey.values()) held = Math.max(held, key.held + this.heldByCampaignOf(key));
+    // The n-th call finds n − 1 places fewer, and its key and campaign may have taken all of those.
+    const most = HELD_PER_FREE * (this.size - this.taken) - held + 2;
+    return Math.max(0, Math.min(count, Math.floor(most / (HELD_PER_FREE + 2))));
   }
 
   hasRoomFor(holder: Holder): boolean {

@@ -22,17 +22,12 @@ export function bullOptions(redisUrl: string, traces = false): QueueOptions {
   };
 }
 
-/**
- * `limiter` only makes `rateLimit()` work, which puts a job back into its queue while a lane is full. Its own count
- * never binds, because it counts jobs in fixed windows and not tokens.
- */
 export function workerOptions(redisUrl: string, concurrency: number, traces = false): WorkerOptions {
   return {
     connection: workerConnectionOptions(redisUrl),
     prefix: QUEUE_PREFIX,
     ...telemetry(traces),
     concurrency,
-    limiter: { max: 1_000_000_000, duration: 1_000 },
     // Another worker takes over a dead worker's jobs well before a visitor gives up. Too early is harmless: the hold
     // decides.
     lockDuration: 10_000,

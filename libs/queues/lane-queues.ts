@@ -20,13 +20,17 @@ export class LaneQueues {
       const lane = lanes[index]!;
       this.turns.set(
         lane,
-        new TickBatch<string, void>(TURNS_MAX, async (requestIds) => {
-          const job: TurnJob = { lane, turns: requestIds.length };
-          // Without an id: a long job of the same name would swallow the turns of new calls. A turn too many finds no
-          // call.
-          await queue.add(TURN_JOB, job);
-          return requestIds.map(() => undefined);
-        }),
+        new TickBatch<string, void>(
+          TURNS_MAX,
+          async (requestIds) => {
+            const job: TurnJob = { lane, turns: requestIds.length };
+            // Without an id: a long job of the same name would swallow the turns of new calls. A turn too many finds no
+            // call.
+            await queue.add(TURN_JOB, job);
+            return requestIds.map(() => undefined);
+          },
+          true,
+        ),
       );
     }
   }

@@ -47,6 +47,7 @@ export const redisKeys = {
   verdictShares: (bucket: string) => `${TAG}:verdicts:${bucket}:shares`,
   /** Bytes of remote images that the relay fetched for a key within one hour since 1970. */
   fetched: (keyId: string, hour: number | string) => `${TAG}:fetched:${keyId}:${hour}`,
+  bodyPrefix: `${TAG}:body:`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   /** The last entry with a frame of bytes that the ingress has read from its stream. */
@@ -59,6 +60,8 @@ export const redisKeys = {
   /** A call on its way through its lane. */
   ticket: (requestId: string) => `${TAG}:ticket:${requestId}`,
   laneWaiting: (lane: string) => `${TAG}:lane:waiting:${lane}`,
+  /** The last look of one process at a lane: the calls that it began. */
+  laneLook: (lane: string, process: string) => `${TAG}:lane:look:${lane}:${process}`,
   laneFair: (lane: string) => `${TAG}:lane:fair:${lane}`,
   laneState: (slot: string) => `${TAG}:lane:state:${slot}`,
   laneWindow: (slot: string) => `${TAG}:window:lane:${slot}`,

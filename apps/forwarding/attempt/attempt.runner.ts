@@ -25,21 +25,22 @@ export class AttemptRunner {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
-  /** Sends a call, and sees it to its end. */
-  async run(call: StartedCall): Promise<void> {
+  /** Sends a call, and sees it to its end. Returns the attempt's outcome in one word. */
+  async run(call: StartedCall): Promise<string> {
     const { ticket, encrypted, controller } = call;
     try {
       if (encrypted)
-        await traced('forward', spanOf(call), (span) =>
+        return await traced('forward', spanOf(call), (span) =>
           this.attempt({ ...call, encrypted, progress: new Progress() }, span),
         );
-      else await this.failures.bodyLost(call);
+      await this.failures.bodyLost(call);
+      return 'body_lost';
     } finally {
       this.cancels.forget(ticket.requestId, controller);
     }
   }
 
-  private async attempt(attempt: Attempt, span: Span): Promise<void> {
+  private async attempt(attempt: Attempt, span: Span): Promise<string> {
     const { ticket, dispatched, controller } = attempt;
     const { requestId, keyId, lane, model } = ticket;
     const startedMs = performance.now();
@@ -64,6 +65,7 @@ export class AttemptRunner {
         'upstream call',
       );
     }
+    return outcome;
   }
 
   private keepLease({ ticket, dispatched: { attempt } }: Attempt): void {

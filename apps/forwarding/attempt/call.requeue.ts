@@ -59,11 +59,11 @@ export class CallRequeue {
   }
 
   private defer(
-    { ticket: { requestId, lane }, dispatched: { attempt, upstream } }: StartedCall,
+    { ticket: { requestId, lane, pacedTokens: tokens }, dispatched: { attempt, upstream } }: StartedCall,
     how: Pick<DeferRequest, 'freezeMs' | 'joins' | 'avoided'>,
   ): Promise<boolean> {
     const { slot } = this.lanes.upstreamOf(lane, upstream);
-    return insist(() => this.holds.defer({ requestId, lane, slot, attempt, ...how }).then(mended));
+    return insist(() => this.holds.defer({ requestId, lane, slot, attempt, tokens, ...how }).then(mended));
   }
 
   private async unlessLeft(call: StartedCall): Promise<Requeued> {

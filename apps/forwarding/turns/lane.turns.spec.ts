@@ -17,13 +17,28 @@ const started = ({ requestId }: Ticket): Taken => ({
 const idOf = (turn: StartedCall | null | 'stopped'): string | null =>
   turn === null || turn === 'stopped' ? turn : turn.ticket.requestId;
 
+type Start = (one: Ticket, overtakes?: { behind: string | null }) => Promise<Taken>;
+
+/** Starts calls of a line one by one, or in one step until one has to wait. */
+function takerOf(heads: (lane: string, count: number) => Promise<Ticket[]>, start: Start, inOneStep: boolean) {
+  const next = async (lane: string, count: number): Promise<{ taken: Promise<Taken>[]; waiting: number }> => {
+    const taken: Promise<Taken>[] = [];
+    for (const one of await heads(lane, count)) {
+      taken.push(start(one));
+      if ((await taken.at(-1)!.catch(() => null))?.state === 'wait') break;
+    }
+    return { taken, waiting: 1 };
+  };
+  return { start, next, beginsInOneStep: () => inOneStep };
+}
+
 /** A line in the test's hands. */
 function lineOf(...ids: string[]) {
   const line = [...ids];
   return { line, heads: (_: string, count: number) => Promise.resolve(line.slice(0, count).map(ticket)) };
 }
 
-describe('the turns of a lane', () => {
+describe.each([true, false])('the turns of a lane (in one step: %s)', (inOneStep) => {
   it('go to who stands first when they come, more of them at once while the lane has room', async () => {
     const { line, heads } = lineOf('a', 'b', 'c', 'd', 'e', 'f', 'g');
     const groups: number[] = [];
@@ -35,13 +50,15 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads: counted },
-      {
-        start: async (one) => {
+      takerOf(
+        counted,
+        async (one) => {
           await sleep(5);
           line.splice(line.indexOf(one.requestId), 1);
           return started(one);
         },
-      },
+        inOneStep,
+      ),
       plenty(),
     );
     const first = Promise.all(Array.from({ length: 8 }, () => turns.next()));
@@ -57,15 +74,17 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      {
-        start: (one) => {
+      takerOf(
+        heads,
+        (one) => {
           if (one.requestId === 'refused') {
             line.shift();
             return Promise.resolve({ state: 'over' });
           }
           return Promise.resolve(full-- > 0 ? { state: 'wait', waitMs: 10 } : started(one));
         },
-      },
+        inOneStep,
+      ),
       plenty(),
     );
     const begunMs = performance.now();
@@ -78,7 +97,11 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      { start: (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : started(one)) },
+      takerOf(
+        heads,
+        (one) => Promise.resolve(one.requestId === 'slow' ? { state: 'wait', waitMs: 60_000 } : started(one)),
+        inOneStep,
+      ),
       plenty(),
     );
     const next = turns.next();
@@ -93,7 +116,7 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      { start: () => Promise.resolve({ state: 'wait', waitMs: 60_000 }) },
+      takerOf(heads, () => Promise.resolve({ state: 'wait', waitMs: 60_000 }), inOneStep),
       places,
     );
     const waiting = [turns.next(), turns.next()];
@@ -109,7 +132,11 @@ describe('the turns of a lane', () => {
     const turns = new LaneTurns(
       'lane',
       { heads },
-      { start: (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(started(one))) },
+      takerOf(
+        heads,
+        (one) => (fails-- > 0 ? Promise.reject(new Error('Redis is away')) : Promise.resolve(started(one))),
+        inOneStep,
+      ),
       plenty(),
     );
     await expect(turns.next()).rejects.toThrow('Redis is away');
@@ -120,26 +147,19 @@ describe('the turns of a lane', () => {
     const line = ['a1', 'a2', 'a3', 'a4', 'a5', 'a6', 'b1', 'b2'];
     const overtaken: unknown[] = [];
     const places = new Places(4);
-    const turns = new LaneTurns(
-      'lane',
-      {
-        heads: (_: string, count: number, { keys, campaigns }: Crowd) =>
-          Promise.resolve(
-            line
-              .map(ticket)
-              .filter(({ keyId, campaignId }) => !keys.includes(keyId) && !campaigns.includes(campaignId))
-              .slice(0, count),
-          ),
-      },
-      {
-        start: (one, overtakes) => {
-          line.splice(line.indexOf(one.requestId), 1);
-          overtaken.push(overtakes);
-          return Promise.resolve(started(one));
-        },
-      },
-      places,
-    );
+    const heads = (_: string, count: number, { keys, campaigns }: Crowd = { keys: [], campaigns: [] }) =>
+      Promise.resolve(
+        line
+          .map(ticket)
+          .filter(({ keyId, campaignId }) => !keys.includes(keyId) && !campaigns.includes(campaignId))
+          .slice(0, count),
+      );
+    const start: Start = (one, overtakes) => {
+      line.splice(line.indexOf(one.requestId), 1);
+      overtaken.push(overtakes);
+      return Promise.resolve(started(one));
+    };
+    const turns = new LaneTurns('lane', { heads }, takerOf(heads, start, inOneStep), places);
     const first = await Promise.all(Array.from({ length: 6 }, () => turns.next()));
     expect(first.map(idOf)).toEqual(['a1', 'a2', 'a3', 'a4', 'b1', null]);
     expect(line).toEqual(['a5', 'a6', 'b2']);
@@ -150,5 +170,21 @@ describe('the turns of a lane', () => {
     expect(idOf(await turns.next())).toBe('b2');
     for (const id of ['a1', 'a2', 'a3', 'b2']) places.release(ticket(id));
     expect(idOf(await turns.next())).toBe('a5');
+  });
+
+  it('know whether calls may wait that nobody brings a turn for', async () => {
+    let waiting = 3;
+    const taker = {
+      start: () => Promise.reject(new Error('one by one')),
+      next: () => Promise.resolve({ taken: waiting-- > 0 ? [Promise.resolve(started(ticket('a')))] : [], waiting }),
+      beginsInOneStep: () => true,
+    };
+    const turns = new LaneTurns('lane', lineOf(), taker, plenty());
+    const seen: boolean[] = [];
+    for (let n = 0; n < 3; n++) {
+      await turns.next();
+      seen.push(turns.mayHaveMore);
+    }
+    expect(seen).toEqual([true, true, false]);
   });
 });

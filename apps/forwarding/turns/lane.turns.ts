@@ -7,7 +7,8 @@ import type { Taken, TurnTaker } from './turn.taker.js';
 
 /** The longest pause before the next try: limits change, and a call with an earlier turn may come. */
 const LOOK_AGAIN_MS = 1_000;
-const AT_ONCE_MAX = 64;
+/** Bounds how long one script may occupy Redis. */
+const AT_ONCE_MAX = 32;
 
 export interface Line {
   heads(lane: string, count: number, crowd: Crowd): Promise<Ticket[]>;
@@ -24,11 +25,12 @@ export class LaneTurns {
   private readonly stopping = new AbortController();
   private giving = false;
   private atOnce = 1;
+  private mayWait = true;
 
   constructor(
     private readonly lane: string,
     private readonly line: Line,
-    private readonly taker: Pick<TurnTaker, 'start'>,
+    private readonly taker: Pick<TurnTaker, 'start' | 'next' | 'beginsInOneStep'>,
     /** A started call has taken one. Whoever runs the call releases it. */
     private readonly places: Places,
   ) {}
@@ -48,6 +50,11 @@ export class LaneTurns {
     return this.waiting.length > 0;
   }
 
+  /** Calls may wait that nobody brings a turn for: some did when this process last looked. */
+  get mayHaveMore(): boolean {
+    return this.mayWait;
+  }
+
   stop(): void {
     this.stopping.abort();
   }
@@ -62,21 +69,13 @@ export class LaneTurns {
   }
 
   private async giveSome(): Promise<void> {
-    // Redis may be away for a while: a turn that gave up then would be missed later.
-    const crowd = this.places.crowd();
-    const tickets = await insist(() => this.line.heads(this.lane, Math.min(this.atOnce, this.waiting.length), crowd));
-    const placed = tickets.filter((ticket) => this.places.take(ticket));
-    if (placed.length === 0) {
+    const count = Math.min(this.atOnce, this.waiting.length);
+    const sure = this.taker.beginsInOneStep(this.lane) ? this.places.sureOf(count) : 0;
+    const outcomes = await (sure > 0 ? this.begin(sure) : this.beginPlaced(count));
+    if (outcomes.length === 0) {
       for (const give of this.waiting.splice(0)) give(null);
       return;
     }
-    const isCrowded = crowd.campaigns.length + crowd.keys.length > 0 || placed.length < tickets.length;
-    // The order matters: the script starts only the first call of the line.
-    const outcomes = await Promise.allSettled(
-      placed.map((ticket, index) =>
-        this.start(ticket, isCrowded ? { behind: placed[index - 1]?.requestId ?? null } : undefined),
-      ),
-    );
     let waitMs = Number.POSITIVE_INFINITY;
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected') this.waiting.shift()?.(Promise.reject(outcome.reason as Error));
@@ -89,6 +88,34 @@ export class LaneTurns {
       this.atOnce = Math.max(1, Math.floor(this.atOnce / 2));
     if (waitMs !== Number.POSITIVE_INFINITY)
       await sleep(Math.min(waitMs, LOOK_AGAIN_MS), undefined, { signal: this.stopping.signal }).catch(() => undefined);
+  }
+
+  /** In one step, where each of so many calls gets a place. */
+  private async begin(count: number): Promise<PromiseSettledResult<Taken>[]> {
+    const { taken, waiting } = await this.taker.next(this.lane, count);
+    this.mayWait = waiting > 0;
+    const outcomes = await Promise.allSettled(taken);
+    for (const outcome of outcomes)
+      if (outcome.status === 'fulfilled' && outcome.value.state === 'started')
+        this.places.occupy(outcome.value.call.ticket);
+    return outcomes;
+  }
+
+  /** One by one, where some get no place now, or where upstreams offer different APIs. */
+  private async beginPlaced(count: number): Promise<PromiseSettledResult<Taken>[]> {
+    this.mayWait = true;
+    const crowd = this.places.crowd();
+    // Redis may be away for a while: a turn that gave up then would be missed later.
+    const tickets = await insist(() => this.line.heads(this.lane, count, crowd));
+    const placed = tickets.filter((ticket) => this.places.take(ticket));
+    const isCrowded = crowd.campaigns.length + crowd.keys.length > 0 || placed.length < tickets.length;
+    this.mayWait = isCrowded || tickets.length > 0;
+    // The order matters: the script starts only the first call of the line.
+    return Promise.allSettled(
+      placed.map((ticket, index) =>
+        this.start(ticket, isCrowded ? { behind: placed[index - 1]?.requestId ?? null } : undefined),
+      ),
+    );
   }
 
   private async start(ticket: Ticket, overtakes: { behind: string | null } | undefined): Promise<Taken> {

@@ -5,8 +5,9 @@ import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { endedMeanwhile, suspended } from '#libs/contracts/key-refusals.js';
 import { largerThanLane, queueFull } from '#libs/contracts/queue-refusals.js';
+import { readTicket } from '#libs/endpoints/ticket.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
-import type { StartAnswer, StartRequest } from '#libs/holds/hold.types.js';
+import type { LookAnswer, NextCall, StartAnswer, StartRequest } from '#libs/holds/hold.types.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import { insist, mended } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -26,9 +27,13 @@ type NotStarted = Exclude<StartAnswer, { code: 'started' | 'recovering' }>;
 
 const OVER = { state: 'over' } as const;
 
-/** Takes the turn of a call: records its dispatch where its lane has room. */
+/** Takes the turns of calls: records their dispatch where their lane has room. */
 @Injectable()
 export class TurnTaker {
+  /** Tells this process' looks from others'. */
+  private readonly process = randomUUID();
+  private looks = 0;
+
   constructor(
     @Inject(LOGGER) private readonly logger: Logger,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
@@ -38,6 +43,52 @@ export class TurnTaker {
     private readonly ends: CallEnds,
     private readonly metrics: ForwardingMetrics,
   ) {}
+
+  /** `next` serves the lane: all of its upstreams offer the same APIs. */
+  beginsInOneStep(lane: string): boolean {
+    return this.lanes.servesAlike(lane);
+  }
+
+  /**
+   * Takes the turns of the first calls of a lane, at most `count`, in one step. `waiting`: how many calls wait still.
+   * Asks again where an answer is lost, under the same number: otherwise recorded dispatches would be booked, and nobody
+   * would send those calls.
+   */
+  async next(lane: string, count: number): Promise<{ taken: Promise<Taken>[]; waiting: number }> {
+    const request = { lane, count, process: this.process, look: ++this.looks, upstreams: this.lanes.upstreamsOf(lane) };
+    let isRepeat = false;
+    const { calls, waiting } = await insist((): Promise<Exclude<LookAnswer, { code: 'recovering' }>> => {
+      const answer = this.holds.next({ ...request, isRepeat }).then(mended);
+      isRepeat = true;
+      return answer;
+    });
+    return { taken: calls.map((call) => this.taken(call)), waiting };
+  }
+
+  private async taken({ requestId, ticket: written, encrypted, start }: NextCall): Promise<Taken> {
+    // A visitor who left between the dispatch and now was heard, too.
+    const controller = this.cancels.track(requestId);
+    try {
+      const ticket = ticketOf(written);
+      if (ticket && start.code === 'started') {
+        const body = encrypted === 'large' ? await this.body(requestId) : encrypted;
+        return { state: 'started', call: this.startedCall(ticket, start, body, controller) };
+      }
+      this.cancels.forget(requestId, controller);
+      if (ticket) return await this.notStarted(ticket, start as NotStarted);
+      if (start.code === 'started' || start.code === 'unsent') {
+        this.logger.error(
+          { requestId },
+          'forwarding has no ticket of a call that it dispatched, and gives its hold back',
+        );
+        await insist(() => this.holds.voidUnsent(requestId, start.attempt).then(mended));
+      }
+      return OVER;
+    } catch (error) {
+      this.cancels.forget(requestId, controller);
+      throw error;
+    }
+  }
 
   /** `overtakes`: see `StartRequest`. */
   async start(ticket: Ticket, overtakes?: StartRequest['overtakes']): Promise<Taken> {
@@ -107,6 +158,15 @@ export class TurnTaker {
       await this.ends.void({ ticket, dispatched: { attempt: start.attempt, upstream: '' } }, 'never sent', null);
     else await this.ends.refuse({ ticket }, refusalOf(start), 0);
     return OVER;
+  }
+}
+
+/** null: Redis has no ticket any more, or a later version wrote it in another form. */
+function ticketOf(written: string): Ticket | null {
+  try {
+    return written === '' ? null : readTicket(JSON.parse(written));
+  } catch {
+    return null;
   }
 }
 

@@ -22,6 +22,7 @@ local lease_ms = tonumber(ARGV[4])
 local run_id = ARGV[5] -- of Redis
 local joins = ARGV[6] ~= '0' -- the line; else a later call of the same attempt does it
 local avoided = ARGV[7] or '' -- the upstream that others go before at the next attempt; '': none
+local paced_tokens = tonumber(ARGV[8]) or 0 -- that the call takes of the lane, for a hold that Redis lost and made again
 --@include common
 --@include door
 --@include lane-line
@@ -33,7 +34,7 @@ local state, attempt, key_id, campaign_id, amount, day, lane_tokens = unpack(red
 local function join(now)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
   local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
-  lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or 0, 0, now)
+  lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or paced_tokens, 0, now)
 end
 
 local now = now_milliseconds()

@@ -39,20 +39,23 @@ local function lane_inherit(waiting, fair, key, tag, span)
   redis.call('HSET', fair, 'f' .. key, string.format('%.6f', last and math.max(tag, begins + takes) or tag))
 end
 
--- `unserved`: the call leaves without its turn, which goes to another of its key.
-local function lane_leave(waiting, fair, id, unserved)
-  local tag = tonumber(redis.call('ZSCORE', waiting, id))
-  if not tag then return end
-  local tokens, span, key = (redis.call('HGET', fair, 'c' .. id) or '0 0 '):match('^(%d+) (%S+) (.*)$')
+-- `unserved`: the call leaves without its turn, which goes to another of its key. `tag`: its own, where the caller knows
+-- it. Returns whether others still wait.
+local function lane_leave(waiting, fair, id, unserved, tag)
+  tag = tag or tonumber(redis.call('ZSCORE', waiting, id))
+  if not tag then return false end
+  local about, all_tokens = unpack(redis.call('HMGET', fair, 'c' .. id, 'tokens'))
+  local tokens, span, key = (about or '0 0 '):match('^(%d+) (%S+) (.*)$')
   redis.call('ZREM', waiting, id)
   redis.call('ZREM', waiting .. '|', id)
   redis.call('ZREM', waiting .. '|' .. key, id)
-  if redis.call('ZCARD', waiting) == 0 then
+  if redis.call('EXISTS', waiting) == 0 then
     -- Nobody waits, so there is nothing to be fair about.
     redis.call('DEL', fair)
-    return
+    return false
   end
   redis.call('HDEL', fair, 'c' .. id)
-  redis.call('HINCRBY', fair, 'tokens', int(-tonumber(tokens)))
+  redis.call('HSET', fair, 'tokens', int((tonumber(all_tokens) or 0) - tonumber(tokens)))
   if unserved then lane_inherit(waiting, fair, key, tag, tonumber(span)) end
+  return true
 end

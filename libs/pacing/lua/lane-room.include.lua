@@ -37,6 +37,7 @@ local function lane_spread(upstream, now)
   requests, tokens = spread(upstream.rpm, requests), spread(upstream.tpm, tokens)
   redis.call('HSET', upstream.state, 'spread_requests', string.format('%.6f', requests),
     'spread_tokens', string.format('%.6f', tokens), 'spread_ms', int(now))
+  upstream.spread_requests, upstream.spread_tokens, upstream.spread_ms = requests, tokens, now
   return requests, tokens
 end
 
@@ -49,8 +50,11 @@ local function lane_take(upstream, now, requests, tokens)
   local requests_until, tokens_until = lane_used_until(upstream, now)
   local function used(until_ms, limit, amount, spread)
     local span = even_ms(limit, amount)
-    return string.format('%.3f', math.max(now, until_ms) + math.min(span * spread, math.max(span, SPREAD_MAX_MS)))
+    return math.max(now, until_ms) + math.min(span * spread, math.max(span, SPREAD_MAX_MS))
   end
-  redis.call('HSET', upstream.state, 'requests_until_ms', used(requests_until, upstream.rpm, requests, spread_requests),
-    'tokens_until_ms', used(tokens_until, upstream.tpm, tokens, spread_tokens))
+  -- The next call of the same step goes by them, too.
+  upstream.requests_until = used(requests_until, upstream.rpm, requests, spread_requests)
+  upstream.tokens_until = used(tokens_until, upstream.tpm, tokens, spread_tokens)
+  redis.call('HSET', upstream.state, 'requests_until_ms', string.format('%.3f', upstream.requests_until),
+    'tokens_until_ms', string.format('%.3f', upstream.tokens_until))
 end
