@@ -110,6 +110,7 @@ const isShaped = object<Ticket>(
     tiers: record(least(1), 40),
     encoding: oneOf(ENCODINGS),
     takesFrames: flag,
+    takesBytes: flag,
     repeatHash: short(64),
     dropped: listOf(short(64), 64),
     trace: short(100),
