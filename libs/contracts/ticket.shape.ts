@@ -111,7 +111,6 @@ const isShaped = object<Ticket>(
     encoding: oneOf(ENCODINGS),
     takesBytes: flag,
     takesFrames: flag,
-    takesBytes: flag,
     repeatHash: short(64),
     dropped: listOf(short(64), 64),
     trace: short(100),
