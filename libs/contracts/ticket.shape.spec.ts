@@ -26,6 +26,7 @@ const ticketArb = fc.record({
   day: fc.integer(),
   keepAnswer: fc.boolean(),
   takesFrames: optional(fc.boolean()),
+  takesBytes: optional(fc.boolean()),
   repeatHash: optional(text),
   policy: fc.record({
     input: fc.constantFrom('gate', 'parallel', 'observe', 'off'),

@@ -135,11 +135,7 @@ export class VerdictCache {
 
   hash(model: string, { campaignId }: Pick<Asker, 'campaignId'>, text: string): string {
     return createHmac('sha256', this.options.pepper)
-      .update(model)
-      .update('\0')
-      .update(campaignId)
-      .update('\0')
-      .update(text)
+      .update(`${model}\0${campaignId}\0${text}`)
       .digest('base64url')
       .slice(0, 24);
   }

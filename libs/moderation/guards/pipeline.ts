@@ -28,7 +28,11 @@ export type Stage = 'local' | 'remote' | 'all';
  * content. The others do not see what local guards take out.
  */
 export class GuardPipeline {
-  constructor(private readonly placed: readonly PlacedGuard[]) {}
+  private readonly names: ReadonlySet<string>;
+
+  constructor(private readonly placed: readonly PlacedGuard[]) {
+    this.names = new Set(placed.map(({ guard }) => guard.name));
+  }
 
   /** One finding for each guard. A guard that a policy names and DAYPASS_CONFIG does not have gives no verdict. */
   async check(contents: readonly Content[], context: GuardContext, stage: Stage = 'all'): Promise<Finding[]> {
@@ -38,8 +42,7 @@ export class GuardPipeline {
         (always || context.policy.guards?.includes(guard.name)) &&
         (ofProvider ? context.provider : contents).length > 0,
     );
-    const names = new Set(this.placed.map(({ guard }) => guard.name));
-    const missing = (context.policy.guards ?? []).filter((name) => !names.has(name)).map(missingGuard);
+    const missing = (context.policy.guards ?? []).filter((name) => !this.names.has(name)).map(missingGuard);
     const ask = (local: boolean, shown: readonly Content[]): Promise<Finding[]> =>
       Promise.all(mine.filter((one) => one.local === local).map(({ guard }) => findingOf(guard, shown, context)));
     if (stage === 'remote') return ask(false, contents);
