@@ -53,7 +53,8 @@ function gatherWrites(redis: Redis): Redis {
     const socket: unknown = (redis as unknown as { stream?: unknown }).stream;
     if (redis.status === 'ready' && socket instanceof Socket && socket.writableCorked === 0) {
       socket.cork();
-      atEndOfTurn(() => socket.uncork());
+      // After the microtasks of that end, too: BullMQ sends its commands from them.
+      atEndOfTurn(() => queueMicrotask(() => process.nextTick(() => socket.uncork())));
     }
     return send(command, stream);
   };

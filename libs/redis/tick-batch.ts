@@ -29,16 +29,16 @@ export class TickBatch<T, R> {
     });
   }
 
-  private schedule(): void {
+  /** `count`: so many items leave; without it also those that come until then. */
+  private schedule(count = Infinity): void {
     if (this.scheduled || (this.oneAtATime && this.underWay > 0)) return;
     this.scheduled = true;
-    atEndOfTurn(() => this.flushAll());
+    atEndOfTurn(() => this.flushSome(count));
   }
 
-  private flushAll(): void {
+  private flushSome(count: number): void {
     this.scheduled = false;
-    const all = this.waiting;
-    this.waiting = [];
+    const all = this.waiting.splice(0, count);
     for (let start = 0; start < all.length; start += this.most) void this.settle(all.slice(start, start + this.most));
   }
 
@@ -52,7 +52,9 @@ export class TickBatch<T, R> {
       for (const { reject } of batch) reject(error);
     } finally {
       this.underWay--;
-      if (this.waiting.length > 0) this.schedule();
+      // What an item is about is sent right before the item is added, in the same tick. So an item that comes now
+      // would leave before that.
+      if (this.waiting.length > 0) this.schedule(this.waiting.length);
     }
   }
 }
