@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { formatUsd } from '#libs/money/nano.js';
-import { CORS_HEADERS } from '../door/cors.js';
+import { CORS_HEADERS } from '../domain/answer-headers.js';
 import { limitHeaders, type KeyUse } from '../domain/limit-headers.js';
 
 export interface Head {

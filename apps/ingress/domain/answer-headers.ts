@@ -23,3 +23,9 @@ export const ANSWER_HEADERS: Readonly<Record<string, string>> = {
   'x-daypass-strikes': "The key's number of strikes, with an answer that added one",
   'idempotent-replayed': '`true`: this is the first answer to the Idempotency-Key, again',
 };
+
+/** A page of any origin may read every answer, because the key is in a header of its own. There are no cookies. */
+export const CORS_HEADERS: Readonly<Record<string, string>> = {
+  'access-control-allow-origin': '*',
+  'access-control-expose-headers': Object.keys(ANSWER_HEADERS).join(', '),
+};

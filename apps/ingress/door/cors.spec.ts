@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { readFileSync } from 'node:fs';
-import { CORS_HEADERS } from './cors.js';
+import { CORS_HEADERS } from '../domain/answer-headers.js';
 
 describe('a page', () => {
   it('may read every header that docs/visitors.md names', () => {

@@ -1,14 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ANSWER_HEADERS } from '../domain/answer-headers.js';
+import { CORS_HEADERS } from '../domain/answer-headers.js';
 
 /** A browser asks again after so many seconds; Chromium's longest. */
 const PREFLIGHT_SECONDS = 7_200;
-
-/** A page of any origin may read every answer, because the key is in a header of its own. There are no cookies. */
-export const CORS_HEADERS: Readonly<Record<string, string>> = {
-  'access-control-allow-origin': '*',
-  'access-control-expose-headers': Object.keys(ANSWER_HEADERS).join(', '),
-};
 
 /** For every answer that Fastify writes. `writeHead` of answers/answer.head.ts has the same headers. */
 export function shareWithPages(reply: FastifyReply): void {

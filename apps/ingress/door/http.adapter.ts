@@ -5,11 +5,12 @@ import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import { CORS_HEADERS } from '../domain/answer-headers.js';
 import { NOT_OFFERED_PATHS } from '../domain/not-offered.js';
 import { newRequestId } from '../domain/request-id.js';
 import { requestPath } from '../domain/request-path.js';
 import { noWebSocket, unservedUrl } from '../refusals.js';
-import { answerPreflight, CORS_HEADERS, shareWithPages } from './cors.js';
+import { answerPreflight, shareWithPages } from './cors.js';
 
 /** What clients may ask for without `/v1`. */
 export const SERVED = [...ENDPOINTS.map(({ path }) => path.replace('/v1', '')), '/models', '/conversations'];

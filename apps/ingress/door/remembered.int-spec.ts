@@ -190,7 +190,7 @@ describe('the next call of a key that ingress remembers', () => {
   });
 
   it('is judged by a policy that has just changed', async () => {
-    await campaign({ policy: { input: 'parallel', output: 'window', retention_days: 1 } });
+    await campaign({ policy: { input: 'parallel', output: 'trail' } });
     expect((await called()).policy).toMatchObject({ input: 'parallel', output: 'gate' });
   });
 
