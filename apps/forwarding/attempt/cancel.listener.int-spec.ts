@@ -6,6 +6,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { createLogger } from '#libs/service/logger.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { borrowRedis } from '#libs/testing/borrowed.js';
+import { until } from '#libs/testing/until.js';
 import { CancelListener, VisitorLeft } from './cancel.listener.js';
 
 let redisUrl: string;
@@ -37,6 +38,22 @@ describe('a visitor who left', () => {
     expect(await left(call, other)).toEqual([true, false]);
     cancels.forget('r', call);
     cancels.forget('s', other);
+  });
+
+  it('ends a call whose dispatch this process hears of only afterwards, for some seconds', async () => {
+    await left();
+    const late = cancels.track('r');
+    expect(late.signal.reason).toBeInstanceOf(VisitorLeft);
+    cancels.forget('r', late);
+    const other = cancels.track('other');
+    expect(other.signal.aborted).toBe(false);
+    cancels.forget('other', other);
+    // As if it had left a while ago.
+    const leavers = (cancels as unknown as { left: Map<string, number> }).left;
+    leavers.set('r', performance.now() - 10_001);
+    expect(cancels.track('r').signal.aborted).toBe(false);
+    await redis.publish(redisKeys.cancelChannel, 'another');
+    await until('the old one is forgotten', () => Promise.resolve(!leavers.has('r')));
   });
 
   it('ends the attempt that runs, though the one before it came to its end later', async () => {
