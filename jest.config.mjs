@@ -55,7 +55,7 @@ export default {
       testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'],
       testPathIgnorePatterns: START,
     },
-    { ...shared, displayName: 'abuse', testMatch: ['<rootDir>/test/abuse/**/*.abuse-spec.ts'] },
+    { ...shared, ...keeper, displayName: 'abuse', testMatch: ['<rootDir>/test/abuse/**/*.abuse-spec.ts'] },
     { ...shared, displayName: 'start', testMatch: START.map((file) => `**/${file}`) },
   ],
 };

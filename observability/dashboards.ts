@@ -274,7 +274,8 @@ const FLOW: Dashboard = {
       { expr: 'sum by (service) (process_resident_memory_bytes{service!=""})', legend: '{{service}}' },
     ]),
     panel('Event loop lag, p99', 's', 'How late a service runs its timers.', [
-      { expr: 'max by (service) (nodejs_eventloop_lag_p99_seconds)', legend: '{{service}}' },
+      // Node counts the time between two looks, which are half a second apart (libs/service/ops-server.ts).
+      { expr: 'clamp_min(max by (service) (nodejs_eventloop_lag_p99_seconds) - 0.5, 0)', legend: '{{service}}' },
     ]),
   ],
 };

@@ -2,7 +2,7 @@
 // one run shows all faults.
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root } from './prepare.mjs';
@@ -11,6 +11,17 @@ import { root } from './prepare.mjs';
 const WORKERS = 3;
 /** Several times what it takes. */
 const JEST_MAX_MS = 40 * 60_000;
+/** What `.ci/run` adds: it takes an engine of Docker, or installs clients from registries. */
+const MORE = {
+  compose: ['node', 'test/compose/run.mjs'],
+  fuzz: ['node', 'test/abuse/admin-fuzz.ts'],
+  clients: ['node', 'test/clients/run.ts'],
+};
+const NICE = ['nice', '-n', '5'];
+const more = (process.env.DAYPASS_CHECK_MORE ?? '').split(',').filter(Boolean);
+const unknown = more.filter((name) => !(name in MORE));
+if (unknown.length > 0)
+  throw new Error(`DAYPASS_CHECK_MORE names ${unknown.join(', ')}; it takes ${Object.keys(MORE).join(', ')}`);
 const bin = join(root, 'node_modules', '.bin');
 const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
@@ -18,20 +29,40 @@ const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
 for (const name of Object.keys(env))
   if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
 
-const results = await Promise.all([
-  step('format', ['prettier', '--check', '--log-level', 'warn', '.']),
-  step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json']),
-  step('types', ['tsc', '--noEmit']),
-  step('types of the pages', ['tsc', '--noEmit', '--project', 'web/tsconfig.json']),
+const results = [];
+if (!process.argv.includes('--built'))
   // `npm test` has built already. Building again would only cost time.
-  ...(process.argv.includes('--built')
-    ? []
-    : [step('build', ['nest', 'build', 'ingress']), step('pages', ['node', 'web/build.ts'])]),
+  await Promise.all([step('build', ['nest', 'build', 'ingress']), step('pages', ['node', 'web/build.ts'])]);
+// Faults wait most of their time, and so does compose. Whatever computes runs beside them.
+await Promise.all([
+  oneByOne([
+    () => step('types', ['tsc', '--noEmit'], { nice: true }),
+    () => step('types of the pages', ['tsc', '--noEmit', '--project', 'web/tsconfig.json'], { nice: true }),
+    () => step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json'], { nice: true }),
+    () => step('format', ['prettier', '--check', '--log-level', 'warn', '.'], { nice: true }),
+  ]),
+  jest('faults', ['faults'], ['--maxWorkers', '1']),
+  oneByOne([
+    // Compose makes networks. A Chromium that sees a new one drops what it loads, so that pages come later. What has a
+    // clock in it, as faults and compose have, goes before what only computes.
+    () =>
+      Promise.all([
+        jest('integration and unit', ['integration', 'unit'], ['--maxWorkers', String(WORKERS)], { nice: true }),
+        oneByOne([...moreOf('compose')]),
+      ]),
+    () =>
+      Promise.all([
+        jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)]),
+        oneByOne([
+          ...moreOf('fuzz'),
+          ...moreOf('clients'),
+          () => step('bench smoke', ['node', 'bench/speed.ts', '--smoke']),
+        ]),
+      ]),
+  ]),
 ]);
-results.push(await jest('tests', ['unit', 'integration', 'e2e', 'faults'], ['--maxWorkers', String(WORKERS)]));
 // Tests that measure a time or a size have the machine to themselves.
-results.push(await jest('start and abuse', ['start', 'abuse'], ['--runInBand']));
-results.push(await step('bench smoke', ['node', 'bench/speed.ts', '--smoke'], { show: true }));
+await jest('start and abuse', ['start', 'abuse'], ['--runInBand']);
 rmSync(reports, { recursive: true, force: true });
 
 const total = { passed: sum('passed'), failed: sum('failed') };
@@ -42,29 +73,54 @@ process.stdout.write(
 if (process.env.DAYPASS_CHECK_REPORT) writeFileSync(process.env.DAYPASS_CHECK_REPORT, JSON.stringify(total));
 process.exitCode = faulty.length === 0 ? 0 : 1;
 
-/** Steps run beside each other, so that each prints its output at its end; `show`: at once. */
-async function step(name, [command, ...args], { show = false } = {}) {
-  const startedMs = performance.now();
-  if (show) process.stdout.write(`\n— ${name}\n`);
-  const child = spawn(join(bin, command), args, {
-    cwd: root,
-    env,
-    stdio: ['ignore', show ? 'inherit' : 'pipe', show ? 'inherit' : 'pipe'],
-  });
-  let output = '';
-  for (const stream of [child.stdout, child.stderr]) stream?.on('data', (data) => (output += data));
-  const [status] = await once(child, 'close');
-  process.stdout.write(
-    `${show ? '' : `\n— ${name}\n${output}`}${status === 0 ? 'ok' : 'FAILED'} (${secondsSince(startedMs)} s)\n`,
-  );
-  return { name, passed: status === 0 ? 1 : 0, failed: status === 0 ? 0 : 1 };
+async function oneByOne(steps) {
+  for (const run of steps) await run();
 }
 
-async function jest(name, projects, args) {
+function moreOf(name) {
+  return more.includes(name) ? [() => step(name, MORE[name])] : [];
+}
+
+/** Steps run beside each other, so that each prints its output at its end. `nice`: it lets all others go first. */
+async function step(name, command, { nice = false } = {}) {
+  const startedMs = performance.now();
+  const report = join(reports, `${name}.json`);
+  const [file, ...args] = nice ? NICE.concat(command) : command;
+  const child = spawn(file, args, {
+    cwd: root,
+    env: { ...env, DAYPASS_CHECK_REPORT: report },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  let output = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (data) => (output += data));
+  const status = await endOf(child);
+  process.stdout.write(`\n— ${name}\n${output}${status === 0 ? 'ok' : 'FAILED'} (${secondsSince(startedMs)} s)\n`);
+  const ofItself = status === 0 ? { passed: 1, failed: 0 } : { passed: 0, failed: 1 };
+  add(name, status, existsSync(report) ? JSON.parse(readFileSync(report, 'utf8')) : ofItself);
+}
+
+/** A step that ended badly has failed, whatever it counted until then. */
+function add(name, status, { passed, failed }) {
+  results.push({ name, passed, failed: status === 0 ? failed : Math.max(1, failed) });
+}
+
+/** The exit status, or what there is instead of one. */
+async function endOf(child) {
+  try {
+    const [status, signal] = await once(child, 'close');
+    return status ?? signal;
+  } catch (error) {
+    return error.code;
+  }
+}
+
+async function jest(name, projects, options, { nice = false } = {}) {
   process.stdout.write(`\n— ${name}\n`);
-  mkdirSync(reports, { recursive: true });
-  const file = join(reports, `${name}.json`);
-  const child = spawn(join(bin, 'jest'), ['--selectProjects', ...projects, ...args, '--json', `--outputFile=${file}`], {
+  const startedMs = performance.now();
+  const report = join(reports, `${name}.json`);
+  const command = ['jest', '--selectProjects', ...projects, ...options, '--json', `--outputFile=${report}`];
+  const [file, ...args] = nice ? NICE.concat(command) : command;
+  const child = spawn(file, args, {
     cwd: root,
     env: {
       ...env,
@@ -75,11 +131,10 @@ async function jest(name, projects, args) {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   const hangs = setTimeout(() => child.kill('SIGKILL'), JEST_MAX_MS);
-  const [status] = await once(child, 'close');
+  const status = await endOf(child);
   clearTimeout(hangs);
-  const { passed, failed } = numbersOf(file);
-  // A suite that does not load has no test that could fail.
-  return { name, passed, failed: status === 0 ? failed : Math.max(1, failed) };
+  process.stdout.write(`\n— ${name}: ${status === 0 ? 'ok' : 'FAILED'} (${secondsSince(startedMs)} s)\n`);
+  add(name, status, numbersOf(report));
 }
 
 function numbersOf(file) {

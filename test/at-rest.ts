@@ -13,13 +13,28 @@ export interface CallInLedger {
   paid: bigint;
 }
 
-/** Waits until every hold has ended and the journal is drained, then checks that the books balance, and that the record is whole. Returns what they say of each call of the keys that this test file created. */
+/** Waits until every hold has ended, and journal and record are drained. */
+export async function callsAtRest({ redisUrl }: Pick<SharedDaypass, 'redisUrl'>): Promise<void> {
+  const redis = new Redis(redisUrl);
+  try {
+    await until('no hold is left', async () => (await redis.zcard('{dp}:leases')) === 0, 30_000);
+    for (const [what, stream] of [
+      ['the journal is drained', '{dp}:journal'],
+      ['the record is drained', '{dp}:audit'],
+    ] as const)
+      await until(what, async () => (await redis.xlen(stream)) === 0);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+/** Waits until calls, journal and record are at rest, then checks that the books balance, and that the record is whole. Returns what they say of each call of the keys that this test file created. */
 export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[]> {
+  await callsAtRest(daypass);
   const redis = new Redis(daypass.redisUrl);
   const client = new pg.Client({ connectionString: daypass.databaseUrl });
   await client.connect();
   try {
-    await until('no hold is left', async () => (await redis.zcard('{dp}:leases')) === 0, 30_000);
     const verified = await daypass.admin('/admin/v1/ledger/verify');
     expect(verified.body).toMatchObject({ ok: true, problems: [] });
     const sums = await client.query<{ transfer_id: string }>(
@@ -31,7 +46,6 @@ export async function booksAtRest(daypass: SharedDaypass): Promise<CallInLedger[
       expect({ hash, held, running: running ?? '0' }).toEqual({ hash, held: '0', running: '0' });
       expect(BigInt(spent!)).toBeLessThanOrEqual(BigInt(budget!));
     }
-    await until('the record is drained', async () => (await redis.xlen('{dp}:audit')) === 0);
     expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true, problems: [] });
     const unrecorded = await client.query(
       `select request_id from ledger.transfers where kind = 'hold' except select id from audit.requests`,

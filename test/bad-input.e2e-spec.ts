@@ -218,12 +218,16 @@ describe('odd but lawful input', () => {
   ])('%s is answered, and nobody else waits for it', async (_, content) => {
     const key = await daypass.createKey({ campaign: { budget_usd: '50' }, key: { budget_usd: '20' } });
     const client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
+    const lookMs = async (): Promise<number> => {
+      const begun = performance.now();
+      const { status } = await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } });
+      expect(status).toBe(200);
+      return performance.now() - begun;
+    };
+    const calmMs = await lookMs();
     const answer = client.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 5 });
-    const begun = performance.now();
-    expect((await fetch(`${daypass.baseUrl}/key`, { headers: { authorization: `Bearer ${key.key}` } })).status).toBe(
-      200,
-    );
-    expect(performance.now() - begun).toBeLessThan(1_000);
+    // A machine with other work is slow before, too.
+    expect(await lookMs()).toBeLessThan(Math.max(1_000, 10 * calmMs));
     expect((await answer).choices).toHaveLength(1);
   });
 });

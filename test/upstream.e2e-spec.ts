@@ -149,9 +149,9 @@ describe('an upstream that fails', () => {
       );
     await Promise.all([ask('5000'), ask('5000'), ask('5000')]);
     const begun = Date.now();
-    const error = await errorOf(ask('3000'));
+    const error = await errorOf(ask('25000'));
     expect(error).toMatchObject({ status: 429, code: 'queue_full' });
-    expect(Date.now() - begun).toBeLessThan(2_000);
+    expect(Date.now() - begun).toBeLessThan(20_000);
     const waitMs = Number(error.headers?.get('retry-after-ms'));
     expect(waitMs).toBeGreaterThan(30_000);
     // The official SDKs ignore a wait above 60 s and would retry far too early.

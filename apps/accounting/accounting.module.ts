@@ -75,6 +75,7 @@ import { StatsReader } from './console/stats.reader.js';
 import { StreamHub } from './console/stream.hub.js';
 import { Sessions } from './console/sessions.js';
 import { SignInLinks } from './console/sign-in.links.js';
+import { DueWork } from './due.work.js';
 import { LiveEvents } from './live.events.js';
 import { NoticeSender } from './notices/notice.sender.js';
 import { SafetyDesk } from './notices/safety.desk.js';
@@ -177,6 +178,7 @@ export class AccountingModule {
         Desk,
         DoorKeeper,
         DoorSwitch,
+        DueWork,
         FiguresMetrics,
         FiguresSampler,
         FirstUseRepository,

@@ -1,6 +1,21 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
 
+/** The pause of loops that run each second. */
+export const PERIOD_MIN_MS = 1_000;
+/** Loops with at most this pause keep step with each other. */
+const STEP_MAX_MS = 10_000;
+
+/**
+ * Until the next whole multiple of the pause. So loops wake together: an idle process sleeps longer, and what they send to
+ * a store leaves in one write. After long work at least half of the pause remains.
+ */
+export function pauseUntilStep(pauseMs: number, nowMs: number): number {
+  if (pauseMs > STEP_MAX_MS) return pauseMs;
+  const restMs = pauseMs - (nowMs % pauseMs);
+  return restMs >= pauseMs / 2 ? restMs : restMs + pauseMs;
+}
+
 /** Repeats some work, never twice at once: the pause begins when the work ends. It reports an error and tries again. */
 export class Periodic {
   private readonly stopping = new AbortController();
@@ -30,7 +45,7 @@ export class Periodic {
       } catch (error) {
         this.onError(error);
       }
-      await sleep(this.pauseMs, undefined, { signal }).catch(() => undefined);
+      await sleep(pauseUntilStep(this.pauseMs, Date.now()), undefined, { signal }).catch(() => undefined);
     }
   }
 }

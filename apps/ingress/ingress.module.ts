@@ -36,6 +36,7 @@ import { DeskClient } from './desk/desk.client.js';
 import { createCallController } from './calls/call.controller.js';
 import { KeyBytes } from './door/key.bytes.js';
 import { BodyReader } from './door/body.reader.js';
+import { RouteGuard } from './door/route-guard.js';
 import { ErrorFilter } from './door/error.filter.js';
 import { IngressMetrics } from './ingress.metrics.js';
 import { PRICE_BOOK } from './ingress.tokens.js';
@@ -102,6 +103,7 @@ export class IngressModule {
         KeyBytes,
         RepeatedCalls,
         ReplyReader,
+        RouteGuard,
         StepLine,
         UnreadAnswers,
         VisitInterceptor,

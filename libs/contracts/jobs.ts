@@ -104,6 +104,8 @@ export const ticketSchema = z.object({
   keepAnswer: z.boolean(),
   /** Its ingress takes a large whole answer in frames of bytes; absent: one of the version before, which does not. */
   takesFrames: z.boolean().optional(),
+  /** Its ingress takes the body of a whole answer behind its head (`writtenReply`); absent: one of the version before. */
+  takesBytes: z.boolean().optional(),
   /** Tells repeats of the call, where its output is judged before the visitor has all of it; absent: none is looked for. */
   repeatHash: z.string().max(64).optional(),
   policy: callPolicySchema,

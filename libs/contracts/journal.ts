@@ -40,4 +40,50 @@ export const journalEventSchema = z.object({
 });
 export type JournalEvent = z.infer<typeof journalEventSchema>;
 
+/** The event of an entry, or why the entry is none. */
+export function readJournalEvent(fields: Record<string, string>): { event: JournalEvent } | { reason: string } {
+  const event = commonJournalEvent(fields);
+  if (event) return { event };
+  const read = journalEventSchema.safeParse(fields);
+  if (read.success) return { event: read.data };
+  return { reason: read.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; ') };
+}
+
+const COMMON_KINDS: ReadonlySet<string> = new Set(
+  journalEventSchema.shape.kind.options.filter((kind) => kind !== 'strike'),
+);
+const OF_STRIKES = ['strikes', 'step', 'until_ms'] as const;
+const AMOUNT = /^\d+$/;
+const COUNT = /^\d{1,6}$/;
+const TIME_MS = /^\d{1,15}$/;
+
+/** What the schema makes of an entry as our scripts write it. undefined: only the schema can tell, and takes longer. */
+export function commonJournalEvent(fields: Record<string, string>): JournalEvent | undefined {
+  const { kind = '', request, key, campaign, amount = '', paid = '', absorbed = '', at_ms: atMs = '' } = fields;
+  const { day = '0', attempt = '0', upstream = '', first_use: firstUse = '0', detail = '{}' } = fields;
+  if (!COMMON_KINDS.has(kind) || !request || !key || !campaign || OF_STRIKES.some((name) => name in fields))
+    return undefined;
+  if (!AMOUNT.test(amount) || !AMOUNT.test(paid) || !AMOUNT.test(absorbed)) return undefined;
+  if (!COUNT.test(day) || !COUNT.test(attempt) || !TIME_MS.test(atMs)) return undefined;
+  if (firstUse !== '0' && firstUse !== '1') return undefined;
+  return {
+    kind: kind as JournalEvent['kind'],
+    request,
+    key,
+    campaign,
+    amount,
+    paid,
+    absorbed,
+    day: Number(day),
+    attempt: Number(attempt),
+    strikes: 0,
+    step: '',
+    until_ms: 0,
+    upstream,
+    first_use: firstUse,
+    at_ms: Number(atMs),
+    detail,
+  };
+}
+
 export const JOURNAL_GROUP = 'accounting';

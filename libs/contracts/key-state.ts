@@ -66,6 +66,8 @@ const json = <T extends z.ZodType>(schema: T) =>
 export const keyStateSchema = z.object({
   id: z.string(),
   campaign: z.string(),
+  /** Of its definition: each change of it has a higher one. '': it has none. */
+  version: z.string().default(''),
   label: z.string().default(''),
   status: keyStatusSchema,
   /** Milliseconds since the epoch; 0 never expires. */
@@ -118,6 +120,8 @@ export const readCampaignPage = (text: string): CampaignPage | null => campaignP
 export const campaignStateSchema = z.object({
   id: z.string(),
   slug: z.string(),
+  /** As of a key. */
+  version: z.string().default(''),
   status: campaignStatusSchema,
   /** When it was closed, milliseconds since the epoch; 0: it is open, or nobody knows when. */
   closed_ms: int.default(0),

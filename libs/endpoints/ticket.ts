@@ -1,4 +1,5 @@
 import { ticketSchema, type Ticket } from '#libs/contracts/jobs.js';
+import { isTicket } from '#libs/contracts/ticket.shape.js';
 
 /**
  * The version before called `outputs` and one of the facts by the names of chat completions, the only API that it served. While
@@ -17,6 +18,7 @@ export function writtenTicket(ticket: Ticket): Ticket & Former {
 /** @throws ZodError where it is no ticket */
 export function readTicket(written: unknown): Ticket {
   const { choices, includeUsage, ...rest } = (written ?? {}) as Former & Partial<Ticket>;
+  if (isTicket(rest)) return rest;
   const former = rest.outputs === undefined ? { outputs: choices, facts: { includeUsage: includeUsage === true } } : {};
   return ticketSchema.parse({ ...rest, ...former });
 }

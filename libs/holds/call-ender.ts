@@ -1,7 +1,7 @@
 import { errorAnswer, isKept, unsent } from '#libs/contracts/answers.js';
 import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import { writtenReply, type Reply, type ReplyMeta } from '#libs/contracts/reply.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { insist, mended } from '#libs/redis/insist.js';
 import type { ContentBox } from '#libs/secrets/content-box.js';
@@ -119,13 +119,13 @@ export class CallEnder {
   ): Promise<EndAnswer> {
     const { keep, ...booked } = how;
     const { requestId } = ticket;
-    const text = reply && JSON.stringify(reply);
-    const kept = keep && (await this.keptReply(ticket, keep, keep === reply ? text! : JSON.stringify(keep)));
+    const written = reply && writtenReply(reply, ticket.takesBytes === true);
+    const kept = keep && (await this.keptReply(ticket, keep, JSON.stringify(keep)));
     const end: EndRequest = {
       ...holdOf(ticket),
       ...booked,
       detail,
-      ...(text ? { reply: this.box.seal(text, requestId) } : {}),
+      ...(written ? { reply: this.box.seal(written, requestId) } : {}),
       ...(kept ? { keep: kept } : {}),
       ...(strike ? { strike: ticket.policy.strikes ?? true } : {}),
       ...(events ? { events } : {}),

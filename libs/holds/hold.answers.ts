@@ -4,6 +4,7 @@ import type {
   BytesAnswer,
   EndAnswer,
   HoldAnswer,
+  KeyAfterRepeat,
   KeyAnswer,
   LookAnswer,
   NextCall,
@@ -60,15 +61,16 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'bytes':
       return { code, limit: Number(rest[0]), waitMs: Number(rest[1]), need: Number(rest[2]) };
     case 'stopped':
-      return { code, sealed: rest[0]! };
+      return { code, sealed: rest[0]!, ...keyAfterRepeat(rest) };
     case 'answered':
-      return { code, requestId: rest[0]! };
+      return { code, requestId: rest[0]!, ...keyAfterRepeat(rest) };
     case 'conflict':
     case 'recovering':
     case 'paused':
     case 'overloaded':
     case 'invalid':
     case 'suspended':
+    case 'stale':
     case 'reused':
     case 'in_progress':
     case 'unanswered':
@@ -78,6 +80,10 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     default:
       throw new Error(`take-hold answered ${code}`);
   }
+}
+
+function keyAfterRepeat([, availableNano, requests, tokens]: string[]): KeyAfterRepeat {
+  return { availableNano: BigInt(availableNano!), windowRequests: Number(requests), windowTokens: Number(tokens) };
 }
 
 /** Reads the answer of `count-bytes`. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
@@ -90,6 +90,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyBytesPerHour,
     bounds.auditBytesOfKey,
     bounds.keyConcurrent ?? 0,
+    hold.remembered?.key ?? '',
+    hold.remembered?.campaign ?? '',
   ];
   return [keys, args];
 }
@@ -275,7 +277,7 @@ function fingerprint(hold: HoldRequest): string {
     hold.inputTokens,
     hold.outputs,
   ];
-  return createHash('sha256').update(parts.join('|')).digest('base64url').slice(0, 22);
+  return hash('sha256', parts.join('|'), 'base64url').slice(0, 22);
 }
 
 /** Scripts compute in doubles and the ledger in 64 bits. An absurd usage report must not exceed either. */

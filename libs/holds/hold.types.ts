@@ -41,6 +41,11 @@ export interface HoldRequest {
   sentBytes?: number;
   /** Answer `ready` instead of taking the hold. */
   question?: boolean;
+  /**
+   * The versions of key and campaign, where the caller remembers them from an earlier call. It gets `stale` where they
+   * changed, or where the key may not call now. Absent: the caller has just read them.
+   */
+  remembered?: { key: string; campaign: string } | undefined;
 }
 
 export interface HoldBounds {
@@ -74,6 +79,8 @@ export type HoldAnswer =
       day: number;
     }
   | { code: 'conflict' | 'recovering' | 'paused' | 'overloaded' | 'invalid' | 'suspended' }
+  /** What the caller remembers of the key has changed, or the key may not call now. */
+  | { code: 'stale' }
   | { code: 'busy'; level: BudgetLevel }
   | {
       code: 'insufficient';
@@ -95,9 +102,16 @@ export type HoldAnswer =
   /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
   | { code: 'reused' | 'in_progress' | 'unanswered' }
   /** The same call was blocked within the last minute. `sealed`: its answer. */
-  | { code: 'stopped'; sealed: string }
+  | ({ code: 'stopped'; sealed: string } & KeyAfterRepeat)
   /** Redis keeps the answer to the first call under the idempotency key. */
-  | { code: 'answered'; requestId: string };
+  | ({ code: 'answered'; requestId: string } & KeyAfterRepeat);
+
+/** The key of a repeat that gets a kept answer, with this repeat. */
+export interface KeyAfterRepeat {
+  availableNano: bigint;
+  windowRequests: number;
+  windowTokens: number;
+}
 
 /** The key sent too many bytes within the hour. `waitMs` −1: the request is larger than the whole limit. */
 export interface BytesAnswer {

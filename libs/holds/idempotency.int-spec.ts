@@ -41,7 +41,8 @@ describe('a call under an idempotency key', () => {
 
   it('is told as answered once its answer is kept, and its own answer comes back', async () => {
     await answered('first', keep('whole stream'));
-    expect(await money.take('again', named())).toEqual({ code: 'answered', requestId: 'first' });
+    const after = { availableNano: 999_999n, windowRequests: 2, windowTokens: 100 };
+    expect(await money.take('again', named())).toEqual({ code: 'answered', requestId: 'first', ...after });
     expect(await money.holds.keptAnswer('k', 'name')).toEqual({ sealed: Buffer.from('whole stream'), isPacked: true });
     // Not under another body.
     expect(await money.take('again', named('other'))).toEqual({ code: 'reused' });
@@ -50,7 +51,7 @@ describe('a call under an idempotency key', () => {
   it('gets an answer that the version before kept', async () => {
     await money.take('first', named());
     await money.redis.hset(record, 'state', 'answered', 'answer', 'as it was');
-    expect(await money.take('again', named())).toEqual({ code: 'answered', requestId: 'first' });
+    expect(await money.take('again', named())).toMatchObject({ code: 'answered', requestId: 'first' });
     expect(await money.holds.keptAnswer('k', 'name')).toEqual({ sealed: Buffer.from('as it was'), isPacked: false });
   });
 
@@ -69,7 +70,7 @@ describe('a call under an idempotency key', () => {
     await money.end('first', 'void');
     expect((await money.take('second', named())).code).toBe('ok');
     await money.end('second', 'void', { reply: Buffer.from('blocked'), keep: keep('blocked') });
-    expect(await money.take('third', named())).toEqual({ code: 'answered', requestId: 'second' });
+    expect(await money.take('third', named())).toMatchObject({ code: 'answered', requestId: 'second' });
   });
 
   it.each([

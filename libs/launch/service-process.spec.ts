@@ -1,11 +1,76 @@
-import { expect, it } from '@jest/globals';
-import { readFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
 import { PROJECT_ROOT } from './project-root.js';
-import { NODE_FLAGS } from './service-process.js';
+import { NODE_FLAGS, ServiceProcess } from './service-process.js';
 
 it('starts a service as its image does', () => {
   const dockerfile = readFileSync(join(PROJECT_ROOT, 'Dockerfile'), 'utf8');
   const [, entrypoint] = /^ENTRYPOINT (.*)$/m.exec(dockerfile)!;
   expect(JSON.parse(entrypoint!)).toEqual(['node', ...NODE_FLAGS]);
+});
+
+describe('what a service says', () => {
+  let root: string;
+  beforeEach(() => {
+    root = mkdtempSync(join(tmpdir(), 'daypass-service-'));
+    for (const folder of ['libs/launch', 'apps/ingress']) mkdirSync(join(root, 'dist', folder), { recursive: true });
+    writeFileSync(join(root, 'package.json'), '{"type":"module"}');
+    writeFileSync(join(root, 'dist/libs/launch/end-with-parent.js'), 'process.channel.unref();');
+  });
+  afterEach(() => rmSync(root, { recursive: true, force: true }));
+
+  /** Runs these lines as ingress, with its logger. @returns its log, and what people were told, when it gave up */
+  async function said(lines: string): Promise<{ log: string[]; troubles: string[] }> {
+    const logger = join(PROJECT_ROOT, 'dist/libs/service/logger.js');
+    writeFileSync(
+      join(root, 'dist/apps/ingress/main.js'),
+      `import { createLogger } from ${JSON.stringify(logger)}; const logger = createLogger('ingress', 'info'); ${lines}; process.exit(78);`,
+    );
+    const troubles: string[] = [];
+    const logFile = join(root, 'logs/ingress.log');
+    const { promise: gaveUp, resolve } = Promise.withResolvers<string>();
+    const service = new ServiceProcess({
+      name: 'ingress',
+      root,
+      env: {},
+      opsUrl: 'http://127.0.0.1:9',
+      logFile,
+      shutdownDeadlineMs: 1_000,
+      onTrouble: (text) => troubles.push(text),
+      onGiveUp: resolve,
+    });
+    service.start();
+    await gaveUp;
+    await service.whenSilent();
+    return { log: readFileSync(logFile, 'utf8').trimEnd().split('\n'), troubles };
+  }
+
+  it('goes into its log file without the launcher, once each, and its troubles are told to people as well', async () => {
+    const { log, troubles } = await said(`
+      const { fstatSync } = await import('node:fs');
+      logger.info({ direct: fstatSync(1).isFile() }, 'served');
+      logger.warn({ err: new Error('away') }, 'Redis');
+      logger.info({ quoted: '{"level":"error"}' }, 'level');
+      logger.error('broken')`);
+    expect(log.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { level: 'info', direct: true, msg: 'served' },
+      { level: 'warn', msg: 'Redis' },
+      { level: 'info', msg: 'level' },
+      { level: 'error', msg: 'broken' },
+    ]);
+    expect(troubles).toEqual(['warn: Redis (away)', 'error: broken']);
+  });
+
+  it('that is no log line is in the file too, and people are told', async () => {
+    const { log, troubles } = await said(`logger.info('begun'); process.stderr.write('a bad setting\\n\\n')`);
+    expect(
+      log
+        .filter((line) => line !== '')
+        .map((line) => (line.startsWith('{') ? 'begun' : line))
+        .toSorted(),
+    ).toEqual(['a bad setting', 'begun']);
+    expect(troubles).toEqual(['a bad setting']);
+  });
 });

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, type WriteStream } from 'node:fs';
+import { once } from 'node:events';
+import { appendFileSync, closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
@@ -51,6 +52,7 @@ export interface ServiceOptions {
 export class ServiceProcess {
   private child: ChildProcess | undefined;
   private exited: Promise<void> = Promise.resolve();
+  private silent: Promise<void> = Promise.resolve();
   private wanted = false;
   private restarts: number[] = [];
 
@@ -68,6 +70,7 @@ export class ServiceProcess {
     this.wanted = true;
     const { name, env, root = PROJECT_ROOT } = this.options;
     const endWithParent = join(root, 'dist/libs/launch/end-with-parent.js');
+    const log = openSync(this.options.logFile, 'a', 0o600);
     // Its own session: Ctrl-C must reach the launcher alone, which ends the services in the order of the flow.
     const child = spawn(
       process.execPath,
@@ -76,14 +79,13 @@ export class ServiceProcess {
         env,
         cwd: root,
         detached: true,
-        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        // Its lines go into the file without a detour. It repeats warnings and errors on stderr (libs/service/logger.ts).
+        stdio: ['ignore', log, 'pipe', 'ipc'],
       },
     );
     this.child = child;
-    const log = createWriteStream(this.options.logFile, { flags: 'a', mode: 0o600 });
-    this.record(child.stdout!, log, false);
-    this.record(child.stderr!, log, true);
-    child.once('close', () => log.end());
+    closeSync(log);
+    this.silent = this.readTroubles(child.stderr!);
     this.exited = new Promise((resolve) => {
       const end = (code: number | null, signal: string | null): void => {
         if (this.child === child) this.child = undefined;
@@ -99,7 +101,10 @@ export class ServiceProcess {
   async whenReady(timeoutMs: number): Promise<void> {
     const until = Date.now() + timeoutMs;
     while (Date.now() < until) {
-      if (!this.wanted) throw new Error(`${this.options.name} ended before it was ready:\n${this.lastLines()}`);
+      if (!this.wanted) {
+        await this.silent;
+        throw new Error(`${this.options.name} ended before it was ready:\n${this.lastLines()}`);
+      }
       if (await isReady(this.options.opsUrl)) return;
       await sleep(READY_POLL_MS);
     }
@@ -153,23 +158,41 @@ export class ServiceProcess {
     if (this.wanted && !this.child) this.start();
   }
 
-  private record(stream: Readable, log: WriteStream, isErrorOutput: boolean): void {
-    createInterface({ input: stream }).on('line', (line) => {
-      log.write(`${line}\n`);
-      const trouble = troubleIn(line, isErrorOutput);
-      if (trouble) this.options.onTrouble?.(trouble);
+  /** Resolves when the last line of a process that ended has been read. */
+  whenSilent(): Promise<void> {
+    return this.silent;
+  }
+
+  private async readTroubles(stderr: Readable): Promise<void> {
+    const { logFile, onTrouble } = this.options;
+    const lines = createInterface({ input: stderr });
+    lines.on('line', (line) => {
+      const logged = loggedTrouble(line);
+      // What Node itself says, such as the stack of a crash.
+      if (logged === undefined) append(logFile, line);
+      const trouble = logged ?? line.trim();
+      if (trouble !== '') onTrouble?.(trouble);
     });
+    await once(lines, 'close');
   }
 }
 
-/** The message of a log line at level warn or above. Other error output is trouble as it stands. */
-function troubleIn(line: string, isErrorOutput: boolean): string | undefined {
+function append(logFile: string, line: string): void {
+  try {
+    appendFileSync(logFile, `${line}\n`, { mode: 0o600 });
+  } catch {
+    // A full disk costs the line, never the launcher.
+  }
+}
+
+/** The message of a log line at level warn or above, which the log file has already; undefined: no such line. */
+function loggedTrouble(line: string): string | undefined {
   try {
     const { level, msg, err } = JSON.parse(line) as { level?: string; msg?: string; err?: { message?: string } };
     if (level !== 'warn' && level !== 'error' && level !== 'fatal') return undefined;
     return `${level}: ${msg ?? ''}${err?.message ? ` (${err.message})` : ''}`;
   } catch {
-    return isErrorOutput && line.trim() !== '' ? line : undefined;
+    return undefined;
   }
 }
 

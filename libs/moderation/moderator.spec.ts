@@ -72,15 +72,11 @@ function moderatorWith(
         Promise.resolve({ hashes: texts.map(() => ''), cached: texts.map(() => undefined), groups: [] }),
       keep: () => undefined,
     },
-    client: {
-      moderations: {
-        create: ({ input }: { input: Input }) => {
-          const said = answer(input);
-          if (typeof said[0] !== 'number') return Promise.resolve({ results: said });
-          const error = APIError.generate(said[0], { error: { code: said[1] } }, undefined, new Headers(headers));
-          return Promise.reject(error);
-        },
-      },
+    askEndpoint: ({ input }: { input: Input }) => {
+      const said = answer(input);
+      if (typeof said[0] !== 'number') return Promise.resolve({ results: said });
+      const error = APIError.generate(said[0], { error: { code: said[1] } }, undefined, new Headers(headers));
+      return Promise.reject(error);
     },
   } as unknown as ModeratorOptions);
 }
@@ -160,13 +156,9 @@ describe('the moderator', () => {
           Promise.resolve({ hashes: [], cached: texts.map(() => undefined), groups: [] }),
         keep: () => undefined,
       },
-      client: {
-        moderations: {
-          create: ({ input }: { input: unknown[] }) => {
-            heard.push(...input);
-            return Promise.resolve({ results: input.map(() => result) });
-          },
-        },
+      askEndpoint: ({ input }: { input: unknown[] }) => {
+        heard.push(...input);
+        return Promise.resolve({ results: input.map(() => result) });
       },
     } as unknown as ModeratorOptions);
     const contents: Content[] = [
@@ -196,14 +188,10 @@ describe('the moderator', () => {
           Promise.resolve({ hashes: [], cached: texts.map(() => undefined), groups: [] }),
         keep: () => undefined,
       },
-      client: {
-        moderations: {
-          create: async ({ input }: { input: string[] }) => {
-            asked.push(input[0]!);
-            await new Promise<void>((resolve) => free.push(resolve));
-            return { results: input.map(() => result) };
-          },
-        },
+      askEndpoint: async ({ input }: { input: string[] }) => {
+        asked.push(input[0]!);
+        await new Promise<void>((resolve) => free.push(resolve));
+        return { results: input.map(() => result) };
       },
     } as unknown as ModeratorOptions);
     const texts = (keyId: string, count: number): Promise<Verdicts> =>
@@ -252,15 +240,11 @@ describe('the moderator', () => {
           Promise.resolve({ hashes: [], cached: texts.map(() => undefined), groups: [] }),
         keep: () => undefined,
       },
-      client: {
-        moderations: {
-          create: ({ input }: { input: unknown[] }) => {
-            asked.push(input.length);
-            if (input.length === 1) return Promise.resolve({ results: [result] });
-            const message = 'Request too large for omni: Limit 10000, Requested 16000.';
-            return Promise.reject(APIError.generate(429, { error: { message } }, undefined, new Headers()));
-          },
-        },
+      askEndpoint: ({ input }: { input: unknown[] }) => {
+        asked.push(input.length);
+        if (input.length === 1) return Promise.resolve({ results: [result] });
+        const message = 'Request too large for omni: Limit 10000, Requested 16000.';
+        return Promise.reject(APIError.generate(429, { error: { message } }, undefined, new Headers()));
       },
     } as unknown as ModeratorOptions);
     const contents: Content[] = ['one', 'two', 'three'].map((text) => ({ kind: 'text', text }));

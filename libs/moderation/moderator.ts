@@ -1,10 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import OpenAI, { APIError } from 'openai';
+import { APIError } from 'openai';
 import { FairQueue } from '#libs/pacing/fair.queue.js';
 import { LaneBusyError, type LanePacer } from '#libs/pacing/lane-pacer.js';
 import { TickBatch } from '#libs/redis/tick-batch.js';
 import type { Content } from '#libs/endpoints/content.js';
 import { isTooLarge } from '#libs/endpoints/error-shapes.js';
+import { isObject } from '#libs/endpoints/json.js';
 import { estimateTokens, sectionsOfAll } from './text-sections.js';
 import { mergedResult, type Asker, type Known, type Text, type VerdictCache } from './verdict-cache.js';
 import { isResult, type ModerationResult } from './verdict.js';
@@ -26,8 +27,14 @@ export class ModerationUnavailableError extends Error {
   }
 }
 
+/** What a call asks about: texts, or one image. */
+type Input = string[] | [{ type: 'image_url'; image_url: { url: string } }];
+
+/** Posts one question. Returns the answer's JSON. @throws APIError where the endpoint refuses it, or does not answer */
+export type AskEndpoint = (request: { model: string; input: Input }, timeoutMs: number) => Promise<unknown>;
+
 export interface ModeratorOptions {
-  client: OpenAI;
+  askEndpoint: AskEndpoint;
   model: string;
   pacer: LanePacer;
   /** Verdicts that any process got before. */
@@ -202,7 +209,7 @@ export class Moderator {
 
   /** `reserved`: the look-up has reserved the lane for the first attempt. `keyId`: whose turn it takes. */
   private async ask(
-    input: string[] | OpenAI.ModerationMultiModalInput[],
+    input: Input,
     expected: number,
     tokens: number,
     keyId: string,
@@ -223,13 +230,13 @@ export class Moderator {
   }
 
   private async attempt(
-    input: string[] | OpenAI.ModerationMultiModalInput[],
+    input: Input,
     expected: number,
     tokens: number,
     keyId: string,
     reserved: boolean,
   ): Promise<ModerationResult[]> {
-    const { client, model, pacer, timeoutMs, observe } = this.options;
+    const { askEndpoint, model, pacer, timeoutMs, observe } = this.options;
     const until = Date.now() + timeoutMs;
     let reason = 'no attempt was made';
     let refused = false;
@@ -237,14 +244,7 @@ export class Moderator {
       const startedMs = performance.now();
       try {
         if (!reserved || attempt > 1) await pacer.reserve(tokens, until - Date.now(), keyId);
-        const answer = await client.moderations.create(
-          { model, input },
-          { maxRetries: 0, timeout: Math.max(1, until - Date.now()) },
-        );
-        const results = answer.results as unknown as ModerationResult[];
-        if (!Array.isArray(results) || results.length !== expected || !results.every(isResult)) {
-          throw new Error(`${expected} inputs got ${Array.isArray(results) ? results.length : 'malformed'} results`);
-        }
+        const results = resultsIn(await askEndpoint({ model, input }, Math.max(1, until - Date.now())), expected);
         observe((performance.now() - startedMs) / 1000, 'ok');
         return results;
       } catch (error) {
@@ -263,6 +263,13 @@ export class Moderator {
     }
     throw new ModerationUnavailableError(reason, refused);
   }
+}
+
+/** @throws where it is no answer to so many inputs */
+function resultsIn(answer: unknown, expected: number): ModerationResult[] {
+  const results: unknown = isObject(answer) ? answer.results : undefined;
+  if (Array.isArray(results) && results.length === expected && results.every(isResult)) return results;
+  throw new Error(`${expected} inputs got ${Array.isArray(results) ? results.length : 'malformed'} results`);
 }
 
 /** The endpoint's message may quote the content, so that the reason has only its status and code. */

@@ -1,6 +1,7 @@
 import { WorkerHost } from '@nestjs/bullmq';
 import type { BeforeApplicationShutdown, OnApplicationBootstrap } from '@nestjs/common';
 import type { Logger } from 'pino';
+import { startAtOnce } from './prompt.start.js';
 
 /** A worker that logs its errors, and finishes its jobs before the connection to Redis closes. */
 export abstract class DrainingWorker extends WorkerHost implements OnApplicationBootstrap, BeforeApplicationShutdown {
@@ -11,6 +12,7 @@ export abstract class DrainingWorker extends WorkerHost implements OnApplication
   onApplicationBootstrap(): void {
     const { worker, log } = this;
     const queue = worker.name;
+    startAtOnce(worker);
     worker.on('error', (error) => log.warn({ err: error, queue }, 'worker'));
     worker.on('failed', (job, error) =>
       log.error({ err: error, queue, jobId: job?.id, attempt: job?.attemptsMade }, 'job failed'),

@@ -1,6 +1,7 @@
 import { connect as dial, createServer, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from '@jest/globals';
+import { Queue } from 'bullmq';
 import { Redis } from 'ioredis';
 import { freePort } from '#libs/launch/free-port.js';
 import { startRedisServer } from '#libs/launch/redis-server.js';
@@ -13,6 +14,9 @@ import {
   workerConnectionOptions,
 } from './connection.js';
 import { Money } from '#libs/holds/money.fixture.js';
+import { redisKeys } from './keys.js';
+import { defineScript } from './scripts.js';
+import { TickBatch } from './tick-batch.js';
 
 const nextTick = (): Promise<void> => new Promise((resolve) => process.nextTick(resolve));
 
@@ -190,20 +194,25 @@ describe('a connection whose other end is gone without a word', () => {
   });
 });
 
+/** Counts what it writes to its socket from now on. */
+async function countedWrites(redis: Redis): Promise<() => number> {
+  await whenReady(redis);
+  const socket = (redis as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => unknown> }).stream;
+  let writes = 0;
+  for (const way of ['_write', '_writev'] as const) {
+    const write = socket[way].bind(socket);
+    socket[way] = (...args) => {
+      writes++;
+      return write(...args);
+    };
+  }
+  return () => writes;
+}
+
 describe('what one turn sends', () => {
   it('leaves in one write, and is answered in its order', async () => {
     const redis = connect(money.url);
-    await whenReady(redis);
-    const socket = (redis as unknown as { stream: Record<'_write' | '_writev', (...args: unknown[]) => unknown> })
-      .stream;
-    let writes = 0;
-    for (const way of ['_write', '_writev'] as const) {
-      const write = socket[way].bind(socket);
-      socket[way] = (...args) => {
-        writes++;
-        return write(...args);
-      };
-    }
+    const writes = await countedWrites(redis);
     // What other sockets' answers set off comes later in the same turn.
     const later = nextTick()
       .then(nextTick)
@@ -214,6 +223,32 @@ describe('what one turn sends', () => {
       'c',
       'd',
     ]);
-    expect(writes).toBe(1);
+    expect(writes()).toBe(1);
+  });
+
+  it('leaves with the jobs and scripts that are gathered until its end, behind what was sent before them', async () => {
+    const redis = connect(money.url);
+    await whenReady(redis);
+    const queue = new Queue<string[]>('one-write', { connection: redis, prefix: '{dp}:queue' });
+    await queue.waitUntilReady();
+    const record = defineScript(redis, 'record-event');
+    const events = (text: string): Promise<unknown> => record([redisKeys.audit, redisKeys.auditBytes], [JSON.stringify({ id: text }), '']);
+    await events('the library is there now');
+    const jobs = new TickBatch<string, unknown>(5, async (texts) => {
+      const job = queue.add('texts', texts);
+      return Promise.all(texts.map(() => job));
+    });
+    const writes = await countedWrites(redis);
+    const order: string[] = [];
+    const told = (name: string) => () => void order.push(name);
+    await Promise.all([
+      redis.echo('a').then(told('echo')),
+      events('first').then(told('script')),
+      jobs.add('b').then(told('job')),
+      jobs.add('c').then(told('job')),
+    ]);
+    expect(writes()).toBe(1);
+    expect(order).toEqual(['echo', 'script', 'job', 'job']);
+    await queue.obliterate();
   });
 });

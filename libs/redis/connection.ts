@@ -1,6 +1,7 @@
 import { Socket } from 'node:net';
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
+import { atEndOfTurn } from './turn.js';
 
 const RETRY_MAX_MS = 2_000;
 /**
@@ -52,7 +53,8 @@ function gatherWrites(redis: Redis): Redis {
     const socket: unknown = (redis as unknown as { stream?: unknown }).stream;
     if (redis.status === 'ready' && socket instanceof Socket && socket.writableCorked === 0) {
       socket.cork();
-      setImmediate(() => socket.uncork());
+      // After the microtasks of that end, too: BullMQ sends its commands from them.
+      atEndOfTurn(() => queueMicrotask(() => process.nextTick(() => socket.uncork())));
     }
     return send(command, stream);
   };

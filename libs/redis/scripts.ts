@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { Command, type Redis } from 'ioredis';
 import { isOutOfMemory } from './out-of-memory.js';
+import { atEndOfTurn } from './turn.js';
 
 /** Each library keeps its own scripts. A script's name is unique over all libraries. */
 const FOLDERS = ['redis', 'holds', 'pacing', 'moderation', 'shelf'].map((lib) =>
@@ -187,7 +188,7 @@ class TickSteps {
 
   readonly script: Script = (keys, args) =>
     new Promise((resolve, reject) => {
-      if (this.waiting.push({ keys, args, resolve, reject }) === 1) setImmediate(() => this.flush());
+      if (this.waiting.push({ keys, args, resolve, reject }) === 1) atEndOfTurn(() => this.flush());
     });
 
   private flush(): void {

@@ -1,3 +1,5 @@
+import { atEndOfTurn } from './turn.js';
+
 interface Waiting<T, R> {
   item: T;
   resolve: (result: R) => void;
@@ -31,7 +33,7 @@ export class TickBatch<T, R> {
   private schedule(count = Infinity): void {
     if (this.scheduled || (this.oneAtATime && this.underWay > 0)) return;
     this.scheduled = true;
-    setImmediate(() => this.flushSome(count));
+    atEndOfTurn(() => this.flushSome(count));
   }
 
   private flushSome(count: number): void {

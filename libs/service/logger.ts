@@ -1,14 +1,11 @@
+import { fstatSync, writeSync } from 'node:fs';
 import { pino, type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 import type { LoggerService } from '@nestjs/common';
 
 export type { Logger } from 'pino';
 
 /** JSON lines on stdout. Callers log ids and numbers: never content, a key or a token. */
-export function createLogger(
-  service: string,
-  level: string,
-  destination: DestinationStream = gatherLines(pino.destination(1)),
-): Logger {
+export function createLogger(service: string, level: string, destination: DestinationStream = ownOutput()): Logger {
   const options: LoggerOptions = {
     level,
     base: { service },
@@ -21,6 +18,47 @@ export function createLogger(
     },
   };
   return pino(options, destination);
+}
+
+const STDOUT = 1;
+const STDERR = 2;
+/** pino's number of the level `warn`. */
+const TROUBLE_LEVEL = 40;
+
+/**
+ * The launcher makes stdout a file. A write to it needs no thread, and the launcher reads nothing but troubles. Elsewhere
+ * stdout is a pipe, whose reader may be slow: a thread waits for it.
+ */
+function ownOutput(): DestinationStream {
+  if (!fstatSync(STDOUT).isFile()) return gatherLines(pino.destination(STDOUT));
+  const toFile = gatherLines(unlessBroken(STDOUT));
+  return process.channel ? tellTroubles(toFile, gatherLines(unlessBroken(STDERR))) : toFile;
+}
+
+/** A full disk costs lines, never the service. So does the end of whoever reads them. */
+function unlessBroken(fd: number): DestinationStream {
+  return {
+    write: (lines) => {
+      try {
+        writeSync(fd, lines);
+      } catch {
+        // Nobody is left to be told.
+      }
+    },
+  };
+}
+
+/** Writes every line to `log`, and those of level warn and above to `troubles` too. */
+export function tellTroubles(log: DestinationStream, troubles: DestinationStream): DestinationStream {
+  return {
+    // pino then sets `lastLevel` before each line.
+    [Symbol.for('pino.metadata')]: true,
+    lastLevel: 0,
+    write(line: string) {
+      log.write(line);
+      if (this.lastLevel >= TROUBLE_LEVEL) troubles.write(line);
+    },
+  } as DestinationStream & { lastLevel: number };
 }
 
 /** Writes the lines of one turn of the event loop in one system call. The end of the process loses none. */

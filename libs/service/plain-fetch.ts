@@ -2,10 +2,10 @@ import { Agent, interceptors, request, type Dispatcher } from 'undici';
 import { spokenError } from '#libs/endpoints/error-shapes.js';
 
 /** Unpacked: a few bytes may unpack to many. */
-const UNPACKED_BYTES_MAX = 33_554_432;
-const TEXT_BYTES_MAX = 8_388_608;
+export const UNPACKED_BYTES_MAX = 33_554_432;
+export const TEXT_BYTES_MAX = 8_388_608;
 /** An error's message stands at its begin. */
-const ERROR_BYTES_MAX = 65_536;
+export const ERROR_BYTES_MAX = 65_536;
 const NO_TEXT = 'application/json';
 
 const unpacked = interceptors.decompress({ skipErrorResponses: false, maxSize: UNPACKED_BYTES_MAX });
@@ -29,10 +29,18 @@ export function plainFetch(agent: Dispatcher = new Agent({ headersTimeout: 0 }))
   };
 }
 
-function headersOf(raw: Dispatcher.ResponseData['headers']): Headers {
+export function headersOf(raw: Dispatcher.ResponseData['headers']): Headers {
   const headers = new Headers();
   for (const [name, value] of Object.entries(raw)) for (const one of [value ?? []].flat()) headers.append(name, one);
   return headers;
+}
+
+/** The body of an error in OpenAI's shape; undefined where it says nothing. */
+export function spokenBody(text: string, status: number, headers: Headers): { error: object } | undefined {
+  // Plain text beside a 5xx comes from a proxy, and may name hosts.
+  const contentType = status < 500 ? (headers.get('content-type') ?? '') : NO_TEXT;
+  const error = spokenError(text, contentType);
+  return error ? { error } : undefined;
 }
 
 /** The parts of a `Response` that the client and its callers use. */
@@ -56,11 +64,8 @@ class PlainResponse {
 
   async text(): Promise<string> {
     if (this.ok) return this.read(TEXT_BYTES_MAX, { orFail: true });
-    const text = await this.read(ERROR_BYTES_MAX, { orFail: false });
-    // Plain text beside a 5xx comes from a proxy, and may name hosts.
-    const contentType = this.status < 500 ? (this.headers.get('content-type') ?? '') : NO_TEXT;
-    const error = spokenError(text, contentType);
-    return error ? JSON.stringify({ error }) : '';
+    const error = spokenBody(await this.read(ERROR_BYTES_MAX, { orFail: false }), this.status, this.headers);
+    return error ? JSON.stringify(error) : '';
   }
 
   /** @throws when there is more, with `orFail`; else the rest is left out. */

@@ -1,5 +1,6 @@
 import {
   context,
+  INVALID_SPAN_CONTEXT,
   propagation,
   ROOT_CONTEXT,
   SpanKind,
@@ -50,6 +51,9 @@ export interface SpanOptions {
   attributes?: Attributes;
 }
 
+/** Takes what a span takes, and tells nobody. */
+const NO_SPAN = trace.wrapSpanContext(INVALID_SPAN_CONTEXT);
+
 const KINDS = { server: SpanKind.SERVER, client: SpanKind.CLIENT, internal: SpanKind.INTERNAL };
 
 /** Runs some work as a span. An error shows only its code or type, since a message may quote a visitor. */
@@ -58,6 +62,7 @@ export async function traced<T>(
   { kind = 'internal', parent, attributes }: SpanOptions,
   work: (span: Span) => Promise<T>,
 ): Promise<T> {
+  if (!provider) return work(NO_SPAN);
   const from = parent === undefined ? context.active() : propagation.extract(ROOT_CONTEXT, { traceparent: parent });
   const span = trace
     .getTracer(TRACER)
@@ -75,6 +80,7 @@ export async function traced<T>(
 
 /** The W3C traceparent of the current span, for the next service; undefined without tracing. */
 export function traceparentNow(): string | undefined {
+  if (!provider) return undefined;
   const carrier: { traceparent?: string } = {};
   propagation.inject(context.active(), carrier);
   return carrier.traceparent;

@@ -13,10 +13,14 @@ import { LanePacer } from '#libs/pacing/lane-pacer.js';
 import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
 import { EventRecorder } from '#libs/redis/event.recorder.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
+import { moderationEndpoint } from './moderation.endpoint.js';
 import { plainFetch } from './plain-fetch.js';
 import { CONFIG, LOGGER, MONEY_REDIS, REGISTRY } from './platform.tokens.js';
 
-/** The upstream's official client without its own retries. The holds decide what may be repeated. */
+/**
+ * The upstream's official client without its own retries. The holds decide what may be repeated. Verdicts are asked for
+ * without it.
+ */
 export const upstreamProviders = [
   {
     provide: OpenAI,
@@ -41,7 +45,7 @@ export const upstreamProviders = [
     provide: Moderator,
     useFactory: (config: DaypassConfig, redis: Redis, lanes: LaneTable, client: OpenAI, metrics: ModerationMetrics) =>
       new Moderator({
-        client,
+        askEndpoint: moderationEndpoint(client),
         model: config.moderationModel,
         pacer: new LanePacer(redis, lanes.upstreamsOf(MODERATION_LANE)[0]!),
         cache: new VerdictCache(redis, { pepper: config.secrets.verdictPepper }),

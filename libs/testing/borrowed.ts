@@ -28,9 +28,12 @@ export async function borrowPostgres(): Promise<string> {
   return (await ask<{ url: string }>('postgres')).url;
 }
 
+/** `hurried`: a request must arrive within three seconds. `plain`: each setting has its default. */
+export type SharedSettings = 'hurried' | 'plain';
+
 /** The worker's own running Daypass, in which earlier test files may have left keys and calls. */
-export function borrowDaypass(): Promise<DaypassAccess> {
-  return ask<DaypassAccess>('daypass');
+export function borrowDaypass(settings: SharedSettings): Promise<DaypassAccess> {
+  return ask<DaypassAccess>(`daypass/${settings}`);
 }
 
 async function ask<T>(what: string): Promise<T> {

@@ -5,7 +5,7 @@ import { Redis } from 'ioredis';
 import type { Service } from '#libs/config/config.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Rehearsal, type RehearsalOptions } from '#libs/rehearsal/rehearsal.js';
-import { borrowDaypass } from './borrowed.js';
+import { borrowDaypass, type SharedSettings } from './borrowed.js';
 import { launchDaypass, READY_TIMEOUT_MS, type DaypassAccess, type LaunchOptions } from './launched-daypass.js';
 
 export interface DaypassOptions extends Omit<LaunchOptions, 'upstreamPort'> {
@@ -38,9 +38,12 @@ export type Daypass = Awaited<ReturnType<typeof startDaypass>>;
  * The Daypass that the worker's test files share, each with its own upstream, campaigns and keys. For tests that need
  * no own settings and break nothing.
  */
-export async function shareDaypass(): Promise<SharedDaypass> {
-  const access = await borrowDaypass();
-  const rehearsal = await Rehearsal.start({ port: access.upstreamPort });
+export async function shareDaypass({
+  settings = 'hurried',
+  rehearsal: rehearsalOptions,
+}: { settings?: SharedSettings; rehearsal?: RehearsalOptions } = {}): Promise<SharedDaypass> {
+  const access = await borrowDaypass(settings);
+  const rehearsal = await Rehearsal.start({ ...rehearsalOptions, port: access.upstreamPort });
   await forgetVerdicts(access).catch(async (error: unknown) => {
     await rehearsal.stop();
     throw error;

@@ -65,8 +65,10 @@ async function lend(shelf: Shelf, what: string): Promise<object> {
       return { url: (await once(shelf, 'redis', startTestRedis)).redisUrl };
     case '/postgres':
       return { url: (await once(shelf, 'postgres', startTestPostgres)).databaseUrl };
-    case '/daypass':
-      return (await once(shelf, 'daypass', launchShared)).access;
+    case '/daypass/hurried':
+      return (await once(shelf, 'daypass, hurried', () => launchShared({ DAYPASS_REQUEST_TIMEOUT_MS: '3000' }))).access;
+    case '/daypass/plain':
+      return (await once(shelf, 'daypass, plain', () => launchShared({}))).access;
     default:
       throw new Error(`the keeper has no ${what}`);
   }
@@ -80,7 +82,7 @@ async function once<Part extends Stoppable>(shelf: Shelf, name: string, start: (
   return part;
 }
 
-/** Every test file runs its own upstream on this one port. The short timeout is for tests of slow requests. */
-async function launchShared(): Promise<LaunchedDaypass> {
-  return launchDaypass({ env: { DAYPASS_REQUEST_TIMEOUT_MS: '3000' }, upstreamPort: await freePort() });
+/** Every test file runs its own upstream on this one port. */
+async function launchShared(env: Record<string, string>): Promise<LaunchedDaypass> {
+  return launchDaypass({ env, upstreamPort: await freePort() });
 }

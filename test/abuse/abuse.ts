@@ -2,8 +2,15 @@ import { expect } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
-import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
-import { booksAtRest } from '../at-rest.js';
+import {
+  shareDaypass,
+  startDaypass,
+  type Daypass,
+  type DaypassOptions,
+  type SharedDaypass,
+  type TestKey,
+} from '#libs/testing/daypass.js';
+import { booksAtRest, callsAtRest } from '../at-rest.js';
 
 /** Another visitor makes so many calls at once, all the time. */
 const OTHERS_AT_ONCE = 2;
@@ -13,6 +20,11 @@ const SAMPLE_EVERY_MS = 200;
 /** Long enough for some two hundred calls of the other visitor. */
 const PHASE_SECONDS = 3;
 const LATE_MS = 30_000;
+/**
+ * What calls took before the first attack, by what they are. It stands in the Redis of the attacked Daypass, because no
+ * later test file must hide what former ones left.
+ */
+const BEFORE = 'abuse:before';
 
 export interface Attack {
   /** Whose budget the attack spends; null: it has no key. */
@@ -48,23 +60,35 @@ export interface Report {
 }
 
 /** One hostile visitor, and another visitor who must not feel it. */
-export class Abuse {
+export class Abuse<Target extends SharedDaypass = SharedDaypass> {
   readonly redis: Redis;
   readonly sql: pg.Pool;
   private other: TestKey | undefined;
-  /** What calls took before the first attack, by what they are: later attacks must not hide what former ones left. */
-  private readonly before = new Map<string, Phase>();
 
-  private constructor(readonly daypass: Daypass) {
+  private constructor(readonly daypass: Target) {
     this.redis = new Redis(daypass.redisUrl);
     this.sql = new pg.Pool({ connectionString: daypass.databaseUrl, max: 2 });
   }
 
-  static async start({ rehearsal, ...options }: DaypassOptions = {}): Promise<Abuse> {
-    return new Abuse(await startDaypass({ ...options, rehearsal: { keepCalls: 0, ...rehearsal } }));
+  /** A Daypass with default settings, which earlier test files have attacked already. */
+  static async share(): Promise<Abuse> {
+    return new Abuse(await shareDaypass({ settings: 'plain', rehearsal: { keepCalls: 0 } }));
   }
 
+  static async start(options: DaypassOptions = {}): Promise<Abuse<Daypass>> {
+    return new Abuse(await startDaypass({ ...options, rehearsal: { keepCalls: 0 } }));
+  }
+
+  /** @throws where the attacks left books or a record that do not hold */
   async stop(): Promise<void> {
+    try {
+      await booksAtRest(this.daypass);
+    } finally {
+      await this.end();
+    }
+  }
+
+  private async end(): Promise<void> {
     this.redis.disconnect();
     await this.sql.end();
     await this.daypass.stop();
@@ -95,7 +119,7 @@ export class Abuse {
     over.abort();
     await attacking;
     const redisBytes = (await peak) - redisBefore;
-    await booksAtRest(this.daypass);
+    await callsAtRest(this.daypass);
     const report: Report = {
       name,
       before,
@@ -110,12 +134,12 @@ export class Abuse {
 
   private async beforeAttacks(other: TestKey, phaseMs: number, body?: Record<string, unknown>): Promise<Phase> {
     const what = JSON.stringify(body ?? null);
-    const known = this.before.get(what);
-    if (known) return known;
+    const known = await this.redis.hget(BEFORE, what);
+    if (known !== null) return JSON.parse(known) as Phase;
     // Nobody measures the first calls, for which processes load code.
     await this.others(other, 1_500, body);
     const phase = await this.others(other, phaseMs, body);
-    this.before.set(what, phase);
+    await this.redis.hset(BEFORE, what, JSON.stringify(phase));
     return phase;
   }
 

@@ -23,7 +23,7 @@ const brokenAtItsEnd = `${names}}`;
 describe('a stranger with large bodies', () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
   }, 60_000);
   afterAll(() => abuse?.stop());
 

@@ -32,7 +32,7 @@ interface Told {
 describe('a visitor who sends much and pays little', () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
   }, 60_000);
   afterAll(() => abuse?.stop());
 

@@ -50,7 +50,7 @@ const ATTACKS: readonly { what: string; answer: ChatOverride; visitorGets: strin
 describe('a visitor whose requests the upstream refuses', () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
     abuse.daypass.rehearsal.onChat = (body) => {
       const words = JSON.stringify(body.messages);
       return ATTACKS.find(({ what }) => words.includes(`attack: ${what}`))?.answer;

@@ -7,7 +7,7 @@ const ATTACK_LIMIT_MS = 90_000;
 describe('a visitor who calls as often as it can', () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
   }, 60_000);
   afterAll(() => abuse?.stop());
 

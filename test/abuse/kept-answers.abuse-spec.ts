@@ -18,7 +18,7 @@ const ATTACK_LIMIT_MS = 180_000;
 describe('a visitor whose answers are large, each under an Idempotency-Key', () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
     const answer = largeAnswer();
     abuse.daypass.rehearsal.onChat = (body) =>
       body.logprobs ? { raw: answer, usage: { prompt_tokens: 20, completion_tokens: 1_500 } } : undefined;

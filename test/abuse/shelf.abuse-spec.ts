@@ -28,7 +28,7 @@ describe('a visitor who makes the most of the shelf', () => {
   let abuse: Abuse;
   let answer = (): string => 'ok';
   beforeAll(async () => {
-    abuse = await Abuse.start();
+    abuse = await Abuse.share();
     abuse.daypass.rehearsal.onResponses = () => ({ content: answer(), usage: { input_tokens: 10, output_tokens: 10 } });
   }, 60_000);
   afterAll(() => abuse?.stop());

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { connect, type Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { completionOf, planAnswer } from '#libs/rehearsal/rehearsal.chat.js';
+import type { Daypass } from '#libs/testing/daypass.js';
 import { Abuse } from './abuse.js';
 
 const model = 'gpt-5.4-mini';
@@ -14,7 +15,7 @@ const PHASE_SECONDS = 12;
 const LIMIT_MS = 120_000;
 
 describe('a visitor who asks for large answers and reads none of them', () => {
-  let abuse: Abuse;
+  let abuse: Abuse<Daypass>;
   const sockets: Socket[] = [];
   beforeAll(async () => {
     abuse = await Abuse.start();

@@ -92,6 +92,11 @@ export class AccountProjector {
     await this.repairAhead();
   }
 
+  /** Whether an account in Redis waits for `repairAhead`. */
+  get hasAhead(): boolean {
+    return this.ahead.size > 0;
+  }
+
   async repairAhead(): Promise<void> {
     for (const account of [...this.ahead.values()]) {
       await this.source.transaction(async (manager) => {

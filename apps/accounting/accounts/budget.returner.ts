@@ -17,6 +17,7 @@ import { keyBudgetTransfers } from '../domain/budget-transfer.js';
 import { keyOwner } from '../domain/owner.js';
 import { retryAt, budgetReturnOf, type BudgetReturn } from '../domain/budget-return.js';
 import { Key } from '../store/entities/key.entity.js';
+import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 import { LiveBalanceReader } from '../books/live-balance.reader.js';
 
@@ -41,13 +42,16 @@ export class BudgetReturner extends PeriodicService {
     private readonly live: LiveBalanceReader,
     private readonly writer: AccountWriter,
     private readonly shelf: ShelfStore,
+    dueWork: DueWork,
   ) {
     super();
     this.door = new Door(redis);
     this.accounts = new AccountStore(redis);
     this.loop = new Periodic(
       EVERY_MS,
-      () => this.returnDue(),
+      async () => {
+        if ((await dueWork.now()).budgets) await this.returnDue();
+      },
       (error) => logger.warn({ err: error }, 'accounting could not return the unspent budget of closed keys'),
     );
   }

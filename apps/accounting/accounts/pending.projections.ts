@@ -3,6 +3,7 @@ import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { AccountProjector } from './account.projector.js';
 import { ProjectionMetrics } from './projection.metrics.js';
+import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 const EVERY_MS = 1_000;
@@ -17,6 +18,7 @@ export class PendingProjections extends PeriodicService {
     @Inject(LOGGER) logger: Logger,
     private readonly projector: AccountProjector,
     private readonly metrics: ProjectionMetrics,
+    private readonly dueWork: DueWork,
   ) {
     super();
     this.loop = new Periodic(
@@ -27,11 +29,13 @@ export class PendingProjections extends PeriodicService {
   }
 
   private async run(): Promise<void> {
-    this.metrics.projectionsPending(await this.projector.countPending());
+    const { accounts } = await this.dueWork.now();
+    this.metrics.projectionsPending(accounts);
     if (!this.lookedForAhead) {
       await this.projector.findAhead();
       this.lookedForAhead = true;
     }
+    if (accounts === 0 && !this.projector.hasAhead) return;
     if ((await this.projector.projectPending()) > 0)
       this.metrics.projectionsPending(await this.projector.countPending());
   }

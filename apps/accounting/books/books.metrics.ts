@@ -71,13 +71,15 @@ export class BooksMetrics {
   }
 
   booked(transfers: Iterable<Transfer>): void {
+    const kinds = new Map<string, number>();
     for (const { kind, entries } of transfers) {
-      this.events.inc({ kind });
+      kinds.set(kind, (kinds.get(kind) ?? 0) + 1);
       for (const { account, amountNano } of entries) {
         if (account.startsWith(UPSTREAM_PREFIX)) (amountNano > 0n ? this.spend : this.refunded).inc(usd(amountNano));
         else if (account === ABSORBED) this.absorbed.inc(usd(amountNano));
       }
     }
+    for (const [kind, count] of kinds) this.events.inc({ kind }, count);
   }
 
   batchDone(seconds: number): void {

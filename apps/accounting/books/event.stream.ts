@@ -1,7 +1,9 @@
 import type { Redis } from 'ioredis';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
-const BLOCK_MS = 500;
+/** Nobody waits for the end of an idle read: an entry, or `wake`, ends it. Shorter than SILENT_MAX_MS. */
+const BLOCK_MS = 5_000;
+const WAKE_TIMEOUT_MS = 1_000;
 /** No batch takes longer, so that a living process keeps what it read. */
 const ABANDONED_AFTER_MS = 30_000;
 
@@ -37,6 +39,9 @@ const NO_CONTENT = Buffer.alloc(0);
 /** A Redis stream, read by one consumer of its group. Reads block its connection, which serves nothing else. */
 export class EventStream {
   private readonly end: Script;
+  /** Of the connection that reads, as Redis knows it. */
+  private connectionId: number | undefined;
+  private waker: Redis | undefined;
 
   constructor(
     private readonly redis: Redis,
@@ -51,6 +56,7 @@ export class EventStream {
   }
 
   async createGroup(): Promise<void> {
+    this.connectionId = await this.redis.client('ID');
     try {
       await this.redis.xgroup('CREATE', this.options.key, this.options.group, '0', 'MKSTREAM');
     } catch (error) {
@@ -110,12 +116,22 @@ export class EventStream {
     );
   }
 
+  /** Ends a read that waits for entries, as if its time were up. Where Redis does not allow it, the read ends by itself. */
+  async wake(): Promise<void> {
+    if (this.connectionId === undefined) return;
+    this.waker ??= this.redis
+      .duplicate({ maxRetriesPerRequest: 0, commandTimeout: WAKE_TIMEOUT_MS })
+      .on('error', () => undefined);
+    await this.waker.client('UNBLOCK', this.connectionId, 'TIMEOUT').catch(() => undefined);
+  }
+
   length(): Promise<number> {
     return this.redis.xlen(this.options.key);
   }
 
   close(): void {
     this.redis.disconnect();
+    this.waker?.disconnect();
   }
 
   private async readFrom(start: '0' | '>'): Promise<StreamEntry[]> {
@@ -179,15 +195,18 @@ function pairs<T>(flat: readonly T[]): Map<T, T> {
 }
 
 function toEntry([id, flat]: RawEntry<string>): StreamEntry {
-  return { id, fields: Object.fromEntries(pairs(flat ?? [])), content: NO_CONTENT };
+  const fields: Record<string, string> = {};
+  for (let at = 0; flat && at < flat.length; at += 2) fields[flat[at]!] = flat[at + 1]!;
+  return { id, fields, content: NO_CONTENT };
 }
 
 function toEntryWithContent([id, flat]: RawEntry<Buffer>): StreamEntry {
   const fields: Record<string, string> = {};
   let content: Buffer = NO_CONTENT;
-  for (const [name, value] of pairs(flat ?? [])) {
-    if (name.toString() === 'content') content = value;
-    else fields[name.toString()] = value.toString();
+  for (let at = 0; flat && at < flat.length; at += 2) {
+    const name = flat[at]!.toString();
+    if (name === 'content') content = flat[at + 1]!;
+    else fields[name] = flat[at + 1]!.toString();
   }
   return { id: id.toString(), fields, content };
 }

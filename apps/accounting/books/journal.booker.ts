@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
-import { journalEventSchema, type JournalEvent } from '#libs/contracts/journal.js';
+import { readJournalEvent, type JournalEvent } from '#libs/contracts/journal.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { Stats } from '#libs/service/stats.js';
@@ -46,8 +46,7 @@ export class JournalBooker {
     return bookOrSetAside(
       entries,
       (some) => this.commit(batchOf(some)),
-      ({ id, fields }, reason) =>
-        this.commit({ ...NOTHING, rejected: [{ journalId: id, raw: fields, reason }], head: id }),
+      (entry, reason) => this.commit({ ...NOTHING, rejected: [rejected(entry, reason)], head: entry.id }),
     );
   }
 
@@ -116,33 +115,31 @@ function batchOf(entries: readonly StreamEntry[]): Batch {
     head: newestOf(entries),
   };
   for (const entry of entries) {
-    const read = readEntry(entry);
-    if ('reason' in read) batch.rejected.push(read);
-    else if ('entries' in read) {
-      batch.transfers.push(read);
-      if (entry.fields.first_use === '1') batch.firstUses.push({ keyId: read.keyId!, at: read.at });
-    } else if ('step' in read) batch.strikes.push(read);
-    else batch.attempts.push(read);
+    try {
+      take(entry, batch);
+    } catch (error) {
+      batch.rejected.push(rejected(entry, error instanceof Error ? error.message : String(error)));
+    }
   }
   return batch;
 }
 
-function newestOf(entries: readonly StreamEntry[]): string {
-  return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
+/** @throws RangeError or SyntaxError where nobody could book the event */
+function take(entry: StreamEntry, batch: Batch): void {
+  const read = readJournalEvent(entry.fields);
+  if ('reason' in read) return void batch.rejected.push(rejected(entry, read.reason));
+  const { event } = read;
+  if (isAttempt(event)) return void batch.attempts.push(attemptOf(event));
+  if (isStrike(event)) return void batch.strikes.push(strikeOf(event));
+  const transfer = transferOf(event as MoneyEvent, entry.id);
+  batch.transfers.push(transfer);
+  if (event.first_use === '1') batch.firstUses.push({ keyId: event.key, at: transfer.at });
 }
 
-function readEntry({ id, fields }: StreamEntry): Transfer | Attempt | Strike | RejectedEntry {
-  const event = journalEventSchema.safeParse(fields);
-  if (!event.success)
-    return {
-      journalId: id,
-      raw: fields,
-      reason: event.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`).join('; '),
-    };
-  try {
-    if (isStrike(event.data)) return strikeOf(event.data);
-    return isAttempt(event.data) ? attemptOf(event.data) : transferOf(event.data as MoneyEvent, id);
-  } catch (error) {
-    return { journalId: id, raw: fields, reason: error instanceof Error ? error.message : String(error) };
-  }
+function rejected({ id, fields }: StreamEntry, reason: string): RejectedEntry {
+  return { journalId: id, raw: fields, reason };
+}
+
+function newestOf(entries: readonly StreamEntry[]): string {
+  return entries.reduce((newest, { id }) => (isBefore(newest, id) ? id : newest), entries[0]?.id ?? '0-0');
 }

@@ -8,6 +8,7 @@ import { effectOf, type Attempt, type Transfer } from '../domain/transfer.js';
 import type { BookedTransfer } from '../domain/transfer.view.js';
 import { TrafficRepository } from './traffic.repository.js';
 import { trafficOf } from '../domain/traffic.js';
+import { PreparedStatement } from '../store/prepared.statement.js';
 import { LedgerTransfer } from '../store/entities/ledger-transfer.entity.js';
 
 export interface RejectedEntry {
@@ -18,7 +19,7 @@ export interface RejectedEntry {
 
 // One statement adds entries and balances only with their transfer, so that a repeat adds nothing. It locks owners in
 // their order, so that two drains wait for each other instead of deadlocking.
-const BOOK = `
+const BOOK = new PreparedStatement<{ id: string }>(`
   WITH given AS (
     SELECT * FROM unnest($1::text[], $2::date[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[], $8::date[], $9::jsonb[], $10::text[])
       AS t (id, period, kind, request_id, key_id, campaign_id, at, budget_day, detail, journal_id)
@@ -38,16 +39,16 @@ const BOOK = `
     ON CONFLICT (owner) DO UPDATE SET spent_nano = balance.spent_nano + excluded.spent_nano, held_nano = balance.held_nano + excluded.held_nano,
       last_at = greatest(balance.last_at, excluded.last_at)
   )
-  SELECT id FROM booked`;
+  SELECT id FROM booked`);
 
-const ATTEMPT = `
+const ATTEMPT = new PreparedStatement(`
   INSERT INTO ledger.attempts (request_id, attempt, kind, period, at)
-  SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::date[], $5::timestamptz[]) ON CONFLICT DO NOTHING`;
+  SELECT * FROM unnest($1::text[], $2::int[], $3::text[], $4::date[], $5::timestamptz[]) ON CONFLICT DO NOTHING`);
 
-const DRAINED = `
+const DRAINED = new PreparedStatement(`
   INSERT INTO ledger.drained AS former (ms, seq, at) VALUES ($1, $2, $3)
   ON CONFLICT (only_row) DO UPDATE SET ms = excluded.ms, seq = excluded.seq, at = greatest(former.at, excluded.at)
-   WHERE (former.ms, former.seq) < (excluded.ms, excluded.seq)`;
+   WHERE (former.ms, former.seq) < (excluded.ms, excluded.seq)`);
 
 const REJECT = `
   INSERT INTO ledger.rejected_events (journal_id, raw, reason)
@@ -69,7 +70,7 @@ export class LedgerRepository {
     );
     const entries = unique.flatMap(({ id, period, entries }) => entries.map((entry) => ({ id, period, ...entry })));
     const effects = unique.flatMap(effectsOf);
-    const rows = await manager.query<{ id: string }[]>(BOOK, [
+    const rows = await BOOK.run(manager, [
       unique.map(({ id }) => id),
       unique.map(({ period }) => period),
       unique.map(({ kind }) => kind),
@@ -98,7 +99,7 @@ export class LedgerRepository {
 
   async bookAttempts(manager: EntityManager, attempts: readonly Attempt[]): Promise<void> {
     if (attempts.length === 0) return;
-    await manager.query(ATTEMPT, [
+    await ATTEMPT.run(manager, [
       attempts.map(({ requestId }) => requestId),
       attempts.map(({ attempt }) => attempt),
       attempts.map(({ kind }) => kind),
@@ -110,7 +111,7 @@ export class LedgerRepository {
   /** Saves how far accounting has booked the journal. A Redis whose journal ends earlier has lost entries. */
   async markDrained(manager: EntityManager, journalId: string, at: Date): Promise<void> {
     const [ms, seq] = journalId.split('-');
-    await manager.query(DRAINED, [ms, seq ?? '0', at.toISOString()]);
+    await DRAINED.run(manager, [ms, seq ?? '0', at.toISOString()]);
   }
 
   /** null: the ledger is empty. Waits for a running transaction that books. */

@@ -6,8 +6,14 @@ import type { EventStream, StreamEntry } from './event.stream.js';
 const CLAIM_EVERY_MS = 10_000;
 const BACKOFF_MAX_MS = 5_000;
 const STOP_PATIENCE_MS = 5_000;
-/** A transaction costs much the same for one entry as for a hundred. The pause gathers entries for it. */
-const GATHER_MS = 100;
+const WAKE_EVERY_MS = 50;
+/**
+ * A transaction costs much the same for one entry as for a hundred, so that a pause gathers entries for it. Where few
+ * came, somebody may be looking at them. Entries of the pause are in Redis and its append-only file alone.
+ */
+const FEW_ENTRIES = 8;
+const GATHER_FEW_MS = 100;
+const GATHER_MS = 400;
 
 export interface StreamDrainOptions {
   /** Names the stream in the log. */
@@ -48,10 +54,8 @@ export class StreamDrain {
     this.stopping.abort();
     // It finishes the running batch. Reads wait for a lost Redis without end, and must not hold up the shutdown.
     const patience = new AbortController();
-    await Promise.race([
-      this.running,
-      sleep(STOP_PATIENCE_MS, undefined, { signal: patience.signal }).catch(() => undefined),
-    ]);
+    const signal = AbortSignal.any([patience.signal, AbortSignal.timeout(STOP_PATIENCE_MS)]);
+    await Promise.race([this.running, this.wakeUntil(signal)]);
     patience.abort();
     this.stream.close();
   }
@@ -86,7 +90,16 @@ export class StreamDrain {
       this.options.onBatch((performance.now() - startedMs) / 1_000);
     }
     this.options.onLag(await this.stream.length());
-    if (entries.length > 0 && !this.stream.isFull(entries)) await this.pause(GATHER_MS);
+    if (entries.length > 0 && !this.stream.isFull(entries))
+      await this.pause(entries.length > FEW_ENTRIES ? GATHER_MS : GATHER_FEW_MS);
+  }
+
+  /** Again and again: the last read may begin to wait after the first time. */
+  private async wakeUntil(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await Promise.race([this.stream.wake(), sleep(WAKE_EVERY_MS)]);
+      await sleep(WAKE_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    }
   }
 
   private async pause(ms: number): Promise<void> {

@@ -1,12 +1,13 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { ALL_CAMPAIGNS, type Traffic } from '../domain/traffic.js';
+import { PreparedStatement } from '../store/prepared.statement.js';
 
-const ADD = `
+const ADD = new PreparedStatement(`
   INSERT INTO access.traffic AS former (campaign_id, hour, calls, spent_nano, refused, flagged)
   SELECT * FROM unnest($1::text[], $2::timestamptz[], $3::bigint[], $4::bigint[], $5::bigint[], $6::bigint[])
   ON CONFLICT (campaign_id, hour) DO UPDATE SET calls = former.calls + excluded.calls, spent_nano = former.spent_nano + excluded.spent_nano,
-    refused = former.refused + excluded.refused, flagged = former.flagged + excluded.flagged`;
+    refused = former.refused + excluded.refused, flagged = former.flagged + excluded.flagged`);
 
 export interface TrafficPoint {
   at: Date;
@@ -22,7 +23,7 @@ export class TrafficRepository {
   /** In the order of `sumTraffic`. */
   async add(manager: EntityManager, traffic: readonly Traffic[]): Promise<void> {
     if (traffic.length === 0) return;
-    await manager.query(ADD, [
+    await ADD.run(manager, [
       traffic.map(({ campaignId }) => campaignId),
       traffic.map(({ hour }) => hour.toISOString()),
       traffic.map(({ calls }) => calls),

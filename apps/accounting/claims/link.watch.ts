@@ -6,6 +6,7 @@ import { LOGGER } from '#libs/service/platform.tokens.js';
 import { CampaignPromises } from '../accounts/campaign.promises.js';
 import { LinkProjector } from '../accounts/link.projector.js';
 import { NANO_OF_USD } from '../domain/promise.js';
+import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 import { Campaign } from '../store/entities/campaign.entity.js';
 
@@ -24,6 +25,7 @@ export class LinkWatch extends PeriodicService {
     @Inject(LOGGER) logger: Logger,
     private readonly promises: CampaignPromises,
     private readonly links: LinkProjector,
+    private readonly dueWork: DueWork,
   ) {
     super();
     this.loop = new Periodic(
@@ -38,7 +40,7 @@ export class LinkWatch extends PeriodicService {
       this.budgetsAtMs = performance.now();
       await this.watchBudgets();
     }
-    await this.links.projectPending();
+    if ((await this.dueWork.now()).links) await this.links.projectPending();
   }
 
   async watchBudgets(): Promise<void> {

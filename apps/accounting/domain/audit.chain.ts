@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { hash as hashOf } from 'node:crypto';
 import type { CheckDecision, Direction } from '#libs/contracts/audit.js';
 
 /** A call that ingress admitted. */
@@ -95,9 +95,7 @@ export function linkAfter(before: Link, row: ChainedRow): Link {
   const seq = before.seq + 1;
   return {
     seq,
-    hash: createHash('sha256')
-      .update(`${before.hash}\n${seq}\n${canonical(row)}`)
-      .digest('hex'),
+    hash: hashOf('sha256', `${before.hash}\n${seq}\n${canonicalRow(row)}`, 'hex'),
   };
 }
 
@@ -110,9 +108,74 @@ export function canonical(value: unknown): string {
   return `{${fields.map(([name, inner]) => `${JSON.stringify(name)}:${canonical(inner)}`).join(',')}}`;
 }
 
+/** `canonical` of a row. A row has the same fields each time, so that nobody has to sort them. */
+export function canonicalRow(row: ChainedRow): string {
+  switch (row.kind) {
+    case 'request':
+      return (
+        `{"atMs":${number(row.atMs)},"campaignId":${text(row.campaignId)},"contentHash":${text(row.contentHash)},` +
+        (row.endpoint === undefined ? '' : `"endpoint":${text(row.endpoint)},`) +
+        `"id":${text(row.id)},"keyId":${text(row.keyId)},"kind":"request","model":${text(row.model)},` +
+        `"policyVersion":${text(row.policyVersion)},"stream":${row.stream},"visitorId":${text(row.visitorId)}}`
+      );
+    case 'check':
+      return (
+        `{"atMs":${number(row.atMs)},"campaignId":${text(row.campaignId)},"categories":${JSON.stringify(row.categories)},` +
+        `"contentHash":${text(row.contentHash)},"decision":${text(row.decision)},"direction":${text(row.direction)},` +
+        `"guard":${text(row.guard)},"id":${text(row.id)},"keyId":${text(row.keyId)},"kind":"check",` +
+        `"latencyMs":${number(row.latencyMs)},"model":${text(row.model)},"policyVersion":${text(row.policyVersion)},` +
+        `"reason":${text(row.reason)},"requestId":${text(row.requestId)},"scores":${sorted(row.scores)},` +
+        `"thresholds":${sorted(row.thresholds)},"visitorId":${text(row.visitorId)}}`
+      );
+    case 'act':
+      return canonical(row);
+  }
+}
+
+const text = (value: string | null): string => JSON.stringify(value);
+/** Whoever altered the database may have left anything where a number was. */
+const number = (value: unknown): string => (Number.isFinite(value) ? `${value as number}` : canonical(value));
+
+interface Order {
+  names: readonly string[];
+  sorted: readonly (readonly [name: string, quoted: string])[];
+}
+
+/** Guards name few sets of categories, again and again. */
+const ORDERS_MAX = 1_000;
+const ORDER_CHARACTERS_MAX = 4_096;
+const orders = new Map<string, Order>();
+
+function sorted(values: Record<string, number>): string {
+  if (typeof values !== 'object' || values === null || Array.isArray(values)) return canonical(values);
+  const fields = orderOf(Object.keys(values)).map(([name, quoted]) => quoted + number(values[name]));
+  return `{${fields.join(',')}}`;
+}
+
+function orderOf(names: readonly string[]): Order['sorted'] {
+  const all = names.join('\0');
+  const known = orders.get(all);
+  // Names that are empty, or have a zero character, may make one text of two sets.
+  if (known?.names.length === names.length && known.names.every((name, index) => name === names[index]))
+    return known.sorted;
+  const order = {
+    names,
+    sorted: names.toSorted((a, b) => (a < b ? -1 : 1)).map((name) => [name, `${JSON.stringify(name)}:`] as const),
+  };
+  if (orders.size >= ORDERS_MAX) orders.clear();
+  if (all.length <= ORDER_CHARACTERS_MAX) orders.set(all, order);
+  return order.sorted;
+}
+
+const versions = new WeakMap<object, string>();
+
 /** A policy's version is a hash of it: equal policies have one version, different ones never share it. */
 export function policyVersionOf(policy: object): string {
-  return createHash('sha256').update(canonical(policy)).digest('hex').slice(0, 16);
+  const known = versions.get(policy);
+  if (known !== undefined) return known;
+  const version = hashOf('sha256', canonical(policy), 'hex').slice(0, 16);
+  versions.set(policy, version);
+  return version;
 }
 
 /** The text that a checkpoint's signature covers. */

@@ -11,8 +11,14 @@ const PLAUSIBLE_TO_MS = Date.UTC(2100, 0, 1);
 export function periodOfRequest(requestId: string): string {
   const hex = /^req_([0-9a-f]{12})[0-9a-f]{20}$/.exec(requestId)?.[1];
   const ms = hex === undefined ? 0 : Number.parseInt(hex, 16);
-  return ms >= PLAUSIBLE_FROM_MS && ms < PLAUSIBLE_TO_MS ? periodOfDate(new Date(ms)) : NO_PERIOD;
+  if (ms < PLAUSIBLE_FROM_MS || ms >= PLAUSIBLE_TO_MS) return NO_PERIOD;
+  // Most calls are of one day, and a day lies in one month.
+  const day = dayOf(ms);
+  if (day !== latest.day) latest = { day, period: periodOfDate(new Date(ms)) };
+  return latest.period;
 }
+
+let latest = { day: Number.NaN, period: NO_PERIOD };
 
 const DAY_MS = 86_400_000;
 

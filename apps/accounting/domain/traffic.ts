@@ -23,20 +23,20 @@ export function sumTraffic(
   parts: Iterable<{ campaignId: string; at: Date } & Partial<Omit<Traffic, 'hour'>>>,
 ): Traffic[] {
   const sums = new Map<string, Traffic>();
-  const all = [...parts].flatMap((part) =>
-    part.campaignId === ALL_CAMPAIGNS ? [part] : [part, { ...part, campaignId: ALL_CAMPAIGNS }],
-  );
-  for (const { campaignId, at, ...part } of all) {
+  const hours = new Map<number, { hour: Date; name: string }>();
+  for (const { campaignId: own, at, calls = 0, spentNano = 0n, refused = 0, flagged = 0 } of parts) {
     const hour = hourOf(at);
-    const name = `${campaignId} ${hour.toISOString()}`;
-    const sum = sums.get(name) ?? { campaignId, hour, ...NOTHING };
-    sums.set(name, {
-      ...sum,
-      calls: sum.calls + (part.calls ?? 0),
-      spentNano: sum.spentNano + (part.spentNano ?? 0n),
-      refused: sum.refused + (part.refused ?? 0),
-      flagged: sum.flagged + (part.flagged ?? 0),
-    });
+    const named = hours.get(hour.getTime()) ?? { hour, name: hour.toISOString() };
+    hours.set(hour.getTime(), named);
+    for (const campaignId of own === ALL_CAMPAIGNS ? [own] : [own, ALL_CAMPAIGNS]) {
+      const name = `${campaignId} ${named.name}`;
+      const sum = sums.get(name) ?? { campaignId, hour: named.hour, ...NOTHING };
+      sum.calls += calls;
+      sum.spentNano += spentNano;
+      sum.refused += refused;
+      sum.flagged += flagged;
+      sums.set(name, sum);
+    }
   }
   return [...sums].toSorted(([a], [b]) => (a < b ? -1 : 1)).map(([, sum]) => sum);
 }

@@ -10,6 +10,7 @@ import { safetyIdentifier } from '#libs/secrets/safety-identifier.js';
 import { AuditRepository } from '../record/audit.repository.js';
 import { VisitorActs } from '../accounts/visitor.acts.js';
 import type { FoundVisitor } from '../record/visitor.finder.js';
+import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 
 interface Case {
@@ -44,6 +45,7 @@ export class SafetyDesk extends PeriodicService {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly acts: VisitorActs,
     private readonly audit: AuditRepository,
+    dueWork: DueWork,
   ) {
     super();
     const { safetyKey, baseUrl } = config.openai;
@@ -58,7 +60,9 @@ export class SafetyDesk extends PeriodicService {
     this.pepper = config.secrets.safetyPepper;
     this.loop = new Periodic(
       EVERY_MS,
-      () => this.workOff(),
+      async () => {
+        if ((await dueWork.now()).safetyCases) await this.workOff();
+      },
       (error) =>
         logger.warn({ err: error }, "accounting could not work off the provider's safety notices; it tries again"),
     );

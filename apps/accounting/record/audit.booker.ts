@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
-import { auditEventSchema, type CheckEvent, type RequestEvent, type SafetyEvent } from '#libs/contracts/audit.js';
+import { readAuditEvent, type CheckEvent, type RequestEvent, type SafetyEvent } from '#libs/contracts/audit.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { Stats } from '#libs/service/stats.js';
@@ -21,6 +21,8 @@ import { bookOrSetAside } from '../books/set-aside.js';
 import { AuditRepository, type NewRow } from './audit.repository.js';
 import { VisitorFinder } from './visitor.finder.js';
 import { VisitorVault } from './visitor.vault.js';
+
+const SLUGS_MAX = 10_000;
 
 /** An event of the stream, with its content decrypted and compressed. */
 interface ReadEvent {
@@ -44,6 +46,8 @@ type Reading = ReadEvent | ReadNotice | RejectedEntry;
  */
 @Injectable()
 export class AuditBooker {
+  private readonly knownSlugs = new Map<string, string>();
+
   constructor(
     @InjectDataSource() private readonly source: DataSource,
     @Inject(LOGGER) private readonly logger: Logger,
@@ -72,17 +76,20 @@ export class AuditBooker {
     const events = readings.filter((reading): reading is ReadEvent => 'event' in reading);
     const refused = readings.filter((reading): reading is RejectedEntry => 'reason' in reading);
     const notices = readings.filter((reading): reading is ReadNotice => 'notice' in reading);
+    const policies: string[] = [];
     const booked = await this.source.transaction(async (manager) => {
       await this.ledger.reject(manager, refused);
       await this.keepNotices(manager, notices);
       if (events.length === 0) return [];
       // The lock keeps other drains from booking the same events meanwhile.
       const head = await this.audit.lockHead(manager);
+      policies.push(...(await this.keepPolicies(manager, events)));
       const rows = await this.fresh(manager, events);
       await this.audit.append(manager, head, rows);
       await this.traffic.add(manager, sumTraffic(flagsOf(rows.map(({ row }) => row))));
       return rows.map(({ row }) => row);
     });
+    this.audit.policiesKept(policies);
     const checks = booked.filter((row): row is CheckRow => row.kind === 'check');
     this.metrics.recorded(booked.length, checks, checks.length > 0 ? await this.slugs(checks) : new Map());
     this.tell(flagsOf(booked));
@@ -112,8 +119,6 @@ export class AuditBooker {
     const claimants = await this.visitors.claimantsOf(manager, keyIds);
     const visitorOf = (keyId: string): string => claimants.get(keyId) ?? keyId;
     const boxes = await this.vault.boxes(manager, keyIds.map(visitorOf));
-    const policies = new Map(events.map(({ event, policyVersion }) => [policyVersion, event.policy]));
-    await this.audit.keepPolicies(manager, policies);
     const rows = new Map(
       events.map((read) => {
         const row = rowOf(read, visitorOf(read.event.key));
@@ -121,23 +126,24 @@ export class AuditBooker {
         const sealed = read.compressed ? (boxes.get(row.visitorId)?.seal(read.compressed, row.id) ?? null) : null;
         return [
           row.id,
-          { row: { ...row, contentHash: sealed && createHash('sha256').update(sealed).digest('hex') }, period, sealed },
+          { row: { ...row, contentHash: sealed && hash('sha256', sealed, 'hex') }, period, sealed },
         ] as const;
       }),
     );
-    const keys = (kind: 'request' | 'check') =>
-      [...rows.values()].flatMap(({ row, period }) => (row.kind === kind ? [{ id: row.id, period }] : []));
-    for (const recorded of [
-      await this.audit.recordedIds(manager, 'requests', keys('request')),
-      await this.audit.recordedIds(manager, 'checks', keys('check')),
-    ])
-      for (const id of recorded) rows.delete(id);
+    for (const id of await this.audit.recordedIds(manager, [...rows.values()])) rows.delete(id);
     return [...rows.values()];
+  }
+
+  private keepPolicies(manager: EntityManager, events: readonly ReadEvent[]): Promise<readonly string[]> {
+    return this.audit.keepPolicies(
+      manager,
+      new Map(events.map(({ event, policyVersion }) => [policyVersion, event.policy])),
+    );
   }
 
   private async read(entry: StreamEntry): Promise<Reading> {
     try {
-      const event = auditEventSchema.parse(parseStorable(entry.fields.event ?? ''));
+      const event = readAuditEvent(parseStorable(entry.fields.event ?? ''));
       const atMs = Number(entry.fields.at_ms);
       if (!Number.isSafeInteger(atMs)) throw new Error('at_ms is no point in time');
       if (event.kind === 'safety') return { notice: event, atMs };
@@ -162,13 +168,17 @@ export class AuditBooker {
     );
   }
 
-  private async slugs(checks: readonly CheckRow[]): Promise<Map<string, string>> {
-    const ids = [...new Set(checks.map(({ campaignId }) => campaignId))];
+  /** A campaign keeps its slug. */
+  private async slugs(checks: readonly CheckRow[]): Promise<ReadonlyMap<string, string>> {
+    const unknown = [...new Set(checks.map(({ campaignId }) => campaignId))].filter((id) => !this.knownSlugs.has(id));
+    if (unknown.length === 0) return this.knownSlugs;
     const rows = await this.source.query<{ id: string; slug: string }[]>(
       'SELECT id, slug FROM access.campaigns WHERE id = ANY ($1)',
-      [ids],
+      [unknown],
     );
-    return new Map(rows.map(({ id, slug }) => [id, slug]));
+    if (this.knownSlugs.size + rows.length > SLUGS_MAX) this.knownSlugs.clear();
+    for (const { id, slug } of rows) this.knownSlugs.set(id, slug);
+    return this.knownSlugs;
   }
 }
 

@@ -34,7 +34,12 @@ function bytesOf({ fields, content }: StreamEntry): EntryBytes {
   return { bytes: Buffer.byteLength(event) + content.length, owner: keyOf(event) };
 }
 
+/** How services write what they recorded. An escaped character stands nowhere in it. */
+const WRITTEN_KEY = /^\{"kind":"(?:request|check)","id":"[^"\\]*",(?:"request":"[^"\\]*",)?"key":"([^"\\]*)"/;
+
 function keyOf(event: string): string | undefined {
+  const written = WRITTEN_KEY.exec(event)?.[1];
+  if (written !== undefined) return written;
   try {
     const { key } = JSON.parse(event) as { key?: unknown };
     return typeof key === 'string' ? key : undefined;

@@ -14,6 +14,8 @@ import { Periodic, PeriodicService } from '../periodic.js';
 import { AuditRepository } from './audit.repository.js';
 
 const EVERY_MS = 1_000;
+/** While nothing is recorded, it looks this often whether the record still has what accounting signed. */
+const LOOK_EVERY_MS = 5_000;
 
 const anchorSchema = z.object({ seq: z.number().int(), hash: z.string(), at: z.number().int(), signature: z.string() });
 
@@ -32,6 +34,7 @@ export class CheckpointSigner extends PeriodicService {
   protected readonly loop: Periodic;
   private readonly signer: Signer;
   private signed = 0;
+  private lookedAtMs = -Infinity;
   private isCut = false;
 
   constructor(
@@ -75,6 +78,10 @@ export class CheckpointSigner extends PeriodicService {
 
   private async sign(): Promise<void> {
     const head = await this.audit.head(this.source.manager);
+    const nowMs = performance.now();
+    if (!this.isCut && head.seq === this.signed && nowMs - this.lookedAtMs < LOOK_EVERY_MS)
+      return this.metrics.recordSealed(Date.now());
+    this.lookedAtMs = nowMs;
     const anchor = await this.anchor();
     const isCut =
       anchor !== null && anchor.seq > 0 && (await this.audit.hashAt(this.source.manager, anchor.seq)) !== anchor.hash;

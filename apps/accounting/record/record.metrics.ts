@@ -3,6 +3,9 @@ import { Counter, Gauge, type Registry } from 'prom-client';
 import { REGISTRY } from '#libs/service/platform.tokens.js';
 import type { CheckRow } from '../domain/audit.chain.js';
 
+const labelsOf = ({ campaignId, direction, guard, decision }: CheckRow): string =>
+  JSON.stringify([campaignId, direction, guard, decision]);
+
 /** How far the record reaches, and whether it is whole. */
 @Injectable()
 export class RecordMetrics {
@@ -47,8 +50,11 @@ export class RecordMetrics {
   /** `slugs`: the campaigns' slugs by id. */
   recorded(rows: number, checks: readonly CheckRow[], slugs: ReadonlyMap<string, string>): void {
     this.recordRows.inc(rows);
-    for (const { campaignId, direction, guard, decision } of checks)
-      this.recordedChecks.inc({ campaign: slugs.get(campaignId) ?? campaignId, direction, guard, decision });
+    for (const alike of Map.groupBy(checks, labelsOf).values()) {
+      const { campaignId, direction, guard, decision } = alike[0]!;
+      const labels = { campaign: slugs.get(campaignId) ?? campaignId, direction, guard, decision };
+      this.recordedChecks.inc(labels, alike.length);
+    }
   }
 
   recordLag(entries: number): void {

@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
 import { AdminError } from '../domain/admin.error.js';
+import { PreparedStatement } from '../store/prepared.statement.js';
 
 /** A claimant with all of its keys; or a key that nobody identified, which is its own visitor. */
 export interface FoundVisitor {
@@ -8,16 +9,17 @@ export interface FoundVisitor {
   isClaimant: boolean;
 }
 
+const CLAIMANTS = new PreparedStatement<{ id: string; claimant_id: string }>(
+  'SELECT id, claimant_id FROM access.keys WHERE id = ANY ($1) AND claimant_id IS NOT NULL',
+);
+
 /** Which visitor a key belongs to, by the books. */
 @Injectable()
 export class VisitorFinder {
   /** By key: its claimant, where it has one. */
   async claimantsOf(manager: EntityManager, keyIds: readonly string[]): Promise<Map<string, string>> {
     if (keyIds.length === 0) return new Map();
-    const rows = await manager.query<{ id: string; claimant_id: string }[]>(
-      'SELECT id, claimant_id FROM access.keys WHERE id = ANY ($1) AND claimant_id IS NOT NULL',
-      [keyIds],
-    );
+    const rows = await CLAIMANTS.run(manager, [keyIds]);
     return new Map(rows.map(({ id, claimant_id }) => [id, claimant_id]));
   }
 

@@ -1,6 +1,7 @@
 import type { FastifyReply } from 'fastify';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { formatUsd } from '#libs/money/nano.js';
+import { CORS_HEADERS } from '../door/cors.js';
 import { limitHeaders, type KeyUse } from '../domain/limit-headers.js';
 
 export interface Head {
@@ -37,6 +38,7 @@ export function writeHead(
   // Only unread bytes count: a model may be silent for longer.
   reply.raw.setTimeout(IDLE_MS, () => reply.raw.writableLength > 0 && reply.raw.destroy());
   reply.raw.writeHead(status, {
+    ...CORS_HEADERS,
     'x-request-id': requestId,
     'x-daypass-moderation': `input=${word('input')}; output=${word('output')}`,
     'x-daypass-queue-ms': String(Math.round(meta.queueMs)),
@@ -51,10 +53,10 @@ export function writeHead(
 }
 
 /** Whether an error says that the same call may succeed later. */
-export const asksAgain = ({ headers }: Extract<Reply, { type: 'answer' }>): boolean =>
+export const asksAgain = ({ headers }: Pick<Extract<Reply, { type: 'answer' }>, 'headers'>): boolean =>
   headers['x-should-retry'] === 'true';
 
 /** The bytes of a whole answer. */
-export function shownBody({ body, binary }: Extract<Reply, { type: 'answer' }>): string | Buffer {
-  return binary ? Buffer.from(body, 'base64') : body;
+export function shownBody({ body, binary }: Extract<Reply, { type: 'answer' }>): Buffer {
+  return Buffer.from(body, binary ? 'base64' : 'utf8');
 }

@@ -1,12 +1,12 @@
 import type { FastifyReply } from 'fastify';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { FrameOfBytes, Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import type { FrameOfBytes, ReadReply, Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { endpointLabel, endpointOf } from '#libs/endpoints/registry.js';
 import type { Cancelled } from '#libs/holds/call-ender.js';
 import type { Logger } from '#libs/service/logger.js';
 import type { Place } from '#libs/pacing/lane-line.js';
-import { asksAgain, isEventStream, shownBody, writeHead, type Head } from './answer.head.js';
+import { asksAgain, isEventStream, writeHead, type Head } from './answer.head.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import { clientRequestId } from '../domain/client-headers.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
@@ -90,7 +90,7 @@ export class AnswerSession {
     await this.done.promise;
   }
 
-  private onReply(message: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
+  private onReply(message: ReadReply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
     const { raw } = this.reply;
     switch (message.type) {
       case 'desk':
@@ -102,7 +102,7 @@ export class AnswerSession {
           break;
         }
         if (message.status < 400) this.firstShown();
-        else this.parts.metrics.refusedLater(message.body);
+        else this.parts.metrics.refusedLater(message.bytes.toString());
         this.end(message.status < 400 ? 'ok' : String(message.status));
         // Ingress may have opened the stream to show its place, or for a worker that died. Whoever answers does not
         // know it.
@@ -112,17 +112,21 @@ export class AnswerSession {
             : this.stream.mustTell(message.status, asksAgain(message))
         ) {
           this.stream.open(this.headOf(message.meta, keyAtEnd, message.headers));
-          if (isEventStream(message.contentType)) this.stream.end(message.body);
-          else this.stream.fail(JSON.parse(message.body) as ErrorBody, asksAgain(message));
+          if (isEventStream(message.contentType)) this.stream.end(message.bytes);
+          else this.stream.fail(JSON.parse(message.bytes.toString()) as ErrorBody, asksAgain(message));
           this.done.resolve();
           break;
         }
         writeHead(
           this.reply,
           message.status,
-          this.headOf(message.meta, keyAtEnd, { ...message.headers, 'content-type': message.contentType }),
+          this.headOf(message.meta, keyAtEnd, {
+            ...message.headers,
+            'content-type': message.contentType,
+            'content-length': String(message.bytes.length),
+          }),
         );
-        raw.end(shownBody(message));
+        raw.end(message.bytes);
         this.done.resolve();
         break;
       case 'open':

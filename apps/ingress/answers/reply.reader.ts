@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { replyPartsSchema, replySchema, sealOfFrame, type FrameOfBytes, type Reply } from '#libs/contracts/reply.js';
+import { readReply, readReplyParts, sealOfFrame, type FrameOfBytes, type ReadReply } from '#libs/contracts/reply.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { blockingConnection } from '#libs/redis/connection.js';
@@ -18,7 +18,7 @@ export interface KeyAtEnd {
 }
 
 /** Called for each reply, in order. */
-type ReplyListener = (reply: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd) => void;
+type ReplyListener = (reply: ReadReply | FrameOfBytes, keyAtEnd: KeyAtEnd) => void;
 
 const BLOCK_MS = 5_000;
 const READ_MAX = 500;
@@ -111,8 +111,8 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     for (let i = 0; i + 1 < fields.length; i += 2) entry[fields[i]!.toString()] = fields[i + 1]!;
     try {
       if (entry.parts) {
-        const parts = replyPartsSchema.parse(JSON.parse(this.box.open(entry.parts, this.processId)));
-        for (const { id, reply } of parts) this.handOn(id, reply, NOT_ENDED);
+        for (const { id, reply } of readReplyParts(this.box.open(entry.parts, this.processId)))
+          this.handOn(id, reply, NOT_ENDED);
         return false;
       }
       const requestId = entry.id?.toString() ?? '';
@@ -127,8 +127,7 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
         return true;
       }
       if (!entry.payload) return false;
-      const reply = replySchema.parse(JSON.parse(this.box.open(entry.payload, requestId)));
-      this.handOn(requestId, reply, {
+      this.handOn(requestId, readReply(this.box.openBytes(entry.payload, requestId)), {
         availableNano: entry.available?.toString(),
         strikes: Number(entry.strikes?.toString() ?? 0),
       });
@@ -138,7 +137,7 @@ export class ReplyReader implements OnApplicationBootstrap, OnApplicationShutdow
     return entry.frame !== undefined;
   }
 
-  private handOn(requestId: string, reply: Reply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
+  private handOn(requestId: string, reply: ReadReply | FrameOfBytes, keyAtEnd: KeyAtEnd): void {
     try {
       this.listeners.get(requestId)?.(reply, keyAtEnd);
     } catch (error) {

@@ -52,7 +52,7 @@ export class VisitorStream {
   }
 
   /** @param text the last part of it */
-  end(text: string): void {
+  end(text: string | Buffer): void {
     this.stop();
     this.reply.raw.end(text);
   }

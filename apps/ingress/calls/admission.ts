@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { visitorOf } from '#libs/contracts/key-state.js';
 import { effectivePolicy, type CallPolicy } from '#libs/contracts/policy.js';
@@ -9,7 +10,7 @@ import { writtenBody } from '#libs/endpoints/body.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
-import type { HoldAnswer, HoldRequest } from '#libs/holds/hold.types.js';
+import type { HoldAnswer, HoldRequest, KeyAfterRepeat } from '#libs/holds/hold.types.js';
 import { readKeptReply } from '#libs/holds/kept-reply.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { Places } from '#libs/pacing/places.js';
@@ -61,7 +62,12 @@ export interface KeptAnswer {
   requestId: string;
   stopped: boolean;
   reply: Extract<Reply, { type: 'answer' }>;
+  /** The key with this repeat. */
+  after: KeyAfterRepeat;
 }
+
+/** Ingress remembers the visitor of a call, and what it remembers is not enough: read the key, and admit the call again. */
+export class StaleVisitor extends Error {}
 
 const TAKE_PATIENCE_MS = 6_000;
 const TAKE_PAUSE_MS = 150;
@@ -107,8 +113,13 @@ export class Admission {
     });
   }
 
-  /** @throws DaypassError for all that can be wrong before a queue sees the call */
+  /**
+   * @throws DaypassError for all that can be wrong before a queue sees the call; StaleVisitor only where the visitor is
+   *   remembered: it has counted nothing and taken nothing
+   */
   async admit(visitor: Visitor, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
+    // What it names counts as soon as it is read.
+    if (visitor.isRemembered && wanted.request.refs?.length) throw new StaleVisitor();
     const holder = { keyId: visitor.key.id, campaignId: visitor.campaign.id };
     if (!this.places.take(holder)) throw noPlace(this.places.heldBy(holder), this.places.heldByCampaignOf(holder));
     try {
@@ -136,11 +147,11 @@ export class Admission {
     asked: Request = named.request,
   ): Promise<AdmittedCall | KeptAnswer> {
     const { key, campaign } = visitor;
-    const wanted = { ...named, request: this.quoter.offered(visitor, named.endpoint, named.request) };
+    const { wanted, policy, quote } = await this.offer(visitor, named).catch((error: unknown) => {
+      // Somebody may have allowed it, or changed its price.
+      throw visitor.isRemembered && error instanceof DaypassError ? new StaleVisitor() : error;
+    });
     const { requestId, endpoint, request, idempotency } = wanted;
-    const policy = policyOf(visitor, wanted);
-    this.images.check(endpoint, request, policy);
-    const quote = await this.quoter.quote(visitor, endpoint, request);
     const untilMs = performance.now() + wanted.maxWaitMs;
     const bodyOf = (request: Request): string => this.bodyOf(visitor, { ...wanted, request }, { ...quote, policy });
     const body = bodyOf(request);
@@ -151,9 +162,9 @@ export class Admission {
     if (hold.code !== 'ok') {
       if (hold.code === 'stopped') {
         const { reply } = await this.repeated.answer(visitor, { requestId, hash: repeatHash!, policy }, hold.sealed);
-        return { requestId, reply, stopped: true };
+        return { requestId, reply, stopped: true, after: hold };
       }
-      if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold.requestId);
+      if (hold.code === 'answered') return this.kept(key.id, idempotency!.nameHash, hold);
       // Of a repeat the answer's bytes may be too many, and not the request's.
       if (hold.code === 'bytes' && hold.need === wanted.sent.bytes) throw this.keyBytes.tooMany(key.id, hold);
       throw refusalOf(hold);
@@ -191,6 +202,7 @@ export class Admission {
         day: hold.day,
         keepAnswer: idempotency !== undefined,
         takesFrames: true,
+        takesBytes: true,
         ...(repeatHash === undefined ? {} : { repeatHash }),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
@@ -198,6 +210,14 @@ export class Admission {
         ...(wanted.trace === undefined ? {} : { trace: wanted.trace }),
       },
     };
+  }
+
+  /** What the call is to this visitor. @throws DaypassError where the visitor may not make it */
+  private async offer(visitor: Visitor, named: Wanted): Promise<{ wanted: Wanted; policy: CallPolicy; quote: Quote }> {
+    const wanted = { ...named, request: this.quoter.offered(visitor, named.endpoint, named.request) };
+    const policy = policyOf(visitor, wanted);
+    this.images.check(wanted.endpoint, wanted.request, policy);
+    return { wanted, policy, quote: await this.quoter.quote(visitor, wanted.endpoint, wanted.request) };
   }
 
   /** As it waits for moderation and forwarding. */
@@ -236,8 +256,9 @@ export class Admission {
     wanted: Wanted,
     quote: Quote & { policy: CallPolicy; body: string; repeatHash: string | undefined },
     untilMs: number,
-  ): Promise<HoldAnswer> {
+  ): Promise<Exclude<HoldAnswer, { code: 'stale' }>> {
     const { requestId, endpoint, request, idempotency } = wanted;
+    const { isRemembered, key, campaign } = visitor;
     const accounts = { key: visitor.key.id, campaign: visitor.campaign.id, operator: 'operator' };
     const body = {
       encrypted: this.box.seal(quote.body, requestId),
@@ -276,6 +297,7 @@ export class Admission {
           repeatHash: quote.repeatHash,
           sentBytes: sent.isCounted ? 0 : sent.bytes,
           question,
+          remembered: isRemembered ? { key: key.version, campaign: campaign.version } : undefined,
           ...(question ? {} : { body }),
           recorded: {
             kind: 'request',
@@ -292,12 +314,15 @@ export class Admission {
           this.logger.warn({ err: error, requestId }, 'ingress could not take the hold');
           throw recovering();
         });
+        if (hold.code === 'stale') throw new StaleVisitor();
         sent.isCounted = true;
         if (hold.code === 'ready') {
           question = false;
           continue;
         }
         if (hold.code !== 'busy') return hold;
+        // It waits anyway, and the head of its stream may go out meanwhile.
+        if (isRemembered) throw new StaleVisitor();
         arrival ??= this.line.enter(visitor.key.id, needNano, sent.bytes);
         if (arrival !== undefined) await this.line.wait(accounts[hold.level], arrival, untilMs, wanted.left);
         if (wanted.left.aborted) throw hungUp();
@@ -328,14 +353,18 @@ export class Admission {
     }
   }
 
-  private async kept(keyId: string, nameHash: string, requestId: string): Promise<KeptAnswer> {
+  private async kept(
+    keyId: string,
+    nameHash: string,
+    { requestId, ...after }: { requestId: string } & KeyAfterRepeat,
+  ): Promise<KeptAnswer> {
     const kept = await this.holds.keptAnswer(keyId, nameHash).catch(() => {
       throw recovering();
     });
     if (!kept) throw unkeptAnswer();
     const reply = await readKeptReply(this.box, requestId, kept);
     if (reply.type !== 'answer') throw unkeptAnswer();
-    return { requestId, reply, stopped: false };
+    return { requestId, reply, stopped: false, after };
   }
 
   /** The call is over, and calls that wait for its money may try again. */

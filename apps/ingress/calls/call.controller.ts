@@ -1,4 +1,5 @@
 import { Controller, Inject, Post, Req, Res, type Type } from '@nestjs/common';
+import { RouteConfig } from '@nestjs/platform-fastify';
 import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
@@ -25,10 +26,11 @@ import type { Visitor } from '../door/authenticator.service.js';
 import type { ReadBody } from '../door/body.reader.js';
 import { SERVED } from '../door/http.adapter.js';
 import { KeyBytes } from '../door/key.bytes.js';
+import { HOLDS, RouteGuard } from '../door/route-guard.js';
 import { visitorOf } from '../door/visitor.js';
 import { requestPath } from '../domain/request-path.js';
 import { IngressMetrics } from '../ingress.metrics.js';
-import { Admission, policyOf, type KeptAnswer, type Wanted } from './admission.js';
+import { Admission, policyOf, StaleVisitor, type KeptAnswer, type Wanted } from './admission.js';
 import { StepLine } from '../step.line.js';
 import { CallService } from './call.service.js';
 
@@ -49,6 +51,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       @Inject(Admission) private readonly admission: Admission,
       @Inject(StepLine) private readonly steps: StepLine,
       @Inject(KeyBytes) private readonly keyBytes: KeyBytes,
+      @Inject(RouteGuard) private readonly guard: RouteGuard,
       @Inject(CallService) calls: CallService,
       @Inject(ReplyReader) replies: ReplyReader,
       @Inject(PlaceTeller) places: PlaceTeller,
@@ -60,6 +63,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     }
 
     @Post()
+    @RouteConfig(HOLDS)
     create(@Req() request: FastifyRequest, @Res() reply: FastifyReply): Promise<void> {
       return traced('call', { kind: 'server', attributes: { 'daypass.request_id': request.id } }, (span) =>
         this.answer(request, reply, span),
@@ -68,15 +72,18 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
 
     private async answer(http: FastifyRequest, reply: FastifyReply, span: Span): Promise<void> {
       const left = new AbortController();
-      // With a reason: without one Node makes an error and its stack for every call.
-      reply.raw.once('close', () => left.abort(LEFT));
+      // With a reason: without one Node makes an error and its stack.
+      const leave = (): void => left.abort(LEFT);
+      reply.raw.once('close', leave);
       // It may have come while the body was read.
       if (reply.raw.destroyed) left.abort(LEFT);
-      const visitor = visitorOf(http);
-      this.unread.watch(reply.raw, { keyId: visitor.key.id, campaignId: visitor.campaign.id });
+      const { key, campaign } = visitorOf(http);
+      this.unread.watch(reply.raw, { keyId: key.id, campaignId: campaign.id });
       const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs);
       try {
-        const { call, adjusted } = await this.admitted(http, visitor, { span, left: left.signal, stream });
+        const { call, adjusted } = await this.admitted(http, { span, left: left.signal, stream });
+        // As the hold found it.
+        const visitor = visitorOf(http);
         if (!('reply' in call)) return await new AnswerSession(this.parts, call, visitor, reply, stream).run();
         sendKept(call, adjusted, visitor, reply, stream);
         if (call.stopped) this.parts.metrics.repeated(endpoint.name);
@@ -84,12 +91,13 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       } catch (error) {
         if (!(error instanceof DaypassError) || !stream.mustTell(error.status, error.retry)) throw error;
         this.parts.metrics.refused(error.code, endpoint.name);
-        this.refusals.note(visitor.key.id, http.id, error.body().error);
+        this.refusals.note(key.id, http.id, error.body().error);
         const called = clientRequestId(http.headers);
         this.parts.logger.info({ requestId: http.id, ...called, code: error.code, status: error.status }, 'refused');
         stream.fail(error.body(), error.retry);
       } finally {
         stream.stop();
+        reply.raw.off('close', leave);
       }
     }
 
@@ -101,29 +109,37 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     /** Keeps the body no longer than until the call has its hold. */
     private async admitted(
       http: FastifyRequest,
-      visitor: Visitor,
       { span, left, stream }: { span: Span; left: AbortSignal; stream: VisitorStream },
     ): Promise<{ call: AdmittedCall | KeptAnswer; adjusted: readonly string[] }> {
       const body = (http.body as ReadBody | undefined) ?? noBody();
       http.body = undefined;
+      const { key, campaign } = visitorOf(http);
       try {
-        const wanted = await this.read(http, body, visitor.key.id, left);
+        const wanted = await this.read(http, body, key.id, left);
         span.setAttributes({
-          'daypass.key_id': visitor.key.id,
-          'daypass.campaign': visitor.campaign.slug,
+          'daypass.key_id': key.id,
+          'daypass.campaign': campaign.slug,
           'gen_ai.request.model': wanted.request.model,
         });
         stream.facts = wanted.request.facts;
-        if (wanted.request.stream) stream.keepAlive(headBeforeHold(visitor, wanted));
-        const call = await traced('hold', {}, () =>
-          this.steps.run(visitor.key.id, body.bytes, () => this.admission.admit(visitor, wanted)),
-        );
+        if (wanted.request.stream) stream.keepAlive(headBeforeHold(http, wanted));
+        const call = await traced('hold', {}, () => this.steps.run(key.id, body.bytes, () => this.admit(http, wanted)));
         return { call, adjusted: wanted.request.adjusted };
       } catch (error) {
-        if (!body.isCounted) await this.keyBytes.count(visitor.key.id, body.bytes);
+        if (!body.isCounted) await this.keyBytes.count(key.id, body.bytes);
         throw error;
       } finally {
         body.place?.leave();
+      }
+    }
+
+    private async admit(http: FastifyRequest, wanted: Wanted): Promise<AdmittedCall | KeptAnswer> {
+      try {
+        return await this.admission.admit(visitorOf(http), wanted);
+      } catch (error) {
+        if (!(error instanceof StaleVisitor)) throw error;
+        const visitor = await this.guard.enterAgain(http);
+        return this.steps.run(visitor.key.id, wanted.sent.bytes, () => this.admission.admit(visitor, wanted));
       }
     }
 
@@ -168,9 +184,9 @@ const noBody = (): SentBody => ({ json: undefined, bytes: 0, isCounted: true });
  * itself costs nothing.
  */
 function sendKept(
-  { requestId, reply: kept, stopped }: KeptAnswer,
+  { requestId, reply: kept, stopped, after }: KeptAnswer,
   adjusted: readonly string[],
-  { key, use }: Visitor,
+  { key: { rpm, tpm } }: Visitor,
   reply: FastifyReply,
   stream: VisitorStream,
 ): void {
@@ -179,28 +195,37 @@ function sendKept(
     else stream.fail(JSON.parse(kept.body) as ErrorBody, asksAgain(kept));
     return;
   }
+  const body = shownBody(kept);
   writeHead(reply, kept.status, {
     requestId,
     meta: kept.meta,
-    availableNano: key.budget - key.spent - key.held,
-    use: { ...use, requests: use.requests + 1 },
+    availableNano: after.availableNano,
+    use: { rpm, tpm, requests: after.windowRequests, tokens: after.windowTokens },
     adjusted,
-    headers: { ...kept.headers, 'content-type': kept.contentType, ...(stopped ? {} : REPLAYED) },
+    headers: {
+      ...kept.headers,
+      'content-type': kept.contentType,
+      'content-length': String(body.length),
+      ...(stopped ? {} : REPLAYED),
+    },
   });
-  reply.raw.end(shownBody(kept));
+  reply.raw.end(body);
 }
 
 /** The head of a stream that waits for money. */
-function headBeforeHold(visitor: Visitor, wanted: Wanted): () => Head {
+function headBeforeHold(http: FastifyRequest, wanted: Wanted): () => Head {
   const startedMs = performance.now();
-  const { input, output } = policyOf(visitor, wanted);
-  const { budget, spent, held } = visitor.key;
-  return () => ({
-    requestId: wanted.requestId,
-    meta: { moderation: { input, output }, queueMs: performance.now() - startedMs },
-    availableNano: budget - spent - held,
-    use: visitor.use,
-    adjusted: wanted.request.adjusted,
-    headers: {},
-  });
+  return () => {
+    const visitor = visitorOf(http);
+    const { input, output } = policyOf(visitor, wanted);
+    const { budget, spent, held } = visitor.key;
+    return {
+      requestId: wanted.requestId,
+      meta: { moderation: { input, output }, queueMs: performance.now() - startedMs },
+      availableNano: budget - spent - held,
+      use: visitor.use,
+      adjusted: wanted.request.adjusted,
+      headers: {},
+    };
+  };
 }

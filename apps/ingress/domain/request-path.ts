@@ -4,6 +4,8 @@ interface RequestPath {
   deployment: string | null;
 }
 
+/** An address as the documentation of each API has it. */
+const PLAIN = /^\/v1(?:\/[^/?#]+)+$/;
 const DEPLOYMENT = /^\/openai\/deployments\/([^/]+)(\/.+)$/;
 const AZURE = /^\/openai(?=\/)/;
 
@@ -13,6 +15,7 @@ const AZURE = /^\/openai(?=\/)/;
  * may ask for without `/v1`.
  */
 export function requestPath(asked: string, served: readonly string[]): RequestPath {
+  if (PLAIN.test(asked)) return { url: asked, deployment: null };
   const end = asked.search(/[?#]/);
   const [before, query] = end < 0 ? [asked, ''] : [asked.slice(0, end), asked.slice(end)];
   if (!before.startsWith('/')) return { url: asked, deployment: null };

@@ -6,6 +6,7 @@ import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { hashVirtualKey, isWellFormed } from '#libs/secrets/virtual-key.js';
+import { BrieflyKnown } from '../domain/briefly-known.js';
 import type { KeyUse } from '../domain/limit-headers.js';
 import { missingKey, recovering } from '../refusals.js';
 
@@ -22,7 +23,20 @@ export interface Visitor {
   use: KeyUse;
   /** Why the key calls no more; null: it may call. */
   ended: KeyEnd | null;
+  /**
+   * Ingress read the key for an earlier call. Balances, use and clock are from then. `take-hold` says whether the rest
+   * still holds.
+   */
+  isRemembered: boolean;
 }
+
+/**
+ * Ingress remembers a key that may call for so long. No call relies on that: its hold checks the key again. So this
+ * bounds only how long the virtual key lies in memory.
+ */
+const REMEMBERED_MS = 5_000;
+/** About three kilobytes each. */
+const REMEMBERED_MAX = 5_000;
 
 /** Where clients put a key, as OpenAI's, Azure's and other APIs have it. */
 function tokensOf({ authorization, ...headers }: IncomingHttpHeaders): string[] {
@@ -36,6 +50,8 @@ function tokensOf({ authorization, ...headers }: IncomingHttpHeaders): string[] 
  */
 @Injectable()
 export class Authenticator {
+  private readonly remembered = new BrieflyKnown<Visitor>(REMEMBERED_MS, REMEMBERED_MAX);
+
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
     private readonly holds: HoldStore,
@@ -47,9 +63,33 @@ export class Authenticator {
    * @throws DaypassError `invalid_api_key`, or `recovering` while accounting mends Redis
    */
   async holder(headers: IncomingHttpHeaders): Promise<Visitor> {
-    const tokens = tokensOf(headers);
-    const token = tokens.find(isWellFormed);
-    if (token === undefined) throw tokens.length === 0 ? missingKey() : invalidKey();
+    return this.read(tokenIn(headers, isWellFormed));
+  }
+
+  /**
+   * The visitor of a call whose hold checks the key again: as ingress remembers it, or as `holder` finds it.
+   * @throws as `holder`
+   */
+  caller(headers: IncomingHttpHeaders): Visitor | Promise<Visitor> {
+    const nowMs = performance.now();
+    const known = (token: string): Visitor | undefined => this.remembered.get(token, nowMs);
+    const token = tokenIn(headers, (token) => known(token) !== undefined || isWellFormed(token));
+    return known(token) ?? this.readToRemember(token);
+  }
+
+  /** Of a call whose key ingress remembered: reads it again. @throws as `holder` */
+  async again(headers: IncomingHttpHeaders): Promise<Visitor> {
+    return this.readToRemember(tokenIn(headers, isWellFormed));
+  }
+
+  private async readToRemember(token: string): Promise<Visitor> {
+    this.remembered.forget(token);
+    const visitor = await this.read(token);
+    if (mayBeRemembered(visitor)) this.remembered.set(token, { ...visitor, isRemembered: true }, performance.now());
+    return visitor;
+  }
+
+  private async read(token: string): Promise<Visitor> {
     const tokenHash = hashVirtualKey(token, this.config.secrets.tokenPepper);
     const answer = await this.holds.readKey(tokenHash).catch(() => {
       throw recovering();
@@ -66,6 +106,7 @@ export class Authenticator {
       use: { rpm: key.rpm, tpm: key.tpm, requests: answer.windowRequests, tokens: answer.windowTokens },
       ended: endOf(key, campaign, nowMs),
       models: own ? own.filter((model) => campaign.models.includes(model)) : campaign.models,
+      isRemembered: false,
     };
   }
 
@@ -80,6 +121,20 @@ export class Authenticator {
     if (key.status === 'suspended') throw suspended();
     if (key.cooldown_until > nowMs) throw coolingDown(key.cooldown_until);
   }
+}
+
+/** @throws DaypassError `invalid_api_key` */
+function tokenIn(headers: IncomingHttpHeaders, isKey: (token: string) => boolean): string {
+  const tokens = tokensOf(headers);
+  const token = tokens.find(isKey);
+  if (token === undefined) throw tokens.length === 0 ? missingKey() : invalidKey();
+  return token;
+}
+
+/** A key that may call, and says when it changes. */
+function mayBeRemembered({ ended, key, campaign, nowMs }: Visitor): boolean {
+  const mayCall = ended === null && key.starts_ms <= nowMs && key.status === 'active' && key.cooldown_until <= nowMs;
+  return mayCall && key.version !== '' && campaign.version !== '';
 }
 
 function endOf(key: KeyState, campaign: CampaignState, nowMs: number): KeyEnd | null {

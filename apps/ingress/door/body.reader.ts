@@ -111,9 +111,15 @@ export class BodyReader {
           place.leave();
         }
       });
-      payload.once('end', () => (refusal === undefined ? resolve(bytes.subarray(0, length)) : reject(refusal)));
-      payload.once('error', () => reject(hungUp()));
-      payload.once('close', () => reject(hungUp()));
+      // Each request closes. Only one that broke off needs an error, and an error its stack.
+      const breakOff = (): void => reject(hungUp());
+      payload.once('end', () => {
+        payload.off('close', breakOff);
+        if (refusal === undefined) resolve(bytes.subarray(0, length));
+        else reject(refusal);
+      });
+      payload.once('error', breakOff);
+      payload.once('close', breakOff);
     });
   }
 }

@@ -1,4 +1,3 @@
-import type { ServerResponse } from 'node:http';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ANSWER_HEADERS } from '../domain/answer-headers.js';
 
@@ -11,14 +10,14 @@ export const CORS_HEADERS: Readonly<Record<string, string>> = {
   'access-control-expose-headers': Object.keys(ANSWER_HEADERS).join(', '),
 };
 
-/** For every answer on this response, also one whose head is written past Fastify. */
-export function shareWithPages(response: ServerResponse): void {
-  for (const [name, value] of Object.entries(CORS_HEADERS)) response.setHeader(name, value);
+/** For every answer that Fastify writes. `writeHead` of answers/answer.head.ts has the same headers. */
+export function shareWithPages(reply: FastifyReply): void {
+  reply.headers(CORS_HEADERS);
 }
 
 /** For an answer that is for visitors' eyes: pages of other origins may link to it, and not read it. */
-export function keepFromPages(response: ServerResponse): void {
-  for (const name of Object.keys(CORS_HEADERS)) response.removeHeader(name);
+export function keepFromPages(reply: FastifyReply): void {
+  for (const name of Object.keys(CORS_HEADERS)) reply.removeHeader(name);
 }
 
 /** Answers what a browser asks before it sends a page's request. It has no key yet. */

@@ -8,6 +8,7 @@ import { LOGGER } from '#libs/service/platform.tokens.js';
 import { clientRequestId } from '../domain/client-headers.js';
 import { tooLarge, unservedUrl, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
+import { RouteGuard } from './route-guard.js';
 import { knownVisitor } from './visitor.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
@@ -17,6 +18,7 @@ export class ErrorFilter implements ExceptionFilter {
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly metrics: IngressMetrics,
     private readonly refusals: RecentRefusals,
+    private readonly guard: RouteGuard,
   ) {}
 
   catch(exception: unknown, host: ArgumentsHost): void {
@@ -38,10 +40,12 @@ export class ErrorFilter implements ExceptionFilter {
       reply.raw.destroy();
       return;
     }
-    void reply
-      .status(error.status)
-      .headers({ 'x-request-id': request.id, ...error.headers() })
-      .send(error.body());
+    void this.guard.limitsOf(request).then((limits) =>
+      reply
+        .status(error.status)
+        .headers({ 'x-request-id': request.id, ...limits, ...error.headers() })
+        .send(error.body()),
+    );
   }
 
   /** What refused a call, its key's holder sees with the key. */

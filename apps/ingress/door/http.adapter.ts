@@ -35,7 +35,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket),
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
-      shareWithPages(reply.raw);
+      shareWithPages(reply);
       readAway(request.raw, limits.bodyBytes);
       const error = unserved(request);
       void reply
@@ -48,7 +48,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   // Fastify also reads plain text, which no API takes, and it reads JSON less strictly.
   fastify.removeContentTypeParser(['text/plain', 'application/json']);
   fastify.addHook('onRequest', (request, reply, done) => {
-    shareWithPages(reply.raw);
+    shareWithPages(reply);
     void reply.header('x-request-id', request.id);
     if (request.method === 'OPTIONS') void answerPreflight(request, reply);
     else if (wantsWebSocket(request)) {

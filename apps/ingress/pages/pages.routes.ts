@@ -58,7 +58,7 @@ export function servePages(
 
   void fastify.register(async (scope) => {
     scope.addHook('onRequest', (_request, reply, done) => {
-      keepFromPages(reply.raw);
+      keepFromPages(reply);
       reply.raw.setTimeout(IDLE_MS, () => reply.raw.destroy());
       done();
     });

@@ -1,7 +1,11 @@
+-- A field that is not there counts as 0.
+local function amounts(budget, spent, held, absorbed)
+  return tonumber(budget) or 0, tonumber(spent) or 0, tonumber(held) or 0, tonumber(absorbed) or 0
+end
+
 -- Budget, spent, held and absorbed of one level.
 local function balance(level)
-  local budget, spent, held, absorbed = unpack(redis.call('HMGET', level, 'budget', 'spent', 'held', 'absorbed'))
-  return tonumber(budget) or 0, tonumber(spent) or 0, tonumber(held) or 0, tonumber(absorbed) or 0
+  return amounts(unpack(redis.call('HMGET', level, 'budget', 'spent', 'held', 'absorbed')))
 end
 
 -- The operator absorbs what a call cost beyond its hold. It counts beside what was spent, so that a leak ends with the

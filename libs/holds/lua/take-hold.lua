@@ -18,6 +18,7 @@
     overloaded    - the journal or the record is at its bound
     invalid       - the key is gone, revoked, expired or not begun, or its campaign closed
     suspended
+    stale         - the caller remembers the key, and should read it: it changed, or may not call now
     busy          level - patient callers only
     insufficient  level (key | campaign | operator), free, held, need, period ('' | day | total)
     concurrency   limit
@@ -28,9 +29,11 @@
     ready         - the script would take the hold now; only where it was asked not to
     reused        - the idempotency key came with another body before
     in_progress   - its first call is not over
-    answered      request id - its first answer is kept, and this repeat counts against the key's limits
+    answered      request id, key budget − spent − held, requests and tokens in the key's window - its first answer is
+                  kept, and this repeat counts against the key's limits
     unanswered    - its first call ended without an answer that could be kept
-    stopped       answer, sealed - of the same call, which was blocked lately. The repeat counts against the key's limits
+    stopped       answer, sealed; then as with `answered` - of the same call, which was blocked lately. The repeat counts
+                  against the key's limits
 ]]
 local epoch = KEYS[1]
 local key = KEYS[2]
@@ -80,13 +83,14 @@ local sent_bytes = tonumber(ARGV[29]) -- of the request; 0: an earlier question 
 local default_bytes_per_hour = tonumber(ARGV[30]) -- of a key without a limit of its own; 0: none
 local audit_bound_of_key = tonumber(ARGV[31]) -- bytes
 local key_concurrent = tonumber(ARGV[32]) or 0 -- of a key without a limit of its own; 0: none
+local known_key = ARGV[33] or '' -- the version of the key that the caller remembers; '': it has just read the key
+local known_campaign = ARGV[34] or '' -- the same of the key's campaign
 --@include common
 --@include door
 --@include balances
 --@include window
 --@include bytes
 --@include audit
---@include visitor
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 
 local now = now_milliseconds()
@@ -100,16 +104,38 @@ end
 
 if redis.call('GET', door_switch) == 'shut' then return { 'paused' } end
 
-local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour, starts_ms, ttl_from_use_ms =
+local status, expires_ms, campaign_of_key, running, concurrent, rpm, tpm, bytes_per_hour, starts_ms, ttl_from_use_ms,
+  claimant, cooldown_until, key_version, key_budget, key_spent, key_held, key_absorbed =
   unpack(redis.call('HMGET', key, 'status', 'expires_ms', 'campaign', 'running', 'concurrent', 'rpm', 'tpm',
-    'bytes_per_hour', 'starts_ms', 'ttl_from_use_ms'))
+    'bytes_per_hour', 'starts_ms', 'ttl_from_use_ms', 'visitor', 'cooldown_until', 'version', 'budget', 'spent', 'held',
+    'absorbed'))
+local campaign_status, campaign_version, campaign_budget, campaign_spent, campaign_held, campaign_absorbed =
+  unpack(redis.call('HMGET', campaign, 'status', 'version', 'budget', 'spent', 'held', 'absorbed'))
 local expires = tonumber(expires_ms) or 0
-if (tonumber(starts_ms) or 0) > now then return { 'invalid' } end
-if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expires > 0 and expires <= now) then
-  return { 'invalid' }
+
+-- Why the key may not call now; nil: it may.
+local function refusal()
+  if (tonumber(starts_ms) or 0) > now then return 'invalid' end
+  if not status or status == 'revoked' or campaign_of_key ~= campaign_id or (expires > 0 and expires <= now) then
+    return 'invalid'
+  end
+  if campaign_status ~= 'active' then return 'invalid' end
+  local visitor_status, visitor_cooldown_until
+  -- What a strike on another key of the claimant led to. Accounting brings it into the books soon.
+  if claimant and claimant ~= '' then
+    visitor_status, visitor_cooldown_until =
+      unpack(redis.call('HMGET', visitor_prefix .. claimant, 'status', 'cooldown_until'))
+  end
+  if status == 'suspended' or visitor_status == 'suspended' then return 'suspended' end
+  -- Whoever has just read the key knows whether it rests.
+  if known_key == '' then return nil end
+  if (tonumber(visitor_cooldown_until or cooldown_until) or 0) > now then return 'stale' end
+  if key_version ~= known_key or campaign_version ~= known_campaign then return 'stale' end
 end
-if redis.call('HGET', campaign, 'status') ~= 'active' then return { 'invalid' } end
-if status == 'suspended' or is_suspended_with_visitor(key, visitor_prefix) then return { 'suspended' } end
+local refused = refusal()
+-- Whoever reads the key learns the reason.
+if refused and known_key ~= '' then return { 'stale' } end
+if refused then return { refused } end
 
 rpm, tpm, concurrent = tonumber(rpm) or 0, tonumber(tpm) or 0, tonumber(concurrent) or 0
 if concurrent == 0 then concurrent = key_concurrent end
@@ -124,7 +150,8 @@ local function repeat_answer(code, answer, shown_bytes)
   local too_many = count_bytes(key_bytes, bytes_per_hour, default_bytes_per_hour, shown_bytes, now)
   if too_many then return too_many end
   window_add(key_window, window, 1, 0)
-  return { code, answer }
+  local free = (tonumber(key_budget) or 0) - (tonumber(key_spent) or 0) - (tonumber(key_held) or 0)
+  return { code, answer, int(free), int(window.requests + 1), int(window.tokens) }
 end
 
 if body_fingerprint ~= '' then
@@ -169,9 +196,15 @@ local levels = levels_of(key, campaign, operator_prefix, day)
 local names = { 'key', 'campaign', 'operator', 'operator' }
 local periods = { '', '', 'day', 'total' }
 local budgets = { false, false, operator_day_budget, operator_total_budget }
+local balances = {
+  { key_budget, key_spent, key_held, key_absorbed },
+  { campaign_budget, campaign_spent, campaign_held, campaign_absorbed },
+}
 local key_free
 for i, level in ipairs(levels) do
-  local budget, spent, held, absorbed = balance(level)
+  local budget, spent, held, absorbed
+  if balances[i] then budget, spent, held, absorbed = amounts(unpack(balances[i], 1, 4))
+  else budget, spent, held, absorbed = balance(level) end
   budget = budgets[i] or budget
   if budget >= 0 then
     local free = budget - spent - held
@@ -202,8 +235,8 @@ if wait > 0 then return { 'tokens', int(tpm), int(wait), int(tokens) } end
 if is_question then return { 'ready' } end
 
 window_add(key_window, window, 1, tokens)
-for _, level in ipairs(levels) do redis.call('HINCRBY', level, 'held', int(amount)) end
-redis.call('HINCRBY', key, 'running', 1)
+for i = 2, #levels do redis.call('HINCRBY', levels[i], 'held', int(amount)) end
+redis.call('HSET', key, 'held', int((tonumber(key_held) or 0) + amount), 'running', int((tonumber(running) or 0) + 1))
 keep_day(operator_prefix, day)
 redis.call('HSET', hold, 'state', 'held', 'key', key_id, 'campaign', campaign_id, 'amount', int(amount),
   'cap', int(cap), 'attempt', 0, 'day', day, 'lane', lane, 'reply_to', reply_to, 'fingerprint', fingerprint,
@@ -225,6 +258,6 @@ redis.call('XADD', journal, '*', 'kind', 'hold', 'request', request_id, 'key', k
   'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', detail,
   unpack(first_use))
 if content ~= '' then redis.call('SET', body, content, 'PX', body_life_ms) end
-if event ~= '' then record(audit_stream, audit_bytes, now, event, content) end
+if event ~= '' then record(audit_stream, audit_bytes, now, event, content, key_id) end
 return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1),
   int(window.tokens + tokens), '0', day }
