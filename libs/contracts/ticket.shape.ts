@@ -109,6 +109,7 @@ const isShaped = object<Ticket>(
     remoteImages: count,
     tiers: record(least(1), 40),
     encoding: oneOf(ENCODINGS),
+    takesBytes: flag,
     takesFrames: flag,
     repeatHash: short(64),
     dropped: listOf(short(64), 64),
