@@ -1,10 +1,15 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
+import { Queue } from 'bullmq';
 import { encode } from 'gpt-tokenizer/encoding/cl100k_base';
 import type { Redis } from 'ioredis';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Service } from '#libs/config/config.js';
+import { laneQueue, TURN_JOB } from '#libs/contracts/jobs.js';
+import { bullOptions } from '#libs/queues/bull.options.js';
+import { functionName } from '#libs/redis/scripts.js';
+import type { TestKey } from '#libs/testing/daypass.js';
 import { cancelledUpstream } from '../at-rest.js';
-import { Arena } from './arena.js';
+import { Arena, type Outcome } from './arena.js';
 import { blockEventLoop } from './block-event-loop.js';
 import { scenario } from './scenario.js';
 
@@ -74,6 +79,56 @@ describe('processes', () => {
       );
     }, 'it is presumed');
     return `told as 502, sent once, presumed; ${await arena.holds()}`;
+  });
+
+  /**
+   * Ten calls that one step begins, and whose begin forwarding does not hear of: Redis' answer to it is lost. `between`:
+   * happens then.
+   */
+  async function begunUnheard(key: TestKey, between: () => void): Promise<Outcome[]> {
+    const others = await arena.key();
+    // Each step may begin twice as many calls as the one before.
+    for (let n = 0; n < 5; n++) expect((await arena.call(others)).status).toBe(200);
+    kill('forwarding', 'SIGSTOP');
+    const calls = Array.from({ length: 10 }, () => arena.call(key));
+    await arena.until(async () => (await arena.redis.zcard('{dp}:lane:waiting:default')) === 10, 'ten calls wait');
+    const queue = new Queue(laneQueue('default'), bullOptions(arena.daypass.redisUrl));
+    await queue.waitUntilReady();
+    await queue.drain();
+    await queue.add(TURN_JOB, { lane: 'default', turns: 10 });
+    await queue.close();
+    let begun = 0;
+    const dropped = arena.daypass.redisProxy!.dropReplyTo(functionName('next-calls'), async () => {
+      begun = 10 - (await arena.redis.zcard('{dp}:lane:waiting:default'));
+      between();
+    });
+    kill('forwarding', 'SIGCONT');
+    await dropped;
+    expect(begun).toBe(10);
+    return Promise.all(calls);
+  }
+  const sentOf = (key: TestKey): number =>
+    arena.upstream.filter(({ body }) => JSON.stringify(body).includes(key.id)).length;
+
+  scenario(33, 'kill -9 of forwarding after one step began ten calls', {}, async () => {
+    const key = await arena.key();
+    // The books presume what nobody sent.
+    arena.withoutUpstream.add(key.id);
+    const outcomes = await begunUnheard(key, () => kill('forwarding'));
+    expect(outcomes.map(({ status, code }) => `${status} ${code}`)).toEqual(
+      Array(10).fill('502 upstream_outcome_unknown'),
+    );
+    await whenReady('forwarding');
+    expect(sentOf(key)).toBe(0);
+    return `ten told as 502, none sent, booked at their bound; ${await arena.holds()}`;
+  });
+
+  scenario(34, 'the answer is lost to the step that began ten calls', { quick: true }, async () => {
+    const key = await arena.key();
+    const outcomes = await begunUnheard(key, () => undefined);
+    expect(outcomes.map(({ status }) => status)).toEqual(Array(10).fill(200));
+    expect(sentOf(key)).toBe(10);
+    return `ten answered, each sent once; ${await arena.holds()}`;
   });
 
   scenario(7, 'kill -9 of forwarding in mid-stream', {}, async () => {

@@ -11,7 +11,7 @@ const LATER = ['503 overloaded', '503 recovering'];
 /** What else where Redis lost something: the call was sent, and its answer is gone. */
 const LOST = '502 upstream_outcome_unknown';
 /** What goes over the wire for it. */
-const START_CALL = functionName('start-call');
+const NEXT_CALLS = functionName('next-calls');
 const words = (count: number): string => Array.from({ length: count }, (_, index) => `w${index} `).join('');
 
 interface Story {
@@ -92,7 +92,7 @@ describe('Redis', () => {
     const { outcomes, streams, figures } = await under(
       async () => {
         // It goes at the worst moment: a dispatch is recorded, and its worker does not hear of it.
-        await arena.daypass.redisProxy!.dropReplyTo(START_CALL, () => arena.daypass.redisProxy!.refuse());
+        await arena.daypass.redisProxy!.dropReplyTo(NEXT_CALLS, () => arena.daypass.redisProxy!.refuse());
         await sleep(30_000);
         expect(tally([await arena.call(visitor)]).codes).toEqual(['503 recovering']);
         await sleep(30_000);

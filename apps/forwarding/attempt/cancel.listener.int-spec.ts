@@ -45,6 +45,22 @@ describe('a visitor who left', () => {
     cancels.forget('s', other);
   });
 
+  it('ends a call whose dispatch this process hears of only afterwards, for some seconds', async () => {
+    await left();
+    const late = cancels.track('r');
+    expect(late.signal.reason).toBeInstanceOf(VisitorLeft);
+    cancels.forget('r', late);
+    const other = cancels.track('other');
+    expect(other.signal.aborted).toBe(false);
+    cancels.forget('other', other);
+    // As if it had left a while ago.
+    const leavers = (cancels as unknown as { left: Map<string, number> }).left;
+    leavers.set('r', performance.now() - 10_001);
+    expect(cancels.track('r').signal.aborted).toBe(false);
+    await redis.publish(redisKeys.cancelChannel, 'another');
+    await until('the old one is forgotten', () => Promise.resolve(!leavers.has('r')));
+  });
+
   it('ends the attempt that runs, though the one before it came to its end later', async () => {
     const former = cancels.track('again');
     const running = cancels.track('again');

@@ -187,4 +187,22 @@ describe.each([true, false])('the turns of a lane (in one step: %s)', (inOneStep
     }
     expect(seen).toEqual([true, true, false]);
   });
+
+  it('of one job begin together, once the lane has shown that it has room', async () => {
+    const counts: number[] = [];
+    const taker = {
+      start: () => Promise.reject(new Error('one by one')),
+      next: (_: string, count: number) => {
+        counts.push(count);
+        return Promise.resolve({
+          taken: Array.from({ length: count }, () => Promise.resolve(started(ticket('a')))),
+          waiting: 9,
+        });
+      },
+      beginsInOneStep: () => true,
+    };
+    const turns = new LaneTurns('lane', lineOf(), taker, plenty());
+    for (const job of [1, 2, 4]) await Promise.all(Array.from({ length: job }, () => turns.next()));
+    expect(counts).toEqual([1, 2, 4]);
+  });
 });

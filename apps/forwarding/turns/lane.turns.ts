@@ -61,6 +61,8 @@ export class LaneTurns {
 
   private async give(): Promise<void> {
     this.giving = true;
+    // The turns of one job come together.
+    await Promise.resolve();
     while (this.waiting.length > 0) {
       if (this.stopping.signal.aborted) this.waiting.shift()!('stopped');
       else await this.giveSome().catch((error: unknown) => this.waiting.shift()?.(Promise.reject(error as Error)));

@@ -113,10 +113,14 @@ if not (used >= 0 and used < 9007199254740992) then used = -1 end
 local levels = levels_of(key, campaign, operator_prefix, day)
 
 local strikes = 0
+local key_free -- nano-dollars, where this call has just written its key's balance
 
 local function answer(outcome, paid, absorbed)
-  local budget, spent, held = balance(key)
-  local available = int(budget - spent - held)
+  if not key_free then
+    local budget, spent, held = balance(key)
+    key_free = budget - spent - held
+  end
+  local available = int(key_free)
   if reply ~= '' and (outcome == 'applied' or outcome == 'corrected') then
     redis.call('XADD', reply_stream, 'MAXLEN', '~', reply_stream_bound, '*', 'id', request_id, 'last', '1',
       'available', available, 'strikes', strikes, 'payload', reply)
@@ -247,12 +251,15 @@ else
   state = 'voided'
 end
 
-for _, level in ipairs(levels) do
-  redis.call('HINCRBY', level, 'held', int(-amount))
-  if paid > 0 then redis.call('HINCRBY', level, 'spent', int(paid)) end
+local budget, key_spent, key_held, running = unpack(redis.call('HMGET', key, 'budget', 'spent', 'held', 'running'))
+key_spent, key_held = (tonumber(key_spent) or 0) + paid, (tonumber(key_held) or 0) - amount
+key_free = (tonumber(budget) or 0) - key_spent - key_held
+redis.call('HSET', key, 'spent', int(key_spent), 'held', int(key_held), 'running', int((tonumber(running) or 0) - 1))
+for i = 2, #levels do
+  redis.call('HINCRBY', levels[i], 'held', int(-amount))
+  if paid > 0 then redis.call('HINCRBY', levels[i], 'spent', int(paid)) end
 end
 absorb(levels, absorbed)
-redis.call('HINCRBY', key, 'running', -1)
 if is_strike then strike() end
 
 if state == 'voided' and not lane_bucket then used = 0 end
