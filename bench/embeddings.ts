@@ -100,7 +100,7 @@ try {
     return (await daypass.createKey({ campaign, key: { budget_usd: '100000' } })).key;
   };
   const [judged, unjudged] = [await key({}), await key({ embeddings: 'off' })];
-  const port = await serve(process.execPath, [join(import.meta.dirname, 'speed/passthrough.ts'), upstream]);
+  const { said: port } = await serve(process.execPath, [join(import.meta.dirname, 'speed/passthrough.ts'), upstream]);
   const passthrough = { url: `http://127.0.0.1:${port}/v1`, token: 'sk-bench', processes: ['passthrough'] as const };
   const ours = { url: daypass.baseUrl, processes: DAYPASS };
   const candidates: Candidate[] = [
@@ -148,7 +148,7 @@ try {
   if (!SMOKE) section.publish();
 } finally {
   redis.disconnect();
-  endAll();
+  await endAll();
   await daypass.stop();
 }
 process.exit(0);

@@ -51,7 +51,7 @@ try {
 } finally {
   redis.disconnect();
   await sql.end();
-  endAll();
+  await endAll();
   await daypass.stop();
 }
 

@@ -4,7 +4,7 @@
 import { BenchSection } from '#libs/testing/bench-page.js';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 import type { CallsOrder, CallsResult } from './speed/calls.ts';
-import { bodyOf, endAll, load, PRODUCTION, setUpstream, startUpstream } from './speed/harness.ts';
+import { asResponse, bodyOf, endAll, load, PRODUCTION, setUpstream, startUpstream } from './speed/harness.ts';
 import { cpuOf } from './speed/processes.ts';
 import type { StreamsResult } from './speed/streams.ts';
 
@@ -61,15 +61,6 @@ function afterTurn(chat: string, answer: string): string {
     { role: 'assistant', content: answer },
   ];
   return JSON.stringify({ ...rest, messages: [...turn, ...messages] });
-}
-
-/** The same request as a response. */
-function asResponse(chat: string, more: object = {}): string {
-  const { messages, max_completion_tokens, ...rest } = JSON.parse(chat) as {
-    messages: { content: string }[];
-    max_completion_tokens: number;
-  };
-  return JSON.stringify({ ...rest, max_output_tokens: max_completion_tokens, input: messages[0]!.content, ...more });
 }
 
 /** A first turn, which the later calls name or repeat. */
@@ -203,7 +194,7 @@ try {
     process.stdout.write(`    ${parts.join(', ')}\n`);
   }
 } finally {
-  endAll();
+  await endAll();
   await daypass.stop();
 }
 if (!SMOKE && failed === 0) section.publish();

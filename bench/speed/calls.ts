@@ -15,6 +15,8 @@ export interface CallsOrder {
   /** Calls at a time. */
   atOnce: number;
   seconds: number;
+  /** The load ends after so many calls instead of after its seconds. */
+  amount?: number;
   /** What the end of a whole stream has. Absent: `[DONE]`. */
   end?: string;
 }
@@ -31,6 +33,7 @@ export interface CallsResult {
 const order = JSON.parse(readFileSync(0, 'utf8')) as CallsOrder;
 const times: number[] = [];
 let failed = 0;
+let lastMs = 0;
 let made = 0;
 const begun = performance.now();
 const { promise: done, resolve, reject } = Promise.withResolvers<void>();
@@ -48,18 +51,20 @@ const run = autocannon(
       };
     }),
     connections: order.atOnce,
-    duration: order.seconds,
+    ...(order.amount === undefined ? { duration: order.seconds } : { amount: order.amount }),
     timeout: 60,
   },
   (error: unknown) => (error ? reject(error as Error) : resolve()),
 );
 run.on('response', (_client, status, _bytes, milliseconds) => {
+  lastMs = performance.now();
   if (status < 300) times.push(milliseconds);
   else failed++;
 });
 run.on('reqError', () => failed++);
 await done;
-const seconds = (performance.now() - begun) / 1_000;
+// autocannon itself ends with a whole second.
+const seconds = (Math.max(lastMs, begun) - begun) / 1_000;
 times.sort((a, b) => a - b);
 const at = (share: number): number => times[Math.min(times.length - 1, Math.floor(share * times.length))] ?? 0;
 process.stdout.write(

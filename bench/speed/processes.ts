@@ -5,22 +5,25 @@ export type Names = Readonly<Record<string, RegExp>>;
 /** Clock ticks a second: what Linux tells times of processes in (USER_HZ). */
 const TICKS = 100;
 
-/** CPU seconds so far of every process below this one, by what its command line matches first. */
-export function cpuOf(names: Names): Record<string, number> {
-  return sumsOf(names, (pid) => {
+/**
+ * CPU seconds so far of a process and of every process below it, by what its command line matches first. What matches
+ * nothing does not count.
+ */
+export function cpuOf(names: Names, root = process.pid): Record<string, number> {
+  return sumsOf(names, root, (pid) => {
     const fields = afterName(read(pid, 'stat'));
     return (Number(fields[11]) + Number(fields[12])) / TICKS;
   });
 }
 
 /** Their memory in MB (proportional set size: what processes share counts once). Takes some milliseconds for each of them. */
-export function memoryOf(names: Names): Record<string, number> {
-  return sumsOf(names, (pid) => Number(/^Pss:\s+(\d+)/m.exec(read(pid, 'smaps_rollup'))?.[1] ?? 0) / 1_024);
+export function memoryOf(names: Names, root = process.pid): Record<string, number> {
+  return sumsOf(names, root, (pid) => Number(/^Pss:\s+(\d+)/m.exec(read(pid, 'smaps_rollup'))?.[1] ?? 0) / 1_024);
 }
 
-function sumsOf(names: Names, of: (pid: number) => number): Record<string, number> {
+function sumsOf(names: Names, root: number, of: (pid: number) => number): Record<string, number> {
   const sums = Object.fromEntries(Object.keys(names).map((name) => [name, 0]));
-  for (const pid of descendants(process.pid)) {
+  for (const pid of withDescendants(root)) {
     const text = read(pid, 'cmdline').replaceAll('\0', ' ');
     const name = Object.keys(names).find((key) => names[key]!.test(text));
     if (name !== undefined) sums[name]! += of(pid);
@@ -28,20 +31,15 @@ function sumsOf(names: Names, of: (pid: number) => number): Record<string, numbe
   return sums;
 }
 
-function descendants(root: number): number[] {
+function withDescendants(root: number): number[] {
   const children = new Map<number, number[]>();
   for (const entry of readdirSync('/proc')) {
     if (!/^\d+$/.test(entry)) continue;
     const parent = Number(afterName(read(Number(entry), 'stat'))[1]);
     children.set(parent, [...(children.get(parent) ?? []), Number(entry)]);
   }
-  const found: number[] = [];
-  const left = [root];
-  for (let pid = left.pop(); pid !== undefined; pid = left.pop()) {
-    const own = children.get(pid) ?? [];
-    found.push(...own);
-    left.push(...own);
-  }
+  const found = [root];
+  for (const pid of found) found.push(...(children.get(pid) ?? []));
   return found;
 }
 

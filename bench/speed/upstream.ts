@@ -197,4 +197,6 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
 const server = createServer({ keepAliveTimeout: 60_000 }, (request, response) => {
   answer(request, response).catch(() => response.destroy());
 });
-server.listen(0, '127.0.0.1', () => process.stdout.write(`${(server.address() as AddressInfo).port}\n`));
+server.listen(Number(process.argv[2] ?? 0), '127.0.0.1', () =>
+  process.stdout.write(`${(server.address() as AddressInfo).port}\n`),
+);
