@@ -232,7 +232,8 @@ describe('what one turn sends', () => {
     const queue = new Queue<string[]>('one-write', { connection: redis, prefix: '{dp}:queue' });
     await queue.waitUntilReady();
     const record = defineScript(redis, 'record-event');
-    const events = (text: string): Promise<unknown> => record([redisKeys.audit, redisKeys.auditBytes], [JSON.stringify({ id: text }), '']);
+    const events = (text: string): Promise<unknown> =>
+      record([redisKeys.audit, redisKeys.auditBytes], [JSON.stringify({ id: text }), '']);
     await events('the library is there now');
     const jobs = new TickBatch<string, unknown>(5, async (texts) => {
       const job = queue.add('texts', texts);
