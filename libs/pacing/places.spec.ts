@@ -94,3 +94,30 @@ describe('places', () => {
     }
   });
 });
+
+describe('calls that surely get a place', () => {
+  const holder = (n: number): { keyId: string; campaignId: string } => ({ keyId: `k${n}`, campaignId: `c${n % 2}` });
+
+  it.each([1, 4, 20, 100])('get it, whosever they are (%i alone)', (alone) => {
+    for (let full = 0; full <= alone; full++) {
+      const make = (): Places => {
+        const places = new Places(alone);
+        for (let n = 0; n < full; n++) places.take(holder(n % 3));
+        return places;
+      };
+      const sure = make().sureOf(32);
+      // Those of one key are the first that get none.
+      for (const whose of [0, 1, 9]) {
+        const places = make();
+        for (let n = 0; n < sure; n++) expect(places.take(holder(whose))).toBe(true);
+      }
+    }
+  });
+
+  it('are as many as were asked for where most places are free, and none where a key has its share', () => {
+    expect(new Places(100).sureOf(32)).toBe(32);
+    const places = new Places(4);
+    while (places.take(holder(0)));
+    expect(places.sureOf(32)).toBe(0);
+  });
+});
