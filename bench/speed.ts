@@ -33,7 +33,7 @@ const PLAN: Plan = SMOKE
       warmSeconds: 0,
       idleSeconds: 1,
       scriptSeconds: 1,
-      fresh: { starts: 1, amount: 20, minuteSeconds: 0, warm: { amount: 64 }, settle: { amount: 1 } },
+      fresh: { starts: 1, amount: 64, minuteSeconds: 0, warm: { amount: 64 }, settle: { amount: 64 } },
     }
   : {
       warmSeconds: 8,

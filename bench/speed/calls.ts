@@ -15,7 +15,7 @@ export interface CallsOrder {
   /** Calls at a time. */
   atOnce: number;
   seconds: number;
-  /** The load ends after so many calls instead of after its seconds. */
+  /** The load ends after so many calls instead of after its seconds. At least as many as at a time. */
   amount?: number;
   /** What the end of a whole stream has. Absent: `[DONE]`. */
   end?: string;

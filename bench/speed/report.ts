@@ -138,8 +138,10 @@ function tableOf(
   const workloads = results
     .workloads()
     .filter((name) => kind === undefined || name.endsWith('streams') === (kind === 'streams'));
-  const candidates = [...new Set(workloads.flatMap((workload) => results.candidates(workload)))].filter(
-    (name) => name !== UPSTREAM && name !== RESPONSES,
+  const measured = new Set(workloads.flatMap((workload) => results.candidates(workload)));
+  // Peers come last.
+  const candidates = [...new Set([JUDGED, UNJUDGED, BESIDE, BARE, ...measured])].filter(
+    (name) => measured.has(name) && name !== UPSTREAM && name !== RESPONSES,
   );
   if (workloads.length === 0) return '';
   const rows = workloads.map((workload) => [
