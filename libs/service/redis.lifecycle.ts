@@ -1,4 +1,5 @@
 import { Inject, Injectable, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { setImmediate as turn } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { MONEY_REDIS } from './platform.tokens.js';
@@ -15,9 +16,11 @@ export class RedisLifecycle implements OnApplicationBootstrap, OnApplicationShut
     this.leases.start();
   }
 
-  onApplicationShutdown(): void {
+  async onApplicationShutdown(): Promise<void> {
     this.leases.stop();
-    // Calls that end at this moment use only commands that are on their way already.
+    // Scripts that others call at this moment leave at the end of this turn.
+    await turn();
+    await turn();
     void this.redis.quit().catch(() => this.redis.disconnect());
   }
 }

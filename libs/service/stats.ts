@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import type { OnApplicationBootstrap, OnApplicationShutdown } from '@nestjs/common';
 import type { Redis } from 'ioredis';
 import { redisKeys } from '#libs/redis/keys.js';
+import { atEndOfTurn } from '#libs/redis/turn.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 const EVERY_MS = 1_000;
@@ -53,11 +54,18 @@ export class Stats implements OnApplicationBootstrap, OnApplicationShutdown {
     void this.flush();
   }
 
-  /** Both commands leave before the connection closes, because nothing is awaited between them. */
+  /** Both commands leave in this turn, in this order, and so before the connection closes. */
   async onApplicationShutdown(): Promise<void> {
     clearInterval(this.timer);
     const flushed = this.flush();
-    await this.redis.zrem(redisKeys.processes, this.process).catch(() => undefined);
+    await new Promise<void>((resolve) =>
+      atEndOfTurn(() =>
+        this.redis.zrem(redisKeys.processes, this.process).then(
+          () => resolve(),
+          () => resolve(),
+        ),
+      ),
+    );
     await flushed;
   }
 
