@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -61,6 +61,21 @@ describe('what a service says', () => {
       { level: 'error', msg: 'broken' },
     ]);
     expect(troubles).toEqual(['warn: Redis (away)', 'error: broken']);
+  });
+
+  it('names lines of our sources, without the maps of packages, which take memory', async () => {
+    const library = join(PROJECT_ROOT, 'dist/libs/service/logger.js');
+    const packaged = realpathSync(join(PROJECT_ROOT, 'node_modules/gpt-tokenizer/esm/util.js'));
+    const { log } = await said(`
+      const { findSourceMap } = await import('node:module');
+      await import(${JSON.stringify(packaged)});
+      logger.info({
+        ours: findSourceMap(${JSON.stringify(library)})?.payload.sources,
+        packaged: typeof findSourceMap(${JSON.stringify(packaged)}),
+      }, 'maps')`);
+    expect(log.map((line) => JSON.parse(line) as object)).toMatchObject([
+      { ours: [expect.stringMatching(/libs\/service\/logger\.ts$/)], packaged: 'undefined' },
+    ]);
   });
 
   it('that is no log line is in the file too, and people are told', async () => {

@@ -17,7 +17,7 @@ export async function bootstrap(
     process.exit(78);
   }
   const logger = createLogger(service, config.logLevel);
-  if (config.traces) startTracing(service);
+  if (config.traces) await startTracing(service);
   if (config.rehearsed)
     logger.info('no OPENAI_API_KEY is set: answers are rehearsed, no model reads them and nothing is spent');
   try {

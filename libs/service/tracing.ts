@@ -9,11 +9,7 @@ import {
   type Attributes,
   type Span,
 } from '@opentelemetry/api';
-import { AsyncLocalStorageContextManager } from '@opentelemetry/context-async-hooks';
-import { W3CTraceContextPropagator } from '@opentelemetry/core';
-import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
-import { resourceFromAttributes } from '@opentelemetry/resources';
-import { BatchSpanProcessor, TracerProvider, type SpanProcessor } from '@opentelemetry/sdk-trace';
+import type { SpanProcessor, TracerProvider } from '@opentelemetry/sdk-trace';
 
 const TRACER = 'daypass';
 let provider: TracerProvider | undefined;
@@ -21,19 +17,11 @@ let provider: TracerProvider | undefined;
 /**
  * Sends spans to a collector by OTLP over HTTP. The exporter reads the standard variables (OTEL_EXPORTER_OTLP_ENDPOINT
  * and its like). Without it every span below is a no-op. At most 2,048 spans wait. The exporter drops more than that,
- * and calls go on.
+ * and calls go on. A process without traces does not load the SDK, which takes 4 MB.
  */
-export function startTracing(
-  service: string,
-  processor: SpanProcessor = new BatchSpanProcessor({ exporter: new OTLPTraceExporter() }),
-): void {
-  provider = new TracerProvider({
-    resource: resourceFromAttributes({ 'service.name': `daypass-${service}` }),
-    spanProcessors: [processor],
-  });
-  context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
-  propagation.setGlobalPropagator(new W3CTraceContextPropagator());
-  trace.setGlobalTracerProvider(provider);
+export async function startTracing(service: string, processor?: SpanProcessor): Promise<void> {
+  const { provideSpans } = await import('./tracing.sdk.js');
+  provider = provideSpans(service, processor);
 }
 
 /**
