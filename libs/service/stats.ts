@@ -6,6 +6,8 @@ import { atEndOfTurn } from '#libs/redis/turn.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 
 const EVERY_MS = 1_000;
+/** A process that counted nothing says so rarely that it lives. */
+const BEAT_EVERY_MS = 2_000;
 /** A process that said nothing for so long is taken for dead. */
 export const PROCESS_LIFE_MS = 5_000;
 /** The stats of a minute live so long. What is older stands in the books. */
@@ -19,14 +21,15 @@ const FIELDS_MAX = 1_000;
 export type Count = 'calls' | 'spent' | 'flagged' | 'claims';
 
 /**
- * Counts what happens in this process, and adds it to Redis once a second, where consoles read it. These figures are
- * for the eye: a process that dies takes its last second with it. Money is in the books.
+ * Counts what happens in this process, and adds it to Redis once a second, where consoles read it. These figures are for
+ * the eye: a process that dies takes its last second with it. Money is in the books.
  */
 export class Stats implements OnApplicationBootstrap, OnApplicationShutdown {
   private counts = new Map<string, bigint>();
   private campaigns = new Set<string>();
   private minute = 0;
   private timer: NodeJS.Timeout | undefined;
+  private silentMs = 0;
   private readonly process: string;
   private readonly script: Script;
 
@@ -50,7 +53,7 @@ export class Stats implements OnApplicationBootstrap, OnApplicationShutdown {
   }
 
   onApplicationBootstrap(): void {
-    this.timer = setInterval(() => void this.flush(), EVERY_MS).unref();
+    this.timer = setInterval(() => this.beat(), EVERY_MS).unref();
     void this.flush();
   }
 
@@ -82,6 +85,13 @@ export class Stats implements OnApplicationBootstrap, OnApplicationShutdown {
       // Redis is away: the next second adds them. Where only the answer was lost, they count twice.
       for (const [field, by] of counts) this.count(field, by);
     }
+  }
+
+  private beat(): void {
+    this.silentMs += EVERY_MS;
+    if (this.counts.size === 0 && this.silentMs < BEAT_EVERY_MS) return;
+    this.silentMs = 0;
+    void this.flush();
   }
 
   private count(field: string, by: bigint): void {
