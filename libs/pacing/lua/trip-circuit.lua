@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   An upstream failed, or refuses the account. After so many failures in a row calls leave it alone, twice as long each
   time. Then one call tries it (`start-call`), and its success deletes the hash. One key counts a few times at most,
