@@ -133,7 +133,9 @@ export function unkeptAnswer(): DaypassError {
 }
 
 /** The error for a visitor whose call gets no hold. */
-export function refusalOf(answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' | 'stopped' | 'stale' }>): DaypassError {
+export function refusalOf(
+  answer: Exclude<HoldAnswer, { code: 'ok' | 'answered' | 'stopped' | 'stale' }>,
+): DaypassError {
   switch (answer.code) {
     case 'recovering':
       return recovering();

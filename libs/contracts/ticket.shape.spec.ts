@@ -48,10 +48,10 @@ const ticketArb = fc.record({
 type Plain = Record<string, unknown>;
 const throughRedis = (value: unknown): Plain => JSON.parse(JSON.stringify(value)) as Plain;
 
-/** Each object within a value, with the value itself. */
+/** Each object within a value, with the value itself. A list is none: its length is no field. */
 function objectsIn(value: unknown): Plain[] {
   if (typeof value !== 'object' || value === null) return [];
-  return [value as Plain, ...Object.values(value).flatMap(objectsIn)];
+  return [...(Array.isArray(value) ? [] : [value as Plain]), ...Object.values(value).flatMap(objectsIn)];
 }
 
 /** Anything that another version, a fault or an attacker may put in the place of a field. */

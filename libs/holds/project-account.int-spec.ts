@@ -53,6 +53,19 @@ describe('projecting a key', () => {
     });
   });
 
+  it('revokes one in a full Redis, which takes no further one', async () => {
+    await key(1);
+    await money.redis.config('SET', 'maxmemory', '1');
+    try {
+      expect(await key(2, { status: 'revoked' })).toEqual({ code: 'projected', usedNano: 0n });
+      await expect(key(1, { id: 'k2' })).rejects.toThrow('OOM');
+    } finally {
+      await money.redis.config('SET', 'maxmemory', '0');
+    }
+    expect(await read()).toMatchObject({ key: { status: 'revoked' } });
+    expect(await money.redis.exists(redisKeys.key('k2'))).toBe(0);
+  });
+
   it('keeps the end that its first call set, where Postgres has not heard of that call', async () => {
     const waiting = { ttlFromUseMs: 60_000 };
     await key(1, waiting);

@@ -81,6 +81,8 @@ describe('a blocked answer', () => {
     await money.redis.config('SET', 'maxmemory', Math.ceil(used * 1.1));
     try {
       expect(await stopped.keep(ticket, replyOf('{}'))).toBe(false);
+      await money.redis.config('SET', 'maxmemory', '1');
+      expect(await stopped.keep(ticket, replyOf('{}'))).toBe(false);
     } finally {
       await money.redis.config('SET', 'maxmemory', most);
     }

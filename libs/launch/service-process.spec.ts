@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals';
@@ -21,8 +21,11 @@ describe('what a service says', () => {
   });
   afterEach(() => rmSync(root, { recursive: true, force: true }));
 
-  /** Runs these lines as ingress, with its logger. @returns its log, and what people were told, when it gave up */
-  async function said(lines: string): Promise<{ log: string[]; troubles: string[] }> {
+  /**
+   * Runs these lines as ingress, with its logger. `before`: happens before it starts.
+   * @returns its log, and what people were told, when it gave up
+   */
+  async function said(lines: string, before = (): void => undefined): Promise<{ log: string[]; troubles: string[] }> {
     const logger = join(PROJECT_ROOT, 'dist/libs/service/logger.js');
     writeFileSync(
       join(root, 'dist/apps/ingress/main.js'),
@@ -41,10 +44,12 @@ describe('what a service says', () => {
       onTrouble: (text) => troubles.push(text),
       onGiveUp: resolve,
     });
+    before();
     service.start();
     await gaveUp;
     await service.whenSilent();
-    return { log: readFileSync(logFile, 'utf8').trimEnd().split('\n'), troubles };
+    const log = existsSync(logFile) ? readFileSync(logFile, 'utf8') : '';
+    return { log: log.trimEnd().split('\n'), troubles };
   }
 
   it('goes into its log file without the launcher, once each, and its troubles are told to people as well', async () => {
@@ -87,5 +92,24 @@ describe('what a service says', () => {
         .toSorted(),
     ).toEqual(['a bad setting', 'begun']);
     expect(troubles).toEqual(['a bad setting']);
+  });
+
+  it('reaches people whole where more comes at once than the pipe to the launcher takes', async () => {
+    const { log, troubles } = await said(`
+      process.stderr;
+      for (let n = 0; n < 2_000; n++) logger.warn({ note: 'x'.repeat(300) }, 'trouble ' + n);
+      await new Promise((resolve) => setTimeout(resolve, 2_000))`);
+    expect(troubles).toEqual(Array.from({ length: 2_000 }, (_, n) => `warn: trouble ${n}`));
+    expect(log).toHaveLength(2_000);
+  });
+
+  it('is told where its log file cannot be opened, and the service runs', async () => {
+    // As where somebody deleted the folder, and a file has its name.
+    const { troubles } = await said(`logger.warn('served')`, () => {
+      rmSync(join(root, 'logs'), { recursive: true });
+      writeFileSync(join(root, 'logs'), '');
+    });
+    expect(troubles).toContainEqual(expect.stringContaining('runs without its log file'));
+    expect(troubles).toContain('warn: served');
   });
 });

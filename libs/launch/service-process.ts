@@ -75,7 +75,7 @@ export class ServiceProcess {
     this.wanted = true;
     const { name, env, root = PROJECT_ROOT } = this.options;
     const endWithParent = join(root, 'dist/libs/launch/end-with-parent.js');
-    const log = openSync(this.options.logFile, 'a', 0o600);
+    const log = this.openLog();
     // Its own session: Ctrl-C must reach the launcher alone, which ends the services in the order of the flow.
     const child = spawn(
       process.execPath,
@@ -85,11 +85,11 @@ export class ServiceProcess {
         cwd: root,
         detached: true,
         // Its lines go into the file without a detour. It repeats warnings and errors on stderr (libs/service/logger.ts).
-        stdio: ['ignore', log, 'pipe', 'ipc'],
+        stdio: ['ignore', log ?? 'ignore', 'pipe', 'ipc'],
       },
     );
     this.child = child;
-    closeSync(log);
+    if (log !== undefined) closeSync(log);
     this.silent = this.readTroubles(child.stderr!);
     this.exited = new Promise((resolve) => {
       const end = (code: number | null, signal: string | null): void => {
@@ -140,6 +140,18 @@ export class ServiceProcess {
       return readFileSync(this.options.logFile, 'utf8').trimEnd().split('\n').slice(-LAST_LINES).join('\n');
     } catch {
       return '';
+    }
+  }
+
+  /** undefined: a full disk takes no file, which costs the lines, never the service. */
+  private openLog(): number | undefined {
+    const { logFile, onTrouble } = this.options;
+    try {
+      mkdirSync(dirname(logFile), { recursive: true });
+      return openSync(logFile, 'a', 0o600);
+    } catch (error) {
+      onTrouble?.(`runs without its log file: ${(error as Error).message}`);
+      return undefined;
     }
   }
 

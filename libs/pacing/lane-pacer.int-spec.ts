@@ -22,6 +22,18 @@ describe('calls without holds', () => {
     expect(Date.now() - begun).toBeLessThan(1_500);
   });
 
+  it('are paced in a full Redis, too: running calls need verdicts', async () => {
+    const pacer = pacerOf({ rpm: 600, burstMs: 100 });
+    await money.redis.config('SET', 'maxmemory', '1');
+    try {
+      await pacer.reserve(1, 1_000);
+      await pacer.freeze(60_000);
+      await expect(pacer.reserve(1, 100)).rejects.toThrow(LaneBusyError);
+    } finally {
+      await money.redis.config('SET', 'maxmemory', '0');
+    }
+  });
+
   it('that wait go in their order, and a small one does not pass', async () => {
     const pacer = pacerOf({ tpm: 60_000, burstMs: 100 });
     await pacer.reserve(400, 1_000);

@@ -5,6 +5,7 @@ import { Redis } from 'ioredis';
 import { borrowRedis } from '#libs/testing/borrowed.js';
 import { until } from '#libs/testing/until.js';
 import { bullOptions, workerOptions } from './bull.options.js';
+import { passOwnMarker } from './own.marker.js';
 import { startAtOnce } from './prompt.start.js';
 
 let redisUrl: string;
@@ -27,7 +28,7 @@ afterAll(async () => {
 });
 
 /** A worker that waits for its first job. */
-async function idleWorker(process: (name: string) => Promise<void>): Promise<void> {
+async function idleWorker(process: (name: string) => Promise<void>): Promise<{ wakes: number }> {
   const worker = new Worker<{ name: string }>('prompt', ({ data }) => process(data.name), {
     ...workerOptions(redisUrl, 100),
     // Without the time limit of the house's connections, whose timer outlives them.
@@ -38,8 +39,17 @@ async function idleWorker(process: (name: string) => Promise<void>): Promise<voi
     (worker.opts.connection as Redis).disconnect();
   });
   startAtOnce(worker);
+  const woken = { wakes: 0 };
+  passOwnMarker(worker, { sleeps: () => undefined, woken: () => woken.wakes++ });
   await worker.waitUntilReady();
   await waits();
+  return woken;
+}
+
+/** The commands since the last reset, in the order in which Redis did them; a fetch or an end is `evalsha`. */
+async function commandsOf(): Promise<string[]> {
+  const log = (await redis.call('SLOWLOG', 'GET', '128')) as [number, number, number, string[]][];
+  return log.map(([, , , words]) => words.slice(0, 2).join(' ').toLowerCase()).toReversed();
 }
 
 async function waits(): Promise<void> {
@@ -64,8 +74,7 @@ describe('a worker that had nothing to do', () => {
       await redis.call('SLOWLOG', 'RESET');
       await queue.add('job', { name });
       await until('the job has started', () => started.includes(name));
-      const log = (await redis.call('SLOWLOG', 'GET', '128')) as [number, number, number, string[]][];
-      const commands = log.map(([, , , words]) => words.slice(0, 2).join(' ').toLowerCase()).toReversed();
+      const commands = await commandsOf();
       expect(commands).toContain(`echo ${name}`);
       const before = commands.slice(0, commands.indexOf(`echo ${name}`));
       // One script adds it, and one fetches it.
@@ -94,5 +103,33 @@ describe('a worker that had nothing to do', () => {
     free.resolve();
     await until('all have ended', () => ended.length === 30);
     expect(new Set(ended)).toEqual(new Set([...names('long', 10), ...names('short', 20)]));
+  });
+
+  it('sleeps after its job without another script, and hears of the next job', async () => {
+    await redis.config('SET', 'slowlog-log-slower-than', '0');
+    closing.push(() => redis.config('SET', 'slowlog-log-slower-than', '10000'));
+    const ended: string[] = [];
+    const woken = await idleWorker((name) => Promise.resolve(void ended.push(name)));
+    for (const name of ['first', 'second', 'third']) {
+      const before = woken.wakes;
+      await redis.call('SLOWLOG', 'RESET');
+      await queue.add('job', { name });
+      await until('the job has ended', () => ended.includes(name));
+      await waits();
+      expect(woken.wakes - before).toBe(1);
+      // One script adds it, one fetches it, and one ends it.
+      const scripts = (await commandsOf()).filter((command) => command.startsWith('evalsha'));
+      if (name !== 'first') expect(scripts).toHaveLength(3);
+    }
+  });
+
+  it('starts a delayed job in time, also where another came meanwhile', async () => {
+    const ended: string[] = [];
+    await idleWorker((name) => Promise.resolve(void ended.push(name)));
+    await queue.add('job', { name: 'later' }, { delay: 800 });
+    await queue.add('job', { name: 'now' });
+    await until('the job has ended', () => ended.includes('now'));
+    // A worker that forgot it would sleep for five seconds.
+    await until('the delayed job has ended', () => ended.includes('later'), 4_000);
   });
 });

@@ -42,6 +42,11 @@ describe('scripts', () => {
     expect(await redis.hlen('b')).toBe(1);
   });
 
+  it('fail alone where an argument is none', async () => {
+    const answers = await Promise.allSettled([keep('a'), keep('b', null as never), keep('c')]);
+    expect(answers.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  });
+
   it('leave in further steps where they are many, or large', async () => {
     await keep('before');
     const before = await steps();

@@ -170,6 +170,7 @@ export function defineBinaryScript(redis: Redis, name: string): Script {
 interface Waiting {
   keys: readonly string[];
   args: readonly ScriptArg[];
+  bytes: number;
   resolve: (answer: unknown) => void;
   reject: (error: unknown) => void;
 }
@@ -188,7 +189,9 @@ class TickSteps {
 
   readonly script: Script = (keys, args) =>
     new Promise((resolve, reject) => {
-      if (this.waiting.push({ keys, args, resolve, reject }) === 1) atEndOfTurn(() => this.flush());
+      // Here an argument that is none fails this call, and no other of its step.
+      const bytes = args.reduce<number>((sum, arg) => sum + (typeof arg === 'number' ? 8 : arg.length), 0);
+      if (this.waiting.push({ keys, args, bytes, resolve, reject }) === 1) atEndOfTurn(() => this.flush());
     });
 
   private flush(): void {
@@ -197,13 +200,12 @@ class TickSteps {
     let step: Waiting[] = [];
     let stepBytes = 0;
     for (const call of all) {
-      const bytes = call.args.reduce<number>((sum, arg) => sum + (typeof arg === 'number' ? 8 : arg.length), 0);
-      if (step.length === STEP_CALLS_MAX || (step.length > 0 && stepBytes + bytes > STEP_BYTES_MAX)) {
+      if (step.length === STEP_CALLS_MAX || (step.length > 0 && stepBytes + call.bytes > STEP_BYTES_MAX)) {
         this.send(step);
         [step, stepBytes] = [[], 0];
       }
       step.push(call);
-      stepBytes += bytes;
+      stepBytes += call.bytes;
     }
     this.send(step);
   }

@@ -24,19 +24,29 @@ const STDOUT = 1;
 const STDERR = 2;
 /** pino's number of the level `warn`. */
 const TROUBLE_LEVEL = 40;
+/** So many troubles wait for the launcher, which reads none while its terminal is paused. The log file has all. */
+const TROUBLES_WAIT_MAX_BYTES = 4_194_304;
 
 /**
  * The launcher makes stdout a file. A write to it needs no thread, and the launcher reads nothing but troubles. Elsewhere
  * stdout is a pipe, whose reader may be slow: a thread waits for it.
  */
 function ownOutput(): DestinationStream {
-  if (!fstatSync(STDOUT).isFile()) return gatherLines(pino.destination(STDOUT));
-  const toFile = gatherLines(unlessBroken(STDOUT));
-  return process.channel ? tellTroubles(toFile, gatherLines(unlessBroken(STDERR))) : toFile;
+  const stdout = fstatSync(STDOUT);
+  // Without a log file the launcher gives the null device.
+  const isLaunched = process.channel !== undefined && (stdout.isFile() || stdout.isCharacterDevice());
+  if (!stdout.isFile() && !isLaunched) return gatherLines(pino.destination(STDOUT));
+  const toFile = gatherLines(unlessFull(STDOUT));
+  return isLaunched ? tellTroubles(toFile, gatherLines(unlessSlow(STDERR))) : toFile;
 }
 
-/** A full disk costs lines, never the service. So does the end of whoever reads them. */
-function unlessBroken(fd: number): DestinationStream {
+/** A thread waits for a slow reader. Beyond the bound it costs lines, never the service. */
+function unlessSlow(fd: number): DestinationStream {
+  return pino.destination({ dest: fd, sync: false, maxLength: TROUBLES_WAIT_MAX_BYTES });
+}
+
+/** A full disk costs lines, never the service. */
+function unlessFull(fd: number): DestinationStream {
   return {
     write: (lines) => {
       try {

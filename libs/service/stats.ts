@@ -62,12 +62,10 @@ export class Stats implements OnApplicationBootstrap, OnApplicationShutdown {
     clearInterval(this.timer);
     const flushed = this.flush();
     await new Promise<void>((resolve) =>
-      atEndOfTurn(() =>
-        this.redis.zrem(redisKeys.processes, this.process).then(
-          () => resolve(),
-          () => resolve(),
-        ),
-      ),
+      atEndOfTurn(() => {
+        const left = this.redis.zrem(redisKeys.processes, this.process);
+        left.then(() => resolve()).catch(() => resolve());
+      }),
     );
     await flushed;
   }

@@ -276,7 +276,7 @@ describe('the bounds of the shelf', () => {
     });
     await redis.config('SET', 'maxmemory', Math.round((used + 250_000) / 0.8));
     expect(await shelf.put(room.owner, large('a', 500_000))).toBe('full');
-    // Full: Redis refuses the script.
+    // Full: Redis takes no more than what needs no memory.
     await redis.config('SET', 'maxmemory', 1);
     expect(await shelf.put(room.owner, shelved('b'))).toBe('full');
     expect(await faultOf(find([previous('b')]))).toEqual(notFound('b'));

@@ -89,11 +89,14 @@ describe('processes', () => {
     const others = await arena.key();
     // Each step may begin twice as many calls as the one before.
     for (let n = 0; n < 5; n++) expect((await arena.call(others)).status).toBe(200);
+    const queue = new Queue(laneQueue('default'), bullOptions(arena.daypass.redisUrl));
+    await queue.waitUntilReady();
+    // After a job of one turn, the process would take one turn before it has the next job.
+    await queue.add(TURN_JOB, { lane: 'default', turns: 2 });
+    await arena.until(async () => (await queue.getJobCountByTypes('waiting', 'active')) === 0, 'these turns are over');
     kill('forwarding', 'SIGSTOP');
     const calls = Array.from({ length: 10 }, () => arena.call(key));
     await arena.until(async () => (await arena.redis.zcard('{dp}:lane:waiting:default')) === 10, 'ten calls wait');
-    const queue = new Queue(laneQueue('default'), bullOptions(arena.daypass.redisUrl));
-    await queue.waitUntilReady();
     await queue.drain();
     await queue.add(TURN_JOB, { lane: 'default', turns: 10 });
     await queue.close();

@@ -49,6 +49,8 @@ function processorOf() {
   const Processor = createLaneProcessor('lane', config) as unknown as new (...parts: unknown[]) => {
     process(job: Job): Promise<void>;
     beforeApplicationShutdown(): Promise<void>;
+    woken(): void;
+    sleeps(): void;
     worker: unknown;
   };
   const processor = new Processor(taker, attempts, line, queue, createLogger('test', 'silent'));
@@ -109,5 +111,40 @@ describe('a job of turns', () => {
     endOne();
     await ending;
     expect(givenBack).toEqual([2, 1]);
+  });
+
+  it('has its one turn taken while the process fetches it', async () => {
+    const processor = processorOf();
+    processor.woken();
+    await until('a call runs', () => Promise.resolve(running === 1));
+    await processor.process(job(1));
+    expect([running, left, looks, givenBack]).toEqual([1, 9, 1, []]);
+  });
+
+  it('has its turn taken anew where the call came after the look', async () => {
+    left = 0;
+    const processor = processorOf();
+    processor.woken();
+    await until('it was looked', () => Promise.resolve(looks === 1));
+    left = 1;
+    await processor.process(job(1));
+    expect([running, left]).toEqual([1, 0]);
+  });
+
+  it('keeps its turn where the process took one for a job that another process got', async () => {
+    const processor = processorOf();
+    processor.woken();
+    await until('a call runs', () => Promise.resolve(running === 1));
+    processor.sleeps();
+    await processor.process(job(1));
+    expect([running, left]).toEqual([2, 8]);
+  });
+
+  it('has no turn taken early where many calls come together', async () => {
+    const processor = processorOf();
+    await processor.process(job(2));
+    processor.woken();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([running, left]).toEqual([2, 8]);
   });
 });

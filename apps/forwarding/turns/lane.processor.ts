@@ -22,6 +22,8 @@ const FORGOTTEN_AT_ONCE = 32;
 /** A job lasts as long as its calls take to start. With one at a time, BullMQ asks for no job that is not there. */
 const JOBS_AT_ONCE = 1;
 
+type Take = 'started' | 'none' | 'stopped';
+
 /**
  * One processor for each lane: decorators see the lane's name only when the class is made. A job carries some turns,
  * and the lane's order says whose they are. A turn is over when its call has started. From then on the lease of the hold
@@ -35,6 +37,9 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
     private readonly running = new Set<Promise<unknown>>();
     private onRoom: (() => void) | undefined;
     private timer: NodeJS.Timeout | undefined;
+    /** The turn of a call that this process takes while it fetches the job of that turn. */
+    private early: Promise<Take> | undefined;
+    private comeSingly = true;
 
     constructor(
       @Inject(TurnTaker) taker: TurnTaker,
@@ -62,12 +67,40 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
 
     async process(job: Job): Promise<void> {
       const { turns } = turnJobSchema.parse(job.data);
-      const free = Math.max(0, Math.min(turns, this.free));
-      const taken = await Promise.allSettled(Array.from({ length: free }, () => this.take()));
+      this.comeSingly = turns === 1;
+      const early = this.early;
+      this.early = undefined;
+      const free = Math.max(0, Math.min(turns - (early ? 1 : 0), this.free));
+      const taken = await Promise.allSettled([
+        ...(early ? [this.takenEarly(early)] : []),
+        ...Array.from({ length: free }, () => this.take()),
+      ]);
       for (const outcome of taken) if (outcome.status === 'rejected') throw outcome.reason;
-      const stopped = taken.filter((outcome) => outcome.status === 'fulfilled' && !outcome.value).length;
-      await this.giveBack(turns - free + stopped);
+      const stopped = taken.filter((outcome) => outcome.status === 'fulfilled' && outcome.value === 'stopped').length;
+      await this.giveBack(turns - taken.length + stopped);
       if (this.free <= 0 && stopped === 0) await new Promise<void>((resolve) => (this.onRoom = resolve));
+    }
+
+    /**
+     * The call of a turn is in its line before the job. So where calls come one at a time, a process that wakes for a
+     * job takes the turn beside fetching the job.
+     */
+    protected override woken(): void {
+      if (!this.comeSingly || this.free <= 0 || this.turns.isWaitedFor) return;
+      this.early = this.take();
+      // Whoever fetches the job takes the turn then.
+      this.early.catch(() => undefined);
+    }
+
+    /** Another process fetched the job. Its turn finds no call. */
+    protected override sleeps(): void {
+      this.early = undefined;
+    }
+
+    /** The process may have woken for another job than it got: then the call came to the line after its look. */
+    private async takenEarly(early: Promise<Take>): Promise<Take> {
+      const take = await early.catch(() => 'none' as const);
+      return take === 'none' && this.free > 0 ? this.take() : take;
     }
 
     private get free(): number {
@@ -81,8 +114,8 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
       await this.queue.add(TURN_JOB, job);
     }
 
-    /** Resolves when the turn's call has started, or when none waits. Returns false where the process ends first. */
-    private async take(): Promise<boolean> {
+    /** Resolves when the turn's call has started, or when none waits. `stopped`: the process ends first. */
+    private async take(): Promise<Take> {
       const { promise, resolve } = Promise.withResolvers<void>();
       this.running.add(promise);
       const leave = (): void => {
@@ -94,12 +127,12 @@ export function createLaneProcessor(lane: string, config: DaypassConfig): Type<D
         const call = await this.turns.next();
         if (call === null || call === 'stopped') {
           leave();
-          return call === null;
+          return call ?? 'none';
         }
         void this.serve(call)
           .catch((error: unknown) => this.logger.error({ err: error, lane }, 'forwarding could not take the next turn'))
           .finally(leave);
-        return true;
+        return 'started';
       } catch (error) {
         leave();
         throw error;

@@ -70,8 +70,8 @@ beforeEach(() => {
 });
 afterEach(() => proxy.heal());
 
-/** A visitor's stream whose call runs at a worker, which is the test. */
-async function runningStream(frame: string, last = false): Promise<{ requestId: string; visitor: IncomingMessage }> {
+/** A visitor who asks for a stream. The call runs at a worker, which is the test. */
+async function askedStream(): Promise<{ requestId: string; responded: Promise<unknown[]> }> {
   const address = new URL(await app.getUrl());
   const asking = request({
     host: address.hostname,
@@ -87,13 +87,19 @@ async function runningStream(frame: string, last = false): Promise<{ requestId: 
   await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
   const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
   expect((await money.start(requestId!)).code).toBe('started');
-  await reply(requestId!, { type: 'open', meta: { moderation: { input: 'off', output: 'off' }, queueMs: 1 } });
-  await reply(requestId!, { type: 'frames', n: 0, text: frame, ...(last ? { last } : {}) });
+  return { requestId: requestId!, responded };
+}
+
+/** The same, where the first frames are there. */
+async function runningStream(frame: string, last = false): Promise<{ requestId: string; visitor: IncomingMessage }> {
+  const { requestId, responded } = await askedStream();
+  await reply(requestId, { type: 'open', meta: { moderation: { input: 'off', output: 'off' }, queueMs: 1 } });
+  await reply(requestId, { type: 'frames', n: 0, text: frame, ...(last ? { last } : {}) });
   const [visitor] = (await responded) as [IncomingMessage];
   visitor.on('error', () => undefined);
   const [shown] = (await once(visitor, 'data')) as [Buffer];
   expect(shown.toString()).toBe(frame);
-  return { requestId: requestId!, visitor };
+  return { requestId, visitor };
 }
 
 /** As a worker puts it on the ingress' reply stream. */
@@ -105,6 +111,43 @@ async function reply(requestId: string, message: Reply): Promise<void> {
 
 const endedAs = async (): Promise<string | undefined> =>
   /daypass_calls_total\{.*outcome="([^"]+)".*\} 1/.exec(await registry.metrics())?.[1];
+
+/** A large whole answer, in its parts. */
+const META = { moderation: { input: 'off', output: 'off' }, queueMs: 1, costNano: '5' } as const;
+const BODY = Buffer.from(`{"data":"${'x'.repeat(9_000_000)}"}`);
+const FRAME_BYTES = 524_288;
+const open = {
+  type: 'open',
+  status: 200,
+  contentType: 'application/json',
+  headers: {},
+  bytes: BODY.length,
+  meta: META,
+} as const;
+const frames = Array.from({ length: Math.floor(BODY.length / FRAME_BYTES) }, (_, n) =>
+  BODY.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES),
+);
+const last = BODY.subarray(frames.length * FRAME_BYTES);
+const end = { type: 'end', frames: frames.length, last: last.toString('base64') } as const;
+
+/** A visitor whose call runs at a worker, which is the test. */
+async function runningWhole(): Promise<{ requestId: string; answer: Promise<Response> }> {
+  const answer = fetch(`${await app.getUrl()}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 20 }),
+  });
+  answer.catch(() => undefined);
+  await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
+  const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
+  expect((await money.start(requestId!)).code).toBe('started');
+  return { requestId: requestId!, answer };
+}
+async function frame(requestId: string, n: number, bytes: Buffer): Promise<string> {
+  const replyTo = (await money.redis.hget(redisKeys.hold(requestId), 'reply_to'))!;
+  const sealed = new ContentBox(config.secrets.contentKey).seal(bytes, sealOfFrame(requestId, n));
+  return (await money.redis.xadd(redisKeys.reply(replyTo), '*', 'id', requestId, 'n', n, 'frame', sealed))!;
+}
 
 describe('a visitor who hangs up in mid-stream', () => {
   it('is said to have left, and no more when the worker has ended the call', async () => {
@@ -159,42 +202,6 @@ describe('a visitor who hangs up after the last frame', () => {
 });
 
 describe('a large whole answer', () => {
-  const META = { moderation: { input: 'off', output: 'off' }, queueMs: 1, costNano: '5' } as const;
-  const BODY = Buffer.from(`{"data":"${'x'.repeat(9_000_000)}"}`);
-  const FRAME_BYTES = 524_288;
-  const open = {
-    type: 'open',
-    status: 200,
-    contentType: 'application/json',
-    headers: {},
-    bytes: BODY.length,
-    meta: META,
-  } as const;
-  const frames = Array.from({ length: Math.floor(BODY.length / FRAME_BYTES) }, (_, n) =>
-    BODY.subarray(n * FRAME_BYTES, (n + 1) * FRAME_BYTES),
-  );
-  const last = BODY.subarray(frames.length * FRAME_BYTES);
-  const end = { type: 'end', frames: frames.length, last: last.toString('base64') } as const;
-
-  /** A visitor whose call runs at a worker, which is the test. */
-  async function runningWhole(): Promise<{ requestId: string; answer: Promise<Response> }> {
-    const answer = fetch(`${await app.getUrl()}/v1/chat/completions`, {
-      method: 'POST',
-      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
-      body: JSON.stringify({ model, messages: [{ role: 'user', content: 'hi' }], max_tokens: 20 }),
-    });
-    answer.catch(() => undefined);
-    await until('the call is admitted', async () => (await money.redis.zcard(redisKeys.leases)) === 1);
-    const [requestId] = await money.redis.zrange(redisKeys.leases, 0, 0);
-    expect((await money.start(requestId!)).code).toBe('started');
-    return { requestId: requestId!, answer };
-  }
-  async function frame(requestId: string, n: number, bytes: Buffer): Promise<string> {
-    const replyTo = (await money.redis.hget(redisKeys.hold(requestId), 'reply_to'))!;
-    const sealed = new ContentBox(config.secrets.contentKey).seal(bytes, sealOfFrame(requestId, n));
-    return (await money.redis.xadd(redisKeys.reply(replyTo), '*', 'id', requestId, 'n', n, 'frame', sealed))!;
-  }
-
   it('is shown whole, with its length and its cost, and its frames leave Redis at once', async () => {
     const { requestId, answer } = await runningWhole();
     const replyTo = (await money.redis.hget(redisKeys.hold(requestId), 'reply_to'))!;
@@ -230,6 +237,46 @@ describe('a large whole answer', () => {
     await breaks(requestId);
     await expect(response.arrayBuffer()).rejects.toThrow();
     await until('the call has ended for the ingress', async () => (await endedAs()) === 'upstream_outcome_unknown');
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+});
+
+describe('an answer whose head Redis lost', () => {
+  it.each<[string, Reply[]]>([
+    [
+      'in frames',
+      [
+        { type: 'frames', n: 0, text: LAST_FRAME },
+        { type: 'end', frames: 1 },
+      ],
+    ],
+    ['with its end', [{ type: 'end', frames: 0, text: LAST_FRAME, whole: true }]],
+  ])('has another head where it is a stream that comes %s', async (_, replies) => {
+    const { requestId, responded } = await askedStream();
+    for (const one of replies) await reply(requestId, one);
+    const [visitor] = (await responded) as [IncomingMessage];
+    expect(visitor.statusCode).toBe(200);
+    expect(visitor.headers).toMatchObject({
+      'content-type': 'text/event-stream; charset=utf-8',
+      'x-request-id': requestId,
+      'x-daypass-moderation': 'input=off; output=off',
+    });
+    expect(Buffer.concat(await visitor.toArray()).toString()).toBe(LAST_FRAME);
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+
+  it.each([
+    ['with its first bytes', false],
+    ['at its end', true],
+  ])('is an error where it is a large whole one, which shows %s', async (_, onlyEnd) => {
+    const { requestId, answer } = await runningWhole();
+    if (!onlyEnd) await frame(requestId, 0, frames[0]!);
+    else await reply(requestId, { type: 'end', frames: 0, last: last.toString('base64') });
+    const response = await answer;
+    expect([response.status, await response.json()]).toMatchObject([
+      502,
+      { error: { code: 'upstream_outcome_unknown' } },
+    ]);
     await money.end(requestId, 'post', { costNano: 5n });
   });
 });

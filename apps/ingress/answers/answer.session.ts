@@ -135,12 +135,18 @@ export class AnswerSession {
         else if (this.rest === undefined) this.openWhole(message, message.bytes);
         break;
       case 'bytes':
-        if (!this.isNext(message.n) || this.rest === undefined) break;
+        if (!this.isNext(message.n)) break;
+        // Its head has the length, and is lost.
+        if (this.rest === undefined) {
+          this.lose();
+          break;
+        }
         this.rest -= message.bytes.length;
         raw.write(message.bytes);
         break;
       case 'frames':
         if (!this.isNext(message.n)) break;
+        this.openLate();
         this.stream.write(message.text);
         // Clients hang up after the last frame, while the stream's end is still on its way.
         this.whole = endpointOf(this.call.ticket).isLast(message.text);
@@ -152,6 +158,7 @@ export class AnswerSession {
           break;
         }
         if (message.whole && this.frames === 0) this.firstShown();
+        this.openLate();
         this.end(message.text === undefined || message.whole ? 'ok' : 'stream_error');
         this.stream.end(message.text ?? '');
         this.done.resolve();
@@ -179,9 +186,14 @@ export class AnswerSession {
     }
   }
 
+  /** Redis lost the head of a stream, and nothing of its text. Ingress knows enough for another head. */
+  private openLate(): void {
+    if (this.rest === undefined && !this.stream.opened) this.stream.open(this.headSoFar());
+  }
+
   /** False where a large whole answer is not whole. */
   private takeLast(last = ''): boolean {
-    if (this.rest === undefined) return true;
+    if (this.rest === undefined) return this.call.ticket.stream && last === '';
     const bytes = Buffer.from(last, 'base64');
     if (bytes.length !== this.rest) return false;
     this.reply.raw.write(bytes);

@@ -31,8 +31,8 @@ export interface Visitor {
 }
 
 /**
- * Ingress remembers a key that may call for so long. No call relies on that: its hold checks the key again. So this
- * bounds only how long the virtual key lies in memory.
+ * Ingress remembers a key that may call for so long. No call relies on that: its hold checks the key again. The virtual
+ * key lies in memory until a later key takes its place.
  */
 const REMEMBERED_MS = 5_000;
 /** About three kilobytes each. */

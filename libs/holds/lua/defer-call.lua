@@ -33,8 +33,10 @@ local state, attempt, key_id, campaign_id, amount, day, lane_tokens = unpack(red
 -- The call has its turn again, before all others.
 local function join(now)
   local first = redis.call('ZRANGE', waiting, 0, 0, 'WITHSCORES')
-  local tag = math.min(tonumber(redis.call('HGET', fair, 'v')) or 0, tonumber(first[2]) or 0)
-  lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or paced_tokens, 0, now)
+  local v, all_tokens = unpack(redis.call('HMGET', fair, 'v', 'tokens'))
+  local tag = math.min(tonumber(v) or 0, tonumber(first[2]) or 0)
+  lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or paced_tokens, 0, now,
+    tonumber(all_tokens) or 0)
 end
 
 local now = now_milliseconds()

@@ -85,7 +85,7 @@ local phase = door(epoch, run_id)
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local now = now_milliseconds()
 -- The record gets the verdicts, whatever becomes of the hold.
-for i = events_at, #ARGV, 2 do record(audit_stream, audit_bytes, now, ARGV[i], ARGV[i + 1]) end
+for i = events_at, #ARGV, 2 do record(audit_stream, audit_bytes, now, ARGV[i], ARGV[i + 1], key_id) end
 local from_worker = attempt ~= '0'
 local fields = redis.call('HMGET', hold, unpack(FIELDS))
 if not fields[1] and from_worker and (transition == 'post' or transition == 'presume') then

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Keeps the blocked answer of a call for its repeats. At most so many answers of one key are kept: the newest. A Redis
   that is short of memory keeps none.

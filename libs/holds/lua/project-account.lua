@@ -1,7 +1,8 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Projects the definition of a key or a campaign out of Postgres. It keeps the balances that calls move (spent, held).
-  It refuses a lower budget that no longer covers them. An older version changes nothing.
+  It refuses a lower budget that no longer covers them. An older version changes nothing. In a full Redis a key can still
+  be revoked or changed, and no further one fits in.
 
   Output: { code, spent + held }   code: projected · stale · below
 ]]
@@ -20,8 +21,12 @@ local definition_at = 9 -- from here on: field, value pairs of the definition
 --@include common
 --@include balances
 --@include kept
+--@include memory
 --@include shelf
 --@include visitor
+if redis.call('EXISTS', account) == 0 and memory_is_full() then
+  return redis.error_reply('OOM no room for a further account')
+end
 local budget, spent, held = balance(account)
 local need = int(spent + held)
 if (tonumber(redis.call('HGET', account, 'version')) or 0) > tonumber(version) then return { 'stale', need } end

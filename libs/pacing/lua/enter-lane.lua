@@ -30,28 +30,27 @@ local upstreams_at = events_at + 2 * events -- from here on
 --@include lane-ahead
 --@include audit
 local now = now_milliseconds()
-for i = events_at, upstreams_at - 1, 2 do record(audit_stream, audit_bytes, now, ARGV[i], ARGV[i + 1]) end
+for i = events_at, upstreams_at - 1, 2 do record(audit_stream, audit_bytes, now, ARGV[i], ARGV[i + 1], key_id) end
 local state, deadline_ms = unpack(redis.call('HMGET', hold, 'state', 'deadline_ms'))
 if state ~= 'held' then return { 'gone', 0, 0 } end
 local upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now)
 local former_tag = tonumber(redis.call('ZSCORE', waiting, request_id))
 if former_tag then
-  local before, eta = lane_ahead(waiting, fair, upstreams, former_tag, now)
+  local before, eta = lane_ahead(waiting, fair, upstreams, former_tag, now, lane_read(waiting, fair, 'v'))
   return { 'entered', before, eta }
 end
 local fits = false
 for _, upstream in ipairs(upstreams) do fits = fits or lane_fits(upstream, tokens) end
 if not fits then return { 'too_large', 0, 0 } end
-local v, key_begins = unpack(redis.call('HMGET', fair, 'v', 'f' .. key_id))
-local tag = math.max(tonumber(v) or 0, tonumber(key_begins) or 0)
-local before, eta = lane_ahead(waiting, fair, upstreams, tag, now)
+local line, key_begins = lane_read(waiting, fair, 'f' .. key_id)
+local tag = math.max(line.v, tonumber(key_begins) or 0)
+local before, eta = lane_ahead(waiting, fair, upstreams, tag, now, line)
 local deadline = tonumber(deadline_ms)
 if deadline and eta > 0 and now + eta > deadline then return { 'late', before, eta } end
 -- What the call takes of the lane: ms of the even rate that it takes more of. A lane without limits shares by tokens.
 local rpm, tpm = lane_together(upstreams)
 local span = math.max(even_ms(rpm, 1), even_ms(tpm, tokens))
 if span == 0 then span = 1 + tokens / 1000 end
-lane_join(waiting, fair, request_id, key_id, tag, tokens, span / weight, now)
-redis.call('HSET', fair, 'f' .. key_id, string.format('%.6f', tag + span / weight))
+lane_join(waiting, fair, request_id, key_id, tag, tokens, span / weight, now, line.tokens, tag + span / weight)
 redis.call('SET', ticket_key, ticket, 'PX', ticket_life_ms)
 return { 'entered', before, eta }

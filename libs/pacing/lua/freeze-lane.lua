@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Freezes a lane for as long as the upstream asked, within a bound; never shortens a longer freeze. An upstream that does not report its
   limits has shown that they are lower than thought. The lane goes on with four fifths of them, and grows by a tenth a

@@ -36,19 +36,28 @@ end
 -- Processes look at a line at least so often while they pass over calls.
 local PASSED_OVER_LIFE_MS = 5000
 
--- Calls before this tag, and the estimated ms until its turn.
-local function lane_ahead(waiting, fair, upstreams, tag, now)
-  local before = redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag))
-  local passed_over, passed_over_ms = unpack(redis.call('HMGET', fair, 'passed_over', 'passed_over_ms'))
-  if now - (tonumber(passed_over_ms) or 0) < PASSED_OVER_LIFE_MS then
-    before = math.max(0, before - (tonumber(passed_over) or 0))
-  end
-  local all = redis.call('ZCARD', waiting)
-  local tokens = all > 0 and (tonumber(redis.call('HGET', fair, 'tokens')) or 0) * before / all or 0
+-- What the line says of itself, and the further field that the caller asks for.
+local function lane_read(waiting, fair, field)
+  local v, speed, tokens, passed_over, passed_over_ms, value = unpack(redis.call('HMGET', fair, 'v', 'speed', 'tokens',
+    'passed_over', 'passed_over_ms', field))
+  return {
+    calls = redis.call('ZCARD', waiting),
+    v = tonumber(v) or 0,
+    speed = tonumber(speed) or 0,
+    tokens = tonumber(tokens) or 0,
+    passed_over = tonumber(passed_over) or 0,
+    passed_over_ms = tonumber(passed_over_ms) or 0,
+  }, value
+end
+
+-- Calls before this tag, and the estimated ms until its turn. `line`: of `lane_read`.
+local function lane_ahead(waiting, fair, upstreams, tag, now, line)
+  local before = line.calls > 0 and redis.call('ZCOUNT', waiting, '-inf', '(' .. string.format('%.6f', tag)) or 0
+  if now - line.passed_over_ms < PASSED_OVER_LIFE_MS then before = math.max(0, before - line.passed_over) end
+  local tokens = line.calls > 0 and line.tokens * before / line.calls or 0
   -- Calls with earlier turns may come meanwhile, so that the speed of the last half minute tells more than the line.
-  local v, measured_speed = unpack(redis.call('HMGET', fair, 'v', 'speed'))
   local rpm, tpm = lane_together(upstreams)
-  local speed = (rpm > 0 or tpm > 0) and tonumber(measured_speed) or 0
-  local by_speed = speed > 0 and (tag - (tonumber(v) or 0)) / speed or 0
+  local speed = (rpm > 0 or tpm > 0) and line.speed or 0
+  local by_speed = speed > 0 and (tag - line.v) / speed or 0
   return before, math.ceil(math.max(0, lane_even(upstreams, now, before, tokens), by_speed))
 end

@@ -8,14 +8,17 @@
   place in a process rather than for the lane.
 ]]
 
--- `tag`: the virtual time at which the call begins. `span`: how much virtual time it takes.
-local function lane_join(waiting, fair, id, key, tag, tokens, span, now)
+-- `tag`: the virtual time at which the call begins. `span`: how much virtual time it takes. `all_tokens`: of those that
+-- wait already. `next_begins`: where its key's next call begins; nil: as before.
+local function lane_join(waiting, fair, id, key, tag, tokens, span, now, all_tokens, next_begins)
   local score = string.format('%.6f', tag)
   if redis.call('ZADD', waiting, 'NX', score, id) == 0 then return end
   redis.call('ZADD', waiting .. '|', int(now), id)
   redis.call('ZADD', waiting .. '|' .. key, score, id)
-  redis.call('HSET', fair, 'c' .. id, int(tokens) .. ' ' .. string.format('%.6f', span) .. ' ' .. key)
-  redis.call('HINCRBY', fair, 'tokens', int(tokens))
+  local fields = { 'c' .. id, int(tokens) .. ' ' .. string.format('%.6f', span) .. ' ' .. key, 'tokens',
+    int(all_tokens + tokens) }
+  if next_begins then fields[5], fields[6] = 'f' .. key, string.format('%.6f', next_begins) end
+  redis.call('HSET', fair, unpack(fields))
 end
 
 -- The last of a key's calls, where it begins, and what it takes; nil where none waits.

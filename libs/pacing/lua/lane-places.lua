@@ -14,11 +14,12 @@ local upstreams_at = request_ids_at + count -- from here on
 --@include lane-ahead
 local now = now_milliseconds()
 local upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now)
+local line = lane_read(waiting, fair, 'v')
 local positions = {}
 for i = request_ids_at, upstreams_at - 1 do
   local tag = tonumber(redis.call('ZSCORE', waiting, ARGV[i]))
   local before, eta = -1, 0
-  if tag then before, eta = lane_ahead(waiting, fair, upstreams, tag, now) end
+  if tag then before, eta = lane_ahead(waiting, fair, upstreams, tag, now, line) end
   positions[#positions + 1] = before + 1
   positions[#positions + 1] = eta
 end

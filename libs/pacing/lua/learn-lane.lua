@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Takes over the limits that an upstream reports. Where the upstream counted more than the lane, the lane counts the
   rest, too. It never counts less than before. Fields of `state`: see `lane-upstreams`.

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Reserves room in a lane without holds (moderation), which has one upstream. The script has only that upstream's keys.
 

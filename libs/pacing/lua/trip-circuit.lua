@@ -1,7 +1,7 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   An upstream failed, or refuses the account. After so many failures in a row calls leave it alone, twice as long each
-  time. Then one call tries it (`start-call`), and its success deletes the hash. One key counts a few times at most,
+  time. Then one call tries it (`begin-call`), and its success deletes the hash. One key counts a few times at most,
   because its own requests may be what fails. So does one campaign, as long as another one calls the upstream, too.
 
   Output: { failures in a row, ms that it is open from now on; 0: it is not }

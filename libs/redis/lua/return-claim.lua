@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Takes a claim out of the windows again, because accounting refused it. A wrong code counts as a guess.
 

@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Replaces the content of a conversation's own entry, which has no items. Evicts the key's oldest units where its bound
   asks for it.

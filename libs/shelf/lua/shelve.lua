@@ -1,4 +1,4 @@
-#!lua
+#!lua flags=allow-oom
 --[[
   Puts entries of one unit on the shelf of a key, all or none. Evicts the key's oldest units where its bound asks for it.
   An entry that is there already changes nothing.
