@@ -108,12 +108,12 @@ describe('an effect and its answer', () => {
     const [before, name] = [await budget(), randomUUID()];
     const { id } = (await accounting.admin('GET', '/admin/v1/campaigns/c')).body;
     // Redis answers reads, and takes no more writes.
-    await accounting.redis.config('SET', 'maxmemory', 1);
+    await accounting.redis.config('SET', 'min-replicas-to-write', 1);
     for (let time = 0; time < 2; time++) {
       const { status, body } = await fund(name);
       expect([status, body.error.code]).toEqual([503, 'not_projected']);
     }
-    await accounting.redis.config('SET', 'maxmemory', 0);
+    await accounting.redis.config('SET', 'min-replicas-to-write', 0);
     const { status, body, headers } = await fund(name);
     expect([status, Number(body.budget_usd), headers.get('idempotent-replayed')]).toEqual([200, before + 1, 'true']);
     expect(await accounting.redis.hget(redisKeys.campaign(id), 'budget')).toBe(`${before + 1}000000000`);

@@ -206,7 +206,8 @@ describe('a call that names what its key may name', () => {
     const monitor = await own.monitor();
     let markSeen = (): void => undefined;
     monitor.on('monitor', (_, args: string[], source: string) => {
-      if (source !== 'lua') scripts.push(args[0]!.toLowerCase());
+      // A service counts every second, whatever a call does.
+      if (source !== 'lua' && !args[1]?.endsWith('_add_stats')) scripts.push(args[0]!.toLowerCase());
       if (args[0]!.toLowerCase() === 'echo') markSeen();
     });
     // Redis tells a monitor late what it has done. A command of the test's own ends what it tells of the call.
