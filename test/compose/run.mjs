@@ -470,6 +470,30 @@ async function useIt() {
 
   await visit(', scaled');
 
+  await check('calls wait for a Redis that stands still, and the balancer refuses none of them', async () => {
+    const { id } = containerOf('redis');
+    const refused = async () => {
+      const log = docker(['logs', containerOf('balancer').id]);
+      return log.split('\n').filter((line) => line.includes('<NOSRV>')).length;
+    };
+    const before = await refused();
+    let still = true;
+    const calls = Array.from({ length: 4 }, async (_, visitor) => {
+      for (let n = 0; still; n++) {
+        const content = `still ${visitor} ${n} ${Math.random()}`;
+        await openai.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20 });
+      }
+    });
+    docker(['pause', id]);
+    // Longer than a process takes to say that it is not ready.
+    await pause(4_000);
+    docker(['unpause', id]);
+    await pause(1_000);
+    still = false;
+    await Promise.all(calls);
+    assert.equal(await refused(), before);
+  });
+
   await check('a rolling restart under load loses no call and bills none twice', async () => {
     const before = containers()
       .filter(({ service }) => SERVICES.includes(service))
@@ -518,6 +542,7 @@ async function useIt() {
     );
     assert.equal(after.length, before.length);
     process.stdout.write(`          ${asked} calls, ${answered} answered meanwhile\n`);
+    if (failures.length > 0) process.stdout.write(docker(['logs', '--tail', '60', containerOf('balancer').id]));
     assert.deepEqual(failures, []);
     await until(() => assert.deepEqual([paid() - paidBefore, sent() - sentBefore], [answered, answered]));
     await until(() =>
