@@ -197,17 +197,24 @@ describe('a Redis that comes back older than the ledger', () => {
     await accounting.drained();
     const before = await number();
     const old = await accounting.redis.hgetall(redisKeys.key(key.id));
+    await accounting.hold(key, 'under-way', 300_000_000n);
+    await accounting.dispatch('under-way');
+    await accounting.drained();
     const runner = accounting.source.createQueryRunner();
     await runner.startTransaction();
     await runner.query('SELECT FROM ledger.balances FOR UPDATE');
-    await accounting.call(key, 'under-way', 300_000_000n, 200_000_000n);
-    const blocked = `SELECT count(*)::int AS count FROM pg_locks WHERE NOT granted`;
-    await accounting.until(async () => (await accounting.source.query<{ count: number }[]>(blocked))[0]!.count > 0);
+    const waiting = async () => {
+      const blocked = `SELECT count(DISTINCT pid)::int AS count FROM pg_locks WHERE NOT granted`;
+      return (await accounting.source.query<{ count: number }[]>(blocked))[0]!.count;
+    };
+    // One entry alone: of two the drain may read only the first, and the second would be lost below.
+    await accounting.end(key, 'under-way', 'post', 200_000_000n);
+    await accounting.until(async () => (await waiting()) === 1);
     await accounting.redis.hset(redisKeys.key(key.id), old);
     await accounting.redis.del(redisKeys.hold('under-way'), redisKeys.journal);
     await accounting.redis.set(redisKeys.epoch, `open another-run ${before}`);
-    // Longer than the pause between two checks of the door.
-    await new Promise((resolve) => setTimeout(resolve, 1_000));
+    // Now the drain waits for the balances, and whoever checks the door waits for the drain.
+    await accounting.until(async () => (await waiting()) === 2);
     await runner.commitTransaction();
     await runner.release();
     await reopened(before);
