@@ -16,7 +16,7 @@ balanced() {
   echo "the balancer does not see $1 ingress after a minute; the old ones were left running" >&2
   return 1
 }
-# A process ends sooner than the balancer's next check finds it. Two such at once would leave calls nowhere to go.
+# Two that end at once would leave calls nowhere to go.
 forgotten() {
   for _ in $(seq 10); do
     [ "$(servers)" -le "$1" ] && return

@@ -23,7 +23,8 @@ void bootstrap('ingress', async (config, logger) => {
       if (!(await door.isOpen())) throw new Error('accounting has not opened the door yet: does it run?');
     },
   });
-  stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
+  const { shutdownDeadlineMs, lingerMs } = config.limits;
+  stopOnSignal({ app, ops, logger, shutdownDeadlineMs, lingerMs });
   await ops.listen();
   await app.listen(config.visitors.port, config.visitors.host);
 });

@@ -104,6 +104,7 @@ export interface DaypassConfig {
     shelfBytesOfKey: number;
     shelfBytes: number;
     shutdownDeadlineMs: number;
+    lingerMs: number;
   };
   /** What Daypass fetches of images that requests name by their addresses. */
   images: {
@@ -258,6 +259,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       shelfBytesOfKey: env.DAYPASS_SHELF_BYTES_PER_KEY,
       shelfBytes: env.DAYPASS_SHELF_MAX_BYTES,
       shutdownDeadlineMs: env.DAYPASS_SHUTDOWN_DEADLINE_MS,
+      lingerMs: env.DAYPASS_LINGER_MS,
     },
     images: {
       count: env.DAYPASS_MAX_REMOTE_IMAGES,

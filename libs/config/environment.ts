@@ -410,6 +410,11 @@ const work = {
     description: 'After a stop signal a service finishes its running calls, for at most this long.',
     unit: 'ms',
   }),
+  DAYPASS_LINGER_MS: z.coerce.number().int().min(0).max(60_000).default(0).meta({
+    description:
+      'After a stop signal ingress says for this long that it is not ready, and still takes calls. A balancer looks away meanwhile. Compose: 3000.',
+    unit: 'ms',
+  }),
 };
 
 /** Every environment variable that a service reads, in the order of docs/settings.md. */

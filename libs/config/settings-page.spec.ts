@@ -75,7 +75,7 @@ describe('docs/settings.md', () => {
 
   it('has the defaults of docker-compose.yml', () => {
     // Compose has a balancer before ingress.
-    const OWN_DEFAULTS: Record<string, string> = { DAYPASS_PROXY_HOPS: '1' };
+    const OWN_DEFAULTS: Record<string, string> = { DAYPASS_PROXY_HOPS: '1', DAYPASS_LINGER_MS: '3000' };
     const fallbacks = new Map(
       OUTSIDE.flatMap(({ variables }) => variables).map(({ name, fallback }) => [name, fallback]),
     );

@@ -1,4 +1,5 @@
 import type { INestApplicationContext } from '@nestjs/common';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from './logger.js';
 import type { OpsServer } from './ops-server.js';
 import { stopTracing } from './tracing.js';
@@ -8,13 +9,15 @@ export interface RunningService {
   ops: OpsServer;
   logger: Logger;
   shutdownDeadlineMs: number;
+  /** For so long it still takes calls, though it says that it is not ready. */
+  lingerMs?: number;
 }
 
 /**
  * Ends a service on SIGTERM or SIGINT. It turns unready first. Then Nest's shutdown hooks end running calls and close
  * workers. A hard stop follows at the deadline, because `worker.close()` has no time limit.
  */
-export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningService): void {
+export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs, lingerMs = 0 }: RunningService): void {
   let stopping = false;
   const stop = (signal: string): void => {
     if (stopping) return;
@@ -29,8 +32,8 @@ export function stopOnSignal({ app, ops, logger, shutdownDeadlineMs }: RunningSe
     }, shutdownDeadlineMs);
     hardStop.unref();
     logger.info({ signal }, 'shutting down');
-    app
-      .close()
+    sleep(lingerMs)
+      .then(() => app.close())
       .then(() => ops.close())
       .then(stopTracing)
       .then(() => process.exit(0))

@@ -1,0 +1,40 @@
+import { afterEach, describe, expect, it, jest } from '@jest/globals';
+import type { INestApplicationContext } from '@nestjs/common';
+import { pino } from 'pino';
+import type { OpsServer } from './ops-server.js';
+import { stopOnSignal } from './run-service.js';
+
+describe('a service that is told to stop', () => {
+  afterEach(() => void jest.restoreAllMocks());
+
+  it('says at once that it is not ready, takes calls while it lingers, then closes and exits', async () => {
+    const steps: [string, number][] = [];
+    let begunMs = 0;
+    const step = (name: string) => (): undefined => {
+      steps.push([name, performance.now() - begunMs]);
+    };
+    const { promise: exited, resolve } = Promise.withResolvers<void>();
+    const handlers = new Map<string, () => void>();
+    jest.spyOn(process, 'on').mockImplementation((event: string | symbol, handler: unknown) => {
+      handlers.set(String(event), handler as () => void);
+      return process;
+    });
+    jest.spyOn(process, 'exit').mockImplementation(((code: number) => {
+      step(`exit ${code}`)();
+      resolve();
+    }) as typeof process.exit);
+    stopOnSignal({
+      app: { close: async () => step('close')() } as unknown as INestApplicationContext,
+      ops: { drain: step('drain'), close: async () => step('ops close')() } as unknown as OpsServer,
+      logger: pino({ level: 'silent' }),
+      shutdownDeadlineMs: 5_000,
+      lingerMs: 200,
+    });
+    begunMs = performance.now();
+    handlers.get('SIGTERM')!();
+    await exited;
+    expect(steps.map(([name]) => name)).toEqual(['drain', 'close', 'ops close', 'exit 0']);
+    const [drainedMs, closedMs] = steps.map(([, ms]) => ms);
+    expect(closedMs! - drainedMs!).toBeGreaterThanOrEqual(195);
+  });
+});
