@@ -472,26 +472,33 @@ async function useIt() {
 
   await check('calls wait for a Redis that stands still, and the balancer refuses none of them', async () => {
     const { id } = containerOf('redis');
-    const refused = async () => {
-      const log = docker(['logs', containerOf('balancer').id]);
-      return log.split('\n').filter((line) => line.includes('<NOSRV>')).length;
-    };
-    const before = await refused();
-    let still = true;
-    const calls = Array.from({ length: 4 }, async (_, visitor) => {
-      for (let n = 0; still; n++) {
-        const content = `still ${visitor} ${n} ${Math.random()}`;
-        await openai.chat.completions.create({ model, messages: [{ role: 'user', content }], max_tokens: 20 });
-      }
-    });
+    const refused = () =>
+      docker(['logs', containerOf('balancer').id])
+        .split('\n')
+        .filter((line) => line.includes('<NOSRV>')).length;
+    const before = refused();
     docker(['pause', id]);
-    // Longer than a process takes to say that it is not ready.
-    await pause(4_000);
-    docker(['unpause', id]);
-    await pause(1_000);
-    still = false;
-    await Promise.all(calls);
-    assert.equal(await refused(), before);
+    try {
+      // Each process says that it is not ready.
+      await until(() =>
+        assert.equal(
+          docker(['exec', containerOf('balancer').id, 'curl', '-fsS', 'http://127.0.0.1:8404/servers']),
+          '0',
+        ),
+      );
+    } finally {
+      setTimeout(() => docker(['unpause', id]), 500);
+    }
+    await Promise.all(
+      Array.from({ length: 4 }, (_, n) =>
+        openai.chat.completions.create({
+          model,
+          messages: [{ role: 'user', content: `still ${n} ${Math.random()}` }],
+          max_tokens: 20,
+        }),
+      ),
+    );
+    assert.equal(refused(), before);
   });
 
   await check('a rolling restart under load loses no call and bills none twice', async () => {
