@@ -67,7 +67,8 @@ export async function prepare({ forTests = false } = {}) {
     return node;
   } finally {
     clearInterval(watch);
-    for (const signal of signals) process.off(signal, interrupt);
+    // Once interrupted, this process ends: a second Ctrl-C may come while it does.
+    if (interruptedAt === undefined) for (const signal of signals) process.off(signal, interrupt);
   }
 }
 
