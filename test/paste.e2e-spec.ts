@@ -126,7 +126,7 @@ describe('README and docs, pasted', () => {
       const shell = { state: '' };
       for (const block of blocksOf(page).filter(({ language }) => language === 'sh')) await paste(block, shell);
     },
-    60_000,
+    120_000,
   );
 
   it('has no command and no language that is tried nowhere, and the tables above nothing that no page shows', () => {
