@@ -497,8 +497,10 @@ describe('POST /v1/responses through the official client', () => {
 
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {
     const watched = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
-    daypass.rehearsal.onResponses = () => ({ content: LONG, tokensPerSecond: 100 });
-    const stream = await clientOf(watched).responses.create({ model, input, stream: true });
+    daypass.rehearsal.onResponses = () => ({ content: LONG, tokensPerSecond: 10 });
+    // What a model reasons unseen is counted by its silence, and here is none.
+    const reasoning = { effort: 'none' } as const;
+    const stream = await clientOf(watched).responses.create({ model, input, reasoning, stream: true });
     let seen = 0;
     for await (const _ of stream) if (++seen === 20) break;
     const [call] = await cancelledUpstream(daypass, 10_000, sent());

@@ -123,8 +123,11 @@ async function claim(
 }
 const fault = ({ status, body: { error } }: Answer<unknown>) => [status, error?.code, error?.daypass];
 /** All of Redis, without the queue's own bookkeeping. */
+/** But for what the service says of itself every second. */
 async function everythingInRedis(): Promise<Record<string, string>> {
-  const names = (await money.redis.keys('*')).filter((name) => !name.includes(':queue:')).toSorted();
+  const ofService = ['{dp}:queue:', redisKeys.processes, redisKeys.statsPrefix];
+  const all = await money.redis.keys('*');
+  const names = all.filter((name) => !ofService.some((prefix) => name.startsWith(prefix))).toSorted();
   const dumps = await Promise.all(names.map((name) => money.redis.dumpBuffer(name)));
   return Object.fromEntries(names.map((name, at) => [name, dumps[at]!.toString('latin1')]));
 }
