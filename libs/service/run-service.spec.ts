@@ -27,7 +27,8 @@ describe('a service that is told to stop', () => {
       app: { close: async () => step('close')() } as unknown as INestApplicationContext,
       ops: { drain: step('drain'), close: async () => step('ops close')() } as unknown as OpsServer,
       logger: pino({ level: 'silent' }),
-      shutdownDeadlineMs: 5_000,
+      // Its timer outlives this test.
+      shutdownDeadlineMs: 600_000,
       lingerMs: 200,
     });
     begunMs = performance.now();
