@@ -194,6 +194,14 @@ describe('a claim link', () => {
     expect(desk.asked).toEqual([]);
   });
 
+  it('that does not exist is told of 60 times, also where the guesses come at once', async () => {
+    address = '198.51.100.62';
+    const answers = await Promise.all(Array.from({ length: 80 }, (_, n) => ask('GET', `guess${n}xxxxxxx`)));
+    const statuses = answers.map(({ status }) => status);
+    expect(statuses.filter((status) => status === 404)).toHaveLength(60);
+    expect(statuses.filter((status) => status === 429)).toHaveLength(20);
+  });
+
   it('is only looked at: whoever opens, prefetches or unfurls it writes nothing, and gets no key (K5)', async () => {
     const before = await everythingInRedis();
     const agents = [

@@ -54,14 +54,22 @@ export class LinkViews {
   /** `claimName`: of a claim that may be in already. @throws DaypassError as `view` */
   async find(token: string, request?: FastifyRequest, claimName?: string): Promise<FoundLink | null> {
     const tag = request && this.address.tagOf(request, Date.now());
-    const waitMs = tag === undefined ? 0 : this.unknown.waitMs(tag, performance.now());
-    if (waitMs > 0) throw tooMany('links', waitMs);
+    if (tag !== undefined) this.refuseGuesser(tag);
     const found = isLinkToken(token)
       ? await this.store.find(token, claimName).catch(() => 'recovering' as const)
       : null;
     if (found === 'recovering') throw recovering();
-    if (found === null && tag !== undefined) this.unknown.count(tag, performance.now());
+    if (found === null && tag !== undefined) {
+      // Guesses that were sent at once have all passed the first check.
+      this.refuseGuesser(tag);
+      this.unknown.count(tag, performance.now());
+    }
     return found;
+  }
+
+  private refuseGuesser(tag: string): void {
+    const waitMs = this.unknown.waitMs(tag, performance.now());
+    if (waitMs > 0) throw tooMany('links', waitMs);
   }
 
   private async show(found: FoundLink, visit: LinkVisit | undefined): Promise<LinkView> {
