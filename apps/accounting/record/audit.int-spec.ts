@@ -92,16 +92,18 @@ const signedUpTo = (seq: number) =>
       (JSON.parse((await accounting.redis.get(redisKeys.auditAnchor)) ?? '{}') as { seq?: number }).seq === seq,
   );
 
-/** Writes past the triggers, as the owner of the database can. */
+/** Writes past the triggers, as the owner of the database can, and all at once, so that nobody signs half of it. */
 async function tamper(
   work: (query: (sql: string, values?: unknown[]) => Promise<unknown>) => Promise<void>,
 ): Promise<void> {
   const runner = intruder.createQueryRunner();
   try {
-    await runner.query('SET session_replication_role = replica');
+    await runner.startTransaction();
+    await runner.query('SET LOCAL session_replication_role = replica');
     await work((sql, values) => runner.query(sql, values));
+    await runner.commitTransaction();
   } finally {
-    await runner.query('SET session_replication_role = origin');
+    if (runner.isTransactionActive) await runner.rollbackTransaction();
     await runner.release();
   }
 }

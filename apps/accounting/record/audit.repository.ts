@@ -151,14 +151,16 @@ export class AuditRepository {
     return rows.map((raw) => keptAct(raw).row as ActRow);
   }
 
-  /** null: no row has this number. */
-  async hashAt(manager: EntityManager, seq: number): Promise<string | null> {
-    const [row] = await manager.query<{ hash: string }[]>(
-      `SELECT ${hex('hash')} FROM (SELECT hash FROM audit.requests WHERE seq = $1 UNION ALL SELECT hash FROM audit.checks WHERE seq = $1
-         UNION ALL SELECT hash FROM audit.acts WHERE seq = $1) found`,
+  /** The head, and the hash of the row with this number, both of one moment. null: no row has it. */
+  async headAndHashAt(manager: EntityManager, seq: number): Promise<{ head: Link; hashAt: string | null }> {
+    const [row] = await manager.query<[{ seq: string; hash: string; hash_at: string | null }]>(
+      `SELECT seq, ${hex('hash')},
+              (SELECT encode(found.hash, 'hex') FROM (SELECT hash FROM audit.requests WHERE seq = $1 UNION ALL SELECT hash FROM audit.checks WHERE seq = $1
+                 UNION ALL SELECT hash FROM audit.acts WHERE seq = $1) found LIMIT 1) AS hash_at
+         FROM audit.head`,
       [seq],
     );
-    return row?.hash ?? null;
+    return { head: { seq: Number(row.seq), hash: row.hash }, hashAt: row.hash_at };
   }
 }
 

@@ -77,14 +77,15 @@ export class CheckpointSigner extends PeriodicService {
   }
 
   private async sign(): Promise<void> {
-    const head = await this.audit.head(this.source.manager);
+    const { seq } = await this.audit.head(this.source.manager);
     const nowMs = performance.now();
-    if (!this.isCut && head.seq === this.signed && nowMs - this.lookedAtMs < LOOK_EVERY_MS)
+    if (!this.isCut && seq === this.signed && nowMs - this.lookedAtMs < LOOK_EVERY_MS)
       return this.metrics.recordSealed(Date.now());
     this.lookedAtMs = nowMs;
     const anchor = await this.anchor();
-    const isCut =
-      anchor !== null && anchor.seq > 0 && (await this.audit.hashAt(this.source.manager, anchor.seq)) !== anchor.hash;
+    // The head that it signs is of the moment in which the record still had the last signed link.
+    const { head, hashAt } = await this.audit.headAndHashAt(this.source.manager, anchor?.seq ?? 0);
+    const isCut = anchor !== null && anchor.seq > 0 && hashAt !== anchor.hash;
     if (isCut && !this.isCut)
       this.logger.error(
         { seq: anchor.seq, head: head.seq },
