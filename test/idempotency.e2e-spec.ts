@@ -54,7 +54,7 @@ describe('a call with an Idempotency-Key', () => {
     (await booksAtRest(daypass)).find((call) => call.request_id === requestId)?.paid;
 
   beforeAll(async () => {
-    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '1500' } });
+    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '5000' } });
     redis = new Redis(daypass.redisUrl);
     key = await daypass.createKey();
     client = clientOf(key);

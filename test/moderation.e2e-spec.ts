@@ -19,7 +19,7 @@ describe('moderation', () => {
   };
 
   beforeAll(async () => {
-    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '1500' } });
+    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '2500' } });
   }, 60_000);
   afterAll(() => daypass?.stop());
   beforeEach(async () => {
