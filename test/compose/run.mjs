@@ -468,11 +468,10 @@ async function useIt() {
 
   await check('calls wait for a Redis that stands still, and the balancer refuses none of them', async () => {
     const { id } = containerOf('redis');
-    const refused = () =>
-      docker(['logs', containerOf('balancer').id])
-        .split('\n')
-        .filter((line) => line.includes('<NOSRV>')).length;
+    const failed = () => docker(['logs', containerOf('balancer').id]).split('\n');
+    const refused = () => failed().filter((line) => line.includes('<NOSRV>')).length;
     const before = refused();
+    const link = randomBytes(6).toString('hex');
     docker(['pause', id]);
     try {
       // Each process says that it is not ready.
@@ -482,6 +481,8 @@ async function useIt() {
           '0',
         ),
       );
+      const { status } = await fetch(new URL(`/claim/v1/links/${link}`, visitors));
+      assert.equal(status, 503);
     } finally {
       setTimeout(() => docker(['unpause', id]), 500);
     }
@@ -495,6 +496,9 @@ async function useIt() {
       ),
     );
     assert.equal(refused(), before);
+    // The balancer tells of what failed, and not which link it was: whoever has a link gets a key.
+    assert.ok(failed().some((line) => / 503 .* GET$/.test(line.trim())));
+    assert.ok(!failed().some((line) => line.includes(link)));
   });
 
   await check('a rolling restart under load loses no call and bills none twice', async () => {
