@@ -85,7 +85,7 @@ describe('an image of an address', () => {
       };
       more();
     };
-    await expect(fetched(`http://${origin}/a`)).rejects.toMatchObject({ fault: 'too_large' });
+    await expect(fetched(`http://${origin}/a`, { timeoutMs: 20_000 })).rejects.toMatchObject({ fault: 'too_large' });
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(hungUp).toBe(true);
   });
