@@ -39,5 +39,5 @@ COPY --from=build /app/dist dist
 RUN install --directory --owner=node --group=node /secrets/services /secrets/accounting /secrets/redis /secrets/postgres
 USER node
 # As NODE_FLAGS in libs/launch/service-process.ts.
-ENTRYPOINT ["node", "--import=data:text/javascript,import{setSourceMapsSupport}from'node:module';setSourceMapsSupport(true)", "--max-semi-space-size=8", "--heap-growing-percent=60", "--disable-warning=ExperimentalWarning"]
+ENTRYPOINT ["node", "--import=data:text/javascript,import{setSourceMapsSupport}from'node:module';setSourceMapsSupport(true)", "--max-semi-space-size=8", "--heap-growing-percent=60", "--no-memory-reducer", "--no-flush-bytecode", "--disable-warning=ExperimentalWarning"]
 CMD ["dist/apps/ingress/main.js"]

@@ -18,6 +18,8 @@ import { FEW_STREAMS, MANY, MORE, ONE, SHAPES, TABLE, type Workload } from './sp
 
 interface Plan {
   warmSeconds: number;
+  /** Before each turn, and not counted: a process is slower when it has waited. */
+  leadSeconds: number;
   idleSeconds: number;
   scriptSeconds: number;
   fresh: FreshPlan;
@@ -31,12 +33,14 @@ const SECONDS = SMOKE ? 1 : Number(process.env.BENCH_SECONDS ?? 4);
 const PLAN: Plan = SMOKE
   ? {
       warmSeconds: 0,
+      leadSeconds: 0,
       idleSeconds: 1,
       scriptSeconds: 1,
       fresh: { starts: 1, amount: 64, minuteSeconds: 0, warm: { amount: 64 }, settle: { amount: 64 } },
     }
   : {
       warmSeconds: 8,
+      leadSeconds: 2,
       idleSeconds: 20,
       scriptSeconds: 5,
       fresh: { starts: 3, amount: 500, minuteSeconds: 60, warm: { seconds: 8 }, settle: { seconds: 1 } },
@@ -81,7 +85,12 @@ async function rounds(candidates: readonly Candidate[], workload: Workload, resu
     // Each candidate is first, second, … as often as the others.
     for (let n = 0; n < taking.length; n++) {
       const candidate = taking[(round + n) % taking.length]!;
-      const extent = extentOf(workload, SECONDS, rates.get(candidate));
+      const rate = rates.get(candidate);
+      if (PLAN.leadSeconds > 0) {
+        await loaded(candidate, workload, extentOf(workload, PLAN.leadSeconds, rate));
+        if (candidate.redis) await whenDrained(candidate.redis);
+      }
+      const extent = extentOf(workload, SECONDS, rate);
       const measured = await measure(candidate, workload, extent, SECONDS * 500);
       rates.set(candidate, measured.perSecond);
       if (round > 0) results.add(workload.name, candidate.name, measured);

@@ -21,14 +21,17 @@ const KILL_GRACE_MS = 3_000;
  */
 const SOURCE_MAPS = "import{setSourceMapsSupport}from'node:module';setSourceMapsSupport(true)";
 /**
- * By default V8 gives young objects up to 128 MB in each process, and lets the heap double before it collects. These
- * options save two fifths to a half of the memory under load. They cost 6 to 15 % of the speed (measured,
- * docs/adr/0011-speed.md).
+ * By default V8 gives young objects up to 128 MB in each process, and lets the heap double before it collects. The first
+ * two options save two fifths to a half of the memory under load. They cost 6 to 15 % of the speed (measured,
+ * docs/adr/0011-speed.md). A process that has nothing to do would also throw code away, and be slow for a while after
+ * each pause. The next two keep it (docs/adr/0020-speed-again.md).
  */
 export const NODE_FLAGS = [
   `--import=data:text/javascript,${SOURCE_MAPS}`,
   '--max-semi-space-size=8',
   '--heap-growing-percent=60',
+  '--no-memory-reducer',
+  '--no-flush-bytecode',
   // undici's decompression. It says so at each start.
   '--disable-warning=ExperimentalWarning',
 ] as const;
