@@ -24,7 +24,7 @@ const SOURCE_MAPS = "import{setSourceMapsSupport}from'node:module';setSourceMaps
  * By default V8 gives young objects up to 128 MB in each process, and lets the heap double before it collects. The first
  * two options save two fifths to a half of the memory under load. They cost 6 to 15 % of the speed (measured,
  * docs/adr/0011-speed.md). A process that has nothing to do would also throw code away, and be slow for a while after
- * each pause. The next two keep it (docs/adr/0020-speed-again.md).
+ * each pause. The next two keep it (docs/adr/0020-speed-second-round.md).
  */
 export const NODE_FLAGS = [
   `--import=data:text/javascript,${SOURCE_MAPS}`,
