@@ -11,7 +11,7 @@ export interface Hosted {
 }
 
 /** Those that a key of an event has, so high that they never hold a call up. */
-const LIMITS = { rpm: 1_000_000, tpm: 1_000_000_000, concurrent: 100_000 };
+const LIMITS = { rpm: 1_000_000, tpm: 1_000_000_000, concurrent: 100_000, bytes_per_hour: 1_000_000_000_000 };
 /** More than a load has at a time. */
 const ROOM = { DAYPASS_MAX_CALLS: '5000', DAYPASS_CONCURRENCY: '2000' };
 const STOP_MAX_MS = 20_000;
