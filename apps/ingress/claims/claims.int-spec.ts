@@ -122,8 +122,7 @@ async function claim(
   });
 }
 const fault = ({ status, body: { error } }: Answer<unknown>) => [status, error?.code, error?.daypass];
-/** All of Redis, without the queue's own bookkeeping. */
-/** But for what the service says of itself every second. */
+/** All of Redis, without the queue's own bookkeeping, and what the service says of itself every second. */
 async function everythingInRedis(): Promise<Record<string, string>> {
   const ofService = ['{dp}:queue:', redisKeys.processes, redisKeys.statsPrefix];
   const all = await money.redis.keys('*');
