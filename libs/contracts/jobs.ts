@@ -9,8 +9,40 @@ export const ratesSchema = z.object({
 });
 export type Rates = z.infer<typeof ratesSchema>;
 
-/** A model's rates; beyond `aboveTokens` input tokens the `long` rates hold for the whole request. */
+/** What providers price separately. `cached` and `cacheWrite` are parts of `input`, which is text; no other is part of another. */
+export const METERS = [
+  'input',
+  'cached',
+  'cacheWrite',
+  'output',
+  'imageInput',
+  'imageOutput',
+  'audioInput',
+  'audioOutput',
+  'seconds',
+  'characters',
+] as const;
+export type Meter = (typeof METERS)[number];
+
+/** Whole numbers by meter: tokens, seconds of sound, or characters. */
+export const meteredSchema = z.partialRecord(z.enum(METERS), z.number().int().nonnegative());
+export type Metered = z.infer<typeof meteredSchema>;
+
+const rate = z.number().int().nonnegative().optional();
+
+/**
+ * A model's rates. Beyond `aboveTokens` input tokens the `long` rates hold for the whole request. The optional ones are whole
+ * nano-dollars per token, per second, and per character; absent: nobody knows one.
+ */
 export const modelPriceSchema = ratesSchema.extend({
+  imageInput: rate,
+  imageOutput: rate,
+  audioInput: rate,
+  audioOutput: rate,
+  seconds: rate,
+  characters: rate,
+  /** The most tokens of one image that the model makes, where the operator says it. */
+  imageTokensPerImage: z.number().int().positive().optional(),
   long: ratesSchema.extend({ aboveTokens: z.number().int().positive() }).optional(),
 });
 export type ModelPrice = z.infer<typeof modelPriceSchema>;
@@ -56,6 +88,13 @@ export const verdictWordSchema = z.enum([
 ]);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
+/** What a call counts against a lane's limits beside requests and tokens: whole numbers. */
+export const pacedUnitsSchema = z.object({
+  images: z.number().int().nonnegative().optional(),
+  audioSeconds: z.number().int().nonnegative().optional(),
+});
+export type PacedUnits = z.infer<typeof pacedUnitsSchema>;
+
 /**
  * One call on its way through the queues, as ids and numbers only. Its encrypted body waits in Redis. Its deadline is
  * in the hold, on Redis' clock, so that a service with a wrong clock cannot change it.
@@ -79,6 +118,10 @@ export const ticketSchema = z.object({
   outputs: z.number().int().nonnegative(),
   /** Counted input tokens without a safety margin, which a broken-off call pays. */
   inputTokens: z.number().int().nonnegative(),
+  /** What a broken-off call pays for beside its input and output tokens; absent: nothing. */
+  estimate: meteredSchema.optional(),
+  /** Images and seconds of sound that it takes of its lane; absent: none. */
+  pacedUnits: pacedUnitsSchema.optional(),
   /** What the call takes of its lane at most. Providers count it by characters, and by the caps of all outputs. */
   pacedTokens: z.number().int().nonnegative(),
   /** The weight of its campaign. */

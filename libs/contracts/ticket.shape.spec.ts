@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { ENCODINGS, ticketSchema, verdictWordSchema, type Ticket } from './jobs.js';
+import { ENCODINGS, METERS, ticketSchema, verdictWordSchema, type Ticket } from './jobs.js';
 import { isTicket } from './ticket.shape.js';
 
 const count = fc.nat();
@@ -8,6 +8,13 @@ const text = fc.string({ maxLength: 20 });
 const rates = { input: count, cachedInput: count, cacheWrite: count, output: count };
 const number = fc.double({ noNaN: true, noDefaultInfinity: true, min: 0 });
 const optional = <T>(arb: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arb, { nil: undefined });
+const pacedUnits = fc.record({ images: optional(count), audioSeconds: optional(count) });
+const metered = fc.record(Object.fromEntries(METERS.map((meter) => [meter, optional(count)])));
+const unusualRates = {
+  ...{ imageInput: optional(count), imageOutput: optional(count), audioInput: optional(count) },
+  ...{ audioOutput: optional(count), seconds: optional(count), characters: optional(count) },
+  imageTokensPerImage: optional(fc.integer({ min: 1 })),
+};
 const ticketArb = fc.record({
   ...{ requestId: text, keyId: text, campaignId: text, replyTo: text, model: text, lane: text },
   endpoint: optional(text),
@@ -17,7 +24,13 @@ const ticketArb = fc.record({
   ...{ outputs: count, inputTokens: count, pacedTokens: count, capTokens: count },
   weight: fc.double({ noNaN: true, noDefaultInfinity: true, min: 0.01 }),
   capLowered: fc.boolean(),
-  price: fc.record({ ...rates, long: optional(fc.record({ ...rates, aboveTokens: fc.integer({ min: 1 }) })) }),
+  estimate: optional(metered),
+  pacedUnits: optional(pacedUnits),
+  price: fc.record({
+    ...rates,
+    ...unusualRates,
+    long: optional(fc.record({ ...rates, aboveTokens: fc.integer({ min: 1 }) })),
+  }),
   feeNano: text,
   tierPercent: fc.integer({ min: 100 }),
   tiers: optional(fc.dictionary(text, fc.integer({ min: 1 }))),

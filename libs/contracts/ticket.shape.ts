@@ -1,4 +1,14 @@
-import { callPolicySchema, ENCODINGS, verdictWordSchema, type ModelPrice, type Rates, type Ticket } from './jobs.js';
+import {
+  callPolicySchema,
+  ENCODINGS,
+  METERS,
+  verdictWordSchema,
+  type Metered,
+  type ModelPrice,
+  type PacedUnits,
+  type Rates,
+  type Ticket,
+} from './jobs.js';
 import type { CallPolicy } from './policy.js';
 
 type Check = (value: unknown) => boolean;
@@ -56,6 +66,7 @@ const oneOf = (words: readonly string[]): Check => {
 };
 
 const rates: Needed<Rates> = { input: count, cachedInput: count, cacheWrite: count, output: count };
+const metered = object<Metered>({}, Object.fromEntries(METERS.map((meter) => [meter, count])) as Optional<Metered>);
 const { shape } = callPolicySchema;
 
 const isShaped = object<Ticket>(
@@ -75,6 +86,13 @@ const isShaped = object<Ticket>(
     capTokens: count,
     capLowered: flag,
     price: object<ModelPrice>(rates, {
+      imageInput: count,
+      imageOutput: count,
+      audioInput: count,
+      audioOutput: count,
+      seconds: count,
+      characters: count,
+      imageTokensPerImage: least(1),
       long: object<NonNullable<ModelPrice['long']>>({ ...rates, aboveTokens: least(1) }, {}),
     }),
     feeNano: text,
@@ -107,6 +125,8 @@ const isShaped = object<Ticket>(
   {
     endpoint: short(100),
     remoteImages: count,
+    estimate: metered,
+    pacedUnits: object<PacedUnits>({}, { images: count, audioSeconds: count }),
     tiers: record(least(1), 40),
     encoding: oneOf(ENCODINGS),
     takesBytes: flag,

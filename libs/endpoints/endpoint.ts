@@ -1,7 +1,7 @@
 import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
-import type { Ticket } from '#libs/contracts/jobs.js';
+import type { PacedUnits, Ticket } from '#libs/contracts/jobs.js';
 import type { Waiver } from '#libs/contracts/policy.js';
-import type { Metered } from '#libs/money/cost.js';
+import type { Meter, Metered } from '#libs/money/cost.js';
 import type { Undecodable } from '#libs/money/tokens.js';
 import type { Content, FrameText, Replacement } from './content.js';
 import type { Shape } from './declaration.js';
@@ -74,12 +74,20 @@ export interface CountingTools {
   countTokens(texts: readonly string[]): Promise<number>;
   /** Nobody knows the model's tokenizer: `countTokens` is far above what the model counts. */
   unknownTokenizer?: boolean;
+  /** The meters that the model's price has a rate for; absent: `input`, its parts, and `output`. */
+  priced?: ReadonlySet<Meter>;
+  /** The most tokens of one image that the model makes, where the operator says it. */
+  imageTokensPerImage?: number;
   /** Tokens that a hosted tool's results add for each output. */
   toolTokens: number;
   /** The texts of lists of tokens, by the model's own encoding. */
   decodeTokens?(lists: readonly (readonly number[])[]): Promise<readonly string[] | Undecodable>;
 }
 
+/**
+ * Whole numbers. Where it names a meter that the model's price has no rate for, the call is refused, and the error names
+ * what the operator can set.
+ */
 export interface Measured {
   /** Best estimate of what the request uses beside its output: what a cut call pays for. */
   estimate: Metered;
@@ -89,6 +97,8 @@ export interface Measured {
   perCapToken: Metered;
   /** Input as providers count it against their rate limits. */
   pacedTokens: number;
+  /** Images and seconds of sound, as providers count them against their rate limits; absent: none. */
+  pace?: PacedUnits;
   /** The texts of what came as tokens: `forwarded` wants them, because they are what is judged. */
   decoded?: readonly string[];
 }
@@ -139,6 +149,11 @@ export interface Endpoint {
   readonly waiver?: Waiver;
   /** The provider's usage report that its calls are in; absent: that of completions. */
   readonly usageReport?: 'embeddings';
+  /**
+   * What a good answer without a readable usage costs: the bound, which reports may correct, or `Measured.estimate`. So does
+   * an answer that broke off. Absent: what was counted of it.
+   */
+  readonly unreported?: 'bound' | 'estimate';
   /** Its requests may hold so many numbers in arrays, beside the values that each request may hold. */
   readonly numbersMax?: number;
   /** All that a request may hold, and all that is known of an answer. `event`: of one of its stream; absent: as of an answer. */

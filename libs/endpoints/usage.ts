@@ -1,4 +1,4 @@
-import type { Metered } from '#libs/money/cost.js';
+import type { TextMetered } from '#libs/money/cost.js';
 import { isObject } from './json.js';
 
 /** What a usage object calls its counts. `details`: those of the input. */
@@ -9,7 +9,7 @@ export interface UsageNames {
 }
 
 /** Reads a `usage` object with a total; null when it is missing or not what OpenAI documents. */
-export function usageIn(value: unknown, names: UsageNames): Required<Metered> | null {
+export function usageIn(value: unknown, names: UsageNames): TextMetered | null {
   if (!isObject(value)) return null;
   const input = countIn(value[names.input]);
   const counted = countIn(value[names.output]);

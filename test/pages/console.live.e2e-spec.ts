@@ -65,7 +65,8 @@ describe('the console of a running Daypass', () => {
       body: JSON.stringify({
         model: 'gpt-5.4-mini',
         max_completion_tokens: 2_000,
-        messages: [{ role: 'user', content: 'hello '.repeat(2_000) }],
+        // More than a cent: above a dollar, which other tests of this Daypass may have spent, the page shows cents.
+        messages: [{ role: 'user', content: 'hello '.repeat(20_000) }],
       }),
     });
     expect(answer.status).toBe(200);

@@ -1,12 +1,12 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Report } from '#libs/endpoints/endpoint.js';
-import { costOf, type Metered } from '#libs/money/cost.js';
+import { costOf, type Metered, type TextMetered } from '#libs/money/cost.js';
 import { percentOf } from '#libs/money/tiers.js';
 
 export interface Settlement {
   costNano: bigint;
   usedTokens: number;
-  detail: { usage: Required<Metered>; tier: string; served: string; estimated: boolean };
+  detail: { usage: TextMetered & Metered; tier: string; served: string; estimated: boolean };
 }
 
 /** The true cost of an answer, from the upstream's own report. null: it reported no usage that Daypass can read. */
@@ -53,11 +53,11 @@ export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hun
 
 function booked(
   ticket: Ticket,
-  { input = 0, cached = 0, cacheWrite = 0, output = 0 }: Metered,
+  metered: Metered,
   { serviceTier, model, searches }: Omit<Report, 'metered'>,
   estimated: boolean,
 ): Settlement {
-  const usage = { input, cached, cacheWrite, output };
+  const usage = { input: 0, cached: 0, cacheWrite: 0, output: 0, ...metered };
   // The report may name no tier, or one without a price. Then the call pays for the tier that it asked for.
   const percent =
     serviceTier === undefined
@@ -65,7 +65,7 @@ function booked(
       : (percentOf(ticket.tiers ?? FORMER_TIERS, serviceTier) ?? ticket.tierPercent);
   return {
     costNano: costOf(ticket.price, usage, percent) + feeOf(ticket, searches),
-    usedTokens: input + output,
+    usedTokens: usage.input + usage.output,
     detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };
 }

@@ -1,4 +1,4 @@
-import type { Metered } from '#libs/money/cost.js';
+import type { Metered, TextMetered } from '#libs/money/cost.js';
 import { isObject, type JsonObject } from '../json.js';
 import { countIn, usageIn } from '../usage.js';
 
@@ -8,7 +8,7 @@ const NAMES = { input: 'input_tokens', output: 'output_tokens', details: 'input_
  * Reads the `usage` object of a response; null when it is missing or not what OpenAI documents. Reasoning tokens are part of
  * the output's.
  */
-export const readUsage = (value: unknown): Required<Metered> | null => usageIn(value, NAMES);
+export const readUsage = (value: unknown): TextMetered | null => usageIn(value, NAMES);
 
 /** A usage object of what was booked. */
 export function writtenUsage({ input = 0, cached = 0, cacheWrite = 0, output = 0 }: Metered): JsonObject {
