@@ -14,6 +14,16 @@ const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number
 const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) => number]> = {
   daypass_lane_limit_requests: ['Requests a minute that Daypass keeps to; 0: it knows no limit', ({ rpm }) => rpm],
   daypass_lane_limit_tokens: ['Tokens a minute that Daypass keeps to; 0: it knows no limit', ({ tpm }) => tpm],
+  daypass_lane_limit_images: ['Images a minute that Daypass keeps to; 0: it knows no limit', ({ ipm }) => ipm],
+  daypass_lane_limit_audio_seconds: [
+    'Seconds of sound a minute that Daypass keeps to; 0: it knows no limit',
+    ({ audioSecondsPerMinute }) => audioSecondsPerMinute,
+  ],
+  daypass_lane_used_images: ['Images within the last minute, where a limit counts them', ({ images }) => images],
+  daypass_lane_used_audio_seconds: [
+    'Seconds of sound within the last minute, where a limit counts them',
+    ({ audioSeconds }) => audioSeconds,
+  ],
   daypass_lane_used_requests: ['Requests within the last minute', ({ requests }) => requests],
   daypass_lane_used_tokens: ['Tokens within the last minute', ({ tokens }) => tokens],
   daypass_lane_frozen_until_seconds: [
