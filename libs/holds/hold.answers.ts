@@ -8,6 +8,7 @@ import type {
   KeyAnswer,
   LookAnswer,
   NextCall,
+  InquiryAnswer,
   RequestAnswer,
   StartAnswer,
 } from './hold.types.js';
@@ -75,6 +76,7 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'in_progress':
     case 'unanswered':
     case 'record':
+    case 'files':
     case 'ready':
       return { code };
     default:
@@ -84,6 +86,14 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
 
 function keyAfterRepeat([, availableNano, requests, tokens]: string[]): KeyAfterRepeat {
   return { availableNano: BigInt(availableNano!), windowRequests: Number(requests), windowTokens: Number(tokens) };
+}
+
+/** Reads the answer of `take-inquiry`. */
+export function readInquiryAnswer(answer: unknown): InquiryAnswer {
+  const [code] = answer as [string, ...string[]];
+  return code === 'ok'
+    ? { code, ...keyAfterRepeat(answer as string[]) }
+    : (readHoldAnswer(answer) as Exclude<InquiryAnswer, { code: 'ok' }>);
 }
 
 /** Reads the answer of `count-bytes`. */

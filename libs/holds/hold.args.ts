@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
-import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
+import { unitArgs, upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
 import { eventArgs } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import {
@@ -12,6 +12,7 @@ import {
   type EndRequest,
   type HoldBounds,
   type HoldRequest,
+  type InquiryRequest,
   type LookRequest,
   type KnownHold,
   type StartRequest,
@@ -56,6 +57,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.stopped(hold.keyId, hold.repeatHash ?? ''),
     redisKeys.visitorPrefix,
     redisKeys.doorSwitch,
+    redisKeys.files(hold.requestId),
+    redisKeys.filesLine,
   ];
   const args = [
     hold.requestId,
@@ -92,8 +95,30 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyConcurrent ?? 0,
     hold.remembered?.key ?? '',
     hold.remembered?.campaign ?? '',
+    hold.filePieces ?? 0,
   ];
   return [keys, args];
+}
+
+/** For `take-inquiry`. */
+export function inquiryArgs(
+  { requestId, keyId, tokens, sentBytes, recorded, body }: InquiryRequest,
+  bounds: Pick<HoldBounds, 'auditBytes' | 'auditBytesOfKey' | 'keyBytesPerHour'>,
+  run: string,
+): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.key(keyId),
+    redisKeys.keyWindow(keyId),
+    redisKeys.keyBytes(keyId),
+    redisKeys.audit,
+    redisKeys.auditBytes,
+    redisKeys.body(requestId),
+    redisKeys.doorSwitch,
+  ];
+  const { keyBytesPerHour, auditBytes, auditBytesOfKey } = bounds;
+  const counted = [tokens, sentBytes, keyBytesPerHour, auditBytes, auditBytesOfKey];
+  return [keys, [run, keyId, ...counted, JSON.stringify(recorded), body.encrypted as unknown as string, body.lifeMs]];
 }
 
 /** For `start-call`. */
@@ -113,7 +138,7 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   const { overtakes } = call;
   const order = [overtakes ? 1 : 0, overtakes?.behind ?? ''];
   const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order, redisKeys.visitorPrefix];
-  return [keys, [...args, ...upstreamArgs(call.upstreams)]];
+  return [keys, [...args, ...unitArgs(call.units), ...upstreamArgs(call.upstreams)]];
 }
 
 /** Longer than a process asks again for an answer that was lost. */
@@ -191,6 +216,9 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.keptPrefix + end.keyId,
     redisKeys.keyBytes(end.keyId),
     redisKeys.visitorPrefix,
+    redisKeys.files(end.requestId),
+    redisKeys.filesLine,
+    redisKeys.filesSizes,
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;
