@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
-import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
+import { unitArgs, upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
 import { eventArgs } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import {
@@ -135,7 +135,7 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   const { overtakes } = call;
   const order = [overtakes ? 1 : 0, overtakes?.behind ?? ''];
   const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order, redisKeys.visitorPrefix];
-  return [keys, [...args, ...upstreamArgs(call.upstreams)]];
+  return [keys, [...args, ...unitArgs(call.units), ...upstreamArgs(call.upstreams)]];
 }
 
 /** Longer than a process asks again for an answer that was lost. */

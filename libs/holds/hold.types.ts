@@ -1,4 +1,5 @@
 import type { RequestEvent } from '#libs/contracts/audit.js';
+import type { PacedUnits } from '#libs/contracts/jobs.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import type { StrikePolicy } from '#libs/contracts/policy.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
@@ -149,6 +150,8 @@ export interface StartRequest {
   lane: string;
   /** How many tokens it takes of the lane. */
   tokens: number;
+  /** Images and seconds of sound that it takes; absent: none. */
+  units?: PacedUnits | undefined;
   /** In the order of preference. */
   upstreams: readonly LaneUpstream[];
   nonce: string;

@@ -10,7 +10,10 @@ export const MODERATION_LANE = 'moderation';
 const MODERATION_UPSTREAM = `${FIRST_UPSTREAM}/moderation`;
 const OPENAI_URL = 'https://api.openai.com/v1';
 /** Without known limits: only a 429 stops the lane. */
-const UNKNOWN = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false } as const;
+const UNKNOWN = {
+  ...{ rpm: 0, tpm: 0, rpd: 0, tpd: 0, ipm: 0, audioSecondsPerMinute: 0 },
+  ...{ burstMs: 10_000, fixed: false, corrects: false },
+} as const;
 
 /**
  * Finds the lane of a model, and the upstreams of a lane in the order of preference. DAYPASS_CONFIG names lanes, and
@@ -124,6 +127,8 @@ function limitsOf({
   tpm = 0,
   rpd = 0,
   tpd = 0,
+  ipm = 0,
+  audio_seconds_per_minute: audioSecondsPerMinute = 0,
   burst_seconds: burst,
   fixed = false,
   counts,
@@ -133,6 +138,8 @@ function limitsOf({
     tpm,
     rpd,
     tpd,
+    ipm,
+    audioSecondsPerMinute,
     burstMs: burst === undefined ? UNKNOWN.burstMs : burst * 1_000,
     fixed,
     corrects: counts === 'used',

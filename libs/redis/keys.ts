@@ -67,6 +67,8 @@ export const redisKeys = {
   laneWindow: (slot: string) => `${TAG}:window:lane:${slot}`,
   /** What visitors' own inquiries took of a lane, beside all that it counts. */
   laneInquiries: (slot: string) => `${TAG}:window:inquiries:${slot}`,
+  /** Images and seconds of sound. */
+  laneUnits: (slot: string) => `${TAG}:window:units:${slot}`,
   laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
   /** Tokens that each campaign got of a lane within one minute since 1970. */
   laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,
