@@ -44,15 +44,13 @@ export class LaneTable {
       for (const lane of this.names()) {
         const limits = served ? served[lane] : {};
         if (limits)
-          this.upstreamsByLane
-            .get(lane)!
-            .push({
-              name,
-              slot: `${lane}@${name}`,
-              ...limitsOf(limits),
-              ...offersOf(endpoints),
-              ...formerOf(settings),
-            });
+          this.upstreamsByLane.get(lane)!.push({
+            name,
+            slot: `${lane}@${name}`,
+            ...limitsOf(limits),
+            ...offersOf(endpoints),
+            ...formerOf(settings),
+          });
       }
     }
   }

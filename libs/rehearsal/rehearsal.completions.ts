@@ -1,7 +1,12 @@
-import { completionOf, framesOf, planAnswer, type ChatAnswer, type ChatBody } from './rehearsal.chat.js';
+import { completionOf, framesOf, planAnswer, type ChatAnswer } from './rehearsal.chat.js';
 
 /** A request of `POST /v1/completions`: several prompts have `n` answers each. */
-export interface CompletionsBody extends Omit<ChatBody, 'messages' | 'logprobs'> {
+export interface CompletionsBody {
+  model?: string;
+  n?: number;
+  max_tokens?: number;
+  stream?: boolean;
+  stream_options?: { include_usage?: boolean };
   prompt?: string | readonly unknown[];
   echo?: boolean;
   logprobs?: number;
@@ -16,10 +21,11 @@ interface Choice {
 
 /** The same answer as a chat gives, in the form of completions. */
 export function planCompletion(body: CompletionsBody, wish: Parameters<typeof planAnswer>[1]): ChatAnswer {
-  const { prompt = '', n = 1, logprobs: _, echo: __, ...rest } = body;
+  const { prompt = '', n = 1, ...rest } = body;
+  const { logprobs: _, echo: __, ...asked } = rest;
   const prompts = typeof prompt === 'string' || typeof prompt[0] === 'number' ? [prompt] : prompt;
   const content = typeof prompts[0] === 'string' ? prompts.join(' ') : 'tokens';
-  return planAnswer({ ...rest, n: n * prompts.length, messages: [{ role: 'user', content }] } as ChatBody, wish);
+  return planAnswer({ ...asked, n: n * prompts.length, messages: [{ role: 'user', content }] }, wish);
 }
 
 export function wholeCompletion(answer: ChatAnswer, body: CompletionsBody): object {
@@ -27,9 +33,8 @@ export function wholeCompletion(answer: ChatAnswer, body: CompletionsBody): obje
 }
 
 export function* completionFrames(answer: ChatAnswer, body: CompletionsBody): Generator<object> {
-  const { stream, stream_options } = body as ChatBody;
-  for (const frame of framesOf(answer, { stream, stream_options } as ChatBody))
-    yield asCompletion(frame, body, 'delta');
+  const { stream = false, stream_options = {} } = body;
+  for (const frame of framesOf(answer, { stream, stream_options })) yield asCompletion(frame, body, 'delta');
 }
 
 function asCompletion(chat: object, { logprobs }: CompletionsBody, field: 'message' | 'delta'): object {
