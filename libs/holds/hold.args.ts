@@ -57,6 +57,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.stopped(hold.keyId, hold.repeatHash ?? ''),
     redisKeys.visitorPrefix,
     redisKeys.doorSwitch,
+    redisKeys.files(hold.requestId),
+    redisKeys.filesLine,
   ];
   const args = [
     hold.requestId,
@@ -93,6 +95,7 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyConcurrent ?? 0,
     hold.remembered?.key ?? '',
     hold.remembered?.campaign ?? '',
+    hold.filePieces ?? 0,
   ];
   return [keys, args];
 }
@@ -213,6 +216,9 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.keptPrefix + end.keyId,
     redisKeys.keyBytes(end.keyId),
     redisKeys.visitorPrefix,
+    redisKeys.files(end.requestId),
+    redisKeys.filesLine,
+    redisKeys.filesSizes,
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;

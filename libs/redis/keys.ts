@@ -49,6 +49,10 @@ export const redisKeys = {
   fetched: (keyId: string, hour: number | string) => `${TAG}:fetched:${keyId}:${hour}`,
   bodyPrefix: `${TAG}:body:`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
+  /** The files of a request, in sealed pieces; by when those of each request lapse, and how many bytes there are. */
+  files: (requestId: string) => `${TAG}:files:${requestId}`,
+  filesLine: `${TAG}:uploads`,
+  filesSizes: `${TAG}:uploads:bytes`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   /** The last entry with a frame of bytes that the ingress has read from its stream. */
   replyRead: (ingressId: string) => `${TAG}:reply:${ingressId}:read`,
