@@ -2,13 +2,14 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
+import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { pause } from './rehearsal.pace.js';
 import { ResponsesFace, type OnResponses, type ResponsesCall } from './rehearsal.responses.face.js';
 import { answerText } from './rehearsal.text.js';
-import { RehearsalReports } from './rehearsal.usage.js';
+import { RehearsalReports, USAGE_REPORTS } from './rehearsal.usage.js';
 
 export interface ModerationCall {
   startedAtMs: number;
@@ -39,6 +40,7 @@ export class Rehearsal {
   onChat: OnChat | undefined;
   onResponses: OnResponses | undefined;
   onEmbeddings: OnEmbeddings | undefined;
+  onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -53,6 +55,7 @@ export class Rehearsal {
   private chats: ChatCall[] = [];
   private responses: ResponsesCall[] = [];
   private embeddings: EmbeddingsCall[] = [];
+  private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -112,6 +115,15 @@ export class Rehearsal {
       '/v1/embeddings',
       this.served((request, response) => embeddings.answer(request, response)),
     );
+    const completions = new CompletionsFace({
+      ...core,
+      remember: (call) => this.remember(this.completions, call),
+      override: (body) => this.onCompletions?.(body),
+    });
+    this.mock.mount(
+      '/v1/completions',
+      this.served((request, response) => completions.answer(request, response)),
+    );
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
@@ -120,14 +132,11 @@ export class Rehearsal {
       '/v1/safety/cases',
       asked((request, response) => this.safetyCase(request, response)),
     );
-    this.mock.mount(
-      '/v1/organization/usage/completions',
-      asked((request, response) => this.reports.usage(request, response, 'completions')),
-    );
-    this.mock.mount(
-      '/v1/organization/usage/embeddings',
-      asked((request, response) => this.reports.usage(request, response, 'embeddings')),
-    );
+    for (const api of USAGE_REPORTS)
+      this.mock.mount(
+        `/v1/organization/usage/${api}`,
+        asked((request, response) => this.reports.usage(request, response, api)),
+      );
     this.mock.mount(
       '/v1/organization/costs',
       asked((request, response) => this.reports.costs(request, response)),
@@ -161,6 +170,10 @@ export class Rehearsal {
     return this.embeddings;
   }
 
+  completionsCalls(): readonly CompletionsCall[] {
+    return this.completions;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -170,10 +183,12 @@ export class Rehearsal {
     this.chats = [];
     this.responses = [];
     this.embeddings = [];
+    this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
+    this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();
