@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
+import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
@@ -39,6 +40,7 @@ export class Rehearsal {
   onChat: OnChat | undefined;
   onResponses: OnResponses | undefined;
   onEmbeddings: OnEmbeddings | undefined;
+  onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -53,6 +55,7 @@ export class Rehearsal {
   private chats: ChatCall[] = [];
   private responses: ResponsesCall[] = [];
   private embeddings: EmbeddingsCall[] = [];
+  private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -112,6 +115,15 @@ export class Rehearsal {
       '/v1/embeddings',
       this.served((request, response) => embeddings.answer(request, response)),
     );
+    const completions = new CompletionsFace({
+      ...core,
+      remember: (call) => this.remember(this.completions, call),
+      override: (body) => this.onCompletions?.(body),
+    });
+    this.mock.mount(
+      '/v1/completions',
+      this.served((request, response) => completions.answer(request, response)),
+    );
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
@@ -158,6 +170,10 @@ export class Rehearsal {
     return this.embeddings;
   }
 
+  completionsCalls(): readonly CompletionsCall[] {
+    return this.completions;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -167,10 +183,12 @@ export class Rehearsal {
     this.chats = [];
     this.responses = [];
     this.embeddings = [];
+    this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
+    this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();
