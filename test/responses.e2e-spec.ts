@@ -613,7 +613,7 @@ describe('POST /v1/responses through the official client', () => {
       ['service_tier', 5],
       ['service_tier', 'scale'],
       ['prompt_cache_options.ttl', { prompt_cache_options: { mode: 'implicit', ttl: '12h' } }],
-      ['background', true],
+      ['background', 'yes'],
       ['prompt', { id: 'pmpt_1' }],
       ['context_management', [{ type: 'compaction' }]],
       ['access_programs', { cyber: 'standard' }],

@@ -20,6 +20,8 @@ import { bullOptions } from '#libs/queues/bull.options.js';
 import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { Authenticator } from './door/authenticator.service.js';
+import { BackgroundStore } from '#libs/shelf/background.store.js';
+import { BackgroundCalls } from './calls/background.calls.js';
 import { CallQueues } from './calls/call.queues.js';
 import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
@@ -89,6 +91,12 @@ export class IngressModule {
         },
         Admission,
         Authenticator,
+        BackgroundCalls,
+        {
+          provide: BackgroundStore,
+          inject: [MONEY_REDIS, ContentBox],
+          useFactory: (redis: Redis, box: ContentBox) => new BackgroundStore(redis, box),
+        },
         BodyReader,
         CallQuoter,
         CallService,

@@ -95,6 +95,13 @@ export const SHELF_ROUTES: readonly VisitorRoute[] = [
     answer: RESPONSE,
   },
   {
+    ...write,
+    path: '/v1/responses/{id}/cancel',
+    operationId: 'responses.cancel',
+    summary: 'Ends a response in the background, and answers with it',
+    answer: RESPONSE,
+  },
+  {
     ...remove,
     path: '/v1/responses/{id}',
     operationId: 'responses.delete',

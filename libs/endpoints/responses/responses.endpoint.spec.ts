@@ -186,7 +186,8 @@ describe('a request for a response', () => {
 describe('a request for a response is refused by name', () => {
   it.each<[string, object, string, string]>([
     ['prompt', { prompt: { id: 'pmpt_1' } }, 'invalid_request', 'instructions or input'],
-    ['background', { background: true }, 'invalid_request', 'ask for a stream'],
+    ['stream', { background: true, stream: true }, 'invalid_request', 'poll GET'],
+    ['store', { background: true, store: false }, 'invalid_request', 'where Daypass keeps it'],
     [
       'context_management',
       { context_management: [{ type: 'compaction' }] },
