@@ -136,3 +136,56 @@ describe('a response in the background', () => {
     });
   });
 });
+
+describe('what stands beside responses', () => {
+  let daypass: SharedDaypass;
+  let openai: OpenAI;
+
+  beforeAll(async () => {
+    daypass = await shareDaypass();
+    const { key: apiKey } = await daypass.createKey();
+    openai = new OpenAI({ apiKey, baseURL: daypass.baseUrl, maxRetries: 0 });
+  }, 120_000);
+  afterAll(() => daypass?.stop());
+  beforeEach(() => daypass.rehearsal.reset());
+
+  it('counts the tokens of an input, with what it names: nothing is sent, judged or paid', async () => {
+    const words = 'a few words about the garden '.repeat(20);
+    const { id } = await openai.responses.create({ model, input: words });
+    daypass.rehearsal.reset();
+    const of = async (body: object): Promise<number> => (await openai.responses.inputTokens.count(body)).input_tokens!;
+    const [one, both] = [
+      await of({ model, input: words }),
+      await of({ model, input: words, previous_response_id: id }),
+    ];
+    expect(one).toBeGreaterThan(100);
+    expect(one).toBeLessThan(200);
+    expect(both).toBeGreaterThan(2 * one - 30);
+    expect(await of({ model, input: 'hi' })).toBeLessThan(30);
+    expect(daypass.rehearsal.responsesCalls()).toHaveLength(0);
+    expect(daypass.rehearsal.moderationCalls()).toHaveLength(0);
+    expect(await errorOf(of({ model: 'gpt-99', input: 'hi' }))).toMatchObject({ code: 'model_not_found' });
+    expect(await errorOf(of({ model, input: 'hi', previous_response_id: 'resp_x' }))).toMatchObject({
+      code: 'previous_response_not_found',
+    });
+    expect(await errorOf(of({ model, input: 'hi', nonsense: 1 }))).toMatchObject({ code: 'unknown_parameter' });
+    await booksAtRest(daypass);
+  });
+
+  it('takes a text file as what is written in it, and judges that', async () => {
+    const asking = (text: string): OpenAI.Responses.ResponseCreateParamsNonStreaming => {
+      const file_data = `data:text/plain;base64,${Buffer.from(text).toString('base64')}`;
+      return { model, input: [{ role: 'user', content: [{ type: 'input_file', filename: 'notes.txt', file_data }] }] };
+    };
+    await openai.responses.create(asking('notes about the garden'));
+    const judged = JSON.stringify(daypass.rehearsal.moderationCalls().map(({ body }) => body.input));
+    expect(judged).toContain('notes about the garden');
+    expect(JSON.stringify(daypass.rehearsal.responsesCalls()[0]!.body)).toContain(
+      Buffer.from('notes about the garden').toString('base64'),
+    );
+    expect(await errorOf(openai.responses.create(asking(`a ${FLAGGED_PHRASE}`)))).toMatchObject({
+      code: 'moderation_blocked',
+    });
+    expect(daypass.rehearsal.responsesCalls()).toHaveLength(1);
+  });
+});

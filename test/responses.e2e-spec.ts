@@ -640,7 +640,7 @@ describe('POST /v1/responses through the official client', () => {
       ],
       ['input[0].role', { role: 'wizard', content: 'x' }],
       ['input[0].content', { role: 'user', content: 5 }],
-      ['input[0].content[0]', { role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }],
+      ['input[0].content[0].file_id', { role: 'user', content: [{ type: 'input_file', file_id: 'file-1' }] }],
       ['input[0].content[0]', { role: 'user', content: [{ type: 'input_audio', input_audio: {} }] }],
       ['input[0].content[0].text', { role: 'user', content: [{ type: 'input_text', text: 5 }] }],
       ['input[0].call_id', { type: 'function_call_output', call_id: 'a b', output: 'x' }],

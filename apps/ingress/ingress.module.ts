@@ -50,6 +50,7 @@ import { ModerationsController } from './moderations/moderations.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
 import { ConversationsController } from './shelf/conversations.controller.js';
+import { InputTokensController } from './shelf/input-tokens.controller.js';
 import { StoredResponsesController } from './shelf/stored-responses.controller.js';
 import { VisitInterceptor } from './shelf/visit.interceptor.js';
 import { StepLine } from './step.line.js';
@@ -72,6 +73,7 @@ export class IngressModule {
         ModerationsController,
         KeyController,
         ClaimController,
+        InputTokensController,
         StoredResponsesController,
         ConversationsController,
       ],
