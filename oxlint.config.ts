@@ -33,7 +33,8 @@ const ROOMS: Record<string, Record<string, readonly string[]>> = {
     key: ['desk', 'domain', 'door'],
     pages: ['claims', 'domain', 'door'],
     models: ['door'],
-    shelf: ['answers', 'domain', 'door'],
+    moderations: ['answers', 'domain', 'door'],
+    shelf: ['answers', 'calls', 'domain', 'door'],
     docs: ['domain', 'door'],
   },
   forwarding: {

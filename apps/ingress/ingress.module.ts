@@ -20,6 +20,8 @@ import { bullOptions } from '#libs/queues/bull.options.js';
 import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
 import { Authenticator } from './door/authenticator.service.js';
+import { BackgroundStore } from '#libs/shelf/background.store.js';
+import { BackgroundCalls } from './calls/background.calls.js';
 import { CallQueues } from './calls/call.queues.js';
 import { CallQuoter } from './calls/call.quoter.js';
 import { CallService } from './calls/call.service.js';
@@ -48,6 +50,7 @@ import { ModerationsController } from './moderations/moderations.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
 import { ConversationsController } from './shelf/conversations.controller.js';
+import { InputTokensController } from './shelf/input-tokens.controller.js';
 import { StoredResponsesController } from './shelf/stored-responses.controller.js';
 import { VisitInterceptor } from './shelf/visit.interceptor.js';
 import { StepLine } from './step.line.js';
@@ -70,6 +73,7 @@ export class IngressModule {
         ModerationsController,
         KeyController,
         ClaimController,
+        InputTokensController,
         StoredResponsesController,
         ConversationsController,
       ],
@@ -89,6 +93,12 @@ export class IngressModule {
         },
         Admission,
         Authenticator,
+        BackgroundCalls,
+        {
+          provide: BackgroundStore,
+          inject: [MONEY_REDIS, ContentBox],
+          useFactory: (redis: Redis, box: ContentBox) => new BackgroundStore(redis, box),
+        },
         BodyReader,
         CallQuoter,
         CallService,

@@ -1,6 +1,7 @@
 import type { Shape } from './declaration.js';
 import { openReplaced, wellFormedEscapes } from './encoded.js';
 import { isObject, type JsonObject } from './json.js';
+import { textFileIn, writtenFile } from './text.file.js';
 import { addressOf, fitsOf, type Leaf } from './leaf.js';
 import {
   below,
@@ -97,6 +98,23 @@ function make(shape: Shape): Compiled {
         wellFormedEscapes,
         (text, path, put) => put.encoded(path, text),
       );
+    case 'file':
+      return {
+        parse: (value, at) => {
+          const file = typeof value === 'string' ? textFileIn(value) : null;
+          return file ? writtenFile(file) : refuse(at, describe(shape));
+        },
+        visit: (value, path, sight) => {
+          const file = typeof value === 'string' ? textFileIn(value) : null;
+          if (!file) OPEN.visit(value, path, sight);
+          else if (file.text !== '') sight.text(path, file.text);
+        },
+        replaced: (value, path, put) => {
+          const file = typeof value === 'string' ? textFileIn(value) : null;
+          if (!file) return OPEN.replaced(value, path, put);
+          return file.text === '' ? value : writtenFile({ ...file, text: put.text(path, file.text) });
+        },
+      };
     case 'word':
     case 'number':
     case 'flag':

@@ -18,6 +18,8 @@ export function examplesOf(shape: Shape): unknown[] {
     case 'image':
       if (shape.bare) return ['iVBORw0KGgoAAAAN', '/9j/4AAQ'];
       return ['https://example.org/a.png', 'data:image/png;base64,AAAA'];
+    case 'file':
+      return [`data:text/plain;base64,${Buffer.from('plain words').toString('base64')}`];
     case 'word':
       return shape.words.slice(0, 2);
     case 'number':

@@ -149,6 +149,11 @@ const NEEDED: Record<string, object> = {
   responses: { stream: true, input: 'plain words' },
 };
 
+/** What a declared parameter does not go with. */
+const BESIDES: Record<string, Record<string, object>> = { responses: { background: { stream: false } } };
+const besidesOf = (name: string, example: unknown): object =>
+  Object.entries(BESIDES[name] ?? {}).find(([field]) => isObject(example) && field in example)?.[1] ?? {};
+
 const textsOf = (contents: readonly Content[]): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('\n');
 const imagesOf = (contents: readonly Content[]): string[] =>
@@ -255,7 +260,9 @@ function forward(endpoint: Endpoint, { request, body, counted }: Waiting): Forwa
 }
 
 describe.each(ENDPOINTS.map((endpoint) => [endpoint.name, endpoint] as const))('%s: a request', (name, endpoint) => {
-  const examples = examplesOf(endpoint.declarations.request).map((example) => merged(NEEDED[name] ?? {}, example));
+  const examples = examplesOf(endpoint.declarations.request).map((example) =>
+    merged(merged(NEEDED[name] ?? {}, example), besidesOf(name, example)),
+  );
   const refused: Planting[] = [];
   const letIn: (Planting & Waiting)[] = [];
 

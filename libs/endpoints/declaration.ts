@@ -13,6 +13,8 @@ export type Shape =
   | { kind: 'image'; bare?: boolean }
   /** A provider made it, and nobody else can read it: neither judged nor counted as text. Tokens of it are estimated. */
   | { kind: 'opaque' }
+  /** A text file as a `data:` URL in base64: judged and counted as the text in it. */
+  | { kind: 'file' }
   /** One of a closed list. `unpriceable`: what any other is called, because nobody can say what it costs. */
   | { kind: 'word'; words: readonly string[]; unpriceable?: string }
   | { kind: 'number'; least: number; most: number; whole: boolean }
@@ -46,6 +48,7 @@ export const textUpTo = (most: number): Shape => ({ kind: 'text', most });
 export const encoded: Shape = { kind: 'encoded' };
 export const open: Shape = { kind: 'open' };
 export const image: Shape = { kind: 'image' };
+export const textFile: Shape = { kind: 'file' };
 export const bareImage: Shape = { kind: 'image', bare: true };
 export const opaque: Shape = { kind: 'opaque' };
 export const flag: Shape = { kind: 'flag' };

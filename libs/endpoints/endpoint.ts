@@ -72,6 +72,8 @@ export interface Request {
   facts: Ticket['facts'];
   /** What `measure` decoded of it. */
   decoded?: readonly string[] | undefined;
+  /** Nobody waits for its answer: the key fetches it later. Absent: somebody does. */
+  background?: true;
 }
 
 /** What a request's headers say of the client that sent it. */
@@ -190,6 +192,8 @@ export interface Endpoint {
    * them, so that the tool is left out. null: that would be another request. Absent: this API has no such tool.
    */
   searching?(request: Request, most: number | null): Request | null;
+  /** What a visitor gets at once of a request in the background, with its `id`. Absent: this API has none. */
+  queued?(ticket: AnsweredTicket, body: Body): JsonObject;
   measure(request: Request, tools: CountingTools): Promise<Measured>;
   /** What waits for the upstream: what the visitor sent, with what the relay decides. */
   forwarded(request: Request, forced: Forced): Body;

@@ -1,5 +1,6 @@
 import type { Shape } from './declaration.js';
 import { OPAQUE_MAX, patternOf } from './leaf.js';
+import { FILE } from './text.file.js';
 import { describe } from './refusals.js';
 
 /** JSON Schema 2020-12, as OpenAPI 3.1 has it. */
@@ -22,6 +23,8 @@ export function jsonSchemaOf(shape: Shape, side: Side): JsonSchema {
       return { description: 'Of your own shape: keys and values are judged and counted' };
     case 'image':
       return { type: 'string', pattern: patternOf(shape), description: describe(shape) };
+    case 'file':
+      return { type: 'string', pattern: FILE.source, description: describe(shape) };
     case 'word':
       return {
         type: 'string',

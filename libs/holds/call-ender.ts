@@ -102,7 +102,7 @@ export class CallEnder {
   /**
    * Voids a call that nobody waits for, unless a worker runs it. Asks once: `recovering` while accounting mends Redis.
    */
-  async cancel(ticket: Ticket, reason: string): Promise<Cancelled | 'recovering'> {
+  async cancel(ticket: HoldOfCall, reason: string): Promise<Cancelled | 'recovering'> {
     const { outcome } = await this.holds.end({ ...holdOf(ticket), transition: 'cancel', detail: { reason } });
     switch (outcome) {
       case 'applied':
@@ -155,6 +155,6 @@ export class CallEnder {
   }
 }
 
-function holdOf({ requestId, keyId, campaignId, lane, replyTo }: Ticket): HoldOfCall {
+function holdOf({ requestId, keyId, campaignId, lane, replyTo }: HoldOfCall): HoldOfCall {
   return { requestId, keyId, campaignId, lane, replyTo };
 }

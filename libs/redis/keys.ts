@@ -38,6 +38,9 @@ export const redisKeys = {
   keptPrefix: `${TAG}:kept:key:`,
   /** What keys may name later (libs/shelf). The scripts of the shelf make every key's name of this prefix. */
   shelfPrefix: `${TAG}:shelf:`,
+  /** Followed by a key's id and `:<response id>`: what waits in the background. `:all`: their ids by when they lapse. */
+  backgroundPrefix: `${TAG}:background:`,
+  background: (keyId: string, id: string) => `${TAG}:background:${keyId}:${id}`,
   /** The blocked answer to a call of a key, for a minute, by the call's hash; and the names of all of the key's. */
   stopped: (keyId: string, hash: string) => `${TAG}:stopped:${keyId}:${hash}`,
   stoppedOfKey: (keyId: string) => `${TAG}:stopped:${keyId}`,

@@ -382,7 +382,7 @@ export class Admission {
 /** What is judged of a call. A direction without contents has nothing to judge. */
 export function policyOf(
   { campaign, key }: Visitor,
-  { endpoint: { directions, waiver }, request, wish }: Wanted,
+  { endpoint: { directions, waiver }, request, wish }: Pick<Wanted, 'endpoint' | 'request' | 'wish'>,
 ): CallPolicy {
   const policy = effectivePolicy(campaign.policy, key.policy, wish, request.stream, waiver);
   return {

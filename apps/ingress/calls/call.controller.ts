@@ -4,7 +4,7 @@ import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
-import type { Blob, Endpoint } from '#libs/endpoints/endpoint.js';
+import type { Body, Blob, Endpoint } from '#libs/endpoints/endpoint.js';
 import { isObject } from '#libs/endpoints/json.js';
 import { FileStore } from '#libs/holds/file.store.js';
 import { RecentRefusals } from '#libs/holds/recent-refusals.js';
@@ -33,6 +33,7 @@ import { requestPath } from '../domain/request-path.js';
 import { IngressMetrics } from '../ingress.metrics.js';
 import { Admission, policyOf, StaleVisitor, type KeptAnswer, type Wanted } from './admission.js';
 import { StepLine } from '../step.line.js';
+import { BackgroundCalls } from './background.calls.js';
 import { CallService } from './call.service.js';
 
 const LEFT = 'the visitor left';
@@ -59,6 +60,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       @Inject(IngressMetrics) metrics: IngressMetrics,
       @Inject(UnreadAnswers) private readonly unread: UnreadAnswers,
       @Inject(RecentRefusals) private readonly refusals: RecentRefusals,
+      @Inject(BackgroundCalls) private readonly background: BackgroundCalls,
       @Inject(FileStore) private readonly files: FileStore,
     ) {
       this.parts = { calls, replies, places, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
@@ -86,6 +88,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         const { call, adjusted } = await this.admitted(http, { span, left: left.signal, stream });
         // As the hold found it.
         const visitor = visitorOf(http);
+        if (!('reply' in call) && call.body) return await this.sendQueued(call, call.body, adjusted, visitor, reply);
         if (!('reply' in call)) return await new AnswerSession(this.parts, call, visitor, reply, stream).run();
         sendKept(call, adjusted, visitor, reply, stream);
         if (call.stopped) this.parts.metrics.repeated(endpoint.name);
@@ -103,6 +106,27 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       }
     }
 
+    /** The call runs on behind its visitor. */
+    private async sendQueued(
+      call: AdmittedCall,
+      body: Body,
+      adjusted: readonly string[],
+      { key: { rpm, tpm } }: Visitor,
+      reply: FastifyReply,
+    ): Promise<void> {
+      const queued = Buffer.from(JSON.stringify(await this.background.start(call, endpoint, body)));
+      const { hold, ticket } = call;
+      writeHead(reply, 200, {
+        requestId: ticket.requestId,
+        meta: { moderation: { input: ticket.policy.input, output: ticket.policy.output }, queueMs: 0 },
+        availableNano: hold.availableNano,
+        use: { rpm, tpm, requests: hold.windowRequests, tokens: hold.windowTokens },
+        adjusted,
+        headers: { 'content-type': 'application/json', 'content-length': String(queued.length) },
+      });
+      reply.raw.end(queued);
+    }
+
     private replayed({ id, headers }: FastifyRequest, firstRequestId: string, { key }: Visitor): void {
       this.parts.metrics.replayed(endpoint.name);
       this.parts.logger.info({ requestId: id, ...clientRequestId(headers), firstRequestId, keyId: key.id }, 'replayed');
@@ -112,13 +136,14 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     private async admitted(
       http: FastifyRequest,
       { span, left, stream }: { span: Span; left: AbortSignal; stream: VisitorStream },
-    ): Promise<{ call: AdmittedCall | KeptAnswer; adjusted: readonly string[] }> {
+    ): Promise<{ call: (AdmittedCall & { body?: Body }) | KeptAnswer; adjusted: readonly string[] }> {
       const body = (http.body as ReadBody | undefined) ?? noBody();
       http.body = undefined;
       const { key, campaign } = visitorOf(http);
       let isAdmitted = false;
       try {
         const wanted = await this.read(http, body, key.id, left);
+        if (wanted.request.background && policyOf(visitorOf(http), wanted).shelf === 'off') throw keepsNothing();
         span.setAttributes({
           'daypass.key_id': key.id,
           'daypass.campaign': campaign.slug,
@@ -128,7 +153,9 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         if (wanted.request.stream) stream.keepAlive(headBeforeHold(http, wanted));
         const call = await traced('hold', {}, () => this.steps.run(key.id, body.bytes, () => this.admit(http, wanted)));
         isAdmitted = !('reply' in call);
-        return { call, adjusted: wanted.request.adjusted };
+        const { request } = wanted;
+        const queued = request.background && !('reply' in call) ? { body: request.body } : {};
+        return { call: { ...call, ...queued }, adjusted: request.adjusted };
       } catch (error) {
         if (!body.isCounted) await this.keyBytes.count(key.id, body.bytes);
         throw error;
@@ -183,6 +210,14 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     }
   }
   return CallController;
+}
+
+function keepsNothing(): DaypassError {
+  return new DaypassError(
+    'invalid_request',
+    "The campaign of this key keeps no responses, so that nobody could fetch this one. Leave 'background' out.",
+    { param: 'background' },
+  );
 }
 
 /** A request without a body. */

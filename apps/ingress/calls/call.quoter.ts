@@ -96,6 +96,11 @@ export class CallQuoter {
     return endpoint.searching(request, price ? (price.max_calls ?? SEARCH_CALLS) : null) ?? request;
   }
 
+  /** The likely input tokens of a request. @throws DaypassError as `quote` */
+  async inputTokens(visitor: Visitor, endpoint: Endpoint, asked: Request): Promise<number> {
+    return (await this.quote(visitor, endpoint, this.offered(visitor, endpoint, asked))).bound.inputTokens;
+  }
+
   /** @throws DaypassError `model_not_found`, `unpriceable_request` or `invalid_request` */
   async quote(visitor: Visitor, endpoint: Endpoint, request: Request): Promise<Quote> {
     if (!visitor.models.includes(request.model)) {

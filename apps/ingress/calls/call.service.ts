@@ -12,6 +12,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { recovering } from '../refusals.js';
+import type { CallOf } from '#libs/shelf/background.store.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
 import { Admission } from './admission.js';
 import { CallQueues } from './call.queues.js';
@@ -65,7 +66,7 @@ export class CallService {
    * Voids a waiting call (`voided`). Leaves a dispatched one to its worker (`running`), which `abandon` asks to end it.
    * @throws while accounting mends Redis
    */
-  async giveUp(ticket: Ticket, reason: string): Promise<Cancelled> {
+  async giveUp(ticket: CallOf, reason: string): Promise<Cancelled> {
     const cancelled = await this.ender.cancel(ticket, reason);
     if (cancelled === 'recovering') throw recovering();
     return cancelled;
@@ -75,7 +76,7 @@ export class CallService {
    * Gives up a call whose visitor left, again and again until it has ended. The upstream may refuse it just then, so
    * that it waits once more. And a worker that reconnects to Redis misses what ingress publishes.
    */
-  async abandon(ticket: Ticket): Promise<void> {
+  async abandon(ticket: CallOf): Promise<void> {
     const { requestId } = ticket;
     try {
       for (let cancels = 0; cancels < CANCELS_MAX; cancels++) {

@@ -99,16 +99,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Keep the answer of POST /v1/chat/completions yourself.',
   },
   {
-    paths: ['/v1/responses/{id}/cancel'],
-    why: 'This version of Daypass runs no responses in the background.',
-    instead: 'Close the connection of a running call: Daypass then stops it.',
-  },
-  {
-    paths: ['/v1/responses/input_tokens'],
-    why: 'This version of Daypass does not count tokens for you.',
-    instead: 'Read the `usage` of an answer.',
-  },
-  {
     paths: ['/v1/responses/compact'],
     why: 'What a compaction costs has no bound.',
     instead: 'Send a shorter conversation.',

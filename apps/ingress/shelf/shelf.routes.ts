@@ -2,7 +2,7 @@ import type { ErrorCode } from '#libs/contracts/errors.js';
 import { jsonSchemaOf, type JsonSchema } from '#libs/endpoints/json.schema.js';
 import { RESPONSES_ANSWER } from '#libs/endpoints/responses/answer.declaration.js';
 import { ADDED_ITEM } from '#libs/endpoints/responses/items.declaration.js';
-import { METADATA_MAX } from '#libs/endpoints/responses/request.declaration.js';
+import { METADATA_MAX, RESPONSES_REQUEST } from '#libs/endpoints/responses/request.declaration.js';
 import { ITEMS_AT_ONCE_MAX } from '#libs/shelf/conversation.store.js';
 import { KEY_ERRORS, objectOf, type VisitorRoute } from '../visitor.route.js';
 import { INCLUDABLE, PAGE_DEFAULT, PAGE_MAX } from './shelf.requests.js';
@@ -92,6 +92,26 @@ export const SHELF_ROUTES: readonly VisitorRoute[] = [
     operationId: 'responses.retrieve',
     summary: 'A response that Daypass keeps, whole',
     query: { ...INCLUDE, stream: { const: false, description: 'A stored response is read in one piece' } },
+    answer: RESPONSE,
+  },
+  {
+    ...write,
+    path: '/v1/responses/input_tokens',
+    operationId: 'responses.input_tokens',
+    summary: 'How many tokens a request would have, by the count of Daypass: nothing is sent',
+    request: {
+      accepts: ACCEPTS,
+      schema: jsonSchemaOf(RESPONSES_REQUEST, 'request'),
+      sample: { model: 'gpt-5.4-mini', input: 'Say hello' },
+    },
+    answer: objectOf({ object: { const: 'response.input_tokens' }, input_tokens: { type: 'integer' } }),
+    errors: [...WRITE_ERRORS, 'model_not_found', 'previous_response_not_found'],
+  },
+  {
+    ...write,
+    path: '/v1/responses/{id}/cancel',
+    operationId: 'responses.cancel',
+    summary: 'Ends a response in the background, and answers with it',
     answer: RESPONSE,
   },
   {

@@ -14,6 +14,8 @@ import {
   PROVIDER_ID,
   refused,
   text,
+  textFile,
+  textUpTo,
   variants,
   whole,
   word,
@@ -26,6 +28,7 @@ import { FORMAT, LOCAL, TOOLS } from './tools.declaration.js';
 /** A conversation of a day's work with tools; OpenAI documents no limit. */
 export const ITEMS_MAX = 8_192;
 const LINES_MAX = 2_048;
+const FILENAME_MAX = 255;
 const ACTIONS_MAX = 256;
 /** Of a shell's output, in characters, and of its time, in milliseconds. */
 const LIMIT_MAX = 1_000_000_000;
@@ -45,7 +48,21 @@ const BESIDE: Fields = {
 const STATUS = word('in_progress', 'completed', 'incomplete', 'searching', 'generating', 'failed');
 const COMMON: Fields = { id: SHELF_ID, status: STATUS, ...BESIDE };
 
-const FILE = refused('Nobody judges files here. Put text into an input_text part, and images into input_image parts.');
+const STORED_FILE = refused(
+  'A file lies on an account, or elsewhere, where nobody judges it. Put its text into file_data.',
+);
+const INPUT_FILE = object(
+  {
+    type: word('input_file'),
+    file_data: textFile,
+    filename: textUpTo(FILENAME_MAX),
+    file_id: STORED_FILE,
+    file_url: STORED_FILE,
+    detail: harmless,
+    ...PART_FIELDS,
+  },
+  'file_data',
+);
 const STORED_IMAGE = refused(
   'A file belongs to the account, and not to you. Put the image into image_url, as a data URL.',
 );
@@ -63,7 +80,7 @@ const INPUT_IMAGE = object(
 const READ_PARTS: Readonly<Record<string, Shape>> = {
   input_text: INPUT_TEXT,
   input_image: INPUT_IMAGE,
-  input_file: FILE,
+  input_file: INPUT_FILE,
 };
 
 const MESSAGE = object(

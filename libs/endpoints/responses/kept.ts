@@ -13,13 +13,15 @@ export interface ResponsesKept {
   asked: readonly string[];
   /** Where the visitor's own items begin in the input; before it stands what its names stand for. */
   ownFrom: number;
+  /** Nobody waits for the answer: it is on the shelf. Absent: somebody does. */
+  background?: true;
 }
 
 const stringOf = (value: unknown): string | null => (typeof value === 'string' ? value : null);
 
 /** As a body carries it. A body without it is of a visitor who keeps nothing. */
 export function readKept(kept: JsonObject | undefined): ResponsesKept {
-  const { store, metadata, previousResponseId, conversation, promptCacheKey, asked, ownFrom } = kept ?? {};
+  const { store, metadata, previousResponseId, conversation, promptCacheKey, asked, ownFrom, background } = kept ?? {};
   return {
     store: store === true,
     metadata: isObject(metadata) ? metadata : {},
@@ -28,5 +30,6 @@ export function readKept(kept: JsonObject | undefined): ResponsesKept {
     promptCacheKey: stringOf(promptCacheKey),
     asked: Array.isArray(asked) ? (asked as string[]) : [],
     ownFrom: typeof ownFrom === 'number' ? ownFrom : 0,
+    ...(background === true ? { background } : {}),
   };
 }

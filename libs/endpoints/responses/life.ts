@@ -40,7 +40,7 @@ export class Life {
     return {
       id: this.id,
       object: 'response',
-      background: false,
+      background: this.kept.background === true,
       instructions,
       metadata,
       store,

@@ -79,10 +79,7 @@ export const RESPONSES_REQUEST: Shape = object(
     ...MOVED,
     model: MODEL,
     access_programs: refused("A programme belongs to the operator's account. Leave it out."),
-    background: refused(
-      'A key cannot leave a response running behind it. Leave it out, and wait for the answer or ask for a stream.',
-      { butFalse: true },
-    ),
+    background: ours(flag),
     client_metadata: harmless,
     context_management: refused(
       'Compaction at the provider has no bound. Leave it out, and send a compaction_trigger item where you want one.',

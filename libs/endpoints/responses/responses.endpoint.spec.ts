@@ -186,7 +186,8 @@ describe('a request for a response', () => {
 describe('a request for a response is refused by name', () => {
   it.each<[string, object, string, string]>([
     ['prompt', { prompt: { id: 'pmpt_1' } }, 'invalid_request', 'instructions or input'],
-    ['background', { background: true }, 'invalid_request', 'ask for a stream'],
+    ['stream', { background: true, stream: true }, 'invalid_request', 'poll GET'],
+    ['store', { background: true, store: false }, 'invalid_request', 'where Daypass keeps it'],
     [
       'context_management',
       { context_management: [{ type: 'compaction' }] },
@@ -295,7 +296,7 @@ describe('a request for a response is refused by name', () => {
   });
 
   it.each<[string, object, string]>([
-    ['a file', { type: 'input_file', file_data: 'x' }, 'input[0].content[0]'],
+    ['a file', { type: 'input_file', file_data: 'x' }, 'input[0].content[0].file_data'],
     ['an image of the account', { type: 'input_image', file_id: 'file_1' }, 'input[0].content[0].file_id'],
     ['an image of no kind', { type: 'input_image', image_url: 'file:///etc/passwd' }, 'input[0].content[0].image_url'],
     ['a sound', { type: 'input_audio' }, 'input[0].content[0].type'],

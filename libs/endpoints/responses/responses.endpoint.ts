@@ -18,6 +18,7 @@ import { expanded, refsOf } from './references.js';
 import { ENCRYPTED, LEAST_CAP_TOKENS, RESPONSES_REQUEST } from './request.declaration.js';
 import { streamComment } from '../event.stream.js';
 import { heedsStreamsOnly, isLast, streamError } from './frames.js';
+import { queuedResponse } from './background.js';
 import { ResponsesReader } from './responses.reader.js';
 import { searches, withoutSearches, withSearches } from './searches.js';
 import { itemsFor } from './sent.js';
@@ -53,6 +54,13 @@ export const RESPONSES: Endpoint = {
       throw invalid('stream_options', "'stream_options' is only allowed when 'stream' is true.");
     }
     const kept = keptOf(notes, body);
+    if (kept.background && stream)
+      throw invalid(
+        'stream',
+        "A response in the background has no stream. Leave 'stream' out, and poll GET /v1/responses/{id}.",
+      );
+    if (kept.background && !kept.store)
+      throw invalid('store', "A response in the background is read from where Daypass keeps it. Leave 'store' out.");
     const refs = refsOf(items, kept.previousResponseId, kept.conversation);
     if (kept.previousResponseId !== null && kept.conversation !== null) {
       throw invalid(
@@ -79,6 +87,7 @@ export const RESPONSES: Endpoint = {
       adjusted: [...notes.adjusted],
       cacheKey: kept.promptCacheKey ?? undefined,
       refs,
+      ...(kept.background ? { background: true as const } : {}),
       facts: { codex: client?.codex === true },
     };
   },
@@ -88,6 +97,8 @@ export const RESPONSES: Endpoint = {
     const body = whole.body.json as JsonObject;
     return { ...whole, ...contentsOf(body) };
   },
+
+  queued: (ticket, { json, kept }) => queuedResponse(ticket, { kept, sent: json, tag: '' }),
 
   searching: (wanted, most) => (most === null ? withoutSearches(wanted) : withSearches(wanted, most)),
 
@@ -167,6 +178,7 @@ function keptOf({ ours }: Notes, { include }: JsonObject): ResponsesKept {
     promptCacheKey: ours.get('prompt_cache_key'),
     asked: include,
     ownFrom: 0,
+    background: ours.get('background'),
   });
 }
 

@@ -1,0 +1,67 @@
+import { describe, expect, it } from '@jest/globals';
+import type { UpstreamTraits } from './endpoint.js';
+import type { JsonObject } from './json.js';
+import { RESPONSES } from './responses/responses.endpoint.js';
+import { textFileIn, writtenFile } from './text.file.js';
+
+const b64 = (text: string): string => Buffer.from(text).toString('base64');
+const file = (data: string, more: object = {}): JsonObject => ({ type: 'input_file', file_data: data, ...more });
+const requestOf = (part: JsonObject) =>
+  RESPONSES.parse({ json: { model: 'm', input: [{ role: 'user', content: [part] }] }, blobs: [] });
+const bodyOf = (part: JsonObject) =>
+  RESPONSES.forwarded(requestOf(part), { serviceTier: 'default', safetyIdentifier: 'v', cacheKey: 'v' });
+const FIRST: UpstreamTraits = { kind: 'openai', drops: [], tag: '' };
+const sentOf = (body: ReturnType<typeof bodyOf>): string =>
+  JSON.stringify(RESPONSES.call(body, { capTokens: 16, facts: {} }, FIRST).body.json);
+
+describe('a text file', () => {
+  it('is read whatever its type is called, and written as it was judged', () => {
+    for (const url of [
+      `data:text/plain;base64,${b64('naïve')}`,
+      `data:text/plain;charset=UTF-8;base64,${b64('\ufeffnaïve')}`,
+      `data:text/markdown; charset=utf-8;base64,${b64('naïve')}`,
+      `data:application/json;base64,${b64('naïve')}`,
+    ]) {
+      const read = textFileIn(url)!;
+      expect(read.text).toBe('naïve');
+      expect(textFileIn(writtenFile(read))).toEqual(read);
+    }
+  });
+
+  it.each([
+    'hello',
+    'https://example.org/a.txt',
+    `data:application/pdf;base64,${b64('%PDF')}`,
+    `data:image/png;base64,${b64('x')}`,
+    `data:text/csv;base64,${b64('a,b')}`,
+    `data:text/plain,${b64('x')}`,
+    `data:text/plain;charset=utf-16;base64,${b64('x')}`,
+    `data:text/plain;base64,${Buffer.from([0xff, 0xfe, 0x41]).toString('base64')}`,
+  ])('is not %s, which is refused by name', (url) => {
+    expect(textFileIn(url)).toBeNull();
+    expect(() => requestOf(file(url))).toThrow(
+      expect.objectContaining({ code: 'invalid_request', param: 'input[0].content[0].file_data' }),
+    );
+  });
+
+  it('is judged, counted and forwarded as the text in it, with its name', async () => {
+    const part = file(`data:text/plain;base64,${b64('the words of the file')}`, { filename: 'secret.txt' });
+    const body = bodyOf(part);
+    const judged = JSON.stringify(RESPONSES.input(body));
+    for (const what of ['the words of the file', 'secret.txt']) expect(judged).toContain(what);
+    const counted: string[] = [];
+    await RESPONSES.measure(requestOf(part), {
+      countTokens: (texts) => Promise.resolve(counted.push(...texts)),
+      toolTokens: 0,
+    });
+    expect(counted.join('\n')).toContain('the words of the file');
+    expect(sentOf(body)).toContain(b64('the words of the file'));
+    const redacted = RESPONSES.redactedInput(body, [{ find: 'words', replace: '[out]' }]);
+    expect(sentOf(redacted)).toContain(b64('the [out] of the file'));
+  });
+
+  it.each(['file_id', 'file_url'])('that %s names is refused', (field) => {
+    const part = file(`data:text/plain;base64,${b64('x')}`, { [field]: 'file-1' });
+    expect(() => requestOf(part)).toThrow(expect.objectContaining({ param: `input[0].content[0].${field}` }));
+  });
+});
