@@ -16,6 +16,8 @@ export interface Blob {
   type: string;
   field: string;
   filename?: string;
+  /** How long a sound takes at most, by its own bytes; absent: it is none. */
+  seconds?: number;
 }
 
 /** What a visitor sends: JSON, or the fields of a form and its files. */
@@ -147,8 +149,8 @@ export interface Endpoint {
   readonly directions: Directions;
   /** The field of a campaign's policy that switches off the judging of its input. */
   readonly waiver?: Waiver;
-  /** The provider's usage report that its calls are in; absent: that of completions. */
-  readonly usageReport?: 'embeddings';
+  /** The provider's usage report that its calls are in; `none`: no report proves anything; absent: that of completions. */
+  readonly usageReport?: 'embeddings' | 'none';
   /**
    * What a good answer without a readable usage costs: the bound, which reports may correct, or `Measured.estimate`. So does
    * an answer that broke off. Absent: what was counted of it.
@@ -202,7 +204,8 @@ export interface Endpoint {
   isLast(frames: string): boolean;
 }
 
-export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'>;
+/** `price`: what it names says what the call is billed by. */
+export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> & Partial<Pick<Ticket, 'price'>>;
 
 /** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
 export interface AnswerOf {
@@ -242,6 +245,8 @@ export interface Frame {
 
 export interface Shown {
   contentType: string;
+  /** Absent: 200. Any other is an error, which no client may send again. */
+  status?: number;
   /** A large one in pieces. */
   body: string | Uint8Array | readonly Uint8Array[];
 }
@@ -267,6 +272,8 @@ export interface AnswerReader {
    * @throws MisshapenAnswer; DaypassError where the answer is larger than Daypass passes on
    */
   add?(piece: Uint8Array): void;
+  /** A whole answer may come as a stream of events: each goes through `event`, and then `end`, before `whole`. */
+  readonly gathersEvents?: true;
   /** @throws MisshapenAnswer where it has not the shape that its API promises */
   whole(bytes: Uint8Array, contentType: string): Whole;
   /** One event of a stream. @throws MisshapenAnswer, UpstreamStreamError */
