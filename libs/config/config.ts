@@ -76,6 +76,7 @@ export interface DaypassConfig {
     bodyBytes: number;
     /** One ingress process holds at most this many bytes of bodies whose calls have no hold yet. */
     bodiesBytes: number;
+    audioSeconds: number;
     headerBytes: number;
     requestTimeoutMs: number;
     maxWaitMs: number;
@@ -240,6 +241,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     limits: {
       bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
       bodiesBytes: env.DAYPASS_BODIES_MAX_BYTES,
+      audioSeconds: env.DAYPASS_MAX_AUDIO_SECONDS,
       headerBytes: env.DAYPASS_MAX_HEADER_BYTES,
       requestTimeoutMs: env.DAYPASS_REQUEST_TIMEOUT_MS,
       maxWaitMs: env.DAYPASS_MAX_WAIT_MS,

@@ -289,6 +289,11 @@ const requests = {
       'One ingress process holds at most this many bytes of requests that come in or wait for their holds. A quarter of them may belong to one key. Must not be below `DAYPASS_MAX_BODY_BYTES`.',
     unit: 'bytes',
   }),
+  DAYPASS_MAX_AUDIO_SECONDS: positive(600, 86_400).meta({
+    description:
+      'Ingress refuses longer sound. It counts by the bytes of the file: a file of 450 kB is never longer than 600 seconds. A wav, mp3 or ogg file tells its length better, others count as 750 bytes a second.',
+    unit: 's',
+  }),
   DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576).meta({
     description: 'Ingress answers larger request headers with 431.',
     unit: 'bytes',

@@ -84,11 +84,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Make text: POST /v1/chat/completions also reads images.',
   },
   {
-    paths: ['/v1/audio/transcriptions', '/v1/audio/translations', '/v1/audio/speech'],
-    why: 'This version of Daypass serves no sound.',
-    instead: 'Turn speech into text on your own machine, and send the text.',
-  },
-  {
     paths: ['/v1/completions'],
     why: 'OpenAI has no model for it any more, and this version of Daypass does not serve it.',
     instead: 'Use POST /v1/chat/completions.',
