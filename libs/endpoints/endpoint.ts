@@ -146,6 +146,10 @@ export interface Endpoint {
   /** Where visitors post to. */
   readonly path: string;
   readonly accepts: readonly ('application/json' | 'multipart/form-data')[];
+  /** The fields of its form that are files, for its documentation; absent: none. */
+  readonly files?: readonly string[];
+  /** What a whole answer may be beside JSON, for its documentation; absent: nothing. */
+  readonly answers?: readonly string[];
   readonly directions: Directions;
   /** The field of a campaign's policy that switches off the judging of its input. */
   readonly waiver?: Waiver;

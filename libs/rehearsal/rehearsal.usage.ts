@@ -4,8 +4,10 @@ import type { Usage } from './rehearsal.chat.js';
 
 /** What the rehearsal bills for one call. */
 export interface BilledCall {
-  /** The usage report that it is in; absent: that of completions. */
-  api?: 'embeddings';
+  /** The usage report that it is in; absent: that of completions. Nobody asks for the one of `audio`. */
+  api?: 'embeddings' | 'audio';
+  /** What it costs, where its price is not per token of text. */
+  dollars?: number;
   atMs: number;
   model: string;
   serviceTier: string;
@@ -205,7 +207,16 @@ export class RehearsalReports {
   }
 }
 
-function dollarsOf({ model, serviceTier, usage }: BilledCall): number {
+export const NO_TOKENS: Usage = {
+  prompt_tokens: 0,
+  completion_tokens: 0,
+  total_tokens: 0,
+  prompt_tokens_details: { cached_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 0 },
+};
+
+function dollarsOf({ model, serviceTier, usage, dollars }: BilledCall): number {
+  if (dollars !== undefined) return dollars;
   const [input, cached, output] = PRICES[model] ?? PRICES['gpt-5.4-mini']!;
   const reused = usage.prompt_tokens_details.cached_tokens;
   return (

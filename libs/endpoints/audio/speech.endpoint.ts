@@ -29,6 +29,7 @@ export const SPEECH: Endpoint = {
   name: 'audio.speech',
   path: `/v1${PATH}`,
   accepts: ['application/json'],
+  answers: ['audio/*'],
   directions: { input: 'judged', output: 'silent' },
   unreported: 'bound',
   usageReport: 'none',
@@ -37,7 +38,7 @@ export const SPEECH: Endpoint = {
   // Without it sound comes in bytes, and the reader takes both.
   optional: ['stream_format'],
 
-  sample: (model, input) => ({ model, input, voice: 'alloy' }),
+  sample: (_, input) => ({ model: 'gpt-4o-mini-tts', input, voice: 'alloy' }),
 
   parse({ json }): Request {
     const notes: Notes = { adjusted: new Set(), ours: new Map() };
