@@ -13,7 +13,7 @@ import {
 } from './rehearsal.audio.js';
 import { goneWith, readForm, readJson, refuse, sendBytes, type SentForm } from './rehearsal.http.js';
 import { pause } from './rehearsal.pace.js';
-import { apiKeyIdOf, NO_TOKENS, type RehearsalReports } from './rehearsal.usage.js';
+import { apiKeyIdOf, NO_TOKENS, type RehearsalReports, type UsageReport } from './rehearsal.usage.js';
 import { wav } from './wav.js';
 
 export interface HeardCall {
@@ -69,7 +69,7 @@ export class AudioFace {
     }
     await pause(this.core.options.firstTokenMs, gone);
     // The work is done, whoever still waits for it.
-    this.bill(request, heard.model, heardDollars(heard));
+    this.bill(request, 'audio_transcriptions', heard.model, heardDollars(heard));
     if (heard.stream) return this.send(response, call, transcriptEvents(heard), override.cutAfterEvents, gone);
     call.state = 'finished';
     const { contentType, body } = override.raw ?? transcriptOf(heard);
@@ -88,7 +88,7 @@ export class AudioFace {
       return refuse(response, spoken);
     }
     await pause(this.core.options.firstTokenMs, gone);
-    this.bill(request, spoken.model, spokenDollars(spoken));
+    this.bill(request, 'audio_speeches', spoken.model, spokenDollars(spoken));
     const sound = soundOf(spoken);
     if (spoken.inEvents) return this.send(response, call, soundEvents(spoken, sound), override.cutAfterEvents, gone);
     call.state = 'finished';
@@ -122,10 +122,10 @@ export class AudioFace {
     response.end();
   }
 
-  private bill({ headers }: IncomingMessage, model: string, dollars: number): void {
+  private bill({ headers }: IncomingMessage, api: UsageReport, model: string, dollars: number): void {
     const apiKeyId = apiKeyIdOf(headers.authorization);
     const common = { atMs: Date.now(), model, serviceTier: 'default', apiKeyId, usage: NO_TOKENS };
-    this.core.reports.bill({ api: 'audio', dollars, ...common });
+    this.core.reports.bill({ api, dollars, ...common });
   }
 }
 

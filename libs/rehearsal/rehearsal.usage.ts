@@ -2,10 +2,16 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Usage } from './rehearsal.chat.js';
 
+/** As the addresses of the provider's usage reports name them. */
+export type UsageReport = 'completions' | 'embeddings' | 'images' | 'audio_speeches' | 'audio_transcriptions';
+export const USAGE_REPORTS: readonly UsageReport[] = [
+  ...(['completions', 'embeddings', 'images', 'audio_speeches', 'audio_transcriptions'] as const),
+];
+
 /** What the rehearsal bills for one call. */
 export interface BilledCall {
-  /** The usage report that it is in; absent: that of completions. Nobody asks for the one of `audio`. */
-  api?: 'embeddings' | 'audio';
+  /** The usage report that it is in; absent: that of completions. */
+  api?: UsageReport;
   /** What it costs, where its price is not per token of text. */
   dollars?: number;
   atMs: number;
@@ -89,8 +95,8 @@ export class RehearsalReports {
     );
   }
 
-  /** The report of embeddings knows neither tiers nor outputs. */
-  usage(request: IncomingMessage, response: ServerResponse, api: 'completions' | 'embeddings'): void {
+  /** The report of embeddings knows neither tiers nor outputs. Those of images and sound count calls, and no tokens. */
+  usage(request: IncomingMessage, response: ServerResponse, api: UsageReport): void {
     const isCompletions = api === 'completions';
     const groups = ['project_id', 'user_id', 'api_key_id', 'model', 'api_source'];
     this.answer(request, response, {
@@ -107,7 +113,9 @@ export class RehearsalReports {
           ],
         ).map(([[model, tier, key], some]) => ({
           object: `organization.usage.${api}.result`,
-          input_tokens: sum(some, ({ usage }) => usage.prompt_tokens),
+          ...(isCompletions || api === 'embeddings'
+            ? { input_tokens: sum(some, ({ usage }) => usage.prompt_tokens) }
+            : {}),
           num_model_requests: some.length,
           project_id: null,
           user_id: null,

@@ -68,7 +68,13 @@ export const NODE_CLIENTS: readonly Client[] = [
     // One streamed, one whole.
     2,
   ),
-  inNode('@ai-sdk/openai', 'ai-sdk', ['generateText, streamText', 'Output.object', 'embedMany', 'generateSpeech, transcribe', BLOCKED]),
+  inNode('@ai-sdk/openai', 'ai-sdk', [
+    'generateText, streamText',
+    'Output.object',
+    'embedMany',
+    'generateSpeech, transcribe',
+    BLOCKED,
+  ]),
   inNode('@openai/agents', 'agents', ['items with ids', 'previousResponseId', 'OpenAIConversationsSession', BLOCKED]),
   inNode('@langchain/openai', 'langchain', [
     'chat',

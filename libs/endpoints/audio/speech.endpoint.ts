@@ -32,7 +32,7 @@ export const SPEECH: Endpoint = {
   answers: ['audio/*'],
   directions: { input: 'judged', output: 'silent' },
   unreported: 'bound',
-  usageReport: 'none',
+  usageReport: 'audioSpeeches',
   declarations: { request: SPEECH_REQUEST, answer: SPEECH_EVENT },
   inputParam: 'input',
   // Without it sound comes in bytes, and the reader takes both.

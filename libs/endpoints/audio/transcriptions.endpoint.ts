@@ -23,7 +23,7 @@ function hearing(name: string, path: string, shape: Shape): Endpoint {
     answers: ['text/plain'],
     directions: { input: 'judged', output: 'judged' },
     unreported: 'bound',
-    usageReport: 'none',
+    usageReport: 'audioTranscriptions',
     declarations: { request: shape, answer: TRANSCRIPT, event: TRANSCRIPT_EVENT },
     inputParam: 'file',
     optional: [],

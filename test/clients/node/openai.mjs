@@ -124,15 +124,20 @@ async function embeddings() {
 
 /** What was spoken is heard: whole in each form, and in a stream. */
 async function sound() {
-  const speech = await client.audio.speech.create({ model: 'gpt-4o-mini-tts', voice: 'alloy', input: 'Hello.', response_format: 'wav' });
+  const speech = await client.audio.speech.create({
+    model: 'gpt-4o-mini-tts',
+    voice: 'alloy',
+    input: 'Hello.',
+    response_format: 'wav',
+  });
   const file = await toFile(await speech.arrayBuffer(), 'speech.wav');
   const hear = (more) => client.audio.transcriptions.create({ model: 'whisper-1', file, ...more });
   const { text } = await hear({});
   assert.match(await hear({ response_format: 'srt' }), /^1\n00:00:00,000 --> /);
   assert.equal((await hear({ response_format: 'verbose_json' })).text, text);
   let heard = '';
-  for await (const event of await hear({ model: 'gpt-4o-transcribe', stream: true }))
-    if (event.type === 'transcript.text.delta') heard += event.delta;
+  const stream = await client.audio.transcriptions.create({ model: 'gpt-4o-transcribe', file, stream: true });
+  for await (const event of stream) if (event.type === 'transcript.text.delta') heard += event.delta;
   assert.equal(heard, text);
 }
 
