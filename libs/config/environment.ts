@@ -291,7 +291,7 @@ const requests = {
   }),
   DAYPASS_MAX_AUDIO_SECONDS: positive(600, 86_400).meta({
     description:
-      'Ingress refuses longer sound. It counts by the bytes of the file: a file of 450 kB is never longer than 600 seconds. A wav, mp3 or ogg file tells its length better, others count as 750 bytes a second.',
+      'Ingress refuses longer sound. The bytes of a wav, mp3, ogg, flac or WebM with Opus tell how long it takes. Others, such as mp4 and m4a, count as 750 bytes a second: 600 seconds are then 450 kB.',
     unit: 's',
   }),
   DAYPASS_MAX_UPLOAD_BYTES: positive(26_214_400, 536_870_912).meta({
