@@ -119,6 +119,30 @@ const ANSWERS: Record<string, Answers> = {
       { type: 'speech.of_tomorrow', deep: { of: ['any'] } },
     ],
   },
+  completions: {
+    whole: {
+      id: 'cmpl-1',
+      object: 'text_completion',
+      created: 1,
+      model: 'starcoder',
+      choices: [
+        { index: 0, text: 'fine', finish_reason: 'stop' },
+        { index: 1, text: 'as well', finish_reason: 'stop' },
+      ],
+    },
+    events: [
+      {
+        id: 'cmpl-1',
+        object: 'text_completion',
+        created: 1,
+        model: 'starcoder',
+        choices: [
+          { index: 0, text: 'fi' },
+          { index: 1, text: 'as' },
+        ],
+      },
+    ],
+  },
   embeddings: {
     whole: {
       object: 'list',
@@ -137,6 +161,7 @@ const ANSWERS: Record<string, Answers> = {
 const LEAST: Record<string, { forwarded: number; refused: number; examples?: number }> = {
   'chat.completions': { forwarded: 100, refused: 1_000 },
   responses: { forwarded: 100, refused: 1_000 },
+  completions: { forwarded: 8, refused: 100 },
   embeddings: { forwarded: 5, refused: 50 },
   'audio.transcriptions': { forwarded: 5, refused: 100 },
   'audio.translations': { forwarded: 1, refused: 50, examples: 8 },
@@ -146,6 +171,7 @@ const LEAST: Record<string, { forwarded: number; refused: number; examples?: num
 /** What a declared parameter needs beside it. */
 const NEEDED: Record<string, object> = {
   'chat.completions': { stream: true },
+  completions: { stream: true, n: 2 },
   responses: { stream: true, input: 'plain words' },
 };
 

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
 import { AudioFace, type HeardCall, type OnHeard, type OnSpoken, type SpokenCall } from './rehearsal.audio.face.js';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
+import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
@@ -42,6 +43,7 @@ export class Rehearsal {
   onEmbeddings: OnEmbeddings | undefined;
   onHeard: OnHeard | undefined;
   onSpoken: OnSpoken | undefined;
+  onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -58,6 +60,7 @@ export class Rehearsal {
   private embeddings: EmbeddingsCall[] = [];
   private heard: HeardCall[] = [];
   private spoken: SpokenCall[] = [];
+  private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -133,6 +136,15 @@ export class Rehearsal {
       '/v1/audio/speech',
       this.served((request, response) => audio.speak(request, response)),
     );
+    const completions = new CompletionsFace({
+      ...core,
+      remember: (call) => this.remember(this.completions, call),
+      override: (body) => this.onCompletions?.(body),
+    });
+    this.mock.mount(
+      '/v1/completions',
+      this.served((request, response) => completions.answer(request, response)),
+    );
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
@@ -187,6 +199,10 @@ export class Rehearsal {
     return this.spoken;
   }
 
+  completionsCalls(): readonly CompletionsCall[] {
+    return this.completions;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -198,12 +214,14 @@ export class Rehearsal {
     this.embeddings = [];
     this.heard = [];
     this.spoken = [];
+    this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
     this.onHeard = undefined;
     this.onSpoken = undefined;
+    this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();
