@@ -25,6 +25,7 @@ export class WebmBlocks extends ByteWalk {
   private packetSeconds = 0;
   private readonly codecs = new Set<string>();
   private isPacked = false;
+  private isLost = false;
   /** Of blocks and holders. In other elements a decoder may find something that this does not look for. */
   readBytes = 0;
 
@@ -35,16 +36,22 @@ export class WebmBlocks extends ByteWalk {
 
   protected step(bytes: Buffer, at: number): number {
     const left = bytes.length - at;
+    if (this.isLost) {
+      const next = bytes.indexOf(CLUSTER, at);
+      if (next < 0) return Math.max(0, left - CLUSTER.length + 1);
+      this.isLost = false;
+      if (next > at) return next - at;
+    }
     if (left < HEAD_BYTES) return 0;
     const idBytes = lengthOf(bytes[at]!);
     const sizeBytes = idBytes > 4 ? 9 : lengthOf(bytes[at + idBytes]!);
-    if (sizeBytes > 8) return toNextCluster(bytes, at);
+    if (sizeBytes > 8) return this.lost();
     const id = bytes.readUIntBE(at, idBytes);
     const head = idBytes + sizeBytes;
     if (HOLDERS.has(id)) return this.read(head);
     const size = sizeOf(bytes.subarray(at + idBytes, at + head));
     // A size that is unknown, or that no file has.
-    if (size === null) return toNextCluster(bytes, at);
+    if (size === null) return this.lost();
     if (id === ENCODINGS) this.isPacked = true;
     if (id === CODEC && size <= CODEC_BYTES_MAX) {
       if (left < head + size) return 0;
@@ -58,16 +65,16 @@ export class WebmBlocks extends ByteWalk {
     return this.read(head + size);
   }
 
+  /** As decoders do after bytes that they cannot read, it goes on at the next cluster. */
+  private lost(): number {
+    this.isLost = true;
+    return 1;
+  }
+
   private read(count: number): number {
     this.readBytes += count;
     return count;
   }
-}
-
-/** As decoders go on after bytes that they cannot read. */
-function toNextCluster(bytes: Buffer, at: number): number {
-  const next = bytes.indexOf(CLUSTER, at + 1);
-  return next < 0 ? bytes.length - at - CLUSTER.length + 1 : next - at;
 }
 
 /** How many bytes a number has that begins so; 9: none does. */
