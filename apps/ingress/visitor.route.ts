@@ -14,6 +14,8 @@ export interface VisitorRoute {
   query?: Readonly<Record<string, JsonSchema>>;
   request?: { accepts: readonly string[]; schema: JsonSchema; sample: unknown; isOptional?: boolean };
   answer: JsonSchema;
+  /** What a whole answer may be beside JSON; absent: nothing. */
+  answers?: readonly string[];
   /** It also answers as a stream of events. */
   streams: boolean;
   /** Of the answer; 200 without it. */

@@ -97,14 +97,26 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   '/v1/chat/completions': 'A chat, as one answer or as a stream',
   '/v1/responses': 'A response, as one answer or as a stream',
   '/v1/embeddings': 'Vectors of texts',
+  '/v1/audio/transcriptions': 'What is said in a file of sound, as one answer or as a stream',
+  '/v1/audio/translations': 'What is said in a file of sound, in English',
+  '/v1/audio/speech': 'Sound of a text, as one answer or as a stream',
   '/v1/completions': 'What goes on after a text, as one answer or as a stream',
 };
 
 /** A request that names what Daypass keeps for its key. */
 const NAMES_KEPT = ['previous_response_id', 'conversation'];
 
+/** As OpenAPI 3.1 has a file of a form. */
+function withFiles(schema: JsonSchema, files: readonly string[]): JsonSchema {
+  if (files.length === 0) return schema;
+  const file = { type: 'string', contentMediaType: 'application/octet-stream' };
+  const { properties, required = [] } = schema as { properties: JsonSchema; required?: readonly string[] };
+  const asFiles = Object.fromEntries(files.map((name) => [name, file]));
+  return { ...schema, properties: { ...properties, ...asFiles }, required: [...new Set([...required, ...files])] };
+}
+
 function callOf(endpoint: Endpoint): VisitorRoute {
-  const { name, path, accepts, declarations } = endpoint;
+  const { name, path, accepts, files = [], answers = [], declarations } = endpoint;
   const fields = declarations.request.kind === 'object' ? Object.keys(declarations.request.fields) : [];
   return {
     method: 'POST',
@@ -113,11 +125,15 @@ function callOf(endpoint: Endpoint): VisitorRoute {
     summary: SUMMARIES[path] ?? name,
     request: {
       accepts,
-      schema: jsonSchemaOf(declarations.request, 'request'),
-      sample: endpoint.sample(SAMPLE_MODEL, 'Say hello'),
+      schema: withFiles(jsonSchemaOf(declarations.request, 'request'), files),
+      sample: {
+        ...(endpoint.sample(SAMPLE_MODEL, 'Say hello') as object),
+        ...Object.fromEntries(files.map((field) => [field, 'the bytes of a file'])),
+      },
     },
     answer: jsonSchemaOf(declarations.answer, 'answer'),
-    streams: fields.includes('stream'),
+    answers,
+    streams: fields.includes('stream') || fields.includes('stream_format'),
     about: 'call',
     errors: fields.some((field) => NAMES_KEPT.includes(field))
       ? [...CALL_ERRORS, 'previous_response_not_found', 'not_found']

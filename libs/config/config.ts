@@ -76,6 +76,7 @@ export interface DaypassConfig {
     bodyBytes: number;
     /** One ingress process holds at most this many bytes of bodies whose calls have no hold yet. */
     bodiesBytes: number;
+    audioSeconds: number;
     /** Of a form with files. */
     uploadBytes: number;
     /** At most this many bytes of files lie in Redis. */
@@ -247,6 +248,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     limits: {
       bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
       bodiesBytes: env.DAYPASS_BODIES_MAX_BYTES,
+      audioSeconds: env.DAYPASS_MAX_AUDIO_SECONDS,
       uploadBytes: env.DAYPASS_MAX_UPLOAD_BYTES,
       uploadsBytes: env.DAYPASS_UPLOADS_MAX_BYTES,
       headerBytes: env.DAYPASS_MAX_HEADER_BYTES,

@@ -289,6 +289,11 @@ const requests = {
       'One ingress process holds at most this many bytes of requests that come in or wait for their holds. A quarter of them may belong to one key. Must not be below `DAYPASS_MAX_BODY_BYTES`.',
     unit: 'bytes',
   }),
+  DAYPASS_MAX_AUDIO_SECONDS: positive(600, 86_400).meta({
+    description:
+      'Ingress refuses longer sound. The bytes of a wav, mp3, ogg, flac or WebM with Opus tell how long it takes. Others, such as mp4 and m4a, count as 750 bytes a second: 600 seconds are then 450 kB.',
+    unit: 's',
+  }),
   DAYPASS_MAX_UPLOAD_BYTES: positive(26_214_400, 536_870_912).meta({
     description:
       'Ingress answers a form with files that is larger with 413. Files go to Redis in pieces of 512 KiB while they arrive, encrypted, and are gone with the call. An open upload takes at most 3.5 MiB of the memory of ingress, beside the text fields that have come, of which it may have `DAYPASS_MAX_BODY_BYTES`. All of it counts among `DAYPASS_BODIES_MAX_BYTES`.',

@@ -2,7 +2,16 @@ import type { Shape } from './declaration.js';
 import { isObject, type JsonObject } from './json.js';
 
 /** One of these has the form of any declared name. */
-const NAMES = ['call_1', 'AACAPw==', '50256', 'gpt-5.4-mini', 'omni-moderation-latest', 'self-harm/intent'];
+const NAMES = [
+  'call_1',
+  'AACAPw==',
+  '50256',
+  'gpt-5.4-mini',
+  'omni-moderation-latest',
+  'self-harm/intent',
+  'A',
+  'data:audio/wav;base64,AAAA',
+];
 
 /** Values of a declared shape that together hold every field, every alternative and every kind of leaf. */
 export function examplesOf(shape: Shape): unknown[] {

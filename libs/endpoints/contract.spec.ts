@@ -1,12 +1,14 @@
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import { isDeepStrictEqual } from 'node:util';
 import { DaypassError } from '#libs/contracts/errors.js';
+import type { Ticket } from '#libs/contracts/jobs.js';
 import { at, examplesOf, merged, placesOnce, planted } from './contract.fixture.js';
 import { StreamTexts, type Content } from './content.js';
 import {
   MisshapenAnswer,
   UpstreamStreamError,
   type AnswerReader,
+  type Blob,
   type Body,
   type Endpoint,
   type Frame,
@@ -39,6 +41,17 @@ const MESSAGE = {
   role: 'assistant',
   status: 'completed',
   content: [{ type: 'output_text', text: 'fine', annotations: [] }],
+};
+
+const TRANSCRIPTS: Answers = {
+  whole: { text: 'fine', segments: [{ text: 'fi' }], words: [{ word: 'fine' }], logprobs: [{ token: 'fi' }] },
+  begin: [{ type: 'transcript.text.delta', delta: '' }],
+  events: [
+    { type: 'transcript.text.delta', delta: 'fi', logprobs: [{ token: 'fi' }] },
+    { type: 'transcript.text.segment', id: 'seg_1', text: 'fine', speaker: 'A' },
+    { type: 'transcript.text.done', text: 'fine' },
+    { type: 'transcript.of_tomorrow', delta: 'fi', deep: { of: ['any', { kind: 'x' }] } },
+  ],
 };
 
 /** A whole answer and events of a stream, as far as each API must have them: what is declared is tried within these. */
@@ -96,6 +109,16 @@ const ANSWERS: Record<string, Answers> = {
       },
     ],
   },
+  'audio.transcriptions': TRANSCRIPTS,
+  'audio.translations': TRANSCRIPTS,
+  'audio.speech': {
+    whole: { type: 'speech.audio.delta', audio: 'AACAPw==' },
+    events: [
+      { type: 'speech.audio.delta', audio: 'AACAPw==' },
+      { type: 'speech.audio.done', usage: { input_tokens: 1, output_tokens: 1, total_tokens: 2 } },
+      { type: 'speech.of_tomorrow', deep: { of: ['any'] } },
+    ],
+  },
   completions: {
     whole: {
       id: 'cmpl-1',
@@ -135,11 +158,14 @@ const ANSWERS: Record<string, Answers> = {
 };
 
 /** Of the plantings of a request: how many are forwarded, and how many refused, at least. */
-const LEAST: Record<string, { forwarded: number; refused: number }> = {
+const LEAST: Record<string, { forwarded: number; refused: number; examples?: number }> = {
   'chat.completions': { forwarded: 100, refused: 1_000 },
   responses: { forwarded: 100, refused: 1_000 },
   completions: { forwarded: 8, refused: 100 },
   embeddings: { forwarded: 5, refused: 50 },
+  'audio.transcriptions': { forwarded: 5, refused: 100 },
+  'audio.translations': { forwarded: 1, refused: 50, examples: 8 },
+  'audio.speech': { forwarded: 1, refused: 50 },
 };
 
 /** What a declared parameter needs beside it. */
@@ -153,6 +179,10 @@ const NEEDED: Record<string, object> = {
 const BESIDES: Record<string, Record<string, object>> = { responses: { background: { stream: false } } };
 const besidesOf = (name: string, example: unknown): object =>
   Object.entries(BESIDES[name] ?? {}).find(([field]) => isObject(example) && field in example)?.[1] ?? {};
+
+/** The files that a request needs. */
+const SOUND: Blob = { ref: '1', bytes: 1_000, type: 'audio/wav', field: 'file', seconds: 1 };
+const FILES: Record<string, readonly Blob[]> = { 'audio.transcriptions': [SOUND], 'audio.translations': [SOUND] };
 
 const textsOf = (contents: readonly Content[]): string =>
   contents.map((content) => (content.kind === 'text' ? content.text : content.url)).join('\n');
@@ -232,7 +262,7 @@ interface Waiting {
 
 /** A request with its body as it waits. */
 async function waiting(endpoint: Endpoint, json: unknown): Promise<Waiting> {
-  const request = endpoint.parse({ json, blobs: [] });
+  const request = endpoint.parse({ json, blobs: FILES[endpoint.name] ?? [] });
   const counted: string[] = [];
   const { decoded } = await endpoint.measure(request, {
     countTokens: (texts) => Promise.resolve(counted.push(...texts)),
@@ -278,7 +308,7 @@ describe.each(ENDPOINTS.map((endpoint) => [endpoint.name, endpoint] as const))('
   });
 
   it('has an example of everything that is declared, and each is let in', async () => {
-    expect(examples.length).toBeGreaterThan(10);
+    expect(examples.length).toBeGreaterThan(LEAST[name]!.examples ?? 10);
     for (const example of examples) expect(forward(endpoint, await waiting(endpoint, example))).toBeDefined();
   });
 
@@ -431,15 +461,24 @@ describe.each(
   ),
 )('%s: an answer that nobody judges', (name, endpoint) => {
   const examples = examplesOf(endpoint.declarations.answer);
+  const readerOf = (facts: Ticket['facts']): AnswerReader =>
+    endpoint.reader({ requestId: 'req_1', model: 'm', outputs: 0, facts });
+  const asksEvents = readerOf({}).gathersEvents === true;
+  /** A whole answer as it comes: in one piece, or in events that are gathered. */
+  const wholeOf = (json: unknown): Shown => {
+    const reader = readerOf({});
+    if (!asksEvents) return reader.whole(bytesOf(json), 'application/json').shown([])!;
+    reader.event({ data: JSON.stringify(json) });
+    for (const event of ANSWERS[name]!.events) reader.event({ data: JSON.stringify(event) });
+    reader.end();
+    return reader.whole(new Uint8Array(), 'text/event-stream').shown([])!;
+  };
 
   it('shows nothing of a phrase, wherever it stands in it', () => {
     const outcomes = { misshapen: 0, shown: 0 };
     for (const planting of plantings(examples.map((example) => merged(ANSWERS[name]!.whole, example)))) {
       try {
-        const { body } = endpoint
-          .reader({ requestId: 'req_1', model: 'm', outputs: 0, facts: {} })
-          .whole(bytesOf(planting.json), 'application/json')
-          .shown([])!;
+        const { body } = wholeOf(planting.json);
         outcomes.shown++;
         check(!shownOf(body).includes('4RK of the'), 'is shown', planting);
       } catch (error) {
@@ -447,7 +486,24 @@ describe.each(
         outcomes.misshapen++;
       }
     }
-    expect(outcomes.shown).toBeGreaterThan(50);
-    expect(outcomes.misshapen).toBeGreaterThan(50);
+    expect(outcomes.shown).toBeGreaterThan(asksEvents ? 20 : 50);
+    expect(outcomes.misshapen).toBeGreaterThan(asksEvents ? 1 : 50);
+  });
+
+  it('shows nothing of a phrase in any event of its stream', () => {
+    const { events } = ANSWERS[name]!;
+    let shown = 0;
+    for (const planting of plantings(events)) {
+      const reader = readerOf({ events: true });
+      reader.event({ data: JSON.stringify(events[0]) });
+      try {
+        const frames = reader.event({ data: JSON.stringify(planting.json) });
+        shown += frames.length;
+        check(!frames.some(({ text }) => text.includes('4RK of the')), 'is shown', planting);
+      } catch (error) {
+        check(error instanceof UpstreamStreamError, "is not told as the upstream's failure", planting, error);
+      }
+    }
+    expect(shown > 10).toBe(asksEvents);
   });
 });

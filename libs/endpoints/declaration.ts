@@ -19,8 +19,8 @@ export type Shape =
   | { kind: 'word'; words: readonly string[]; unpriceable?: string }
   | { kind: 'number'; least: number; most: number; whole: boolean }
   | { kind: 'flag' }
-  /** An id of a narrow alphabet and length: counted, not judged. `orText`: any other string is judged as text. */
-  | { kind: 'name'; form: RegExp; orText?: boolean; unpriceable?: string }
+  /** An id of a narrow alphabet and length: counted, not judged. `orText`: any other string is judged as text. `what`: in errors. */
+  | { kind: 'name'; form: RegExp; orText?: boolean; unpriceable?: string; what?: string }
   /** The relay decides it: what the visitor says is checked, and not forwarded. `told`: in `x-daypass-adjusted`. */
   | { kind: 'ours'; shape: Shape; told: boolean }
   /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. `as`: what an item of a list is called there. */
@@ -73,7 +73,7 @@ export const whole = (least = Number.MIN_SAFE_INTEGER, most = Number.MAX_SAFE_IN
 });
 /** As `word`, where any other one has no known cost. */
 export const pricedWord = (what: string, ...words: string[]): Shape => ({ kind: 'word', words, unpriceable: what });
-export const name = (form: RegExp, more: { orText?: boolean; unpriceable?: string } = {}): Shape => ({
+export const name = (form: RegExp, more: { orText?: boolean; unpriceable?: string; what?: string } = {}): Shape => ({
   kind: 'name',
   form,
   ...more,

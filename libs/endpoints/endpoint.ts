@@ -159,6 +159,10 @@ export interface Endpoint {
   /** Where visitors post to. */
   readonly path: string;
   readonly accepts: readonly ('application/json' | 'multipart/form-data')[];
+  /** The fields of its form that are files, for its documentation; absent: none. */
+  readonly files?: readonly string[];
+  /** What a whole answer may be beside JSON, for its documentation; absent: nothing. */
+  readonly answers?: readonly string[];
   readonly directions: Directions;
   /** The field of a campaign's policy that switches off the judging of its input. */
   readonly waiver?: Waiver;
@@ -221,7 +225,8 @@ export interface Endpoint {
   isLast(frames: string): boolean;
 }
 
-export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'>;
+/** `price`: what it names says what the call is billed by. */
+export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> & Partial<Pick<Ticket, 'price'>>;
 
 /** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
 export interface AnswerOf {
@@ -261,6 +266,8 @@ export interface Frame {
 
 export interface Shown {
   contentType: string;
+  /** Absent: 200. Any other is an error, which no client may send again. */
+  status?: number;
   /** A large one in pieces. */
   body: string | Uint8Array | readonly Uint8Array[];
 }
@@ -286,6 +293,8 @@ export interface AnswerReader {
    * @throws MisshapenAnswer; DaypassError where the answer is larger than Daypass passes on
    */
   add?(piece: Uint8Array): void;
+  /** A whole answer may come as a stream of events: each goes through `event`, and then `end`, before `whole`. */
+  readonly gathersEvents?: true;
   /** @throws MisshapenAnswer where it has not the shape that its API promises */
   whole(bytes: Uint8Array, contentType: string): Whole;
   /** One event of a stream. @throws MisshapenAnswer, UpstreamStreamError */

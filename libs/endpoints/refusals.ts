@@ -43,6 +43,7 @@ export function describe(shape: Shape): string {
     case 'flag':
       return 'true or false';
     case 'name':
+      if (shape.what !== undefined) return shape.what;
       if (shape.form === ID) return 'an id of at most 64 letters, digits, _ and -';
       return 'a name: letters, digits and . _ : | / + = - only';
     case 'opaque':

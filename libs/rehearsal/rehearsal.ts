@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
+import { AudioFace, type HeardCall, type OnHeard, type OnSpoken, type SpokenCall } from './rehearsal.audio.face.js';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
 import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
@@ -40,6 +41,8 @@ export class Rehearsal {
   onChat: OnChat | undefined;
   onResponses: OnResponses | undefined;
   onEmbeddings: OnEmbeddings | undefined;
+  onHeard: OnHeard | undefined;
+  onSpoken: OnSpoken | undefined;
   onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
@@ -55,6 +58,8 @@ export class Rehearsal {
   private chats: ChatCall[] = [];
   private responses: ResponsesCall[] = [];
   private embeddings: EmbeddingsCall[] = [];
+  private heard: HeardCall[] = [];
+  private spoken: SpokenCall[] = [];
   private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
@@ -115,6 +120,22 @@ export class Rehearsal {
       '/v1/embeddings',
       this.served((request, response) => embeddings.answer(request, response)),
     );
+    const audio = new AudioFace({
+      ...core,
+      rememberHeard: (call) => this.remember(this.heard, call),
+      rememberSpoken: (call) => this.remember(this.spoken, call),
+      onHeard: (form) => this.onHeard?.(form),
+      onSpoken: (body) => this.onSpoken?.(body),
+    });
+    for (const path of ['transcriptions', 'translations'])
+      this.mock.mount(
+        `/v1/audio/${path}`,
+        this.served((request, response) => audio.hear(request, response, path === 'translations')),
+      );
+    this.mock.mount(
+      '/v1/audio/speech',
+      this.served((request, response) => audio.speak(request, response)),
+    );
     const completions = new CompletionsFace({
       ...core,
       remember: (call) => this.remember(this.completions, call),
@@ -170,6 +191,14 @@ export class Rehearsal {
     return this.embeddings;
   }
 
+  heardCalls(): readonly HeardCall[] {
+    return this.heard;
+  }
+
+  spokenCalls(): readonly SpokenCall[] {
+    return this.spoken;
+  }
+
   completionsCalls(): readonly CompletionsCall[] {
     return this.completions;
   }
@@ -183,11 +212,15 @@ export class Rehearsal {
     this.chats = [];
     this.responses = [];
     this.embeddings = [];
+    this.heard = [];
+    this.spoken = [];
     this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
+    this.onHeard = undefined;
+    this.onSpoken = undefined;
     this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();

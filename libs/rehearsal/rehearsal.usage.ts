@@ -12,6 +12,8 @@ export const USAGE_REPORTS: readonly UsageReport[] = [
 export interface BilledCall {
   /** The usage report that it is in; absent: that of completions. */
   api?: UsageReport;
+  /** What it costs, where its price is not per token of text. */
+  dollars?: number;
   atMs: number;
   model: string;
   serviceTier: string;
@@ -213,7 +215,16 @@ export class RehearsalReports {
   }
 }
 
-function dollarsOf({ model, serviceTier, usage }: BilledCall): number {
+export const NO_TOKENS: Usage = {
+  prompt_tokens: 0,
+  completion_tokens: 0,
+  total_tokens: 0,
+  prompt_tokens_details: { cached_tokens: 0 },
+  completion_tokens_details: { reasoning_tokens: 0 },
+};
+
+function dollarsOf({ model, serviceTier, usage, dollars }: BilledCall): number {
+  if (dollars !== undefined) return dollars;
   const [input, cached, output] = PRICES[model] ?? PRICES['gpt-5.4-mini']!;
   const reused = usage.prompt_tokens_details.cached_tokens;
   return (

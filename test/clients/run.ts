@@ -28,6 +28,9 @@ const MODELS = [
   'text-embedding-3-small',
   // LlamaIndex asks it by default.
   'text-embedding-ada-002',
+  'whisper-1',
+  'gpt-4o-transcribe',
+  'gpt-4o-mini-tts',
 ];
 /** No list of prices has it yet. */
 const PRICES = { 'gpt-6.2-sol': { input_usd_per_million: 5, output_usd_per_million: 30, encoding: 'o200k_base' } };
@@ -135,7 +138,9 @@ async function lookAtBooks({ key, id }: TestKey): Promise<void> {
   const calls =
     daypass.rehearsal.responsesCalls().length +
     daypass.rehearsal.chatCalls().length +
-    daypass.rehearsal.embeddingsCalls().length;
+    daypass.rehearsal.embeddingsCalls().length +
+    daypass.rehearsal.heardCalls().length +
+    daypass.rehearsal.spokenCalls().length;
   let rows: { result: string; paid_usd: string }[] = [];
   await until(`${calls} calls are on record, and none runs`, async () => {
     rows = (await daypass.admin(`/admin/v1/requests?key=${id}&limit=${LISTED_MAX}`)).body.data;

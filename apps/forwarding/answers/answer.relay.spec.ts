@@ -57,6 +57,68 @@ describe('a whole answer', () => {
   });
 });
 
+describe('a whole answer that comes in events', () => {
+  const speech = {
+    ...ticket,
+    endpoint: 'audio.speech',
+    model: 'gpt-4o-mini-tts',
+    facts: { characters: 3, format: 0, events: false },
+    price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0, audioOutput: 2 },
+  } as unknown as Ticket;
+  const read = (events: readonly object[]) => {
+    const text = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
+    const headers = new Headers({ 'content-type': 'text/event-stream; charset=utf-8' });
+    const response = { headers, body: piecesOf(text) } as unknown as Response;
+    const call = { ticket: speech, queueMs: 0, of: { tag: '' }, progress: new Progress() };
+    return relay.whole({ ...call, controller: new AbortController(), onAnswer: () => undefined }, response);
+  };
+  const delta = { type: 'speech.audio.delta', audio: Buffer.from('sound').toString('base64') };
+  const done = { type: 'speech.audio.done', usage: { input_tokens: 3, output_tokens: 4, total_tokens: 7 } };
+
+  it('is gathered, and its bytes reach the visitor', async () => {
+    const { reply, settlement } = await read([delta, delta, done]);
+    expect(settlement.costNano).toBe(11n);
+    expect(reply).toMatchObject({ status: 200, contentType: 'audio/mpeg', binary: true });
+    expect(Buffer.from((reply as { body: string }).body, 'base64').toString()).toBe('soundsound');
+  });
+
+  it('was cut where it has no end', async () => {
+    await expect(read([delta])).rejects.toThrow('before its last event');
+  });
+});
+
+describe('an answer of an API that has an error for what moderation took away', () => {
+  it('has its status, and no client sends it again', async () => {
+    const blocked = { word: 'blocked', error: undefined };
+    const judging = {
+      record: () => Promise.resolve(),
+      verdictOnWhole: () => Promise.resolve({ verdict: blocked, events: [] }),
+    } as unknown as OutputGate;
+    const price = { ...ticket.price, seconds: 100 };
+    const heard = {
+      ...ticket,
+      price,
+      endpoint: 'audio.transcriptions',
+      policy: { output: 'gate' },
+    } as unknown as Ticket;
+    const response = {
+      headers: new Headers(),
+      body: [Buffer.from('{"text":"bad","duration":2}')],
+    } as unknown as Response;
+    const call = { ticket: heard, queueMs: 0, of: { tag: '' }, progress: new Progress() };
+    const { reply, again, outcome } = await new AnswerRelay(config, channel, judging, shelf).whole(
+      { ...call, controller: new AbortController(), onAnswer: () => undefined },
+      response,
+    );
+    expect(outcome).toBe('output_blocked');
+    for (const one of [reply, again]) {
+      expect(one).toMatchObject({ status: 400, headers: { 'x-should-retry': 'false' } });
+      expect((one as { body: string }).body).toContain('moderation_blocked');
+      expect((one as { body: string }).body).not.toContain('bad');
+    }
+  });
+});
+
 describe('an answer that may be large', () => {
   const embeddings = {
     ...ticket,

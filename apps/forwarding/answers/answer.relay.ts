@@ -5,10 +5,11 @@ import { errorAnswer } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { AnswerReader, Whole } from '#libs/endpoints/endpoint.js';
+import { STREAM_TYPE } from '#libs/endpoints/event.stream.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { ShelfStore } from '#libs/shelf/shelf.store.js';
-import { piecesOf, readBytes } from './response.body.js';
+import { piecesOf, readBytes, readEvents } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import { countOutput } from './answer.progress.js';
@@ -77,6 +78,11 @@ export class AnswerRelay {
 
   private async wholeOf({ keyId }: Ticket, reader: AnswerReader, response: Response): Promise<Whole> {
     const contentType = response.headers.get('content-type') ?? '';
+    if (reader.gathersEvents && contentType.startsWith(STREAM_TYPE)) {
+      for await (const events of readEvents(response, turn)) for (const event of events) reader.event(event);
+      reader.end();
+      return reader.whole(NOTHING, contentType);
+    }
     if (!reader.add) {
       const bytes = await readBytes(response);
       return this.large.read(keyId, bytes.byteLength, () => reader.whole(bytes, contentType));

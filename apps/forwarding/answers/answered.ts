@@ -116,12 +116,16 @@ export function wholeReply(
   return replyOf(shown, { ...metaOf(ticket, queueMs, word), costNano: paidOf(ticket, settlement) });
 }
 
-function replyOf({ contentType, body }: Shown, meta: ReplyMeta): Reply {
+function replyOf({ contentType, status = 200, body }: Shown, meta: ReplyMeta): Reply {
   return {
     type: 'answer',
-    status: 200,
+    status,
     contentType,
-    headers: contentType.startsWith('text/event-stream') ? { 'cache-control': 'no-cache' } : {},
+    headers: {
+      ...(contentType.startsWith('text/event-stream') ? { 'cache-control': 'no-cache' } : {}),
+      // The visitor pays for it, and would pay again.
+      ...(status === 200 ? {} : { 'x-should-retry': 'false' }),
+    },
     ...bodyOf(body, contentType),
     meta,
   };

@@ -3,6 +3,8 @@ import { encode } from 'gpt-tokenizer/encoding/cl100k_base';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { configFileSchema } from '#libs/config/config-file.js';
 import type { CampaignState } from '#libs/contracts/key-state.js';
+import { SPEECH } from '#libs/endpoints/audio/speech.endpoint.js';
+import { TRANSCRIPTIONS } from '#libs/endpoints/audio/transcriptions.endpoint.js';
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { EMBEDDINGS } from '#libs/endpoints/embeddings/embeddings.endpoint.js';
 import type { CountingTools, Endpoint, Measured } from '#libs/endpoints/endpoint.js';
@@ -20,13 +22,25 @@ const file = configFileSchema.parse({
     cousin: { ...own, encoding: 'cl100k_base', tiers: { priority: 1.5 } },
   },
 });
-const limits = { minOutputTokens: 16, defaultOutputTokens: 4_096 };
+const limits = { minOutputTokens: 16, defaultOutputTokens: 4_096, audioSeconds: 600 };
 const quoter = new CallQuoter(
   { file, limits } as unknown as DaypassConfig,
   new PriceBook(file.prices),
   new LaneTable(file),
 );
-const models = ['text-embedding-3-small', 'alias', 'gpt-4', 'gpt-5.4-mini', 'gpt-5.5', 'llama', 'cousin'];
+const models = [
+  'whisper-1',
+  'gpt-4o-transcribe',
+  'gpt-4o-mini-tts',
+  'tts-1',
+  'text-embedding-3-small',
+  'alias',
+  'gpt-4',
+  'gpt-5.4-mini',
+  'gpt-5.5',
+  'llama',
+  'cousin',
+];
 const visitor = { models, campaign: { tool_prices: {} } as unknown as CampaignState } as unknown as Visitor;
 /** Its lane has one upstream, which does not offer chat completions. */
 const elsewhere = configFileSchema.parse({ main: { endpoints: ['responses'] } });
@@ -38,6 +52,49 @@ const quoteOf = (model: string, content: string, more: object = {}) =>
   );
 
 const GEORGIAN = 'ყველა ადამიანი იბადება თავისუფალი და თანასწორი თავისი ღირსებითა და უფლებებით. '.repeat(20);
+
+describe('the quote of sound', () => {
+  const heard = (model: string, seconds: number) =>
+    quoter.quote(
+      visitor,
+      TRANSCRIPTIONS,
+      TRANSCRIPTIONS.parse({
+        json: { model },
+        blobs: [{ ref: '1', bytes: 1, type: 'audio/wav', field: 'file', seconds }],
+      }),
+    );
+  const spoken = (model: string) =>
+    quoter.quote(visitor, SPEECH, SPEECH.parse({ json: { model, input: 'Hello.', voice: 'alloy' }, blobs: [] }));
+
+  it('is by what the price of its model is per', async () => {
+    // $0.36 an hour, for 60 seconds and a second of margin.
+    expect((await heard('whisper-1', 60)).bound.fixedNano).toBe(61n * 100_000n);
+    // $6 a million tokens of sound, 10 of them a second; $2.50 a million of text, and $10 a million of output.
+    expect((await heard('gpt-4o-transcribe', 60)).bound.fixedNano).toBe(
+      610n * 6_000n + 64n * 2_500n + 2_000n * 10_000n,
+    );
+    expect((await spoken('gpt-4o-mini-tts')).bound.fixedNano).toBeGreaterThanOrEqual(130n * 12_000n);
+  });
+
+  it('is refused where nobody knows a price, and says which one to set', async () => {
+    await expect(spoken('tts-1')).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      message: expect.stringContaining('DAYPASS_CONFIG'),
+    });
+    await expect(heard('gpt-5.4-mini', 1)).rejects.toMatchObject({ code: 'unpriceable_request' });
+  });
+
+  it('is refused above its length, whatever its model', async () => {
+    for (const model of ['whisper-1', 'gpt-4o-transcribe']) {
+      await expect(heard(model, 600)).resolves.toBeDefined();
+      await expect(heard(model, 3_600)).rejects.toMatchObject({
+        code: 'invalid_request',
+        param: 'file',
+        message: expect.stringContaining('600 are allowed'),
+      });
+    }
+  });
+});
 
 describe('the quote of a call', () => {
   it('counts by the tokenizer of the model', async () => {

@@ -64,6 +64,14 @@ function unpriced(model: string, meter: Meter, { path }: Endpoint, priced: Reado
   );
 }
 
+function tooLong({ inputParam: param }: Endpoint, seconds: number, most: number): DaypassError {
+  return new DaypassError(
+    'invalid_request',
+    `'${param}' is too long: by its bytes it may take ${seconds} seconds, and ${most} are allowed. Send it in parts, or as mp3, which tells its length.`,
+    { param },
+  );
+}
+
 /** No server that serves the model speaks this API. */
 function notOffered({ path, compatibleOnly }: Endpoint, model: string): DaypassError {
   if (compatibleOnly) {
@@ -152,6 +160,9 @@ export class CallQuoter {
       priced: meters,
       ...(price.imageTokensPerImage === undefined ? {} : { imageTokensPerImage: price.imageTokensPerImage }),
     });
+    const { audioSeconds = 0 } = measured.pace ?? {};
+    if (audioSeconds > this.config.limits.audioSeconds)
+      throw tooLong(endpoint, audioSeconds, this.config.limits.audioSeconds);
     const meter = unpricedIn(meters, measured);
     if (meter) throw unpriced(request.model, meter, endpoint, meters);
     const laneTpm = this.lanes.largestTpm(lane, nameOf(endpoint));

@@ -112,6 +112,7 @@ function operationOf({
   query = {},
   request,
   answer,
+  answers = [],
   streams,
   about,
   status = 200,
@@ -140,7 +141,9 @@ function operationOf({
       ? {
           requestBody: {
             required: !request.isOptional,
-            description: 'JSON in UTF-8, without compression. `null` counts as absent.',
+            description: request.accepts.includes('multipart/form-data')
+              ? 'A form. Its texts are in UTF-8, and a field without a value counts as absent.'
+              : 'JSON in UTF-8, without compression. `null` counts as absent.',
             content: Object.fromEntries(
               request.accepts.map((type) => [type, { schema: request.schema, example: request.sample }]),
             ),
@@ -149,10 +152,11 @@ function operationOf({
       : {}),
     responses: {
       [status]: {
-        description: streams ? 'The answer, or a stream of events where the request has `stream: true`' : 'The answer',
+        description: streams ? 'The answer, or a stream of events where the request asks for one' : 'The answer',
         headers: refs(names),
         content: {
           'application/json': { schema: answer },
+          ...Object.fromEntries(answers.map((type) => [type, { schema: { type: 'string' } }])),
           ...(streams
             ? { 'text/event-stream': { schema: { type: 'string', description: "Events of OpenAI's form" } } }
             : {}),

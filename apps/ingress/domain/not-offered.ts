@@ -84,11 +84,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Make text: POST /v1/chat/completions also reads images.',
   },
   {
-    paths: ['/v1/audio/transcriptions', '/v1/audio/translations', '/v1/audio/speech'],
-    why: 'This version of Daypass serves no sound.',
-    instead: 'Turn speech into text on your own machine, and send the text.',
-  },
-  {
     paths: ['/v1/realtime'],
     why: 'Nobody can judge sound before it is heard, and this version of Daypass serves no sessions.',
     instead: 'Use POST /v1/chat/completions with `stream`.',

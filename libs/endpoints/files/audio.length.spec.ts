@@ -41,6 +41,45 @@ const opus = (seconds: number, position = (second: number): bigint => BigInt(48_
     ),
   ]);
 
+/** An element of a WebM file. */
+function element(id: number[], content: Buffer): Buffer {
+  const size = Buffer.alloc(4);
+  size.writeUInt32BE(0x1000_0000 | content.length);
+  return Buffer.concat([Buffer.from(id), size, content]);
+}
+const UNKNOWN_SIZE = Buffer.from([0x01, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]);
+const CLUSTER = [0x1f, 0x43, 0xb6, 0x75];
+/** A packet of two frames of 10 ms, of one channel at 12 kHz. */
+const PACKET = Buffer.concat([Buffer.from([(4 << 3) | 1]), Buffer.alloc(119)]);
+const block = (packet = PACKET, flags = 0x80): Buffer =>
+  element([0xa3], Buffer.concat([Buffer.from([0x81, 0, 0, flags]), packet]));
+/** As browsers record it: nobody knows the sizes of segment and clusters. 50 packets of 20 ms in each. */
+const webm = (seconds: number, { codec = 'A_OPUS', blocks = Array.from({ length: 50 }, () => block()) } = {}): Buffer =>
+  Buffer.concat([
+    element([0x1a, 0x45, 0xdf, 0xa3], Buffer.from('\x42\x82\x84webm', 'latin1')),
+    Buffer.from([0x18, 0x53, 0x80, 0x67]),
+    UNKNOWN_SIZE,
+    element([0x16, 0x54, 0xae, 0x6b], element([0xae], element([0x86], Buffer.from(codec)))),
+    ...Array.from({ length: seconds }, () => Buffer.concat([Buffer.from(CLUSTER), UNKNOWN_SIZE, ...blocks])),
+  ]);
+
+/** The head of a frame of 4,096 samples, with its checksum, and what it holds. */
+function flacFrame(number: number, rateCode = 0): Buffer {
+  const head = [0xff, 0xf8, 0xc0 | rateCode, 0x18, number];
+  let crc = 0;
+  for (const byte of head) {
+    crc ^= byte;
+    for (let bit = 0; bit < 8; bit++) crc = crc & 0x80 ? ((crc << 1) ^ 7) & 0xff : crc << 1;
+  }
+  return Buffer.concat([Buffer.from([...head, crc]), Buffer.alloc(40, 1)]);
+}
+function flac(frames: number, rateCode = 0): Buffer {
+  const head = Buffer.alloc(42);
+  head.write('fLaC', 0, 'latin1');
+  head.writeUInt32BE(16_000 << 12, 18);
+  return Buffer.concat([head, ...Array.from({ length: frames }, (_, number) => flacFrame(number % 128, rateCode))]);
+}
+
 describe('how long a sound takes', () => {
   it('is known of sounds alone', () => {
     expect(audioLengthOf('image/png')).toBeUndefined();
@@ -101,12 +140,39 @@ describe('how long a sound takes', () => {
     expect(secondsOf('audio/ogg', other)).toBeCloseTo(other.length / 750);
   });
 
+  it('is the sum of the packets of a WebM with Opus, and what nobody reads counts by its bytes', () => {
+    const sound = webm(30);
+    for (const pieceBytes of [sound.length, 100, 13])
+      expect(secondsOf('audio/webm', sound, pieceBytes)).toBeCloseTo(30, 0);
+    const hidden = Buffer.concat([webm(1), element([0xec], webm(100))]);
+    expect(secondsOf('audio/webm', hidden)).toBeGreaterThan(100);
+    const laced = webm(1, { blocks: [block(Buffer.concat([Buffer.from([9]), PACKET]), 0x82)] });
+    expect(secondsOf('audio/webm', laced)).toBeCloseTo(10 * 0.12, 0);
+    // Bytes that such short packets cannot have.
+    const large = webm(1, { blocks: [block(Buffer.alloc(64_000, 0x80))] });
+    expect(secondsOf('audio/webm', large)).toBeGreaterThan(1);
+    for (const codec of ['A_VORBIS', 'V_VP8', ''])
+      expect(secondsOf('audio/webm', webm(30, { codec }))).toBeCloseTo(webm(30, { codec }).length / 750);
+    const packed = Buffer.concat([webm(1), element([0x6d, 0x80], Buffer.alloc(9))]);
+    expect(secondsOf('audio/webm', packed)).toBeCloseTo(packed.length / 750);
+  });
+
+  it('is the sum of the frames of a FLAC, whatever its head says of its length', () => {
+    const sound = flac(100);
+    for (const pieceBytes of [sound.length, 100, 7])
+      expect(secondsOf('audio/flac', sound, pieceBytes)).toBeCloseTo((100 * 4_096) / 16_000, 9);
+    expect(secondsOf('audio/flac', flac(100, 10))).toBeCloseTo((100 * 4_096) / 48_000, 9);
+    const broken = flac(100);
+    for (let at = 47; at < broken.length; at += 46) broken[at]! ^= 1;
+    expect(secondsOf('audio/flac', broken)).toBeCloseTo(broken.length / 750);
+  });
+
   it('is at most by bytes where nobody reads the container', () => {
     for (const type of ['audio/flac', 'audio/mp4', 'audio/webm']) expect(secondsOf(type, Buffer.alloc(7_500))).toBe(10);
   });
 
   it('is a number of any bytes, and the same in any pieces', () => {
-    const types = fc.constantFrom('audio/wav', 'audio/mpeg', 'audio/ogg', 'audio/mp4');
+    const types = fc.constantFrom('audio/wav', 'audio/mpeg', 'audio/ogg', 'audio/mp4', 'audio/webm', 'audio/flac');
     const sound = fc
       .array(
         fc.oneof(
@@ -115,6 +181,8 @@ describe('how long a sound takes', () => {
             mp3(2),
             opus(1),
             wav(0.01),
+            webm(1),
+            flac(3),
             Buffer.from('OggS'),
             Buffer.from([0xff, 0xfb]),
             Buffer.from('ID3'),

@@ -1,5 +1,7 @@
+import { FlacFrames } from './flac.frames.js';
 import { Mp3Frames } from './mp3.frames.js';
 import { OggPages } from './ogg.pages.js';
+import { WebmBlocks } from './webm.blocks.js';
 
 /** A file whose header says nothing that can be believed has at least so many bytes for a second. */
 const LEAST_BYTES_PER_SECOND = 750;
@@ -28,6 +30,10 @@ export function audioLengthOf(type: string): AudioLength | undefined {
       return new Mp3Length();
     case 'audio/ogg':
       return new OggLength();
+    case 'audio/webm':
+      return new WebmLength();
+    case 'audio/flac':
+      return new FlacLength();
     default:
       return new CountedBytes();
   }
@@ -100,5 +106,33 @@ class OggLength extends CountedBytes {
   override seconds(): number {
     const told = this.pages.seconds();
     return told === undefined ? super.seconds() : Math.max(told, this.bytes / MOST_OGG_BYTES_PER_SECOND);
+  }
+}
+
+class WebmLength extends CountedBytes {
+  private readonly blocks = new WebmBlocks();
+
+  override add(piece: Uint8Array): void {
+    super.add(piece);
+    this.blocks.add(piece);
+  }
+
+  override seconds(): number {
+    const told = this.blocks.seconds;
+    if (told === undefined) return super.seconds();
+    return told + Math.max(0, this.bytes - this.blocks.readBytes) / LEAST_BYTES_PER_SECOND;
+  }
+}
+
+class FlacLength extends CountedBytes {
+  private readonly frames = new FlacFrames();
+
+  override add(piece: Uint8Array): void {
+    super.add(piece);
+    this.frames.add(piece);
+  }
+
+  override seconds(): number {
+    return this.frames.seconds > 0 ? this.frames.seconds : super.seconds();
   }
 }

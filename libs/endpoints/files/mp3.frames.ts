@@ -13,14 +13,16 @@ const LAYERS_OF_2 = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 16
 export class Mp3Frames extends ByteWalk {
   count = 0;
   seconds = 0;
+  private mayBeTag = true;
 
   protected step(bytes: Buffer, at: number): number {
     const left = bytes.length - at;
     if (left < HEADER_BYTES) return 0;
-    // Behind the first frame such a tag is no tag, but what a decoder looks through.
-    if (this.count === 0 && bytes[at] === 0x49 && bytes[at + 1] === 0x44 && bytes[at + 2] === 0x33) {
+    // Behind the first frame, or behind junk, such a tag is no tag, but what a decoder looks through.
+    if (this.mayBeTag && bytes[at] === 0x49 && bytes[at + 1] === 0x44 && bytes[at + 2] === 0x33) {
       return left < TAG_BYTES ? 0 : TAG_BYTES + tagLengthOf(bytes, at);
     }
+    this.mayBeTag = false;
     const frame = frameOf(bytes.readUInt32BE(at));
     if (!frame) {
       // Whatever is no frame may lie before the next one.

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { openai } from '@ai-sdk/openai';
+import * as ai from 'ai';
 import { embedMany, generateText, isStepCount, Output, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
@@ -33,6 +34,17 @@ await scenario('embedMany', async () => {
   const embedding = openai.embedding('text-embedding-3-small');
   const { embeddings } = await embedMany({ model: embedding, values: ['Bern', 'Basel'] });
   assert.deepEqual([embeddings.length, embeddings[0].length], [2, 1_536]);
+});
+
+await scenario('generateSpeech, transcribe', async () => {
+  const speak = ai.generateSpeech ?? ai.experimental_generateSpeech;
+  const transcribe = ai.transcribe ?? ai.experimental_transcribe;
+  const speech = openai.speech('gpt-4o-mini-tts');
+  const { audio } = await speak({ model: speech, text: 'Hello.', voice: 'alloy', outputFormat: 'wav' });
+  for (const name of ['whisper-1', 'gpt-4o-transcribe']) {
+    const { text } = await transcribe({ model: openai.transcription(name), audio: audio.uint8Array });
+    assert.ok(text.length > 10);
+  }
 });
 
 await scenario('blocked', async () => {

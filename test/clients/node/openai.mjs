@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
@@ -26,6 +26,7 @@ await scenario('retrieve, input_items, delete', shelf);
 await scenario('parse', parse);
 await scenario('chat runTools', chat);
 await scenario('embeddings', embeddings);
+await scenario('speech, transcriptions', sound);
 await scenario('blocked', blocked);
 
 /** Whole, then streamed; each request names the answer before it. */
@@ -119,6 +120,25 @@ async function embeddings() {
   for (const [index, { embedding }] of asked.data.entries())
     embedding.forEach((value, at) => assert.ok(Math.abs(value - floats.data[index].embedding[at]) < 1e-6));
   assert.notDeepEqual(asked.data[0].embedding, asked.data[1].embedding);
+}
+
+/** What was spoken is heard: whole in each form, and in a stream. */
+async function sound() {
+  const speech = await client.audio.speech.create({
+    model: 'gpt-4o-mini-tts',
+    voice: 'alloy',
+    input: 'Hello.',
+    response_format: 'wav',
+  });
+  const file = await toFile(await speech.arrayBuffer(), 'speech.wav');
+  const hear = (more) => client.audio.transcriptions.create({ model: 'whisper-1', file, ...more });
+  const { text } = await hear({});
+  assert.match(await hear({ response_format: 'srt' }), /^1\n00:00:00,000 --> /);
+  assert.equal((await hear({ response_format: 'verbose_json' })).text, text);
+  let heard = '';
+  const stream = await client.audio.transcriptions.create({ model: 'gpt-4o-transcribe', file, stream: true });
+  for await (const event of stream) if (event.type === 'transcript.text.delta') heard += event.delta;
+  assert.equal(heard, text);
 }
 
 async function blocked() {

@@ -96,6 +96,24 @@ def embeddings():
         assert max(abs(a - b) for a, b in zip(one.embedding, other.embedding, strict=True)) < 1e-6
 
 
+def sound():
+    """What was spoken is heard: whole in each form, and in a stream."""
+    with client.audio.speech.with_streaming_response.create(
+        model="gpt-4o-mini-tts", voice="alloy", input="Hello.", response_format="wav"
+    ) as speech:
+        file = ("speech.wav", speech.read())
+    text = client.audio.transcriptions.create(model="whisper-1", file=file).text
+    srt = client.audio.transcriptions.create(model="whisper-1", file=file, response_format="srt")
+    assert srt.startswith("1\n00:00:00,000 --> ")
+    whole = client.audio.transcriptions.create(
+        model="whisper-1", file=file, response_format="verbose_json", timestamp_granularities=["word"]
+    )
+    assert whole.text == text
+    assert whole.words[0].word == text.split()[0]
+    stream = client.audio.transcriptions.create(model="gpt-4o-transcribe", file=file, stream=True)
+    assert "".join(event.delta for event in stream if event.type == "transcript.text.delta") == text
+
+
 def blocked():
     """`get_final_response` knows only answers that are completed; the last event has this one."""
     with client.responses.stream(model=MODEL, input=FLAGGED) as stream:
@@ -108,4 +126,5 @@ scenario("items with ids", items)
 scenario("conversation", conversation)
 scenario("parse", parse)
 scenario("embeddings", embeddings)
+scenario("speech, transcriptions", sound)
 scenario("blocked", blocked)
