@@ -2,7 +2,15 @@ import type { Shape } from './declaration.js';
 import { isObject, type JsonObject } from './json.js';
 
 /** One of these has the form of any declared name. */
-const NAMES = ['call_1', 'AACAPw==', '50256', 'gpt-5.4-mini', 'omni-moderation-latest', 'self-harm/intent'];
+const NAMES = [
+  'call_1',
+  'AACAPw==',
+  '50256',
+  'gpt-5.4-mini',
+  'omni-moderation-latest',
+  'self-harm/intent',
+  '1024x1024',
+];
 
 /** Values of a declared shape that together hold every field, every alternative and every kind of leaf. */
 export function examplesOf(shape: Shape): unknown[] {
@@ -17,7 +25,7 @@ export function examplesOf(shape: Shape): unknown[] {
       return ['gAAAAABpJ-x_f0==', 'eyJhbGci.eyJhIjox'];
     case 'image':
       if (shape.bare) return ['iVBORw0KGgoAAAAN', '/9j/4AAQ'];
-      return ['https://example.org/a.png', 'data:image/png;base64,AAAA'];
+      return ['https://example.org/a.png', 'data:image/png;base64,iVBORw0KGgoAAAAN'];
     case 'word':
       return shape.words.slice(0, 2);
     case 'number':
