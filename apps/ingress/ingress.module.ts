@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DESK_QUEUE } from '#libs/contracts/claims.js';
-import { laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
+import { INQUIRY_QUEUE, laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
@@ -43,6 +43,8 @@ import { PRICE_BOOK } from './ingress.tokens.js';
 import { KeyController } from './key/key.controller.js';
 import { ModelOffer } from './model.offer.js';
 import { ModelsController } from './models/models.controller.js';
+import { InquiryClient } from './moderations/inquiry.client.js';
+import { ModerationsController } from './moderations/moderations.controller.js';
 import { PlaceTeller } from './answers/place.teller.js';
 import { ReplyReader } from './answers/reply.reader.js';
 import { ConversationsController } from './shelf/conversations.controller.js';
@@ -60,18 +62,19 @@ export class IngressModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        queuesOf([MODERATION_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
+        queuesOf([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
       ],
       controllers: [
         ...ENDPOINTS.map(createCallController),
         ModelsController,
+        ModerationsController,
         KeyController,
         ClaimController,
         StoredResponsesController,
         ConversationsController,
       ],
       providers: [
-        queueErrors([MODERATION_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
+        queueErrors([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
         {
           provide: CallQueues,
@@ -95,6 +98,7 @@ export class IngressModule {
         DeskClient,
         ErrorFilter,
         IngressMetrics,
+        InquiryClient,
         LinkOpens,
         LinkViews,
         ModelOffer,

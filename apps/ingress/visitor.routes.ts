@@ -5,6 +5,7 @@ import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { REFUSALS_MAX } from '#libs/holds/recent-refusals.js';
 import { CLAIM_ROUTES } from './claims/claim.routes.js';
 import { KEY_ROUTES } from './key/key.routes.js';
+import { MODERATIONS_ROUTES } from './moderations/moderations.routes.js';
 import { SHELF_ROUTES } from './shelf/shelf.routes.js';
 import { KEY_ERRORS, objectOf, type VisitorRoute } from './visitor.route.js';
 
@@ -127,6 +128,7 @@ function callOf(endpoint: Endpoint): VisitorRoute {
 export const VISITOR_ROUTES: readonly VisitorRoute[] = [
   ...ENDPOINTS.map(callOf),
   ...SHELF_ROUTES,
+  ...MODERATIONS_ROUTES,
   {
     method: 'GET',
     path: '/v1/models',

@@ -20,9 +20,10 @@ const limits = {
   tpm: limit.optional().meta({ description: 'Tokens a minute.' }),
   rpd: limit.optional().meta({ description: 'Requests in 24 hours.' }),
   tpd: limit.optional().meta({ description: 'Tokens in 24 hours.' }),
-  ipm: limit.optional().meta({
-    description: 'Images a minute. Daypass makes no images yet, so it ignores this limit and logs a warning.',
-  }),
+  ipm: limit.optional().meta({ description: 'Images a minute: those that models make.' }),
+  audio_seconds_per_minute: limit
+    .optional()
+    .meta({ description: 'Seconds of sound a minute: those that models listen to.', unit: 's' }),
   burst_seconds: z.number().min(1).max(60).default(10).meta({
     description: 'Calls may use this many seconds of the limit at once. 60 lets a whole minute go at once.',
     unit: 's',
@@ -139,9 +140,13 @@ const tiers = z.strictObject({
   fast: multiple.optional().meta({ description: 'The same under its other name.' }),
 });
 
-/** Parsed to whole nano-dollars per token, rounded up. */
-const priceSchema = z.strictObject({
-  input_usd_per_million: usdPerMillion.meta({ description: 'Dollars for a million input tokens.' }),
+/** Parsed to whole nano-dollars per second, rounded up. */
+const usdPerHour = usd.transform((nano) => Number((nano + 3_599n) / 3_600n));
+
+const rates = {
+  input_usd_per_million: usdPerMillion.optional().meta({
+    description: 'Dollars for a million input tokens of text. Leave it out for models that text costs nothing of.',
+  }),
   cached_input_usd_per_million: usdPerMillion.optional().meta({
     description: 'Dollars for a million input tokens that the provider had in its cache.',
     fallback: 'the input price',
@@ -152,20 +157,59 @@ const priceSchema = z.strictObject({
   }),
   output_usd_per_million: usdPerMillion.optional().meta({
     description:
-      'Dollars for a million output tokens. Leave it out for models without output, such as those of embeddings. No other API may then call them.',
+      'Dollars for a million output tokens of text. Leave it out for models without such output, e.g. those of embeddings. No other API may then call them.',
   }),
-  max_output_tokens: limit
+  image_input_usd_per_million: usdPerMillion
     .optional()
-    .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
-  tiers: tiers.optional().meta({
-    description: 'Prices of service tiers. Daypass refuses a call under a tier that has no price here.',
-  }),
-  encoding: z.enum(ENCODINGS).optional().meta({
-    description:
-      "How the model counts tokens. Without this field the model's name says it. Where the name says nothing, each byte of text counts as a token. That is a safe bound, about four times too high for English.",
-    fallback: 'by the name',
-  }),
-});
+    .meta({ description: 'Dollars for a million input tokens of images, for models that make images.' }),
+  image_output_usd_per_million: usdPerMillion
+    .optional()
+    .meta({ description: 'Dollars for a million output tokens of images. Without it Daypass refuses to make any.' }),
+  audio_input_usd_per_million: usdPerMillion
+    .optional()
+    .meta({ description: 'Dollars for a million input tokens of sound.' }),
+  audio_output_usd_per_million: usdPerMillion
+    .optional()
+    .meta({ description: 'Dollars for a million output tokens of sound.' }),
+  usd_per_hour: usdPerHour
+    .optional()
+    .meta({ description: 'Dollars for an hour of sound, for models that are paid by its length.' }),
+  usd_per_million_characters: usdPerMillion
+    .optional()
+    .meta({ description: 'Dollars for a million characters of text, for models that speak and are paid by them.' }),
+};
+
+/** What stands beside the price of an input: without it, text that a model reads would cost nothing. */
+const BESIDE_INPUT = ['cached_input_usd_per_million', 'cache_write_usd_per_million', 'output_usd_per_million'] as const;
+const ALONE = (Object.keys(rates) as (keyof typeof rates)[]).filter((name) => !BESIDE_INPUT.some((of) => of === name));
+
+/** Parsed to whole nano-dollars per token, second or character, rounded up. */
+const priceSchema = z
+  .strictObject({
+    ...rates,
+    image_tokens_per_image: limit.optional().meta({
+      description:
+        'The most output tokens of one image of this model, at any size and quality. OpenAI’s own models need none: Daypass knows how they count.',
+    }),
+    max_output_tokens: limit
+      .optional()
+      .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
+    tiers: tiers.optional().meta({
+      description: 'Prices of service tiers. Daypass refuses a call under a tier that has no price here.',
+    }),
+    encoding: z.enum(ENCODINGS).optional().meta({
+      description:
+        "How the model counts tokens. Without this field the model's name says it. Where the name says nothing, each byte of text counts as a token. That is a safe bound, about four times too high for English.",
+      fallback: 'by the name',
+    }),
+  })
+  .superRefine((price, context) => {
+    if (price.input_usd_per_million !== undefined) return;
+    const beside = BESIDE_INPUT.find((name) => price[name] !== undefined);
+    const issue = (message: string, path: string[] = []): void => context.addIssue({ code: 'custom', path, message });
+    if (beside) issue(`must stand beside ${beside}; 0 where text costs nothing`, ['input_usd_per_million']);
+    else if (ALONE.every((name) => price[name] === undefined)) issue(`needs at least one of ${ALONE.join(', ')}`);
+  });
 
 const webhookSchema = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: 'must be an address such as https://example.org/hook' }).meta({

@@ -182,3 +182,19 @@ export const MODERATION_QUEUE = 'moderation';
 export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;
 export const TURN_JOB = 'turn';
 export const MODERATE_JOB = 'moderate';
+
+/** What visitors ask of the moderation endpoint itself. Their calls have a queue of their own, and never wait for it. */
+export const INQUIRY_QUEUE = 'inquiries';
+/** The inquiry lies sealed in Redis under its id. */
+export const inquiryJobSchema = z.object({
+  id: z.string().min(1),
+  key: z.string().min(1),
+  /** The ingress process whose reply stream waits for the answer. */
+  replyTo: z.string().min(1),
+  tokens: z.number().int().positive(),
+  /** How many results its answer has. */
+  results: z.number().int().positive(),
+  /** How long it may wait for its turn. */
+  patienceMs: z.number().nonnegative(),
+});
+export type InquiryJob = z.infer<typeof inquiryJobSchema>;

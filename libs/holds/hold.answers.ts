@@ -8,6 +8,7 @@ import type {
   KeyAnswer,
   LookAnswer,
   NextCall,
+  InquiryAnswer,
   RequestAnswer,
   StartAnswer,
 } from './hold.types.js';
@@ -84,6 +85,14 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
 
 function keyAfterRepeat([, availableNano, requests, tokens]: string[]): KeyAfterRepeat {
   return { availableNano: BigInt(availableNano!), windowRequests: Number(requests), windowTokens: Number(tokens) };
+}
+
+/** Reads the answer of `take-inquiry`. */
+export function readInquiryAnswer(answer: unknown): InquiryAnswer {
+  const [code] = answer as [string, ...string[]];
+  return code === 'ok'
+    ? { code, ...keyAfterRepeat(answer as string[]) }
+    : (readHoldAnswer(answer) as Exclude<InquiryAnswer, { code: 'ok' }>);
 }
 
 /** Reads the answer of `count-bytes`. */

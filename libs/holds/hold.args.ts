@@ -12,6 +12,7 @@ import {
   type EndRequest,
   type HoldBounds,
   type HoldRequest,
+  type InquiryRequest,
   type LookRequest,
   type KnownHold,
   type StartRequest,
@@ -94,6 +95,27 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     hold.remembered?.campaign ?? '',
   ];
   return [keys, args];
+}
+
+/** For `take-inquiry`. */
+export function inquiryArgs(
+  { requestId, keyId, tokens, sentBytes, recorded, body }: InquiryRequest,
+  bounds: Pick<HoldBounds, 'auditBytes' | 'auditBytesOfKey' | 'keyBytesPerHour'>,
+  run: string,
+): KeysAndArgs {
+  const keys = [
+    redisKeys.epoch,
+    redisKeys.key(keyId),
+    redisKeys.keyWindow(keyId),
+    redisKeys.keyBytes(keyId),
+    redisKeys.audit,
+    redisKeys.auditBytes,
+    redisKeys.body(requestId),
+    redisKeys.doorSwitch,
+  ];
+  const { keyBytesPerHour, auditBytes, auditBytesOfKey } = bounds;
+  const counted = [tokens, sentBytes, keyBytesPerHour, auditBytes, auditBytesOfKey];
+  return [keys, [run, keyId, ...counted, JSON.stringify(recorded), body.encrypted as unknown as string, body.lifeMs]];
 }
 
 /** For `start-call`. */

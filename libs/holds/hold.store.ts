@@ -7,12 +7,13 @@ import {
   readBytesAnswer,
   readEndAnswer,
   readHoldAnswer,
+  readInquiryAnswer,
   readKeyAnswer,
   readLookAnswer,
   readRequestAnswer,
   readStartAnswer,
 } from './hold.answers.js';
-import { claimArgs, deferArgs, endArgs, lookArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
+import { claimArgs, deferArgs, endArgs, inquiryArgs, lookArgs, restoreArgs, startArgs, takeArgs } from './hold.args.js';
 import type {
   BytesAnswer,
   CallClaim,
@@ -23,6 +24,8 @@ import type {
   HoldAnswer,
   HoldBounds,
   HoldRequest,
+  InquiryAnswer,
+  InquiryRequest,
   KeptBounds,
   KeptForm,
   KeyAnswer,
@@ -48,6 +51,7 @@ export class HoldStore {
   private readonly countBytesScript: Script;
   private readonly countKeptScript: Script;
   private readonly countRequestScript: Script;
+  private readonly takeInquiryScript: Script;
   private readonly run: RunId;
   private readonly recentEnds = new RecentEnds();
 
@@ -64,6 +68,7 @@ export class HoldStore {
     this.countBytesScript = defineScript(redis, 'count-bytes');
     this.countKeptScript = defineScript(redis, 'count-kept');
     this.countRequestScript = defineScript(redis, 'count-request');
+    this.takeInquiryScript = defineScript(redis, 'take-inquiry');
   }
 
   async readKey(tokenHash: string): Promise<KeyAnswer> {
@@ -180,6 +185,14 @@ export class HoldStore {
   ): Promise<RequestAnswer> {
     const keys = [redisKeys.key(keyId), redisKeys.keyWindow(keyId), redisKeys.keyBytes(keyId)];
     return readRequestAnswer(await this.countRequestScript(keys, [bytes, keyBytesPerHour]));
+  }
+
+  /** Lets in what costs no money and has no hold: counts it, records it and keeps its body, in one step. */
+  async takeInquiry(
+    inquiry: InquiryRequest,
+    bounds: Pick<HoldBounds, 'auditBytes' | 'auditBytesOfKey' | 'keyBytesPerHour'>,
+  ): Promise<InquiryAnswer> {
+    return readInquiryAnswer(await this.takeInquiryScript(...inquiryArgs(inquiry, bounds, await this.run.get())));
   }
 
   /** The calls whose lease has run out by Redis' clock, at most `count`. */

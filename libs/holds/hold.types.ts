@@ -123,6 +123,23 @@ export interface BytesAnswer {
 
 export type RequestAnswer = 'ok' | { code: 'requests'; limit: number; waitMs: number } | BytesAnswer;
 
+/** What a visitor asks of the moderation endpoint: free, without a hold. */
+export interface InquiryRequest {
+  requestId: string;
+  keyId: string;
+  /** As the provider counts it. */
+  tokens: number;
+  /** 0: somebody counted them already. */
+  sentBytes: number;
+  /** For the record, which keeps the body with it. */
+  recorded: RequestEvent;
+  body: { encrypted: Buffer; lifeMs: number };
+}
+
+export type InquiryAnswer =
+  | ({ code: 'ok' } & KeyAfterRepeat)
+  | Extract<HoldAnswer, { code: 'recovering' | 'requests' | 'tokens' | 'record' } | BytesAnswer>;
+
 export type BudgetLevel = 'key' | 'campaign' | 'operator';
 
 export interface StartRequest {

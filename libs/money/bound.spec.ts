@@ -1,7 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { boundOf } from './bound.js';
-import { costOf } from './cost.js';
+import { METERS, type Meter, type Metered, type ModelPrice } from '#libs/contracts/jobs.js';
+import { boundOf, unpricedIn } from './bound.js';
+import { costOf, SEPARATE_METERS } from './cost.js';
 import { PriceBook } from './prices.js';
 import { SERVICE_TIERS } from './tiers.js';
 
@@ -68,6 +69,70 @@ describe('the upper bound of a call', () => {
       }),
       { numRuns: 2_000 },
     );
+  });
+
+  const anyRate = fc.oneof({ weight: 1, arbitrary: fc.constant(0) }, { weight: 3, arbitrary: fc.nat(200_000) });
+  const TEXT_RATES = { input: anyRate, cachedInput: anyRate, cacheWrite: anyRate, output: anyRate };
+  const longRates = fc.option(fc.record({ ...TEXT_RATES, aboveTokens: fc.integer({ min: 1, max: 500_000 }) }), {
+    nil: undefined,
+  });
+  const amounts = (names: readonly Meter[], max: number): fc.Arbitrary<Metered> =>
+    fc.record(Object.fromEntries(names.map((name) => [name, fc.nat(max)])), { requiredKeys: [] });
+  const KINDS: Record<string, readonly Meter[]> = {
+    text: [],
+    images: ['imageInput', 'imageOutput'],
+    sound: ['audioInput', 'audioOutput'],
+    hours: ['seconds'],
+    characters: ['characters'],
+    everything: SEPARATE_METERS,
+  };
+
+  it.each(Object.entries(KINDS))('of %s is never below the bill, whatever the prices', (_, kind) => {
+    const share = fc.double({ min: 0, max: 1, noNaN: true });
+    const counted: Meter[] = ['input', 'output', ...kind];
+    const cases = fc.record({
+      price: fc
+        .tuple(
+          fc.record({ ...TEXT_RATES, long: longRates }),
+          fc.record(Object.fromEntries(kind.map((meter) => [meter, anyRate]))),
+        )
+        .map(([text, separate]) => ({ ...text, ...separate }) as ModelPrice),
+      most: amounts(counted, 1_000_000),
+      perCapToken: amounts(counted, 16),
+      cap: fc.nat(128_000),
+      feeNano: fc.bigInt(0n, 6_000_000_000n),
+      tierPercent: fc.integer({ min: 1, max: 300 }),
+      shares: fc.array(share, { minLength: METERS.length, maxLength: METERS.length }),
+    });
+    fc.assert(
+      fc.property(cases, ({ price, most, perCapToken, cap, feeNano, tierPercent, shares }) => {
+        const terms = { tierPercent, feeNano, capTokens: cap };
+        const bound = boundOf(price, { estimate: {}, most, perCapToken }, terms);
+        const report: Metered = {};
+        for (const meter of counted)
+          report[meter] = Math.floor(
+            ((most[meter] ?? 0) + (perCapToken[meter] ?? 0) * cap) * shares[METERS.indexOf(meter)]!,
+          );
+        report.cached = Math.floor(report.input! * shares[METERS.indexOf('cached')]!);
+        report.cacheWrite = Math.floor((report.input! - report.cached) * shares[METERS.indexOf('cacheWrite')]!);
+        const held = bound.fixedNano + bound.perUnitNano * BigInt(cap);
+        for (const percent of [tierPercent, 100]) {
+          if (percent > bound.tierPercent) continue;
+          expect(costOf(price, report, percent) + feeNano).toBeLessThanOrEqual(held);
+        }
+      }),
+      { numRuns: 10_000, seed: 23 },
+    );
+  });
+
+  it('asks for a rate of each meter that the call may use, and of no other', () => {
+    const none = { estimate: {}, most: {}, perCapToken: {} };
+    const text = new Set<Meter>(['input', 'cached', 'cacheWrite', 'output']);
+    expect(unpricedIn(text, { ...measureOf(5), most: { input: 5, seconds: 0 } })).toBeUndefined();
+    expect(unpricedIn(text, { ...none, most: { seconds: 1 } })).toBe('seconds');
+    expect(unpricedIn(text, { ...none, estimate: { imageOutput: 1 } })).toBe('imageOutput');
+    expect(unpricedIn(text, { ...none, perCapToken: { audioOutput: 1 } })).toBe('audioOutput');
+    expect(unpricedIn(new Set(['seconds']), measureOf(1))).toBe('input');
   });
 
   it('has the estimate for what a cut call pays for, and the most for what is held', () => {

@@ -1,11 +1,11 @@
-import type { ModelPrice, Rates } from '#libs/contracts/jobs.js';
-import { ratesFor, type Metered } from './cost.js';
+import { METERS, type Meter, type Metered, type ModelPrice, type Rates } from '#libs/contracts/jobs.js';
+import { ratesFor, SEPARATE_METERS, tokensOf } from './cost.js';
 
 /** What decides how much a request can cost. */
 export interface Measure {
-  /** The best estimate of its tokens beside the output under the cap, which a broken-off call pays. */
+  /** The best estimate of what it uses beside the output under the cap, which a broken-off call pays. */
   estimate: Metered;
-  /** The most tokens that an honest usage report can have, beside the output under the cap. */
+  /** The most that an honest usage report can have, beside the output under the cap. */
   most: Metered;
   /** The tokens that one more token of the cap adds over all outputs. */
   perCapToken: Metered;
@@ -24,6 +24,8 @@ export interface BoundTerms {
 export interface Bound {
   /** The best estimate of the input, which a broken-off call pays. */
   inputTokens: number;
+  /** The best estimate of all its tokens beside the output under the cap: images and sound as well. */
+  estimatedTokens: number;
   /** Nano-dollars that do not depend on the length of the output. */
   fixedNano: bigint;
   /** Nano-dollars of one more token of the cap, over all outputs. */
@@ -36,6 +38,13 @@ export interface Bound {
   tierPercent: number;
 }
 
+/** The first meter that the call may use and nobody has priced. */
+export function unpricedIn(meters: ReadonlySet<Meter>, { estimate, most, perCapToken }: Measure): Meter | undefined {
+  return [most, perCapToken, estimate]
+    .flatMap((metered) => METERS.filter((meter) => (metered[meter] ?? 0) > 0))
+    .find((meter) => !meters.has(meter));
+}
+
 /** The bound of a call: all tokens at the dearest rate that could apply. */
 export function boundOf(
   price: ModelPrice,
@@ -44,12 +53,17 @@ export function boundOf(
 ): Bound {
   const { most, perCapToken, estimate } = measure;
   const tierPercent = Math.max(100, askedPercent);
-  const rates = atTier(ratesFor(price, (most.input ?? 0) + (perCapToken.input ?? 0) * capTokens), tierPercent);
+  const long = ratesFor(price, (most.input ?? 0) + (perCapToken.input ?? 0) * capTokens);
+  const rates = atTier(price, long, tierPercent);
   const dearestInput = Math.max(rates.input, rates.cachedInput, rates.cacheWrite);
-  const dearest = ({ input = 0, output = 0 }: Metered): bigint =>
-    BigInt(input) * BigInt(dearestInput) + BigInt(output) * BigInt(rates.output);
+  const dearest = (metered: Metered): bigint =>
+    SEPARATE_METERS.reduce(
+      (sum, meter) => sum + BigInt(metered[meter] ?? 0) * BigInt(rateAt(price[meter] ?? 0, tierPercent)),
+      BigInt(metered.input ?? 0) * BigInt(dearestInput) + BigInt(metered.output ?? 0) * BigInt(rates.output),
+    );
   return {
     inputTokens: estimate.input ?? 0,
+    estimatedTokens: tokensOf(estimate),
     fixedNano: dearest(most) + feeNano,
     perUnitNano: dearest(perCapToken),
     rates,
@@ -58,15 +72,18 @@ export function boundOf(
   };
 }
 
-function atTier(rates: Rates, percent: number): Rates {
-  const at = (rate: number): number => Math.ceil((rate * percent) / 100);
+/** The dearer of each rate: a short report of a call that may be long pays the rates of short ones. */
+function atTier(short: Rates, long: Rates, percent: number): Rates {
+  const at = (name: keyof Rates): number => rateAt(Math.max(short[name], long[name]), percent);
   return {
-    input: at(rates.input),
-    cachedInput: at(rates.cachedInput),
-    cacheWrite: at(rates.cacheWrite),
-    output: at(rates.output),
+    input: at('input'),
+    cachedInput: at('cachedInput'),
+    cacheWrite: at('cacheWrite'),
+    output: at('output'),
   };
 }
+
+const rateAt = (rate: number, percent: number): number => Math.ceil((rate * percent) / 100);
 
 /**
  * What one image can cost at most: 2,500 patches × 1.2, or 1,536 × 2.46, whichever model (OpenAI, "Images and vision";

@@ -22,6 +22,17 @@ describe('the cost of a call', () => {
     expect(costOf(price, usage(1_000, 0, 600, 300))).toBe(100n * 750n + 600n * 75n + 300n * 900n);
   });
 
+  it('is each meter at its own rate, and none is part of another', () => {
+    const all: ModelPrice = {
+      ...price,
+      ...{ imageInput: 2, imageOutput: 3, audioInput: 5, audioOutput: 7, seconds: 11, characters: 13 },
+    };
+    const separate = { imageInput: 1, imageOutput: 10, audioInput: 100, audioOutput: 1_000 };
+    const metered = { ...usage(1_000, 100), ...separate, seconds: 10_000, characters: 100_000 };
+    expect(costOf(all, metered) - costOf(all, usage(1_000, 100))).toBe(1_417_532n);
+    expect(costOf(price, metered)).toBe(costOf(price, usage(1_000, 100)));
+  });
+
   it('is nothing for nothing', () => {
     expect(costOf(price, usage(0, 0))).toBe(0n);
     expect(costOf(price, {})).toBe(0n);

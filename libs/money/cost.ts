@@ -15,6 +15,11 @@ export const SEPARATE_METERS = [
   'characters',
 ] as const;
 
+/** All tokens together. */
+export function tokensOf({ input = 0, output = 0, imageInput = 0, imageOutput = 0, ...sound }: Metered): number {
+  return input + output + imageInput + imageOutput + (sound.audioInput ?? 0) + (sound.audioOutput ?? 0);
+}
+
 /** The rates for a request of so many input tokens: a long one costs more for all of its tokens. */
 export function ratesFor(price: ModelPrice, inputTokens: number): Rates {
   return price.long && inputTokens > price.long.aboveTokens ? price.long : price;

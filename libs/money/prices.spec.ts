@@ -1,6 +1,10 @@
 import { describe, expect, it } from '@jest/globals';
 import { configFileSchema } from '#libs/config/config-file.js';
+import type { Meter } from './cost.js';
 import { PriceBook } from './prices.js';
+
+const TEXT_INPUT = ['input', 'cached', 'cacheWrite'] as const;
+const TEXT = [...TEXT_INPUT, 'output'] as const;
 
 describe('prices', () => {
   const book = new PriceBook({});
@@ -8,7 +12,8 @@ describe('prices', () => {
   it('come from the package in whole nano-dollars per token, cached input at its own', () => {
     expect(book.find('gpt-5.4-mini')).toEqual({
       price: { input: 750, cachedInput: 75, cacheWrite: 750, output: 4_500 },
-      pricesOutput: true,
+      meters: new Set(TEXT),
+      chats: true,
       maxOutputTokens: 128_000,
       tiers: { default: 100, flex: 50, priority: 200, fast: 200 },
       encoding: 'o200k_base',
@@ -26,12 +31,17 @@ describe('prices', () => {
     });
   });
 
-  it.each(['no-such-model', 'o4-mini-deep-research', 'whisper-1', 'toString', 'constructor', '__proto__'])(
-    'are not known for %s, so that it is refused',
-    (model) => {
-      expect(book.find(model)).toBeNull();
-    },
-  );
+  it.each([
+    'no-such-model',
+    'o4-mini-deep-research',
+    'omni-moderation-latest',
+    'tts-1',
+    'toString',
+    'constructor',
+    '__proto__',
+  ])('are not known for %s, so that it is refused', (model) => {
+    expect(book.find(model)).toBeNull();
+  });
 
   it.each([
     ['text-embedding-3-small', 20],
@@ -40,7 +50,8 @@ describe('prices', () => {
   ])('of %s have an input only', (model, input) => {
     expect(book.find(model)).toEqual({
       price: { input, cachedInput: input, cacheWrite: input, output: 0 },
-      pricesOutput: false,
+      meters: new Set(TEXT_INPUT),
+      chats: false,
       maxOutputTokens: null,
       tiers: { default: 100 },
       encoding: 'cl100k_base',
@@ -52,9 +63,84 @@ describe('prices', () => {
     const { prices } = configFileSchema.parse({ prices: { mine: { input_usd_per_million: 1 } } });
     expect(new PriceBook(prices).find('mine')).toMatchObject({
       price: { input: 1_000, output: 0 },
-      pricesOutput: false,
+      meters: new Set(TEXT_INPUT),
     });
   });
+
+  it.each<[string, object, Meter[]]>([
+    ['whisper-1', { input: 0, output: 0, seconds: 100_000 }, ['seconds']],
+    ['gpt-transcribe', { input: 0, output: 0, seconds: 75_000 }, ['seconds']],
+    ['gpt-4o-transcribe', { input: 2_500, output: 10_000, audioInput: 6_000 }, ['audioInput', ...TEXT]],
+    ['gpt-4o-mini-transcribe', { input: 1_250, output: 5_000, audioInput: 3_000 }, ['audioInput', ...TEXT]],
+    // The list calls its sound plain output.
+    ['gpt-4o-mini-tts', { input: 600, output: 12_000, audioOutput: 12_000 }, ['audioOutput', ...TEXT]],
+    [
+      'gpt-image-1.5',
+      { input: 5_000, output: 10_000, imageInput: 8_000, imageOutput: 32_000 },
+      ['imageInput', 'imageOutput', ...TEXT],
+    ],
+    // The list calls their images plain output.
+    [
+      'gpt-image-2',
+      { input: 5_000, output: 30_000, imageInput: 8_000, imageOutput: 30_000 },
+      ['imageInput', 'imageOutput', ...TEXT],
+    ],
+    [
+      'gpt-image-1-mini',
+      { input: 2_000, output: 8_000, imageInput: 2_500, imageOutput: 8_000 },
+      ['imageInput', 'imageOutput', ...TEXT],
+    ],
+  ])('of %s are those of images, sound and seconds', (model, price, meters) => {
+    const priced = book.find(model)!;
+    expect(priced.price).toMatchObject(price);
+    expect(new Set(priced.meters)).toEqual(new Set(meters));
+    expect(priced.chats).toBe(false);
+  });
+
+  it('of an output that the list does not price are not made up: a chat of sound may be dearer than text', () => {
+    const { price, meters } = book.find('gpt-4o-audio-preview')!;
+    expect(price).not.toHaveProperty('audioOutput');
+    expect(meters.has('audioOutput')).toBe(false);
+  });
+
+  it('of images, sound, hours and characters come from the operator, rounded up', () => {
+    const { prices } = configFileSchema.parse({
+      prices: {
+        painter: { image_output_usd_per_million: '32', image_input_usd_per_million: 8, image_tokens_per_image: 4_096 },
+        listener: { usd_per_hour: '0.36' },
+        odd: { usd_per_hour: '0.0000001' },
+        speaker: { usd_per_million_characters: 15 },
+        chatter: { audio_input_usd_per_million: 32, audio_output_usd_per_million: 64 },
+      },
+    });
+    const own = new PriceBook(prices);
+    const found = (model: string) => ({ ...own.find(model)!.price, meters: [...own.find(model)!.meters] });
+    const none = { input: 0, cachedInput: 0, cacheWrite: 0, output: 0 };
+    expect(found('painter')).toEqual({
+      ...none,
+      ...{ imageInput: 8_000, imageOutput: 32_000, imageTokensPerImage: 4_096 },
+      meters: ['imageInput', 'imageOutput'],
+    });
+    expect(found('listener')).toEqual({ ...none, seconds: 100_000, meters: ['seconds'] });
+    expect(found('odd')).toMatchObject({ seconds: 1 });
+    expect(found('speaker')).toEqual({ ...none, characters: 15_000, meters: ['characters'] });
+    expect(found('chatter')).toMatchObject({ audioInput: 32_000, audioOutput: 64_000 });
+  });
+
+  it('of an output need that of the input beside it', () => {
+    const read = configFileSchema.safeParse({ prices: { mine: { output_usd_per_million: 1, usd_per_hour: 1 } } });
+    expect(read.error?.issues).toMatchObject([
+      { path: ['prices', 'mine', 'input_usd_per_million'], message: expect.stringContaining('output_usd_per_million') },
+    ]);
+  });
+
+  it.each([{}, { max_output_tokens: 5 }, { image_tokens_per_image: 5 }])(
+    'of nothing are refused by name: %j',
+    (price) => {
+      const read = configFileSchema.safeParse({ prices: { mine: price } });
+      expect(read.error?.issues[0]?.message).toMatch(/needs at least one of input_usd_per_million, .*usd_per_hour/);
+    },
+  );
 
   it.each(['gpt-4o-search-preview', 'gpt-4o-mini-search-preview'])(
     'say that %s searches the web, for a fee beside its tokens',
@@ -80,7 +166,8 @@ describe('prices', () => {
     // A tenth of a nano-dollar is rounded up: never below what the provider charges.
     expect(own.find('mine')).toEqual({
       price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0 },
-      pricesOutput: true,
+      meters: new Set(TEXT),
+      chats: true,
       maxOutputTokens: 10,
       tiers: { default: 100 },
       encoding: 'bytes',

@@ -1,16 +1,27 @@
 import { calcPrice, type ModelPrice as ListedPrice } from '@pydantic/genai-prices';
 import * as modelCards from 'gpt-tokenizer/models';
-import type { Encoding, ModelPrice, Rates } from '#libs/contracts/jobs.js';
+import type { Encoding, Meter, ModelPrice, Rates } from '#libs/contracts/jobs.js';
+import { SEPARATE_METERS } from './cost.js';
 import { encodingOf } from './encodings.js';
 import { listedTiers, tierPercents, type TierPercents } from './tiers.js';
 
-/** An operator's own price of one model in DAYPASS_CONFIG, in whole nano-dollars per token, and its longest answer. */
+/**
+ * An operator's own price of one model in DAYPASS_CONFIG, in whole nano-dollars per token, second or character, and its
+ * longest answer. Each rate may be absent: the model has nothing of that kind, or no call may use it.
+ */
 export interface OwnPrice {
-  input_usd_per_million: number;
+  input_usd_per_million?: number | undefined;
   cached_input_usd_per_million?: number | undefined;
   cache_write_usd_per_million?: number | undefined;
   /** Absent: the model has no output that costs, as those of embeddings. */
   output_usd_per_million?: number | undefined;
+  image_input_usd_per_million?: number | undefined;
+  image_output_usd_per_million?: number | undefined;
+  audio_input_usd_per_million?: number | undefined;
+  audio_output_usd_per_million?: number | undefined;
+  usd_per_hour?: number | undefined;
+  usd_per_million_characters?: number | undefined;
+  image_tokens_per_image?: number | undefined;
   max_output_tokens?: number | undefined;
   /** In hundredths of the standard price. */
   tiers?: { flex?: number | undefined; priority?: number | undefined; fast?: number | undefined } | undefined;
@@ -20,8 +31,10 @@ export interface OwnPrice {
 /** What one model costs, and how long its longest answer is. */
 export interface PricedModel {
   price: ModelPrice;
-  /** An output has a known price. Otherwise only APIs without output may call the model. */
-  pricesOutput: boolean;
+  /** What has a known price. A call that may use anything else has no bound, and is refused. */
+  meters: ReadonlySet<Meter>;
+  /** It reads and writes text, and nothing else that costs: what people chat with. */
+  chats: boolean;
   /** The most tokens of one output; null: undocumented. */
   maxOutputTokens: number | null;
   /** The service tiers that have a known price. */
@@ -34,9 +47,12 @@ export interface PricedModel {
 
 /** A listed price may have these fees, too: for hosted tools, which Daypass refuses or the campaign prices itself. */
 const HARMLESS_FEES = new Set(['web_searches_kcount', 'storage_searches_kcount']);
-const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok']);
-/** Prices of audio and images, which Daypass refuses or prices by tokens. */
+const TOKEN_PRICES = new Set(['input_mtok', 'output_mtok', 'cache_read_mtok', 'cache_write_mtok', 'audio_hours']);
+/** Prices of audio and images. Daypass asks for those that it has a meter for, and no call uses the others. */
 const OTHER_MODALITY = /_(audio|image|video)_|^(input|output)_(audio|image|video)/;
+/** What these answer with is listed as plain output. */
+const DRAWS = /(^|-)image(-|$)/;
+const SPEAKS = /-tts(-|$)/;
 /** These search the web once for each answer, for a fee (OpenAI, "Web search", Chat Completions). */
 const SEARCHES_BY_ITSELF = /-search-(preview|api)/;
 /** These search the web any number of times. */
@@ -64,13 +80,21 @@ export class PriceBook {
 
 function ownPrice(own: OwnPrice, model: string): PricedModel {
   return {
-    price: {
-      input: own.input_usd_per_million,
-      cachedInput: own.cached_input_usd_per_million ?? own.input_usd_per_million,
-      cacheWrite: own.cache_write_usd_per_million ?? own.input_usd_per_million,
-      output: own.output_usd_per_million ?? 0,
-    },
-    pricesOutput: own.output_usd_per_million !== undefined,
+    ...pricedBy(
+      {
+        input: own.input_usd_per_million,
+        cachedInput: own.cached_input_usd_per_million,
+        cacheWrite: own.cache_write_usd_per_million,
+        output: own.output_usd_per_million,
+        imageInput: own.image_input_usd_per_million,
+        imageOutput: own.image_output_usd_per_million,
+        audioInput: own.audio_input_usd_per_million,
+        audioOutput: own.audio_output_usd_per_million,
+        seconds: own.usd_per_hour,
+        characters: own.usd_per_million_characters,
+      },
+      own.image_tokens_per_image,
+    ),
     maxOutputTokens: own.max_output_tokens ?? maxOutputTokens(model),
     // Whoever sets a price of their own knows alone what its tiers cost.
     tiers: tierPercents(own.tiers ?? {}),
@@ -87,13 +111,14 @@ function listedPrice(model: string): PricedModel | null {
     (name) => !TOKEN_PRICES.has(name) && !HARMLESS_FEES.has(name) && !OTHER_MODALITY.test(name),
   );
   if (unknownFee !== undefined) return null;
-  const base = listedRates(listed, 'base');
-  if (!base) return null;
+  const { price, meters, chats } = pricedBy(listedRates(listed, 'base', model));
+  if (meters.size === 0) return null;
   const tier = typeof listed.input_mtok === 'object' ? listed.input_mtok.tiers[0] : undefined;
-  const long = tier ? listedRates(listed, 'tier') : null;
+  const long = tier && ratesOf(listedRates(listed, 'tier', model));
   return {
-    price: { ...base, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
-    pricesOutput: listed.output_mtok !== undefined,
+    price: { ...price, ...(tier && long ? { long: { ...long, aboveTokens: tier.start } } : {}) },
+    meters,
+    chats,
     maxOutputTokens: maxOutputTokens(model),
     tiers: listedTiers(model),
     encoding: encodingOf(model),
@@ -101,22 +126,49 @@ function listedPrice(model: string): PricedModel | null {
   };
 }
 
-function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null {
-  const rate = (name: string): number | null => {
-    const value = listed[name];
-    if (value === undefined) return null;
-    const usdPerMillion =
-      typeof value === 'number' ? value : which === 'base' ? value.base : (value.tiers[0]?.price ?? value.base);
-    return nanoPerToken(usdPerMillion);
-  };
-  const input = rate('input_mtok');
-  if (input === null) return null;
+/** Whole nano-dollars by what has a price. */
+type Known = Partial<Record<Exclude<Meter, 'cached'> | 'cachedInput', number | undefined>>;
+
+function pricedBy(known: Known, imageTokensPerImage?: number): Pick<PricedModel, 'price' | 'meters' | 'chats'> {
+  const separate = SEPARATE_METERS.filter((meter) => known[meter] !== undefined);
+  const meters = new Set<Meter>(separate);
+  if (known.input !== undefined) for (const meter of ['input', 'cached', 'cacheWrite'] as const) meters.add(meter);
+  if (known.output !== undefined) meters.add('output');
   return {
-    input,
-    cachedInput: rate('cache_read_mtok') ?? input,
-    cacheWrite: rate('cache_write_mtok') ?? input,
-    // `pricesOutput` says whether 0 is a price.
-    output: rate('output_mtok') ?? 0,
+    price: {
+      ...ratesOf(known),
+      ...Object.fromEntries(separate.map((meter) => [meter, known[meter]])),
+      ...(imageTokensPerImage === undefined ? {} : { imageTokensPerImage }),
+    },
+    meters,
+    chats: meters.has('input') && meters.has('output') && separate.length === 0,
+  };
+}
+
+/** `PricedModel.meters` says whether 0 is a price. */
+function ratesOf({ input = 0, cachedInput = input, cacheWrite = input, output = 0 }: Known): Rates {
+  return { input, cachedInput, cacheWrite, output };
+}
+
+function listedRates(listed: ListedPrice, which: 'base' | 'tier', model: string): Known {
+  const rate = (name: string, nanoOf: (usd: number) => number = nanoPerToken): number | undefined => {
+    const value = listed[name];
+    if (value === undefined) return undefined;
+    return nanoOf(
+      typeof value === 'number' ? value : which === 'base' ? value.base : (value.tiers[0]?.price ?? value.base),
+    );
+  };
+  const output = rate('output_mtok');
+  return {
+    input: rate('input_mtok'),
+    cachedInput: rate('cache_read_mtok'),
+    cacheWrite: rate('cache_write_mtok'),
+    output,
+    imageInput: rate('input_image_mtok'),
+    imageOutput: rate('output_image_mtok') ?? (DRAWS.test(model) ? output : undefined),
+    audioInput: rate('input_audio_mtok'),
+    audioOutput: rate('output_audio_mtok') ?? (SPEAKS.test(model) ? output : undefined),
+    seconds: rate('audio_hours', nanoPerSecond) ?? rate('input_audio_hours', nanoPerSecond),
   };
 }
 
@@ -125,6 +177,10 @@ function listedRates(listed: ListedPrice, which: 'base' | 'tier'): Rates | null 
  */
 function nanoPerToken(usdPerMillion: number): number {
   return Math.ceil(Number((usdPerMillion * 1_000).toFixed(6)));
+}
+
+function nanoPerSecond(usdPerHour: number): number {
+  return Math.ceil(Number(((usdPerHour * 1e9) / 3_600).toFixed(6)));
 }
 
 function maxOutputTokens(model: string): number | null {

@@ -65,6 +65,8 @@ export const redisKeys = {
   laneFair: (lane: string) => `${TAG}:lane:fair:${lane}`,
   laneState: (slot: string) => `${TAG}:lane:state:${slot}`,
   laneWindow: (slot: string) => `${TAG}:window:lane:${slot}`,
+  /** What visitors' own inquiries took of a lane, beside all that it counts. */
+  laneInquiries: (slot: string) => `${TAG}:window:inquiries:${slot}`,
   laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
   /** Tokens that each campaign got of a lane within one minute since 1970. */
   laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,

@@ -77,14 +77,14 @@ export class SettingsReader {
       .flatMap((id) => {
         const priced = this.prices.find(id);
         if (priced === null) return [];
-        const { price, pricesOutput } = priced;
+        const { price, chats } = priced;
         return [
           {
             id,
             input_usd_per_million: formatUsd(BigInt(price.input) * TOKENS_PER_MILLION),
             output_usd_per_million: formatUsd(BigInt(price.output) * TOKENS_PER_MILLION),
             shutdown_date: SHUTDOWNS[id] ?? null,
-            short_chats_per_usd: pricesOutput ? shortChats(NANO_PER_USD, price) : null,
+            short_chats_per_usd: chats ? shortChats(NANO_PER_USD, price) : null,
           },
         ];
       })

@@ -188,6 +188,8 @@ export class Admission {
         facts: request.facts,
         outputs: request.outputs,
         inputTokens: quote.bound.inputTokens,
+        ...(quote.estimate === undefined ? {} : { estimate: quote.estimate }),
+        ...(quote.pacedUnits === undefined ? {} : { pacedUnits: quote.pacedUnits }),
         pacedTokens: quote.pacedInputTokens + hold.capTokens * request.outputs,
         weight: campaign.weight,
         patienceMs: Math.max(0, Math.round(untilMs - performance.now())),
@@ -280,7 +282,7 @@ export class Admission {
           perUnitNano: quote.bound.perUnitNano,
           capTokens: quote.capTokens,
           leastCapTokens: quote.leastCapTokens,
-          inputTokens: quote.bound.inputTokens,
+          inputTokens: quote.bound.estimatedTokens,
           outputs: request.outputs,
           maxWaitMs: Math.max(0, Math.round(untilMs - performance.now())),
           detail: JSON.stringify({

@@ -5,6 +5,7 @@ import { configFileSchema } from '#libs/config/config-file.js';
 import type { CampaignState } from '#libs/contracts/key-state.js';
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { EMBEDDINGS } from '#libs/endpoints/embeddings/embeddings.endpoint.js';
+import type { CountingTools, Endpoint, Measured } from '#libs/endpoints/endpoint.js';
 import { RESPONSES } from '#libs/endpoints/responses/responses.endpoint.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -156,6 +157,87 @@ describe('the quote of a response', () => {
     expect(quoter.offered(searcher(), CHAT, chat)).toBe(chat);
     const request = respond();
     expect(quoter.offered(searcher(PRICED), RESPONSES, request)).toBe(request);
+  });
+});
+
+describe('the quote of images and sound', () => {
+  /** An API that may use so much. */
+  const using = (measured: Partial<Measured>): Endpoint => ({
+    ...EMBEDDINGS,
+    path: '/v1/audio/transcriptions',
+    measure: () => Promise.resolve({ estimate: {}, most: {}, perCapToken: {}, pacedTokens: 0, ...measured }),
+  });
+  const asked = (model: string, measured: Partial<Measured>) =>
+    quoter.quote({ ...visitor, models: [model] }, using(measured), {
+      ...EMBEDDINGS.parse({ json: { model, input: 'x' }, blobs: [] }),
+    });
+
+  it('is what they may use at most, at their own rates; the estimate and the pace go with it', async () => {
+    const most = { seconds: 61 };
+    const { bound, estimate, pacedUnits } = await asked('whisper-1', {
+      estimate: { seconds: 60 },
+      most,
+      pace: { audioSeconds: 61 },
+    });
+    expect(bound).toMatchObject({ fixedNano: 6_100_000n, perUnitNano: 0n, inputTokens: 0, estimatedTokens: 0 });
+    expect({ estimate, pacedUnits }).toEqual({ estimate: { seconds: 60 }, pacedUnits: { audioSeconds: 61 } });
+    const image = await asked('gpt-image-2', { estimate: { input: 10, imageOutput: 1_000 }, most: { input: 20 } });
+    expect(image.bound).toMatchObject({ inputTokens: 10, estimatedTokens: 1_010, fixedNano: 100_000n });
+    expect(image.estimate).toEqual({ imageOutput: 1_000 });
+  });
+
+  it('has no estimate beside the input where there is none', async () => {
+    expect((await asked('gpt-5.4-mini', { estimate: { input: 5, output: 0 } })).estimate).toBeUndefined();
+    expect((await quoteOf('gpt-5.4-mini', 'Hello')).estimate).toBeUndefined();
+    expect((await quoteOf('gpt-5.4-mini', 'Hello')).pacedUnits).toBeUndefined();
+  });
+
+  it('tells an API what its model has a price for', async () => {
+    let tools: CountingTools | undefined;
+    const endpoint = using({});
+    const painter = { input_usd_per_million: 1, image_output_usd_per_million: 1, image_tokens_per_image: 4_096 };
+    const { prices } = configFileSchema.parse({ prices: { painter } });
+    const own = new CallQuoter(
+      { file, limits } as unknown as DaypassConfig,
+      new PriceBook(prices),
+      new LaneTable(file),
+    );
+    await own.quote(
+      { ...visitor, models: ['painter'] },
+      { ...endpoint, measure: (request, given) => ((tools = given), endpoint.measure(request, given)) },
+      EMBEDDINGS.parse({ json: { model: 'painter', input: 'x' }, blobs: [] }),
+    );
+    expect([...tools!.priced!].toSorted()).toEqual(['cacheWrite', 'cached', 'imageOutput', 'input']);
+    expect(tools!.imageTokensPerImage).toBe(4_096);
+  });
+
+  it.each<[string, Partial<Measured>, string, string]>([
+    ['whisper-1', { most: { input: 5 } }, 'the text that it reads', 'input_usd_per_million'],
+    ['whisper-1', { most: { audioInput: 5 } }, 'the sound that it hears', 'audio_input_usd_per_million'],
+    ['gpt-5.4-mini', { estimate: { imageInput: 5 } }, 'the images that it reads', 'image_input_usd_per_million'],
+    ['gpt-5.4-mini', { most: { imageOutput: 5 } }, 'the images that it makes', 'image_output_usd_per_million'],
+    ['gpt-5.4-mini', { most: { audioOutput: 5 } }, 'the sound that it makes', 'audio_output_usd_per_million'],
+    ['gpt-5.4-mini', { most: { seconds: 5 } }, 'a second of sound', 'usd_per_hour'],
+    ['gpt-5.4-mini', { most: { characters: 5 } }, 'the characters that it reads', 'usd_per_million_characters'],
+  ])('for %s with %j is refused by name, with what the operator can set', async (model, measured, what, field) => {
+    await expect(asked(model, measured)).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      param: 'model',
+      message: expect.stringMatching(
+        new RegExp(
+          `what ${what} costs for the model '${model}'.*/v1/audio/transcriptions.*prices\\.${model}\\.${field} in`,
+        ),
+      ),
+    });
+  });
+
+  it('of text is refused for a model that is paid by the hour, before it is counted', async () => {
+    const listener = { ...visitor, models: ['whisper-1'] };
+    const chat = CHAT.parse({ json: { model: 'whisper-1', messages: [{ role: 'user', content: 'x' }] }, blobs: [] });
+    await expect(quoter.quote(listener, CHAT, chat)).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      message: expect.stringContaining('output_usd_per_million'),
+    });
   });
 });
 

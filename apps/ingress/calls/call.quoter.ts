@@ -1,10 +1,10 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
-import type { Encoding, ModelPrice } from '#libs/contracts/jobs.js';
+import type { Encoding, Meter, Metered, ModelPrice, PacedUnits } from '#libs/contracts/jobs.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
 import { nameOf } from '#libs/endpoints/registry.js';
-import { boundOf, type Bound } from '#libs/money/bound.js';
+import { boundOf, unpricedIn, type Bound } from '#libs/money/bound.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
 import { percentOf, type TierPercents } from '#libs/money/tiers.js';
@@ -23,6 +23,10 @@ export interface Quote {
   bound: Bound;
   /** Input tokens as providers count them against their limits. */
   pacedInputTokens: number;
+  /** Images and seconds of sound, as they count against the lane; undefined: none. */
+  pacedUnits: PacedUnits | undefined;
+  /** What a broken-off call pays for beside its input and output tokens; undefined: nothing. */
+  estimate: Metered | undefined;
   lane: string;
   capTokens: number;
   /** Daypass may lower the cap to this. */
@@ -33,6 +37,33 @@ export interface Quote {
 
 /** A response may search so often where its campaign does not say: each search costs a fee, and is read again with all others. */
 const SEARCH_CALLS = 3;
+/** What a meter counts, and the field of a price that the operator can set for it. */
+const UNPRICED: Readonly<Record<Meter, readonly [what: string, field: string]>> = {
+  input: ['the text that it reads', 'input_usd_per_million'],
+  cached: ['the text that it reads', 'input_usd_per_million'],
+  cacheWrite: ['the text that it reads', 'input_usd_per_million'],
+  output: ['the text that it writes', 'output_usd_per_million'],
+  imageInput: ['the images that it reads', 'image_input_usd_per_million'],
+  imageOutput: ['the images that it makes', 'image_output_usd_per_million'],
+  audioInput: ['the sound that it hears', 'audio_input_usd_per_million'],
+  audioOutput: ['the sound that it makes', 'audio_output_usd_per_million'],
+  seconds: ['a second of sound', 'usd_per_hour'],
+  characters: ['the characters that it reads', 'usd_per_million_characters'],
+};
+
+/** @param priced what has a price */
+function unpriced(model: string, meter: Meter, { path }: Endpoint, priced: ReadonlySet<Meter>): DaypassError {
+  const [what, field] = UNPRICED[meter];
+  const readsOnly = meter === 'output' && priced.has('input');
+  return new DaypassError(
+    'unpriceable_request',
+    `Nobody has told Daypass what ${what} costs for the model '${model}', so its call at ${path} has no bound. ` +
+      (readsOnly ? 'A model of embeddings is served at /v1/embeddings only. ' : '') +
+      `Use a model that is made for ${path}, or ask the operator to set prices.${model}.${field} in DAYPASS_CONFIG.`,
+    { param: 'model' },
+  );
+}
+
 /** No server that serves the model speaks this API. */
 function notOffered({ path }: Endpoint, model: string): DaypassError {
   return new DaypassError(
@@ -95,33 +126,35 @@ export class CallQuoter {
         { param: request.params.tier },
       );
     }
-    const { outputs } = request;
-    if (outputs > 0 && !priced.pricesOutput) {
-      throw new DaypassError(
-        'unpriceable_request',
-        `The output of the model '${request.model}' has no known price, so its cost has no bound here. A model of embeddings is served at /v1/embeddings only.`,
-        { param: 'model' },
-      );
-    }
-    const { encoding, tiers } = priced;
+    const { outputs, capTokens: asked } = request;
+    // Before it is counted, which takes time.
+    if (outputs > 0 && asked !== null && !priced.meters.has('output'))
+      throw unpriced(request.model, 'output', endpoint, priced.meters);
+    const { encoding, tiers, meters, price } = priced;
     const { feeNano, toolTokens } = this.toolsOf(visitor, request, priced.searches);
     const measured = await endpoint.measure(request, {
       countTokens: (texts) => countTextTokens(texts, encoding),
       decodeTokens: (lists) => decodeTokens(lists, encoding),
       unknownTokenizer: encoding === 'bytes',
       toolTokens,
+      priced: meters,
+      ...(price.imageTokensPerImage === undefined ? {} : { imageTokensPerImage: price.imageTokensPerImage }),
     });
+    const meter = unpricedIn(meters, measured);
+    if (meter) throw unpriced(request.model, meter, endpoint, meters);
     const laneTpm = this.lanes.largestTpm(lane, nameOf(endpoint));
     const leastTokens = Math.max(this.config.limits.minOutputTokens, endpoint.leastCapTokens ?? 0);
     const capTokens = this.capOf(request, { mostTokens, leastTokens }, laneTpm, measured.pacedTokens);
     const fees = BigInt(request.searchCalls ?? outputs);
-    const bound = boundOf(priced.price, measured, { tierPercent, feeNano: feeNano * fees, capTokens });
+    const bound = boundOf(price, measured, { tierPercent, feeNano: feeNano * fees, capTokens });
     return {
-      price: priced.price,
+      price,
       tiers,
       encoding,
       bound,
       pacedInputTokens: measured.pacedTokens,
+      pacedUnits: measured.pace,
+      estimate: besideInput(measured.estimate),
       lane,
       capTokens,
       leastCapTokens: Math.min(leastTokens, capTokens),
@@ -158,4 +191,9 @@ export class CallQuoter {
     const laneTokens = tpm > 0 ? Math.floor((tpm - inputTokens) / outputs) : Infinity;
     return Math.max(leastTokens, Math.min(defaultOutputTokens, mostTokens, laneTokens));
   }
+}
+
+/** undefined: nothing, as of calls with text alone. */
+function besideInput({ input: _, ...estimate }: Metered): Metered | undefined {
+  return Object.values(estimate).some((amount) => amount > 0) ? estimate : undefined;
 }

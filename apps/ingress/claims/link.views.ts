@@ -104,9 +104,9 @@ export class LinkViews {
     };
   }
 
-  /** By the first model that answers with text, which the snippets name, too. */
+  /** By the first model that people chat with, which the snippets name, too. */
   private shortChats(budgetUsd: string, models: readonly string[]): number | null {
-    const priced = models.flatMap((id) => this.prices.find(id) ?? []).find(({ pricesOutput }) => pricesOutput);
+    const priced = models.flatMap((id) => this.prices.find(id) ?? []).find(({ chats }) => chats);
     return priced ? shortChats(parseUsd(budgetUsd), priced.price) : null;
   }
 }

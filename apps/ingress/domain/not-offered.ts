@@ -89,11 +89,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Turn speech into text on your own machine, and send the text.',
   },
   {
-    paths: ['/v1/moderations'],
-    why: 'This version of Daypass does not serve the moderation endpoint.',
-    instead: 'Send `x-daypass-moderate-input: true` with a call: Daypass then judges it before it sends it.',
-  },
-  {
     paths: ['/v1/completions'],
     why: 'OpenAI has no model for it any more, and this version of Daypass does not serve it.',
     instead: 'Use POST /v1/chat/completions.',

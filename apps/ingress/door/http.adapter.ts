@@ -13,7 +13,12 @@ import { noWebSocket, unservedUrl } from '../refusals.js';
 import { answerPreflight, shareWithPages } from './cors.js';
 
 /** What clients may ask for without `/v1`. */
-export const SERVED = [...ENDPOINTS.map(({ path }) => path.replace('/v1', '')), '/models', '/conversations'];
+export const SERVED = [
+  ...ENDPOINTS.map(({ path }) => path.replace('/v1', '')),
+  '/models',
+  '/conversations',
+  '/moderations',
+];
 const KNOWN = [...SERVED, ...NOT_OFFERED_PATHS];
 const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;

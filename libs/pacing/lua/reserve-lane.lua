@@ -15,5 +15,7 @@ local upstream_at = 3 -- from here on
 local now = now_milliseconds()
 local upstream = lane_upstreams(KEYS, ARGV, upstream_at, now)[1]
 local wait = lane_wait(upstream, now, requests, tokens)
-if wait == 0 then lane_take(upstream, now, requests, tokens) end
+if wait == 0 then lane_take(upstream, now, requests, tokens)
+-- So that no inquiry of a visitor goes before it (`reserve-last`).
+elseif wait > 0 then redis.call('HSET', upstream.state, 'waited_until_ms', int(now + wait)) end
 return wait
