@@ -309,6 +309,11 @@ describe('another address', () => {
     let text = '';
     for await (const { choices } of stream) text += choices[0]?.delta.content ?? '';
     expect(text).not.toBe('');
+    // What takes no query takes the version of Azure's clients.
+    const made = await azure.responses.create({ model, input: 'hi', max_output_tokens: 16 });
+    expect((await azure.responses.retrieve(made.id)).id).toBe(made.id);
+    expect((await azure.conversations.create({})).object).toBe('conversation');
+    expect((await azure.moderations.create({ input: 'hi' })).results).toHaveLength(1);
     expect((await azure.models.list()).data.map(({ id }) => id)).toContain(model);
     expect(await errorOf(azure.chat.completions.create({ model: 'gpt-99', messages }))).toMatchObject({
       status: 404,

@@ -94,6 +94,22 @@ const upstreamSchema = z.strictObject({
   base_url: z
     .url({ protocol: /^https?$/, error: 'must be an address such as https://api.openai.com/v1' })
     .meta({ description: 'The address of its API.', example: 'http://10.0.0.5:8000/v1' }),
+  kind: z
+    .enum(['azure', 'compatible'], { error: 'must be azure or compatible; leave it out for what the address says' })
+    .optional()
+    .meta({
+      description:
+        '`azure`: Azure OpenAI, which gets its key in the header `api-key`. Without this field the host of `base_url` says it.',
+    }),
+  api_version: z
+    .string()
+    .regex(/^[a-z0-9-]{1,32}$/, 'must be a version such as 2024-10-21')
+    .optional()
+    .meta({
+      description:
+        'Of Azure OpenAI only: calls go to `deployments/<name>` of `base_url`, which then ends with `/openai`. Without this field `base_url` ends with `/openai/v1`, and the deployment is the model.',
+      example: '2024-10-21',
+    }),
   keyless: z
     .boolean()
     .default(false)
@@ -114,6 +130,21 @@ const upstreamSchema = z.strictObject({
   }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;
+
+const AZURE_HOST = /\.(openai\.azure|services\.ai\.azure|cognitiveservices\.azure)\.(com|us|cn)$/i;
+
+interface KindSettings {
+  kind?: 'azure' | 'compatible' | undefined;
+  base_url: string;
+}
+
+/** As the operator says, or as its address does. */
+export function kindOf({ kind, base_url }: KindSettings): 'openai' | 'azure' | 'compatible' {
+  const { hostname } = new URL(base_url);
+  if (kind !== undefined) return kind;
+  if (AZURE_HOST.test(hostname)) return 'azure';
+  return hostname.endsWith('.openai.com') ? 'openai' : 'compatible';
+}
 
 /** Dollars, as a decimal string or a plain number; nano-dollars as a bigint after parsing. */
 const usd = z.union([z.number(), z.string()]).transform((value, context) => {
@@ -271,7 +302,14 @@ function refuseStrayUpstreams({ lanes, upstreams }: z.infer<typeof wholeSchema>,
   callLanes.delete('moderation');
   const refuse = (path: (string | number)[], message: string): void =>
     context.addIssue({ code: 'custom', path, message });
-  for (const [index, { name, lanes: served }] of upstreams.entries()) {
+  for (const [index, { name, lanes: served, ...upstream }] of upstreams.entries()) {
+    if (upstream.api_version !== undefined && kindOf(upstream) !== 'azure')
+      refuse(['upstreams', index, 'api_version'], 'is for Azure OpenAI only: say kind: azure, or leave it out');
+    if (upstream.api_version !== undefined && /\/v1\/*$/.test(upstream.base_url))
+      refuse(
+        ['upstreams', index, 'base_url'],
+        'must end with /openai where there is an api_version; /openai/v1 has none',
+      );
     if (upstreams.findIndex((other) => other.name === name) < index)
       refuse(['upstreams', index, 'name'], `${name} is there twice`);
     for (const lane of Object.keys(served ?? {})) {

@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
+import { kindOf } from './config-file.js';
 import { ConfigError, loadConfig, SERVICES, type Service } from './config.js';
 
 const good = {
@@ -380,6 +381,16 @@ operator: { budget_usd_per_day: 25.50 }
     ],
     ['a negative budget', { operator: { budget_usd_per_day: '-1' } }, 'operator.budget_usd_per_day'],
     ['a budget beyond exact numbers', { operator: { budget_usd_per_day: '9000001' } }, 'too large'],
+    [
+      'a version of Azure for another kind of upstream',
+      { upstreams: [{ name: 'spare', base_url: 'https://x/openai', api_version: '2024-10-21' }] },
+      'upstreams.0.api_version',
+    ],
+    [
+      'a version of Azure for its v1 address',
+      { upstreams: [{ name: 'spare', base_url: 'https://x.openai.azure.com/openai/v1/', api_version: '2024-10-21' }] },
+      'upstreams.0.base_url',
+    ],
     ['an upstream at no address', { upstreams: [{ name: 'spare', base_url: 'desk' }] }, 'upstreams.0.base_url'],
     ['parameters without which nothing goes', { main: { drops: ['store', 'messages'] } }, 'main.drops.1'],
     [
@@ -517,5 +528,19 @@ operator: { budget_usd_per_day: 25.50 }
     expect(
       fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] }),
     ).toHaveLength(4);
+  });
+});
+
+describe('the kind of an upstream', () => {
+  it.each([
+    ['https://api.openai.com/v1', undefined, 'openai'],
+    ['https://eu.api.openai.com/v1', undefined, 'openai'],
+    ['https://ours.openai.azure.com/openai/v1/', undefined, 'azure'],
+    ['https://ours.services.ai.azure.com/openai/v1/', undefined, 'azure'],
+    ['https://openai.azure.com.example.org/v1', undefined, 'compatible'],
+    ['https://gateway.example.org/openai', 'azure', 'azure'],
+    ['https://ours.openai.azure.com/openai/v1/', 'compatible', 'compatible'],
+  ] as const)('of %s, said to be %s, is %s', (base_url, kind, found) => {
+    expect(kindOf({ base_url, kind })).toBe(found);
   });
 });

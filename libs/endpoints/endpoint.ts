@@ -114,11 +114,12 @@ export interface Forced {
 }
 
 /**
- * `openai`: OpenAI itself, which refuses parameters that it does not know. `drops`: parameters to leave out. `tag`: marks
+ * `openai`: OpenAI itself, which refuses parameters that it does not know. `azure`: the same models at Azure OpenAI, of
+ * which older versions know fewer parameters. `drops`: parameters to leave out. `tag`: marks
  * unreadable content that only this upstream can read; '': the first upstream, whose content has no mark.
  */
 export interface UpstreamTraits {
-  kind: 'openai' | 'compatible';
+  kind: 'openai' | 'azure' | 'compatible';
   drops: readonly string[];
   tag: string;
 }

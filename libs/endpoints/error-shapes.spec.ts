@@ -120,4 +120,14 @@ describe('a request above the whole limit', () => {
     'Requested 5',
     '',
   ])('is not told by: %s', (message) => expect(isTooLarge(message)).toBe(false));
+
+  it('names what the filters of Azure OpenAI caught, and nothing that is no filter', () => {
+    const caught = { violence: { filtered: true }, hate: { filtered: false }, 'no filter!': { filtered: true } };
+    const error = { code: 'content_filter', message: 'filtered', param: 'prompt' };
+    const read = (inner: object): unknown => spokenError(JSON.stringify({ error: { ...error, ...inner } }), '');
+    expect(read({ innererror: { content_filter_result: caught } })).toEqual({ ...error, filtered: ['violence'] });
+    expect(read({ inner_error: { content_filter_results: caught } })).toEqual({ ...error, filtered: ['violence'] });
+    for (const none of [{}, { innererror: 'x' }, { innererror: { content_filter_result: { hate: 'x' } } }])
+      expect(read(none)).toEqual(error);
+  });
 });

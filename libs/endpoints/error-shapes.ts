@@ -8,6 +8,8 @@ interface SpokenError {
   code?: string;
   /** Parameters that it does not know, by their names at the top of a request. */
   unknown?: string[];
+  /** What Azure OpenAI's filters caught in the input. */
+  filtered?: string[];
 }
 
 /** More is no message. */
@@ -17,7 +19,7 @@ const PAGE = /<\s*(!doctype|html|head|body|title|h1|script|center|\?xml)\b/i;
 
 /**
  * Reads the body of an error answer. It knows these shapes:
- * - OpenAI's error object, and the same fields at the top (vLLM).
+ * - OpenAI's error object, and the same fields at the top (vLLM). Azure OpenAI has what its filters caught inside of it.
  * - `detail`, a text or a list (FastAPI).
  * - `error`, a text (Ollama, TGI).
  * - Plain text.
@@ -76,7 +78,22 @@ function forbiddenIn(detail: unknown): string[] {
   return place === 'body' && typeof name === 'string' ? [name] : [];
 }
 
-function ofFields({ message, type, param, code }: JsonObject): SpokenError | null {
+/** `innererror`, or `inner_error` of its images: each filter by its name. */
+function filteredIn({ innererror, inner_error: ofImages = innererror }: JsonObject): string[] {
+  if (!isObject(ofImages)) return [];
+  const { content_filter_result: one, content_filter_results: many = one } = ofImages;
+  if (!isObject(many)) return [];
+  const caught = Object.entries(many).filter(
+    ([name, filter]) => isFilter(name) && isObject(filter) && filter.filtered === true,
+  );
+  return caught.map(([name]) => name).slice(0, DETAILS_MAX);
+}
+
+const isFilter = (name: string): boolean => /^[a-z_]{1,64}$/.test(name);
+
+function ofFields(fields: JsonObject): SpokenError | null {
+  const { message, type, param, code } = fields;
+  const filtered = filteredIn(fields);
   const words = { type, param, code: typeof code === 'number' ? undefined : code };
   const said = typeof message === 'string' ? message.slice(0, TEXT_MAX) : '';
   const given = Object.entries(words).filter(([, word]) => typeof word === 'string' && word !== '') as [
@@ -84,7 +101,11 @@ function ofFields({ message, type, param, code }: JsonObject): SpokenError | nul
     string,
   ][];
   if (said === '' && given.length === 0) return null;
-  return { message: said, ...Object.fromEntries(given.map(([name, word]) => [name, word.slice(0, TEXT_MAX)])) };
+  return {
+    message: said,
+    ...Object.fromEntries(given.map(([name, word]) => [name, word.slice(0, TEXT_MAX)])),
+    ...(filtered.length > 0 ? { filtered } : {}),
+  };
 }
 
 /** `{ loc: ['body', 'messages', 0], msg, type }` becomes `messages.0: msg`. */

@@ -2,6 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { createHash } from 'node:crypto';
 import OpenAI, { APIError } from 'openai';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { kindOf, type UpstreamSettings } from '#libs/config/config-file.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
@@ -40,6 +41,8 @@ interface Upstream {
   account: string;
   /** Marks what only this upstream can read (`UpstreamTraits`). */
   tag: string;
+  /** The path of most calls names the deployment. */
+  byDeployment: boolean;
 }
 
 /** What came back, and what the upstream was not sent of the visitor's request. */
@@ -66,10 +69,21 @@ export class UpstreamClient {
   constructor(@Inject(CONFIG) config: DaypassConfig, first: OpenAI) {
     const { main, upstreams } = config.file;
     this.upstreams = new Map([
-      [FIRST_UPSTREAM, upstreamOf(first, { models: {}, drops: main.drops, tag: '' })],
-      ...upstreams.map(({ name, base_url: baseURL, keyless, models, drops }) => {
-        const apiKey = keyless ? 'none' : config.upstreamKeys[name];
-        return [name, upstreamOf(first.withOptions({ apiKey, baseURL }), { models, drops, tag: tagOf(name) })] as const;
+      [
+        FIRST_UPSTREAM,
+        upstreamOf(first, {
+          models: {},
+          drops: main.drops,
+          tag: '',
+          kind: kindOf({ base_url: first.baseURL }),
+          byDeployment: false,
+        }),
+      ],
+      ...upstreams.map((settings) => {
+        const { name, models, drops, api_version: apiVersion } = settings;
+        const client = clientOf(first, settings, config.upstreamKeys[name]);
+        const its = { models, drops, tag: tagOf(name), kind: kindOf(settings), byDeployment: apiVersion !== undefined };
+        return [name, upstreamOf(client, its)] as const;
       }),
     ]);
   }
@@ -92,9 +106,15 @@ export class UpstreamClient {
     const its = this.get(upstream);
     const drops = [...its.drops, ...its.learned.of(ticket.model), ...without];
     const call = callOf(ticket, body, { kind: its.kind, drops, tag: its.tag });
-    const json = { ...(call.body.json as object), model: its.models[ticket.model] ?? ticket.model };
+    const model = its.models[ticket.model] ?? ticket.model;
+    const json = { ...(call.body.json as object), model };
     const response = await its.client
-      .post(call.path, { body: json, stream: ticket.stream, signal, maxRetries: 0 })
+      .post(its.byDeployment ? deployedPath(call.path, model) : call.path, {
+        body: json,
+        stream: ticket.stream,
+        signal,
+        maxRetries: 0,
+      })
       .asResponse();
     return { response, tag: its.tag, dropped: [...call.dropped] };
   }
@@ -134,15 +154,30 @@ export class UpstreamClient {
   }
 }
 
-function upstreamOf(client: OpenAI, { models, drops, tag }: Pick<Upstream, 'models' | 'drops' | 'tag'>): Upstream {
+function clientOf(first: OpenAI, settings: UpstreamSettings, key: string | undefined): OpenAI {
+  const { base_url: baseURL, keyless, api_version: apiVersion } = settings;
+  const apiKey = keyless ? 'none' : key;
+  return first.withOptions({
+    apiKey,
+    baseURL,
+    ...(kindOf(settings) === 'azure' && !keyless ? { defaultHeaders: { 'api-key': apiKey, authorization: null } } : {}),
+    ...(apiVersion === undefined ? {} : { defaultQuery: { 'api-version': apiVersion } }),
+  });
+}
+
+/** What Azure OpenAI has below a deployment. Its responses name their deployment in the body. */
+const OF_DEPLOYMENT = /^\/?(chat\/completions|completions|embeddings|audio\/|images\/)/;
+
+function deployedPath(path: string, deployment: string): string {
+  return OF_DEPLOYMENT.test(path) ? `/deployments/${encodeURIComponent(deployment)}/${path.replace(/^\//, '')}` : path;
+}
+
+function upstreamOf(client: OpenAI, its: Omit<Upstream, 'client' | 'learned' | 'account'>): Upstream {
   const { baseURL, apiKey } = client;
   return {
+    ...its,
     client,
-    kind: new URL(baseURL).hostname.endsWith('.openai.com') ? 'openai' : 'compatible',
-    models,
-    drops,
     learned: new LearnedDrops(),
-    tag,
     account: createHash('sha256').update(`${baseURL}\n${apiKey}`).digest('base64url').slice(0, 16),
   };
 }
@@ -180,6 +215,7 @@ export function failureOf(error: unknown): UpstreamFailure {
     param: text(error.param) ?? text(detail.param),
     message: text(detail.message) ?? messageOf(error),
     spoken: text(detail.message) !== undefined,
+    filtered: Array.isArray(detail.filtered) ? (detail.filtered as string[]) : [],
     retryAfterMs: retryAfterMs(error),
     tooLarge: error.status === 429 && isTooLarge(text(detail.message) ?? ''),
     usedUp: isUsedUp((error.headers as Headers | undefined) ?? new Headers()),
@@ -190,6 +226,7 @@ export function failureOf(error: unknown): UpstreamFailure {
 
 const NO_RESPONSE = {
   status: undefined,
+  filtered: [],
   spoken: false,
   code: undefined,
   type: undefined,

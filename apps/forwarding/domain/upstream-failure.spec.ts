@@ -7,6 +7,7 @@ const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
   type: undefined,
   param: undefined,
   message: 'x',
+  filtered: [],
   spoken: true,
   retryAfterMs: undefined,
   usedUp: false,
@@ -17,6 +18,26 @@ const failure = (over: Partial<UpstreamFailure>): UpstreamFailure => ({
 });
 
 describe('the reaction to a failed upstream call', () => {
+  it('is a strike where a filter of Azure OpenAI caught the input, and names the filter', () => {
+    const caught = failure({ status: 400, code: undefined, filtered: ['violence'] });
+    expect(reactTo(caught)).toMatchObject({
+      kind: 'pass_on',
+      strike: true,
+      body: { error: { daypass: { categories: ['violence'] } } },
+    });
+    expect(reactTo(failure({ status: 400 }))).toMatchObject({ kind: 'pass_on', strike: false });
+  });
+
+  it.each([
+    [404, 'DeploymentNotFound'],
+    [400, 'OperationNotSupported'],
+    [400, 'InvalidApiVersionParameter'],
+    [403, 'AuthenticationTypeDisabled'],
+  ])("is the operator's trouble at Azure OpenAI: %i %s", (status, code) => {
+    expect(reactTo(failure({ status, code }))).toMatchObject({ kind: 'account', opens: false });
+    expect(reactTo(failure({ status, code: 'other' }))).toMatchObject({ kind: 'pass_on' });
+  });
+
   it.each([
     ['by its header', failure({ status: 429, retryAfterMs: 250 }), 250],
     [

@@ -12,6 +12,8 @@ export interface UpstreamFailure {
   message: string;
   /** The message comes from the provider's error object, not from a proxy's page or a library. */
   spoken: boolean;
+  /** What Azure OpenAI's filters caught in the input; empty: nothing. */
+  filtered: readonly string[];
   retryAfterMs: number | undefined;
   /** Its headers `x-ratelimit-remaining-*` say that nothing is left. */
   usedUp: boolean;
@@ -47,8 +49,12 @@ const FREEZE_DEFAULT_MS = 1_000;
 const FREEZE_MAX_MS = 120_000;
 const ACCOUNT_CODES =
   /^(insufficient_quota|credit_balance_exhausted|billing_.*|.*_spend_limit_exceeded|account_deactivated|unsupported_country_region_territory|ip_not_authorized)$/;
-/** Azure OpenAI names a deployment that the operator did not make, and a network that the operator must open. */
-const OPERATORS_DEPLOYMENT = /^DeploymentNotFound$/i;
+/**
+ * Azure OpenAI names a deployment that the operator did not make, or made of another model, and a version that it does not
+ * have; and a network, or a key, that the operator must open.
+ */
+const OPERATORS_DEPLOYMENT = /^(DeploymentNotFound|OperationNotSupported|InvalidApiVersionParameter)$/i;
+const OPERATORS_KEY = /^AuthenticationTypeDisabled$/i;
 const OPERATORS_NETWORK = /virtual network|firewall rules|private endpoint|public (network )?access is disabled/i;
 /** How servers refuse a path: OpenAI, FastAPI (vLLM), Ollama, llama.cpp, Express, Azure OpenAI. None names a model. */
 const UNKNOWN_PATH =
@@ -72,7 +78,7 @@ export function reactTo(failure: UpstreamFailure, isTheirs: IsTheirs = nobodys):
     return { kind: 'unknown', error: outcomeUnknown() };
   }
   const isRefusal = status >= 400 && status < 500;
-  const strike = isRefusal && isSafetyRefusal(code);
+  const strike = isRefusal && (isSafetyRefusal(code) || failure.filtered.length > 0);
   if (strike) return passOn(failure, status, isTheirs, strike);
   if (status === 401 || status === 402 || ACCOUNT_CODES.test(code ?? '') || ACCOUNT_CODES.test(type ?? ''))
     return { kind: 'account', error: accountTrouble(), opens: true };
@@ -106,13 +112,14 @@ function reactToLimit(failure: UpstreamFailure, isTheirs: IsTheirs): Reaction {
 }
 
 function isOperators({ status, code, message, spoken }: UpstreamFailure): boolean {
-  if (status === 403) return OPERATORS_NETWORK.test(message);
+  if (status === 403) return OPERATORS_NETWORK.test(message) || OPERATORS_KEY.test(code ?? '');
   // No visitor chooses the upstream, and none can mend what it does not serve.
-  return status === 404 && (!spoken || OPERATORS_DEPLOYMENT.test(code ?? '') || UNKNOWN_PATH.test(message));
+  if ((status === 404 || status === 400) && OPERATORS_DEPLOYMENT.test(code ?? '')) return true;
+  return status === 404 && (!spoken || UNKNOWN_PATH.test(message));
 }
 
 function passOn(
-  { spoken, message, type, param, code }: UpstreamFailure,
+  { spoken, message, type, param, code, filtered }: UpstreamFailure,
   status: number,
   isTheirs: IsTheirs,
   strike: boolean,
@@ -124,6 +131,7 @@ function passOn(
     type: word(type) ?? 'invalid_request_error',
     param: word(param),
     code: word(code),
+    ...(filtered.length > 0 ? { daypass: { categories: filtered } } : {}),
   };
   return { kind: 'pass_on', status, body: { error }, strike };
 }

@@ -12,8 +12,10 @@ describe('the path of a request', () => {
     ['/chat/completions', '/v1/chat/completions'],
     ['/models', '/v1/models'],
     ['/models/gpt-5.4-mini/', '/v1/models/gpt-5.4-mini'],
-    ['/openai/v1/chat/completions?api-version=preview', '/v1/chat/completions?api-version=preview'],
-    ['/openai/models?api-version=2026-01-01', '/v1/models?api-version=2026-01-01'],
+    ['/openai/v1/chat/completions?api-version=preview', '/v1/chat/completions'],
+    ['/openai/models/a?limit=2&api-version=preview&after=b', '/v1/models/a?limit=2&after=b'],
+    ['/v1/models?api-version=1', '/v1/models?api-version=1'],
+    ['/openai/models?api-version=2026-01-01', '/v1/models'],
   ])('%s finds %s', (asked, url) => expect(pathOf(asked)).toEqual({ url, deployment: null }));
 
   it.each([
@@ -43,7 +45,7 @@ describe('the path of a request', () => {
 
   it('of a deployment names its model', () => {
     expect(pathOf('/openai/deployments/gpt-5.4-mini/chat/completions?api-version=2026-01-01')).toEqual({
-      url: '/v1/chat/completions?api-version=2026-01-01',
+      url: '/v1/chat/completions',
       deployment: 'gpt-5.4-mini',
     });
     expect(pathOf('/openai/deployments/openai%2Fgpt-5/chat/completions/').deployment).toBe('openai/gpt-5');

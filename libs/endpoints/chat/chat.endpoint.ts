@@ -1,3 +1,4 @@
+import { withUser } from '../azure.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { imageTokensOf } from '#libs/money/bound.js';
 import { compile, type Notes, type Put } from '../compile.js';
@@ -134,7 +135,7 @@ export const CHAT: Endpoint = {
     const capped = drops.includes(CAP)
       ? { ...uncapped, [FORMER_CAP]: capTokens }
       : { ...(json as JsonObject), [capName(json as JsonObject)]: capTokens };
-    const sent = kind === 'openai' ? forOpenAi(capped) : capped;
+    const sent = kind === 'compatible' ? capped : forOpenAi(withUser(capped, { kind, drops }), kind);
     const left = Object.keys(sent).filter((name) => drops.includes(name) && isLeftOut(name, sent));
     return {
       path: PATH,
@@ -204,7 +205,7 @@ function isLeftOut(name: string, { service_tier: tier }: JsonObject): boolean {
   return name === 'service_tier' ? tier === 'default' : name !== CAP && name !== FORMER_CAP;
 }
 
-function forOpenAi(body: JsonObject): JsonObject {
+function forOpenAi(body: JsonObject, kind: UpstreamTraits['kind']): JsonObject {
   const messages = (body.messages as JsonObject[]).map((message) =>
     REASONING.some((field) => field in message)
       ? Object.fromEntries(Object.entries(message).filter(([name]) => !REASONING.includes(name)))
@@ -213,7 +214,9 @@ function forOpenAi(body: JsonObject): JsonObject {
   return {
     ...body,
     messages,
-    ...(body.stream ? { stream_options: { include_usage: true, include_obfuscation: false } } : {}),
+    ...(body.stream
+      ? { stream_options: { include_usage: true, ...(kind === 'openai' ? { include_obfuscation: false } : {}) } }
+      : {}),
   };
 }
 

@@ -1,3 +1,4 @@
+import { withUser } from '../azure.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Notes, Put } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
@@ -127,7 +128,7 @@ export const RESPONSES: Endpoint = {
     const { items, dropped: unread } = itemsFor(body.input as JsonObject[], { kind, tag });
     const include = includeOf(readKept(kept), drops);
     const sent: JsonObject = {
-      ...body,
+      ...withUser(body, { kind, drops }),
       input: items,
       include: include.length > 0 ? include : undefined,
       [CAP]: capTokens,
