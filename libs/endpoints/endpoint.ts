@@ -156,8 +156,8 @@ export interface Endpoint {
   readonly directions: Directions;
   /** The field of a campaign's policy that switches off the judging of its input. */
   readonly waiver?: Waiver;
-  /** The provider's usage report that its calls are in; absent: that of completions. */
-  readonly usageReport?: 'embeddings';
+  /** The provider's usage report that its calls are in; `none`: no report proves anything; absent: that of completions. */
+  readonly usageReport?: 'embeddings' | 'none';
   /**
    * What a good answer without a readable usage costs: the bound, which reports may correct, or `Measured.estimate`. So does
    * an answer that broke off. Absent: what was counted of it.

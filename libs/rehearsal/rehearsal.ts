@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
+import { ImagesFace, type ImagesCall, type OnImages } from './rehearsal.images.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { pause } from './rehearsal.pace.js';
@@ -39,6 +40,7 @@ export class Rehearsal {
   onChat: OnChat | undefined;
   onResponses: OnResponses | undefined;
   onEmbeddings: OnEmbeddings | undefined;
+  onImages: OnImages | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -53,6 +55,7 @@ export class Rehearsal {
   private chats: ChatCall[] = [];
   private responses: ResponsesCall[] = [];
   private embeddings: EmbeddingsCall[] = [];
+  private images: ImagesCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -112,6 +115,16 @@ export class Rehearsal {
       '/v1/embeddings',
       this.served((request, response) => embeddings.answer(request, response)),
     );
+    const images = new ImagesFace({
+      ...core,
+      remember: (call) => this.remember(this.images, call),
+      override: (body, call) => this.onImages?.(body, call),
+    });
+    for (const path of ['generations', 'edits'] as const)
+      this.mock.mount(
+        `/v1/images/${path}`,
+        this.served((request, response) => images.answer(request, response, path)),
+      );
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
@@ -161,6 +174,10 @@ export class Rehearsal {
     return this.embeddings;
   }
 
+  imagesCalls(): readonly ImagesCall[] {
+    return this.images;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -170,10 +187,12 @@ export class Rehearsal {
     this.chats = [];
     this.responses = [];
     this.embeddings = [];
+    this.images = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
+    this.onImages = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();

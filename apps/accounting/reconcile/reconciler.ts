@@ -123,6 +123,7 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const open = await this.repository.openPresumptions(new Date(nowMs - GIVEN_UP_MS));
     const figures = { judged: 0, refundedNano: 0n, waiting: 0, incomplete: 0 };
     for (const [report, calls] of Map.groupBy(open, reportOf)) {
+      if (report === 'none') continue;
       if (report === null) {
         figures.waiting += calls.length;
         continue;
@@ -250,8 +251,11 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
 const floorMinute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_MS;
 const latestOf = ({ sentToMs }: OpenPresumption): number => sentToMs + LONGEST_CALL_MS;
 
-/** null: only a later version knows the API, and its report. Its calls wait for that version. */
-function reportOf(call: OpenPresumption): ReportName | null {
+/**
+ * null: only a later version knows the API, and its report. Its calls wait for that version. `none`: no report proves
+ * anything of its calls, which stay at their bound.
+ */
+function reportOf(call: OpenPresumption): ReportName | 'none' | null {
   const api = knownEndpoint(call);
   return api ? (api.usageReport ?? 'completions') : null;
 }

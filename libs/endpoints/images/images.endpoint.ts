@@ -69,6 +69,7 @@ function imagesEndpoint({ name, path, accepts, shape, inputsOf, forced }: Own): 
     path: `/v1${path}`,
     accepts,
     directions: { input: 'judged', output: 'judged' },
+    usageReport: 'none',
     unreported: 'bound',
     answerBytesMax: ANSWER_BYTES_MAX,
     blockedForm,
