@@ -15,6 +15,10 @@ const view = (lane: string): LaneView => ({
       tpm: 0,
       rpd: 0,
       tpd: 0,
+      ipm: 5,
+      audioSecondsPerMinute: 0,
+      images: 2,
+      audioSeconds: 0,
       requests: 1,
       tokens: 7,
       dayRequests: 0,
@@ -43,6 +47,8 @@ describe('the metrics of the lanes', () => {
       'daypass_lane_oldest_seconds{lane="mini"} 1.5',
       'daypass_lane_limit_requests{lane="mini",upstream="openai"} 5',
       'daypass_lane_used_tokens{lane="mini",upstream="openai"} 7',
+      'daypass_lane_limit_images{lane="mini",upstream="openai"} 5',
+      'daypass_lane_used_images{lane="mini",upstream="openai"} 2',
       'daypass_upstream_open_until_seconds{lane="mini",upstream="openai"} 2',
     ]) {
       expect(text).toContain(line);

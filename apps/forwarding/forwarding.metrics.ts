@@ -1,6 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import type { Ticket } from '#libs/contracts/jobs.js';
+import type { Metered, Ticket } from '#libs/contracts/jobs.js';
 import { endpointLabel } from '#libs/endpoints/registry.js';
 import { LaneLine, type LaneView, type UpstreamView } from '#libs/pacing/lane-line.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -14,6 +14,16 @@ const LANE_FIGURES: Record<string, [help: string, of: (view: LaneView) => number
 const UPSTREAM_FIGURES: Record<string, [help: string, of: (view: UpstreamView) => number]> = {
   daypass_lane_limit_requests: ['Requests a minute that Daypass keeps to; 0: it knows no limit', ({ rpm }) => rpm],
   daypass_lane_limit_tokens: ['Tokens a minute that Daypass keeps to; 0: it knows no limit', ({ tpm }) => tpm],
+  daypass_lane_limit_images: ['Images a minute that Daypass keeps to; 0: it knows no limit', ({ ipm }) => ipm],
+  daypass_lane_limit_audio_seconds: [
+    'Seconds of sound a minute that Daypass keeps to; 0: it knows no limit',
+    ({ audioSecondsPerMinute }) => audioSecondsPerMinute,
+  ],
+  daypass_lane_used_images: ['Images within the last minute, where a limit counts them', ({ images }) => images],
+  daypass_lane_used_audio_seconds: [
+    'Seconds of sound within the last minute, where a limit counts them',
+    ({ audioSeconds }) => audioSeconds,
+  ],
   daypass_lane_used_requests: ['Requests within the last minute', ({ requests }) => requests],
   daypass_lane_used_tokens: ['Tokens within the last minute', ({ tokens }) => tokens],
   daypass_lane_frozen_until_seconds: [
@@ -35,6 +45,7 @@ export class ForwardingMetrics {
   private readonly absorbed: Counter;
   private readonly trouble: Counter<'upstream'>;
   private readonly sent: Counter<'lane' | 'campaign_id' | 'endpoint'>;
+  private readonly usage: Counter<'lane' | 'endpoint' | 'meter'>;
   readonly running: Gauge;
 
   constructor(@Inject(REGISTRY) registry: Registry, lanes: LaneTable, line: LaneLine) {
@@ -69,6 +80,12 @@ export class ForwardingMetrics {
       name: 'daypass_lane_tokens_total',
       help: "Tokens of a lane's limit that calls reserved, by campaign: what each campaign gets of the lane",
       labelNames: ['lane', 'campaign_id', 'endpoint'],
+      registers,
+    });
+    this.usage = new Counter({
+      name: 'daypass_upstream_usage_total',
+      help: 'What answers used, by meter: tokens, seconds of sound, characters',
+      labelNames: ['lane', 'endpoint', 'meter'],
       registers,
     });
     // All gauges of a scrape share one look at the lanes. While Redis is away, the other metrics stay.
@@ -138,6 +155,12 @@ export class ForwardingMetrics {
     this.sent.inc({ lane, campaign_id: campaignId, endpoint: endpointLabel(ticket) }, pacedTokens);
     this.dispatchSeconds.observe({ lane }, waitedSeconds);
   }
+  /** Tokens that came from a cache or went into one are among those of the input. */
+  settled(ticket: Ticket, usage: Metered): void {
+    const labels = { lane: ticket.lane, endpoint: endpointLabel(ticket) };
+    for (const [meter, amount] of Object.entries(usage))
+      if (amount > 0) this.usage.inc({ ...labels, meter: snake(meter) }, amount);
+  }
   waited(lane: string): void {
     this.waits.inc({ lane });
   }
@@ -148,3 +171,5 @@ export class ForwardingMetrics {
     this.trouble.inc({ upstream });
   }
 }
+
+const snake = (name: string): string => name.replace(/[A-Z]/g, (capital) => `_${capital.toLowerCase()}`);

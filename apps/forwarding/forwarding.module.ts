@@ -34,9 +34,6 @@ import { UpstreamQuestion } from './attempt/upstream.question.js';
 export class ForwardingModule {
   static register(config: DaypassConfig, logger: Logger, registry: Registry): DynamicModule {
     const lanes = new LaneTable(config.file).names();
-    for (const [lane, { ipm }] of Object.entries(config.file.lanes)) {
-      if (ipm) logger.warn({ lane }, 'ipm of a lane counts images that are made, and those are not served yet');
-    }
     return {
       module: ForwardingModule,
       imports: [

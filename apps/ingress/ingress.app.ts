@@ -7,7 +7,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import { NestLogger, type Logger } from '#libs/service/logger.js';
 import { LinkViews } from './claims/link.views.js';
 import { serveDocs } from './docs/docs.routes.js';
-import { BodyReader } from './door/body.reader.js';
+import { BodyReader, FORM_TYPE } from './door/body.reader.js';
 import { ErrorFilter } from './door/error.filter.js';
 import { createHttpAdapter } from './door/http.adapter.js';
 import { RouteGuard } from './door/route-guard.js';
@@ -34,6 +34,9 @@ export async function createIngress(
   const reader = app.get(BodyReader);
   fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
     request.routeOptions.config.access === 'keyless' ? readSmallJson(payload) : reader.read(request, payload),
+  );
+  fastify.addContentTypeParser(FORM_TYPE, (request: FastifyRequest, payload: IncomingMessage) =>
+    reader.readForm(request, payload),
   );
   return app;
 }

@@ -14,6 +14,7 @@ const OVERLOADED_RETRY_MS = 5_000;
 const CONCURRENCY_RETRY_MS = 1_000;
 const IN_PROGRESS_RETRY_MS = 1_000;
 const BODIES_RETRY_MS = 1_000;
+const FILES_RETRY_MS = 1_000;
 const PLACES_RETRY_MS = 1_000;
 
 export function missingKey(): DaypassError {
@@ -101,10 +102,38 @@ export class VisitorLeft extends Error {}
 /** The visitor hung up before the call had its hold. */
 export const hungUp = (): VisitorLeft => new VisitorLeft('the visitor hung up');
 
-export function tooLarge(): DaypassError {
+export function tooLarge(setting = 'DAYPASS_MAX_BODY_BYTES'): DaypassError {
   return new DaypassError(
     'request_too_large',
-    'The request body is too large. Send less, or ask the operator to raise DAYPASS_MAX_BODY_BYTES.',
+    `The request body is too large. Send less, or ask the operator to raise ${setting}.`,
+  );
+}
+
+/** Files of one key, or of all, have as much room in Redis as they may. */
+export function filesOf(owner: 'key' | 'all', mostBytes: number): DaypassError {
+  if (owner === 'all') return overloaded();
+  return new DaypassError(
+    'rate_limit_exceeded',
+    `Calls of this key hold ${mostBytes} bytes of files at most, together. Please retry when one has ended.`,
+    { retryAfterMs: FILES_RETRY_MS, details: { limit: 'files' } },
+  );
+}
+
+/** A call waited for longer than its files are kept. */
+export function filesGone(): DaypassError {
+  return new DaypassError(
+    'recovering',
+    'Daypass lost the files of this request before its call could begin. Nothing was charged. Please retry.',
+    { retryAfterMs: FILES_RETRY_MS },
+  );
+}
+
+/** `accepts`: what the address takes. */
+export function unsupportedType(accepts: readonly string[]): DaypassError {
+  const [first = 'application/json'] = accepts;
+  return new DaypassError(
+    'unsupported_content_type',
+    `The content type is not supported: send ${accepts.includes('application/json') ? "JSON with the header 'content-type: application/json'" : `a form (${first}), as an official client does`}${accepts.length > 1 ? ', or a form (multipart/form-data)' : ''}.`,
   );
 }
 
@@ -203,6 +232,8 @@ export function refusalOf(
           details: { limit: 'rpm' },
         },
       );
+    case 'files':
+      return filesGone();
     case 'record':
       return new DaypassError(
         'rate_limit_exceeded',

@@ -11,6 +11,7 @@ import { InputJudge } from '#libs/moderation/input.judge.js';
 import { traced } from '#libs/service/tracing.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { LaneQueues } from '#libs/queues/lane-queues.js';
+import { FilesGone } from '#libs/holds/file.store.js';
 import { CallEnder, type EndDetails } from '#libs/holds/call-ender.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { insist } from '#libs/redis/insist.js';
@@ -23,6 +24,7 @@ import { JudgingPlaces } from './judging.places.js';
 const BODIES_AT_ONCE = 32;
 
 const NO_ROOM = 'Daypass has no room for this request right now. Nothing was charged. Please retry.';
+const FILES_GONE = 'Daypass lost the files of this request. Nothing was charged. Please retry.';
 const NO_ROOM_RETRY_MS = 5_000;
 
 /** Judges the input of calls. Each call goes on to its lane, or moderation refuses it and voids its hold. */
@@ -71,8 +73,9 @@ export class InputModerator {
     try {
       await this.judge(ticket, waiting, await this.images.inlined(ticket, waiting));
     } catch (error) {
-      if (!(error instanceof DaypassError)) throw error;
-      await this.refuse(ticket, error, ticket.policy.input === 'gate' ? 'unchecked' : ticket.inputVerdict);
+      const refusal = error instanceof FilesGone ? new DaypassError('recovering', FILES_GONE) : error;
+      if (!(refusal instanceof DaypassError)) throw error;
+      await this.refuse(ticket, refusal, ticket.policy.input === 'gate' ? 'unchecked' : ticket.inputVerdict);
     }
   }
 
@@ -82,7 +85,8 @@ export class InputModerator {
     // Under `parallel` forwarding judges, and only images brought the call here.
     if (input === 'observe' || input === 'parallel') {
       if (body !== waiting) await this.rewrite(ticket, body);
-      if ((await this.passOn(ticket)) && input === 'observe') await this.inputs.observe(ticket, body);
+      if (input === 'observe') await this.inputs.observe(ticket, body, () => this.passOn(ticket));
+      else await this.passOn(ticket);
       return;
     }
     const judged = await this.inputs.judge(ticket, body, { carried: true });

@@ -76,6 +76,10 @@ export interface DaypassConfig {
     bodyBytes: number;
     /** One ingress process holds at most this many bytes of bodies whose calls have no hold yet. */
     bodiesBytes: number;
+    /** Of a form with files. */
+    uploadBytes: number;
+    /** At most this many bytes of files lie in Redis. */
+    uploadsBytes: number;
     headerBytes: number;
     requestTimeoutMs: number;
     maxWaitMs: number;
@@ -183,6 +187,9 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   if (parsed.success && parsed.data.DAYPASS_BODIES_MAX_BYTES < parsed.data.DAYPASS_MAX_BODY_BYTES) {
     faults.push('DAYPASS_BODIES_MAX_BYTES: must not be below DAYPASS_MAX_BODY_BYTES');
   }
+  if (parsed.success && parsed.data.DAYPASS_UPLOADS_MAX_BYTES < parsed.data.DAYPASS_MAX_UPLOAD_BYTES) {
+    faults.push('DAYPASS_UPLOADS_MAX_BYTES: must not be below DAYPASS_MAX_UPLOAD_BYTES');
+  }
   if (parsed.success && parsed.data.DAYPASS_SHELF_MAX_BYTES < parsed.data.DAYPASS_SHELF_BYTES_PER_KEY) {
     faults.push('DAYPASS_SHELF_MAX_BYTES: must not be below DAYPASS_SHELF_BYTES_PER_KEY');
   }
@@ -240,6 +247,8 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     limits: {
       bodyBytes: env.DAYPASS_MAX_BODY_BYTES,
       bodiesBytes: env.DAYPASS_BODIES_MAX_BYTES,
+      uploadBytes: env.DAYPASS_MAX_UPLOAD_BYTES,
+      uploadsBytes: env.DAYPASS_UPLOADS_MAX_BYTES,
       headerBytes: env.DAYPASS_MAX_HEADER_BYTES,
       requestTimeoutMs: env.DAYPASS_REQUEST_TIMEOUT_MS,
       maxWaitMs: env.DAYPASS_MAX_WAIT_MS,

@@ -289,6 +289,16 @@ const requests = {
       'One ingress process holds at most this many bytes of requests that come in or wait for their holds. A quarter of them may belong to one key. Must not be below `DAYPASS_MAX_BODY_BYTES`.',
     unit: 'bytes',
   }),
+  DAYPASS_MAX_UPLOAD_BYTES: positive(26_214_400, 536_870_912).meta({
+    description:
+      'Ingress answers a form with files that is larger with 413. Files go to Redis in pieces of 512 KiB while they arrive, encrypted, and are gone with the call. An open upload takes at most 3.5 MiB of the memory of ingress, beside the text fields that have come, of which it may have `DAYPASS_MAX_BODY_BYTES`. All of it counts among `DAYPASS_BODIES_MAX_BYTES`.',
+    unit: 'bytes',
+  }),
+  DAYPASS_UPLOADS_MAX_BYTES: positive(134_217_728, 68_719_476_736).meta({
+    description:
+      'Redis holds at most this many bytes of files of all calls that arrive, wait or run. A quarter of them may belong to one key. Must not be below `DAYPASS_MAX_UPLOAD_BYTES`.',
+    unit: 'bytes',
+  }),
   DAYPASS_MAX_HEADER_BYTES: positive(16_384, 1_048_576).meta({
     description: 'Ingress answers larger request headers with 431.',
     unit: 'bytes',

@@ -170,6 +170,8 @@ export const heldCallSchema = z.object({
   model: z.string(),
   input_tokens: z.number().int().nullable(),
   output_tokens: z.number().int().nullable(),
+  /** What it used, by meter: also images, sound and characters. Absent: nothing is booked of it. */
+  usage: z.record(z.string(), z.number()).optional(),
   cost_usd: z.string().nullable(),
   input: z.array(z.string()),
   output: z.array(z.string()),

@@ -19,7 +19,7 @@ export function queueFull(waitMs: number, patienceMs = 0): DaypassError {
 export function largerThanLane(): DaypassError {
   return new DaypassError(
     'rate_limit_exceeded',
-    "This call may use more tokens than the account's rate limit allows in a whole minute: make it smaller.",
+    "This call may use more than the account's rate limit allows in a whole minute, of tokens, images or sound: make it smaller.",
     {
       retry: false,
     },

@@ -9,14 +9,26 @@ import type { RemoteImage } from './images.js';
 import type { Json, JsonObject } from './json.js';
 import type { Found, Ref, Shelved } from './shelved.js';
 
-/** A file of a request, kept sealed beside its JSON under `ref`. `field`: the part of the form that it came in. */
+/** A file of a request, which waits sealed beside its JSON under `ref`, and is gone with the call. */
 export interface Blob {
   ref: string;
   bytes: number;
+  /** A MIME type, by its first bytes alone; '': unknown. */
   type: string;
+  /** The part of the form that it came in, as the visitor wrote it: `image`, `image[]`. */
   field: string;
+  /** As the visitor called it. Nobody has judged it, and no upstream gets it. */
   filename?: string;
+  /** Its first 64 bytes, in base64. */
+  head?: string;
+  /** How long a sound takes at most, by its own bytes; absent: it is none. */
+  seconds?: number;
+  /** Tells its content from any other. */
+  hash?: string;
 }
+
+/** The URL of an image that is a file of the request. Moderation puts the image in its place before guards see it. */
+export const blobUrl = ({ ref }: Pick<Blob, 'ref'>): string => `blob:${ref}`;
 
 /** What a visitor sends: JSON, or the fields of a form and its files. */
 export interface Body {
@@ -156,8 +168,8 @@ export interface Endpoint {
   readonly directions: Directions;
   /** The field of a campaign's policy that switches off the judging of its input. */
   readonly waiver?: Waiver;
-  /** The provider's usage report that its calls are in; `none`: no report proves anything; absent: that of completions. */
-  readonly usageReport?: 'embeddings' | 'none';
+  /** The provider's usage report that its calls are in; absent: that of completions. */
+  readonly usageReport?: 'embeddings' | 'images' | 'audioSpeeches' | 'audioTranscriptions';
   /**
    * What a good answer without a readable usage costs: the bound, which reports may correct, or `Measured.estimate`. So does
    * an answer that broke off. Absent: what was counted of it.

@@ -30,11 +30,15 @@ export interface EndDetails {
   events?: readonly Recorded[] | undefined;
 }
 
-export interface Posting extends EndDetails {
-  costNano: bigint;
-  usedTokens: number;
+/** An end that the visitor pays for. */
+export interface PaidDetails extends EndDetails {
   /** The whole answer, where the visitor saw it piece by piece: a repeat under the idempotency key gets it. */
   kept?: Reply | undefined;
+}
+
+export interface Posting extends PaidDetails {
+  costNano: bigint;
+  usedTokens: number;
 }
 
 /** Before it compresses a longer answer, Daypass asks Redis whether there is room for it. */
@@ -90,8 +94,9 @@ export class CallEnder {
   }
 
   /** Books the bound, because nobody saw the end of the call. A report may correct it. */
-  presume(call: DispatchedCall, details: EndDetails): Promise<EndAnswer> {
-    return this.end(call, details, { transition: 'presume', keep: this.keepOf(call.ticket, details.reply) });
+  presume(call: DispatchedCall, { kept, ...details }: PaidDetails): Promise<EndAnswer> {
+    const keep = this.keepOf(call.ticket, kept) ?? this.keepOf(call.ticket, details.reply);
+    return this.end(call, details, { transition: 'presume', keep });
   }
 
   /**

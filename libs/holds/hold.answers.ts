@@ -76,6 +76,7 @@ export function readHoldAnswer(answer: unknown): HoldAnswer {
     case 'in_progress':
     case 'unanswered':
     case 'record':
+    case 'files':
     case 'ready':
       return { code };
     default:

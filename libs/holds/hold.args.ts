@@ -1,7 +1,7 @@
 import { hash } from 'node:crypto';
 import { IDEMPOTENCY_LIFE_MS } from '#libs/contracts/idempotency-key.js';
 import { MAX_AMOUNT_NANO } from '#libs/money/nano.js';
-import { upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
+import { unitArgs, upstreamArgs, upstreamKeys } from '#libs/pacing/lane.upstreams.js';
 import { eventArgs } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import {
@@ -57,6 +57,8 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     redisKeys.stopped(hold.keyId, hold.repeatHash ?? ''),
     redisKeys.visitorPrefix,
     redisKeys.doorSwitch,
+    redisKeys.files(hold.requestId),
+    redisKeys.filesLine,
   ];
   const args = [
     hold.requestId,
@@ -93,6 +95,7 @@ export function takeArgs(hold: HoldRequest, bounds: HoldBounds, run: string): Ke
     bounds.keyConcurrent ?? 0,
     hold.remembered?.key ?? '',
     hold.remembered?.campaign ?? '',
+    hold.filePieces ?? 0,
   ];
   return [keys, args];
 }
@@ -135,7 +138,7 @@ export function startArgs(call: StartRequest, run: string): KeysAndArgs {
   const { overtakes } = call;
   const order = [overtakes ? 1 : 0, overtakes?.behind ?? ''];
   const args = [call.requestId, call.tokens, LEASE_MS, call.nonce, run, PROBE_MS, ...order, redisKeys.visitorPrefix];
-  return [keys, [...args, ...upstreamArgs(call.upstreams)]];
+  return [keys, [...args, ...unitArgs(call.units), ...upstreamArgs(call.upstreams)]];
 }
 
 /** Longer than a process asks again for an answer that was lost. */
@@ -213,6 +216,9 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     redisKeys.keptPrefix + end.keyId,
     redisKeys.keyBytes(end.keyId),
     redisKeys.visitorPrefix,
+    redisKeys.files(end.requestId),
+    redisKeys.filesLine,
+    redisKeys.filesSizes,
   ];
   const { dispatched } = end;
   const strikes = typeof end.strike === 'object' ? end.strike : NO_CONSEQUENCES;

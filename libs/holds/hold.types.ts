@@ -1,4 +1,5 @@
 import type { RequestEvent } from '#libs/contracts/audit.js';
+import type { PacedUnits } from '#libs/contracts/jobs.js';
 import type { CampaignState, KeyState } from '#libs/contracts/key-state.js';
 import type { StrikePolicy } from '#libs/contracts/policy.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
@@ -37,6 +38,8 @@ export interface HoldRequest {
   recorded?: RequestEvent | undefined;
   /** The encrypted body, which Redis stores with the hold. Nothing of a call without a hold stays in Redis. */
   body?: { encrypted: Buffer; lifeMs: number } | undefined;
+  /** How many pieces of files Redis has for it. They get the life of the body. Absent: none. */
+  filePieces?: number;
   /** The request's bytes, which count against the key's limit. 0: an earlier question about the call counted them. */
   sentBytes?: number;
   /** Answer `ready` instead of taking the hold. */
@@ -97,6 +100,8 @@ export type HoldAnswer =
   | BytesAnswer
   /** Too much of this key waits for the record. */
   | { code: 'record' }
+  /** Redis has no more all the files of the request. */
+  | { code: 'files' }
   /** To a question: nothing is taken. */
   | { code: 'ready' }
   /** The idempotency key came with another body before, or its first call runs, or that call left no answer. */
@@ -149,6 +154,8 @@ export interface StartRequest {
   lane: string;
   /** How many tokens it takes of the lane. */
   tokens: number;
+  /** Images and seconds of sound that it takes; absent: none. */
+  units?: PacedUnits | undefined;
   /** In the order of preference. */
   upstreams: readonly LaneUpstream[];
   nonce: string;

@@ -49,7 +49,7 @@ export function holdRequest(requestId: string, changes: Partial<HoldRequest> = {
 }
 
 export function laneUpstream(changes: Partial<LaneUpstream> = {}): LaneUpstream {
-  const limits = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 60_000 };
+  const limits = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, ipm: 0, audioSecondsPerMinute: 0, burstMs: 60_000 };
   return { name: 'openai', slot: 'lane', ...limits, corrects: true, fixed: false, ...changes };
 }
 

@@ -1,11 +1,12 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Logger } from 'pino';
 import type { Recorded } from '#libs/redis/event.recorder.js';
-import { holdsAny } from '#libs/endpoints/content.js';
+import { holdsAny, type Content } from '#libs/endpoints/content.js';
 import type { Body } from '#libs/endpoints/endpoint.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
-import type { Checker, CheckOptions } from './checker.js';
+import type { Checked, Checker, CheckOptions } from './checker.js';
 import { decide, type Decision } from './decision.js';
+import type { BlobImages } from './images/blob.images.js';
 import type { ModerationMetrics } from './moderation.metrics.js';
 
 /** The decision on an input. Where it passes, `body` is what goes on, redacted. `events`: see `Checked.events`. */
@@ -22,6 +23,7 @@ export class InputJudge {
     private readonly checker: Checker,
     private readonly metrics: ModerationMetrics,
     private readonly logger: Logger,
+    private readonly images: BlobImages,
   ) {}
 
   /** `forwarded`: the call runs already, so that nobody can take anything out of it. */
@@ -32,7 +34,13 @@ export class InputJudge {
   ): Promise<Judged> {
     const endpoint = endpointOf(ticket);
     const how = { stage, found: forwarded ? 'refuse' : 'redact', carried } as const;
-    const { outcome, events } = await this.checker.check(ticket, 'input', endpoint.input(body), how);
+    const check = (contents: readonly Content[]): Promise<Checked> =>
+      this.checker.check(ticket, 'input', contents, how);
+    const contents = endpoint.input(body);
+    // Guards that cost no time read texts only.
+    const { outcome, events } = await (stage === 'local'
+      ? check(contents)
+      : this.images.shown(ticket, body, contents, check));
     const redactions = outcome.kind === 'pass' ? outcome.redactions : [];
     const replaced = redactions.length > 0 ? endpoint.redactedInput(body, redactions) : body;
     // A finding may lie across two texts. Then no replacement takes it out.
@@ -47,9 +55,15 @@ export class InputJudge {
     return decision.pass ? { events, decision, body: replaced } : { events, decision, body: null };
   }
 
-  /** Judges for the record only (`observe`). */
-  async observe(ticket: Ticket, body: Body): Promise<void> {
-    const { outcome } = await this.checker.check(ticket, 'input', endpointOf(ticket).input(body), { found: 'record' });
+  /** Judges for the record only (`observe`), where the call goes on. Its files are gone as soon as it has ended. */
+  async observe(ticket: Ticket, body: Body, goOn: () => Promise<boolean>): Promise<void> {
+    await this.images.shown(ticket, body, endpointOf(ticket).input(body), async (contents) => {
+      if (await goOn()) await this.observeContents(ticket, contents);
+    });
+  }
+
+  private async observeContents(ticket: Ticket, contents: readonly Content[]): Promise<void> {
+    const { outcome } = await this.checker.check(ticket, 'input', contents, { found: 'record' });
     this.countVerdict(
       ticket,
       outcome.kind === 'unavailable' ? 'unchecked' : outcome.kind === 'flagged' ? 'flagged' : 'pass',

@@ -4,7 +4,7 @@ import { readTicket, writtenTicket } from '#libs/endpoints/ticket.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { eventArgs, type Recorded } from '#libs/redis/event.recorder.js';
 import { redisKeys } from '#libs/redis/keys.js';
-import { upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
+import { unitArgs, upstreamArgs, upstreamKeys, type LaneUpstream } from './lane.upstreams.js';
 import { defineScript, type Script } from '#libs/redis/scripts.js';
 import type { LaneTable } from './lanes.js';
 import type { Crowd } from './places.js';
@@ -26,12 +26,18 @@ export interface UpstreamView {
   /** Limits for a day. */
   rpd: number;
   tpd: number;
+  /** Images, and seconds of sound, a minute. */
+  ipm: number;
+  audioSecondsPerMinute: number;
   /** What it took within the last minute. */
   requests: number;
   tokens: number;
   /** What it took within the last 24 hours; 0 where it has no limits for a day. */
   dayRequests: number;
   dayTokens: number;
+  /** What it took of them within the last minute; 0 where nothing limits them. */
+  images: number;
+  audioSeconds: number;
   /** 0: it is not frozen. */
   frozenUntilMs: number;
   /** Until when forwarding leaves it alone; 0: it does not. */
@@ -95,12 +101,12 @@ export class LaneLine {
    * step.
    */
   async enter(ticket: Ticket, events: readonly Recorded[] = []): Promise<Entered> {
-    const { lane, requestId, keyId, pacedTokens, weight } = ticket;
+    const { lane, requestId, keyId, pacedTokens, pacedUnits, weight } = ticket;
     const upstreams = this.lanes.upstreamsOf(lane);
     const own = [redisKeys.hold(requestId), redisKeys.ticket(requestId), redisKeys.audit, redisKeys.auditBytes];
     const call = [requestId, keyId, pacedTokens, weight, JSON.stringify(writtenTicket(ticket)), TICKET_LIFE_MS];
     const keys = [...lineKeys(lane), ...own, ...upstreamKeys(upstreams)];
-    const args = [...call, events.length, ...eventArgs(events), ...upstreamArgs(upstreams)];
+    const args = [...call, events.length, ...unitArgs(pacedUnits), ...eventArgs(events), ...upstreamArgs(upstreams)];
     const [code, before, waitMs] = (await this.enterScript(keys, args)) as [Entered['code'], number, number];
     return code === 'entered' || code === 'late' ? { code, before, waitMs } : { code };
   }
@@ -184,17 +190,19 @@ export class LaneLine {
   }
 
   /** Whether Redis should hear of these limits: they are new here, or it last heard of them a while ago. */
-  private noted(slot: string, { rpm, tpm }: ReportedLimits, answered: boolean): boolean {
+  private noted(slot: string, { rpm, tpm, ipm = 0 }: ReportedLimits, answered: boolean): boolean {
     const nowMs = Date.now();
     const heard = this.heard.get(slot) ?? { ...NO_LIMITS, toldMs: 0, missedMs: 0 };
-    const isNew = (rpm > 0 && rpm !== heard.rpm) || (tpm > 0 && tpm !== heard.tpm);
-    const confirms = (rpm > 0 || tpm > 0) && nowMs - heard.toldMs >= CONFIRM_EVERY_MS;
+    const isNew = (rpm > 0 && rpm !== heard.rpm) || (tpm > 0 && tpm !== heard.tpm) || (ipm > 0 && ipm !== heard.ipm);
+    const tells = rpm > 0 || tpm > 0 || ipm > 0;
+    const confirms = tells && nowMs - heard.toldMs >= CONFIRM_EVERY_MS;
     const misses = answered && (rpm === 0 || tpm === 0) && nowMs - heard.missedMs >= CONFIRM_EVERY_MS;
     if (!isNew && !confirms && !misses) return false;
     this.heard.set(slot, {
       rpm: rpm || heard.rpm,
       tpm: tpm || heard.tpm,
-      toldMs: rpm > 0 || tpm > 0 ? nowMs : heard.toldMs,
+      ipm: ipm || heard.ipm,
+      toldMs: tells ? nowMs : heard.toldMs,
       missedMs: misses ? nowMs : heard.missedMs,
     });
     return true;
@@ -202,14 +210,14 @@ export class LaneLine {
 
   private async write(
     slot: string,
-    { rpm, tpm, rpd }: ReportedLimits & { rpd: number },
+    { rpm, tpm, rpd, ipm = 0 }: ReportedLimits & { rpd: number },
     used: Count,
     counted: Count & { atMs: number },
     account: string,
     answered: boolean,
   ): Promise<void> {
     const counts = [used.requests, used.tokens, counted.requests, counted.tokens, counted.atMs];
-    const args = [rpm, tpm, rpd, ...counts, account, answered ? 1 : 0];
+    const args = [rpm, tpm, rpd, ...counts, account, answered ? 1 : 0, ipm];
     await this.learnScript([redisKeys.laneWindow(slot), redisKeys.laneState(slot)], args);
   }
 }
@@ -228,12 +236,22 @@ function viewOf(configured: LaneUpstream, fields: readonly string[]): UpstreamVi
     Number(fields[10]),
     Number(fields[11]),
   ];
+  const [ipm, audioSecondsPerMinute, images, audioSeconds] = fields.slice(12).map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
   return {
     configured,
     rpm,
     tpm,
     rpd,
     tpd,
+    ipm,
+    audioSecondsPerMinute,
+    images,
+    audioSeconds,
     requests,
     tokens,
     frozenUntilMs,

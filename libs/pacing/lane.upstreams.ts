@@ -1,3 +1,4 @@
+import type { PacedUnits } from '#libs/contracts/jobs.js';
 import { redisKeys } from '#libs/redis/keys.js';
 
 /** One upstream of a lane, with its limits for a minute and for a day; 0: none. */
@@ -9,6 +10,9 @@ export interface LaneUpstream {
   tpm: number;
   rpd: number;
   tpd: number;
+  /** Images, and seconds of sound, a minute. */
+  ipm: number;
+  audioSecondsPerMinute: number;
   /** Providers enforce a minute's limit by the second. Calls may use so many ms of the even rate at once. */
   burstMs: number;
   /** It corrects what it counted before a call by the call's usage. */
@@ -26,12 +30,13 @@ export function upstreamKeys(upstreams: readonly LaneUpstream[]): string[] {
     redisKeys.laneState(slot),
     redisKeys.circuit(name),
     redisKeys.laneDay(slot),
+    redisKeys.laneUnits(slot),
   ]);
 }
 
 /** … and their last arguments. */
 export function upstreamArgs(upstreams: readonly LaneUpstream[]): (string | number)[] {
-  return upstreams.flatMap(({ rpm, tpm, rpd, tpd, burstMs, corrects, name }) => [
+  return upstreams.flatMap(({ rpm, tpm, rpd, tpd, burstMs, corrects, name, ipm, audioSecondsPerMinute }) => [
     rpm,
     tpm,
     rpd,
@@ -39,5 +44,12 @@ export function upstreamArgs(upstreams: readonly LaneUpstream[]): (string | numb
     burstMs,
     corrects ? 1 : 0,
     name,
+    ipm,
+    audioSecondsPerMinute,
   ]);
+}
+
+/** What a call takes of a lane beside a request and its tokens: images, then seconds of sound. */
+export function unitArgs({ images = 0, audioSeconds = 0 }: PacedUnits = {}): number[] {
+  return [images, audioSeconds];
 }

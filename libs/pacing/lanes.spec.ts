@@ -3,7 +3,17 @@ import { configFileSchema, OFFERED } from '#libs/config/config-file.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { LaneTable } from './lanes.js';
 
-const none = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false };
+const none = {
+  rpm: 0,
+  tpm: 0,
+  rpd: 0,
+  tpd: 0,
+  ipm: 0,
+  audioSecondsPerMinute: 0,
+  burstMs: 10_000,
+  fixed: false,
+  corrects: false,
+};
 const base_url = 'https://elsewhere.example/v1';
 
 describe('lanes', () => {

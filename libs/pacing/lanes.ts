@@ -8,7 +8,10 @@ export const MODERATION_LANE = 'moderation';
 /** A name of its own, so that a circuit of the first upstream does not stop moderation, which may still answer. */
 const MODERATION_UPSTREAM = `${FIRST_UPSTREAM}/moderation`;
 /** Without known limits: only a 429 stops the lane. */
-const UNKNOWN = { rpm: 0, tpm: 0, rpd: 0, tpd: 0, burstMs: 10_000, fixed: false, corrects: false } as const;
+const UNKNOWN = {
+  ...{ rpm: 0, tpm: 0, rpd: 0, tpd: 0, ipm: 0, audioSecondsPerMinute: 0 },
+  ...{ burstMs: 10_000, fixed: false, corrects: false },
+} as const;
 
 /**
  * Finds the lane of a model, and the upstreams of a lane in the order of preference. DAYPASS_CONFIG names lanes, and
@@ -103,6 +106,8 @@ function limitsOf({
   tpm = 0,
   rpd = 0,
   tpd = 0,
+  ipm = 0,
+  audio_seconds_per_minute: audioSecondsPerMinute = 0,
   burst_seconds: burst,
   fixed = false,
   counts,
@@ -112,6 +117,8 @@ function limitsOf({
     tpm,
     rpd,
     tpd,
+    ipm,
+    audioSecondsPerMinute,
     burstMs: burst === undefined ? UNKNOWN.burstMs : burst * 1_000,
     fixed,
     corrects: counts === 'used',

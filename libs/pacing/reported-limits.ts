@@ -2,6 +2,8 @@
 export interface ReportedLimits {
   rpm: number;
   tpm: number;
+  /** Images. */
+  ipm?: number | undefined;
 }
 
 export interface Count {
@@ -23,15 +25,16 @@ const RESET_MAX_SECONDS = 65;
 /** Reads the headers `x-ratelimit-*` of an answer. Malformed, negative and absurd values count as missing. */
 export function readLimits(headers: Headers, counted: Count): LimitReport {
   const [requests, tokens] = [readPair(headers, 'requests'), readPair(headers, 'tokens')];
+  const images = readPair(headers, 'images').limit;
   return {
-    limits: { rpm: requests.limit ?? 0, tpm: tokens.limit ?? 0 },
+    limits: { rpm: requests.limit ?? 0, tpm: tokens.limit ?? 0, ...(images === undefined ? {} : { ipm: images }) },
     used: { requests: usedBeyond(requests, counted.requests), tokens: usedBeyond(tokens, counted.tokens) },
   };
 }
 
 /** Whether the headers say that nothing is left of a limit. */
 export function isUsedUp(headers: Headers): boolean {
-  return ['requests', 'tokens'].some((of) => readCount(headers.get(`x-ratelimit-remaining-${of}`)) === 0);
+  return ['requests', 'tokens', 'images'].some((of) => readCount(headers.get(`x-ratelimit-remaining-${of}`)) === 0);
 }
 
 interface Pair {
@@ -39,7 +42,7 @@ interface Pair {
   remaining: number | undefined;
 }
 
-function readPair(headers: Headers, of: 'requests' | 'tokens'): Pair {
+function readPair(headers: Headers, of: 'requests' | 'tokens' | 'images'): Pair {
   const limit = readCount(headers.get(`x-ratelimit-limit-${of}`));
   const remaining = readCount(headers.get(`x-ratelimit-remaining-${of}`));
   if (limit === 0 || isOfDay(headers.get(`x-ratelimit-reset-${of}`))) return { limit: undefined, remaining: undefined };

@@ -49,6 +49,10 @@ export const redisKeys = {
   fetched: (keyId: string, hour: number | string) => `${TAG}:fetched:${keyId}:${hour}`,
   bodyPrefix: `${TAG}:body:`,
   body: (requestId: string) => `${TAG}:body:${requestId}`,
+  /** The files of a request, in sealed pieces; by when those of each request lapse, and how many bytes there are. */
+  files: (requestId: string) => `${TAG}:files:${requestId}`,
+  filesLine: `${TAG}:uploads`,
+  filesSizes: `${TAG}:uploads:bytes`,
   reply: (ingressId: string) => `${TAG}:reply:${ingressId}`,
   /** The last entry with a frame of bytes that the ingress has read from its stream. */
   replyRead: (ingressId: string) => `${TAG}:reply:${ingressId}:read`,
@@ -67,6 +71,8 @@ export const redisKeys = {
   laneWindow: (slot: string) => `${TAG}:window:lane:${slot}`,
   /** What visitors' own inquiries took of a lane, beside all that it counts. */
   laneInquiries: (slot: string) => `${TAG}:window:inquiries:${slot}`,
+  /** Images and seconds of sound. */
+  laneUnits: (slot: string) => `${TAG}:window:units:${slot}`,
   laneDay: (slot: string) => `${TAG}:window:day:${slot}`,
   /** Tokens that each campaign got of a lane within one minute since 1970. */
   laneShares: (lane: string, minute: number | string) => `${TAG}:lane:shares:${lane}:${minute}`,

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Usage } from './rehearsal.chat.js';
 import { goneWith, isForm, readForm, readJson, refuse, type SentFile } from './rehearsal.http.js';
 import {
   eventsOfImages,
@@ -11,6 +12,7 @@ import {
   type ImagesUsage,
 } from './rehearsal.images.js';
 import { pause } from './rehearsal.pace.js';
+import { apiKeyIdOf, type RehearsalReports } from './rehearsal.usage.js';
 
 export interface ImagesCall {
   path: 'generations' | 'edits';
@@ -30,6 +32,7 @@ export type OnImages = (
 interface Core {
   options: { firstTokenMs: number };
   stopped: AbortSignal;
+  reports: RehearsalReports;
   remember: (call: ImagesCall) => void;
   override: OnImages;
 }
@@ -54,6 +57,14 @@ export class ImagesFace {
     await pause(override.firstByteMs ?? this.core.options.firstTokenMs, gone);
     // The work is done, whoever still waits for it.
     call.usage = plan.usage;
+    this.core.reports.bill({
+      api: 'images',
+      atMs: Date.now(),
+      model: plan.model,
+      serviceTier: 'default',
+      apiKeyId: apiKeyIdOf(request.headers.authorization),
+      usage: billed(plan.usage),
+    });
     if (gone.aborted) {
       call.state = 'aborted';
       return;
@@ -98,6 +109,18 @@ export class ImagesFace {
     }
     response.end();
   }
+}
+
+/** A token of an image that is read costs 1.6 times a token of text. */
+function billed({ input_tokens_details: input, output_tokens: output }: ImagesUsage): Usage {
+  const prompt = input.text_tokens + 1.6 * input.image_tokens;
+  return {
+    prompt_tokens: prompt,
+    completion_tokens: output,
+    total_tokens: prompt + output,
+    prompt_tokens_details: { cached_tokens: 0 },
+    completion_tokens_details: { reasoning_tokens: 0 },
+  };
 }
 
 const seconds = (): number => Math.floor(Date.now() / 1_000);

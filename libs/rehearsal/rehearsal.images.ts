@@ -147,23 +147,15 @@ export function* eventsOfImages(plan: ImagesPlan, override: ImagesOverride, atSe
   const { made, partials, shared, usage } = plan;
   const head = { created_at: atSeconds, ...shared };
   for (let index = 0; index < partials; index++) {
-    const b64_json = imageOf(plan, 0, override, index, (index + 1) / (partials + 1));
+    const b64_json = imageOf(plan, index, override);
     yield { type: `${made}.partial_image`, ...head, b64_json, partial_image_index: index };
   }
-  const b64_json = imageOf(plan, 0, override, partials);
+  const b64_json = imageOf(plan, partials, override);
   yield { type: `${made}.completed`, ...head, b64_json, ...(override.withoutUsage ? {} : { usage }) };
 }
 
-function imageOf(
-  plan: ImagesPlan,
-  index: number,
-  { flagged = [], padding, base64 }: ImagesOverride,
-  position = index,
-  share = 1,
-): string {
-  if (base64 !== undefined) return base64;
-  const more = { share, flagged: flagged.includes(position), ...(padding === undefined ? {} : { padding }) };
-  return plan.draw(index, more);
+function imageOf(plan: ImagesPlan, index: number, { flagged = [], padding = 0, base64 }: ImagesOverride): string {
+  return base64 ?? plan.draw(index, { flagged: flagged.includes(index), padding });
 }
 
 function refusal(message: string, param: string): Refusal {

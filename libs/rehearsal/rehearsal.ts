@@ -9,7 +9,7 @@ import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { pause } from './rehearsal.pace.js';
 import { ResponsesFace, type OnResponses, type ResponsesCall } from './rehearsal.responses.face.js';
 import { answerText } from './rehearsal.text.js';
-import { RehearsalReports } from './rehearsal.usage.js';
+import { RehearsalReports, USAGE_REPORTS } from './rehearsal.usage.js';
 
 export interface ModerationCall {
   startedAtMs: number;
@@ -133,14 +133,11 @@ export class Rehearsal {
       '/v1/safety/cases',
       asked((request, response) => this.safetyCase(request, response)),
     );
-    this.mock.mount(
-      '/v1/organization/usage/completions',
-      asked((request, response) => this.reports.usage(request, response, 'completions')),
-    );
-    this.mock.mount(
-      '/v1/organization/usage/embeddings',
-      asked((request, response) => this.reports.usage(request, response, 'embeddings')),
-    );
+    for (const api of USAGE_REPORTS)
+      this.mock.mount(
+        `/v1/organization/usage/${api}`,
+        asked((request, response) => this.reports.usage(request, response, api)),
+      );
     this.mock.mount(
       '/v1/organization/costs',
       asked((request, response) => this.reports.costs(request, response)),

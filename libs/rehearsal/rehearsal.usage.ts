@@ -2,10 +2,16 @@ import { createHash } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Usage } from './rehearsal.chat.js';
 
+/** As the addresses of the provider's usage reports name them. */
+export type UsageReport = 'completions' | 'embeddings' | 'images' | 'audio_speeches' | 'audio_transcriptions';
+export const USAGE_REPORTS: readonly UsageReport[] = [
+  ...(['completions', 'embeddings', 'images', 'audio_speeches', 'audio_transcriptions'] as const),
+];
+
 /** What the rehearsal bills for one call. */
 export interface BilledCall {
   /** The usage report that it is in; absent: that of completions. */
-  api?: 'embeddings';
+  api?: UsageReport;
   atMs: number;
   model: string;
   serviceTier: string;
@@ -22,6 +28,7 @@ const KEPT_CALLS = 100_000;
 const PRICES: Readonly<Record<string, readonly [input: number, cached: number, output: number]>> = {
   'gpt-5.4-mini': [0.75, 0.075, 4.5],
   'gpt-5.4-nano': [0.2, 0.02, 1.25],
+  'gpt-image-2': [5, 5, 30],
   'text-embedding-3-small': [0.02, 0.02, 0],
   'text-embedding-3-large': [0.13, 0.13, 0],
 };
@@ -87,8 +94,8 @@ export class RehearsalReports {
     );
   }
 
-  /** The report of embeddings knows neither tiers nor outputs. */
-  usage(request: IncomingMessage, response: ServerResponse, api: 'completions' | 'embeddings'): void {
+  /** The report of embeddings knows neither tiers nor outputs. Those of images and sound count calls, and no tokens. */
+  usage(request: IncomingMessage, response: ServerResponse, api: UsageReport): void {
     const isCompletions = api === 'completions';
     const groups = ['project_id', 'user_id', 'api_key_id', 'model', 'api_source'];
     this.answer(request, response, {
@@ -105,7 +112,9 @@ export class RehearsalReports {
           ],
         ).map(([[model, tier, key], some]) => ({
           object: `organization.usage.${api}.result`,
-          input_tokens: sum(some, ({ usage }) => usage.prompt_tokens),
+          ...(isCompletions || api === 'embeddings'
+            ? { input_tokens: sum(some, ({ usage }) => usage.prompt_tokens) }
+            : {}),
           num_model_requests: some.length,
           project_id: null,
           user_id: null,

@@ -5,6 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from './logger.js';
 import { assertKeepsData, moneyConnection, whenReady } from '#libs/redis/connection.js';
 import { CallEnder } from '#libs/holds/call-ender.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { keptBounds } from '#libs/holds/kept-reply.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
@@ -54,6 +55,12 @@ export class PlatformModule {
         useFactory: (holds: HoldStore, box: ContentBox, refusals: RecentRefusals) =>
           new CallEnder(holds, box, keptBounds(config.limits), refusals),
         inject: [HoldStore, ContentBox, RecentRefusals],
+      },
+      {
+        provide: FileStore,
+        useFactory: (redis: Redis, box: ContentBox) =>
+          new FileStore(redis, box, { most: config.limits.uploadsBytes, largest: config.limits.uploadBytes }),
+        inject: [MONEY_REDIS, ContentBox],
       },
       { provide: RecentRefusals, useFactory: (redis: Redis) => new RecentRefusals(redis), inject: [MONEY_REDIS] },
       {

@@ -2,8 +2,10 @@ import OpenAI from 'openai';
 import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { Checker } from '#libs/moderation/checker.js';
 import { createGuards } from '#libs/moderation/guards/guards.factory.js';
+import { BlobImages } from '#libs/moderation/images/blob.images.js';
 import { InputJudge } from '#libs/moderation/input.judge.js';
 import { ModerationMetrics } from '#libs/moderation/moderation.metrics.js';
 import { Moderator } from '#libs/moderation/moderator.js';
@@ -76,8 +78,8 @@ export const upstreamProviders = [
   },
   {
     provide: InputJudge,
-    useFactory: (checker: Checker, metrics: ModerationMetrics, logger: Logger) =>
-      new InputJudge(checker, metrics, logger),
-    inject: [Checker, ModerationMetrics, LOGGER],
+    useFactory: (checker: Checker, metrics: ModerationMetrics, logger: Logger, files: FileStore) =>
+      new InputJudge(checker, metrics, logger, new BlobImages((requestId, blob) => files.read(requestId, blob))),
+    inject: [Checker, ModerationMetrics, LOGGER, FileStore],
   },
 ];

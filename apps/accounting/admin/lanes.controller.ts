@@ -5,7 +5,7 @@ import { LaneTable } from '#libs/pacing/lanes.js';
 import { AdminGuard } from './admin.guard.js';
 import { Documented } from './openapi.js';
 
-/** Requests, or tokens, within the last minute or the last 24 hours. */
+/** Requests, tokens, images or seconds of sound within the last minute or the last 24 hours. */
 interface Use {
   /** null: no limit is set or learnt, so that only a 429 stops the lane. */
   limit: number | null;
@@ -19,8 +19,17 @@ interface UpstreamShown {
   /** null: nothing limits a day. */
   requests_per_day: Use | null;
   tokens_per_day: Use | null;
+  /** null: nothing limits them. */
+  images: Use | null;
+  audio_seconds: Use | null;
   /** The limits in DAYPASS_CONFIG. The upstream may have changed the limits in force since. */
-  configured: { rpm: number | null; tpm: number | null; fixed: boolean };
+  configured: {
+    rpm: number | null;
+    tpm: number | null;
+    ipm: number | null;
+    audio_seconds_per_minute: number | null;
+    fixed: boolean;
+  };
   frozen_until: string | null;
   /** Forwarding does not ask it until then: it was away (`failing`), or it refuses the account (`account`). */
   left_alone: { until: string; why: string } | null;
@@ -85,7 +94,16 @@ function showUpstream(view: UpstreamView): UpstreamShown {
     tokens: { limit: view.tpm || null, used: view.tokens },
     requests_per_day: view.rpd > 0 ? { limit: view.rpd, used: view.dayRequests } : null,
     tokens_per_day: view.tpd > 0 ? { limit: view.tpd, used: view.dayTokens } : null,
-    configured: { rpm: configured.rpm || null, tpm: configured.tpm || null, fixed: configured.fixed },
+    images: view.ipm > 0 ? { limit: view.ipm, used: view.images } : null,
+    audio_seconds:
+      view.audioSecondsPerMinute > 0 ? { limit: view.audioSecondsPerMinute, used: view.audioSeconds } : null,
+    configured: {
+      rpm: configured.rpm || null,
+      tpm: configured.tpm || null,
+      ipm: configured.ipm || null,
+      audio_seconds_per_minute: configured.audioSecondsPerMinute || null,
+      fixed: configured.fixed,
+    },
     frozen_until: time(view.frozenUntilMs),
     left_alone: until === null ? null : { until, why: view.why },
     failures_in_a_row: view.failures,

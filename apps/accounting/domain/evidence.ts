@@ -38,6 +38,11 @@ export function evidenceFor(
   };
 }
 
+/** For reports that count calls alone: tokens that they lack are no gap. */
+export function withoutTokens(calls: MeasuredCalls): MeasuredCalls {
+  return { ...calls, uncached: 0, cached: 0, cacheWrite: 0, output: 0 };
+}
+
 /** Groups calls that forwarding sent within `spanMs` of the group's first, so that one read fetches their evidence. */
 export function stretchesOf<T extends { sentFromMs: number }>(calls: readonly T[], spanMs: number): T[][] {
   const stretches: T[][] = [];

@@ -18,6 +18,7 @@ const rowSchema = z.object({
   max_requests_per_1_minute: count,
   max_tokens_per_1_minute: count,
   max_requests_per_1_day: count.nullish(),
+  max_images_per_1_minute: count.nullish(),
 });
 type Row = z.infer<typeof rowSchema>;
 
@@ -64,6 +65,7 @@ export class ProjectLimits extends PeriodicService {
         rpm: least(its, 'max_requests_per_1_minute'),
         tpm: least(its, 'max_tokens_per_1_minute'),
         rpd: least(its, 'max_requests_per_1_day'),
+        ipm: least(its, 'max_images_per_1_minute'),
       };
       if (Object.values(limits).every((limit) => limit === 0)) continue;
       await this.line.takeOver(lane, limits);

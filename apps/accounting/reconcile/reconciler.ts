@@ -9,11 +9,11 @@ import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import { ReconcileMetrics } from './reconcile.metrics.js';
-import { evidenceFor, stretchesOf } from '../domain/evidence.js';
+import { evidenceFor, stretchesOf, withoutTokens } from '../domain/evidence.js';
 import { dayOf } from '../domain/period.js';
 import { Periodic } from '../periodic.js';
 import { ReconcileRepository, type DayDrift, type OpenPresumption, type Run } from './reconcile.repository.js';
-import { ReportClient, STRETCH_MAX_MS, type ReportName } from './report.client.js';
+import { COUNTS_CALLS_ONLY, ReportClient, STRETCH_MAX_MS, type ReportName } from './report.client.js';
 
 const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
@@ -123,7 +123,6 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     const open = await this.repository.openPresumptions(new Date(nowMs - GIVEN_UP_MS));
     const figures = { judged: 0, refundedNano: 0n, waiting: 0, incomplete: 0 };
     for (const [report, calls] of Map.groupBy(open, reportOf)) {
-      if (report === 'none') continue;
       if (report === null) {
         figures.waiting += calls.length;
         continue;
@@ -158,7 +157,9 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
     // Only a later count proves that the reports reach so far, and that they are about this account.
     const reachedMs = rows.reduce((latest, { minuteMs }) => Math.max(latest, minuteMs + MINUTE_MS), fromMs);
     const toMs = Math.min(reachedMs, Math.max(...calls.map(latestOf)) + SLACK_MS + AROUND_MS);
-    const measured = await this.repository.measured(fromMs, toMs);
+    const counted = await this.repository.measured(fromMs, toMs);
+    const callsOnly = COUNTS_CALLS_ONLY.has(report);
+    const measured = callsOnly ? counted.map(withoutTokens) : counted;
     const byModel = new Map<string, Reports>();
     for (const call of calls) {
       const reports =
@@ -167,7 +168,8 @@ export class Reconciler implements OnApplicationBootstrap, BeforeApplicationShut
       byModel.set(call.model, reports);
       const finding = reports.assess({
         boundNano: call.heldNano,
-        rates: call.rates,
+        // Where calls of a minute are left, nobody knows what they cost.
+        rates: callsOnly ? null : call.rates,
         feeNano: call.feeNano,
         fromMs: call.sentFromMs,
         toMs: latestOf(call),
@@ -252,10 +254,10 @@ const floorMinute = (ms: number): number => Math.floor(ms / MINUTE_MS) * MINUTE_
 const latestOf = ({ sentToMs }: OpenPresumption): number => sentToMs + LONGEST_CALL_MS;
 
 /**
- * null: only a later version knows the API, and its report. Its calls wait for that version. `none`: no report proves
- * anything of its calls, which stay at their bound.
+ * null: only a later version knows the API, and its report. Its calls wait for that version. The report of completions says
+ * nothing of calls that are booked at their bound, so that it must not refund them.
  */
-function reportOf(call: OpenPresumption): ReportName | 'none' | null {
+function reportOf(call: OpenPresumption): ReportName | null {
   const api = knownEndpoint(call);
-  return api ? (api.usageReport ?? 'completions') : null;
+  return api ? (api.usageReport ?? (api.unreported ? null : 'completions')) : null;
 }

@@ -1,5 +1,6 @@
 import OpenAI from 'openai';
 import { z } from 'zod';
+import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { NANO_PER_USD } from '#libs/money/nano.js';
 import { MINUTE_MS, type MinuteCounts } from '#libs/money/reconcile.js';
 
@@ -18,7 +19,10 @@ export interface CostRow {
 }
 
 /** The provider's usage report that calls of an API are in: `/organization/usage/…`. */
-export type ReportName = 'completions' | 'embeddings';
+export type ReportName = 'completions' | NonNullable<Endpoint['usageReport']>;
+
+/** What a call of these cost is in no report. They tell how many calls there were: also whether one ran at all. */
+export const COUNTS_CALLS_ONLY: ReadonlySet<ReportName> = new Set(['images', 'audioSpeeches', 'audioTranscriptions']);
 
 export interface ReportScope {
   projectIds: readonly string[];
@@ -52,6 +56,8 @@ const usagePage = page(
 );
 /** The report of embeddings knows no tiers, no caches and no outputs. */
 const embeddingsPage = page(z.object({ input_tokens: count, num_model_requests: count, model: z.string().nullish() }));
+/** Those of images and sound count in units of their own. */
+const callsPage = page(z.object({ num_model_requests: count, model: z.string().nullish() }));
 const costPage = page(
   z.object({
     amount: z.object({ value: z.union([z.number(), z.string().transform(Number)]), currency: z.string() }),
@@ -95,6 +101,15 @@ export class ReportClient {
       limit: 1_440,
       ...this.filter(),
     };
+    if (report === 'images' || report === 'audioSpeeches' || report === 'audioTranscriptions')
+      return this.dated(
+        callsPage,
+        (cursor) => usage[report]({ ...query, group_by: ['model'], ...cursor }).withResponse(),
+        (minuteMs, { model, num_model_requests: requests }) => {
+          const none = { uncached: 0, cached: 0, cacheWrite: 0, output: 0 };
+          return { minuteMs, model: model ?? null, serviceTier: null, requests, ...none };
+        },
+      );
     if (report === 'embeddings')
       return this.dated(
         embeddingsPage,

@@ -11,6 +11,7 @@ import type { CheckView } from '#libs/contracts/admin/answers.js';
 import { showCheck, type ListedCheck } from '../domain/check.view.js';
 import { periodOfRequest } from '../domain/period.js';
 import type { CheckCount, RequestView } from '#libs/contracts/admin/safety.js';
+import { shownUsage } from '../domain/usage.view.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { isFlagged, isSeen } from './review.queue.js';
 import { VisitorVault } from './visitor.vault.js';
@@ -108,10 +109,10 @@ export class AuditReader {
       `SELECT ${COLUMNS} FROM audit.checks kept LEFT JOIN access.campaigns campaign ON campaign.id = kept.campaign_id WHERE kept.request_id = $1 ORDER BY kept.seq`,
       [id],
     );
-    const transfers = await manager.query<{ id: string; kind: string; at: Date; paid: string }[]>(
-      `SELECT t.id, t.kind, t.at, coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS paid
+    const transfers = await manager.query<Booking[]>(
+      `SELECT t.id, t.kind, t.at, t.detail->'usage' AS usage, coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS paid
          FROM ledger.transfers t LEFT JOIN ledger.entries entry ON entry.transfer_id = t.id AND entry.period = t.period
-        WHERE t.request_id = $1 AND t.period = $2 GROUP BY t.id, t.kind, t.at, t.recorded_at ORDER BY t.at, t.recorded_at`,
+        WHERE t.request_id = $1 AND t.period = $2 GROUP BY t.id, t.kind, t.at, t.recorded_at, t.detail ORDER BY t.at, t.recorded_at`,
       [id, period],
     );
     const ids = [id, ...checks.map((check) => check.id)];
@@ -130,11 +131,7 @@ export class AuditReader {
       texts: textsOf(row, there, contents.size > 0),
       ...askedOf(contents.get(id)),
       checks: checks.map((check) => ({ ...showCheck(check), judged: judgedOf(contents.get(check.id)) })),
-      transfers: transfers.map(({ at, paid, ...transfer }) => ({
-        ...transfer,
-        at: at.toISOString(),
-        paid_usd: formatUsd(BigInt(paid)),
-      })),
+      transfers: transfers.map(showBooking),
       reviewed: row.reviewed,
       seq: Number(row.seq),
     };
@@ -203,4 +200,22 @@ function narrowed(filters: CheckFilters): { conditions: string[]; values: unknow
   where((parameter) => `kept.at >= ${parameter}`, since);
   where((parameter) => `kept.at < ${parameter}`, until);
   return { conditions, values };
+}
+
+interface Booking {
+  id: string;
+  kind: string;
+  at: Date;
+  paid: string;
+  usage: unknown;
+}
+
+function showBooking({ at, paid, usage: booked, ...transfer }: Booking): RequestView['transfers'][number] {
+  const usage = shownUsage(booked);
+  return {
+    ...transfer,
+    at: at.toISOString(),
+    paid_usd: formatUsd(BigInt(paid)),
+    ...(usage ? { usage } : {}),
+  };
 }

@@ -4,6 +4,7 @@ import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { resultOf } from '../domain/call.view.js';
 import { pageOf, type Cursor } from '../domain/cursor.js';
+import { shownUsage } from '../domain/usage.view.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 
 interface Row {
@@ -16,6 +17,7 @@ interface Row {
   kinds: string[];
   input_tokens: number | null;
   output_tokens: number | null;
+  usage: unknown;
   spent_nano: string;
   waited_ms: number | null;
 }
@@ -27,7 +29,7 @@ const CALLS = `
      WHERE key_id = $1 AND ($2::timestamptz IS NULL OR (at, id) < ($2, $3)) ORDER BY at DESC, id DESC LIMIT $4
   )
   SELECT asked.id, asked.at, coalesce(asked.endpoint, $5) AS endpoint, asked.model, judged.input, judged.output,
-         booked.kinds, booked.input_tokens, booked.output_tokens, booked.spent AS spent_nano, dispatched.waited_ms
+         booked.kinds, booked.input_tokens, booked.output_tokens, booked.usage, booked.spent AS spent_nano, dispatched.waited_ms
     FROM asked
     CROSS JOIN LATERAL (
       SELECT coalesce(array_agg(DISTINCT decision) FILTER (WHERE direction = 'input'), '{}') AS input,
@@ -38,6 +40,7 @@ const CALLS = `
       SELECT coalesce(array_agg(DISTINCT transfer.kind), '{}') AS kinds,
              max((transfer.detail->'usage'->>'input')::bigint)::int AS input_tokens,
              max((transfer.detail->'usage'->>'output')::bigint)::int AS output_tokens,
+             (array_agg(transfer.detail->'usage' ORDER BY transfer.at DESC) FILTER (WHERE transfer.detail->'usage' IS NOT NULL))[1] AS usage,
              coalesce(sum(entry.amount_nano) FILTER (WHERE entry.account LIKE 'upstream:%' OR entry.account = 'absorbed'), 0) AS spent,
              min(transfer.at) FILTER (WHERE transfer.kind = 'hold') AS held_at
         FROM ledger.transfers transfer
@@ -63,12 +66,14 @@ export class HeldCallList {
   }
 }
 
-function showHeldCall({ kinds, spent_nano, at, ...call }: Row): HeldCalls['data'][number] {
+function showHeldCall({ kinds, spent_nano, at, usage: booked, ...call }: Row): HeldCalls['data'][number] {
   const result = resultOf(kinds);
+  const usage = shownUsage(booked);
   return {
     ...call,
     at: at.toISOString(),
     cost_usd: result === 'running' ? null : formatUsd(BigInt(spent_nano)),
     result,
+    ...(usage ? { usage } : {}),
   };
 }

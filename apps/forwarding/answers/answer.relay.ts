@@ -12,7 +12,7 @@ import { piecesOf, readBytes } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import { countOutput } from './answer.progress.js';
-import { AnswerRoom } from './answer.room.js';
+import { MemoryRoom } from '#libs/pacing/memory.room.js';
 import { judgedWhole, paidOf, type Answered, type Answering } from './answered.js';
 import { FramedAnswers } from './framed.answers.js';
 import { LargeAnswers } from './large.answers.js';
@@ -31,7 +31,7 @@ const NOTHING = new Uint8Array();
 export class AnswerRelay {
   private readonly parts: StreamParts;
   private readonly large = new LargeAnswers();
-  private readonly room = new AnswerRoom();
+  private readonly room = new MemoryRoom();
   private readonly frames: FramedAnswers;
 
   constructor(

@@ -25,6 +25,8 @@ export interface Answered {
   events?: readonly Recorded[];
 }
 
+const TEXT_TYPE = /^(text\/|application\/json\b)/;
+
 /** A call whose answer forwarding reads. `ticket`: with the verdict on its input. */
 export interface Answering {
   ticket: Ticket;
@@ -131,14 +133,16 @@ function replyOf({ status = 200, contentType, body }: Shown, meta: ReplyMeta): R
       // The visitor paid for it, and a client that repeats the call would pay again.
       ...(status >= 400 ? { 'x-should-retry': 'false' } : {}),
     },
-    ...bodyOf(body),
+    ...bodyOf(body, contentType),
     meta,
   };
 }
 
-function bodyOf(body: Shown['body']): { body: string; binary?: true } {
+/** A large body in pieces goes out in frames. Only where its ingress takes none, the reply has it. */
+function bodyOf(body: Shown['body'], contentType: string): { body: string; binary?: true } {
   if (typeof body === 'string') return { body };
-  return body instanceof Uint8Array ? { body: Buffer.from(body).toString('base64'), binary: true } : { body: '' };
+  if (body instanceof Uint8Array) return { body: Buffer.from(body).toString('base64'), binary: true };
+  return TEXT_TYPE.test(contentType) ? { body: '' } : { body: '', binary: true };
 }
 
 /** What the visitor pays, in decimal nano-dollars. The operator absorbs what the call cost beyond its bound. */

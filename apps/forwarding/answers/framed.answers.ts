@@ -25,7 +25,7 @@ export class FramedAnswers {
     const encoding = reply.binary ? 'base64' : 'utf8';
     const bytes = pieces ? lengthOf(pieces) : Buffer.byteLength(reply.body, encoding);
     const { ticket } = call;
-    const asOne = (): Answer => (pieces ? { ...reply, body: Buffer.concat(pieces).toString('utf8') } : reply);
+    const asOne = (): Answer => (pieces ? { ...reply, body: Buffer.concat(pieces).toString(encoding) } : reply);
     if (bytes <= FRAME_BYTES || !ticket.takesFrames) return { ...rest, reply: asOne() };
     const body = pieces ?? [Buffer.from(reply.body, encoding)];
     // A verdict is on record before anybody sees what it let through.

@@ -3,6 +3,7 @@ import { errorAnswer, unsent } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { MisshapenAnswer, UpstreamStreamError, type Body } from '#libs/endpoints/endpoint.js';
+import { FILES_GONE, FilesGone } from '#libs/holds/file.store.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
@@ -15,7 +16,7 @@ import { CallEnds } from './call.ends.js';
 import { CallRequeue, type Requeued } from './call.requeue.js';
 import { VisitorLeft } from './cancel.listener.js';
 import { InputRefused } from './parallel.input.js';
-import { failureOf, Unsendable } from './upstream.client.js';
+import { causeCode, failureOf, Unsendable } from './upstream.client.js';
 import { UpstreamHealth } from './upstream.health.js';
 
 /** Decides what becomes of an attempt that failed. Each decision returns the attempt's outcome in one word. */
@@ -45,6 +46,10 @@ export class AttemptFailures {
   /** Forwarding sent nothing, so the call costs nothing. A body encrypted under another DAYPASS_SECRET ends here. */
   async beforeSending(attempt: Attempt, error: unknown): Promise<string> {
     if (error instanceof InputRefused) return this.inputRefused(attempt, error, { sent: false, worked: false });
+    if (error instanceof FilesGone) {
+      await this.bodyLost(attempt);
+      return 'body_lost';
+    }
     if (error instanceof VisitorLeft) {
       await this.ends.void(attempt, 'visitor left', null);
       return 'visitor_left';
@@ -66,6 +71,11 @@ export class AttemptFailures {
     if (reason instanceof VisitorLeft) return this.visitorLeft(attempt);
     if (reason instanceof InputRefused)
       return this.inputRefused(attempt, reason, { sent: true, worked: reactTo(failureOf(error)).kind === 'unknown' });
+    // The upstream got a part of a form whose length it knows, so that it waits for the rest, and does nothing.
+    if (causeCode(error) === FILES_GONE) {
+      await this.bodyLost(attempt);
+      return 'body_lost';
+    }
     const isTheirs = theirs(body);
     if (error instanceof Unsendable) return this.unsendable(attempt, error);
     if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error, isTheirs);

@@ -19,23 +19,25 @@ export class CallEnds {
     private readonly metrics: ForwardingMetrics,
   ) {}
 
+  /** Books the cost, or the bound where nobody knows the cost. */
   async post(
     call: DispatchedCall,
-    { costNano, usedTokens, detail }: Settlement,
+    { costNano, usedTokens, detail, presumed }: Settlement,
     reply: Reply | null,
     outcome: string,
     more: Pick<Posting, 'kept' | 'strike' | 'events'> = {},
   ): Promise<void> {
     const { kept, strike, events } = more;
-    const posting: Posting = {
-      costNano,
-      usedTokens,
+    const details = {
       detail: { ...detailOf(call), ...detail, attempt: call.dispatched.attempt, outcome },
       reply,
       kept,
       strike,
       events,
     };
+    this.metrics.settled(call.ticket, detail.usage);
+    if (presumed) return void (await this.watch(call, 'presume', this.ender.presume(call, details)));
+    const posting: Posting = { ...details, costNano, usedTokens };
     const answer = await this.watch(call, 'post', this.ender.post(call, posting));
     if (!answer || answer.absorbedNano === 0n) return;
     this.metrics.boundExceeded();

@@ -7,6 +7,7 @@ import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { MisshapenAnswer, type Endpoint } from '#libs/endpoints/endpoint.js';
 import type { JsonObject } from '#libs/endpoints/json.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import type { FileStore } from '#libs/holds/file.store.js';
 import { reactTo } from '../domain/upstream-failure.js';
 import type { Ready } from './parallel.input.js';
 import { failureOf, UpstreamClient } from './upstream.client.js';
@@ -35,7 +36,7 @@ function clientFor(
   });
   const upstreams = [{ name: 'other', base_url: baseURL, keyless: true, models: { m: 'theirs' }, drops }];
   const config = { file: { main: { drops: main }, upstreams }, upstreamKeys: {} } as unknown as DaypassConfig;
-  return { client: new UpstreamClient(config, first), sent };
+  return { client: new UpstreamClient(config, first, {} as FileStore), sent };
 }
 
 const ready = (json: object = {}): Ready => ({

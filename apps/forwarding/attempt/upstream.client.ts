@@ -11,8 +11,11 @@ import { isTooLarge } from '#libs/endpoints/error-shapes.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { retryAfterMs } from '#libs/moderation/moderator.js';
 import { isUsedUp } from '#libs/pacing/reported-limits.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
+import type { JsonObject } from '#libs/endpoints/json.js';
 import { isSafetyRefusal, type UpstreamFailure } from '../domain/upstream-failure.js';
+import { formBody } from './form.body.js';
 import { LearnedDrops } from './learned.drops.js';
 import type { Ready } from './parallel.input.js';
 
@@ -66,7 +69,11 @@ export class Unsendable extends Error {
 export class UpstreamClient {
   private readonly upstreams: ReadonlyMap<string, Upstream>;
 
-  constructor(@Inject(CONFIG) config: DaypassConfig, first: OpenAI) {
+  constructor(
+    @Inject(CONFIG) config: DaypassConfig,
+    first: OpenAI,
+    private readonly files: FileStore,
+  ) {
     const { main, upstreams } = config.file;
     this.upstreams = new Map([
       [
@@ -107,14 +114,14 @@ export class UpstreamClient {
     const drops = [...its.drops, ...its.learned.of(ticket.model), ...without];
     const call = callOf(ticket, body, { kind: its.kind, drops, tag: its.tag });
     const model = its.models[ticket.model] ?? ticket.model;
-    const json = { ...(call.body.json as object), model };
+    const json = { ...(call.body.json as JsonObject), model };
+    const sent =
+      call.form === 'multipart'
+        ? formBody(json, call.body.blobs, (blob) => this.files.pieces(ticket.requestId, blob))
+        : { body: json };
+    const path = its.byDeployment ? deployedPath(call.path, model) : call.path;
     const response = await its.client
-      .post(its.byDeployment ? deployedPath(call.path, model) : call.path, {
-        body: json,
-        stream: ticket.stream,
-        signal,
-        maxRetries: 0,
-      })
+      .post(path, { ...sent, stream: ticket.stream, signal, maxRetries: 0 })
       .asResponse();
     return { response, tag: its.tag, dropped: [...call.dropped] };
   }
@@ -259,7 +266,7 @@ function statusOf(code: string | undefined): number {
 }
 
 /** The socket's own error code, which the client may have wrapped several times. */
-function causeCode(error: unknown): string {
+export function causeCode(error: unknown): string {
   let current: unknown = error;
   for (let depth = 0; depth < 5 && typeof current === 'object' && current !== null; depth++) {
     const { code, cause } = current as { code?: unknown; cause?: unknown };

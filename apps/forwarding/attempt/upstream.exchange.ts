@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import { answerOf, readBody } from '#libs/endpoints/body.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { ContentBox } from '#libs/secrets/content-box.js';
 import { traced } from '#libs/service/tracing.js';
 import { AnswerDelivery } from './answer.delivery.js';
@@ -15,6 +16,7 @@ import { UpstreamQuestion } from './upstream.question.js';
 export class UpstreamExchange {
   constructor(
     private readonly box: ContentBox,
+    private readonly files: FileStore,
     private readonly inputs: ParallelInput,
     private readonly question: UpstreamQuestion,
     private readonly health: UpstreamHealth,
@@ -37,6 +39,7 @@ export class UpstreamExchange {
     // An API that only a later version knows fails here: once something is sent, the bound would be booked.
     endpointOf(ticket);
     const body = readBody(this.box.open(encrypted, ticket.requestId));
+    await this.files.assertWhole(ticket.requestId, body.blobs);
     const ready = await this.inputs.beforeSending(ticket, body);
     // A visitor who left by now left before forwarding sent anything.
     controller.signal.throwIfAborted();

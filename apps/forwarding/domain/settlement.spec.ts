@@ -52,6 +52,51 @@ describe('an answer with a usage report', () => {
   });
 });
 
+describe('an answer of images or sound', () => {
+  const priced = { ...price, input: 2, imageInput: 3, imageOutput: 5, seconds: 7 };
+  const image = {
+    ...ticket,
+    price: priced,
+    outputs: 0,
+    capTokens: 0,
+    heldNano: '9000',
+    estimate: { imageOutput: 100 },
+  };
+  const metered = { input: 10, imageInput: 20, imageOutput: 30 };
+  const report = { metered, serviceTier: undefined, model: undefined };
+  const nothingSeen: CutAnswer = { seenTokens: 50, unseenMs: 5_000, flowingMs: 100, hungUp: true };
+
+  it('costs each meter that it reports, and takes all its tokens of the limits', () => {
+    expect(settle(image, report)).toMatchObject({
+      costNano: 20n + 60n + 150n,
+      usedTokens: 60,
+      detail: { usage: { input: 10, cached: 0, cacheWrite: 0, output: 0, imageInput: 20, imageOutput: 30 } },
+    });
+  });
+
+  it('without a usage costs the bound, or the estimate, as its API says', () => {
+    expect(settleCut(image, nothingSeen, { unreported: 'bound' })).toMatchObject({
+      costNano: 9_000n,
+      presumed: true,
+      detail: { usage: { input: 10, imageOutput: 100 }, estimated: true },
+    });
+    const estimated = settleCut(image, nothingSeen, { unreported: 'estimate' });
+    expect(estimated).toMatchObject({ costNano: 20n + 500n, usedTokens: 110 });
+    expect(estimated).not.toHaveProperty('presumed');
+    expect(estimated.detail.usage).toEqual({ input: 10, cached: 0, cacheWrite: 0, output: 0, imageOutput: 100 });
+    // What a text API counted, and the estimate of the rest.
+    expect(settleCut(image, { ...nothingSeen, hungUp: false }, {})).toMatchObject({ costNano: 20n + 50n + 500n });
+  });
+
+  it('is not free where it reports only what its model has no rate for', () => {
+    const hours = { ...image, price: { ...priced, input: 0, output: 0 }, estimate: { seconds: 60 } };
+    expect(settle(hours, { ...report, metered: { input: 10, output: 20 } })).toBeNull();
+    expect(settle(hours, { ...report, metered: { seconds: 3 } })?.costNano).toBe(21n);
+    expect(settle({ ...hours, heldNano: '0' }, { ...report, metered: { input: 10 } })?.costNano).toBe(0n);
+    expect(settle(hours, { ...report, metered: {} })?.costNano).toBe(0n);
+  });
+});
+
 describe('an answer that was cut before its usage came', () => {
   it('costs what was seen where the upstream came to its end', () => {
     expect(outputOf({ seenTokens: 100, flowingMs: 1_000, hungUp: false })).toBe(100);

@@ -1,17 +1,26 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Report } from '#libs/endpoints/endpoint.js';
-import { costOf, type Metered, type TextMetered } from '#libs/money/cost.js';
+import type { Endpoint, Report } from '#libs/endpoints/endpoint.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
+import { costOf, tokensOf, type Metered, type TextMetered } from '#libs/money/cost.js';
 import { percentOf } from '#libs/money/tiers.js';
 
 export interface Settlement {
   costNano: bigint;
   usedTokens: number;
   detail: { usage: TextMetered & Metered; tier: string; served: string; estimated: boolean };
+  /** Nobody knows what the call cost, so that its bound is booked. A usage report may correct it. */
+  presumed?: true;
 }
 
 /** The true cost of an answer, from the upstream's own report. null: it reported no usage that Daypass can read. */
 export function settle(ticket: Ticket, report: Report): Settlement | null {
-  return report.metered && booked(ticket, report.metered, report, false);
+  const { metered } = report;
+  return metered && !isBesidePrice(ticket, metered) ? booked(ticket, metered, report, false) : null;
+}
+
+/** It counts only what the model's price has no rate for, e.g. tokens of a model that is paid by the hour. */
+function isBesidePrice({ estimate, price, heldNano }: Ticket, metered: Metered): boolean {
+  return estimate !== undefined && BigInt(heldNano) > 0n && tokensOf(metered) > 0 && costOf(price, metered) === 0n;
 }
 
 /** As the version before priced them, whatever the model. Its tickets have no tiers. */
@@ -37,18 +46,31 @@ export interface CutAnswer {
 }
 
 /**
- * The cost of an answer that broke off before its usage came. It is the sum of the counted input, the output that
+ * The cost of an answer without a usage, or one that broke off before its usage came. Where its API says nothing else, it is the sum of the counted input, the output that
  * forwarding saw, and what a model can have reasoned in `unseenMs` of silence. Where Daypass hung up, the output on its
- * way is added, at this answer's own pace. The output never counts more than its cap.
+ * way is added, at this answer's own pace. The output never counts more than its cap. Beside the output it is the estimate.
  */
-export function settleCut(ticket: Ticket, { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer): Settlement {
-  const { outputs, capTokens, inputTokens, encoding } = ticket;
+export function settleCut(
+  ticket: Ticket,
+  { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer,
+  { unreported }: Pick<Endpoint, 'unreported'> = endpointOf(ticket),
+): Settlement {
+  const { outputs, capTokens, encoding } = ticket;
+  const estimate = { ...ticket.estimate, input: ticket.inputTokens };
+  if (unreported === 'bound') return atBound(ticket, estimate);
+  if (unreported === 'estimate') return booked(ticket, estimate, UNTOLD, true);
   // More bytes than the cap has tokens prove nothing: the upstream holds to its cap.
   const seen = encoding === 'bytes' ? Math.min(seenTokens, capTokens * outputs) : seenTokens;
   const unseen = Math.ceil((Math.max(0, unseenMs - PREFILL_MS) / 1_000) * REASONING_TOKENS_PER_SECOND) * outputs;
   const onItsWay = hungUp && seen > 0 ? 1 + Math.ceil((seen * HANG_UP_MS) / Math.max(flowingMs, HANG_UP_MS)) : 0;
   const output = Math.max(seen, Math.min(seen + unseen + onItsWay, capTokens * outputs));
-  return booked(ticket, { input: inputTokens, output }, { serviceTier: undefined, model: undefined }, true);
+  return booked(ticket, { ...estimate, output }, UNTOLD, true);
+}
+
+const UNTOLD = { serviceTier: undefined, model: undefined };
+
+function atBound(ticket: Ticket, estimate: Metered): Settlement {
+  return { ...booked(ticket, estimate, UNTOLD, true), costNano: BigInt(ticket.heldNano), presumed: true };
 }
 
 function booked(
@@ -65,7 +87,7 @@ function booked(
       : (percentOf(ticket.tiers ?? FORMER_TIERS, serviceTier) ?? ticket.tierPercent);
   return {
     costNano: costOf(ticket.price, usage, percent) + feeOf(ticket, searches),
-    usedTokens: usage.input + usage.output,
+    usedTokens: tokensOf(usage),
     detail: { usage, tier: serviceTier ?? '', served: model ?? '', estimated },
   };
 }

@@ -129,7 +129,7 @@ export class TurnTaker {
    * attempt. Without it a recorded dispatch would be booked, and nobody would send the call.
    */
   private recordDispatch(
-    { requestId, keyId, campaignId, lane, pacedTokens, endpoint }: Ticket,
+    { requestId, keyId, campaignId, lane, pacedTokens, pacedUnits, endpoint }: Ticket,
     overtakes: StartRequest['overtakes'],
   ): Promise<StartedAnswer | NotStarted> {
     const call = {
@@ -138,6 +138,7 @@ export class TurnTaker {
       campaignId,
       lane,
       tokens: pacedTokens,
+      units: pacedUnits,
       upstreams: this.lanes.upstreamsFor(lane, { endpoint }),
       nonce: randomUUID(),
       overtakes,

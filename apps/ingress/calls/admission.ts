@@ -9,6 +9,7 @@ import type { Reply } from '#libs/contracts/reply.js';
 import { writtenBody } from '#libs/endpoints/body.js';
 import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
 import { nameOf } from '#libs/endpoints/registry.js';
+import { piecesOf } from '#libs/holds/file.store.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
 import type { HoldAnswer, HoldRequest, KeyAfterRepeat } from '#libs/holds/hold.types.js';
 import { readKeptReply } from '#libs/holds/kept-reply.js';
@@ -49,7 +50,7 @@ export interface Wanted {
   /** W3C's traceparent, where calls are traced. */
   trace: string | undefined;
   /** The request's body, as the visitor sent it. */
-  sent: Pick<ReadBody, 'bytes' | 'isCounted'> & { place?: BodyPlace };
+  sent: Pick<ReadBody, 'blobs' | 'bytes' | 'isCounted'> & { place?: BodyPlace };
   /** Aborts when the visitor hangs up. */
   left: AbortSignal;
 }
@@ -317,6 +318,7 @@ export class Admission {
           question,
           remembered: isRemembered ? { key: key.version, campaign: campaign.version } : undefined,
           ...(question ? {} : { body }),
+          filePieces: piecesOf(sent.blobs),
           recorded: {
             kind: 'request',
             id: requestId,

@@ -4,8 +4,9 @@ import type { Span } from '@opentelemetry/api';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
-import type { Endpoint } from '#libs/endpoints/endpoint.js';
+import type { Blob, Endpoint } from '#libs/endpoints/endpoint.js';
 import { isObject } from '#libs/endpoints/json.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { RecentRefusals } from '#libs/holds/recent-refusals.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -58,6 +59,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       @Inject(IngressMetrics) metrics: IngressMetrics,
       @Inject(UnreadAnswers) private readonly unread: UnreadAnswers,
       @Inject(RecentRefusals) private readonly refusals: RecentRefusals,
+      @Inject(FileStore) private readonly files: FileStore,
     ) {
       this.parts = { calls, replies, places, metrics, logger, upstreamTimeoutMs: config.limits.upstreamTimeoutMs };
     }
@@ -114,6 +116,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       const body = (http.body as ReadBody | undefined) ?? noBody();
       http.body = undefined;
       const { key, campaign } = visitorOf(http);
+      let isAdmitted = false;
       try {
         const wanted = await this.read(http, body, key.id, left);
         span.setAttributes({
@@ -124,12 +127,15 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         stream.facts = wanted.request.facts;
         if (wanted.request.stream) stream.keepAlive(headBeforeHold(http, wanted));
         const call = await traced('hold', {}, () => this.steps.run(key.id, body.bytes, () => this.admit(http, wanted)));
+        isAdmitted = !('reply' in call);
         return { call, adjusted: wanted.request.adjusted };
       } catch (error) {
         if (!body.isCounted) await this.keyBytes.count(key.id, body.bytes);
         throw error;
       } finally {
         body.place?.leave();
+        // With its call, whoever ends that deletes them. What stays here lapses.
+        if (body.blobs.length > 0 && !isAdmitted) await this.files.drop(http.id).catch(() => undefined);
       }
     }
 
@@ -152,14 +158,17 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
     ): Promise<Wanted> {
       const { deployment } = requestPath(originalUrl, SERVED);
       // As with Azure, the model in the path wins.
-      const { json, bytes } = sent;
+      const { json, blobs, bytes } = sent;
       const body = deployment === null || !isObject(json) ? json : { ...json, model: deployment };
       const step = <T>(work: () => T): Promise<T> => this.steps.run(keyId, bytes, work);
-      const request = await step(() => endpoint.parse({ json: body, blobs: [] }, clientOf(headers)));
+      const request = await step(() => endpoint.parse({ json: body, blobs }, clientOf(headers)));
       const wish = wishOf(request.wish, headers);
       const { limits, secrets } = this.config;
       const name = headers['idempotency-key'];
-      const asked = name === undefined ? '' : await step(() => JSON.stringify({ ...nameOf(endpoint), body, wish }));
+      const asked =
+        name === undefined
+          ? ''
+          : await step(() => JSON.stringify({ ...nameOf(endpoint), body, wish, ...askedFiles(blobs) }));
       return {
         requestId: id,
         endpoint,
@@ -177,7 +186,11 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
 }
 
 /** A request without a body. */
-const noBody = (): SentBody => ({ json: undefined, bytes: 0, isCounted: true });
+const noBody = (): SentBody => ({ json: undefined, blobs: [], bytes: 0, isCounted: true });
+
+/** What tells the files of two requests from each other. */
+const askedFiles = (blobs: readonly Blob[]): { files?: unknown } =>
+  blobs.length > 0 ? { files: blobs.map(({ field, hash }) => [field, hash]) } : {};
 
 /**
  * Sends the first answer again. Under an idempotency key it has the request id and the cost of the first call. The repeat

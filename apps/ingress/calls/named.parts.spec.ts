@@ -28,7 +28,7 @@ describe('what a call names', () => {
     const wanted = {
       endpoint: { expand: (one: Request) => one } as unknown as Endpoint,
       request: request as unknown as Request,
-      sent: { bytes: 10, isCounted: true, place },
+      sent: { blobs: [], bytes: 10, isCounted: true, place },
     };
     const parts = new NamedParts(limits, shelf, new StepLine(), {} as KeyBytes);
     const policy = { input: 'off', output: 'off', thresholds: {}, onUnavailable: 'closed' } as const;

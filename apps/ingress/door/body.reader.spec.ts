@@ -5,6 +5,7 @@ import { PassThrough } from 'node:stream';
 import { setImmediate as nextTick } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import type { FileStore } from '#libs/holds/file.store.js';
 import type { HoldStore } from '#libs/holds/hold.store.js';
 import { VisitorLeft } from '../refusals.js';
 import { StepLine } from '../step.line.js';
@@ -21,7 +22,7 @@ class Uploads {
   constructor(limits: Partial<DaypassConfig['limits']> = {}, countBytes: unknown = () => Promise.resolve('ok')) {
     const config = { limits: { ...LIMITS, ...limits } } as DaypassConfig;
     const holds = { countBytes } as unknown as HoldStore;
-    this.reader = new BodyReader(config, new StepLine(), new KeyBytes(config, holds));
+    this.reader = new BodyReader(config, new StepLine(), new KeyBytes(config, holds), {} as FileStore);
   }
 
   begin(

@@ -4,14 +4,22 @@ import type { IncomingMessage } from 'node:http';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { parseJson, textOf, type Json } from '#libs/endpoints/json.js';
 import { JsonScan } from '#libs/endpoints/json.scan.js';
-import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import type { Blob } from '#libs/endpoints/endpoint.js';
+import { FileStore } from '#libs/holds/file.store.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
-import { hungUp, tooLarge, unsupportedEncoding } from '../refusals.js';
+import { maxWaitOf } from '../domain/max-wait.js';
+import { hungUp, tooLarge, unsupportedEncoding, unsupportedType } from '../refusals.js';
 import { LARGE_BYTES, StepLine } from '../step.line.js';
 import { BodyRoom, type BodyPlace } from './body.room.js';
+import { FormReader } from './form.reader.js';
 import { KeyBytes } from './key.bytes.js';
+import { acceptsOf, routeEndpoint } from './route.endpoint.js';
 import { visitorOf } from './visitor.js';
 
+const JSON_TYPE = 'application/json';
+export const FORM_TYPE = 'multipart/form-data';
+/** A form that has arrived waits so much longer for its hold than the visitor is willing to. */
+const UPLOAD_MARGIN_MS = 30_000;
 const FIRST_BYTES = 16_384;
 const MOST_AHEAD_BYTES = 1_048_576;
 const NOTHING = Buffer.alloc(0);
@@ -19,6 +27,9 @@ const NOTHING = Buffer.alloc(0);
 /** A request's body. Whoever takes it gives its place back. */
 export interface ReadBody {
   json: Json;
+  /** Files of a form, which lie in Redis. Whoever begins no call drops them. */
+  blobs: readonly Blob[];
+  /** That this process holds. */
   bytes: number;
   /** Redis counts the bytes of each body once, among those that its key sends. */
   isCounted: boolean;
@@ -36,21 +47,33 @@ interface Arrival {
 @Injectable()
 export class BodyReader {
   private readonly room: BodyRoom;
+  private readonly forms: FormReader;
   private readonly bodyBytes: number;
+  private readonly uploadBytes: number;
+  private readonly uploadLifeMs: number;
+  private readonly maxWaitMs: number;
 
   constructor(
     @Inject(CONFIG) { limits }: DaypassConfig,
     private readonly steps: StepLine,
     private readonly keyBytes: KeyBytes,
+    private readonly files: FileStore,
   ) {
     this.bodyBytes = limits.bodyBytes;
+    this.uploadBytes = limits.uploadBytes;
+    this.uploadLifeMs = limits.requestTimeoutMs + UPLOAD_MARGIN_MS;
+    this.maxWaitMs = limits.maxWaitMs;
     this.room = new BodyRoom(limits.bodiesBytes, limits.bodyBytes);
+    this.forms = new FormReader(files, steps, {
+      uploadBytes: limits.uploadBytes,
+      fieldsBytes: limits.bodyBytes,
+      patienceMs: limits.requestTimeoutMs,
+    });
   }
 
   /** @throws DaypassError that says what is wrong with the body; VisitorLeft where it broke off */
   async read(request: FastifyRequest, payload: IncomingMessage): Promise<ReadBody> {
-    const encoding = request.headers['content-encoding'];
-    if (encoding !== undefined && encoding !== 'identity') throw unsupportedEncoding();
+    this.refuseForm(request, JSON_TYPE);
     // Nobody reads so much away.
     const announced = Number(request.headers['content-length'] ?? 0);
     if (announced > 2 * this.bodyBytes) throw tooLarge();
@@ -66,15 +89,54 @@ export class BodyReader {
       isCounted = bytes.length >= LARGE_BYTES;
       if (isCounted) await this.keyBytes.count(keyId, bytes.length);
       // Many clients name a type of content with every request, also where they have none.
-      if (bytes.length === 0 && request.method === 'DELETE') return { json: undefined, bytes: 0, isCounted, place };
+      if (bytes.length === 0 && request.method === 'DELETE')
+        return { json: undefined, blobs: [], bytes: 0, isCounted, place };
       const text = await this.steps.run(keyId, bytes.length, () => textOf(bytes));
       const json = await this.steps.run(keyId, bytes.length, () => parseJson(text, bytes, arrival.scan));
-      return { json, bytes: bytes.length, isCounted, place };
+      return { json, blobs: [], bytes: bytes.length, isCounted, place };
     } catch (error) {
       place.leave();
       if (!isCounted) await this.keyBytes.count(keyId, arrival.bytes);
       throw error;
     }
+  }
+
+  /** Reads a form, whose files go to Redis while they arrive. @throws as `read` */
+  async readForm(request: FastifyRequest, payload: IncomingMessage): Promise<ReadBody> {
+    this.refuseForm(request, FORM_TYPE);
+    const announced = Number(request.headers['content-length'] ?? 0);
+    if (announced > 2 * this.uploadBytes) throw tooLarge('DAYPASS_MAX_UPLOAD_BYTES');
+    const { key, campaign } = visitorOf(request);
+    const keyId = key.id;
+    this.keyBytes.refuseFull(keyId, announced);
+    const waitMs = maxWaitOf(request.headers['x-daypass-max-wait-ms'], this.maxWaitMs);
+    const owner = { requestId: request.id, keyId, lifeMs: this.uploadLifeMs + waitMs };
+    const place = this.room.enter({ keyId, campaignId: campaign.id });
+    const arrival = { owner, place, bytes: 0 };
+    let isCounted = false;
+    try {
+      const form = await this.forms.read(request, payload, arrival);
+      isCounted = true;
+      await this.keyBytes.count(keyId, arrival.bytes).catch((error: unknown) => this.dropped(form, request.id, error));
+      return { ...form, isCounted, place };
+    } catch (error) {
+      place.leave();
+      if (!isCounted) await this.keyBytes.count(keyId, arrival.bytes);
+      throw error;
+    }
+  }
+
+  private async dropped({ blobs }: Pick<ReadBody, 'blobs'>, requestId: string, error: unknown): Promise<never> {
+    if (blobs.length > 0) await this.files.drop(requestId).catch(() => undefined);
+    throw error;
+  }
+
+  /** @throws DaypassError where the route takes no such body, or it is compressed */
+  private refuseForm(request: FastifyRequest, type: string): void {
+    const accepts = acceptsOf(request);
+    if (!accepts.includes(type)) throw unsupportedType(accepts);
+    const encoding = request.headers['content-encoding'];
+    if (encoding !== undefined && encoding !== 'identity') throw unsupportedEncoding();
   }
 
   /**
@@ -124,5 +186,4 @@ export class BodyReader {
   }
 }
 
-const numbersByPath = new Map(ENDPOINTS.map(({ path, numbersMax }) => [path, numbersMax]));
-const numbersOf = ({ routeOptions: { url } }: FastifyRequest): number => numbersByPath.get(url ?? '') ?? 0;
+const numbersOf = (request: FastifyRequest): number => routeEndpoint(request)?.numbersMax ?? 0;

@@ -63,6 +63,12 @@ export class BodyPlace {
     this.bytes += bytes;
   }
 
+  /** Gives so much of it back. */
+  shrink(bytes: number): void {
+    this.add(-bytes, this.bytes);
+    this.bytes -= bytes;
+  }
+
   /** Gives all of it back; a second time it changes nothing. */
   leave(): void {
     this.add(-this.bytes, this.bytes);

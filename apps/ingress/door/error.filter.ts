@@ -1,14 +1,14 @@
 import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { DaypassError } from '#libs/contracts/errors.js';
-import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { RecentRefusals } from '#libs/holds/recent-refusals.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import { clientRequestId } from '../domain/client-headers.js';
-import { tooLarge, unservedUrl, VisitorLeft } from '../refusals.js';
+import { tooLarge, unservedUrl, unsupportedType, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
 import { RouteGuard } from './route-guard.js';
+import { acceptsOf, routeEndpoint } from './route.endpoint.js';
 import { knownVisitor } from './visitor.js';
 
 /** The HTTP edge: the one place where errors become statuses, headers and OpenAI's error object. */
@@ -67,9 +67,8 @@ export class ErrorFilter implements ExceptionFilter {
   }
 }
 
-/** By the route that the request found: a visitor cannot invent one. */
-function endpointNameOf({ routeOptions, method }: FastifyRequest): string | null {
-  return (method === 'POST' && ENDPOINTS.find(({ path }) => path === routeOptions.url)?.name) || null;
+function endpointNameOf(request: FastifyRequest): string | null {
+  return (request.method === 'POST' && routeEndpoint(request)?.name) || null;
 }
 
 /** The visitor hung up while the request came in. */
@@ -87,10 +86,7 @@ function fromHttp(status: number, request: FastifyRequest): DaypassError | null 
     case 413:
       return tooLarge();
     case 415:
-      return new DaypassError(
-        'unsupported_content_type',
-        "The content type is not supported: send JSON with the header 'content-type: application/json'.",
-      );
+      return unsupportedType(acceptsOf(request));
     default:
       return null;
   }

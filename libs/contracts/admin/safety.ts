@@ -61,7 +61,16 @@ export const requestAnswer = z.object({
   kept: z.record(z.string(), z.unknown()).nullable(),
   checks: z.array(checkAnswer.extend({ judged: z.unknown() })),
   /** The call's bookings in the ledger. */
-  transfers: z.array(z.object({ id: z.string(), kind: z.string(), at: time, paid_usd: usd })),
+  transfers: z.array(
+    z.object({
+      id: z.string(),
+      kind: z.string(),
+      at: time,
+      paid_usd: usd,
+      /** What the call used, by meter; absent: the booking does not say it. */
+      usage: z.record(z.string(), z.number()).optional(),
+    }),
+  ),
   reviewed: z.boolean().nullable(),
   seq: z.int(),
 });

@@ -3,16 +3,17 @@ import { compile, type Notes, type Put } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
 import { pacedTokensOf, withMargin } from '../counting.js';
 import type { Shape } from '../declaration.js';
-import type {
-  Body,
-  CampaignTerms,
-  CountingTools,
-  Endpoint,
-  Forced,
-  ImageQuality,
-  Measured,
-  Request,
-  UpstreamTraits,
+import {
+  blobUrl,
+  type Body,
+  type CampaignTerms,
+  type CountingTools,
+  type Endpoint,
+  type Forced,
+  type ImageQuality,
+  type Measured,
+  type Request,
+  type UpstreamTraits,
 } from '../endpoint.js';
 import { streamComment } from '../event.stream.js';
 import { remoteImagesIn, withImagesIn } from '../images.js';
@@ -69,7 +70,7 @@ function imagesEndpoint({ name, path, accepts, shape, inputsOf, forced }: Own): 
     path: `/v1${path}`,
     accepts,
     directions: { input: 'judged', output: 'judged' },
-    usageReport: 'none',
+    usageReport: 'images',
     unreported: 'bound',
     answerBytesMax: ANSWER_BYTES_MAX,
     blockedForm,
@@ -164,7 +165,7 @@ function imagesEndpoint({ name, path, accepts, shape, inputsOf, forced }: Own): 
 
     input: (body): Content[] => [
       ...sightOf(body).contents(),
-      ...body.blobs.map((blob): Content => ({ kind: 'image', url: `blob:${blob.ref}` })),
+      ...body.blobs.map((blob): Content => ({ kind: 'image', url: blobUrl(blob) })),
     ],
 
     redactedInput({ json, blobs }, replacements: readonly Replacement[]): Body {

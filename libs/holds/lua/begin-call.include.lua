@@ -40,7 +40,7 @@ local function take_turn(waiting, fair, id, tag, key_id, now)
 end
 
 -- `lane`: its keys (leases, journal, waiting, fair, shares), its `upstreams`, and lease_ms, probe_ms, visitor_prefix.
--- `call`: id, its keys (hold, key, campaign), `tokens` to reserve, the caller's `nonce`, the hold's `fields`, its `tag`
+-- `call`: id, its keys (hold, key, campaign), `tokens`, `images` and `seconds` to reserve, the caller's `nonce`, the hold's `fields`, its `tag`
 -- where it waits in the line, and then `stands_behind`: whether others come first; nil: it is the first.
 local function begin_call(lane, call, now)
   local state, deadline_ms, former_attempt, nonce, key_id, campaign_id, amount, day, former_upstream, avoided,
@@ -63,7 +63,7 @@ local function begin_call(lane, call, now)
 
   local chosen, wait, why = nil, nil, ''
   for _, upstream in ipairs(lane.upstreams) do
-    local its_wait, its_why = lane_wait(upstream, now, 1, call.tokens)
+    local its_wait, its_why = lane_wait(upstream, now, 1, call.tokens, call.images, call.seconds)
     if its_wait == 0 then
       chosen = chosen or upstream
       -- The one that just failed for this call goes last.
@@ -81,7 +81,7 @@ local function begin_call(lane, call, now)
     return { deadline and now + wait > deadline and 'late' or 'wait', int(wait), why }
   end
 
-  lane_take(chosen, now, 1, call.tokens)
+  lane_take(chosen, now, 1, call.tokens, call.images, call.seconds)
   -- One call tries the upstream, and the others wait for its outcome.
   -- They wait less for a campaign whose own requests failed there, and may be the cause.
   if chosen.tripped then

@@ -37,6 +37,9 @@ local kept_bytes = KEYS[17] -- of all keys
 local kept_of_key = KEYS[18]
 local key_bytes = KEYS[19] -- what the key sent within the hour
 local visitor_prefix = KEYS[20] -- of what the visitors of several keys did: a claimant's id is to be added
+local files = KEYS[21] -- of the request, in pieces
+local files_line = KEYS[22] -- of all requests, by when their files lapse
+local files_sizes = KEYS[23]
 local request_id = ARGV[1]
 local transition = ARGV[2]
 local cost = tonumber(ARGV[3]) -- nano-dollars
@@ -78,6 +81,7 @@ local events_at = 30 -- from here on, for the record: of each event its JSON, an
 --@include lane-line
 --@include audit
 --@include kept
+--@include files
 --@include visitor
 local FIELDS = { 'state', 'key', 'campaign', 'day', 'amount', 'paid', 'absorbed', 'restored', 'idempotency', 'upstream',
   'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
@@ -276,6 +280,7 @@ if state == 'voided' then count_free_call(key_bytes, now) end
 redis.call('ZREM', leases, request_id)
 lane_leave(waiting, fair, request_id, true)
 redis.call('DEL', body, ticket)
+if redis.call('UNLINK', files) == 1 then files_forget(files_line, files_sizes, request_id) end
 journal_end(kind, paid, absorbed)
 keep_answer()
 return answer('applied', paid, absorbed)

@@ -62,9 +62,10 @@ end
 
 -- Returns the code of `start-call`.
 local function begin(id, ticket, fields, about, tag)
+  local images, seconds = lane_units_of(ticket)
   local answer = begin_call(lane, { id = id, hold = hold_prefix .. id, key = key_prefix .. (fields[5] or ''),
     campaign = campaign_prefix .. (fields[6] or ''), tokens = tonumber((about or ''):match('^%d+')) or 0,
-    nonce = process .. ':' .. look, fields = fields, tag = tag }, now)
+    images = images, seconds = seconds, nonce = process .. ':' .. look, fields = fields, tag = tag }, now)
   local code = answer[1]
   calls[#calls + 1] = { id, ticket, code == 'started' and body_of(id), answer }
   return code

@@ -33,7 +33,9 @@ local probe_ms = tonumber(ARGV[6]) -- for so long only this call tries a failing
 local overtakes = ARGV[7] == '1' -- the calls before it in the line get no place in the caller's process
 local behind = ARGV[8] -- the caller starts this call right before; '': none
 local visitor_prefix = ARGV[9] -- followed by a claimant's id
-local upstreams_at = 10 -- from here on
+local images = tonumber(ARGV[10]) -- to reserve
+local seconds = tonumber(ARGV[11]) -- of sound to reserve
+local upstreams_at = 12 -- from here on
 --@include common
 --@include door
 --@include journal-dispatch
@@ -59,5 +61,5 @@ local lane = { leases = leases, journal = journal, waiting = waiting, fair = fai
   upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
   visitor_prefix = visitor_prefix }
 return begin_call(lane, { id = request_id, hold = hold, key = key, campaign = campaign, tokens = tokens,
-  nonce = caller_nonce, fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,
+  images = images, seconds = seconds, nonce = caller_nonce, fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,
   tag = tonumber(redis.call('ZSCORE', waiting, request_id)) }, now)

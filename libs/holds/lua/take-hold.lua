@@ -26,6 +26,7 @@
     tokens        limit, wait (ms), need (tokens); wait −1: larger than the whole limit
     bytes         the same of bytes. Bytes count whatever becomes of the call
     record        - too much of this key waits for the record
+    files         - Redis has no more all the files of the request
     ready         - the script would take the hold now; only where it was asked not to
     reused        - the idempotency key came with another body before
     in_progress   - its first call is not over
@@ -51,6 +52,8 @@ local key_bytes = KEYS[13] -- what the key sent within the hour
 local stopped_call = KEYS[14] -- the blocked answer to the same call
 local visitor_prefix = KEYS[15] -- of what the visitors of several keys did: a claimant's id is to be added
 local door_switch = KEYS[16] -- the operator's: `shut` lets no new call in
+local files = KEYS[17] -- of the request, in pieces
+local files_line = KEYS[18] -- of all requests, by when their files lapse
 local request_id = ARGV[1]
 local key_id = ARGV[2]
 local campaign_id = ARGV[3]
@@ -85,6 +88,7 @@ local audit_bound_of_key = tonumber(ARGV[31]) -- bytes
 local key_concurrent = tonumber(ARGV[32]) or 0 -- of a key without a limit of its own; 0: none
 local known_key = ARGV[33] or '' -- the version of the key that the caller remembers; '': it has just read the key
 local known_campaign = ARGV[34] or '' -- the same of the key's campaign
+local file_pieces = tonumber(ARGV[35]) or 0 -- that the request has
 --@include common
 --@include door
 --@include balances
@@ -232,6 +236,8 @@ if wait > 0 then return { 'requests', int(rpm), int(wait) } end
 wait = window_wait(key_window, window, now, 0, tpm, 0, tokens)
 if wait > 0 then return { 'tokens', int(tpm), int(wait), int(tokens) } end
 
+if file_pieces > 0 and redis.call('HLEN', files) < file_pieces then return { 'files' } end
+
 if is_question then return { 'ready' } end
 
 window_add(key_window, window, 1, tokens)
@@ -258,6 +264,10 @@ redis.call('XADD', journal, '*', 'kind', 'hold', 'request', request_id, 'key', k
   'amount', int(amount), 'paid', '0', 'absorbed', '0', 'day', day, 'at_ms', int(now), 'detail', detail,
   unpack(first_use))
 if content ~= '' then redis.call('SET', body, content, 'PX', body_life_ms) end
+if file_pieces > 0 then
+  redis.call('PEXPIRE', files, body_life_ms)
+  redis.call('ZADD', files_line, int(now + tonumber(body_life_ms)), request_id)
+end
 if event ~= '' then record(audit_stream, audit_bytes, now, event, content, key_id) end
 return { 'ok', int(cap), int(amount), int(now), int(key_free - amount), int(window.requests + 1),
   int(window.tokens + tokens), '0', day }

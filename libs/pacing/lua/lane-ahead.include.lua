@@ -2,12 +2,15 @@
 
 -- The limits of all that serve the lane together; 0: unlimited.
 local function lane_together(upstreams)
-  local rpm, tpm = 0, 0
-  for _, upstream in ipairs(upstreams) do
-    rpm = (upstream.rpm == 0 or rpm < 0) and -1 or rpm + upstream.rpm
-    tpm = (upstream.tpm == 0 or tpm < 0) and -1 or tpm + upstream.tpm
+  local function together(limit)
+    local sum = 0
+    for _, upstream in ipairs(upstreams) do
+      if upstream[limit] == 0 then return 0 end
+      sum = sum + upstream[limit]
+    end
+    return sum
   end
-  return math.max(0, rpm), math.max(0, tpm)
+  return together('rpm'), together('tpm'), together('images'), together('seconds')
 end
 
 -- Ms until the upstreams have room for so much more. A frozen or failing one counts only where all of them are.
@@ -56,8 +59,8 @@ local function lane_ahead(waiting, fair, upstreams, tag, now, line)
   if now - line.passed_over_ms < PASSED_OVER_LIFE_MS then before = math.max(0, before - line.passed_over) end
   local tokens = line.calls > 0 and line.tokens * before / line.calls or 0
   -- Calls with earlier turns may come meanwhile, so that the speed of the last half minute tells more than the line.
-  local rpm, tpm = lane_together(upstreams)
-  local speed = (rpm > 0 or tpm > 0) and line.speed or 0
+  local rpm, tpm, images, seconds = lane_together(upstreams)
+  local speed = math.max(rpm, tpm, images, seconds) > 0 and line.speed or 0
   local by_speed = speed > 0 and (tag - line.v) / speed or 0
   return before, math.ceil(math.max(0, lane_even(upstreams, now, before, tokens), by_speed))
 end

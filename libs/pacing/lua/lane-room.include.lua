@@ -1,13 +1,34 @@
 -- Finds room at an upstream, and takes it. Include `window`, `window-steady` and `lane-upstreams` first.
 
+-- Ms until the upstream's minute has room for so many images and seconds of sound. Providers count them by the minute
+-- alone, and a limit of five images is no even rate.
+local function lane_units_wait(upstream, now, images, seconds)
+  if not lane_counts_units(upstream, images, seconds) then return 0 end
+  upstream.units_minute = window_advance(upstream.units, now)
+  return window_wait(upstream.units, upstream.units_minute, now, upstream.images, upstream.seconds, images, seconds)
+end
+
+-- The same until any upstream has it.
+local function lane_units_in(upstreams, now, images, seconds)
+  local wait = math.huge
+  for _, upstream in ipairs(upstreams) do
+    if lane_fits(upstream, 0, images, seconds) then
+      wait = math.min(wait, lane_units_wait(upstream, now, images, seconds))
+    end
+  end
+  return wait == math.huge and 0 or wait
+end
+
 -- Ms until an upstream has room, and why it has none: '' its limits, or the kind of `lane_circuit`; −1: it never has.
-local function lane_wait(upstream, now, requests, tokens)
-  if not lane_fits(upstream, tokens) or (upstream.rpm > 0 and requests > upstream.rpm) then return -1, '' end
+local function lane_wait(upstream, now, requests, tokens, images, seconds)
+  images, seconds = images or 0, seconds or 0
+  if not lane_fits(upstream, tokens, images, seconds) or (upstream.rpm > 0 and requests > upstream.rpm) then return -1, '' end
   upstream.minute = window_advance(upstream.window, now)
   local frozen = upstream.minute.frozen_until_ms - now
   local even = math.max(lane_used_until(upstream, now)) - upstream.burst - now
   local wait = math.max(0, frozen, even,
-    window_wait(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, requests, tokens))
+    window_wait(upstream.window, upstream.minute, now, upstream.rpm, upstream.tpm, requests, tokens),
+    lane_units_wait(upstream, now, images, seconds))
   if upstream.rpd > 0 or upstream.tpd > 0 then
     upstream.whole_day = window_advance(upstream.day, now, DAY_BUCKET_MS)
     wait = math.max(wait,
@@ -42,7 +63,10 @@ local function lane_spread(upstream, now)
 end
 
 -- Takes the room that `lane_wait` found.
-local function lane_take(upstream, now, requests, tokens)
+local function lane_take(upstream, now, requests, tokens, images, seconds)
+  if lane_counts_units(upstream, images or 0, seconds or 0) then
+    window_add(upstream.units, upstream.units_minute, images, seconds)
+  end
   window_add(upstream.window, upstream.minute, requests, tokens)
   if upstream.whole_day then window_add(upstream.day, upstream.whole_day, requests, tokens) end
   if upstream.rpm == 0 and upstream.tpm == 0 then return end

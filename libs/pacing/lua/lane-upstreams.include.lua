@@ -2,9 +2,10 @@
   The upstreams that serve a lane, beside their windows. Each has two hashes.
   `state`: `header_rpm` and `header_tpm` as the headers of its answers told them at `…_ms`, and `header_of` whose
   answers: a fingerprint of its address and key. `project_rpm`, `project_tpm` and `project_rpd` as the project's report
-  told them at `…_ms`. `requests_until_ms` and `tokens_until_ms`: until when its even rate of each is used up (virtual
+  told them at `…_ms`, and `header_ipm` and `project_ipm` of images. `requests_until_ms` and `tokens_until_ms`: until when its even rate of each is used up (virtual
   scheduling, ITU-T I.371). `factor` as of `factor_ms`: the share of its limits that is safe to use, where an upstream
   without headers has shown that they are lower. `spread_…`: see `lane_spread`.
+  `units` is a window as well: it counts images as others count requests, and seconds of sound as others count tokens.
   `circuit`, one for all lanes: `failures` in a row, `kind`, `open_until_ms`, `tripped`: it was open, and
   `probe_until_ms`: one call tries.
 ]]
@@ -36,24 +37,25 @@ end
 
 local STATE_FIELDS = { 'header_rpm', 'header_rpm_ms', 'header_tpm', 'header_tpm_ms', 'project_rpm', 'project_rpm_ms',
   'project_tpm', 'project_tpm_ms', 'project_rpd', 'project_rpd_ms', 'factor', 'factor_ms', 'requests_until_ms',
-  'tokens_until_ms', 'spread_requests', 'spread_tokens', 'spread_ms' }
+  'tokens_until_ms', 'spread_requests', 'spread_tokens', 'spread_ms', 'header_ipm', 'header_ipm_ms', 'project_ipm',
+  'project_ipm_ms' }
 
-local UPSTREAM_KEYS, UPSTREAM_ARGS = 4, 7
+local UPSTREAM_KEYS, UPSTREAM_ARGS = 5, 9
 
 -- The upstreams that serve the lane, in the order that they are taken in. The script's last keys are theirs: of each
--- `window`, `state`, `circuit` and `day`. So are its last arguments, from the number `argument` on: of each rpm, tpm,
--- rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), and its name. Reads each state
--- once.
+-- `window`, `state`, `circuit`, `day` and `units`. So are its last arguments, from the number `argument` on: of each
+-- rpm, tpm, rpd, tpd (0: unlimited), burst (ms), whether it corrects what it counted (0 | 1), its name, and images and
+-- seconds of sound a minute (0: unlimited). Reads each state once.
 local function lane_upstreams(KEYS, ARGV, argument, now)
   local upstreams = {}
   local count = (#ARGV - argument + 1) / UPSTREAM_ARGS
   for i = 0, count - 1 do
     local key, arg = #KEYS - (count - i) * UPSTREAM_KEYS + 1, argument + i * UPSTREAM_ARGS
-    local window, state, circuit, day = unpack(KEYS, key, key + UPSTREAM_KEYS - 1)
-    local rpm, tpm, rpd, tpd, burst_ms, corrects, name = unpack(ARGV, arg, arg + UPSTREAM_ARGS - 1)
+    local window, state, circuit, day, units = unpack(KEYS, key, key + UPSTREAM_KEYS - 1)
+    local rpm, tpm, rpd, tpd, burst_ms, corrects, name, images, seconds = unpack(ARGV, arg, arg + UPSTREAM_ARGS - 1)
     local header_rpm, header_rpm_ms, header_tpm, header_tpm_ms, project_rpm, project_rpm_ms, project_tpm, project_tpm_ms,
       project_rpd, project_rpd_ms, factor, factor_ms, requests_until_ms, tokens_until_ms, spread_requests,
-      spread_tokens, spread_ms = unpack(redis.call('HMGET', state, unpack(STATE_FIELDS)))
+      spread_tokens, spread_ms, header_ipm, header_ipm_ms, project_ipm, project_ipm_ms = unpack(redis.call('HMGET', state, unpack(STATE_FIELDS)))
     rpm = told_limit(header_rpm, header_rpm_ms, HEADER_LIFE_MS, now)
       or told_limit(project_rpm, project_rpm_ms, PROJECT_LIFE_MS, now) or tonumber(rpm)
     tpm = told_limit(header_tpm, header_tpm_ms, HEADER_LIFE_MS, now)
@@ -65,10 +67,14 @@ local function lane_upstreams(KEYS, ARGV, argument, now)
       state = state,
       circuit = circuit,
       day = day,
+      units = units,
       rpm = rpm,
       tpm = tpm,
       rpd = told_limit(project_rpd, project_rpd_ms, PROJECT_LIFE_MS, now) or tonumber(rpd),
       tpd = tonumber(tpd),
+      images = told_limit(header_ipm, header_ipm_ms, HEADER_LIFE_MS, now)
+        or told_limit(project_ipm, project_ipm_ms, PROJECT_LIFE_MS, now) or tonumber(images),
+      seconds = tonumber(seconds),
       burst = tonumber(burst_ms),
       corrects = corrects == '1',
       requests_until = tonumber(requests_until_ms) or 0,
@@ -114,6 +120,20 @@ local function even_ms(limit, amount)
   return limit > 0 and amount * 60000 / limit or 0
 end
 
-local function lane_fits(upstream, tokens)
+-- `images`, `seconds`: what a call takes beside a request and its tokens; 0 of most.
+local function lane_fits(upstream, tokens, images, seconds)
   return (upstream.tpm == 0 or tokens <= upstream.tpm) and (upstream.tpd == 0 or tokens <= upstream.tpd)
+    and (upstream.images == 0 or images <= upstream.images) and (upstream.seconds == 0 or seconds <= upstream.seconds)
+end
+
+-- Whether the upstream limits what the call takes. Most calls take neither, and cost no look at that window.
+local function lane_counts_units(upstream, images, seconds)
+  return (upstream.images > 0 and images > 0) or (upstream.seconds > 0 and seconds > 0)
+end
+
+-- Of a ticket: images, seconds of sound. Most have neither, and nobody reads those.
+local function lane_units_of(ticket)
+  if not ticket or not ticket:find('"pacedUnits"', 1, true) then return 0, 0 end
+  local units = cjson.decode(ticket).pacedUnits or {}
+  return tonumber(units.images) or 0, tonumber(units.audioSeconds) or 0
 end

@@ -17,6 +17,7 @@ local counted_tokens = tonumber(ARGV[7])
 local sent_ms = tonumber(ARGV[8]) -- when that was
 local account = ARGV[9] -- whose headers these are: a fingerprint of the upstream's address and key; '': the project's
 local answered = ARGV[10] == '1' -- by an answer, so that a limit that is missing there is no longer told
+local reported_ipm = tonumber(ARGV[11]) or 0 -- images a minute; 0: not reported
 --@include common
 --@include window
 -- The upstream may be many servers. So an answer without a limit proves little where others had it a moment ago.
@@ -32,13 +33,15 @@ local function forget(field)
 end
 
 if account == '' then
-  for field, value in pairs({ project_rpm = reported_rpm, project_tpm = reported_tpm, project_rpd = reported_rpd }) do
+  for field, value in pairs({ project_rpm = reported_rpm, project_tpm = reported_tpm, project_rpd = reported_rpd,
+    project_ipm = reported_ipm }) do
     if value > 0 then keep(field, int(value)) else forget(field) end
   end
 else
   if redis.call('HGET', state, 'header_of') ~= account then
     forget('header_rpm')
     forget('header_tpm')
+    forget('header_ipm')
     redis.call('HSET', state, 'header_of', account)
   end
   for field, value in pairs({ header_rpm = reported_rpm, header_tpm = reported_tpm }) do
@@ -48,6 +51,8 @@ else
       forget(field)
     end
   end
+  -- Answers of text tell no limit of images, so that none says that it has gone.
+  if reported_ipm > 0 then keep('header_ipm', int(reported_ipm)) end
 end
 
 local window = window_advance(window_key, now)

@@ -3,6 +3,7 @@ import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { Link, useLocation, useParams, useSearchParams } from 'wouter';
 import type { RequestView } from '#libs/contracts/admin/safety.js';
 import { around, useCall } from '../api/safety.ts';
+import { usageWords } from '../../shared/usage.ts';
 import { useLatestShortcuts } from '../frame/latest.ts';
 import { showUsd } from '../kit/amounts.ts';
 import { CALL_FILTER_NAMES, callHref } from '../kit/call-columns.tsx';
@@ -120,6 +121,7 @@ function Details({ call }: { call: RequestView }) {
               <tr>
                 <th scope="col">Time</th>
                 <th scope="col">Kind</th>
+                <th scope="col">Used</th>
                 <th scope="col" data-figure>
                   Paid
                 </th>
@@ -127,12 +129,13 @@ function Details({ call }: { call: RequestView }) {
               </tr>
             </thead>
             <tbody>
-              {call.transfers.map(({ id, kind, at, paid_usd }) => (
+              {call.transfers.map(({ id, kind, at, usage, paid_usd }) => (
                 <tr key={id}>
                   <td data-title="Time">
                     <When at={at} />
                   </td>
                   <td data-title="Kind">{kind}</td>
+                  <td data-title="Used">{usageWords(usage) || '–'}</td>
                   <td data-title="Paid" data-figure>
                     {showUsd(paid_usd)}
                   </td>

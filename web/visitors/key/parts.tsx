@@ -6,6 +6,7 @@ import { Countdown, Elsewhere, Models, Notice, Time } from '../../shared/parts.j
 import { recordedWords } from '../../shared/recorded.js';
 import { explain } from '../../shared/refusals.js';
 import { duration } from '../../shared/time.js';
+import { besideText } from '../../shared/usage.js';
 import { visiblePrefix } from '../../shared/virtual.key.js';
 import type { Calls } from './held.key.js';
 import { hasEnded, KEY_WORDS, refusalAdvice, refusalName, resultWords, stateOf } from './texts.js';
@@ -227,6 +228,7 @@ export function CallList({
                 <td data-label="Model">{call.model}</td>
                 <td data-label="Tokens in / out" className="number">
                   {tokens(call.input_tokens)} / {tokens(call.output_tokens)}
+                  {besideText(call.usage) !== '' && <div className="small">{besideText(call.usage)}</div>}
                 </td>
                 <td data-label="Cost" className="number">
                   {call.cost_usd === null ? '–' : showUsd(call.cost_usd, 6)}
@@ -262,6 +264,7 @@ function save(calls: Calls['calls'], secret: string): void {
     call.model,
     call.input_tokens,
     call.output_tokens,
+    besideText(call.usage),
     call.cost_usd,
     call.input.join(' '),
     call.output.join(' '),
@@ -276,6 +279,7 @@ function save(calls: Calls['calls'], secret: string): void {
       'model',
       'input_tokens',
       'output_tokens',
+      'other_usage',
       'cost_usd',
       'input',
       'output',

@@ -1,15 +1,15 @@
 import { describe, expect, it } from '@jest/globals';
 import { setImmediate as turn } from 'node:timers/promises';
-import { AnswerRoom } from './answer.room.js';
+import { MemoryRoom } from './memory.room.js';
 
 const MIB = 1_048_576;
 const nobody = new AbortController().signal;
 
 describe('the room for large answers', () => {
-  const room = (): AnswerRoom => new AnswerRoom({ ofKey: 4 * MIB, all: 8 * MIB });
+  const room = (): MemoryRoom => new MemoryRoom({ ofKey: 4 * MIB, all: 8 * MIB });
   const begun: string[] = [];
   /** Work that goes on until it is ended. */
-  const work = (of: AnswerRoom, name: string, key: string, mib: number, signal = nobody) => {
+  const work = (of: MemoryRoom, name: string, key: string, mib: number, signal = nobody) => {
     const { promise, resolve } = Promise.withResolvers<void>();
     const done = of.within(key, mib * MIB, signal, async () => {
       begun.push(name);

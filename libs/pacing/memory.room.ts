@@ -1,7 +1,7 @@
-import { FairQueue } from '#libs/pacing/fair.queue.js';
+import { FairQueue } from './fair.queue.js';
 
 const MIB = 1_048_576;
-/** A smaller answer takes no room. */
+/** Less takes no room. */
 const LARGE_BYTES = 524_288;
 const OF_KEY_MAX = 64 * MIB;
 const MAX = 256 * MIB;
@@ -13,10 +13,11 @@ interface Waiting {
 }
 
 /**
- * Bounds the memory of a process for answers whose size the request tells, for each key and in all. Forwarding reads such
- * an answer only when there is room for it. Until then the upstream's connection waits.
+ * Bounds the memory of a process for work whose size is known before, for each key and in all. Forwarding reads a large
+ * answer only when there is room for it, and until then the upstream's connection waits. So do the images of a form,
+ * before guards see them.
  */
-export class AnswerRoom {
+export class MemoryRoom {
   private all = 0;
   private readonly ofKey = new Map<string, number>();
   private readonly waiting = new FairQueue<Waiting>();
