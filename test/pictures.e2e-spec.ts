@@ -1,9 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
-import OpenAI, { APIError, BadRequestError } from 'openai';
+import OpenAI, { APIError, BadRequestError, toFile } from 'openai';
 import { FLAGGED_PHRASE } from '#libs/rehearsal/rehearsal.moderation.js';
 import { drawPng } from '#libs/rehearsal/rehearsal.png.js';
 import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
-import { until } from '#libs/testing/until.js';
 import { booksAtRest, errorOf } from './at-rest.js';
 
 const model = 'gpt-image-2';
@@ -124,7 +123,7 @@ describe('pictures', () => {
       [{ stream: true, partial_images: 4 }, 'partial_images', /from 0 to 3/],
       [{ prompt: 'x'.repeat(32_001) }, 'prompt', /32000/],
       [{ model: 'gpt-5.4-mini' }, 'model', /image/],
-    ])('are refused by name: %j', async (wrong, param, message) => {
+    ])('are refused by name, case %#', async (wrong, param, message) => {
       const answer = await post('generations', { model, prompt, ...wrong });
       const { error } = (await answer.json()) as { error: { param: string; message: string } };
       expect([answer.status, error.param]).toEqual([400, param]);
@@ -194,18 +193,14 @@ describe('pictures', () => {
 
     it.each(['window', 'trail'])('are shown one after the other under %s, each after its verdict', async (output) => {
       const judged = await keyWith({ output });
-      const release: (() => void)[] = [];
       const seen: string[] = [];
-      // The next one comes only when the visitor has the one before.
-      daypass.rehearsal.onImages = () => ({
-        beforeEvent: (index) => (index === 0 ? undefined : new Promise<void>((resolve) => release.push(resolve))),
-      });
+      // Each but the first comes only when the visitor has the one before.
+      const shown = Array.from({ length: 4 }, () => Promise.withResolvers<void>());
+      daypass.rehearsal.onImages = () => ({ beforeEvent: (index) => shown[index - 1]?.promise });
       for await (const event of await stream(clientOf(judged))) {
-        seen.push(event.type);
         expect(judgedImages()).toContain(`data:image/png;base64,${event.b64_json}`);
-        release.splice(0).forEach((resolve) => resolve());
-        await until('the upstream waits', () => release.length > 0 || seen.length > 3).catch(() => undefined);
-        release.splice(0).forEach((resolve) => resolve());
+        shown[seen.length]!.resolve();
+        seen.push(event.type);
       }
       expect(seen).toEqual([...Array<string>(3).fill('image_generation.partial_image'), 'image_generation.completed']);
     });
@@ -248,11 +243,16 @@ describe('pictures', () => {
 
     it('that break off in the middle of a picture cost their bound', async () => {
       const judged = await keyWith({ output: 'window' });
-      daypass.rehearsal.onImages = () => ({ cutInEvent: 1 });
+      const shown = Promise.withResolvers<void>();
+      const beforeEvent = (index: number): Promise<void> | undefined => (index === 1 ? shown.promise : undefined);
+      daypass.rehearsal.onImages = () => ({ cutInEvent: 1, beforeEvent });
       const { data, response } = await stream(clientOf(judged)).withResponse();
       const seen: string[] = [];
       const error = await (async () => {
-        for await (const event of data) seen.push(event.type);
+        for await (const event of data) {
+          seen.push(event.type);
+          shown.resolve();
+        }
       })().catch((thrown: unknown) => thrown);
       expect(seen).toEqual(['image_generation.partial_image']);
       expect(error).toMatchObject({ code: 'upstream_outcome_unknown' });
@@ -261,6 +261,56 @@ describe('pictures', () => {
   });
 
   describe('that are edited', () => {
+    const file = (name = 'a.png', bytes: Buffer = picture) => toFile(bytes, name, { type: 'text/plain' });
+    const filesOf = (call = 0) => sent()[call]!.files.map(({ field, type, content }) => [field, type, content.length]);
+
+    it('come with the official client: one, two, and a mask', async () => {
+      const { data, response } = await openai.images.edit({ model, prompt, image: await file() }).withResponse();
+      expect(imagesIn(data)).toHaveLength(1);
+      expect(filesOf()).toEqual([['image', 'image/png', picture.length]]);
+      expect(sent()[0]!.body).toMatchObject({ model, prompt, size: '1024x1024', quality: 'medium' });
+      expect(judgedImages()).toContain(dataUrl);
+      expect(await paidFor(response.headers.get('x-request-id')!)).toBeCloseTo(costOf(data.usage!), 9);
+      const mask = await file('m.png');
+      const two = await openai.images.edit({ model, prompt, image: [await file(), await file('b.png')], mask, n: 2 });
+      expect(imagesIn(two)).toHaveLength(2);
+      expect(filesOf(1)).toEqual([
+        ['image[]', 'image/png', picture.length],
+        ['image[]', 'image/png', picture.length],
+        ['mask', 'image/png', picture.length],
+      ]);
+      expect(sent()[1]!.body).toMatchObject({ n: 2 });
+    });
+
+    it('come as a stream', async () => {
+      const seen: string[] = [];
+      const edit = { model, prompt, image: await file(), stream: true, partial_images: 2, quality: 'low' } as const;
+      for await (const event of await openai.images.edit(edit)) seen.push(event.type);
+      expect(seen).toEqual(['image_edit.partial_image', 'image_edit.partial_image', 'image_edit.completed']);
+      expect(sent()[0]!.body).toMatchObject({ stream: true, partial_images: 2 });
+    });
+
+    it('are not made of a picture that moderation refuses', async () => {
+      const flagged = drawPng({ width: 64, height: 64, seed: 'x', flagged: true });
+      const error = await errorOf(openai.images.edit({ model, prompt, image: await file('a.png', flagged) }));
+      expect(error).toMatchObject({ status: 400, code: 'moderation_blocked', type: 'image_generation_user_error' });
+      expect(sent()).toEqual([]);
+    });
+
+    it('are refused by name where a file is no picture, or there are too many', async () => {
+      const edit = async (more: object): Promise<unknown> =>
+        openai.images.edit({ model, prompt, image: await file(), ...more });
+      const none = await errorOf(edit({ image: await file('a.png', Buffer.from('no picture')) }));
+      expect(none).toMatchObject({ status: 400, param: 'image', message: expect.stringContaining('first bytes') });
+      const many = await Promise.all(Array.from({ length: 17 }, () => file()));
+      expect(await errorOf(edit({ image: many }))).toMatchObject({ status: 400, param: 'image' });
+      const jpeg = Buffer.concat([Buffer.from([0xff, 0xd8, 0xff, 0xe0]), Buffer.alloc(100)]);
+      expect(await errorOf(edit({ mask: await file('m.png', jpeg) }))).toMatchObject({ status: 400, param: 'mask' });
+      expect(await errorOf(edit({ n: 0 }))).toMatchObject({ status: 400, param: 'n' });
+      expect(await errorOf(edit({ markup: await file() }))).toMatchObject({ status: 400, param: 'markup' });
+      expect(sent()).toEqual([]);
+    });
+
     it('come as JSON, as Codex sends them, and are judged before the upstream has them', async () => {
       const answer = await post('edits', {
         model,
@@ -291,7 +341,7 @@ describe('pictures', () => {
       [{ images: [{ file_id: 'file_1' }] }, 'images[0].file_id', /operator's account/],
       [{ images: [{ image_url: `data:image/png;base64,${btoa('no picture')}` }] }, 'images[0].image_url', /no image/],
       [{ images: [{ image_url: dataUrl }], markup: 'x' }, 'markup', /mask/],
-    ])('are refused by name: %j', async (wrong, param, message) => {
+    ])('are refused by name, case %#', async (wrong, param, message) => {
       const answer = await post('edits', { model, prompt, ...wrong });
       const { error } = (await answer.json()) as { error: { param: string; message: string } };
       expect([answer.status, error.param]).toEqual([400, param]);

@@ -80,14 +80,21 @@ export class OutputWindows {
   }
 
   /**
-   * Resolves when every frame has its verdict, or one stopped the stream. The guards judge the last two pieces at once.
+   * Resolves when every frame has its verdict, or one stopped the stream. The guards judge the last pieces at once.
    */
   async finish(): Promise<void> {
-    const rest = this.stopped ? null : this.cutter.take(true);
-    const verdict = rest && this.pendingVerdict(rest);
+    const rest = this.rest().map((piece) => ({ piece, verdict: this.pendingVerdict(piece) }));
     await this.judging;
-    if (rest && !this.stopped && !this.failure) await this.settle(rest, verdict);
+    for (const { piece, verdict } of rest) if (!this.stopped && !this.failure) await this.settle(piece, verdict);
     if (this.failure) throw this.failure;
+  }
+
+  /** One piece, or one for each frame with an image and for what stands between them. */
+  private rest(): Piece[] {
+    const pieces: Piece[] = [];
+    for (let piece = this.stopped ? null : this.cutter.take(true); piece; piece = this.cutter.take(true))
+      pieces.push(piece);
+    return pieces;
   }
 
   private get isFull(): boolean {

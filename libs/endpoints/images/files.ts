@@ -47,8 +47,9 @@ export function checkInputs({ json, blobs }: Body): number {
 
 /** As upstreams name the files of an edit. */
 export function sentAs(blobs: readonly Blob[]): readonly Blob[] {
-  const isOne = blobs.filter(({ field }) => field !== MASK).length === 1;
-  return blobs.map((blob) => ({ ...blob, field: blob.field === MASK ? MASK : isOne ? 'image' : 'image[]' }));
+  const images = blobs.filter(({ field }) => field !== MASK);
+  const masks = blobs.filter(({ field }) => field === MASK);
+  return [...images.map((blob) => ({ ...blob, field: images.length === 1 ? 'image' : 'image[]' })), ...masks];
 }
 
 function checkFile(blob: Blob): void {
