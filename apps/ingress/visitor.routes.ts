@@ -97,6 +97,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   '/v1/chat/completions': 'A chat, as one answer or as a stream',
   '/v1/responses': 'A response, as one answer or as a stream',
   '/v1/embeddings': 'Vectors of texts',
+  '/v1/images/edits': 'Images, changed',
+  '/v1/images/generations': 'Images',
 };
 
 /** A request that names what Daypass keeps for its key. */
