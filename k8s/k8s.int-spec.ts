@@ -236,7 +236,8 @@ describe('production', () => {
 
   it('takes bodies as large as ingress does, and so does the nginx of the docs', () => {
     const env = { DAYPASS_SECRET: 'x'.repeat(32), REDIS_URL: 'redis://redis:6379' };
-    const mebibytes = loadConfig('ingress', env).limits.bodyBytes / 1_048_576;
+    const { bodyBytes, uploadBytes } = loadConfig('ingress', env).limits;
+    const mebibytes = Math.max(bodyBytes, uploadBytes) / 1_048_576;
     const { annotations } = of('production', 'Ingress', 'visitors').metadata;
     expect(annotations!['nginx.ingress.kubernetes.io/proxy-body-size']).toBe(`${mebibytes}m`);
     const page = readFileSync(join(root, 'docs', 'production.md'), 'utf8');

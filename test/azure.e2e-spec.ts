@@ -110,6 +110,12 @@ describe('Azure OpenAI as an upstream', () => {
       status: 404,
       code: 'endpoint_not_offered',
     });
+    // Azure has no more models for it than OpenAI.
+    expect(await errorOf(client.completions.create({ model: alone, prompt: 'hi' }))).toMatchObject({
+      status: 404,
+      code: 'model_not_found',
+      param: 'model',
+    });
     await booksAtRest(daypass);
   });
 

@@ -99,6 +99,7 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   '/v1/embeddings': 'Vectors of texts',
   '/v1/images/edits': 'Images, changed',
   '/v1/images/generations': 'Images',
+  '/v1/completions': 'What goes on after a text, as one answer or as a stream',
 };
 
 /** A request that names what Daypass keeps for its key. */

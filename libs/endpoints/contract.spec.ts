@@ -107,6 +107,30 @@ const ANSWERS: Record<string, Answers> = {
       },
     ],
   },
+  completions: {
+    whole: {
+      id: 'cmpl-1',
+      object: 'text_completion',
+      created: 1,
+      model: 'starcoder',
+      choices: [
+        { index: 0, text: 'fine', finish_reason: 'stop' },
+        { index: 1, text: 'as well', finish_reason: 'stop' },
+      ],
+    },
+    events: [
+      {
+        id: 'cmpl-1',
+        object: 'text_completion',
+        created: 1,
+        model: 'starcoder',
+        choices: [
+          { index: 0, text: 'fi' },
+          { index: 1, text: 'as' },
+        ],
+      },
+    ],
+  },
   embeddings: {
     whole: {
       object: 'list',
@@ -127,6 +151,7 @@ const ANSWERS: Record<string, Answers> = {
 const LEAST: Record<string, { forwarded: number; refused: number }> = {
   'chat.completions': { forwarded: 100, refused: 1_000 },
   responses: { forwarded: 100, refused: 1_000 },
+  completions: { forwarded: 8, refused: 100 },
   embeddings: { forwarded: 5, refused: 50 },
   'images.generations': { forwarded: 2, refused: 100 },
   'images.edits': { forwarded: 2, refused: 100 },
@@ -142,6 +167,7 @@ const leastShown = (name: string): { whole: number; events: number } =>
 /** What a declared parameter needs beside it. */
 const NEEDED: Record<string, object> = {
   'chat.completions': { stream: true },
+  completions: { stream: true, n: 2 },
   responses: { stream: true, input: 'plain words' },
   'images.generations': { stream: true },
   'images.edits': { stream: true, images: [{ image_url: 'https://example.org/a.png' }] },

@@ -183,6 +183,8 @@ export interface Endpoint {
   readonly numbersMax?: number;
   /** All that a request may hold, and all that is known of an answer. `event`: of one of its stream; absent: as of an answer. */
   readonly declarations: { request: Shape; answer: Shape; event?: Shape };
+  /** OpenAI has it no more: only compatible upstreams offer it, and those that say so. Absent: all may. */
+  readonly compatibleOnly?: true;
   /** The parameter that an error about the input as a whole names. */
   readonly inputParam: string;
   /** The API refuses a lower output cap. Absent: it takes any. */

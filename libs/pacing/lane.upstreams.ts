@@ -21,6 +21,8 @@ export interface LaneUpstream {
   fixed: boolean;
   /** The APIs that it offers; absent: all. */
   offers?: readonly string[];
+  /** Where it offers all: also those that OpenAI has no more (`Endpoint.compatibleOnly`). */
+  offersFormer?: true;
 }
 
 /** The last keys of every script that looks at a lane's upstreams (`lane_upstreams`), */

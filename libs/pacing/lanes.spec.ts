@@ -56,8 +56,8 @@ describe('lanes', () => {
   it('are served by the first account, and then by the others in their order, each with limits of its own', () => {
     expect(table.upstreamsOf('mini')).toEqual([
       { ...none, name: 'openai', slot: 'mini', rpm: 5 },
-      { ...none, name: 'spare', slot: 'mini@spare', tpm: 7, burstMs: 1_000, fixed: true },
-      { ...none, name: 'any', slot: 'mini@any' },
+      { ...none, name: 'spare', slot: 'mini@spare', tpm: 7, burstMs: 1_000, fixed: true, offersFormer: true },
+      { ...none, name: 'any', slot: 'mini@any', offersFormer: true },
     ]);
     expect(table.upstreamsOf('own').map(({ name }) => name)).toEqual(['any']);
     expect(table.upstreamsOf('default').map(({ name }) => name)).toEqual(['openai', 'any']);
@@ -115,5 +115,26 @@ describe('lanes', () => {
 
   it('know the upstreams of every API that Daypass serves by the first word of its name', () => {
     expect(OFFERED).toEqual(expect.arrayContaining(ENDPOINTS.map(({ name }) => name.split('.')[0])));
+  });
+
+  it('offer what OpenAI has no more only where an upstream is compatible, or says so', () => {
+    const upstreams = [
+      { name: 'other', base_url: 'https://api.openai.com/v1' },
+      { name: 'azure', base_url: 'https://x.openai.azure.com/openai/v1' },
+      { name: 'local', base_url: 'http://10.0.0.5/v1' },
+      { name: 'said', base_url: 'https://api.openai.com/v1', endpoints: ['completions'] },
+      { name: 'unsaid', base_url: 'http://10.0.0.6/v1', endpoints: ['chat'] },
+    ];
+    const namesOf = (mainUrl: string | undefined, endpoint: string): string[] =>
+      new LaneTable(configFileSchema.parse({ upstreams }), mainUrl)
+        .upstreamsFor('default', { endpoint })
+        .map(({ name }) => name);
+    expect(namesOf(undefined, 'completions')).toEqual(['local', 'said']);
+    expect(namesOf('http://10.0.0.7/v1', 'completions')).toEqual(['openai', 'local', 'said']);
+    expect(namesOf(undefined, 'responses')).toEqual(['openai', 'other', 'azure', 'local']);
+    const alike = (some: object[]): boolean =>
+      new LaneTable(configFileSchema.parse({ upstreams: some })).servesAlike('default');
+    expect(alike(upstreams.slice(0, 2))).toBe(true);
+    expect(alike(upstreams.slice(0, 3))).toBe(false);
   });
 });

@@ -1,5 +1,6 @@
 import type { ConfigFile } from '#libs/config/config-file.js';
-import { ENDPOINTS } from '#libs/endpoints/registry.js';
+import { kindOf } from '#libs/config/config-file.js';
+import { ENDPOINTS, knownEndpoint } from '#libs/endpoints/registry.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import type { LaneUpstream } from './lane.upstreams.js';
 
@@ -7,6 +8,7 @@ export const DEFAULT_LANE = 'default';
 export const MODERATION_LANE = 'moderation';
 /** A name of its own, so that a circuit of the first upstream does not stop moderation, which may still answer. */
 const MODERATION_UPSTREAM = `${FIRST_UPSTREAM}/moderation`;
+const OPENAI_URL = 'https://api.openai.com/v1';
 /** Without known limits: only a 429 stops the lane. */
 const UNKNOWN = {
   ...{ rpm: 0, tpm: 0, rpd: 0, tpd: 0, ipm: 0, audioSecondsPerMinute: 0 },
@@ -21,8 +23,12 @@ export class LaneTable {
   private readonly byModel = new Map<string, string>();
   private readonly upstreamsByLane = new Map<string, LaneUpstream[]>();
 
-  constructor({ lanes, upstreams, main }: Pick<ConfigFile, 'lanes' | 'upstreams'> & Partial<Pick<ConfigFile, 'main'>>) {
-    const first = offersOf(main?.endpoints);
+  /** `mainUrl`: the address of the main account. */
+  constructor(
+    { lanes, upstreams, main }: Pick<ConfigFile, 'lanes' | 'upstreams'> & Partial<Pick<ConfigFile, 'main'>>,
+    mainUrl?: string,
+  ) {
+    const first = { ...offersOf(main?.endpoints), ...formerOf({ base_url: mainUrl ?? OPENAI_URL }) };
     this.upstreamsByLane.set(DEFAULT_LANE, [{ name: FIRST_UPSTREAM, slot: DEFAULT_LANE, ...UNKNOWN, ...first }]);
     for (const [lane, settings] of Object.entries(lanes)) {
       this.upstreamsByLane.set(
@@ -34,13 +40,17 @@ export class LaneTable {
       if (lane === MODERATION_LANE) continue;
       for (const model of [lane, ...settings.models]) this.byModel.set(model, lane);
     }
-    for (const { name, lanes: served, endpoints } of upstreams) {
+    for (const { name, lanes: served, endpoints, ...settings } of upstreams) {
       for (const lane of this.names()) {
-        const settings = served ? served[lane] : {};
-        if (settings)
-          this.upstreamsByLane
-            .get(lane)!
-            .push({ name, slot: `${lane}@${name}`, ...limitsOf(settings), ...offersOf(endpoints) });
+        const limits = served ? served[lane] : {};
+        if (limits)
+          this.upstreamsByLane.get(lane)!.push({
+            name,
+            slot: `${lane}@${name}`,
+            ...limitsOf(limits),
+            ...offersOf(endpoints),
+            ...formerOf(settings),
+          });
       }
     }
   }
@@ -71,12 +81,17 @@ export class LaneTable {
   /** Those that offer the API of a ticket, which only a later version may know. */
   upstreamsFor(lane: string, { endpoint }: { endpoint?: string | undefined }): readonly LaneUpstream[] {
     const [api] = (endpoint ?? ENDPOINTS[0]!.name).split('.');
-    return this.upstreamsOf(lane).filter(({ offers }) => offers === undefined || offers.includes(api!));
+    const isFormer = knownEndpoint({ endpoint })?.compatibleOnly === true;
+    return this.upstreamsOf(lane).filter(({ offers, offersFormer = false }) =>
+      offers === undefined ? !isFormer || offersFormer : offers.includes(api!),
+    );
   }
 
   /** Every call of the lane may go to each of its upstreams, whatever its API. */
   servesAlike(lane: string): boolean {
-    return this.upstreamsOf(lane).every(({ offers }) => offers === undefined);
+    const upstreams = this.upstreamsOf(lane);
+    const [first] = upstreams;
+    return upstreams.every(({ offers, offersFormer }) => offers === undefined && offersFormer === first!.offersFormer);
   }
 
   upstreamOf(lane: string, name: string): LaneUpstream {
@@ -94,6 +109,10 @@ export class LaneTable {
 function firstOf(lane: string): string {
   return lane === MODERATION_LANE ? MODERATION_UPSTREAM : FIRST_UPSTREAM;
 }
+
+/** What only compatible upstreams offer where nobody says more. */
+const formerOf = (settings: Parameters<typeof kindOf>[0]): Pick<LaneUpstream, 'offersFormer'> =>
+  kindOf(settings) === 'compatible' ? { offersFormer: true } : {};
 
 /** Absent: all. */
 const offersOf = (endpoints: readonly string[] | undefined): Pick<LaneUpstream, 'offers'> =>

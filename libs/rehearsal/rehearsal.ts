@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
+import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
 import { ImagesFace, type ImagesCall, type OnImages } from './rehearsal.images.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
@@ -41,6 +42,7 @@ export class Rehearsal {
   onResponses: OnResponses | undefined;
   onEmbeddings: OnEmbeddings | undefined;
   onImages: OnImages | undefined;
+  onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
   /** The provider's safety cases, by id. A look-up of any other id gets 404. */
@@ -56,6 +58,7 @@ export class Rehearsal {
   private responses: ResponsesCall[] = [];
   private embeddings: EmbeddingsCall[] = [];
   private images: ImagesCall[] = [];
+  private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
   private readonly stopped = new AbortController();
@@ -125,6 +128,15 @@ export class Rehearsal {
         `/v1/images/${path}`,
         this.served((request, response) => images.answer(request, response, path)),
       );
+    const completions = new CompletionsFace({
+      ...core,
+      remember: (call) => this.remember(this.completions, call),
+      override: (body) => this.onCompletions?.(body),
+    });
+    this.mock.mount(
+      '/v1/completions',
+      this.served((request, response) => completions.answer(request, response)),
+    );
     this.mock.mount(
       '/v1/moderations',
       this.served((request, response) => this.moderation(request, response)),
@@ -175,6 +187,10 @@ export class Rehearsal {
     return this.images;
   }
 
+  completionsCalls(): readonly CompletionsCall[] {
+    return this.completions;
+  }
+
   moderationCalls(): readonly ModerationCall[] {
     return this.moderations;
   }
@@ -185,11 +201,13 @@ export class Rehearsal {
     this.responses = [];
     this.embeddings = [];
     this.images = [];
+    this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
     this.onResponses = undefined;
     this.onEmbeddings = undefined;
     this.onImages = undefined;
+    this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();
     this.safetyCases.clear();

@@ -74,7 +74,7 @@ export class PlatformModule {
         inject: [MONEY_REDIS, ContentBox],
       },
       { provide: Stats, useFactory: (redis: Redis) => new Stats(config.service, redis), inject: [MONEY_REDIS] },
-      { provide: LaneTable, useValue: new LaneTable(config.file) },
+      { provide: LaneTable, useValue: new LaneTable(config.file, config.openai.baseUrl) },
       { provide: Circuits, useFactory: (redis: Redis) => new Circuits(redis), inject: [MONEY_REDIS] },
       {
         provide: LaneLine,

@@ -9,11 +9,43 @@ import { groupCode, mistakeInCode } from '../../web/shared/claim.code.js';
 import { csvOf } from '../../web/shared/csv.js';
 import { safeHref } from '../../web/shared/links.js';
 import { nanoOf, percentOf, showUsd } from '../../web/shared/money.js';
+import { priceWords } from '../../web/shared/prices.js';
 import { recordedWords } from '../../web/shared/recorded.js';
 import { explain, REFUSALS } from '../../web/shared/refusals.js';
 import { snippetsFor } from '../../web/shared/snippets.js';
 import { countdown, duration, localTime, relative, utcTime } from '../../web/shared/time.js';
+import { besideText, usageWords } from '../../web/shared/usage.js';
 import { mistakeIn } from '../../web/shared/virtual.key.js';
+
+describe('what a model costs', () => {
+  const text = { input_usd_per_million: '5', output_usd_per_million: '30' };
+  const none = { input_usd_per_million: '0', output_usd_per_million: '0' };
+
+  it.each([
+    [text, '$5.00 in, $30.00 out'],
+    [none, '$0.00 in, $0.00 out'],
+    [{ ...none, other_prices: { usd_per_hour: '0.36' } }, '$0.36 an hour of sound'],
+    [
+      { ...text, other_prices: { image_input_usd_per_million: '8', image_output_usd_per_million: '30' } },
+      '$5.00 in, $30.00 out, $8.00 for images in, $30.00 for images out',
+    ],
+    [
+      { ...none, other_prices: { usd_per_million_characters: '15', later: '1' } },
+      '$15.00 a million characters, $1.00 later',
+    ],
+  ])('%j is said as %s', (model, words) => expect(priceWords(model)).toBe(words));
+});
+
+describe('what a call used', () => {
+  it('is said by what it is', () => {
+    const usage = { input: 1_200, cached: 900, output: 30, image_output: 4_160, seconds: 61, characters: 9, later: 3 };
+    expect(usageWords(usage)).toBe(
+      '1,200 tokens in, 30 tokens out, 4,160 image tokens out, 61 s of sound, 9 characters',
+    );
+    expect(besideText(usage)).toBe('4,160 image tokens out, 61 s of sound, 9 characters');
+    expect([besideText({ input: 5 }), usageWords({}), usageWords(undefined)]).toEqual(['', '', '']);
+  });
+});
 
 describe('money', () => {
   it.each([

@@ -3,6 +3,8 @@ import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Settings } from '#libs/contracts/admin/console.js';
+import type { ModelPrice } from '#libs/contracts/jobs.js';
+import type { SEPARATE_METERS } from '#libs/money/cost.js';
 import { formatUsd, NANO_PER_USD } from '#libs/money/nano.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { shortChats } from '#libs/money/short-chats.js';
@@ -83,6 +85,7 @@ export class SettingsReader {
             id,
             input_usd_per_million: formatUsd(BigInt(price.input) * TOKENS_PER_MILLION),
             output_usd_per_million: formatUsd(BigInt(price.output) * TOKENS_PER_MILLION),
+            ...otherPrices(price),
             shutdown_date: SHUTDOWNS[id] ?? null,
             short_chats_per_usd: chats ? shortChats(NANO_PER_USD, price) : null,
           },
@@ -109,4 +112,22 @@ export class SettingsReader {
       ...ending,
     ];
   }
+}
+
+/** Nano-dollars of one, as dollars of so many. */
+const OTHER_PRICES: readonly [meter: (typeof SEPARATE_METERS)[number], field: string, many: bigint][] = [
+  ['imageInput', 'image_input_usd_per_million', TOKENS_PER_MILLION],
+  ['imageOutput', 'image_output_usd_per_million', TOKENS_PER_MILLION],
+  ['audioInput', 'audio_input_usd_per_million', TOKENS_PER_MILLION],
+  ['audioOutput', 'audio_output_usd_per_million', TOKENS_PER_MILLION],
+  ['seconds', 'usd_per_hour', 3_600n],
+  ['characters', 'usd_per_million_characters', 1_000_000n],
+];
+
+function otherPrices(price: ModelPrice): { other_prices?: Record<string, string> } {
+  const known = OTHER_PRICES.flatMap(([meter, field, many]) => {
+    const rate = price[meter];
+    return rate === undefined ? [] : [[field, formatUsd(BigInt(rate) * many)] as const];
+  });
+  return known.length === 0 ? {} : { other_prices: Object.fromEntries(known) };
 }

@@ -1,9 +1,10 @@
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
-import { apiKeyIdOf } from '#libs/rehearsal/rehearsal.usage.js';
+import { EMBEDDINGS } from '#libs/endpoints/embeddings/embeddings.endpoint.js';
+import { apiKeyIdOf, type UsageReport } from '#libs/rehearsal/rehearsal.usage.js';
 import { AccountingFixture } from '../accounting.fixture.js';
 import { dayOf } from '../domain/period.js';
 import { ReconcileRepository } from './reconcile.repository.js';
@@ -119,7 +120,7 @@ async function past(call: PastCall): Promise<string> {
 function served(
   minutesAgo: number,
   usage: { input: number; output: number },
-  its: { model?: string; apiKeyId?: string; api?: 'embeddings' } = {},
+  its: { model?: string; apiKeyId?: string; api?: UsageReport } = {},
 ): void {
   const atMs = Date.now() - minutesAgo * MINUTE_MS + 1_000;
   rehearsal.reports.bill({
@@ -193,6 +194,51 @@ describe('a presumed call', () => {
     expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0 });
     expect(await spent()).toBe(costOf({ input: 110, output: 0 }) + LATER_NANO);
     expect(await verified()).toEqual(SOUND);
+  });
+
+  describe('of an API whose report counts calls and not what they cost', () => {
+    const painter = { model: 'painter', endpoint: EMBEDDINGS.name };
+    const api = { model: 'painter', api: 'images' as const };
+    /** Booked with its tokens, of which the report says nothing. */
+    const laterImage = async (): Promise<void> => {
+      served(60, { input: 10, output: 0 }, api);
+      await past({ minutesAgo: 60, booked: { input: 10, output: 0 }, ...painter });
+    };
+    beforeEach(() => void jest.replaceProperty(EMBEDDINGS as { usageReport?: string }, 'usageReport', 'images'));
+    afterEach(() => void jest.restoreAllMocks());
+
+    it('is refunded where none of them may be it', async () => {
+      await past({ minutesAgo: 180, booked: 'presumed', ...painter });
+      await later();
+      expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+      await laterImage();
+      expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0, incomplete: 0 });
+      expect(await spent()).toBe(costOf({ input: 10, output: 0 }) + LATER_NANO);
+      expect(await verified()).toEqual(SOUND);
+    });
+
+    it('keeps its bound where one may be it', async () => {
+      await past({ minutesAgo: 180, booked: 'presumed', ...painter });
+      served(179, { input: 1, output: 0 }, api);
+      await laterImage();
+      expect(await reconcile()).toMatchObject({ judged: 1, waiting: 0 });
+      expect(await spent()).toBe(HELD_NANO + costOf({ input: 10, output: 0 }));
+    });
+  });
+
+  it('of an API that books bounds, and is in no report, is not refunded by the report of completions', async () => {
+    const api = EMBEDDINGS as { usageReport?: string | undefined; unreported?: 'bound' };
+    const { usageReport } = api;
+    Object.assign(api, { usageReport: undefined, unreported: 'bound' });
+    try {
+      await past({ minutesAgo: 180, booked: 'presumed', endpoint: EMBEDDINGS.name });
+      await later();
+      expect(await reconcile()).toMatchObject({ judged: 0, waiting: 1 });
+      expect(await spent()).toBe(HELD_NANO + LATER_NANO);
+    } finally {
+      Object.assign(api, { usageReport });
+      delete api.unreported;
+    }
   });
 
   it('of a response is assessed by the report of completions, which has both', async () => {

@@ -1,13 +1,20 @@
 import { describe, expect, it } from '@jest/globals';
+import { randomBytes } from 'node:crypto';
 import { KEPT_ANSWER_BYTES_MAX } from '#libs/contracts/answers.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { Reply } from '#libs/contracts/reply.js';
+import { readReply, writtenReply, type Reply } from '#libs/contracts/reply.js';
 import { until } from '#libs/testing/until.js';
-import type { Answered } from './answered.js';
+import { wholeReplies, type Answered } from './answered.js';
 import { FRAME_BYTES, FramedAnswers, framesOf } from './framed.answers.js';
 
 const META = { moderation: { input: 'pass', output: 'off' }, queueMs: 1, costNano: '7' } as const;
 const SETTLEMENT = {} as Answered['settlement'];
+const SPENT = { costNano: 7n } as Answered['settlement'];
+const CALL = {
+  ticket: { heldNano: '9', inputVerdict: 'pass', policy: {} } as unknown as Ticket,
+  queueMs: 1,
+  of: { tag: '' },
+};
 
 /** A channel whose ingress reads only what the test says. */
 class Channel {
@@ -91,6 +98,32 @@ describe('a whole answer', () => {
       expect(end.reply).toEqual({ type: 'end', frames: channel.frames.length, last: expect.any(String) });
       expect(Buffer.from((end.reply as { last: string }).last, 'base64').length).toBeLessThanOrEqual(1_024);
       expect(shownOf(channel, end) === all).toBe(true);
+    }
+  });
+
+  it('of bytes, as one or in pieces, small or large, comes to its visitor as they are', async () => {
+    for (const length of [1_000, 3 * FRAME_BYTES + 5]) {
+      const sound = randomBytes(length);
+      const pieces = [sound.subarray(0, 700), sound.subarray(700)];
+      for (const body of [sound, pieces]) {
+        const channel = new Channel();
+        const answer = wholeReplies(CALL, SPENT, { contentType: 'audio/mpeg', body }, 'pass');
+        const { reply } = await send(channel, answer);
+        expect(channel.frames.every((frame) => frame.length <= FRAME_BYTES)).toBe(true);
+        if (reply.type === 'end') {
+          expect(channel.sent[0]).toMatchObject({ type: 'open', contentType: 'audio/mpeg', bytes: length });
+          const came = Buffer.concat([...channel.frames, Buffer.from(reply.last!, 'base64')]);
+          expect(came.equals(sound)).toBe(true);
+        } else {
+          // As ingress reads it.
+          const { bytes } = readReply(Buffer.from(writtenReply(reply, true))) as { bytes: Buffer };
+          expect(bytes.equals(sound)).toBe(true);
+        }
+        const kept = await send(new Channel(), answer, { keepAnswer: true });
+        const { body: again, binary } = (kept.kept ?? kept.reply) as { body: string; binary?: boolean };
+        expect(binary).toBe(true);
+        expect(Buffer.from(again, 'base64').equals(sound)).toBe(true);
+      }
     }
   });
 

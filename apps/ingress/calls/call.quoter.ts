@@ -68,7 +68,14 @@ function unpriced(model: string, meter: Meter, { path }: Endpoint, priced: Reado
 }
 
 /** No server that serves the model speaks this API. */
-function notOffered({ path }: Endpoint, model: string): DaypassError {
+function notOffered({ path, compatibleOnly }: Endpoint, model: string): DaypassError {
+  if (compatibleOnly) {
+    return new DaypassError(
+      'model_not_found',
+      `The model '${model}' is not served at ${path}, which OpenAI has no model for any more. Use POST /v1/chat/completions.`,
+      { param: 'model' },
+    );
+  }
   return new DaypassError(
     'endpoint_not_offered',
     `No upstream of the model '${model}' offers ${path}. Use another of the endpoints that this service has, or another model.`,

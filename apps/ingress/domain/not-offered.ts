@@ -84,11 +84,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Turn speech into text on your own machine, and send the text.',
   },
   {
-    paths: ['/v1/completions'],
-    why: 'OpenAI has no model for it any more, and this version of Daypass does not serve it.',
-    instead: 'Use POST /v1/chat/completions.',
-  },
-  {
     paths: ['/v1/realtime'],
     why: 'Nobody can judge sound before it is heard, and this version of Daypass serves no sessions.',
     instead: 'Use POST /v1/chat/completions with `stream`.',

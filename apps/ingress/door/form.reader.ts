@@ -8,7 +8,7 @@ import { PIECE_BYTES, type FileOwner, type FileStore } from '#libs/holds/file.st
 import { filesGone, filesOf, hungUp, overloaded, tooLarge } from '../refusals.js';
 import type { StepLine } from '../step.line.js';
 import type { BodyPlace } from './body.room.js';
-import { Upload } from './upload.js';
+import { Upload, type Step } from './upload.js';
 
 /** No API has more fields and files. */
 const PARTS_MAX = 64;
@@ -57,9 +57,11 @@ export class FormReader {
     const announced = Number(request.headers['content-length'] ?? OPEN_BYTES);
     const openBytes = Math.min(OPEN_BYTES, TIMES_OF_SHORT * announced);
     arrival.place.grow(openBytes);
-    const form = new ArrivingForm(request.headers, arrival, this.bounds, (piece, content) =>
-      this.keep(arrival.owner, piece, content),
-    );
+    const { owner } = arrival;
+    const form = new ArrivingForm(request.headers, arrival, this.bounds, {
+      step: (bytes, work) => this.steps.run(owner.keyId, bytes, work),
+      keep: (piece, content) => this.keep(owner, piece, content),
+    });
     try {
       const { json, blobs, bytes } = await form.read(payload);
       arrival.place.shrink(openBytes);
@@ -67,7 +69,7 @@ export class FormReader {
     } catch (error) {
       await form.settled();
       // What stays here lapses.
-      if (form.pieces > 0) await this.files.drop(arrival.owner.requestId).catch(() => undefined);
+      if (form.pieces > 0) await this.files.drop(owner.requestId).catch(() => undefined);
       throw error;
     }
   }
@@ -100,7 +102,7 @@ class ArrivingForm {
     headers: FastifyRequest['headers'],
     private readonly arrival: FormArrival,
     private readonly bounds: FormBounds,
-    private readonly keep: (piece: number, content: Buffer) => Promise<void>,
+    private readonly work: { step: Step; keep: (piece: number, content: Buffer) => Promise<void> },
   ) {
     this.parser = parserOf(headers);
     this.parser.on('field', (name, text, _, isCut) => this.attempt(() => this.takeField(name, text, isCut)));
@@ -191,7 +193,7 @@ class ArrivingForm {
     const field = namedPart(name);
     if (!filename)
       throw invalid(`The file '${field}' has no name. Send it with filename="…", as an official client does.`, field);
-    const upload = new Upload(this.pieces, (content) => this.write(content));
+    const upload = new Upload(this.pieces, this.work.step, (content) => this.write(content));
     for await (const chunk of stream.iterator({ destroyOnReturn: false })) {
       if (this.refusal) return;
       await upload.add(chunk as Buffer);
@@ -204,7 +206,7 @@ class ArrivingForm {
 
   private async write(content: Buffer): Promise<void> {
     if (this.refusal) throw this.refusal;
-    this.writing = this.keep(this.pieces++, content);
+    this.writing = this.work.keep(this.pieces++, content);
     await this.writing;
   }
 

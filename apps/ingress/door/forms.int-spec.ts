@@ -5,7 +5,6 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { loadConfig, type DaypassConfig } from '#libs/config/config.js';
 import { readBody } from '#libs/endpoints/body.js';
 import type { Body } from '#libs/endpoints/endpoint.js';
@@ -115,11 +114,15 @@ async function firstPiece(): Promise<string> {
 }
 
 /** Sends a form whose call then waits for a worker, and returns what waits. The visitor leaves in the end. */
-async function waiting<T>(parts: readonly Part[], look: (requestId: string, body: Body) => Promise<T>): Promise<T> {
+async function waiting<T>(
+  parts: readonly Part[],
+  look: (requestId: string, body: Body) => Promise<T>,
+  headers: Record<string, string> = {},
+): Promise<T> {
   const leave = new AbortController();
   const asked = fetch(new URL(FORMS_PATH, url), {
     method: 'POST',
-    headers: { authorization: `Bearer ${token}`, 'content-type': TYPE },
+    headers: { authorization: `Bearer ${token}`, 'content-type': TYPE, ...headers },
     body: new Uint8Array(written(parts)),
     signal: leave.signal,
   });
@@ -330,18 +333,18 @@ describe('a form', () => {
 
   it('under an idempotency key is the same call only with the same files', async () => {
     const name = { headers: { 'idempotency-key': 'once' } };
-    const first = post(written([...FIELDS, file(png(4, 4, 1))]), name);
-    first.catch(() => undefined);
-    const requestId = await waitingCall();
-    expect(await faultOf(post(written([...FIELDS, file(png(4, 4, 1))]), name))).toMatchObject({
-      code: 'idempotency_in_progress',
-    });
-    expect(await faultOf(post(written([...FIELDS, file(png(4, 4, 2))]), name))).toMatchObject({
-      code: 'idempotency_conflict',
-    });
-    expect(await money.redis.keys(redisKeys.files('*'))).toEqual([redisKeys.files(requestId)]);
-    await money.end(requestId, 'cancel');
-    await sleep(0);
+    await waiting(
+      [...FIELDS, file(png(4, 4, 1))],
+      async (requestId) => {
+        const codeOf = async (seed: number): Promise<string> =>
+          (await faultOf(post(written([...FIELDS, file(png(4, 4, seed))]), name))).code;
+        expect(await codeOf(1)).toBe('idempotency_in_progress');
+        expect(await codeOf(2)).toBe('idempotency_conflict');
+        // The files of the repeats are gone.
+        expect(await money.redis.keys(redisKeys.files('*'))).toEqual([redisKeys.files(requestId)]);
+      },
+      name.headers,
+    );
   });
 });
 

@@ -7,7 +7,13 @@ import { PIECE_BYTES, refOf } from '#libs/holds/file.store.js';
 /** Takes the pieces of all files of one request, in their order. The piece's memory serves for the next one. */
 export type KeepPiece = (content: Buffer) => Promise<void>;
 
+/** Does work on so many bytes in its turn. */
+export type Step = (bytes: number, work: () => void) => Promise<void>;
+
 const FIRST_BYTES = 16_384;
+/** A hostile sound takes a hundred times as long as others to look at. After so long other work has its turn. */
+const LOOK_MAX_MS = 2;
+const LOOK_BYTES = 32_768;
 
 /** One file while it arrives: cuts it into pieces, and looks at what passes. Holds at most one piece. */
 export class Upload {
@@ -23,6 +29,7 @@ export class Upload {
   /** `first`: the number of its first piece. */
   constructor(
     private readonly first: number,
+    private readonly step: Step,
     private readonly keep: KeepPiece,
   ) {}
 
@@ -75,8 +82,21 @@ export class Upload {
     }
     this.bytes += content.length;
     this.pieces++;
-    this.hash.update(content);
-    this.length?.add(content);
+    await this.look(content);
     await this.keep(content);
+  }
+
+  private async look(content: Buffer): Promise<void> {
+    let at = 0;
+    const some = (): void => {
+      const sinceMs = performance.now();
+      while (at < content.length && performance.now() - sinceMs < LOOK_MAX_MS) {
+        const part = content.subarray(at, at + LOOK_BYTES);
+        this.hash.update(part);
+        this.length?.add(part);
+        at += part.length;
+      }
+    };
+    while (at < content.length) await this.step(content.length, some);
   }
 }

@@ -143,6 +143,8 @@ export const settingsAnswer = z.object({
         id: z.string(),
         input_usd_per_million: usd,
         output_usd_per_million: usd,
+        /** Dollars for what is no text, by the names of DAYPASS_CONFIG; absent: it has no such price. */
+        other_prices: z.record(z.string(), usd).optional(),
         shutdown_date: z.string().nullable(),
         /** A rough number of short chats that a dollar buys; null: it answers no chat. */
         short_chats_per_usd: z.int().nullable(),

@@ -1,4 +1,4 @@
-import { compile, type Sight } from '../compile.js';
+import { compile, type Compiled, type Sight } from '../compile.js';
 import type { FrameText } from '../content.js';
 import { stringsIn } from '../encoded.js';
 import type { JsonObject } from '../json.js';
@@ -9,7 +9,10 @@ const FIELDS_MAX = 200;
 const VALUE_CHARACTERS_MAX = 65_536;
 /** A model writes here, whatever the field is called. */
 const OUTPUT = /\.(message|delta)$/;
-const TOKEN_PATH = /^(choices\.\d+)\.logprobs\.(?:content|refusal)\.\d+\.(top_logprobs\.\d+\.)?token$/;
+/** The place of a token: its output, and whether it might have been said instead. */
+const TOKEN_PATH = /^(choices\.\d+)\.logprobs\.(?:(?:content|refusal)\.\d+\.(top_logprobs\.\d+\.)?token|tokens\.\d+)$/;
+/** Completions have the tokens that might have been said as names. */
+const INSTEAD_PATH = /^(choices\.\d+)\.logprobs\.top_logprobs\.\d+$/;
 
 export const answer = compile(CHAT_ANSWER);
 
@@ -17,10 +20,17 @@ export const answer = compile(CHAT_ANSWER);
 export type Fields = Map<string, string>;
 
 /** All texts of an answer, or of a chunk of one, by path; without those undeclared fields that are as in `fields`. */
-export function textsIn(value: JsonObject, fields: Fields = new Map()): FrameText[] {
-  const sight = new AnswerSight(fields);
-  answer.visit(value, '', sight);
-  return sight.found();
+export const textsIn: TextsIn = textsOf(answer);
+
+export type TextsIn = (value: JsonObject, fields?: Fields) => FrameText[];
+
+/** The same of another API whose answers have choices. */
+export function textsOf(declared: Compiled): TextsIn {
+  return (value, fields = new Map()) => {
+    const sight = new AnswerSight(fields);
+    declared.visit(value, '', sight);
+    return sight.found();
+  };
 }
 
 class AnswerSight implements Sight {
@@ -34,8 +44,7 @@ class AnswerSight implements Sight {
     const token = path.includes('.logprobs.') ? TOKEN_PATH.exec(path) : null;
     if (!token) this.texts.push({ path, text });
     else {
-      const of = this.tokens.get(token[1]!) ?? { said: '', instead: '' };
-      this.tokens.set(token[1]!, of);
+      const of = this.tokensOf(token[1]!);
       if (token[2] === undefined) of.said += text;
       else of.instead += `${text} `;
     }
@@ -47,7 +56,9 @@ class AnswerSight implements Sight {
 
   open(path: string, value: unknown): void {
     const all = stringsIn(value);
-    if (all.length > 0) this.texts.push({ path, text: all.join('\n') });
+    const output = path.includes('.logprobs.') ? INSTEAD_PATH.exec(path)?.[1] : undefined;
+    if (output !== undefined) this.tokensOf(output).instead += all.map((token) => `${token} `).join('');
+    else if (all.length > 0) this.texts.push({ path, text: all.join('\n') });
   }
 
   unknown(path: string, name: string, value: unknown): void {
@@ -77,6 +88,12 @@ class AnswerSight implements Sight {
       if (instead !== '') this.texts.push({ path: `${output}.logprobs.instead`, text: instead, beside: true });
     }
     return this.texts;
+  }
+
+  private tokensOf(output: string): { said: string; instead: string } {
+    const of = this.tokens.get(output) ?? { said: '', instead: '' };
+    this.tokens.set(output, of);
+    return of;
   }
 
   private isNew(at: string, text: string): boolean {

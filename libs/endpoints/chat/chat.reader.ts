@@ -19,7 +19,8 @@ import { isObject, valuesIn, type JsonObject } from '../json.js';
 import { errorIn, eventObject, objectOf, refuseStream, UnreadableEvents } from '../misshapen.js';
 import { verdictsIn } from '../provider.verdict.js';
 import { mayHoldHalf, PairJoiner, wellFormed } from '../surrogates.js';
-import { answer, textsIn, type Fields } from './answer.texts.js';
+import type { Compiled } from '../compile.js';
+import { answer, textsIn, type Fields, type TextsIn } from './answer.texts.js';
 import { readUsage, writtenUsage } from './usage.js';
 
 const LAST_DATA = '[DONE]';
@@ -35,7 +36,40 @@ export const isLast = (frame: string): boolean => frame.endsWith(LAST_FRAME.text
 /** OpenAI's form of an error in the middle of a stream. */
 export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
 
-/** Reads one chat completion, whole or in chunks. */
+/** What differs between the APIs whose answers have choices. */
+export interface ChoiceForm {
+  answer: Compiled;
+  textsIn: TextsIn;
+  chunkObject: string;
+  /** What an answer is called. */
+  what: string;
+  hasOutput(choice: unknown): boolean;
+  /** What begins an output of a stream of which nothing was shown; null: nothing does. */
+  beginning(index: number): JsonObject | null;
+  /** What ends an output that moderation stopped. */
+  ending(index: number): JsonObject;
+  /** An output that moderation took away. */
+  blocked(index: number): JsonObject;
+}
+
+const CHAT_FORM: ChoiceForm = {
+  answer,
+  textsIn,
+  chunkObject: 'chat.completion.chunk',
+  what: 'chat completion',
+  hasOutput: (choice) => isObject(choice) && isObject(choice.message),
+  beginning: (index) => ({ index, delta: { role: 'assistant', content: '' }, logprobs: null, finish_reason: null }),
+  ending: (index) => ({ index, delta: {}, logprobs: null, finish_reason: 'content_filter' }),
+  // OpenAI's own form: the choice is there, empty.
+  blocked: (index) => ({
+    index,
+    message: { role: 'assistant', content: null, refusal: null },
+    logprobs: null,
+    finish_reason: 'content_filter',
+  }),
+};
+
+/** Reads one chat completion, or one answer of another API with choices, whole or in chunks. */
 export class ChatReader implements AnswerReader {
   readonly report: Report = { metered: null, serviceTier: undefined, model: undefined };
   done = false;
@@ -50,7 +84,10 @@ export class ChatReader implements AnswerReader {
   private readonly taken = new TakenOut();
   private readonly pairs = new PairJoiner();
 
-  constructor(private readonly ticket: Pick<AnsweredTicket, 'outputs' | 'facts'>) {}
+  constructor(
+    private readonly ticket: Pick<AnsweredTicket, 'outputs' | 'facts'>,
+    private readonly form: ChoiceForm = CHAT_FORM,
+  ) {}
 
   whole(bytes: Uint8Array, contentType: string): Whole {
     if (contentType.startsWith(STREAM_TYPE)) throw new MisshapenAnswer('a stream for a whole answer');
@@ -58,20 +95,21 @@ export class ChatReader implements AnswerReader {
     const completion = objectOf(text);
     const choices = completion.choices;
     const isCompletion = Array.isArray(choices) && choices.length > 0 && choices.length <= OUTPUTS_MAX;
-    if (!isCompletion || !choices.every(hasMessage)) throw new MisshapenAnswer('JSON that is no chat completion');
+    if (!isCompletion || !choices.every((choice) => this.form.hasOutput(choice)))
+      throw new MisshapenAnswer(`JSON that is no ${this.form.what}`);
     const shown = wellFormed(completion, text);
     this.take(completion);
     const texts = new StreamTexts();
-    texts.add(textsIn(shown));
+    texts.add(this.form.textsIn(shown));
     return {
       contents: texts.contents(),
       provider: verdictsOf(shown),
       seen: texts.texts(),
       shown: (replacements) => {
-        const replaced = replacements.length > 0 ? wholeReplaced(shown, replacements) : shown;
+        const replaced = replacements.length > 0 ? wholeReplaced(this.form, shown, replacements) : shown;
         return replaced && json(replaced);
       },
-      blocked: () => json(blockedCompletion(shown)),
+      blocked: () => json(blockedCompletion(this.form, shown)),
     };
   }
 
@@ -114,7 +152,11 @@ export class ChatReader implements AnswerReader {
     // Something was taken out of it, and nothing is left; or there was nothing in it.
     const isEmpty = choices.length === 0 && Object.keys(shown).every((name) => HEAD.has(name));
     if (isEmpty && (chunk.usage !== undefined || chunk.obfuscation !== undefined || !isChunk(chunk))) return [];
-    const frame = { texts: textsIn(shown, this.fields), provider: verdictsOf(shown), closing: closed.length > 0 };
+    const frame = {
+      texts: this.form.textsIn(shown, this.fields),
+      provider: verdictsOf(shown),
+      closing: closed.length > 0,
+    };
     return [frameOf(`data: ${JSON.stringify(shown)}\n\n`, frame)];
   }
 
@@ -151,9 +193,9 @@ export class ChatReader implements AnswerReader {
     const shown = frames.map((frame, index) => {
       const chunk = chunks[index];
       if (!chunk) return frame;
-      const replaced = answer.replaced(chunk, '', { text, encoded, key: replace }) as JsonObject;
+      const replaced = this.form.answer.replaced(chunk, '', { text, encoded, key: replace }) as JsonObject;
       const whole = changed.size > 0 ? withoutTokens(replaced) : replaced;
-      left.add(textsIn(whole));
+      left.add(this.form.textsIn(whole));
       return `data: ${JSON.stringify(whole)}\n\n`;
     });
     return holdsAny(left.contents(), all) ? null : shown;
@@ -165,7 +207,7 @@ export class ChatReader implements AnswerReader {
     replacements: readonly Replacement[],
   ): Map<string, string> | null {
     const texts = new StreamTexts();
-    for (const chunk of chunks) if (chunk) texts.add(textsIn(chunk));
+    for (const chunk of chunks) if (chunk) texts.add(this.form.textsIn(chunk));
     const changed = new Map<string, string>();
     for (const { path, text, encoded, beside } of texts.byPath()) {
       if (beside && !path.includes('.logprobs.')) continue;
@@ -180,17 +222,19 @@ export class ChatReader implements AnswerReader {
     if (why.kind === 'error') return streamError(why.error.body());
     const usage = this.usageTold(metered);
     const { id, created, model } = this.first ?? {};
-    const head = headOf({ id, object: 'chat.completion.chunk', created, model });
+    const { form } = this;
+    const head = headOf(form, { id, object: form.chunkObject, created, model });
     const asked = usage ? { usage: null } : {};
-    const chunk = (index: number, delta: object, finish_reason: string | null): object => ({
-      ...head,
-      choices: [{ index, delta, logprobs: null, finish_reason }],
-      ...asked,
-    });
+    const chunk = (choice: JsonObject): object => ({ ...head, choices: [choice], ...asked });
     const indices = Array.from({ length: this.ticket.outputs }, (_, index) => index);
     const chunks = [
-      ...(begun ? [] : indices.map((index) => chunk(index, { role: 'assistant', content: '' }, null))),
-      ...indices.map((index) => chunk(index, {}, 'content_filter')),
+      ...(begun
+        ? []
+        : indices.flatMap((index) => {
+            const first = form.beginning(index);
+            return first ? [chunk(first)] : [];
+          })),
+      ...indices.map((index) => chunk(form.ending(index))),
       ...(usage ? [{ ...head, choices: [], usage }] : []),
     ];
     return `${chunks.map((each) => `data: ${JSON.stringify(each)}\n\n`).join('')}${LAST_FRAME.text}`;
@@ -199,7 +243,7 @@ export class ChatReader implements AnswerReader {
   /** What the visitor asked to be told. */
   private usageTold(metered: Metered | null): unknown {
     if (this.ticket.facts.includeUsage !== true) return null;
-    const { usage = metered && writtenUsage(metered) } = headOf({ usage: this.usage });
+    const { usage = metered && writtenUsage(metered) } = headOf(this.form, { usage: this.usage });
     return usage;
   }
 
@@ -221,7 +265,7 @@ export class ChatReader implements AnswerReader {
     const shown = { ...rest, choices: Array.isArray(rest.choices) ? (rest.choices as unknown[]) : [], ...told };
     if (!this.pairs.waits && !mayHoldHalf(data)) return shown;
     const text = (path: string, part: string): string => this.pairs.joined(path, part).toWellFormed();
-    return answer.replaced(shown, '', {
+    return this.form.answer.replaced(shown, '', {
       text,
       encoded: text,
       key: (name) => name.toWellFormed(),
@@ -235,7 +279,6 @@ function frameOf(text: string, more: Partial<Frame>): Frame {
 
 const isChunk = (value: JsonObject): boolean => Array.isArray(value.choices) || isObject(value.usage);
 
-const hasMessage = (choice: unknown): boolean => isObject(choice) && isObject(choice.message);
 const json = (value: unknown): Shown => ({ contentType: JSON_TYPE, body: JSON.stringify(value) });
 
 function verdictsOf(shown: JsonObject): ProviderVerdict[] {
@@ -243,7 +286,11 @@ function verdictsOf(shown: JsonObject): ProviderVerdict[] {
 }
 
 /** null: something cannot be taken out of it. */
-function wholeReplaced(completion: JsonObject, replacements: readonly Replacement[]): JsonObject | null {
+function wholeReplaced(
+  form: ChoiceForm,
+  completion: JsonObject,
+  replacements: readonly Replacement[],
+): JsonObject | null {
   const replace = (text: string): string => replacedIn(text, replacements);
   let isWhole = true;
   const encoded = (_: string, text: string): string => {
@@ -252,7 +299,7 @@ function wholeReplaced(completion: JsonObject, replacements: readonly Replacemen
     return replaced ?? text;
   };
   const put: Put = { text: (_, text) => replace(text), key: replace, encoded };
-  const replaced = answer.replaced(completion, '', put) as JsonObject;
+  const replaced = form.answer.replaced(completion, '', put) as JsonObject;
   return isWhole ? withoutTokens(replaced) : null;
 }
 
@@ -272,21 +319,17 @@ function withoutTokens(shown: JsonObject): JsonObject {
   return { ...shown, choices };
 }
 
-/** OpenAI's own form of an answer that moderation took away: the choice is there, empty, with `content_filter` as its reason. */
-function blockedCompletion(completion: JsonObject): JsonObject {
-  const choices = (completion.choices as unknown[]).map((choice, position) => ({
-    index: isObject(choice) && typeof choice.index === 'number' ? choice.index : position,
-    message: { role: 'assistant', content: null, refusal: null },
-    logprobs: null,
-    finish_reason: 'content_filter',
-  }));
-  return { ...headOf(completion), choices };
+function blockedCompletion(form: ChoiceForm, completion: JsonObject): JsonObject {
+  const choices = (completion.choices as unknown[]).map((choice, position) =>
+    form.blocked(isObject(choice) && typeof choice.index === 'number' ? choice.index : position),
+  );
+  return { ...headOf(form, completion), choices };
 }
 
 /** What names an answer, as far as there is nothing to read in it. */
-function headOf({ id, created, model, object, usage }: JsonObject): JsonObject {
+function headOf({ textsIn: textsOf }: ChoiceForm, { id, created, model, object, usage }: JsonObject): JsonObject {
   const entries = Object.entries({ id, object, created, model, usage });
   return Object.fromEntries(
-    entries.filter(([name, value]) => value !== undefined && textsIn({ [name]: value }).length === 0),
+    entries.filter(([name, value]) => value !== undefined && textsOf({ [name]: value }).length === 0),
   );
 }

@@ -3,7 +3,8 @@ import { compile, type Notes } from '../compile.js';
 import { replacedIn, type Content, type Replacement } from '../content.js';
 import { pacedTokensOf } from '../counting.js';
 import type { Body, CountingTools, Endpoint, Forced, Measured, Request, UpstreamTraits } from '../endpoint.js';
-import type { JsonObject } from '../json.js';
+import { DECODED, decodedBy, isOne, listsOf, readIn as inputsIn, textsOf } from '../token.inputs.js';
+import type { Json, JsonObject } from '../json.js';
 import { wishIn } from '../request.shapes.js';
 import { EMBEDDINGS_ANSWER } from './answer.declaration.js';
 import { EmbeddingsReader, noStream } from './embeddings.reader.js';
@@ -28,10 +29,7 @@ const FLOAT_BYTES = 22;
 /** What stands around each vector of an answer. */
 const ITEM_BYTES = 64;
 
-/** Where the texts of tokens lie in a forwarded body. No visitor can send it, and no upstream gets it. */
-const DECODED = 'decoded';
-
-type Tokens = readonly number[];
+const readIn = (json: Json): readonly string[] => inputsIn(json, 'input');
 
 const request = compile(EMBEDDINGS_REQUEST);
 
@@ -76,7 +74,7 @@ export const EMBEDDINGS: Endpoint = {
     const body = json as JsonObject;
     const texts = textsOf(body.input);
     const lists = texts ? [] : listsOf(body.input);
-    const decoded = texts ? undefined : await decodedBy(tools, lists);
+    const decoded = texts ? undefined : await decodedBy(tools, lists, 'input');
     const input = texts ? await tools.countTokens(texts) : lists.reduce((sum, { length }) => sum + length, 0);
     return {
       estimate: { input },
@@ -152,41 +150,6 @@ function answerBytesOf({ model, dimensions }: JsonObject, inputs: number, base64
   if (bytes <= ANSWER_BYTES_MAX) return bytes;
   if (known !== undefined) throw tooLarge(base64 ? undefined : 'encoding_format');
   return ANSWER_BYTES_MAX;
-}
-
-const isOne = (input: unknown): boolean => typeof input === 'string' || typeof (input as unknown[])[0] === 'number';
-
-/** The inputs that are texts; null: they are tokens. */
-function textsOf(input: unknown): readonly string[] | null {
-  if (typeof input === 'string') return [input];
-  return typeof (input as unknown[])[0] === 'string' ? (input as string[]) : null;
-}
-
-const listsOf = (input: unknown): readonly Tokens[] => (isOne(input) ? [input as number[]] : (input as number[][]));
-
-/** All that a model will read of a forwarded body. */
-function readIn(json: unknown): readonly string[] {
-  const { input, [DECODED]: decoded } = json as JsonObject;
-  const texts = (decoded as readonly string[] | undefined) ?? textsOf(input);
-  if (!texts) throw new Error('nobody has decoded the tokens of this request');
-  return texts;
-}
-
-/** @throws DaypassError where nobody can say what the tokens mean, so that nobody could judge them */
-async function decodedBy(tools: CountingTools, lists: readonly Tokens[]): Promise<readonly string[]> {
-  const decoded = (await tools.decodeTokens?.(lists)) ?? 'unknown encoding';
-  switch (decoded) {
-    case 'unknown encoding':
-      throw invalid("'input' must be strings: Daypass does not know how this model encodes tokens.");
-    case 'unknown token':
-      throw invalid(
-        "'input' holds a number that is no token of this model. Send strings, or encode them for this model.",
-      );
-    case 'too long':
-      throw invalid("The tokens of 'input' stand for too much text. Send fewer.");
-    default:
-      return decoded;
-  }
 }
 
 const mixed = (): DaypassError => invalid("'input' must be strings only, or tokens only.");

@@ -5,6 +5,7 @@ import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { LinkView } from '#libs/contracts/admin/claims.js';
 import type { Settings } from '#libs/contracts/admin/console.js';
+import { priceWords } from '../../shared/prices.ts';
 import { faultAt, write } from '../api/client.ts';
 import { useSettings } from '../api/session.ts';
 import { useLeaveGuard } from '../frame/leaving.ts';
@@ -353,7 +354,7 @@ function BudgetStep({ draft, set, worth, settings, error }: StepProps) {
       )}
       <Checkbox.Group
         label="Models"
-        description="Dollars per million tokens: what goes in, what comes out."
+        description="Dollars per million tokens, where nothing else stands there: what goes in, what comes out."
         value={[...worth.models]}
         error={faultAt(error, 'models')}
         onChange={(models) => set('models', models)}
@@ -364,9 +365,7 @@ function BudgetStep({ draft, set, worth, settings, error }: StepProps) {
               key={model.id}
               value={model.id}
               label={model.id}
-              description={`${showUsd(model.input_usd_per_million)} in, ${showUsd(model.output_usd_per_million)} out${
-                model.shutdown_date ? `; shut down on ${model.shutdown_date}` : ''
-              }`}
+              description={`${priceWords(model)}${model.shutdown_date ? `; shut down on ${model.shutdown_date}` : ''}`}
             />
           ))}
         </Stack>
