@@ -80,6 +80,19 @@ describe('pictures', () => {
       expect(response.headers.get('x-daypass-adjusted')).toBe('response_format, style, quality=medium');
     });
 
+    it.each([
+      ['Open WebUI', { model, prompt, n: 1, size: '1024x1024', response_format: 'b64_json' }],
+      ['Open WebUI with the size left open', { model, prompt, n: 1, size: 'auto' }],
+      [
+        'LibreChat',
+        { model, prompt, n: 1, size: 'auto', quality: 'auto', background: 'auto', output_format: 'png', user: 'u1' },
+      ],
+    ])('may be asked for as %s asks', async (_, body) => {
+      const answer = await post('generations', body);
+      expect(answer.status).toBe(200);
+      expect(imagesIn((await answer.json()) as OpenAI.ImagesResponse)).toHaveLength(1);
+    });
+
     it('are large, and whole all the same', async () => {
       daypass.rehearsal.onImages = () => ({ padding: 5_500_000 });
       const { data, response } = await openai.images.generate({ model, prompt, n: 4, quality: 'low' }).withResponse();
@@ -280,6 +293,27 @@ describe('pictures', () => {
         ['mask', 'image/png', picture.length],
       ]);
       expect(sent()[1]!.body).toMatchObject({ n: 2 });
+    });
+
+    it.each([
+      ['Open WebUI', ['image'], { n: '1', size: '1024x1024' }],
+      ['Open WebUI with several', ['image[]', 'image[]'], { n: '1', size: 'auto' }],
+      ['LibreChat', ['image[]', 'image[]'], { quality: 'auto', size: 'auto', user: 'u1' }],
+    ])('come as %s sends them, with files before or after fields', async (_, names, fields) => {
+      for (const filesFirst of [true, false]) {
+        const form = new FormData();
+        const addFiles = (): void => {
+          for (const name of names) form.append(name, new Blob([new Uint8Array(picture)], { type: 'image/png' }), 'a');
+        };
+        if (filesFirst) addFiles();
+        for (const [name, text] of Object.entries({ model, prompt, ...fields })) form.append(name, text);
+        if (!filesFirst) addFiles();
+        const headers = { authorization: `Bearer ${key.key}` };
+        const answer = await fetch(`${daypass.baseUrl}/images/edits`, { method: 'POST', headers, body: form });
+        expect(answer.status).toBe(200);
+        expect(imagesIn((await answer.json()) as OpenAI.ImagesResponse)).toHaveLength(1);
+      }
+      expect(sent().map(({ files }) => files.length)).toEqual([names.length, names.length]);
     });
 
     it('come as a stream', async () => {

@@ -62,12 +62,19 @@ export const NODE_CLIENTS: readonly Client[] = [
       'parse',
       'chat runTools',
       'embeddings',
+      'images generate, edit',
       BLOCKED,
     ],
     // One streamed, one whole.
     2,
   ),
-  inNode('@ai-sdk/openai', 'ai-sdk', ['generateText, streamText', 'Output.object', 'embedMany', BLOCKED]),
+  inNode('@ai-sdk/openai', 'ai-sdk', [
+    'generateText, streamText',
+    'Output.object',
+    'embedMany',
+    'generateImage',
+    BLOCKED,
+  ]),
   inNode('@openai/agents', 'agents', ['items with ids', 'previousResponseId', 'OpenAIConversationsSession', BLOCKED]),
   inNode('@langchain/openai', 'langchain', [
     'chat',
@@ -102,6 +109,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     'conversation',
     'parse',
     'embeddings',
+    'images generate, edit',
     BLOCKED,
   ]),
   inPython('openai-agents', 'openai_agents', 'openai-agents', [

@@ -9,6 +9,7 @@ export interface Exchange {
   /** Without the query. */
   path: string;
   headers: IncomingHttpHeaders;
+  /** null: nothing, or a form. */
   body: object | null;
   status: number;
   answerHeaders: IncomingHttpHeaders;
@@ -99,10 +100,14 @@ export class Wire {
       method: incoming.method!,
       path: incoming.url!.split('?')[0]!,
       headers: incoming.headers,
-      body: sent.length === 0 ? null : (JSON.parse(sent.toString('utf8')) as object),
+      body: isJson(incoming) && sent.length > 0 ? (JSON.parse(sent.toString('utf8')) as object) : null,
       status: answer.statusCode!,
       answerHeaders: answer.headers,
       answer: bytes.toString('utf8'),
     });
   }
 }
+
+/** Otherwise it is a form with files. */
+const isJson = ({ headers }: IncomingMessage): boolean =>
+  !(headers['content-type'] ?? '').startsWith('multipart/form-data');

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
 import { zodTextFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
 import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
@@ -26,6 +26,7 @@ await scenario('retrieve, input_items, delete', shelf);
 await scenario('parse', parse);
 await scenario('chat runTools', chat);
 await scenario('embeddings', embeddings);
+await scenario('images generate, edit', images);
 await scenario('blocked', blocked);
 
 /** Whole, then streamed; each request names the answer before it. */
@@ -119,6 +120,21 @@ async function embeddings() {
   for (const [index, { embedding }] of asked.data.entries())
     embedding.forEach((value, at) => assert.ok(Math.abs(value - floats.data[index].embedding[at]) < 1e-6));
   assert.notDeepEqual(asked.data[0].embedding, asked.data[1].embedding);
+}
+
+/** Made whole and as a stream, then changed: from one file, and from two with a mask. */
+async function images() {
+  const asked = { model: 'gpt-image-2', quality: 'low', prompt: first('Bern') };
+  const made = await client.images.generate({ ...asked, n: 2 });
+  assert.equal(made.data.length, 2);
+  const file = (index) => toFile(Buffer.from(made.data[index].b64_json, 'base64'), 'weather.png');
+  const types = [];
+  for await (const event of await client.images.generate({ ...asked, stream: true, partial_images: 1 }))
+    types.push(event.type);
+  assert.deepEqual(types, ['image_generation.partial_image', 'image_generation.completed']);
+  const one = await client.images.edit({ ...asked, image: await file(0) });
+  const two = await client.images.edit({ ...asked, image: [await file(0), await file(1)], mask: await file(0) });
+  assert.ok(two.usage.input_tokens_details.image_tokens > one.usage.input_tokens_details.image_tokens);
 }
 
 async function blocked() {
