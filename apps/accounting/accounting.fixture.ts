@@ -180,7 +180,13 @@ export class AccountingFixture {
     if (code !== 'started') throw new Error(code);
   }
 
-  async end(key: { id: string }, requestId: string, transition: EndRequest['transition'], costNano = 0n) {
+  async end(
+    key: { id: string },
+    requestId: string,
+    transition: EndRequest['transition'],
+    costNano = 0n,
+    detail: EndRequest['detail'] = {},
+  ) {
     const campaignId = await this.redis.hget(redisKeys.key(key.id), 'campaign');
     return this.holds.end({
       requestId,
@@ -190,16 +196,22 @@ export class AccountingFixture {
       replyTo: 'ingress',
       transition,
       costNano,
-      detail: {},
+      detail,
     });
   }
 
   /** A whole call with a hold of `amountNano` and a cost of `costNano`. */
-  async call(key: { id: string }, requestId: string, amountNano: bigint, costNano: bigint): Promise<void> {
+  async call(
+    key: { id: string },
+    requestId: string,
+    amountNano: bigint,
+    costNano: bigint,
+    detail?: EndRequest['detail'],
+  ): Promise<void> {
     const { code } = await this.hold(key, requestId, amountNano);
     if (code !== 'ok') throw new Error(code);
     await this.dispatch(requestId);
-    await this.end(key, requestId, 'post', costNano);
+    await this.end(key, requestId, 'post', costNano, detail);
   }
 
   /** The visitors' answers, by request id. */

@@ -178,7 +178,7 @@ export interface Endpoint {
   /** The most bytes of an answer, whole or streamed; absent: those of most APIs (`response.body.ts`). */
   readonly answerBytesMax?: number;
   /** How its clients know that moderation refused a call; absent: by the catalogue's own type of error. */
-  blockedForm?(stage: 'input' | 'output', categories: readonly string[]): OwnForm;
+  readonly blockedForm?: (stage: 'input' | 'output', categories: readonly string[]) => OwnForm;
   /** Its requests may hold so many numbers in arrays, beside the values that each request may hold. */
   readonly numbersMax?: number;
   /** All that a request may hold, and all that is known of an answer. `event`: of one of its stream; absent: as of an answer. */

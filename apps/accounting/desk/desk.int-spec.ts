@@ -202,7 +202,9 @@ describe('the holder of a key', () => {
     const { id } = await holderOf();
     const ids = [newId(), newId()];
     for (const [n, requestId] of ids.entries()) {
-      await accounting.call({ id }, requestId, 5_000_000n, BigInt(n + 1) * 1_000_000n);
+      // The first has made an image.
+      const usage = { input: 7, cached: 0, cacheWrite: 0, output: 0, imageOutput: 4_160 };
+      await accounting.call({ id }, requestId, 5_000_000n, BigInt(n + 1) * 1_000_000n, n === 0 ? { usage } : {});
       await accounting.source.query(
         `INSERT INTO audit.requests (id, period, seq, hash, at, visitor_id, key_id, campaign_id, model, stream, policy_version)
          VALUES ($1, date_trunc('month', now())::date, $2, 'x', now() + make_interval(secs => $3), $4, $4, 'c', 'gpt-5.4-mini', false, 'p')`,
@@ -232,6 +234,7 @@ describe('the holder of a key', () => {
     ]);
     const second = await page(first.next_cursor);
     expect([second.data.map((call) => call.id), second.next_cursor]).toEqual([[ids[0]], null]);
+    expect(second.data[0]).toMatchObject({ input_tokens: 7, usage: { input: 7, image_output: 4_160 } });
     expect(await asked({ kind: 'key.calls', key: id, cursor: 'nonsense', limit: 1 })).toMatchObject({
       ok: false,
       code: 'invalid_request',

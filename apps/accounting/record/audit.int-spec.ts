@@ -139,7 +139,7 @@ describe('the record', () => {
 
   it('shows one call with its request, its checks and its bookings', async () => {
     const id = await call();
-    await accounting.call(key, id, 1_000_000n, 400_000n);
+    await accounting.call(key, id, 1_000_000n, 400_000n, { usage: { input: 5, output: 0, seconds: 61 } });
     await Promise.all([booked(), accounting.drained()]);
     const { status, body } = await accounting.admin('GET', `/admin/v1/requests/${id}`);
     expect(status).toBe(200);
@@ -164,7 +164,7 @@ describe('the record', () => {
       ],
       transfers: [
         { kind: 'hold', paid_usd: '0.00' },
-        { kind: 'post', paid_usd: '0.0004' },
+        { kind: 'post', paid_usd: '0.0004', usage: { input: 5, seconds: 61 } },
       ],
     });
     expect((await accounting.admin('GET', '/admin/v1/requests/req_unknown')).status).toBe(404);

@@ -99,7 +99,7 @@ export class AnswerRelay {
 /** Of an answer without a report. */
 async function settlementOf(ticket: Ticket, seen: readonly string[]): Promise<Settlement> {
   const seenTokens = await countOutput(seen, ticket.encoding);
-  return settleCut(ticket, { seenTokens, unseenMs: 0, flowingMs: 0, hungUp: false });
+  return settleCut(ticket, { seenTokens, unseenMs: 0, flowingMs: 0, hungUp: false }, endpointOf(ticket));
 }
 
 /** The upstream did the work, so the visitor pays what the input costs. */

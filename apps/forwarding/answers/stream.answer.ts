@@ -91,7 +91,8 @@ export class StreamAnswer {
       if (this.windows) this.countVerdict(this.windows);
       if (this.windows?.stopped) return await this.stopped(this.windows.stopped, reported);
       const settlement =
-        reported ?? settleCut(ticket, { ...(await progress.cut(ticket, { hungUp: false })), unseenMs: 0 });
+        reported ??
+        settleCut(ticket, { ...(await progress.cut(ticket, { hungUp: false })), unseenMs: 0 }, this.endpoint);
       return await (this.gated
         ? judgedWhole(this.call, settlement, this.gated, this.parts.gate)
         : this.shown(settlement));
@@ -214,7 +215,7 @@ export class StreamAnswer {
   /** Ends a stream that a verdict stopped. The visitor pays what the model generated until then. */
   private async stopped(stop: Stop, reported: Settlement | null): Promise<Answered> {
     const { ticket, progress } = this.call;
-    const settlement = reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp: true }));
+    const settlement = reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp: true }), this.endpoint);
     const { usage } = settlement.detail;
     if (!(await this.stream.flushed())) return this.lost(settlement);
     if (stop.word === 'unavailable') {

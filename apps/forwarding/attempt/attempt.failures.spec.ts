@@ -1,7 +1,9 @@
 import { describe, expect, it } from '@jest/globals';
+import { APIConnectionError } from 'openai';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import { MisshapenAnswer, UpstreamStreamError } from '#libs/endpoints/endpoint.js';
+import { FilesGone } from '#libs/holds/file.store.js';
 import type { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { Progress } from '../answers/answer.progress.js';
@@ -68,6 +70,20 @@ describe('a call that an upstream cannot be sent', () => {
     const { ended, failures } = failuresWith(1);
     expect(await failures.afterSending(attemptOf(), new Unsendable(error), body)).toBe('invalid_request');
     expect(ended).toEqual([['refuse', error]]);
+  });
+});
+
+describe('a call whose files are gone', () => {
+  it('costs nothing, before it is sent and in the middle of its form', async () => {
+    // As the official client wraps what breaks a request off.
+    const cut = new APIConnectionError({ cause: new TypeError('fetch failed', { cause: new FilesGone() }) });
+    for (const upstreams of [1, 2]) {
+      const { ended, failures } = failuresWith(upstreams);
+      expect(await failures.beforeSending(attemptOf(), new FilesGone())).toBe('body_lost');
+      expect(await failures.afterSending(attemptOf(), cut, body)).toBe('body_lost');
+      const refused = ['refuse', expect.objectContaining({ code: 'recovering', retry: true })];
+      expect(ended).toEqual([refused, refused]);
+    }
   });
 });
 

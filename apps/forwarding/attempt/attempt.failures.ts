@@ -4,6 +4,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { MisshapenAnswer, UpstreamStreamError, type Body } from '#libs/endpoints/endpoint.js';
 import { FILES_GONE, FilesGone } from '#libs/holds/file.store.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
@@ -212,7 +213,7 @@ function theirs({ json }: Body): IsTheirs {
 async function settlementOf({ ticket, progress }: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
   // What comes after a hang-up is in no report.
   const reported = hungUp || !progress.report ? null : settle(ticket, progress.report);
-  return reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp }));
+  return reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp }), endpointOf(ticket));
 }
 
 /** An error as a whole answer, or as the end of a stream that the visitor sees already. `charged`: the visitor pays. */

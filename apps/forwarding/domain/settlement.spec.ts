@@ -13,7 +13,7 @@ const ticket = {
   price,
 } as unknown as Ticket;
 const outputOf = (changes: Partial<CutAnswer>, of: Ticket = ticket): number =>
-  settleCut(of, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: true, ...changes }).detail.usage.output;
+  settleCut(of, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: true, ...changes }, {}).detail.usage.output;
 
 describe('an answer with a usage report', () => {
   const tiers = { default: 100, flex: 50, priority: 250, fast: 250 };
@@ -42,7 +42,7 @@ describe('an answer with a usage report', () => {
     expect([0, 1, 3, 9, undefined].map((searches) => feeOf(searches))).toEqual([0n, 1_000n, 3_000n, 9_000n, 3_000n]);
     // An API that tells no number, as chat completions.
     expect(feeOf(1, { ...searching, facts: {} })).toBe(3_000n);
-    const cut = settleCut(searching, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: false });
+    const cut = settleCut(searching, { seenTokens: 0, unseenMs: 0, flowingMs: 0, hungUp: false }, {});
     expect(cut.costNano).toBe(3_010n);
   });
 

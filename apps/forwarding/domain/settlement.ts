@@ -1,6 +1,5 @@
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Endpoint, Report } from '#libs/endpoints/endpoint.js';
-import { endpointOf } from '#libs/endpoints/registry.js';
 import { costOf, tokensOf, type Metered, type TextMetered } from '#libs/money/cost.js';
 import { percentOf } from '#libs/money/tiers.js';
 
@@ -53,7 +52,7 @@ export interface CutAnswer {
 export function settleCut(
   ticket: Ticket,
   { seenTokens, unseenMs, flowingMs, hungUp }: CutAnswer,
-  { unreported }: Pick<Endpoint, 'unreported'> = endpointOf(ticket),
+  { unreported }: Pick<Endpoint, 'unreported'>,
 ): Settlement {
   const { outputs, capTokens, encoding } = ticket;
   const estimate = { ...ticket.estimate, input: ticket.inputTokens };

@@ -50,7 +50,7 @@ interface Own {
   accepts: Endpoint['accepts'];
   shape: Shape;
   /** Images that it reads, and whether the request is as it must be with them. */
-  inputsOf(body: Body): number;
+  inputsOf: (body: Body) => number;
   /** Fields of its own that Daypass sets. */
   forced: JsonObject;
 }

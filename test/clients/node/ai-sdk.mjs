@@ -1,7 +1,6 @@
 import assert from 'node:assert/strict';
 import { openai } from '@ai-sdk/openai';
-import * as ai from 'ai';
-import { embedMany, generateText, isStepCount, Output, streamText, tool } from 'ai';
+import { embedMany, generateImage, generateText, isStepCount, Output, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
 
@@ -37,12 +36,11 @@ await scenario('embedMany', async () => {
 });
 
 await scenario('generateImage', async () => {
-  const generate = ai.generateImage ?? ai.experimental_generateImage;
   const drawing = openai.image('gpt-image-2');
-  const { images } = await generate({ model: drawing, prompt: first('Bern'), n: 2 });
+  const { images } = await generateImage({ model: drawing, prompt: first('Bern'), n: 2 });
   assert.deepEqual([images.length, images[0].mediaType], [2, 'image/png']);
   const prompt = { text: 'At night', images: [images[0].uint8Array] };
-  const { image } = await generate({ model: drawing, prompt });
+  const { image } = await generateImage({ model: drawing, prompt });
   assert.ok(image.uint8Array.length > 100);
 });
 
