@@ -100,6 +100,8 @@ const SUMMARIES: Readonly<Record<string, string>> = {
   '/v1/audio/transcriptions': 'What is said in a file of sound, as one answer or as a stream',
   '/v1/audio/translations': 'What is said in a file of sound, in English',
   '/v1/audio/speech': 'Sound of a text, as one answer or as a stream',
+  '/v1/images/edits': 'Images, changed',
+  '/v1/images/generations': 'Images',
   '/v1/completions': 'What goes on after a text, as one answer or as a stream',
 };
 

@@ -66,7 +66,7 @@ const drops = z
   .default([]);
 
 /** The first words of the endpoints' names, as tickets have them. */
-export const OFFERED = ['chat', 'responses', 'embeddings', 'audio', 'completions'] as const;
+export const OFFERED = ['chat', 'responses', 'embeddings', 'audio', 'completions', 'images'] as const;
 const offered = z.array(z.enum(OFFERED)).min(1, 'must name at least one; leave it out for all').optional();
 
 /** The account of OPENAI_API_KEY, at OPENAI_BASE_URL. */
@@ -77,7 +77,7 @@ const mainSchema = z.strictObject({
   }),
   endpoints: offered.meta({
     description:
-      'The APIs that `OPENAI_BASE_URL` offers: `chat`, `responses`, `embeddings`, `audio`, `completions`. Daypass sends it no calls of others. Without this field it offers all; `completions` only where it is neither OpenAI nor Azure.',
+      'The APIs that `OPENAI_BASE_URL` offers: `chat`, `responses`, `embeddings`, `audio`, `completions`, `images`. Daypass sends it no calls of others. Without this field it offers all; `completions` only where it is neither OpenAI nor Azure.',
   }),
 });
 
@@ -126,7 +126,7 @@ const upstreamSchema = z.strictObject({
   }),
   endpoints: offered.meta({
     description:
-      'The APIs that it offers: `chat`, `responses`, `embeddings`, `audio`, `completions`. Calls of others go to the other upstreams of their lane. Without this field it offers all; `completions` only where it is neither OpenAI nor Azure.',
+      'The APIs that it offers: `chat`, `responses`, `embeddings`, `audio`, `completions`, `images`. Calls of others go to the other upstreams of their lane. Without this field it offers all; `completions` only where it is neither OpenAI nor Azure.',
   }),
 });
 export type UpstreamSettings = z.infer<typeof upstreamSchema>;

@@ -56,7 +56,20 @@ export interface ErrorBody {
     code: string | null;
     /** What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. */
     daypass?: Record<string, unknown>;
+    /** OpenAI's own, of images that moderation refuses. */
+    moderation_details?: ModerationDetails;
   };
+}
+
+export interface ModerationDetails {
+  categories: readonly string[];
+  moderation_stage: 'input' | 'output';
+}
+
+/** How an API words an error that the catalogue words for all of them. */
+export interface OwnForm {
+  type: string;
+  moderation_details?: ModerationDetails;
 }
 
 export interface DaypassErrorOptions {
@@ -66,6 +79,7 @@ export interface DaypassErrorOptions {
   retryAfterMs?: number | undefined;
   /** Overrides the catalogue where a retry can never succeed, or where the upstream decides about it. */
   retry?: boolean | undefined;
+  form?: OwnForm | undefined;
 }
 
 /** An error out of the catalogue, on its way to the HTTP edge. */
@@ -74,6 +88,7 @@ export class DaypassError extends Error {
   readonly details: Record<string, unknown> | undefined;
   readonly retryAfterMs: number | undefined;
   readonly retry: boolean;
+  private readonly form: OwnForm | undefined;
 
   constructor(
     readonly code: ErrorCode,
@@ -85,6 +100,7 @@ export class DaypassError extends Error {
     this.param = options.param;
     this.details = options.details;
     this.retryAfterMs = options.retryAfterMs;
+    this.form = options.form;
     // Both official SDKs ignore a wait above 60 s, and would retry far too early.
     this.retry = (options.retry ?? ERRORS[code].retry) && (options.retryAfterMs ?? 0) <= 60_000;
   }
@@ -101,6 +117,7 @@ export class DaypassError extends Error {
         type: ERRORS[this.code].type,
         param: this.param?.toWellFormed() ?? null,
         code: this.code,
+        ...this.form,
         ...(this.details ? { daypass: this.details } : {}),
       },
     };

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { moderationPolicySchema } from './policy.js';
 
+/** So many images one call can make at OpenAI. */
+const IMAGES_MAX = 10;
+
 /** The fee of one use of a tool, as its operator wrote it: JSON has no exact nano-dollars. */
 const feeUsd = z
   .string({ error: 'must be a decimal string of dollars such as "0.01"' })
@@ -30,7 +33,8 @@ export const campaignStatusSchema = z.enum(['active', 'closed']);
  * completion's usage. So Daypass charges each output of a request that may use the tool. A request with an unpriced
  * tool is refused. `input_tokens_per_request`: the most tokens of the tool's results that the model reads, where the
  * provider bills them. `max_calls`: how many searches one response may make, where its API lets the model search again and
- * again; absent: three. A service of the version before cannot read it.
+ * again; absent: three. `images`: what it pays for of pictures. `max`: of one call; absent: four. `quality`: where the visitor
+ * leaves it open, and the budget carries it; absent: medium. A service of the version before cannot read these.
  */
 export const toolPricesSchema = z.strictObject({
   web_search: z
@@ -38,6 +42,12 @@ export const toolPricesSchema = z.strictObject({
       usd_per_request: feeUsd,
       input_tokens_per_request: z.number().int().min(0).max(2_000_000).default(0),
       max_calls: z.number().int().min(1).max(100).optional(),
+    })
+    .optional(),
+  images: z
+    .strictObject({
+      max: z.number().int().min(1).max(IMAGES_MAX).optional(),
+      quality: z.enum(['low', 'medium', 'high']).optional(),
     })
     .optional(),
 });

@@ -11,6 +11,7 @@ const NAMES = [
   'self-harm/intent',
   'A',
   'data:audio/wav;base64,AAAA',
+  '1024x1024',
 ];
 
 /** Values of a declared shape that together hold every field, every alternative and every kind of leaf. */
@@ -26,7 +27,7 @@ export function examplesOf(shape: Shape): unknown[] {
       return ['gAAAAABpJ-x_f0==', 'eyJhbGci.eyJhIjox'];
     case 'image':
       if (shape.bare) return ['iVBORw0KGgoAAAAN', '/9j/4AAQ'];
-      return ['https://example.org/a.png', 'data:image/png;base64,AAAA'];
+      return ['https://example.org/a.png', 'data:image/png;base64,iVBORw0KGgoAAAAN'];
     case 'file':
       return [`data:text/plain;base64,${Buffer.from('plain words').toString('base64')}`];
     case 'word':

@@ -1,4 +1,4 @@
-import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
+import type { DaypassError, ErrorBody, OwnForm } from '#libs/contracts/errors.js';
 import type { PacedUnits, Ticket } from '#libs/contracts/jobs.js';
 import type { Waiver } from '#libs/contracts/policy.js';
 import type { Meter, Metered } from '#libs/money/cost.js';
@@ -138,6 +138,14 @@ export interface UpstreamTraits {
   tag: string;
 }
 
+/** What a campaign lets a call have. */
+export interface CampaignTerms {
+  /** `max`: images of one call. `quality`: of images whose visitor leaves it open. */
+  images: { max: number; quality: ImageQuality };
+}
+
+export type ImageQuality = 'low' | 'medium' | 'high';
+
 export interface UpstreamCall {
   path: string;
   body: Body;
@@ -173,6 +181,10 @@ export interface Endpoint {
    * an answer that broke off. Absent: what was counted of it.
    */
   readonly unreported?: 'bound' | 'estimate';
+  /** The most bytes of an answer, whole or streamed; absent: those of most APIs (`response.body.ts`). */
+  readonly answerBytesMax?: number;
+  /** How its clients know that moderation refused a call; absent: by the catalogue's own type of error. */
+  readonly blockedForm?: (stage: 'input' | 'output', categories: readonly string[]) => OwnForm;
   /** Its requests may hold so many numbers in arrays, beside the values that each request may hold. */
   readonly numbersMax?: number;
   /** All that a request may hold, and all that is known of an answer. `event`: of one of its stream; absent: as of an answer. */
@@ -198,6 +210,11 @@ export interface Endpoint {
   searching?(request: Request, most: number | null): Request | null;
   /** What a visitor gets at once of a request in the background, with its `id`. Absent: this API has none. */
   queued?(ticket: AnsweredTicket, body: Body): JsonObject;
+  /**
+   * The same request under its campaign's terms, and cheaper forms of what it leaves open: dearest first. The budget decides.
+   * Absent: it leaves nothing open. @throws DaypassError where the campaign does not allow it
+   */
+  forms?(request: Request, terms: CampaignTerms): readonly Request[];
   measure(request: Request, tools: CountingTools): Promise<Measured>;
   /** What waits for the upstream: what the visitor sent, with what the relay decides. */
   forwarded(request: Request, forced: Forced): Body;
@@ -259,6 +276,8 @@ export interface Frame {
   text: string;
   /** What it adds, by path. */
   texts: readonly FrameText[];
+  /** What it adds beside texts: each frame with an image waits for its own verdict, under `trail` too. */
+  images?: readonly Content[];
   provider: readonly ProviderVerdict[];
   /** It says how an output, or the stream, ended: it waits for every verdict before it, under `trail` too. */
   closing: boolean;
@@ -275,17 +294,21 @@ export interface Shown {
 /** An answer in one piece. */
 export interface Whole {
   contents: readonly Content[];
+  /** The same contents, in parts that stand by themselves: what is flagged is left out. Absent: one verdict is on all. */
+  parts?: readonly (readonly Content[])[];
   provider: readonly ProviderVerdict[];
   /** Texts that its tokens are counted from where it reported no usage. */
   seen: readonly string[];
-  /** null: something cannot be taken out of it. */
-  shown(replacements: readonly Replacement[]): Shown | null;
+  /** `without`: the parts that are left out, by their index. null: something cannot be taken out of it. */
+  shown(replacements: readonly Replacement[], without?: ReadonlySet<number>): Shown | null;
   /** The form of an answer that moderation took away. */
-  blocked(): Shown;
+  blocked(categories?: readonly string[]): Shown;
 }
 
 /** Why Daypass ends a stream: moderation took the rest away, or an error. `charged`: the visitor pays for it. */
-export type Ending = { kind: 'blocked' } | { kind: 'error'; error: DaypassError; charged: boolean };
+export type Ending =
+  | { kind: 'blocked'; categories?: readonly string[] | undefined }
+  | { kind: 'error'; error: DaypassError; charged: boolean };
 
 export interface AnswerReader {
   /**

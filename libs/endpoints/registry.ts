@@ -3,10 +3,11 @@ import { AUDIO } from './audio/audio.endpoints.js';
 import { COMPLETIONS } from './completions/completions.endpoint.js';
 import { EMBEDDINGS } from './embeddings/embeddings.endpoint.js';
 import type { Endpoint } from './endpoint.js';
+import { EDITS, GENERATIONS } from './images/images.endpoint.js';
 import { RESPONSES } from './responses/responses.endpoint.js';
 
 /** Every API that Daypass serves: a row each. The first is what tickets and records without a name are about. */
-export const ENDPOINTS: readonly Endpoint[] = [CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, ...AUDIO];
+export const ENDPOINTS: readonly Endpoint[] = [CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, GENERATIONS, EDITS, ...AUDIO];
 
 /** As tickets and records name it: the first row has no name there, so that those of the version before are read as before. */
 export function nameOf(endpoint: Endpoint): { endpoint?: string } {

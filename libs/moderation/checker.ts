@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import type { CheckDecision, CheckEvent, Direction } from '#libs/contracts/audit.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
@@ -13,6 +13,9 @@ import { MODERATION_GUARD } from './guards/moderation.guard.js';
 import { isFlagged, redactionsOf, type Finding, type GuardPipeline, type Stage } from './guards/pipeline.js';
 import type { ModerationMetrics } from './moderation.metrics.js';
 import type { ModerationResult } from './verdict.js';
+
+/** Longer addresses of images in answers do not go on record: one answer may have 48 MiB of them. */
+const RECORDED_URL_MAX = 16_384;
 
 export interface CheckOptions {
   /** After a finding Daypass takes it out (`redact`), refuses the whole (`refuse`), or only records it (`record`). */
@@ -104,10 +107,21 @@ export class Checker {
   ): Recorded[] {
     return findings.map((finding, index) => {
       const isShown = direction === 'output' && index === 0 && contents.length > 0;
-      const encrypted = isShown ? this.parts.box.seal(JSON.stringify(contents), ticket.requestId) : null;
+      const encrypted = isShown ? this.parts.box.seal(JSON.stringify(contents.map(recorded)), ticket.requestId) : null;
       return { event: eventOf(ticket, direction, finding, found), encrypted };
     });
   }
+}
+
+/** An image of an answer goes on record by its kind, size and hash: whoever has the image can prove that it is that one. */
+function recorded(content: Content): Content {
+  if (content.kind !== 'image' || content.url.length <= RECORDED_URL_MAX) return content;
+  const { url } = content;
+  const head = url.slice(0, Math.max(0, url.indexOf(',')));
+  return {
+    kind: 'image',
+    url: `${head}; characters=${url.length}; sha256=${createHash('sha256').update(url).digest('hex')}`,
+  };
 }
 
 function outcomeOf(findings: readonly Finding[], found: CheckOptions['found']): Outcome {

@@ -2,6 +2,7 @@ import { DaypassError } from '#libs/contracts/errors.js';
 import type { VerdictWord } from '#libs/contracts/jobs.js';
 import type { CallPolicy } from '#libs/contracts/policy.js';
 import type { Replacement } from '#libs/endpoints/content.js';
+import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import type { Outcome } from './checker.js';
 
 /** `verdict`: as the header `x-daypass-moderation` shows it. `word`: as metrics and logs have it. */
@@ -23,6 +24,8 @@ const UNAVAILABLE_RETRY_MS = 2_000;
 interface Circumstances {
   forwarded: boolean;
   param: string;
+  /** How the call's API words it; absent: as the catalogue does. */
+  blockedForm?: Endpoint['blockedForm'];
 }
 
 /**
@@ -54,7 +57,7 @@ export function decide(
       const error = new DaypassError(
         'moderation_blocked',
         `Moderation refused the input (${categories.join(', ')}). ${cost}`,
-        { param, details: { direction: 'input', categories } },
+        { param, details: { direction: 'input', categories }, form: circumstances.blockedForm?.('input', categories) },
       );
       return { pass: false, verdict: 'blocked', word: 'blocked', error, strike };
     }

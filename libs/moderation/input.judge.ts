@@ -48,7 +48,7 @@ export class InputJudge {
     const decision = decide(
       isLeft ? { kind: 'flagged', categories: ['not redactable'], strike: false } : outcome,
       ticket.policy,
-      { forwarded, param: endpoint.inputParam },
+      { forwarded, param: endpoint.inputParam, blockedForm: endpoint.blockedForm },
     );
     // Count each input once: at its last stage, or at the stage that refuses it.
     if (stage !== 'local' || !decision.pass) this.countVerdict(ticket, decision.word);

@@ -149,6 +149,8 @@ export class Moderator {
   }
 
   private async askImage(url: string, keyId: string): Promise<Verdict> {
+    if (url.length > IMAGE_CHARACTERS_MAX)
+      return new ModerationUnavailableError('an image is larger than the endpoint takes', true);
     try {
       return (await this.ask([{ type: 'image_url', image_url: { url } }], 1, IMAGE_TOKENS, keyId))[0]!;
     } catch (error) {
@@ -305,6 +307,8 @@ function groupsOf<T>(
 }
 
 const IMAGE_TOKENS = 1_000;
+/** 20 MB in base64, and the head of its data: URL (OpenAI, "Moderation"). */
+const IMAGE_CHARACTERS_MAX = 26_666_800;
 
 function unlessError(verdict: Verdict): ModerationResult | undefined {
   return verdict instanceof Error ? undefined : verdict;

@@ -27,7 +27,7 @@ const SENTENCE_END = /(?:[.!?…。！？]["'”’»)\]]*|\n)\s*$/u;
  * visitor sees a frame whole or not at all. Frames keep their order, whatever output they belong to.
  */
 export class PieceCutter {
-  private gathered: { frame: string; texts: readonly FrameText[] }[] = [];
+  private gathered: { frame: string; texts: readonly FrameText[]; images: readonly Content[] }[] = [];
   /** How many of the gathered frames belong to whole pieces. */
   private whole = 0;
   /** How many characters the frames after them have. */
@@ -36,17 +36,18 @@ export class PieceCutter {
   /** How many characters nobody has taken yet. */
   characters = 0;
 
-  add(frame: string, texts: readonly FrameText[]): void {
+  /** `images`: a frame with some makes a piece by itself, so that one does not take another away. */
+  add(frame: string, texts: readonly FrameText[], images: readonly Content[] = []): void {
     const length = texts.reduce((sum, { text }) => sum + text.length, 0);
     // Only the beginning of the next frame shows whether a word ended.
     if (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /^\s/.test(text))) this.finish();
-    this.gathered.push({ frame, texts });
+    this.gathered.push({ frame, texts, images });
     this.characters += length;
     this.unfinished += length;
     const isWhole =
       texts.some(({ text }) => SENTENCE_END.test(text.slice(-END_CHARACTERS))) ||
       (this.unfinished >= PIECE_CHARACTERS && texts.some(({ text }) => /\s$/.test(text)));
-    if (isWhole || this.unfinished === 0 || this.unfinished >= UNBROKEN_CHARACTERS) this.finish();
+    if (isWhole || images.length > 0 || this.unfinished === 0 || this.unfinished >= UNBROKEN_CHARACTERS) this.finish();
   }
 
   /**
@@ -55,8 +56,8 @@ export class PieceCutter {
   take(rest = false): Piece | null {
     if (rest) this.finish();
     if (this.whole === 0) return null;
-    const taken = this.gathered.splice(0, this.whole);
-    this.whole = 0;
+    const taken = this.gathered.splice(0, this.lengthOfNext());
+    this.whole -= taken.length;
     const texts = new StreamTexts();
     for (const { texts: added } of taken) texts.add(added);
     let characters = 0;
@@ -67,7 +68,13 @@ export class PieceCutter {
       return { kind: 'text', text: (encoded ? unescaped(judged) : judged).toWellFormed() };
     });
     this.characters -= characters;
+    contents.push(...taken.flatMap(({ images }) => images));
     return { frames: taken.map(({ frame }) => frame), contents, characters };
+  }
+
+  private lengthOfNext(): number {
+    const image = this.gathered.findIndex(({ images }) => images.length > 0);
+    return image < 0 || image >= this.whole ? this.whole : Math.max(1, image);
   }
 
   private finish(): void {

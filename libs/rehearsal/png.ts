@@ -7,8 +7,11 @@ const BYTES_OF_PIXEL = 3;
 /** A picture that takes no time to draw, and few bytes: it has so many fields each way. */
 const FIELDS = 8;
 
-/** A picture: fields whose colours follow from the seed alone, so that the same call gets the same one. */
-export function png(width: number, height: number, seed: number): Buffer {
+/**
+ * A picture: fields whose colours follow from the seed alone, so that the same call gets the same one. `comment`: words that
+ * nobody sees in it.
+ */
+export function png(width: number, height: number, seed: number, comment = ''): Buffer {
   const line = 1 + BYTES_OF_PIXEL * width;
   const raw = Buffer.alloc(line * height);
   let drawn = -1;
@@ -30,6 +33,7 @@ export function png(width: number, height: number, seed: number): Buffer {
   return Buffer.concat([
     SIGNATURE,
     chunk('IHDR', Buffer.concat([size, HEADER_REST])),
+    ...(comment === '' ? [] : [chunk('tEXt', Buffer.from(`Comment\0${comment}`, 'latin1'))]),
     chunk('IDAT', deflateSync(raw)),
     chunk('IEND', Buffer.alloc(0)),
   ]);

@@ -12,6 +12,7 @@ const IMAGES_MAX = 1;
 interface InputPart {
   type: string;
   text?: string;
+  image_url?: { url?: string };
 }
 
 export interface ModerationBody {
@@ -33,7 +34,13 @@ export function moderate(body: ModerationBody): { status: number; answer: object
   const parts = input.filter((item) => typeof item !== 'string');
   const images = parts.filter((part) => part.type === 'image_url').length;
   if (images > IMAGES_MAX) return refusal(`At most ${IMAGES_MAX} image is allowed.`, 'too_many_images');
-  return verdicts(body, [resultOf(parts.map((part) => part.text ?? '').join('\n'), images > 0)]);
+  return verdicts(body, [resultOf(parts.map(seenIn).join('\n'), images > 0)]);
+}
+
+/** Of a part: its text, or what the bytes of an image hold, such as the comment of a PNG. */
+function seenIn({ text, image_url: image }: InputPart): string {
+  const [, base64] = /^data:[^,]*;base64,(.*)$/s.exec(image?.url ?? '') ?? [];
+  return text ?? (base64 === undefined ? '' : Buffer.from(base64, 'base64').toString('latin1'));
 }
 
 function verdicts(body: ModerationBody, results: object[]): { status: number; answer: object } {

@@ -5,6 +5,7 @@ import { AudioFace, type HeardCall, type OnHeard, type OnSpoken, type SpokenCall
 import { ChatFace, type ChatCall, type OnChat } from './rehearsal.chat.face.js';
 import { CompletionsFace, type CompletionsCall, type OnCompletions } from './rehearsal.completions.face.js';
 import { EmbeddingsFace, type EmbeddingsCall, type OnEmbeddings } from './rehearsal.embeddings.face.js';
+import { ImagesFace, type ImagesCall, type OnImages } from './rehearsal.images.face.js';
 import { readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { moderate, type ModerationBody } from './rehearsal.moderation.js';
 import { pause } from './rehearsal.pace.js';
@@ -43,6 +44,7 @@ export class Rehearsal {
   onEmbeddings: OnEmbeddings | undefined;
   onHeard: OnHeard | undefined;
   onSpoken: OnSpoken | undefined;
+  onImages: OnImages | undefined;
   onCompletions: OnCompletions | undefined;
   onModeration: ((body: ModerationBody) => Refusal | undefined | Promise<Refusal | undefined>) | undefined;
 
@@ -60,6 +62,7 @@ export class Rehearsal {
   private embeddings: EmbeddingsCall[] = [];
   private heard: HeardCall[] = [];
   private spoken: SpokenCall[] = [];
+  private images: ImagesCall[] = [];
   private completions: CompletionsCall[] = [];
   private moderations: ModerationCall[] = [];
   private nextId = 1;
@@ -136,6 +139,16 @@ export class Rehearsal {
       '/v1/audio/speech',
       this.served((request, response) => audio.speak(request, response)),
     );
+    const images = new ImagesFace({
+      ...core,
+      remember: (call) => this.remember(this.images, call),
+      override: (body, call) => this.onImages?.(body, call),
+    });
+    for (const path of ['generations', 'edits'] as const)
+      this.mock.mount(
+        `/v1/images/${path}`,
+        this.served((request, response) => images.answer(request, response, path)),
+      );
     const completions = new CompletionsFace({
       ...core,
       remember: (call) => this.remember(this.completions, call),
@@ -199,6 +212,10 @@ export class Rehearsal {
     return this.spoken;
   }
 
+  imagesCalls(): readonly ImagesCall[] {
+    return this.images;
+  }
+
   completionsCalls(): readonly CompletionsCall[] {
     return this.completions;
   }
@@ -214,6 +231,7 @@ export class Rehearsal {
     this.embeddings = [];
     this.heard = [];
     this.spoken = [];
+    this.images = [];
     this.completions = [];
     this.moderations = [];
     this.onChat = undefined;
@@ -221,6 +239,7 @@ export class Rehearsal {
     this.onEmbeddings = undefined;
     this.onHeard = undefined;
     this.onSpoken = undefined;
+    this.onImages = undefined;
     this.onCompletions = undefined;
     this.onModeration = undefined;
     this.reports.reset();

@@ -30,6 +30,7 @@ const KEPT_CALLS = 100_000;
 const PRICES: Readonly<Record<string, readonly [input: number, cached: number, output: number]>> = {
   'gpt-5.4-mini': [0.75, 0.075, 4.5],
   'gpt-5.4-nano': [0.2, 0.02, 1.25],
+  'gpt-image-2': [5, 5, 30],
   'text-embedding-3-small': [0.02, 0.02, 0],
   'text-embedding-3-large': [0.13, 0.13, 0],
 };

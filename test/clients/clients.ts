@@ -63,6 +63,7 @@ export const NODE_CLIENTS: readonly Client[] = [
       'chat runTools',
       'embeddings',
       'speech, transcriptions',
+      'images generate, edit',
       BLOCKED,
     ],
     // One streamed, one whole.
@@ -73,6 +74,7 @@ export const NODE_CLIENTS: readonly Client[] = [
     'Output.object',
     'embedMany',
     'generateSpeech, transcribe',
+    'generateImage',
     BLOCKED,
   ]),
   inNode('@openai/agents', 'agents', ['items with ids', 'previousResponseId', 'OpenAIConversationsSession', BLOCKED]),
@@ -110,6 +112,7 @@ export const PYTHON_CLIENTS: readonly Client[] = [
     'parse',
     'embeddings',
     'speech, transcriptions',
+    'images generate, edit',
     BLOCKED,
   ]),
   inPython('openai-agents', 'openai_agents', 'openai-agents', [

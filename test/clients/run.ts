@@ -26,6 +26,7 @@ const MODELS = [
   // Codex asks it by default.
   'gpt-6.2-sol',
   'text-embedding-3-small',
+  'gpt-image-2',
   // LlamaIndex asks it by default.
   'text-embedding-ada-002',
   'whisper-1',
@@ -139,6 +140,7 @@ async function lookAtBooks({ key, id }: TestKey): Promise<void> {
     daypass.rehearsal.responsesCalls().length +
     daypass.rehearsal.chatCalls().length +
     daypass.rehearsal.embeddingsCalls().length +
+    daypass.rehearsal.imagesCalls().length +
     daypass.rehearsal.heardCalls().length +
     daypass.rehearsal.spokenCalls().length;
   let rows: { result: string; paid_usd: string }[] = [];

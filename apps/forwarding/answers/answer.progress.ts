@@ -1,5 +1,5 @@
 import type { Encoding } from '#libs/contracts/jobs.js';
-import { StreamTexts, type FrameText } from '#libs/endpoints/content.js';
+import { StreamTexts, type Content, type FrameText } from '#libs/endpoints/content.js';
 import type { Report } from '#libs/endpoints/endpoint.js';
 import { countTextTokens } from '#libs/money/tokens.js';
 import type { CutAnswer } from '../domain/settlement.js';
@@ -14,15 +14,21 @@ export class Progress {
   stream: ShownStream | null = null;
   /** What the answer said of its cost until now, an answer that failed included. */
   report: Report | null = null;
+  private readonly images: Content[] = [];
   private chunks = 0;
   private readonly startedMs = performance.now();
   private silentMs: number | null = null;
 
-  /** Adds the texts of one chunk, if it has any. */
-  add(texts: readonly FrameText[]): void {
+  /** Adds the texts of one chunk, if it has any, and images that are judged later. */
+  add(texts: readonly FrameText[], images: readonly Content[] = []): void {
     this.texts.add(texts);
+    this.images.push(...images);
     if (texts.some(({ beside }) => !beside)) this.chunks++;
     if (this.silentMs === null && !this.texts.isEmpty) this.silentMs = performance.now() - this.startedMs;
+  }
+
+  contents(): Content[] {
+    return [...this.texts.contents(), ...this.images];
   }
 
   /** How far the answer came until now, for its cost. A model may have reasoned before its first visible token. */

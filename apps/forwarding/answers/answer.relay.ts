@@ -56,7 +56,11 @@ export class AnswerRelay {
 
   /** @throws MisshapenAnswer, UpstreamStreamError, or the error that broke the stream off */
   async stream(call: StreamCall, response: Response): Promise<Answered> {
-    return this.frames.sent(call, await new StreamAnswer(call, this.parts).answer(response));
+    const { ticket, controller } = call;
+    const bytes = Number(ticket.facts.answerBytes ?? 0);
+    return this.room.within(ticket.keyId, bytes, controller.signal, async () =>
+      this.frames.sent(call, await new StreamAnswer(call, this.parts).answer(response)),
+    );
   }
 
   private async read(call: StreamCall, response: Response): Promise<Answered> {

@@ -2,7 +2,7 @@ import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
-import type { AnswerOf, ProviderVerdict, Shown } from '#libs/endpoints/endpoint.js';
+import type { AnswerOf, ProviderVerdict, Shown, Whole } from '#libs/endpoints/endpoint.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
@@ -38,17 +38,21 @@ export interface Answering {
 /** An answer that the guards judge as a whole, on its way to its visitor. */
 export interface Judgeable {
   readonly contents: readonly Content[];
+  /** Parts of the contents that the guards judge each by itself; absent: all at once. */
+  readonly parts?: Whole['parts'];
   readonly provider: readonly ProviderVerdict[];
-  /** Shows all of it. false: a guard found something that nobody can take out of this answer. */
-  pass(redactions: readonly Replacement[]): boolean;
-  block(): void;
+  /**
+   * Shows all of it, but for the parts of `without`. false: a guard found something that nobody can take out of this answer.
+   */
+  pass(redactions: readonly Replacement[], without?: ReadonlySet<number>): boolean;
+  block(categories: readonly string[]): void;
   /** Keeps what is shown for later calls of the key. */
   shelve(): Promise<void>;
   reply(settlement: Settlement, word: VerdictWord): Promise<Pick<Answered, 'reply' | 'kept' | 'pieces'>>;
   /** The reply for an error that the visitor pays for. */
   failed(error: DaypassError, meta: ReplyMeta): Promise<Reply>;
   /** The blocked form, for a visitor who saw nothing yet. */
-  blocked(): Shown;
+  blocked(categories: readonly string[]): Shown;
 }
 
 /** Judges a whole answer where the policy says so, and makes the reply. */
@@ -59,7 +63,7 @@ export async function judgedWhole(
   gate: OutputGate,
 ): Promise<Answered> {
   const { ticket, queueMs } = call;
-  const { contents, provider } = answer;
+  const { contents, parts, provider } = answer;
   const { output } = ticket.policy;
   if (output !== 'gate') {
     answer.pass([]);
@@ -67,15 +71,18 @@ export async function judgedWhole(
     const observed = output === 'observe' ? contents : [];
     return { settlement, ...(await answer.reply(settlement, output)), outcome: 'ok', observed };
   }
-  const { verdict, events } = await gate.verdictOnWhole(ticket, contents, provider);
+  const { verdict, events, without } = parts
+    ? await gate.verdictOnParts(ticket, parts, provider)
+    : { ...(await gate.verdictOnWhole(ticket, contents, provider)), without: undefined };
   if (verdict.word === 'unavailable') {
     const costNano = paidOf(ticket, settlement);
     const meta = { ...metaOf(ticket, queueMs, 'unchecked'), unavailable: 'output' as const, costNano };
     const reply = await answer.failed(verdict.error, meta);
     return { settlement, reply, outcome: 'moderation_unavailable', observed: [], events };
   }
-  const passed = verdict.word !== 'blocked' && answer.pass(verdict.redactions ?? []);
-  if (!passed) answer.block();
+  const passed = verdict.word !== 'blocked' && answer.pass(verdict.redactions ?? [], without);
+  const categories = verdict.word === 'blocked' ? (verdict.categories ?? []) : [];
+  if (!passed) answer.block(categories);
   await answer.shelve();
   const word = passed ? verdict.word : 'blocked';
   const replies = await answer.reply(settlement, word);
@@ -87,7 +94,7 @@ export async function judgedWhole(
         outcome: 'output_blocked',
         observed: [],
         events,
-        again: againOf(call, answer.blocked()),
+        again: againOf(call, answer.blocked(categories)),
       };
 }
 
@@ -116,15 +123,15 @@ export function wholeReply(
   return replyOf(shown, { ...metaOf(ticket, queueMs, word), costNano: paidOf(ticket, settlement) });
 }
 
-function replyOf({ contentType, status = 200, body }: Shown, meta: ReplyMeta): Reply {
+function replyOf({ status = 200, contentType, body }: Shown, meta: ReplyMeta): Reply {
   return {
     type: 'answer',
     status,
     contentType,
     headers: {
       ...(contentType.startsWith('text/event-stream') ? { 'cache-control': 'no-cache' } : {}),
-      // The visitor pays for it, and would pay again.
-      ...(status === 200 ? {} : { 'x-should-retry': 'false' }),
+      // The visitor paid for it, and a client that repeats the call would pay again.
+      ...(status >= 400 ? { 'x-should-retry': 'false' } : {}),
     },
     ...bodyOf(body, contentType),
     meta,

@@ -1,20 +1,12 @@
-import { setTimeout as sleep } from 'node:timers/promises';
 import { KEPT_ANSWER_BYTES_MAX } from '#libs/contracts/answers.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
 import type { Answered, Answering } from './answered.js';
+import { FRAME_BYTES, FrameFlow, LAST_BYTES, PATIENCE_MS } from './frame.flow.js';
 import type { OutputGate } from './output.gate.js';
 import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 
-/** One argument of a script, and one entry of a stream, has at most so many bytes of an answer. */
-export const FRAME_BYTES = 524_288;
-/** So many bytes come with the end of the call. */
-const LAST_BYTES = 1_024;
-/** So many frames of one answer lie in Redis at most until its ingress has read them. */
-const AHEAD = 8;
-/** An ingress that reads nothing for so long is gone, or its visitor is. */
-const PATIENCE_MS = 30_000;
-const LOOK_EVERY_MS = 5;
+export { FRAME_BYTES };
 
 type Answer = Extract<Reply, { type: 'answer' }>;
 type Framed = Answering & { controller: AbortController };
@@ -50,39 +42,31 @@ export class FramedAnswers {
     body: readonly Uint8Array[],
     bytes: number,
   ): Promise<{ frames: number; last?: string }> {
-    const ids: string[] = [];
+    const flow = new FrameFlow(this.channel, { replyTo, requestId }, signal);
+    let sent = 0;
     try {
       const reply = { type: 'open', status, contentType, headers, bytes, meta } as const;
       await insist(() => this.channel.send({ replyTo, requestId, reply }), PATIENCE_MS);
       let left = bytes;
       for (const frame of framesOf(body)) {
-        const before = ids.at(-AHEAD);
-        if (signal.aborted || (before !== undefined && !(await this.isRead(replyTo, before, signal)))) break;
         left -= lengthOf(frame);
-        if (left === 0) {
-          const whole = Buffer.concat(frame);
-          const end = Math.max(0, whole.length - LAST_BYTES);
-          if (end > 0) ids.push(await this.sendOne(replyTo, requestId, ids.length, [whole.subarray(0, end)]));
-          return { frames: ids.length, last: whole.toString('base64', end) };
+        if (left > 0) {
+          if (!(await flow.send(sent, frame))) break;
+          sent++;
+          continue;
         }
-        ids.push(await this.sendOne(replyTo, requestId, ids.length, frame));
+        const whole = Buffer.concat(frame);
+        const end = Math.max(0, whole.length - LAST_BYTES);
+        if (end > 0) {
+          if (!(await flow.send(sent, [whole.subarray(0, end)]))) break;
+          sent++;
+        }
+        return { frames: sent, last: whole.toString('base64', end) };
       }
     } catch {
       // Redis is away. Ingress may have seen one frame more than this knows of, and hangs up in either case.
     }
-    return { frames: ids.length };
-  }
-
-  private sendOne(replyTo: string, requestId: string, n: number, frame: readonly Uint8Array[]): Promise<string> {
-    return insist(() => this.channel.sendFrame(replyTo, requestId, n, frame), PATIENCE_MS);
-  }
-
-  private async isRead(replyTo: string, id: string, signal: AbortSignal): Promise<boolean> {
-    for (const untilMs = performance.now() + PATIENCE_MS; performance.now() < untilMs && !signal.aborted;) {
-      if (!isAfter(id, await insist(() => this.channel.readUpTo(replyTo), PATIENCE_MS))) return true;
-      await sleep(LOOK_EVERY_MS);
-    }
-    return false;
+    return { frames: sent };
   }
 }
 
@@ -105,11 +89,4 @@ export function* framesOf(body: readonly Uint8Array[]): Generator<readonly Uint8
     }
   }
   if (length > 0) yield parts;
-}
-
-/** Whether an entry of a stream came after another one: `<ms>-<n>`. */
-function isAfter(id: string, other: string): boolean {
-  const [ms, n] = id.split('-').map(Number) as [number, number];
-  const [otherMs, otherN] = other.split('-').map(Number) as [number, number];
-  return ms === otherMs ? n > otherN : ms > otherMs;
 }

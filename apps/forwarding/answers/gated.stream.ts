@@ -14,7 +14,7 @@ interface GatedParts {
   provider: readonly ProviderVerdict[];
   contents: () => readonly Content[];
   shelve: () => Promise<void>;
-  blocked: () => Shown;
+  blocked: (categories: readonly string[]) => Shown;
 }
 
 /**
@@ -30,19 +30,19 @@ export class GatedStream implements Judgeable {
 
   constructor(
     private readonly stream: ShownStream,
-    private readonly parts: GatedParts,
+    private readonly source: GatedParts,
   ) {}
 
   get contents(): readonly Content[] {
-    return this.parts.contents();
+    return this.source.contents();
   }
 
   get provider(): readonly ProviderVerdict[] {
-    return this.parts.provider;
+    return this.source.provider;
   }
 
-  add({ text, texts, provider, closing }: Frame): void {
-    const isSilent = texts.length === 0 && provider.length === 0 && !closing;
+  add({ text, texts, images = [], provider, closing }: Frame): void {
+    const isSilent = texts.length === 0 && images.length === 0 && provider.length === 0 && !closing;
     if (isSilent && this.leading === this.frames.length) this.leading++;
     this.frames.push(text);
   }
@@ -59,17 +59,17 @@ export class GatedStream implements Judgeable {
   pass(redactions: readonly Replacement[]): boolean {
     this.stream.stop();
     const waiting = this.frames.slice(this.ahead);
-    const frames = redactions.length > 0 ? this.parts.reader.redacted(waiting, redactions) : waiting;
+    const frames = redactions.length > 0 ? this.source.reader.redacted(waiting, redactions) : waiting;
     for (const frame of frames ?? []) this.stream.show(frame);
     return frames !== null;
   }
 
-  block(): void {
-    this.stream.end({ kind: 'blocked' }, this.parts.reader.report.metered);
+  block(categories: readonly string[]): void {
+    this.stream.end({ kind: 'blocked', categories }, this.source.reader.report.metered);
   }
 
   shelve(): Promise<void> {
-    return this.parts.shelve();
+    return this.source.shelve();
   }
 
   async reply(settlement: Settlement, word: VerdictWord): Promise<Pick<Answered, 'reply' | 'kept'>> {
@@ -81,7 +81,7 @@ export class GatedStream implements Judgeable {
     return this.stream.opened ? this.stream.broken(error, true) : Promise.resolve(errorAnswer(error, meta));
   }
 
-  blocked(): Shown {
-    return this.parts.blocked();
+  blocked(categories: readonly string[]): Shown {
+    return this.source.blocked(categories);
   }
 }

@@ -13,7 +13,7 @@ import { LOGGER } from '#libs/service/platform.tokens.js';
 
 export type OutputVerdict =
   | { word: 'pass' | 'redacted' | 'unchecked'; redactions?: readonly Replacement[] }
-  | { word: 'blocked' }
+  | { word: 'blocked'; categories?: readonly string[] }
   | { word: 'unavailable'; error: DaypassError };
 
 /**
@@ -44,6 +44,25 @@ export class OutputGate {
     const verdict = verdictOf(checked, ticket);
     this.countVerdict(ticket, verdict.word);
     return { verdict, events: checked.events };
+  }
+
+  /**
+   * Judges the parts of a whole answer, each by itself. `without`: those that cannot be shown. Where none is left, the verdict
+   * is on all of it.
+   */
+  async verdictOnParts(
+    ticket: Ticket,
+    parts: readonly (readonly Content[])[],
+    provider: NonNullable<CheckOptions['provider']>,
+  ): Promise<{ verdict: OutputVerdict; events: readonly Recorded[]; without: ReadonlySet<number> }> {
+    const checks = await Promise.all(
+      parts.map((contents) => this.checker.check(ticket, 'output', contents, { provider, carried: true })),
+    );
+    const verdicts = checks.map((checked) => verdictOf(checked, ticket));
+    const without = new Set(verdicts.flatMap(({ word }, index) => (isShown(word) ? [] : [index])));
+    const verdict = joined(verdicts, without.size);
+    this.countVerdict(ticket, verdict.word);
+    return { verdict, events: checks.flatMap(({ events }) => events), without };
   }
 
   /**
@@ -95,10 +114,23 @@ function verdictOf({ outcome }: Checked, { policy }: Ticket): OutputVerdict {
     case 'pass':
       return { word: outcome.redactions.length > 0 ? 'redacted' : 'pass', redactions: outcome.redactions };
     case 'flagged':
-      return { word: 'blocked' };
+      return { word: 'blocked', categories: outcome.categories };
     case 'unavailable':
       return isLetThrough(outcome, policy) ? { word: 'unchecked' } : { word: 'unavailable', error: unavailable() };
   }
+}
+
+const isShown = (word: OutputVerdict['word']): boolean => word !== 'blocked' && word !== 'unavailable';
+
+function joined(verdicts: readonly OutputVerdict[], without: number): OutputVerdict {
+  if (without === verdicts.length) {
+    const blocked = verdicts.flatMap((verdict) => (verdict.word === 'blocked' ? [verdict] : []));
+    if (blocked.length === 0) return { word: 'unavailable', error: unavailable() };
+    return { word: 'blocked', categories: [...new Set(blocked.flatMap(({ categories = [] }) => categories))].sort() };
+  }
+  const redactions = verdicts.flatMap((verdict) => ('redactions' in verdict ? (verdict.redactions ?? []) : []));
+  if (without > 0 || redactions.length > 0) return { word: 'redacted', redactions };
+  return { word: verdicts.some(({ word }) => word === 'unchecked') ? 'unchecked' : 'pass' };
 }
 
 /** No retry: the visitor paid for the answer, and a client that repeats the call would pay again each time. */

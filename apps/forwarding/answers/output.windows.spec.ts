@@ -295,3 +295,47 @@ describe('what was taken out of a stream once', () => {
     expect(asked.flat()).toEqual(['ab. ', 'b again']);
   });
 });
+
+describe('images of a stream', () => {
+  const imageOf = (name: string): Pick<Frame, 'text' | 'texts' | 'images' | 'closing'> => ({
+    text: name,
+    texts: [],
+    images: [{ kind: 'image', url: name }],
+    closing: false,
+  });
+
+  /** All frames come before the first verdict. */
+  async function shownOf(mode: 'window' | 'trail', frames: readonly Parameters<OutputWindows['add']>[0][]) {
+    const shown: string[] = [];
+    const atOnce: string[] = [];
+    const judged: string[][] = [];
+    const windows = new OutputWindows({
+      ...quiet,
+      mode,
+      verdictOn: async (contents) => {
+        judged.push(contents.map((content) => (content.kind === 'image' ? content.url : content.text)));
+        await new Promise(setImmediate);
+        return { word: JSON.stringify(contents).includes('bad') ? 'blocked' : 'pass' };
+      },
+      show: (frame) => shown.push(frame),
+    });
+    for (const frame of frames) windows.add(frame);
+    atOnce.push(...shown);
+    await windows.finish();
+    return { shown, atOnce, judged, stopped: windows.stopped?.word };
+  }
+
+  it.each(['window', 'trail'] as const)('are judged each by itself under %s, however many wait', async (mode) => {
+    const { shown, atOnce, judged, stopped } = await shownOf(mode, ['a', 'b', 'bad', 'c'].map(imageOf));
+    expect(atOnce).toEqual([]);
+    expect(shown).toEqual(['a', 'b']);
+    expect(judged.slice(0, 3)).toEqual([['a'], ['b'], ['bad']]);
+    expect(stopped).toBe('blocked');
+  });
+
+  it('do not take the text beside them away, nor overtake it', async () => {
+    const frames = [frameOf('One. '), imageOf('a'), frameOf('Two. '), imageOf('bad'), frameOf('Three. ')];
+    expect((await shownOf('window', frames)).shown).toEqual(['One. ', 'a', 'Two. ']);
+    expect((await shownOf('trail', frames)).atOnce).toEqual(['One. ']);
+  });
+});

@@ -37,7 +37,7 @@ export class OutputWindows {
   /** What was taken out once may stand in later pieces that have nothing new to judge. */
   private redacts = false;
   /** Under `trail`: frames that are too far ahead of the verdicts to be shown. */
-  private tooFarAhead: { frame: string; characters: number; closing: boolean; number: number }[] = [];
+  private tooFarAhead: { frame: string; characters: number; waits: boolean; number: number }[] = [];
   /** Under `trail`: how many frames came, and how many of them have passed. */
   private added = 0;
   private passed = 0;
@@ -59,12 +59,13 @@ export class OutputWindows {
    * Returns whether too much waits for verdicts, so that the caller awaits `drained`.
    * @throws the error that kept a guard from its verdict, or a frame from the visitor
    */
-  add({ text: frame, texts, closing }: Pick<Frame, 'text' | 'texts' | 'closing'>): boolean {
+  add({ text: frame, texts, images = [], closing }: Pick<Frame, 'text' | 'texts' | 'images' | 'closing'>): boolean {
     if (this.stopped) return false;
-    this.cutter.add(frame, texts);
+    this.cutter.add(frame, texts, images);
     if (this.options.mode === 'trail') {
       const characters = texts.reduce((sum, { text }) => sum + text.length, 0);
-      this.tooFarAhead.push({ frame, characters, closing, number: this.added++ });
+      const waits = closing || images.length > 0;
+      this.tooFarAhead.push({ frame, characters, waits, number: this.added++ });
       this.showAhead();
     }
     this.pump();
@@ -79,14 +80,21 @@ export class OutputWindows {
   }
 
   /**
-   * Resolves when every frame has its verdict, or one stopped the stream. The guards judge the last two pieces at once.
+   * Resolves when every frame has its verdict, or one stopped the stream. The guards judge the last pieces at once.
    */
   async finish(): Promise<void> {
-    const rest = this.stopped ? null : this.cutter.take(true);
-    const verdict = rest && this.pendingVerdict(rest);
+    const rest = this.rest().map((piece) => ({ piece, verdict: this.pendingVerdict(piece) }));
     await this.judging;
-    if (rest && !this.stopped && !this.failure) await this.settle(rest, verdict);
+    for (const { piece, verdict } of rest) if (!this.stopped && !this.failure) await this.settle(piece, verdict);
     if (this.failure) throw this.failure;
+  }
+
+  /** One piece, or one for each frame with an image and for what stands between them. */
+  private rest(): Piece[] {
+    const pieces: Piece[] = [];
+    for (let piece = this.stopped ? null : this.cutter.take(true); piece; piece = this.cutter.take(true))
+      pieces.push(piece);
+    return pieces;
   }
 
   private get isFull(): boolean {
@@ -153,9 +161,10 @@ export class OutputWindows {
 
   private showAhead(): void {
     while (this.tooFarAhead.length > 0 && !this.stopped) {
-      const { frame, characters, closing, number } = this.tooFarAhead[0]!;
+      const { frame, characters, waits, number } = this.tooFarAhead[0]!;
       // The last verdict decides how the visitor sees the output end. What ends it may itself have something to judge.
-      if (closing && number >= this.passed) return;
+      // Nobody can take an image out of a visitor's sight.
+      if (waits && number >= this.passed) return;
       if (this.shown + characters - this.judged > AHEAD_CHARACTERS) return;
       this.tooFarAhead.shift();
       this.shown += characters;

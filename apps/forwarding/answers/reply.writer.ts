@@ -2,6 +2,8 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
 import { insist } from '#libs/redis/insist.js';
 import type { ReplyChannel } from '#libs/holds/reply.channel.js';
+import { FRAME_BYTES, FrameFlow } from './frame.flow.js';
+import { framesOf } from './framed.answers.js';
 
 /** Longer than a minute: a Redis that is away so long interrupts a stream, and does not end it. */
 const PATIENCE_MS = 90_000;
@@ -16,11 +18,14 @@ export class ReplyWriter {
   private writing: Promise<void> | null = null;
   private failure: Error | null = null;
   private sent = 0;
+  private readonly flow: FrameFlow;
 
   constructor(
     private readonly channel: ReplyChannel,
     private readonly ticket: Ticket,
-  ) {}
+  ) {
+    this.flow = new FrameFlow(channel, ticket);
+  }
 
   /** A write was lost: the visitor sees no more. */
   get failed(): boolean {
@@ -60,13 +65,24 @@ export class ReplyWriter {
       while (this.pending.length > 0) {
         const text = this.pending.join('');
         this.pending = [];
-        await this.send({ type: 'frames', n: this.sent, text });
-        this.sent++;
+        if (text.length > FRAME_BYTES && this.ticket.facts.answerBytes !== undefined) await this.sendBytes(text);
+        else {
+          await this.send({ type: 'frames', n: this.sent, text });
+          this.sent++;
+        }
       }
     } catch (error) {
       this.failure = error instanceof Error ? error : new Error(String(error));
     } finally {
       this.writing = null;
+    }
+  }
+
+  /** In frames of bytes, as fast as ingress reads them: no write carries a whole image. */
+  private async sendBytes(text: string): Promise<void> {
+    for (const frame of framesOf([Buffer.from(text)])) {
+      if (!(await this.flow.send(this.sent, frame))) throw new Error('nobody reads the answer');
+      this.sent++;
     }
   }
 

@@ -1,11 +1,12 @@
 import { createParser } from 'eventsource-parser';
 
+/** Of an API that names no other bound (`Endpoint.answerBytesMax`). */
 const ANSWER_BYTES_MAX = 33_554_432;
 
 /** The bytes of a whole answer. @throws when there are too many */
 export async function readBytes(response: Pick<Response, 'body'>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  const bound = new ByteBound();
+  const bound = new ByteBound(ANSWER_BYTES_MAX);
   for await (const piece of bodyOf(response)) pieces.push(bound.count(piece));
   return Buffer.concat(pieces);
 }
@@ -22,9 +23,10 @@ export interface StreamEvent {
 export async function* readEvents(
   response: Pick<Response, 'body'>,
   pause: () => Promise<void>,
+  bytesMax = ANSWER_BYTES_MAX,
 ): AsyncGenerator<StreamEvent[]> {
   const decoder = new TextDecoder();
-  const bound = new ByteBound();
+  const bound = new ByteBound(bytesMax);
   let events: StreamEvent[] = [];
   const parser = createParser({ onEvent: ({ event, data }) => events.push({ name: event, data }) });
   for await (const piece of bodyOf(response)) {
@@ -63,11 +65,12 @@ function bodyOf({ body }: Pick<Response, 'body'>): AsyncIterable<Uint8Array> | U
 class ByteBound {
   private bytes = 0;
 
+  constructor(private readonly bytesMax: number) {}
+
   /** @throws when the answer has become too large */
   count(piece: Uint8Array): Uint8Array {
     this.bytes += piece.byteLength;
-    if (this.bytes > ANSWER_BYTES_MAX)
-      throw new Error(`the upstream's answer is larger than ${ANSWER_BYTES_MAX} bytes`);
+    if (this.bytes > this.bytesMax) throw new Error(`the upstream's answer is larger than ${this.bytesMax} bytes`);
     return piece;
   }
 }

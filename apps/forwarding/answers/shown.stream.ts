@@ -6,7 +6,9 @@ import type { AnswerReader, Endpoint, Ending } from '#libs/endpoints/endpoint.js
 import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
+import { cutAt } from '#libs/endpoints/text.js';
 import { wholeReply, type Answered } from './answered.js';
+import { FRAME_BYTES, LAST_BYTES } from './frame.flow.js';
 import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
 
@@ -120,6 +122,18 @@ export class ShownStream {
       'The rest of the answer was lost on its way to you. It was charged.',
     );
     return this.broken(error, true);
+  }
+
+  /**
+   * Sends a large end but for its last bytes: the script that ends the call does not carry it. false: a part of it was lost.
+   */
+  async sendAhead(): Promise<boolean> {
+    const rest = this.rest.join('');
+    if (!this.isOpen || rest.length <= FRAME_BYTES) return true;
+    const end = cutAt(rest, rest.length - LAST_BYTES);
+    this.rest.splice(0, this.rest.length, rest.slice(end));
+    this.write(rest.slice(0, end));
+    return this.flushed();
   }
 
   /** Keeps the answer for later calls of the key. Where nobody can, its last frame says so. */

@@ -114,7 +114,8 @@ export class StreamAnswer {
     const { pace } = this.parts;
     pace.join();
     try {
-      const reads = readEvents(response, () => (this.reader.done ? Promise.resolve() : pace.pause()));
+      const pause = (): Promise<void> => (this.reader.done ? Promise.resolve() : pace.pause());
+      const reads = readEvents(response, pause, this.endpoint.answerBytesMax);
       for (let next = await reads.next(); !next.done; next = await reads.next()) {
         await this.takeAll(next.value);
         if (!this.reader.done) continue;
@@ -158,7 +159,7 @@ export class StreamAnswer {
   private async take(frames: readonly Frame[]): Promise<void> {
     for (const frame of frames) {
       this.call.onAnswer();
-      this.call.progress.add(frame.texts);
+      this.call.progress.add(frame.texts, this.windows ? [] : frame.images);
       this.provider.push(...frame.provider);
       if (this.gated) this.gated.add(frame);
       else if (!this.windows) this.stream.show(frame.text);
@@ -171,9 +172,9 @@ export class StreamAnswer {
     return new GatedStream(this.stream, {
       reader: this.reader,
       provider: this.provider,
-      contents: () => progress.texts.contents(),
+      contents: () => progress.contents(),
       shelve: () => this.stream.shelve(this.parts.shelf),
-      blocked: () => this.blocked(),
+      blocked: (categories) => this.blocked(categories),
     });
   }
 
@@ -205,8 +206,9 @@ export class StreamAnswer {
     const { ticket, progress } = this.call;
     if (!(await this.stream.flushed())) return this.lost(settlement);
     await this.stream.shelve(this.parts.shelf);
+    if (!(await this.stream.sendAhead())) return this.lost(settlement);
     const { output } = ticket.policy;
-    const observed = output === 'observe' ? progress.texts.contents() : [];
+    const observed = output === 'observe' ? progress.contents() : [];
     return { settlement, ...this.stream.reply(settlement, output), outcome: 'ok', observed };
   }
 
@@ -220,9 +222,10 @@ export class StreamAnswer {
       const reply = await this.stream.broken(stop.error, true, usage);
       return { settlement, reply, outcome: 'moderation_unavailable', observed: [] };
     }
-    this.stream.end({ kind: 'blocked' }, usage);
+    const { categories = [] } = stop;
+    this.stream.end({ kind: 'blocked', categories }, usage);
     await this.stream.shelve(this.parts.shelf);
-    const again = againOf(this.call, this.blocked());
+    const again = againOf(this.call, this.blocked(categories));
     return { settlement, ...this.stream.reply(settlement, 'blocked'), outcome: 'output_blocked', observed: [], again };
   }
 
@@ -231,10 +234,10 @@ export class StreamAnswer {
   }
 
   /** The blocked form for a visitor who saw nothing: by a reader that knows how the answer began, and no more. */
-  private blocked(): Shown {
+  private blocked(categories: readonly string[]): Shown {
     const reader = this.endpoint.reader(this.call.ticket, this.call.of);
     if (this.first) reader.event(this.first);
-    const body = reader.ending({ kind: 'blocked' }, false, this.reader.report.metered);
+    const body = reader.ending({ kind: 'blocked', categories }, false, this.reader.report.metered);
     return { contentType: STREAM_TYPE, body };
   }
 

@@ -11,6 +11,7 @@ import { wholeReplies, type Answered, type Answering, type Judgeable } from './a
 /** An answer in one piece on its way to its visitor. */
 export class WholeAnswer implements Judgeable {
   readonly contents: readonly Content[];
+  readonly parts: Whole['parts'];
   readonly provider: readonly ProviderVerdict[];
   private shown: Shown | null = null;
 
@@ -21,16 +22,17 @@ export class WholeAnswer implements Judgeable {
     private readonly shelf: Pick<ShelfStore, 'put'>,
   ) {
     this.contents = whole.contents;
+    this.parts = whole.parts;
     this.provider = whole.provider;
   }
 
-  pass(redactions: readonly Replacement[]): boolean {
-    this.shown = this.whole.shown(redactions);
+  pass(redactions: readonly Replacement[], without?: ReadonlySet<number>): boolean {
+    this.shown = this.whole.shown(redactions, without);
     return this.shown !== null;
   }
 
-  block(): void {
-    this.shown = this.whole.blocked();
+  block(categories: readonly string[]): void {
+    this.shown = this.whole.blocked(categories);
   }
 
   async shelve(): Promise<void> {

@@ -59,8 +59,8 @@ const OPERATORS_NETWORK = /virtual network|firewall rules|private endpoint|publi
 /** How servers refuse a path: OpenAI, FastAPI (vLLM), Ollama, llama.cpp, Express, Azure OpenAI. None names a model. */
 const UNKNOWN_PATH =
   /^(\d{3} )?(invalid url\b|not found\.?$|(page|file|resource|path|route|endpoint|url) not found\b|cannot (get|post) \/|unknown (request )?(url|path|route|endpoint)\b)/i;
-/** The provider's own refusals (OpenAI, "Safety checks"; Azure OpenAI, "Content filtering"). */
-const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter']);
+/** The provider's own refusals (OpenAI, "Safety checks" and "Image generation"; Azure OpenAI, "Content filtering"). */
+const SAFETY_CODES = new Set(['cyber_policy', 'bio_policy', 'invalid_prompt', 'content_filter', 'moderation_blocked']);
 /** The provider blocks this visitor's identifier. */
 const IDENTIFIER_BLOCKED = /^(safety_)?identifier[ _]blocked$/i;
 /** 4xx that are not about the request: a proxy wants a login, something timed out, or it came too early. */

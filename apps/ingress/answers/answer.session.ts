@@ -136,13 +136,16 @@ export class AnswerSession {
         break;
       case 'bytes':
         if (!this.isNext(message.n)) break;
-        // Its head has the length, and is lost.
-        if (this.rest === undefined) {
+        if (this.rest !== undefined) {
+          this.rest -= message.bytes.length;
+          raw.write(message.bytes);
+        } else if (this.call.ticket.stream) {
+          this.openLate();
+          this.stream.write(message.bytes);
+        } else {
+          // Its head has the length, and is lost.
           this.lose();
-          break;
         }
-        this.rest -= message.bytes.length;
-        raw.write(message.bytes);
         break;
       case 'frames':
         if (!this.isNext(message.n)) break;

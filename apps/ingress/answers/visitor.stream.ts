@@ -5,6 +5,7 @@ import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { STREAM_TYPE, writeHead, type Head } from './answer.head.js';
 
 const SILENT = 'waiting';
+const END_OF_EVENT = Buffer.from('\n\n');
 
 /**
  * The stream that one visitor reads. Proxies cut a connection that says nothing. So a silent stream gets a comment, and
@@ -15,6 +16,8 @@ export class VisitorStream {
   facts: Ticket['facts'] = {};
   /** The head is out, so that an error can only follow in the stream. */
   opened = false;
+  /** The end of an event has not come yet, so that nothing else may stand here. */
+  private inEvent = false;
   private timer: NodeJS.Timeout | undefined;
   private headSoFar: (() => Head) | undefined;
 
@@ -46,9 +49,10 @@ export class VisitorStream {
     this.write(comment);
   }
 
-  write(text: string): void {
+  write(part: string | Buffer): void {
     this.timer?.refresh();
-    this.reply.raw.write(text);
+    this.inEvent = typeof part !== 'string' && !part.subarray(-2).equals(END_OF_EVENT);
+    this.reply.raw.write(part);
   }
 
   /** @param text the last part of it */
@@ -66,6 +70,12 @@ export class VisitorStream {
 
   /** @param again whether the same call may succeed later */
   fail(body: ErrorBody, again: boolean): void {
+    if (this.inEvent) {
+      // Only a broken connection says that the rest of the event will not come.
+      this.stop();
+      this.reply.raw.destroy();
+      return;
+    }
     if (!this.opened && this.headSoFar !== undefined) this.open(this.headSoFar());
     this.end(this.endpoint.streamError(body, this.facts, again));
   }
@@ -79,7 +89,7 @@ export class VisitorStream {
 
   private onSilence(): void {
     // Whoever does not read needs no comment, and comments must not pile up.
-    if (this.reply.raw.writableLength === 0) this.comment(SILENT);
+    if (this.reply.raw.writableLength === 0 && !this.inEvent) this.comment(SILENT);
     else this.timer?.refresh();
   }
 }

@@ -141,19 +141,35 @@ export class Admission {
     return this.steps.run(visitor.key.id, bytes, () => this.hold(visitor, { ...wanted, request }, wanted.request));
   }
 
-  /** `asked`: the request with its names. What they stand for may grow from one repeat to the next, as a conversation does. */
+  /** Takes the dearest of the request's forms that the budget carries. `asked`: the request with its names. */
   private async hold(
     visitor: Visitor,
     named: Wanted,
     asked: Request = named.request,
   ): Promise<AdmittedCall | KeptAnswer> {
+    const untilMs = performance.now() + named.maxWaitMs;
+    const forms = await known(visitor, () => this.quoter.forms(visitor, named.endpoint, named.request));
+    for (const request of forms.slice(0, -1)) {
+      try {
+        return await this.holdForm(visitor, { ...named, request }, request, untilMs);
+      } catch (error) {
+        if (!(error instanceof DaypassError) || error.code !== 'insufficient_quota') throw error;
+      }
+    }
+    const request = forms.at(-1)!;
+    return this.holdForm(visitor, { ...named, request }, asked === named.request ? request : asked, untilMs);
+  }
+
+  /** `asked`: what it names may grow from one repeat to the next, as a conversation does. */
+  private async holdForm(
+    visitor: Visitor,
+    named: Wanted,
+    asked: Request,
+    untilMs: number,
+  ): Promise<AdmittedCall | KeptAnswer> {
     const { key, campaign } = visitor;
-    const { wanted, policy, quote } = await this.offer(visitor, named).catch((error: unknown) => {
-      // Somebody may have allowed it, or changed its price.
-      throw visitor.isRemembered && error instanceof DaypassError ? new StaleVisitor() : error;
-    });
+    const { wanted, policy, quote } = await known(visitor, () => this.offer(visitor, named));
     const { requestId, endpoint, request, idempotency } = wanted;
-    const untilMs = performance.now() + wanted.maxWaitMs;
     const bodyOf = (request: Request): string => this.bodyOf(visitor, { ...wanted, request }, { ...quote, policy });
     const body = bodyOf(request);
     const repeatHash = this.repeatHashOf(wanted, policy, () => (asked === named.request ? body : bodyOf(asked)));
@@ -376,6 +392,15 @@ export class Admission {
     this.places.release({ keyId, campaignId });
     this.leases.release(requestId);
     this.line.wake([keyId, campaignId, 'operator']);
+  }
+}
+
+/** @throws StaleVisitor where the visitor is remembered, and is refused: somebody may have allowed it, or changed its price */
+async function known<T>(visitor: Visitor, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw visitor.isRemembered && error instanceof DaypassError ? new StaleVisitor() : error;
   }
 }
 

@@ -37,6 +37,9 @@ export interface Quote {
 
 /** A response may search so often where its campaign does not say: each search costs a fee, and is read again with all others. */
 const SEARCH_CALLS = 3;
+/** So many images one call may make, and of this quality where its visitor leaves it open, unless its campaign says otherwise. */
+const IMAGES = 4;
+const IMAGE_QUALITY = 'medium';
 /** What a meter counts, and the field of a price that the operator can set for it. */
 const UNPRICED: Readonly<Record<Meter, readonly [what: string, field: string]>> = {
   input: ['the text that it reads', 'input_usd_per_million'],
@@ -107,6 +110,13 @@ export class CallQuoter {
   /** The likely input tokens of a request. @throws DaypassError as `quote` */
   async inputTokens(visitor: Visitor, endpoint: Endpoint, asked: Request): Promise<number> {
     return (await this.quote(visitor, endpoint, this.offered(visitor, endpoint, asked))).bound.inputTokens;
+  }
+
+  /** What the request may become under its campaign's terms: dearest first. @throws DaypassError where it may not be made */
+  forms({ campaign }: Visitor, endpoint: Endpoint, request: Request): readonly Request[] {
+    if (!endpoint.forms) return [request];
+    const { max = IMAGES, quality = IMAGE_QUALITY } = campaign.tool_prices.images ?? {};
+    return endpoint.forms(request, { images: { max, quality } });
   }
 
   /** @throws DaypassError `model_not_found`, `unpriceable_request` or `invalid_request` */

@@ -76,12 +76,7 @@ export const NOT_OFFERED: readonly NotOffered[] = [
   {
     paths: ['/v1/images/variations'],
     why: 'OpenAI ended it with its last model, dall-e-2, on 2026-05-12.',
-    instead: 'At OpenAI, /v1/images/edits replaces it. Daypass does not serve that yet.',
-  },
-  {
-    paths: ['/v1/images/generations', '/v1/images/edits'],
-    why: 'This version of Daypass serves no images.',
-    instead: 'Make text: POST /v1/chat/completions also reads images.',
+    instead: 'Use POST /v1/images/edits.',
   },
   {
     paths: ['/v1/realtime'],

@@ -274,6 +274,7 @@ describe('/docs', () => {
     z.fromJSONSchema(schema as Parameters<typeof z.fromJSONSchema>[0]).safeParse(value).success;
 
   it('has the form of every answer', async () => {
+    await money.campaign({ policy: { input: 'off' }, models: ['gpt-5.4-mini'] });
     const client = await clientOfKey();
     await put();
     const { id } = await client.conversations.create({ metadata: { a: 'b' }, items: [{ role: 'user', content: 'x' }] });
@@ -281,7 +282,8 @@ describe('/docs', () => {
     for (const [operationId, route] of routes) {
       const of = operationId.startsWith('responses') ? 'resp_a' : id;
       const path = route.path.replace('/v1', '').replace('{id}', of).replace('{itemId}', String(item!.id));
-      if (route.method === 'DELETE') continue;
+      // What is cancelled runs in the background: test/background.e2e-spec.ts.
+      if (route.method === 'DELETE' || operationId === 'responses.cancel') continue;
       const answer = await client[route.method === 'GET' ? 'get' : 'post'](path, { body: route.request?.sample });
       expect([operationId, answer, takes(route.answer, answer)]).toEqual([operationId, answer, true]);
     }

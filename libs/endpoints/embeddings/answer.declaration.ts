@@ -3,7 +3,7 @@ import { DIMENSIONS_MAX, INPUTS_MAX } from './request.declaration.js';
 
 const BASE64 = /^[A-Za-z0-9+/]+={0,2}$/;
 
-/** Numbers, names and base64 only. `vector.scan.ts` reads the vectors. */
+/** Numbers, names and base64 only. `long.values.ts` reads the vectors. */
 export const EMBEDDINGS_ANSWER: Shape = object(
   {
     object: word('list'),

@@ -3,12 +3,20 @@ import { MisshapenAnswer, type AnswerReader, type Report, type Whole } from '../
 import { PROVIDER_ID } from '../declaration.js';
 import { JSON_TYPE, STREAM_TYPE } from '../event.stream.js';
 import { isObject, type JsonObject } from '../json.js';
+import { LongValueScan, placeOf } from '../long.values.js';
 import { objectOf } from '../misshapen.js';
-import { placeOf, VectorScan } from './vector.scan.js';
+
 import { ANSWER_BYTES_MAX, tooLarge, vectorOfBase64, vectorOfNumbers } from './vectors.js';
 
 /** Numbers in full take four times the bytes of base64. */
 const ARRIVED_BYTES_MAX = 4 * ANSWER_BYTES_MAX;
+/** 65,536 numbers in full. */
+const VECTORS = {
+  name: 'embedding',
+  many: 'vectors',
+  tooLong: 'a vector of too many numbers',
+  bytesMax: 2_097_152,
+};
 
 /** Reads the vectors of one answer, in either form, and writes them in the form that the visitor asked for. */
 export class EmbeddingsReader implements AnswerReader {
@@ -19,7 +27,7 @@ export class EmbeddingsReader implements AnswerReader {
   private bytes = 0;
   private dimensions = 0;
   private readonly base64: boolean;
-  private readonly scan = new VectorScan((form, json) => this.take(form, json));
+  private readonly scan = new LongValueScan(VECTORS, (form, json) => this.take(form, json));
 
   constructor(private readonly ticket: Pick<Ticket, 'facts'>) {
     this.base64 = ticket.facts.base64 === true;
@@ -55,9 +63,9 @@ export class EmbeddingsReader implements AnswerReader {
   redacted = noStream;
   ending = noStream;
 
-  private take(form: 'base64' | 'numbers', written: Buffer): void {
+  private take(form: 'string' | 'numbers', written: Buffer): void {
     const { json, dimensions } =
-      form === 'base64' ? vectorOfBase64(written, this.base64) : vectorOfNumbers(written, this.base64);
+      form === 'string' ? vectorOfBase64(written, this.base64) : vectorOfNumbers(written, this.base64);
     this.bytes += json.length;
     if (this.bytes > ANSWER_BYTES_MAX) throw tooLarge('input', true);
     if (this.vectors.length > 0 && dimensions !== this.dimensions)

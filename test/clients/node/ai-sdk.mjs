@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { openai } from '@ai-sdk/openai';
 import * as ai from 'ai';
-import { embedMany, generateText, isStepCount, Output, streamText, tool } from 'ai';
+import { embedMany, generateImage, generateText, isStepCount, Output, streamText, tool } from 'ai';
 import { z } from 'zod';
 import { first, flagged, scenario, second, WEATHER } from './scenario.mjs';
 
@@ -45,6 +45,15 @@ await scenario('generateSpeech, transcribe', async () => {
     const { text } = await transcribe({ model: openai.transcription(name), audio: audio.uint8Array });
     assert.ok(text.length > 10);
   }
+});
+
+await scenario('generateImage', async () => {
+  const drawing = openai.image('gpt-image-2');
+  const { images } = await generateImage({ model: drawing, prompt: first('Bern'), n: 2 });
+  assert.deepEqual([images.length, images[0].mediaType], [2, 'image/png']);
+  const prompt = { text: 'At night', images: [images[0].uint8Array] };
+  const { image } = await generateImage({ model: drawing, prompt });
+  assert.ok(image.uint8Array.length > 100);
 });
 
 await scenario('blocked', async () => {

@@ -27,6 +27,7 @@ await scenario('parse', parse);
 await scenario('chat runTools', chat);
 await scenario('embeddings', embeddings);
 await scenario('speech, transcriptions', sound);
+await scenario('images generate, edit', images);
 await scenario('blocked', blocked);
 
 /** Whole, then streamed; each request names the answer before it. */
@@ -139,6 +140,21 @@ async function sound() {
   const stream = await client.audio.transcriptions.create({ model: 'gpt-4o-transcribe', file, stream: true });
   for await (const event of stream) if (event.type === 'transcript.text.delta') heard += event.delta;
   assert.equal(heard, text);
+}
+
+/** Made whole and as a stream, then changed: from one file, and from two with a mask. */
+async function images() {
+  const asked = { model: 'gpt-image-2', quality: 'low', prompt: first('Bern') };
+  const made = await client.images.generate({ ...asked, n: 2 });
+  assert.equal(made.data.length, 2);
+  const file = (index) => toFile(Buffer.from(made.data[index].b64_json, 'base64'), 'weather.png');
+  const types = [];
+  for await (const event of await client.images.generate({ ...asked, stream: true, partial_images: 1 }))
+    types.push(event.type);
+  assert.deepEqual(types, ['image_generation.partial_image', 'image_generation.completed']);
+  const one = await client.images.edit({ ...asked, image: await file(0) });
+  const two = await client.images.edit({ ...asked, image: [await file(0), await file(1)], mask: await file(0) });
+  assert.ok(two.usage.input_tokens_details.image_tokens > one.usage.input_tokens_details.image_tokens);
 }
 
 async function blocked() {

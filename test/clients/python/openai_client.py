@@ -1,3 +1,5 @@
+import base64
+
 from openai import NotFoundError, OpenAI
 from pydantic import BaseModel
 from scenario import FLAGGED, SECOND, WEATHER, first, scenario
@@ -114,6 +116,18 @@ def sound():
     assert "".join(event.delta for event in stream if event.type == "transcript.text.delta") == text
 
 
+def images():
+    """Made whole and as a stream, then changed: from one file, and from two with a mask."""
+    asked = {"model": "gpt-image-2", "quality": "low", "prompt": first("Bern")}
+    made = client.images.generate(**asked, n=2)
+    files = [("weather.png", base64.b64decode(one.b64_json)) for one in made.data]
+    stream = client.images.generate(**asked, stream=True, partial_images=1)
+    assert [event.type for event in stream] == ["image_generation.partial_image", "image_generation.completed"]
+    one = client.images.edit(**asked, image=files[0])
+    two = client.images.edit(**asked, image=files, mask=files[0])
+    assert two.usage.input_tokens_details.image_tokens > one.usage.input_tokens_details.image_tokens
+
+
 def blocked():
     """`get_final_response` knows only answers that are completed; the last event has this one."""
     with client.responses.stream(model=MODEL, input=FLAGGED) as stream:
@@ -127,4 +141,5 @@ scenario("conversation", conversation)
 scenario("parse", parse)
 scenario("embeddings", embeddings)
 scenario("speech, transcriptions", sound)
+scenario("images generate, edit", images)
 scenario("blocked", blocked)
