@@ -66,6 +66,6 @@ describe('bench/README.md', () => {
       expect(section).toMatch(/Measured by `(BENCH_\w+=\d+ )*npm run bench(:\w+)?` on \d{4}-\d\d-\d\d, /);
       expect(replaceSection(page, bench, '')).not.toBe(page);
     }
-    expect(benches).toHaveLength(10);
+    expect(benches).toHaveLength(11);
   });
 });
