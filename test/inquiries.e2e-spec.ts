@@ -59,10 +59,7 @@ describe('the moderation endpoint for visitors', () => {
     expect(asked()).toHaveLength(4);
 
     const id = flagged.response.headers.get('x-request-id')!;
-    await until(
-      'it is in the record',
-      async () => (await daypass.admin(`/admin/v1/requests/${id}`)).status === 200,
-    );
+    await until('it is in the record', async () => (await daypass.admin(`/admin/v1/requests/${id}`)).status === 200);
     const { body } = await daypass.admin(`/admin/v1/requests/${id}`);
     expect(body).toMatchObject({ endpoint: 'moderations.create', checks: [], transfers: [], key: key.id });
     const { body: shown } = await daypass.admin(`/admin/v1/keys/${key.id}`);
