@@ -131,8 +131,10 @@ async function send(response: ServerResponse, text: string, cut: boolean, gone: 
     response.write(text.slice(0, text.length / 2), () => response.destroy());
     return false;
   }
-  if (!response.write(text)) await Promise.race([once(response, 'drain'), once(response, 'close')]);
-  return !gone.aborted;
+  // Nothing drains once it is closed, and nobody says so twice.
+  if (!response.write(text) && !response.closed)
+    await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  return !gone.aborted && !response.closed;
 }
 
 /** A request in JSON, or in a form, whose fields become JSON. */

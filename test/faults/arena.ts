@@ -2,12 +2,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
 import type { ChatCall } from '#libs/rehearsal/rehearsal.chat.face.js';
+import type { ImagesCall } from '#libs/rehearsal/rehearsal.images.face.js';
 import type { ResponsesCall } from '#libs/rehearsal/rehearsal.responses.face.js';
 import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
 /** The provider's own prices of gpt-5.4-mini, nano-dollars per token, written down apart from Daypass' price book. */
 const BILLED = { input: 750n, cached: 75n, output: 4_500n };
+/** The same of gpt-image-2. */
+const BILLED_IMAGES = { text: 5_000n, read: 8_000n, made: 30_000n };
 export const MODEL = 'gpt-5.4-mini';
 const SAMPLE_EVERY_MS = 40;
 const BACK_WITHIN_MS = 30_000;
@@ -34,7 +37,7 @@ export interface CallWish {
   more?: object;
 }
 
-type SentCall = ChatCall | ResponsesCall;
+type SentCall = ChatCall | ResponsesCall | ImagesCall;
 
 /** A running Daypass whose stores and services can fail, an upstream with a bill of its own, and the invariants that must hold. */
 export class Arena {
@@ -160,7 +163,8 @@ export class Arena {
   }
 
   private get recent(): readonly SentCall[] {
-    return [...this.daypass.rehearsal.chatCalls(), ...this.daypass.rehearsal.responsesCalls()];
+    const { rehearsal } = this.daypass;
+    return [...rehearsal.chatCalls(), ...rehearsal.responsesCalls(), ...rehearsal.imagesCalls()];
   }
 
   /** Between scenarios. */
@@ -311,11 +315,23 @@ export class Arena {
 /** What the provider bills for it. */
 export function billOf({ usage }: SentCall): bigint {
   if (!usage) return 0n;
+  if (isOfImages(usage)) {
+    const { text_tokens: text, image_tokens: read } = usage.input_tokens_details;
+    const { text: ofText, read: ofRead, made } = BILLED_IMAGES;
+    return BigInt(text) * ofText + BigInt(read) * ofRead + BigInt(usage.output_tokens) * made;
+  }
   const { input, cached, output } = tokensOf(usage);
   return BigInt(input - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(output) * BILLED.output;
 }
 
-function tokensOf(usage: NonNullable<SentCall['usage']>): { input: number; cached: number; output: number } {
+const isOfImages = (usage: NonNullable<SentCall['usage']>): usage is NonNullable<ImagesCall['usage']> =>
+  'output_tokens' in usage && 'text_tokens' in usage.input_tokens_details;
+
+function tokensOf(usage: NonNullable<(ChatCall | ResponsesCall)['usage']>): {
+  input: number;
+  cached: number;
+  output: number;
+} {
   return 'input_tokens' in usage
     ? {
         input: usage.input_tokens,
