@@ -111,7 +111,45 @@ describe('pictures and sound', () => {
     return `${EVENTS + 1} cut ones told, two without a usage shown, all booked once; ${await arena.holds()}`;
   });
 
-  scenario(37, 'kill -9 of ingress in the middle of an upload', {}, async () => {
+  scenario(37, 'kill -9 of forwarding while a recording is heard', {}, async () => {
+    const key = await keyOf();
+    // A transcription names no visitor upstream.
+    arena.withoutUpstream.add(key.id);
+    let goOn = (): void => undefined;
+    const paused = new Promise<undefined>((resolve) => (goOn = () => resolve(undefined)));
+    arena.daypass.rehearsal.onHeard = () => paused;
+    const call = post(key, '/audio/transcriptions', formOf('file', wav(2), 'audio/wav', { model: WHISPER }));
+    await arena.until(() => arena.daypass.rehearsal.heardCalls().length === 1, 'the upstream hears it');
+    arena.daypass.services.kill('forwarding');
+    const { status, text } = await call;
+    goOn();
+    expect([status, text]).toEqual([502, expect.stringContaining('upstream_outcome_unknown')]);
+    arena.daypass.rehearsal.onHeard = undefined;
+    await arena.daypass.services.whenReady('forwarding');
+    return `told, presumed, not sent again; ${await arena.holds()}`;
+  });
+
+  scenario(38, 'kill -9 of moderation while it judges a picture that was sent', {}, async () => {
+    const key = await keyOf({ input: 'gate', output: 'off' });
+    let judged = 0;
+    arena.daypass.rehearsal.onModeration = async (body) => {
+      if (!JSON.stringify(body.input).includes('data:image') || judged++ > 0) return undefined;
+      arena.daypass.services.kill('moderation');
+      await new Promise((resolve) => setTimeout(resolve, 500));
+      return undefined;
+    };
+    const got = await change(key);
+    expect(judged).toBeGreaterThan(0);
+    arena.daypass.rehearsal.onModeration = undefined;
+    await arena.daypass.services.whenReady('moderation');
+    expect([200, 503]).toContain(got.status);
+    expect((await change(key)).status).toBe(200);
+    await nothingLeft();
+    return `answered with ${got.status}, no file is left; ${await arena.holds()}`;
+  });
+
+  // The last, because what it leaves behind stays for a while.
+  scenario(39, 'kill -9 of ingress in the middle of an upload', {}, async () => {
     const key = await keyOf();
     const { hostname, port } = new URL(arena.daypass.baseUrl);
     const socket = connect(Number(port), hostname);
@@ -132,42 +170,5 @@ describe('pictures and sound', () => {
     expect((await change(key)).status).toBe(200);
     const seconds = Math.ceil(Math.max(...lives) / 1_000);
     return `what was left ends by itself within ${seconds} s, the next upload goes through; ${await arena.holds()}`;
-  });
-
-  scenario(38, 'kill -9 of forwarding while a recording is heard', {}, async () => {
-    const key = await keyOf();
-    // A transcription names no visitor upstream.
-    arena.withoutUpstream.add(key.id);
-    let goOn = (): void => undefined;
-    const paused = new Promise<undefined>((resolve) => (goOn = () => resolve(undefined)));
-    arena.daypass.rehearsal.onHeard = () => paused;
-    const call = post(key, '/audio/transcriptions', formOf('file', wav(2), 'audio/wav', { model: WHISPER }));
-    await arena.until(() => arena.daypass.rehearsal.heardCalls().length === 1, 'the upstream hears it');
-    arena.daypass.services.kill('forwarding');
-    const { status, text } = await call;
-    goOn();
-    expect([status, text]).toEqual([502, expect.stringContaining('upstream_outcome_unknown')]);
-    arena.daypass.rehearsal.onHeard = undefined;
-    await arena.daypass.services.whenReady('forwarding');
-    return `told, presumed, not sent again; ${await arena.holds()}`;
-  });
-
-  scenario(39, 'kill -9 of moderation while it judges a picture that was sent', {}, async () => {
-    const key = await keyOf({ input: 'gate', output: 'off' });
-    let judged = 0;
-    arena.daypass.rehearsal.onModeration = async (body) => {
-      if (!JSON.stringify(body.input).includes('data:image') || judged++ > 0) return undefined;
-      arena.daypass.services.kill('moderation');
-      await new Promise((resolve) => setTimeout(resolve, 500));
-      return undefined;
-    };
-    const got = await change(key);
-    expect(judged).toBeGreaterThan(0);
-    arena.daypass.rehearsal.onModeration = undefined;
-    await arena.daypass.services.whenReady('moderation');
-    expect([200, 503]).toContain(got.status);
-    expect((await change(key)).status).toBe(200);
-    await nothingLeft();
-    return `answered with ${got.status}, no file is left; ${await arena.holds()}`;
   });
 });

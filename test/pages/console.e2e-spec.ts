@@ -203,7 +203,8 @@ describe('handing out', () => {
       await page.goto(`${origin}/console/campaigns/launch/hand-out/print`);
       await page.waitForSelector('text=No codes are in this page.');
     });
-  });
+    // Two prints of twelve cards, on a busy machine.
+  }, 120_000);
 
   it('makes a link for codes where the campaign has none, without a limit by network', async () => {
     fake.links = [];
