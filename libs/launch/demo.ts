@@ -16,7 +16,7 @@ const CAMPAIGN = {
   slug: SLUG,
   name: 'Demo',
   budget_usd: '5.00',
-  models: ['gpt-5.4-mini', 'gpt-5.4-nano', 'text-embedding-3-small'],
+  models: ['gpt-5.4-mini', 'gpt-5.4-nano', 'text-embedding-3-small', 'gpt-image-2', 'gpt-4o-mini-tts', 'whisper-1'],
   key_defaults: { budget_usd: '1.00', limits: { rpm: 60, tpm: 200_000, concurrent: 8 } },
   claim: {
     title: 'Try Daypass',
