@@ -132,8 +132,7 @@ async function send(response: ServerResponse, text: string, cut: boolean, gone: 
     return false;
   }
   // Nothing drains once it is closed, and nobody says so twice.
-  if (!response.write(text) && !response.closed)
-    await Promise.race([once(response, 'drain'), once(response, 'close')]);
+  if (!response.write(text) && !response.closed) await Promise.race([once(response, 'drain'), once(response, 'close')]);
   return !gone.aborted && !response.closed;
 }
 

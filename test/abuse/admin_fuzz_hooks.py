@@ -20,10 +20,3 @@ def filter_body(context, body):
     if untitled or unlabelled:
         return False
     return not part and not endless and not ("labels" in body and "count" in body)
-
-
-@schemathesis.hook
-def filter_path_parameters(context, path_parameters):
-    """The fuzzer learns the name of the campaign of the links. Its budget must stay, because links are bound by it."""
-    linked = isinstance(path_parameters, dict) and path_parameters.get("slug") == "fuzz-linked"
-    return not linked or context.operation.path.endswith("/links")
