@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { redisKeys } from '#libs/redis/keys.js';
 import { AccountingFixture } from '../accounting.fixture.js';
+import { LedgerVerifier } from './ledger.verifier.js';
 
 let accounting: AccountingFixture;
 let key: { id: string };
@@ -113,8 +114,10 @@ describe('GET /admin/v1/ledger/verify', () => {
   });
 
   it('is shared by those who ask at the same time', async () => {
-    const [one, other] = await Promise.all([verify(), verify()]);
-    expect(one).toEqual(other);
+    const verifier = accounting.app.get(LedgerVerifier);
+    // The first is on its way already, and may not see what the others ask about.
+    const [, one, other] = await Promise.all([verifier.verify(), verifier.verify(), verifier.verify()]);
+    expect(one).toBe(other);
   });
 
   it('finds what somebody wrote into the ledger by hand', async () => {
