@@ -279,7 +279,7 @@ describe('a claim that meets trouble', () => {
   });
 
   it('opens by itself when its time has come', async () => {
-    const view = linkView('later', { state: 'not_started', starts_at: later(2_500), challenge: null });
+    const view = linkView('later', { state: 'not_started', starts_at: later(8_000), challenge: null });
     let looks = 0;
     fake.links.set('later', {
       view,
