@@ -75,7 +75,7 @@ describe('the key page', () => {
   });
 
   it('counts down a rest, and goes on by itself after it', async () => {
-    const until = later(4_000);
+    const until = later(8_000);
     const { page, faults, close } = await open({
       view: () =>
         Date.parse(until) > Date.now() ? heldKey({ status: 'suspended', suspended_until: until }) : heldKey(),
