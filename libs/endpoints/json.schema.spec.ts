@@ -23,7 +23,7 @@ const lets = (shape: Shape, value: unknown): boolean => {
 
 /** Of small APIs, which have few fields: what is taken and refused of the plantings, at least. */
 const LEAST: Record<string, { taken: number; refused: number }> = {
-  'audio.translations': { taken: 3, refused: 51 },
+  'audio.translations': { taken: 3, refused: 33 },
   'audio.speech': { taken: 4, refused: 44 },
 };
 
