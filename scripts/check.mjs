@@ -20,6 +20,7 @@ const MORE = {
   fuzz: ['node', 'test/abuse/admin-fuzz.ts'],
   clients: ['node', 'test/clients/run.ts'],
 };
+const BENCH = [() => step('bench smoke', ['node', 'bench/speed.ts', '--smoke'])];
 const LINGERED = 'lingered';
 const NICE = ['nice', '-n', '5'];
 const more = (process.env.DAYPASS_CHECK_MORE ?? '').split(',').filter(Boolean);
@@ -46,23 +47,12 @@ await Promise.all([
     () => step('format', ['prettier', '--check', '--log-level', 'warn', '.'], { nice: true }),
   ]),
   jest('faults', ['faults'], ['--maxWorkers', '1']),
+  // Compose makes networks. A Chromium that sees a new one drops what it loads, so that pages come later. What has a
+  // clock in it, as faults and compose have, goes before what only computes.
+  oneByOne([...moreOf('compose'), ...moreOf('fuzz'), ...moreOf('clients'), ...BENCH]),
   oneByOne([
-    // Compose makes networks. A Chromium that sees a new one drops what it loads, so that pages come later. What has a
-    // clock in it, as faults and compose have, goes before what only computes.
-    () =>
-      Promise.all([
-        jest('integration and unit', ['integration', 'unit'], ['--maxWorkers', String(WORKERS)], { nice: true }),
-        oneByOne([...moreOf('compose')]),
-      ]),
-    () =>
-      Promise.all([
-        jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)]),
-        oneByOne([
-          ...moreOf('fuzz'),
-          ...moreOf('clients'),
-          () => step('bench smoke', ['node', 'bench/speed.ts', '--smoke']),
-        ]),
-      ]),
+    () => jest('integration and unit', ['integration', 'unit'], ['--maxWorkers', String(WORKERS)], { nice: true }),
+    () => jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)]),
   ]),
 ]);
 // Tests that measure a time or a size have the machine to themselves.

@@ -18,8 +18,9 @@ void bootstrap('accounting', async (config, logger) => {
     ready: readiness(app.get(DataSource), app.get<Redis>(MONEY_REDIS)),
   });
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
-  await ops.listen();
+  // The calls' port first: what says that it is ready takes calls.
   await app.listen(config.admin.port, config.admin.host);
+  await ops.listen();
   logger.info({ port: config.admin.port }, 'the admin API listens');
   if (config.console.printsSignInLink) {
     const { url } = await app.get(SignInLinks).make(`http://localhost:${config.admin.port}`);

@@ -25,6 +25,7 @@ void bootstrap('ingress', async (config, logger) => {
   });
   const { shutdownDeadlineMs, lingerMs } = config.limits;
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs, lingerMs });
-  await ops.listen();
+  // The calls' port first: what says that it is ready takes calls.
   await app.listen(config.visitors.port, config.visitors.host);
+  await ops.listen();
 });

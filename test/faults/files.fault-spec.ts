@@ -1,5 +1,6 @@
 import { afterAll, afterEach, beforeAll, describe, expect } from '@jest/globals';
 import { connect } from 'node:net';
+import { inspect } from 'node:util';
 import { drawPng } from '#libs/rehearsal/rehearsal.png.js';
 import { wav } from '#libs/rehearsal/wav.js';
 import type { TestKey } from '#libs/testing/daypass.js';
@@ -42,8 +43,8 @@ describe('pictures and sound', () => {
       const decoder = new TextDecoder();
       for await (const piece of answer.body as unknown as AsyncIterable<Uint8Array>)
         got.text += decoder.decode(piece, { stream: true });
-    } catch {
-      got.text += 'cut off';
+    } catch (error) {
+      got.text += `cut off: ${inspect(error)}`;
     }
     return got;
   };
@@ -167,7 +168,7 @@ describe('pictures and sound', () => {
     const lives = await Promise.all((await filesInRedis()).map((name) => arena.redis.pttl(name)));
     expect(lives.length).toBeGreaterThan(0);
     for (const lifeMs of lives) expect(lifeMs).toBeGreaterThan(0);
-    expect((await change(key)).status).toBe(200);
+    expect(await change(key)).toMatchObject({ status: 200 });
     const seconds = Math.ceil(Math.max(...lives) / 1_000);
     return `what was left ends by itself within ${seconds} s, the next upload goes through; ${await arena.holds()}`;
   });
