@@ -38,6 +38,7 @@ const results = [];
 if (!process.argv.includes('--built'))
   // `npm test` has built already. Building again would only cost time.
   await Promise.all([step('build', ['nest', 'build', 'ingress']), step('pages', ['node', 'web/build.ts'])]);
+const composed = oneByOne(moreOf('compose'));
 // Faults wait most of their time, and so does compose. Whatever computes runs beside them.
 await Promise.all([
   oneByOne([
@@ -47,11 +48,12 @@ await Promise.all([
     () => step('format', ['prettier', '--check', '--log-level', 'warn', '.'], { nice: true }),
   ]),
   jest('faults', ['faults'], ['--maxWorkers', '1']),
-  // Compose makes networks. A Chromium that sees a new one drops what it loads, so that pages come later. What has a
-  // clock in it, as faults and compose have, goes before what only computes.
-  oneByOne([...moreOf('compose'), ...moreOf('fuzz'), ...moreOf('clients'), ...BENCH]),
+  composed.then(() => oneByOne([...moreOf('fuzz'), ...moreOf('clients'), ...BENCH])),
   oneByOne([
+    // What has a clock in it, as faults and compose have, goes before what only computes.
     () => jest('integration and unit', ['integration', 'unit'], ['--maxWorkers', String(WORKERS)], { nice: true }),
+    // Compose makes networks. A Chromium that sees a new one drops what it loads.
+    () => composed,
     () => jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)]),
   ]),
 ]);
