@@ -12,7 +12,9 @@ import { cpuOf } from './speed/processes.ts';
 
 const SMOKE = process.argv.includes('--smoke');
 const ROUNDS = SMOKE ? 1 : 4;
-const CALLS = SMOKE ? 2 : 25;
+/** Some hundred calls: until then V8 compiles. */
+const LEAD_IN_ROUNDS = SMOKE ? 1 : 8;
+const CALLS = SMOKE ? 2 : 40;
 /** The books of a call follow it. */
 const BOOKS_MS = 500;
 const FILE_SECONDS = 30;
@@ -140,10 +142,9 @@ try {
   );
   for (const [name, workload] of chosen) {
     const all = candidates.map(() => [] as Figures[]);
-    for (let round = -1; round < ROUNDS; round++) {
+    for (let round = -LEAD_IN_ROUNDS; round < ROUNDS; round++) {
       for (const [index, candidate] of candidates.entries()) {
         const figures = await measure(candidate, workload);
-        // The first round warms both.
         if (round >= 0) all[index]!.push(figures);
       }
     }
