@@ -29,7 +29,7 @@ interface Kept {
 describe('the record', () => {
   let daypass: Daypass;
   beforeAll(async () => {
-    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '600' } });
+    daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '2500' } });
   }, 60_000);
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
