@@ -1,7 +1,7 @@
 import type { Shape } from './declaration.js';
 import { openReplaced, wellFormedEscapes } from './encoded.js';
 import { isObject, type JsonObject } from './json.js';
-import { textFileIn, writtenFile } from './text.file.js';
+import { refuseFile, textFileIn, writtenFile } from './text.file.js';
 import { addressOf, fitsOf, type Leaf } from './leaf.js';
 import {
   below,
@@ -102,7 +102,7 @@ function make(shape: Shape): Compiled {
       return {
         parse: (value, at) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
-          return file ? writtenFile(file) : refuse(at, describe(shape));
+          return file ? writtenFile(file.text) : refuseFile(at, value);
         },
         visit: (value, path, sight) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
@@ -112,7 +112,7 @@ function make(shape: Shape): Compiled {
         replaced: (value, path, put) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
           if (!file) return OPEN.replaced(value, path, put);
-          return file.text === '' ? value : writtenFile({ ...file, text: put.text(path, file.text) });
+          return file.text === '' ? value : writtenFile(put.text(path, file.text));
         },
       };
     case 'word':
@@ -211,7 +211,7 @@ function leaf(shape: Leaf): Compiled {
   };
 }
 
-function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Compiled {
+function objectOf({ fields, required, settled }: Extract<Shape, { kind: 'object' }>): Compiled {
   const byName = new Map(Object.entries(fields).map(([name, field]) => [name, compile(field)]));
   return {
     parse: (value, at, notes) => {
@@ -228,7 +228,7 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
       }
       for (const name of required)
         if (kept[name] === undefined) refuse(below(at, name), `${describe(fields[name]!)}, and is required`);
-      return kept;
+      return settled ? settled(kept, value, at) : kept;
     },
     visit: (value, path, sight) => {
       if (!isObject(value)) return OPEN.visit(value, path, sight);

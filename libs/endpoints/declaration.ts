@@ -1,3 +1,5 @@
+import type { JsonObject } from './json.js';
+
 /**
  * What a request or an answer may hold, place by place. What is judged, counted, forwarded and shown is derived from it
  * (`compile.ts`), so that these cannot disagree.
@@ -13,7 +15,7 @@ export type Shape =
   | { kind: 'image'; bare?: boolean }
   /** A provider made it, and nobody else can read it: neither judged nor counted as text. Tokens of it are estimated. */
   | { kind: 'opaque' }
-  /** A text file as a `data:` URL in base64: judged and counted as the text in it. */
+  /** A text file as a `data:` URL in base64: judged, counted and sent as the text in it. */
   | { kind: 'file' }
   /** One of a closed list. `unpriceable`: what any other is called, because nobody can say what it costs. */
   | { kind: 'word'; words: readonly string[]; unpriceable?: string }
@@ -29,7 +31,13 @@ export type Shape =
   | { kind: 'refused'; why: string; code: RefusalCode; butFalse: boolean }
   /** Nobody can say what it costs at most. */
   | { kind: 'unpriceable'; what: string }
-  | { kind: 'object'; fields: Fields; required: readonly string[] }
+  /** `settled`: what goes on of what its fields let through (`kept`) of what the visitor `sent`. It throws a DaypassError that begins its parameter with `at`. */
+  | {
+      kind: 'object';
+      fields: Fields;
+      required: readonly string[];
+      settled?: (kept: JsonObject, sent: JsonObject, at: string) => JsonObject;
+    }
   | { kind: 'list'; item: Shape; least: number; most: number }
   /** Names of a narrow form, with a value each. */
   | { kind: 'map'; form: RegExp; value: Shape; most: number }
@@ -81,6 +89,8 @@ export const name = (form: RegExp, more: { orText?: boolean; unpriceable?: strin
 export const ours = (shape: Shape, { told = false } = {}): Shape => ({ kind: 'ours', shape, told });
 export const unpriceable = (what: string): Shape => ({ kind: 'unpriceable', what });
 export const object = (fields: Fields, ...required: string[]): Shape => ({ kind: 'object', fields, required });
+export const settled = (shape: Shape, by: NonNullable<Extract<Shape, { kind: 'object' }>['settled']>): Shape =>
+  shape.kind === 'object' ? { ...shape, settled: by } : shape;
 export const list = (item: Shape, most: number, least = 0): Shape => ({ kind: 'list', item, least, most });
 export const map = (form: RegExp, value: Shape, most: number): Shape => ({ kind: 'map', form, value, most });
 export const variants = (

@@ -92,6 +92,8 @@ export interface CountingTools {
   priced?: ReadonlySet<Meter>;
   /** The most tokens of one image that the model makes, where the operator says it. */
   imageTokensPerImage?: number;
+  /** The most tokens that one answer of the model has; absent: nobody knows. */
+  mostOutputTokens?: number;
   /** Tokens that a hosted tool's results add for each output. */
   toolTokens: number;
   /** The texts of lists of tokens, by the model's own encoding. */

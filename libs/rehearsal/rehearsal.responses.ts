@@ -102,7 +102,7 @@ const NO_IMAGES = {
   total_tokens: 0,
 };
 
-function headOf(body: ResponsesBody): Readonly<Record<string, unknown>> {
+export function headOf(body: ResponsesBody): Readonly<Record<string, unknown>> {
   return {
     id: idOf('resp'),
     object: 'response',
@@ -314,7 +314,7 @@ function lastText(items: readonly ResponsesItem[]): string {
   return textOf(last?.content);
 }
 
-function textOf(content: unknown): string {
+export function textOf(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';
   return (content as readonly ResponsesPart[]).map(({ text }) => text ?? '').join(' ');

@@ -168,6 +168,7 @@ export class CallQuoter {
       unknownTokenizer: encoding === 'bytes',
       toolTokens,
       priced: meters,
+      ...(priced.maxOutputTokens === null ? {} : { mostOutputTokens: priced.maxOutputTokens }),
       ...(price.imageTokensPerImage === undefined ? {} : { imageTokensPerImage: price.imageTokensPerImage }),
     });
     const { audioSeconds = 0 } = measured.pace ?? {};

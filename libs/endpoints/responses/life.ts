@@ -58,8 +58,13 @@ export class Life {
   /** An upstream's response, as it is shown. Clients make `output_text` themselves; whom the account bills is not theirs to see. */
   response(upstream: JsonObject): JsonObject {
     const { output_text: _, billing: __, conversation: ___, output, ...rest } = upstream;
-    const items = Array.isArray(output) ? output.map((item, index) => this.item(item, index)) : output;
+    const items = Array.isArray(output) ? this.items(output) : output;
     return { ...rest, ...this.own, ...(output === undefined ? {} : { output: items }) };
+  }
+
+  /** An upstream's items, as they are shown. */
+  items(output: readonly unknown[]): unknown[] {
+    return output.map((item, index) => this.item(item, index));
   }
 
   /** The response that stands for one of which no upstream told anything. */

@@ -164,7 +164,8 @@ export const RESPONSES: Endpoint = {
   isLast,
 };
 
-function normal(json: Json): Json {
+/** With its input as a list of items. */
+export function normal(json: Json): Json {
   return isObject(json) && 'input' in json ? { ...json, input: itemsIn(json.input) } : json;
 }
 
@@ -194,7 +195,7 @@ function isLeftOut(name: string, { service_tier: tier }: JsonObject): boolean {
 }
 
 /** @throws DaypassError `invalid_request` where it has too many images or tools, with those of what it continues */
-function contentsOf(body: JsonObject): Pick<Request, 'searches' | 'remoteImages'> {
+export function contentsOf(body: JsonObject): Pick<Request, 'searches' | 'remoteImages'> {
   const images = detailsOf(body.input as JsonObject[]).length;
   if (images > IMAGES_MAX) {
     throw invalid('input', `A request may have at most ${IMAGES_MAX} images, with those of what it continues.`);
