@@ -68,12 +68,28 @@ export interface Request {
   opaqueTokens?: ReadonlyMap<unknown, number>;
   /** How many searches one answer may make: each costs the fee. Absent: each output costs it once. */
   searchCalls?: number;
+  /** The images that its answer may have beside text. Absent: none. */
+  drawing?: Drawing;
   /** What the reader of its answer must know of it. `answerBytes`: about the bytes of a large answer. */
   facts: Ticket['facts'];
   /** What `measure` decoded of it. */
   decoded?: readonly string[] | undefined;
   /** Nobody waits for its answer: the key fetches it later. Absent: somebody does. */
   background?: true;
+}
+
+/** Images that a model of text has another model make. */
+export interface Drawing {
+  /** The model of images, whose price counts for them. */
+  model: string;
+  /** One answer has so many at most. */
+  calls: number;
+  /** Tokens of one, with all that its model writes for it. */
+  tokens: number;
+  /** Images that the model of images may read; null: it reads none. */
+  inputs: number | null;
+  /** Bytes of one in an answer. */
+  bytes: number;
 }
 
 /** What a request's headers say of the client that sent it. */
@@ -144,6 +160,10 @@ export interface UpstreamTraits {
 export interface CampaignTerms {
   /** `max`: images of one call. `quality`: of images whose visitor leaves it open. */
   images: { max: number; quality: ImageQuality };
+  /**
+   * What draws for a model of text: the key's models of images whose price and tokens are known. `max`: images of one answer.
+   */
+  drawing: { models: readonly { model: string; tokensPerImage?: number }[]; max: number };
 }
 
 export type ImageQuality = 'low' | 'medium' | 'high';

@@ -39,6 +39,7 @@ export async function planCompaction(
       total_tokens: input_tokens + output_tokens,
     },
     beside: wish.beside ?? {},
+    partials: [],
   };
 }
 

@@ -4,7 +4,7 @@ import type { Blob, CountingTools, Endpoint, Request } from '../endpoint.js';
 import { EDITS, GENERATIONS } from './images.endpoint.js';
 
 const tools: CountingTools = { countTokens: (texts) => Promise.resolve(texts.join('').length), toolTokens: 0 };
-const terms = { images: { max: 4, quality: 'medium' as const } };
+const terms = { images: { max: 4, quality: 'medium' as const }, drawing: { models: [], max: 1 } };
 const asked = (more: object = {}): Request =>
   GENERATIONS.parse({ json: { model: 'gpt-image-2', prompt: 'A garden', ...more }, blobs: [] });
 const blob = (field: string, more: Partial<Blob> = {}): Blob => ({

@@ -1,4 +1,5 @@
 import {
+  bareImage,
   encoded,
   flag,
   ID,
@@ -148,6 +149,8 @@ export const ITEM = variants(
       },
       image_generation_call: {
         ...ITEM_HEAD,
+        result: bareImage,
+        error: object({ code: text, message: text }),
         action: word('generate', 'edit', 'auto'),
         revised_prompt: text,
         background: word('transparent', 'opaque', 'auto'),

@@ -14,6 +14,7 @@ import { itemsIn } from './items.js';
 import { readKept, type ResponsesKept } from './kept.js';
 import { measured } from './measure.js';
 import { detailsOf, partsOf, request, toolsIn } from './parts.js';
+import { drawn } from './drawing.js';
 import { expanded, refsOf } from './references.js';
 import { ENCRYPTED, LEAST_CAP_TOKENS, RESPONSES_REQUEST } from './request.declaration.js';
 import { streamComment } from '../event.stream.js';
@@ -99,6 +100,8 @@ export const RESPONSES: Endpoint = {
   },
 
   queued: (ticket, { json, kept }) => queuedResponse(ticket, { kept, sent: json, tag: '' }),
+
+  forms: drawn,
 
   searching: (wanted, most) => (most === null ? withoutSearches(wanted) : withSearches(wanted, most)),
 
