@@ -446,10 +446,7 @@ describe('pictures', () => {
         expect(JSON.stringify(final.output)).not.toContain(PNG_HEAD);
         daypass.rehearsal.onResponses = () => ({ flaggedImages: [0] });
         const whole = await client.responses.create({ model: text, input: `${input}, whole`, tools: [tool] });
-        expect(whole).toMatchObject({
-          status: output === 'gate' ? 'incomplete' : expect.any(String),
-          output: expect.any(Array),
-        });
+        expect(whole).toMatchObject({ status: 'incomplete', output: [] });
         await booksAtRest(daypass);
       },
     );
