@@ -1,6 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { azureResponse, eventsOfResponse } from './azure.responses.js';
+import { azureResponse, CAUGHT, CLEAN, eventsOfResponse, type AzureOutput } from './azure.responses.js';
 
 type Json = Record<string, unknown>;
 
@@ -11,11 +11,8 @@ export interface AzureCall {
   body: Json;
 }
 
-/** What the prompt filter catches, and what the filters of the output do. */
+/** What the prompt filter catches. */
 export const PROMPT_PHRASE = 'AZURE-PROMPT-FILTER';
-const SAFE = { filtered: false, severity: 'safe' };
-export const CLEAN = { hate: SAFE, self_harm: SAFE, sexual: SAFE, violence: SAFE };
-export const CAUGHT = { ...CLEAN, violence: { filtered: true, severity: 'high' } };
 
 /**
  * Azure OpenAI as its documentation has it, in both shapes of its paths: `/openai/v1/…` with the deployment as the model,
@@ -25,8 +22,7 @@ export class AzureDouble {
   readonly calls: AzureCall[] = [];
   /** Its deployments. */
   readonly deployments = new Set<string>();
-  /** `whole`: the filter catches the output at its end. `late`: of a stream, in an annotation after its words. */
-  output: 'clean' | 'caught' | 'late' = 'clean';
+  output: AzureOutput = 'clean';
   /** An error that it answers all calls with. */
   trouble: { status: number; error: Json } | undefined;
   /** Parameters that this version refuses to know. */

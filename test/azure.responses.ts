@@ -1,7 +1,11 @@
-import { CAUGHT, CLEAN, type AzureDouble } from './azure.double.js';
-
 type Json = Record<string, unknown>;
-type Output = AzureDouble['output'];
+
+/** `caught`: the filter catches the output at its end. `late`: of a stream, in an annotation after its words. */
+export type AzureOutput = 'clean' | 'caught' | 'late';
+
+const SAFE = { filtered: false, severity: 'safe' };
+export const CLEAN = { hate: SAFE, self_harm: SAFE, sexual: SAFE, violence: SAFE };
+export const CAUGHT = { ...CLEAN, violence: { filtered: true, severity: 'high' } };
 
 const WORDS = ['fine', ' words', ' that', ' go', ' on'];
 const REASONING = {
@@ -21,7 +25,7 @@ const message = (status: string, ...content: Json[]): Json => ({
   content,
 });
 /** In the response itself, as in Azure's specification (azure-rest-api-specs, pull request 42141). */
-const filtersOf = (output: Output): Json[] => {
+const filtersOf = (output: AzureOutput): Json[] => {
   const of = (source_type: string, results: Json): Json => ({
     blocked: results === CAUGHT,
     source_type,
@@ -46,7 +50,7 @@ function begun({ model }: Json): Json {
 }
 
 /** `late`: the words are out before the filter has looked at them. */
-export function azureResponse(body: Json, output: Output): Json {
+export function azureResponse(body: Json, output: AzureOutput): Json {
   const caught = output === 'caught';
   return {
     ...begun(body),
@@ -64,7 +68,7 @@ export function azureResponse(body: Json, output: Output): Json {
   };
 }
 
-export function* eventsOfResponse(body: Json, output: Output): Generator<Json> {
+export function* eventsOfResponse(body: Json, output: AzureOutput): Generator<Json> {
   let sequence_number = 0;
   const event = (type: string, more: Json): Json => ({ type, sequence_number: sequence_number++, ...more });
   const place = { item_id: MESSAGE_ID, output_index: 1, content_index: 0 };

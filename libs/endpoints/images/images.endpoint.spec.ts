@@ -72,7 +72,7 @@ describe('what an image costs at most', () => {
 
 describe('the forms of a request', () => {
   const qualities = (request: Request, more: object = {}): unknown[] =>
-    GENERATIONS.forms!(request, { images: { ...terms.images, ...more } }).map(
+    GENERATIONS.forms!(request, { ...terms, images: { ...terms.images, ...more } }).map(
       ({ body }) => (body.json as { quality: string }).quality,
     );
 

@@ -5,6 +5,7 @@ import type { JsonObject } from '../json.js';
 import { tierIn, wishIn } from '../request.shapes.js';
 import { COMPACT_ANSWER } from './compact.declaration.js';
 import { CompactReader } from './compact.reader.js';
+import { isLast, streamError } from './frames.js';
 import { readKept } from './kept.js';
 import { measured } from './measure.js';
 import { refsOf } from './references.js';
@@ -33,7 +34,7 @@ export const COMPACT: Endpoint = {
   inputParam: RESPONSES.inputParam,
   optional: [...OURS, 'prompt_cache_options', 'prompt_cache_retention'],
 
-  sample: RESPONSES.sample,
+  sample: (model, input) => ({ model, input }),
 
   parse({ json }): Request {
     const notes: Notes = { adjusted: new Set(), ours: new Map() };
@@ -86,10 +87,10 @@ export const COMPACT: Endpoint = {
     ...(kept === undefined ? {} : { kept }),
   }),
 
-  input: RESPONSES.input,
-  redactedInput: RESPONSES.redactedInput,
-  remoteImages: RESPONSES.remoteImages,
-  withImages: RESPONSES.withImages,
+  input: (body) => RESPONSES.input(body),
+  redactedInput: (body, replacements) => RESPONSES.redactedInput(body, replacements),
+  remoteImages: (body) => RESPONSES.remoteImages(body),
+  withImages: (body, images) => RESPONSES.withImages(body, images),
 
   call({ json, blobs }, _ticket, { kind, drops, tag }: UpstreamTraits) {
     const body = json as JsonObject;
@@ -109,9 +110,9 @@ export const COMPACT: Endpoint = {
 
   reader: (ticket, of = { tag: '' }) => new CompactReader(ticket, of),
 
-  streamError: RESPONSES.streamError,
+  streamError,
   streamComment: () => null,
-  isLast: RESPONSES.isLast,
+  isLast,
 };
 
 function unbounded(model: string): DaypassError {
