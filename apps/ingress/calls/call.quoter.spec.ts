@@ -238,6 +238,21 @@ describe('the quote of images and sound', () => {
     });
     expect(bound).toMatchObject({ fixedNano: 6_100_000n, perUnitNano: 0n, inputTokens: 0, estimatedTokens: 0 });
     expect({ estimate, pacedUnits }).toEqual({ estimate: { seconds: 60 }, pacedUnits: { audioSeconds: 61 } });
+    const heard = (seconds: number, max_seconds: number) =>
+      quoter.quote(
+        {
+          ...visitor,
+          models: ['whisper-1'],
+          campaign: { tool_prices: { audio: { max_seconds } } } as unknown as CampaignState,
+        },
+        using({ most, pace: { audioSeconds: seconds } }),
+        EMBEDDINGS.parse({ json: { model: 'whisper-1', input: 'x' }, blobs: [] }),
+      );
+    // A campaign may allow less sound, and never more.
+    expect(await heard(60, 60)).toMatchObject({ lane: expect.any(String) });
+    expect(await heard(600, 9_000)).toMatchObject({ lane: expect.any(String) });
+    await expect(heard(61, 60)).rejects.toThrow('may take 61 seconds, and the campaign of this key allows 60.');
+    await expect(heard(601, 9_000)).rejects.toThrow('may take 601 seconds, and 600 are allowed.');
     const image = await asked('gpt-image-2', { estimate: { input: 10, imageOutput: 1_000 }, most: { input: 20 } });
     expect(image.bound).toMatchObject({ inputTokens: 10, estimatedTokens: 1_010, fixedNano: 100_000n });
     expect(image.estimate).toEqual({ imageOutput: 1_000 });

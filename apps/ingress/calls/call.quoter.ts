@@ -70,10 +70,16 @@ function unpriced(model: string, meter: Meter, { path }: Endpoint, priced: Reado
   );
 }
 
-function tooLong({ inputParam: param }: Endpoint, seconds: number, most: number): DaypassError {
+function tooLong(
+  { inputParam: param }: Endpoint,
+  seconds: number,
+  most: { seconds: number; by: 'campaign' | 'all' },
+): DaypassError {
+  const allowed =
+    most.by === 'campaign' ? `the campaign of this key allows ${most.seconds}` : `${most.seconds} are allowed`;
   return new DaypassError(
     'invalid_request',
-    `'${param}' is too long: by its bytes it may take ${seconds} seconds, and ${most} are allowed. Send it in parts, or as mp3, which tells its length.`,
+    `'${param}' is too long: by its bytes it may take ${seconds} seconds, and ${allowed}. Send it in parts, or as mp3, which tells its length.`,
     { param },
   );
 }
@@ -192,8 +198,10 @@ export class CallQuoter {
       ...(price.imageTokensPerImage === undefined ? {} : { imageTokensPerImage: price.imageTokensPerImage }),
     });
     const { audioSeconds = 0 } = measured.pace ?? {};
-    if (audioSeconds > this.config.limits.audioSeconds)
-      throw tooLong(endpoint, audioSeconds, this.config.limits.audioSeconds);
+    const { audioSeconds: mostSeconds } = this.config.limits;
+    const ofCampaign = Math.min(mostSeconds, visitor.campaign.tool_prices.audio?.max_seconds ?? mostSeconds);
+    if (audioSeconds > ofCampaign)
+      throw tooLong(endpoint, audioSeconds, { seconds: ofCampaign, by: ofCampaign < mostSeconds ? 'campaign' : 'all' });
     const meter = unpricedIn(meters, measured);
     if (meter) throw unpriced(request.model, meter, endpoint, meters);
     const laneTpm = this.lanes.largestTpm(lane, nameOf(endpoint));
