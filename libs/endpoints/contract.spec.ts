@@ -497,22 +497,22 @@ describe.each(
 });
 
 describe.each(
-  ENDPOINTS.filter(({ directions }) => directions.output === 'silent').map(
+  ENDPOINTS.filter(({ directions }) => directions.output !== 'judged').map(
     (endpoint) => [endpoint.name, endpoint] as const,
   ),
 )('%s: an answer that nobody judges', (name, endpoint) => {
   const examples = examplesOf(endpoint.declarations.answer);
   const readerOf = (facts: Ticket['facts']): AnswerReader =>
     endpoint.reader({ requestId: 'req_1', model: 'm', outputs: 0, facts });
-  const asksEvents = readerOf({}).gathersEvents === true;
-  /** A whole answer as it comes: in one piece, or in events that are gathered. */
+  const asksEvents = readerOf({}).flow !== undefined;
+  /** A whole answer as it comes: in one piece, or in events whose bytes are shown. */
   const wholeOf = (json: unknown): Shown => {
     const reader = readerOf({});
-    if (!asksEvents) return reader.whole(bytesOf(json), 'application/json').shown([])!;
-    reader.event({ data: JSON.stringify(json) });
-    for (const event of ANSWERS[name]!.events) reader.event({ data: JSON.stringify(event) });
-    reader.end();
-    return reader.whole(new Uint8Array(), 'text/event-stream').shown([])!;
+    const flow = reader.flow?.('text/event-stream');
+    if (!flow) return reader.whole(bytesOf(json), 'application/json').shown([])!;
+    const parts = [json, ...ANSWERS[name]!.events].map((event) => flow.event({ data: JSON.stringify(event) }));
+    flow.end();
+    return { contentType: flow.contentType, body: Buffer.concat(parts) };
   };
 
   it('shows nothing of a phrase, wherever it stands in it', () => {
