@@ -132,10 +132,8 @@ function make(shape: Shape): Compiled {
         },
       };
     }
-    case 'harmless': {
-      const named = (at: string): string => (shape.as === undefined ? placeOf(at) : below(placeOf(at), shape.as));
-      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(named(at)) };
-    }
+    case 'harmless':
+      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(placeOf(at)) };
     case 'refused':
       return {
         ...OPEN,
@@ -266,10 +264,7 @@ function listOf({ item, least, most }: Extract<Shape, { kind: 'list' }>): Compil
       if (value.length < least) return refuse(at, `an array of at least ${least}`);
       if (value.length > most) return refuse(at, `an array of at most ${most}`);
       if (isNumbers(value)) return value;
-      const kept = value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
-      if (!kept.includes(undefined)) return kept;
-      const left = kept.filter((inner) => inner !== undefined);
-      return left.length > 0 ? left : refuse(at, 'an array that has something that this key can use');
+      return value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
     },
     visit: (value, path, sight) => {
       if (!Array.isArray(value)) return OPEN.visit(value, path, sight);

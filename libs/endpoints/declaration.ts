@@ -25,8 +25,8 @@ export type Shape =
   | { kind: 'name'; form: RegExp; orText?: boolean; unpriceable?: string; what?: string }
   /** The relay decides it: what the visitor says is checked, and not forwarded. `told`: in `x-daypass-adjusted`. */
   | { kind: 'ours'; shape: Shape; told: boolean }
-  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. `as`: what an item of a list is called there. */
-  | { kind: 'harmless'; as?: string }
+  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. */
+  | { kind: 'harmless' }
   /** Known, and not offered. `why`: sentences that say what to do instead. `butFalse`: false is dropped. */
   | { kind: 'refused'; why: string; code: RefusalCode; butFalse: boolean }
   /** Nobody can say what it costs at most. */
@@ -61,7 +61,6 @@ export const bareImage: Shape = { kind: 'image', bare: true };
 export const opaque: Shape = { kind: 'opaque' };
 export const flag: Shape = { kind: 'flag' };
 export const harmless: Shape = { kind: 'harmless' };
-export const harmlessItem = (as: string): Shape => ({ kind: 'harmless', as });
 export const refused = (
   why: string,
   { code = 'invalid_request', butFalse = false }: { code?: RefusalCode; butFalse?: boolean } = {},
