@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { azureResponse, CAUGHT, CLEAN, eventsOfResponse, type AzureOutput } from './azure.responses.js';
 
 type Json = Record<string, unknown>;
 
@@ -10,22 +11,18 @@ export interface AzureCall {
   body: Json;
 }
 
-/** What the prompt filter catches, and what the filters of the output do. */
+/** What the prompt filter catches. */
 export const PROMPT_PHRASE = 'AZURE-PROMPT-FILTER';
-const SAFE = { filtered: false, severity: 'safe' };
-const CLEAN = { hate: SAFE, self_harm: SAFE, sexual: SAFE, violence: SAFE };
-const CAUGHT = { ...CLEAN, violence: { filtered: true, severity: 'high' } };
 
 /**
  * Azure OpenAI as its documentation has it, in both shapes of its paths: `/openai/v1/…` with the deployment as the model,
- * and `/openai/deployments/<name>/…?api-version=`. It knows no parameter that an older version does not.
+ * and `/openai/deployments/<name>/…?api-version=`, where responses are at `/openai/responses`. It stores nothing, and knows no parameter that an older version does not.
  */
 export class AzureDouble {
   readonly calls: AzureCall[] = [];
   /** Its deployments. */
   readonly deployments = new Set<string>();
-  /** `whole`: the filter catches the output at its end. `late`: of a stream, in an annotation after its words. */
-  output: 'clean' | 'caught' | 'late' = 'clean';
+  output: AzureOutput = 'clean';
   /** An error that it answers all calls with. */
   trouble: { status: number; error: Json } | undefined;
   /** Parameters that this version refuses to know. */
@@ -98,11 +95,26 @@ export class AzureDouble {
           content_filter_result: { ...CAUGHT, jailbreak: { filtered: false, detected: false } },
         },
       });
-    const op = operation ?? pathname.replace('/openai/v1/', '');
+    const op = operation ?? pathname.replace(/^\/openai\/(v1\/)?/, '');
     if (op === 'embeddings') return send(response, 200, embedding(body));
+    if (op === 'responses') return this.respond(body, response);
     if (op === 'chat/completions')
       return body.stream === true ? this.stream(body, response) : send(response, 200, this.whole(body));
     return refuse(404, { code: '404', message: 'Resource not found' });
+  }
+
+  /** As its documentation has responses: their filters stand in the response itself. */
+  private respond(body: Json, response: ServerResponse): void {
+    const named = (Array.isArray(body.input) ? (body.input as Json[]) : []).find(({ id }) => id !== undefined);
+    if (named || body.previous_response_id !== undefined || body.store !== false)
+      return send(response, 404, {
+        error: { message: `Item with id '${String(named?.id)}' not found.`, type: 'invalid_request_error' },
+      });
+    if (body.stream !== true) return send(response, 200, azureResponse(body, this.output));
+    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
+    for (const event of eventsOfResponse(body, this.output))
+      response.write(`event: ${event.type as string}\ndata: ${JSON.stringify(event)}\n\n`);
+    response.end();
   }
 
   private whole(body: Json): Json {

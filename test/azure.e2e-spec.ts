@@ -21,7 +21,7 @@ describe('Azure OpenAI as an upstream', () => {
 
   beforeAll(async () => {
     const [first, second] = await Promise.all([v1.start(), deployed.start()]);
-    const upstream = { kind: 'azure', endpoints: ['chat', 'embeddings'] };
+    const upstream = { kind: 'azure', endpoints: ['chat', 'embeddings', 'responses'] };
     daypass = await startDaypass({
       config: {
         lanes: {
@@ -61,7 +61,8 @@ describe('Azure OpenAI as an upstream', () => {
     daypass.rehearsal.reset();
     for (const double of [v1, deployed]) double.reset();
     v1.deployments.add('our-mini');
-    for (const name of ['old%20mini', 'old-nano', 'old-vectors']) deployed.deployments.add(name);
+    // A path names them encoded, and a body does not.
+    for (const name of ['old%20mini', 'old mini', 'old-nano', 'old-vectors']) deployed.deployments.add(name);
     await redis.del(redisKeys.circuit('azure-v1'), redisKeys.circuit('azure-old'));
   });
 
@@ -106,16 +107,57 @@ describe('Azure OpenAI as an upstream', () => {
       '/openai/deployments/old-nano/chat/completions?api-version=2024-10-21',
       '/openai/deployments/old-vectors/embeddings?api-version=2024-10-21',
     ]);
-    expect(await errorOf(client.responses.create({ model: alone, input: 'hi' }))).toMatchObject({
-      status: 404,
-      code: 'endpoint_not_offered',
-    });
     // Azure has no more models for it than OpenAI.
     expect(await errorOf(client.completions.create({ model: alone, prompt: 'hi' }))).toMatchObject({
       status: 404,
       code: 'model_not_found',
       param: 'model',
     });
+    await booksAtRest(daypass);
+  });
+
+  it.each([
+    [model, v1, '/openai/v1/responses', 'our-mini'],
+    [alone, deployed, '/openai/responses?api-version=2024-10-21', 'old-nano'],
+  ])(
+    'answers responses of %s in turns, whole and streamed, and stores and knows no ids',
+    async (of, double, path, name) => {
+      const client = await clientWith();
+      const first = await client.responses.create({ model: of, input: 'hi' });
+      const items = {
+        model: of,
+        input: [...first.output, { role: 'user', content: 'and then?' }] as OpenAI.Responses.ResponseInput,
+      };
+      const second = await client.responses.stream(items).finalResponse();
+      const third = await client.responses.create({ model: of, previous_response_id: second.id, input: 'and then?' });
+      for (const { status, output_text: text, id } of [first, second, third]) {
+        expect([status, text]).toEqual(['completed', 'fine words that go on']);
+        expect(id).not.toContain('azure');
+      }
+      expect(double.calls.map((call) => call.path + call.query)).toEqual(Array(3).fill(path));
+      for (const { headers, body } of double.calls) {
+        expect(headers).not.toHaveProperty('authorization');
+        expect(body).toMatchObject({ model: name, store: false, safety_identifier: expect.any(String) });
+        expect(JSON.stringify(body.input)).not.toMatch(/"id"|azure_0/);
+        expect(body).not.toHaveProperty('stream_options');
+      }
+      // What it alone reads comes back to it.
+      expect(JSON.stringify(double.calls[2]!.body.input)).toContain('gAAA-of-azure');
+      await booksAtRest(daypass);
+    },
+  );
+
+  it('hands a response over to another account, without what only the first one reads', async () => {
+    const client = await clientWith();
+    const first = await client.responses.create({ model, input: 'hi' });
+    v1.deployments.clear();
+    const body = { model, previous_response_id: first.id, input: 'and then?' };
+    const second = await client.responses.stream(body).finalResponse();
+    expect(second.output_text).toBe('fine words that go on');
+    expect([v1.calls.length, deployed.calls.length]).toEqual([2, 1]);
+    const sent = JSON.stringify(deployed.calls[0]!.body.input);
+    expect(sent).toContain('fine words that go on');
+    expect(sent).not.toContain('gAAA');
     await booksAtRest(daypass);
   });
 
@@ -144,7 +186,11 @@ describe('Azure OpenAI as an upstream', () => {
     const shown = async () => (await daypass.admin(`/admin/v1/keys/${key.id}`)).body;
     await until('the strike is in the books', async () => (await shown()).strikes === 1);
     expect(await shown()).toMatchObject({ spent_usd: '0.00' });
-    await errorOf(client.chat.completions.create({ model: alone, messages: say(`${PROMPT_PHRASE} again`) }));
+    const again = { model: alone, input: `${PROMPT_PHRASE} again` };
+    expect(await errorOf(client.responses.stream(again).finalResponse())).toMatchObject({
+      status: 400,
+      code: 'content_filter',
+    });
     expect(await errorOf(client.chat.completions.create({ model: alone, messages: say('hi') }))).toMatchObject({
       code: 'key_suspended',
     });
@@ -161,6 +207,17 @@ describe('Azure OpenAI as an upstream', () => {
       }
       const whole = await client.chat.completions.create({ model, messages: say('caught, whole') });
       expect(whole.choices[0]).toMatchObject({ finish_reason: 'content_filter', message: { content: null } });
+      const ended = { status: 'incomplete', incomplete_details: { reason: 'content_filter' } };
+      for (const how of ['caught', 'late'] as const) {
+        v1.output = how;
+        expect(await client.responses.create({ model, input: `whole, ${how}` })).toMatchObject({
+          ...ended,
+          output: [],
+        });
+        const streamed = await client.responses.stream({ model, input: `streamed, ${how}` }).finalResponse();
+        expect(streamed).toMatchObject(ended);
+        if (output === 'gate') expect(streamed.output).toEqual([]);
+      }
       await booksAtRest(daypass);
     },
   );

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import OpenAI from 'openai';
+import OpenAI, { toFile } from 'openai';
+import { Rehearsal } from '#libs/rehearsal/rehearsal.js';
+import { wav } from '#libs/rehearsal/wav.js';
 import { startDaypass, type Daypass, type TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 import { Simulator } from '#libs/testing/simulator.js';
@@ -9,21 +11,38 @@ import { booksAtRest, errorOf } from './at-rest.js';
 
 const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'hello there' }];
 const [paced, told] = ['gpt-5.4-mini', 'gpt-5.4-nano'];
+const [draws, hears] = ['gpt-image-2', 'whisper-1'];
 const PLENTY = { rpm: 1e6, tpm: 1e9 };
 
 describe('a lane', () => {
   let daypass: Daypass;
   let simulator: Simulator;
+  let studio: Rehearsal;
   beforeAll(async () => {
+    studio = await Rehearsal.start();
     simulator = await Simulator.start({ chat: { rpm: 10_000, tpm: 10_000_000 }, moderation: PLENTY, firstTokenMs: 20 });
     daypass = await startDaypass({
       upstream: { url: simulator.url },
-      config: { lanes: { slow: { rpm: 60, burst_seconds: 1, fixed: true, models: [paced] }, [told]: { rpm: 5 } } },
+      config: {
+        lanes: {
+          slow: { rpm: 60, burst_seconds: 1, fixed: true, models: [paced] },
+          [told]: { rpm: 5 },
+          drawing: { elsewhere_only: true, models: [draws] },
+          hearing: { elsewhere_only: true, models: [hears] },
+        },
+        upstreams: [
+          {
+            ...{ name: 'studio', base_url: studio.url, keyless: true },
+            lanes: { drawing: { ipm: 2 }, hearing: { audio_seconds_per_minute: 5 } },
+          },
+        ],
+      },
     });
   }, 60_000);
   afterAll(async () => {
     await daypass?.stop();
     await simulator?.stop();
+    await studio?.stop();
   });
 
   const newKey = (): Promise<TestKey> =>
@@ -34,6 +53,7 @@ describe('a lane', () => {
     requests: { limit: number | null; used: number };
     tokens: { limit: number | null };
     waiting: { calls: number };
+    upstreams: readonly object[];
   }
   const laneOf = async (name: string): Promise<Lane> =>
     ((await daypass.admin('/admin/v1/lanes')).body.data as Lane[]).find(({ lane }) => lane === name)!;
@@ -128,6 +148,31 @@ describe('a lane', () => {
     expect((await call).choices).toHaveLength(1);
     await booksAtRest(daypass);
   }, 40_000);
+
+  it('keeps images and seconds of sound within their minute, and says when to come again', async () => {
+    const campaign = { models: [draws, hears], moderation: { input: 'off', output: 'off' } };
+    const client = clientOf(await daypass.createKey({ campaign }));
+    // Much less than the minute, and much longer than the first calls take.
+    const soon = { headers: { 'x-daypass-max-wait-ms': '1000' } };
+    const draw = (n: number, options = {}) =>
+      client.images.generate({ model: draws, prompt: 'A garden', n, quality: 'low' }, options);
+    const hear = async (seconds: number, options = {}) =>
+      client.audio.transcriptions.create({ model: hears, file: await toFile(wav(seconds), 'a.wav') }, options);
+    expect((await draw(2)).data).toHaveLength(2);
+    expect((await hear(3)).text).not.toBe('');
+    for (const refused of [draw(1, soon), hear(3, soon)]) {
+      const error = await errorOf(refused);
+      expect(error).toMatchObject({ status: 429, code: 'queue_full' });
+      expect(error.headers?.get('x-should-retry')).toBe('true');
+    }
+    // Of the whole minute nobody gets more than there is.
+    for (const larger of [draw(3), hear(6)])
+      expect(await errorOf(larger)).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    expect([studio.imagesCalls().length, studio.heardCalls().length]).toEqual([1, 1]);
+    expect((await laneOf('drawing')).upstreams).toMatchObject([{ upstream: 'studio', images: { limit: 2, used: 2 } }]);
+    expect((await laneOf('hearing')).upstreams).toMatchObject([{ audio_seconds: { limit: 5, used: 4 } }]);
+    await booksAtRest(daypass);
+  }, 60_000);
 
   it('takes its limits from what the upstream tells', async () => {
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 5 } });

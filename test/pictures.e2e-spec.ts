@@ -383,4 +383,88 @@ describe('pictures', () => {
       expect(sent()).toEqual([]);
     });
   });
+
+  describe('in a response', () => {
+    const text = 'gpt-5.4-mini';
+    const tool = { type: 'image_generation' } as const;
+    const input = 'Make an image of a garden after rain';
+    const drawnIn = ({ output }: OpenAI.Responses.Response) =>
+      output.find(({ type }) => type === 'image_generation_call');
+    /** Of the model that writes, of the one that draws: its words cost as its images do. */
+    const costsOf = ({ usage, tool_usage: tools }: OpenAI.Responses.Response): number =>
+      (usage!.input_tokens * 750 +
+        usage!.output_tokens * 4_500 +
+        tools!.image_gen.input_tokens * READ_NANO +
+        tools!.image_gen.output_tokens * MADE_NANO) /
+      1e9;
+    const shown = () => daypass.rehearsal.responsesCalls().at(-1)!.body;
+
+    it('are drawn by a model of the key, judged with what is written of them, and cost what their tokens cost', async () => {
+      const { data, response } = await openai.responses.create({ model: text, input, tools: [tool] }).withResponse();
+      expect(drawnIn(data)).toMatchObject({ result: expect.stringMatching(PNG_HEAD), status: 'completed' });
+      expect(judgedImages()).toEqual([`data:image/png;base64,${(drawnIn(data) as { result: string }).result}`]);
+      const adjusted = response.headers.get('x-daypass-adjusted');
+      expect(adjusted).toContain('tools.image_generation.quality=medium');
+      expect(shown()).toMatchObject({ max_tool_calls: 1, tools: [{ ...tool, model, size: '1024x1024' }] });
+      expect(Number(response.headers.get('x-daypass-cost-usd'))).toBeCloseTo(costsOf(data), 9);
+      expect(await paidFor(response.headers.get('x-request-id')!)).toBeCloseTo(costsOf(data), 9);
+      // The next turn has the image, though the shelf keeps it once.
+      const kept = await openai.responses.retrieve(data.id);
+      expect(drawnIn(kept)).toEqual(drawnIn(data));
+      const next = { model: text, previous_response_id: data.id, input: 'Make the image blue', tools: [tool] };
+      expect(drawnIn(await openai.responses.create(next))).toBeDefined();
+      expect(JSON.stringify(shown().input)).toContain((drawnIn(data) as { result: string }).result);
+    });
+
+    it.each(['gate', 'window', 'trail'])('stream their parts, each after its verdict: %s', async (output) => {
+      const client = clientOf(await keyWith({ output }));
+      const tools = [{ ...tool, partial_images: 2, quality: 'low' as const }];
+      const stream = client.responses.stream({ model: text, input, tools });
+      const partials: string[] = [];
+      stream.on('response.image_generation_call.partial_image', (event) => partials.push(event.partial_image_b64));
+      const final = await stream.finalResponse();
+      const { result } = drawnIn(final) as { result: string };
+      expect(new Set([...partials, result]).size).toBe(3);
+      expect(judgedImages().toSorted()).toEqual(
+        [...partials, result].map((one) => `data:image/png;base64,${one}`).toSorted(),
+      );
+      await booksAtRest(daypass);
+    });
+
+    it.each(['gate', 'window', 'trail'])(
+      'end the answer where one is flagged, and it is not shown: %s',
+      async (output) => {
+        const client = clientOf(await keyWith({ output }));
+        const tools = [{ ...tool, partial_images: 1, quality: 'low' as const }];
+        daypass.rehearsal.onResponses = () => ({ flaggedImages: [1] });
+        let partials = 0;
+        const stream = client.responses.stream({ model: text, input, tools });
+        stream.on('response.image_generation_call.partial_image', () => void partials++);
+        const final = await stream.finalResponse();
+        expect(final).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'content_filter' } });
+        expect(partials).toBe(output === 'gate' ? 0 : 1);
+        expect(JSON.stringify(final.output)).not.toContain(PNG_HEAD);
+        daypass.rehearsal.onResponses = () => ({ flaggedImages: [0] });
+        const whole = await client.responses.create({ model: text, input: `${input}, whole`, tools: [tool] });
+        expect(whole).toMatchObject({ status: 'incomplete', output: [] });
+        await booksAtRest(daypass);
+      },
+    );
+
+    it('are left out for a key that has no model of images, and refused where nothing else is asked', async () => {
+      const plain = clientOf(await daypass.createKey({ campaign: { models: [text] } }));
+      const weather = { type: 'function' as const, name: 'get_weather', strict: false, parameters: {} };
+      const { data, response } = await plain.responses
+        .create({ model: text, input: 'Say hello', tools: [tool, weather] })
+        .withResponse();
+      expect(data.status).toBe('completed');
+      expect(response.headers.get('x-daypass-adjusted')).toContain('tools.image_generation');
+      expect(shown().tools).toMatchObject([weather]);
+      expect(await errorOf(plain.responses.create({ model: text, input, tools: [tool] }))).toMatchObject({
+        status: 400,
+        code: 'unpriceable_request',
+        param: 'tools',
+      });
+    });
+  });
 });

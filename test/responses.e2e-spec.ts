@@ -495,6 +495,58 @@ describe('POST /v1/responses through the official client', () => {
     }
   });
 
+  it('compacts a conversation within the longest answer of its model, and goes on with what is left', async () => {
+    const first = await client.responses.create({ model, input: 'Remember the lagoon' });
+    const turns = [{ role: 'user' as const, content: 'Remember the lagoon' }, ...first.output];
+    const asked = [
+      { model, input: turns as ResponseInput, instructions: 'Be short.' },
+      { model, previous_response_id: first.id },
+    ];
+    for (const body of asked) {
+      const { data, response } = await client.responses.compact(body).withResponse();
+      expect(data).toMatchObject({ object: 'response.compaction', id: expect.stringMatching(/^resp_/) });
+      expect(data.output.map(({ type }) => type)).toEqual(['message', 'compaction']);
+      expect(sent().at(-1)).toMatchObject({ compacts: true });
+      expect(Object.keys(sent().at(-1)!.body).sort()).toEqual(
+        [
+          'input',
+          'model',
+          'prompt_cache_key',
+          'service_tier',
+          ...('instructions' in body ? ['instructions'] : []),
+        ].sort(),
+      );
+      const cost = costOf(data as unknown as Response);
+      expect(await paidFor(response.headers.get('x-request-id'))).toBe(cost);
+      const next = await client.responses.create({
+        model,
+        input: [...(data.output as ResponseInput), { role: 'user', content: 'Say hello' }],
+      });
+      expect([next.status, next.output_text]).toEqual(['completed', expect.stringContaining('Say hello')]);
+      expect((sent().at(-1)!.body.input as { type: string }[]).map(({ type }) => type)).toContain('compaction');
+    }
+    const poor = await daypass.createKey({ key: { budget_usd: '0.2' } });
+    // The longest answer alone costs $0.576: nobody holds less.
+    expect(await errorOf(clientOf(poor).responses.compact({ model, input }))).toMatchObject({
+      status: 429,
+      code: 'insufficient_quota',
+    });
+    const gate = await clientWith({ input: 'gate' });
+    expect(await errorOf(gate.responses.compact({ model, input: FLAGGED_PHRASE }))).toMatchObject({
+      status: 400,
+      code: 'moderation_blocked',
+    });
+    daypass.rehearsal.onResponses = () => ({
+      items: [
+        { id: 'msg_1', type: 'message', role: 'user', content: [{ type: 'input_text', text: FLAGGED_PHRASE }] },
+        { id: 'cmp_1', type: 'compaction', encrypted_content: 'gAAA' },
+      ],
+    });
+    const blocked = await errorOf(gate.responses.compact({ model, input }));
+    expect(blocked).toMatchObject({ status: 400, code: 'moderation_blocked' });
+    expect(blocked.headers!.get('x-should-retry')).toBe('false');
+  });
+
   it('cancels upstream when the visitor hangs up in mid-stream, and books what was generated', async () => {
     const watched = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
     daypass.rehearsal.onResponses = () => ({ content: LONG, tokensPerSecond: 10 });

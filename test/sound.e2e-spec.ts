@@ -2,6 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import OpenAI, { APIError, BadRequestError, toFile } from 'openai';
 import type { TranscriptionStreamEvent } from 'openai/resources/audio/transcriptions';
 import { FLAGGED_PHRASE } from '#libs/rehearsal/rehearsal.moderation.js';
+import { m4a } from '#libs/endpoints/files/m4a.fixture.js';
 import { wav } from '#libs/rehearsal/wav.js';
 import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/daypass.js';
 import { booksAtRest, errorOf } from './at-rest.js';
@@ -237,6 +238,21 @@ describe('sound', () => {
       expect(daypass.rehearsal.heardCalls()).toEqual([]);
     });
 
+    it('is refused where it is longer than its campaign allows', async () => {
+      const short = clientOf(
+        await daypass.createKey({ campaign: { models, tool_prices: { audio: { max_seconds: 2 } } } }),
+      );
+      const error = await errorOf(short.audio.transcriptions.create({ model: WHISPER, file: await sound() }));
+      expect(error).toMatchObject({ status: 400, param: 'file', message: expect.stringContaining('allows 2.') });
+    });
+
+    it('is a phone’s recording, too, whose length its packets tell: more bytes than 600 seconds of any other', async () => {
+      const file = await toFile(m4a({ packets: 5_000 }), 'recording.m4a');
+      daypass.rehearsal.onHeard = () => ({ withoutUsage: true });
+      const { response } = await openai.audio.transcriptions.create({ model: WHISPER, file }).withResponse();
+      expect(await paidFor(response.headers)).toBe(BigInt(Math.ceil((5_000 * 1_024) / 44_100)) * SECOND_NANO);
+    });
+
     it('pays for the seconds that its bytes have, whatever its header says', async () => {
       // The header says that a second has ten times the bytes.
       const lying = Buffer.from(wav(20));
@@ -278,7 +294,7 @@ describe('sound', () => {
     it('comes in bytes of the format that was asked for, and costs what the upstream’s usage says', async () => {
       const response = await openai.audio.speech.create({ ...of, response_format: 'wav' });
       expect(response.headers.get('content-type')).toBe('audio/wav');
-      expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=off');
+      expect(response.headers.get('x-daypass-moderation')).toBe('input=pass; output=pass');
       const bytes = Buffer.from(await response.arrayBuffer());
       expect(bytes.toString('latin1', 0, 4)).toBe('RIFF');
       expect(bytes.equals(wav(of.input.length / 15))).toBe(true);
@@ -289,12 +305,24 @@ describe('sound', () => {
       // $12 a million tokens of sound, $0.60 a million of text.
       expect(paid).toBeGreaterThan(spoken * 12_000n);
       expect(paid).toBeLessThan(spoken * 12_000n + 30n * 600n);
-      expect(Number(response.headers.get('x-daypass-cost-usd'))).toBeCloseTo(Number(paid) / 1e9, 12);
+      // It begins before anybody knows its cost.
+      expect(response.headers.get('x-daypass-cost-usd')).toBeNull();
     });
 
-    it('is long, too: its bytes travel in frames', async () => {
+    it.each([
+      ['from events', {}],
+      ['from bytes', { inBytes: true }],
+    ])('is heard while it is made, %s, however long it is', async (_, override) => {
+      const { promise: heard, resolve } = Promise.withResolvers<void>();
+      daypass.rehearsal.onSpoken = () => ({ ...override, restAfter: heard });
       const response = await openai.audio.speech.create({ ...of, input: 'a '.repeat(300), response_format: 'wav' });
-      expect(Buffer.from(await response.arrayBuffer()).equals(wav(600 / 15))).toBe(true);
+      const reader = response.body!.getReader();
+      const parts = [(await reader.read()).value!];
+      expect(daypass.rehearsal.spokenCalls().at(-1)!.state).toBe('running');
+      resolve();
+      for (let next = await reader.read(); !next.done; next = await reader.read()) parts.push(next.value);
+      expect(Buffer.concat(parts).equals(wav(600 / 15))).toBe(true);
+      expect(await paidFor(response.headers)).toBeGreaterThan(0n);
     });
 
     it('comes in events to whoever asks for them', async () => {
@@ -326,11 +354,39 @@ describe('sound', () => {
       expect(daypass.rehearsal.spokenCalls()).toEqual([]);
     });
 
-    it('is an error in JSON where the upstream cuts it, and the visitor pays for it once', async () => {
-      daypass.rehearsal.onSpoken = () => ({ cutAfterEvents: 1 });
+    it.each([
+      ['from events', { inBytes: false }],
+      ['from bytes', { inBytes: true }],
+    ])('ends short where the upstream cuts it, and costs what came, once, %s', async (_, { inBytes }) => {
+      daypass.rehearsal.onSpoken = () => ({ cutAfterEvents: 2, inBytes });
+      const response = await openai.audio.speech.create({ ...of, response_format: 'pcm' });
+      await expect(response.arrayBuffer()).rejects.toThrow();
+      // Twice 12,000 bytes of 48,000 a second, at 21 tokens a second.
+      const paid = (await paidFor(response.headers))!;
+      expect(paid).toBeGreaterThanOrEqual(11n * 12_000n + 600n);
+      expect(paid).toBeLessThan(11n * 12_000n + 30n * 600n);
+    });
+
+    it('ends with an error event where events were asked for, and is an error where nothing came', async () => {
+      daypass.rehearsal.onSpoken = () => ({ cutAfterEvents: 2 });
+      const response = await openai.audio.speech.create({ ...of, stream_format: 'sse' });
+      expect(await response.text()).toMatch(/event: error\ndata: .*upstream_outcome_unknown/);
+      expect(await paidFor(response.headers)).toBeGreaterThan(0n);
+      daypass.rehearsal.onSpoken = () => ({ cutAfterEvents: 0 });
       const error = await errorOf(openai.audio.speech.create(of));
       expect(error).toMatchObject({ status: 502, code: 'upstream_outcome_unknown' });
-      expect(await paidFor(error.headers!)).toBeGreaterThan(0n);
+      // Nobody knows what the upstream did.
+      expect(await paidFor(error.headers!)).toBeGreaterThanOrEqual(BigInt(of.input.length * 5 + 100) * 12_000n);
+    });
+
+    it('is kept for a repeat under its idempotency key, and paid once', async () => {
+      const asked = () => openai.audio.speech.create(of, { headers: { 'idempotency-key': 'speech-1' } });
+      const first = await asked();
+      const heard = Buffer.from(await first.arrayBuffer());
+      const second = await asked();
+      expect(second.headers.get('x-request-id')).toBe(first.headers.get('x-request-id'));
+      expect(Buffer.from(await second.arrayBuffer()).equals(heard)).toBe(true);
+      expect(daypass.rehearsal.spokenCalls()).toHaveLength(1);
     });
 
     it.each<[string, object, string, RegExp]>([

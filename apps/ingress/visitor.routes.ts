@@ -96,6 +96,7 @@ const KEY = objectOf(
 const SUMMARIES: Readonly<Record<string, string>> = {
   '/v1/chat/completions': 'A chat, as one answer or as a stream',
   '/v1/responses': 'A response, as one answer or as a stream',
+  '/v1/responses/compact': 'A conversation, made shorter for the next call',
   '/v1/embeddings': 'Vectors of texts',
   '/v1/audio/transcriptions': 'What is said in a file of sound, as one answer or as a stream',
   '/v1/audio/translations': 'What is said in a file of sound, in English',

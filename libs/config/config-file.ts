@@ -224,7 +224,9 @@ const priceSchema = z
     }),
     max_output_tokens: limit
       .optional()
-      .meta({ description: 'The longest answer of this model, where Daypass does not know it.' }),
+      .meta({
+        description: 'The longest answer of this model, where Daypass does not know it. A compaction needs it.',
+      }),
     tiers: tiers.optional().meta({
       description: 'Prices of service tiers. Daypass refuses a call under a tier that has no price here.',
     }),

@@ -291,7 +291,7 @@ const requests = {
   }),
   DAYPASS_MAX_AUDIO_SECONDS: positive(600, 86_400).meta({
     description:
-      'Ingress refuses longer sound. The bytes of a wav, mp3, ogg, flac or WebM with Opus tell how long it takes. Others, such as mp4 and m4a, count as 750 bytes a second: 600 seconds are then 450 kB.',
+      'Ingress refuses longer sound. A campaign may allow less (`tool_prices.audio.max_seconds`). The bytes of a wav, mp3, ogg, flac, an mp4 or m4a with AAC or ALAC, or a WebM with Opus tell how long it takes. Others count as 750 bytes a second: 600 seconds are then 450 kB.',
     unit: 's',
   }),
   DAYPASS_MAX_UPLOAD_BYTES: positive(26_214_400, 536_870_912).meta({

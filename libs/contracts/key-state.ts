@@ -3,6 +3,7 @@ import { moderationPolicySchema } from './policy.js';
 
 /** So many images one call can make at OpenAI. */
 const IMAGES_MAX = 10;
+const AUDIO_SECONDS_MAX = 86_400;
 
 /** The fee of one use of a tool, as its operator wrote it: JSON has no exact nano-dollars. */
 const feeUsd = z
@@ -34,7 +35,8 @@ export const campaignStatusSchema = z.enum(['active', 'closed']);
  * tool is refused. `input_tokens_per_request`: the most tokens of the tool's results that the model reads, where the
  * provider bills them. `max_calls`: how many searches one response may make, where its API lets the model search again and
  * again; absent: three. `images`: what it pays for of pictures. `max`: of one call; absent: four. `quality`: where the visitor
- * leaves it open, and the budget carries it; absent: medium. A service of the version before cannot read these.
+ * leaves it open, and the budget carries it; absent: medium. `audio.max_seconds`: of the sound of one call, where that is less
+ * than `DAYPASS_MAX_AUDIO_SECONDS`. A service of the version before cannot read these.
  */
 export const toolPricesSchema = z.strictObject({
   web_search: z
@@ -50,6 +52,7 @@ export const toolPricesSchema = z.strictObject({
       quality: z.enum(['low', 'medium', 'high']).optional(),
     })
     .optional(),
+  audio: z.strictObject({ max_seconds: z.number().int().min(1).max(AUDIO_SECONDS_MAX) }).optional(),
 });
 export type ToolPrices = z.infer<typeof toolPricesSchema>;
 

@@ -18,8 +18,8 @@ export type ReplyMeta = z.infer<typeof replyMetaSchema>;
 
 /**
  * What workers send to the ingress process with the visitor's connection, encrypted on its reply stream. `answer` is a
- * whole answer. `open`, `frames`… and `end` carry a stream that the visitor sees as it comes. Where `open` has a `bytes`,
- * they carry a large whole answer, and its frames are bytes (`FrameOfBytes`).
+ * whole answer. `open`, `frames`… and `end` carry a stream that the visitor sees as it comes. Where `open` has a
+ * `contentType`, they carry a whole answer, and its frames are bytes (`FrameOfBytes`).
  */
 export const replySchema = z.discriminatedUnion('type', [
   z.object({
@@ -35,7 +35,7 @@ export const replySchema = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('open'),
     meta: replyMetaSchema,
-    /** Of a whole answer: its head, and the bytes of all its frames. */
+    /** Of a whole answer: its head, and the bytes of all its frames. `bytes` absent: it comes while it is made. */
     status: z.number().int().optional(),
     contentType: z.string().optional(),
     headers: z.record(z.string(), z.string()).optional(),
@@ -49,7 +49,7 @@ export const replySchema = z.discriminatedUnion('type', [
   }),
   /**
    * `frames`: how many came before. `text`: the last frames. `whole`: with them the visitor has all of the answer; absent:
-   * they stand for what was to come, as an error does.
+   * they stand for what was to come, as an error does; bytes then break off.
    * `last`: the last bytes of a large whole answer, in base64. They come with its end, so that whoever has all of it finds the
    * books in order.
    */
@@ -128,7 +128,7 @@ function looksLikeReply(value: unknown): value is Reply {
     case 'frames':
       return isCount(reply.n) && typeof reply.text === 'string';
     case 'open':
-      return reply.bytes === undefined && looksLikeMeta(reply.meta);
+      return reply.bytes === undefined && reply.contentType === undefined && looksLikeMeta(reply.meta);
     default:
       return false;
   }

@@ -38,6 +38,7 @@ const ticketArb = fc.record({
   heldNano: text,
   day: fc.integer(),
   keepAnswer: fc.boolean(),
+  takesFlow: optional(fc.boolean()),
   takesFrames: optional(fc.boolean()),
   takesBytes: optional(fc.boolean()),
   repeatHash: optional(text),

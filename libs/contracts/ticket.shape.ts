@@ -130,6 +130,7 @@ const isShaped = object<Ticket>(
     tiers: record(least(1), 40),
     encoding: oneOf(ENCODINGS),
     takesBytes: flag,
+    takesFlow: flag,
     takesFrames: flag,
     repeatHash: short(64),
     dropped: listOf(short(64), 64),

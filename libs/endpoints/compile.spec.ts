@@ -7,7 +7,6 @@ import {
   encoded,
   flag,
   harmless,
-  harmlessItem,
   ID,
   image,
   list,
@@ -265,16 +264,6 @@ describe('a declaration', () => {
       l: [{ a: 'x' }, {}],
     });
     expect([...notes.adjusted]).toEqual(['l.h', 'h']);
-  });
-
-  it('drops a harmless item of a list under its own name, and refuses a list of nothing else', () => {
-    const notes = noted();
-    const tools = list(variants('type', { a: object({ type: word('a') }), p: harmlessItem('painter') }), 9);
-    const shape = object({ l: list(object({ tools }), 9) });
-    const value = { l: [{ tools: [{ type: 'p', size: 7 }, { type: 'a' }] }, { tools: [] }] };
-    expect(compile(shape).parse(value, '', notes)).toEqual({ l: [{ tools: [{ type: 'a' }] }, { tools: [] }] });
-    expect([...notes.adjusted]).toEqual(['l.tools.painter']);
-    expect(refused(tools, [{ type: 'p' }])).toMatchObject({ code: 'invalid_request', param: 'f' });
   });
 
   it('says what to do instead of what is not offered', () => {

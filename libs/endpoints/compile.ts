@@ -1,7 +1,7 @@
 import type { Shape } from './declaration.js';
 import { openReplaced, wellFormedEscapes } from './encoded.js';
 import { isObject, type JsonObject } from './json.js';
-import { textFileIn, writtenFile } from './text.file.js';
+import { refuseFile, textFileIn, writtenFile } from './text.file.js';
 import { addressOf, fitsOf, type Leaf } from './leaf.js';
 import {
   below,
@@ -102,7 +102,7 @@ function make(shape: Shape): Compiled {
       return {
         parse: (value, at) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
-          return file ? writtenFile(file) : refuse(at, describe(shape));
+          return file ? writtenFile(file.text) : refuseFile(at, value);
         },
         visit: (value, path, sight) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
@@ -112,7 +112,7 @@ function make(shape: Shape): Compiled {
         replaced: (value, path, put) => {
           const file = typeof value === 'string' ? textFileIn(value) : null;
           if (!file) return OPEN.replaced(value, path, put);
-          return file.text === '' ? value : writtenFile({ ...file, text: put.text(path, file.text) });
+          return file.text === '' ? value : writtenFile(put.text(path, file.text));
         },
       };
     case 'word':
@@ -132,10 +132,8 @@ function make(shape: Shape): Compiled {
         },
       };
     }
-    case 'harmless': {
-      const named = (at: string): string => (shape.as === undefined ? placeOf(at) : below(placeOf(at), shape.as));
-      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(named(at)) };
-    }
+    case 'harmless':
+      return { ...NOTHING, parse: (_, at, notes) => void notes.adjusted.add(placeOf(at)) };
     case 'refused':
       return {
         ...OPEN,
@@ -211,7 +209,7 @@ function leaf(shape: Leaf): Compiled {
   };
 }
 
-function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Compiled {
+function objectOf({ fields, required, settled }: Extract<Shape, { kind: 'object' }>): Compiled {
   const byName = new Map(Object.entries(fields).map(([name, field]) => [name, compile(field)]));
   return {
     parse: (value, at, notes) => {
@@ -228,7 +226,7 @@ function objectOf({ fields, required }: Extract<Shape, { kind: 'object' }>): Com
       }
       for (const name of required)
         if (kept[name] === undefined) refuse(below(at, name), `${describe(fields[name]!)}, and is required`);
-      return kept;
+      return settled ? settled(kept, value, at) : kept;
     },
     visit: (value, path, sight) => {
       if (!isObject(value)) return OPEN.visit(value, path, sight);
@@ -266,10 +264,7 @@ function listOf({ item, least, most }: Extract<Shape, { kind: 'list' }>): Compil
       if (value.length < least) return refuse(at, `an array of at least ${least}`);
       if (value.length > most) return refuse(at, `an array of at most ${most}`);
       if (isNumbers(value)) return value;
-      const kept = value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
-      if (!kept.includes(undefined)) return kept;
-      const left = kept.filter((inner) => inner !== undefined);
-      return left.length > 0 ? left : refuse(at, 'an array that has something that this key can use');
+      return value.map((inner: unknown, index) => one.parse(inner, `${at}[${index}]`, notes));
     },
     visit: (value, path, sight) => {
       if (!Array.isArray(value)) return OPEN.visit(value, path, sight);

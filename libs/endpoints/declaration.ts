@@ -1,3 +1,5 @@
+import type { JsonObject } from './json.js';
+
 /**
  * What a request or an answer may hold, place by place. What is judged, counted, forwarded and shown is derived from it
  * (`compile.ts`), so that these cannot disagree.
@@ -13,7 +15,7 @@ export type Shape =
   | { kind: 'image'; bare?: boolean }
   /** A provider made it, and nobody else can read it: neither judged nor counted as text. Tokens of it are estimated. */
   | { kind: 'opaque' }
-  /** A text file as a `data:` URL in base64: judged and counted as the text in it. */
+  /** A text file as a `data:` URL in base64: judged, counted and sent as the text in it. */
   | { kind: 'file' }
   /** One of a closed list. `unpriceable`: what any other is called, because nobody can say what it costs. */
   | { kind: 'word'; words: readonly string[]; unpriceable?: string }
@@ -23,13 +25,19 @@ export type Shape =
   | { kind: 'name'; form: RegExp; orText?: boolean; unpriceable?: string; what?: string }
   /** The relay decides it: what the visitor says is checked, and not forwarded. `told`: in `x-daypass-adjusted`. */
   | { kind: 'ours'; shape: Shape; told: boolean }
-  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. `as`: what an item of a list is called there. */
-  | { kind: 'harmless'; as?: string }
+  /** Known, without effect or cost: dropped and told in `x-daypass-adjusted`. */
+  | { kind: 'harmless' }
   /** Known, and not offered. `why`: sentences that say what to do instead. `butFalse`: false is dropped. */
   | { kind: 'refused'; why: string; code: RefusalCode; butFalse: boolean }
   /** Nobody can say what it costs at most. */
   | { kind: 'unpriceable'; what: string }
-  | { kind: 'object'; fields: Fields; required: readonly string[] }
+  /** `settled`: what goes on of what its fields let through (`kept`) of what the visitor `sent`. It throws a DaypassError that begins its parameter with `at`. */
+  | {
+      kind: 'object';
+      fields: Fields;
+      required: readonly string[];
+      settled?: (kept: JsonObject, sent: JsonObject, at: string) => JsonObject;
+    }
   | { kind: 'list'; item: Shape; least: number; most: number }
   /** Names of a narrow form, with a value each. */
   | { kind: 'map'; form: RegExp; value: Shape; most: number }
@@ -53,7 +61,6 @@ export const bareImage: Shape = { kind: 'image', bare: true };
 export const opaque: Shape = { kind: 'opaque' };
 export const flag: Shape = { kind: 'flag' };
 export const harmless: Shape = { kind: 'harmless' };
-export const harmlessItem = (as: string): Shape => ({ kind: 'harmless', as });
 export const refused = (
   why: string,
   { code = 'invalid_request', butFalse = false }: { code?: RefusalCode; butFalse?: boolean } = {},
@@ -81,6 +88,8 @@ export const name = (form: RegExp, more: { orText?: boolean; unpriceable?: strin
 export const ours = (shape: Shape, { told = false } = {}): Shape => ({ kind: 'ours', shape, told });
 export const unpriceable = (what: string): Shape => ({ kind: 'unpriceable', what });
 export const object = (fields: Fields, ...required: string[]): Shape => ({ kind: 'object', fields, required });
+export const settled = (shape: Shape, by: NonNullable<Extract<Shape, { kind: 'object' }>['settled']>): Shape =>
+  shape.kind === 'object' ? { ...shape, settled: by } : shape;
 export const list = (item: Shape, most: number, least = 0): Shape => ({ kind: 'list', item, least, most });
 export const map = (form: RegExp, value: Shape, most: number): Shape => ({ kind: 'map', form, value, most });
 export const variants = (

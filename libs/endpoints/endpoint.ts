@@ -68,12 +68,28 @@ export interface Request {
   opaqueTokens?: ReadonlyMap<unknown, number>;
   /** How many searches one answer may make: each costs the fee. Absent: each output costs it once. */
   searchCalls?: number;
+  /** The images that its answer may have beside text. Absent: none. */
+  drawing?: Drawing;
   /** What the reader of its answer must know of it. `answerBytes`: about the bytes of a large answer. */
   facts: Ticket['facts'];
   /** What `measure` decoded of it. */
   decoded?: readonly string[] | undefined;
   /** Nobody waits for its answer: the key fetches it later. Absent: somebody does. */
   background?: true;
+}
+
+/** Images that a model of text has another model make. */
+export interface Drawing {
+  /** The model of images, whose price counts for them. */
+  model: string;
+  /** One answer has so many at most. */
+  calls: number;
+  /** Tokens of one, with all that its model writes for it. */
+  tokens: number;
+  /** Images that the model of images may read; null: it reads none. */
+  inputs: number | null;
+  /** Bytes of one in an answer. */
+  bytes: number;
 }
 
 /** What a request's headers say of the client that sent it. */
@@ -92,6 +108,8 @@ export interface CountingTools {
   priced?: ReadonlySet<Meter>;
   /** The most tokens of one image that the model makes, where the operator says it. */
   imageTokensPerImage?: number;
+  /** The most tokens that one answer of the model has; absent: nobody knows. */
+  mostOutputTokens?: number;
   /** Tokens that a hosted tool's results add for each output. */
   toolTokens: number;
   /** The texts of lists of tokens, by the model's own encoding. */
@@ -142,6 +160,10 @@ export interface UpstreamTraits {
 export interface CampaignTerms {
   /** `max`: images of one call. `quality`: of images whose visitor leaves it open. */
   images: { max: number; quality: ImageQuality };
+  /**
+   * What draws for a model of text: the key's models of images whose price and tokens are known. `max`: images of one answer.
+   */
+  drawing: { models: readonly { model: string; tokensPerImage?: number }[]; max: number };
 }
 
 export type ImageQuality = 'low' | 'medium' | 'high';
@@ -154,10 +176,13 @@ export interface UpstreamCall {
   dropped: readonly string[];
 }
 
-/** A silent direction has nothing that anybody could judge, and is not judged. */
+/**
+ * A silent direction has nothing that anybody could judge, and is not judged. `spoken`: the output says what the input says,
+ * so that the verdict on the input is on both.
+ */
 export interface Directions {
   input: 'judged' | 'silent';
-  output: 'judged' | 'silent';
+  output: 'judged' | 'silent' | 'spoken';
 }
 
 /** One API of OpenAI's as Daypass serves it: pure, without state. */
@@ -242,8 +267,9 @@ export interface Endpoint {
   isLast(frames: string): boolean;
 }
 
-/** `price`: what it names says what the call is billed by. */
-export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> & Partial<Pick<Ticket, 'price'>>;
+/** `price`: what it names says what the call is billed by. `inputTokens`: as they were counted. */
+export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> &
+  Partial<Pick<Ticket, 'price' | 'inputTokens'>>;
 
 /** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
 export interface AnswerOf {
@@ -316,8 +342,13 @@ export interface AnswerReader {
    * @throws MisshapenAnswer; DaypassError where the answer is larger than Daypass passes on
    */
   add?(piece: Uint8Array): void;
-  /** A whole answer may come as a stream of events: each goes through `event`, and then `end`, before `whole`. */
-  readonly gathersEvents?: true;
+  /**
+   * Where nobody judges whole answers, and their bytes are shown as they come. null: such an answer is none, and `whole` says
+   * why. Absent: `whole` reads them.
+   */
+  flow?(contentType: string): Flow | null;
+  /** What the part of an answer cost that came before it broke off. null: nothing came. Absent: nobody can say. */
+  cut?(): Metered | null;
   /** @throws MisshapenAnswer where it has not the shape that its API promises */
   whole(bytes: Uint8Array, contentType: string): Whole;
   /** One event of a stream. @throws MisshapenAnswer, UpstreamStreamError */
@@ -345,6 +376,20 @@ export interface AnswerReader {
   shelved?(): Shelved | null;
   /** The last frame, or the whole answer, where nobody could keep it for later: it says that it is not stored. */
   unshelved?(shown: string): string;
+}
+
+/** A whole answer on its way through Daypass, which keeps nothing of it. */
+export interface Flow {
+  /** Of what the visitor gets. */
+  readonly contentType: string;
+  /** The upstream answers in events, and not in bytes. */
+  readonly inEvents: boolean;
+  /** What the visitor gets of some bytes of it. */
+  bytes(part: Uint8Array): Uint8Array;
+  /** The same of an event. @throws MisshapenAnswer, UpstreamStreamError */
+  event(event: { data: string }): Uint8Array;
+  /** All of it came. @throws as `AnswerReader.end` */
+  end(): void;
 }
 
 /** An upstream answered 200 with something that is no answer: nothing was done, as far as anybody can tell. */

@@ -45,9 +45,7 @@ export function jsonSchemaOf(shape: Shape, side: Side): JsonSchema {
           side === 'request' ? 'Checked, but Daypass decides what it sends' : 'Daypass says it, and no upstream',
       };
     case 'harmless':
-      return {
-        description: `Without effect here: Daypass leaves it out${shape.as === undefined ? '' : ', and refuses an array of nothing else'}`,
-      };
+      return { description: 'Without effect here: Daypass leaves it out' };
     case 'opaque':
       return {
         type: 'string',

@@ -52,7 +52,7 @@ export function describe(shape: Shape): string {
       if (shape.bare) return 'the base64 of a png, jpeg, gif or webp image';
       return 'an http or https URL, or a data URL of a png, jpeg, gif or webp image in base64';
     case 'file':
-      return 'a data URL of a text file in base64, as UTF-8, e.g. data:text/plain;base64,… (Daypass judges no other files)';
+      return 'a data URL of a text file in base64, as UTF-8, e.g. data:text/plain;base64,…';
     case 'either':
       return shape.of.map(describe).join(', or ');
     case 'list':

@@ -3,11 +3,12 @@ import { AUDIO } from './audio/audio.endpoints.js';
 import { COMPLETIONS } from './completions/completions.endpoint.js';
 import { EMBEDDINGS } from './embeddings/embeddings.endpoint.js';
 import type { Endpoint } from './endpoint.js';
-import { EDITS, GENERATIONS } from './images/images.endpoint.js';
+import { IMAGES } from './images/images.endpoint.js';
+import { COMPACT } from './responses/compact.endpoint.js';
 import { RESPONSES } from './responses/responses.endpoint.js';
 
 /** Every API that Daypass serves: a row each. The first is what tickets and records without a name are about. */
-export const ENDPOINTS: readonly Endpoint[] = [CHAT, RESPONSES, EMBEDDINGS, COMPLETIONS, GENERATIONS, EDITS, ...AUDIO];
+export const ENDPOINTS: readonly Endpoint[] = [CHAT, RESPONSES, COMPACT, EMBEDDINGS, COMPLETIONS, ...IMAGES, ...AUDIO];
 
 /** As tickets and records name it: the first row has no name there, so that those of the version before are read as before. */
 export function nameOf(endpoint: Endpoint): { endpoint?: string } {

@@ -21,10 +21,14 @@ describe('a text file', () => {
       `data:text/plain;charset=UTF-8;base64,${b64('\ufeffnaïve')}`,
       `data:text/markdown; charset=utf-8;base64,${b64('naïve')}`,
       `data:application/json;base64,${b64('naïve')}`,
+      `data:text/csv;base64,${b64('naïve')}`,
+      `data:text/tab-separated-values;base64,${b64('naïve')}`,
+      `data:text/html;base64,${b64('naïve')}`,
+      `data:text/x-python;charset=us-ascii;base64,${b64('naïve')}`,
     ]) {
       const read = textFileIn(url)!;
-      expect(read.text).toBe('naïve');
-      expect(textFileIn(writtenFile(read))).toEqual(read);
+      expect(read).toEqual({ text: 'naïve', isSaid: true });
+      expect(textFileIn(writtenFile(read.text))).toEqual(read);
     }
   });
 
@@ -33,7 +37,11 @@ describe('a text file', () => {
     'https://example.org/a.txt',
     `data:application/pdf;base64,${b64('%PDF')}`,
     `data:image/png;base64,${b64('x')}`,
-    `data:text/csv;base64,${b64('a,b')}`,
+    `data:text/plain;base64,${b64('%PDF-1.7 all in letters')}`,
+    `data:text/plain;base64,${b64(String.raw`{\rtf1 \'68\'69}`)}`,
+    `data:text/rtf;base64,${b64('hi')}`,
+    `data:application/vnd.openxmlformats-officedocument.spreadsheetml.sheet;base64,${b64('a,b')}`,
+    `data:text/plain;base64,${b64('a\0b')}`,
     `data:text/plain,${b64('x')}`,
     `data:text/plain;charset=utf-16;base64,${b64('x')}`,
     `data:text/plain;base64,${Buffer.from([0xff, 0xfe, 0x41]).toString('base64')}`,
@@ -41,6 +49,41 @@ describe('a text file', () => {
     expect(textFileIn(url)).toBeNull();
     expect(() => requestOf(file(url))).toThrow(
       expect.objectContaining({ code: 'invalid_request', param: 'input[0].content[0].file_data' }),
+    );
+  });
+
+  it.each([
+    ['report.csv', 'data:text/csv;base64,'],
+    ['Report.CSV', 'data:application/vnd.ms-excel;base64,'],
+    ['notes.tsv', 'data:application/octet-stream;base64,'],
+    ['main.py', 'data:application/octet-stream;base64,'],
+    ['page.html', 'data:text/html;base64,'],
+    ['data.pdf', 'data:text/plain;base64,'],
+  ])(
+    'called %s goes on as plain text, in its type and its name, so that nobody reads it as anything else',
+    (filename, head) => {
+      const part = file(`${head}${b64('a,b\n1,2')}`, { filename });
+      const body = bodyOf(part);
+      const [{ content }] = (body.json as { input: [{ content: [JsonObject] }] }).input;
+      const written = { filename: `${filename}.txt`, file_data: `data:text/plain;base64,${b64('a,b\n1,2')}` };
+      expect(content[0]).toMatchObject(written);
+      expect(bodyOf(content[0]).json).toEqual(body.json);
+      for (const text of [`${filename}.txt`, 'a,b\n1,2'])
+        expect(RESPONSES.input(body)[0]).toMatchObject({ text: expect.stringContaining(text) });
+    },
+  );
+
+  it.each([
+    ['a table of an office program', 'data:application/vnd.ms-excel;base64,', 'table.xls'],
+    ['a file without a name', 'data:application/octet-stream;base64,', undefined],
+    ['a PDF', 'data:application/pdf;base64,', 'paper.pdf'],
+  ])('is not %s, and the error says what to send instead', (_, head, filename) => {
+    expect(() => requestOf(file(`${head}${b64('words')}`, filename === undefined ? {} : { filename }))).toThrow(
+      expect.objectContaining({
+        code: 'invalid_request',
+        param: 'input[0].content[0].file_data',
+        message: expect.stringMatching(/input_text.*input_image/),
+      }),
     );
   });
 

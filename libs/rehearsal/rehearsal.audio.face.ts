@@ -41,7 +41,7 @@ interface Core {
 }
 
 const WAV_HEAD_BYTES = 44;
-/** Bytes of one event of sound. */
+/** Bytes of one event, or of one piece, of sound. */
 const EVENT_BYTES = 12_000;
 const TYPES: Readonly<Record<string, string>> = {
   mp3: 'audio/mpeg',
@@ -70,7 +70,7 @@ export class AudioFace {
     await pause(this.core.options.firstTokenMs, gone);
     // The work is done, whoever still waits for it.
     this.bill(request, 'audio_transcriptions', heard.model, heardDollars(heard));
-    if (heard.stream) return this.send(response, call, transcriptEvents(heard), override.cutAfterEvents, gone);
+    if (heard.stream) return this.send(response, call, eventsOf(transcriptEvents(heard)), override, gone);
     call.state = 'finished';
     const { contentType, body } = override.raw ?? transcriptOf(heard);
     sendBytes(response, contentType, Buffer.from(body));
@@ -90,28 +90,30 @@ export class AudioFace {
     await pause(this.core.options.firstTokenMs, gone);
     this.bill(request, 'audio_speeches', spoken.model, spokenDollars(spoken));
     const sound = soundOf(spoken);
-    if (spoken.inEvents) return this.send(response, call, soundEvents(spoken, sound), override.cutAfterEvents, gone);
-    call.state = 'finished';
-    sendBytes(response, TYPES[spoken.format] ?? 'audio/mpeg', sound);
+    const parts = spoken.inEvents
+      ? eventsOf(soundEvents(spoken, sound))
+      : { type: TYPES[spoken.format] ?? 'audio/mpeg', parts: piecesOf(sound) };
+    return this.send(response, call, parts, override, gone);
   }
 
   private async send(
     response: ServerResponse,
     call: HeardCall | SpokenCall,
-    events: readonly object[],
-    cutAfter: number | undefined,
+    { type, parts }: { type: string; parts: readonly (string | Buffer)[] },
+    { cutAfterEvents, restAfter }: Pick<SpokenOverride, 'cutAfterEvents' | 'restAfter'>,
     gone: AbortSignal,
   ): Promise<void> {
     const { tokensPerSecond } = this.core.options;
-    response.writeHead(200, { 'content-type': 'text/event-stream; charset=utf-8' });
-    for (const [index, event] of events.entries()) {
-      if (index === cutAfter) {
+    response.writeHead(200, { 'content-type': type });
+    for (const [index, part] of parts.entries()) {
+      if (index === 1) await restAfter;
+      if (index === cutAfterEvents) {
         call.state = 'cut';
         // What was written goes out first.
         response.write('', () => response.destroy());
         return;
       }
-      response.write(`data: ${JSON.stringify(event)}\n\n`);
+      response.write(part);
       if (tokensPerSecond > 0) await pause(1_000 / tokensPerSecond, gone);
       if (gone.aborted) {
         call.state = 'aborted';
@@ -135,12 +137,19 @@ function soundOf({ seconds, format }: Spoken): Buffer {
   return format === 'pcm' ? sound.subarray(WAV_HEAD_BYTES) : sound;
 }
 
-function soundEvents({ usage }: Spoken, sound: Buffer): object[] {
-  const pieces = Array.from({ length: Math.ceil(sound.length / EVENT_BYTES) }, (_, index) =>
+const eventsOf = (events: readonly object[]): { type: string; parts: string[] } => ({
+  type: 'text/event-stream; charset=utf-8',
+  parts: events.map((event) => `data: ${JSON.stringify(event)}\n\n`),
+});
+
+const piecesOf = (sound: Buffer): Buffer[] =>
+  Array.from({ length: Math.ceil(sound.length / EVENT_BYTES) }, (_, index) =>
     sound.subarray(index * EVENT_BYTES, (index + 1) * EVENT_BYTES),
   );
+
+function soundEvents({ usage }: Spoken, sound: Buffer): object[] {
   return [
-    ...pieces.map((piece) => ({ type: 'speech.audio.delta', audio: piece.toString('base64') })),
+    ...piecesOf(sound).map((piece) => ({ type: 'speech.audio.delta', audio: piece.toString('base64') })),
     { type: 'speech.audio.done', ...(usage ? { usage } : {}) },
   ];
 }

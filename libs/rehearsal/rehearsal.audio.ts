@@ -203,8 +203,10 @@ export interface SpokenOverride {
   withoutUsage?: boolean;
   /** The answer comes in bytes, whatever was asked for, as of a server that knows no events. */
   inBytes?: boolean;
-  /** The connection breaks after so many events. */
+  /** The connection breaks after so many events, or pieces. */
   cutAfterEvents?: number;
+  /** After the first event, or piece, it makes the next one only then. */
+  restAfter?: Promise<unknown>;
 }
 
 export interface SpeechBody {

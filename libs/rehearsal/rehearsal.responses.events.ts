@@ -21,16 +21,16 @@ export function* eventsOf(answer: ResponsesAnswer, body: ResponsesBody): Generat
   yield { type: 'response.in_progress', response };
   const padded = body.stream_options?.include_obfuscation !== false;
   for (const [output_index, item] of answer.items.entries()) {
-    for (const event of itemEvents(item, { output_index, item_id: item.id }))
+    for (const event of itemEvents(item, { output_index, item_id: item.id }, answer.partials))
       yield padded && event.type.endsWith('.delta') ? { ...event, obfuscation: randomBytes(6).toString('hex') } : event;
   }
   yield { type: `response.${answer.status}`, response: responseOf(answer, answer.items) };
 }
 
-function* itemEvents(item: OutputItem, place: Place): Generator<ResponsesEvent> {
+function* itemEvents(item: OutputItem, place: Place, partials: readonly string[]): Generator<ResponsesEvent> {
   const { output_index } = place;
   yield { type: 'response.output_item.added', output_index, item: begun(item) };
-  yield* innerEvents(item, place);
+  yield* item.type === 'image_generation_call' ? imageEvents(item, place, partials) : innerEvents(item, place);
   yield { type: 'response.output_item.done', output_index, item };
 }
 
@@ -47,9 +47,10 @@ function begun(item: OutputItem): OutputItem {
       return { ...item, ...status, input: '' };
     case 'shell_call':
       return { ...item, ...status, action: { ...(item.action as object), commands: [] } };
-    case 'web_search_call': {
+    case 'web_search_call':
+    case 'image_generation_call': {
       const { id, type } = item;
-      return { id, type, ...status };
+      return { id, type, ...status, ...(type === 'web_search_call' ? {} : { result: null }) };
     }
     default:
       return item;
@@ -90,6 +91,24 @@ function* innerEvents(item: OutputItem, place: Place): Generator<ResponsesEvent>
       for (const step of ['in_progress', 'searching', 'completed'])
         yield { type: `response.web_search_call.${step}`, ...place };
   }
+}
+
+function* imageEvents(item: OutputItem, place: Place, partials: readonly string[]): Generator<ResponsesEvent> {
+  const head = 'response.image_generation_call';
+  const { size, quality, background, output_format } = item;
+  for (const step of ['in_progress', 'generating']) yield { type: `${head}.${step}`, ...place };
+  for (const [partial_image_index, partial_image_b64] of partials.entries())
+    yield {
+      type: `${head}.partial_image`,
+      ...place,
+      partial_image_index,
+      partial_image_b64,
+      size,
+      quality,
+      background,
+      output_format,
+    };
+  yield { type: `${head}.completed`, ...place };
 }
 
 interface MessagePart {

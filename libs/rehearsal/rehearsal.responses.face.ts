@@ -4,9 +4,10 @@ import { tierOf, type Usage } from './rehearsal.chat.js';
 import { beginningOf, goneWith, readJson, refuse, sendJson, type Refusal } from './rehearsal.http.js';
 import { pause } from './rehearsal.pace.js';
 import { eventsOf, type ResponsesEvent } from './rehearsal.responses.events.js';
+import { compactionOf, planCompaction } from './rehearsal.compaction.js';
 import { planResponse, responseOf, type ResponsesAnswer, type ResponsesWish } from './rehearsal.responses.js';
 import type { ResponsesBody, ResponsesUsage } from './rehearsal.responses.types.js';
-import { refusalOf } from './rehearsal.responses.refusals.js';
+import { compactRefusalOf, refusalOf } from './rehearsal.responses.refusals.js';
 import { SealedContents } from './rehearsal.sealed.js';
 import { apiKeyIdOf, type RehearsalReports } from './rehearsal.usage.js';
 
@@ -15,6 +16,8 @@ export interface ResponsesCall {
   startedAtMs: number;
   headers: IncomingMessage['headers'];
   body: ResponsesBody;
+  /** It compacts its conversation. */
+  compacts: boolean;
   /** `aborted`: the caller hung up before the end. `refused`: the rehearsal answered with an error. */
   state: 'running' | 'finished' | 'aborted' | 'refused';
   /** What the provider would bill: of an aborted stream, the tokens until then. */
@@ -74,26 +77,27 @@ export class ResponsesFace {
 
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = new URL(request.url ?? '/', 'http://rehearsal').pathname;
-    if (request.method !== 'POST' || !path.endsWith('/responses')) {
+    const compacts = path.endsWith('/responses/compact');
+    if (request.method !== 'POST' || !(compacts || path.endsWith('/responses'))) {
       const id = /\/responses\/([^/]+)/.exec(path)?.[1];
       const message =
         id === undefined ? `Invalid URL (${request.method} ${path})` : `Response with id '${id}' not found.`;
       return refuse(response, { status: 404, error: { message } });
     }
     const body = (await readJson(request)) as ResponsesBody;
-    const call: ResponsesCall = beginningOf(request, body, this.core.nextId());
+    const call: ResponsesCall = { ...beginningOf(request, body, this.core.nextId()), compacts };
     this.core.remember(call);
     const gone = goneWith(response, this.core.stopped);
     const override = (await this.core.override(body, call)) ?? {};
-    const refused = override.refuse ?? refusalOf(body, this.sealed);
+    const refused = override.refuse ?? (compacts ? compactRefusalOf(body, this.sealed) : refusalOf(body, this.sealed));
     if (refused) {
       call.state = 'refused';
       return refuse(response, refused);
     }
-    const answer = await planResponse(body, override, this.sealed);
+    const answer = await (compacts ? planCompaction : planResponse)(body, override, this.sealed);
     await pause(override.firstTokenMs ?? this.core.options.firstTokenMs, gone);
     if (gone.aborted) this.bill(call, 'aborted', { ...answer.usage, ...tokensUntil(answer, 0) });
-    else if (body.stream === true) await this.stream(response, call, answer, override, gone);
+    else if (body.stream === true && !compacts) await this.stream(response, call, answer, override, gone);
     else await this.whole(response, call, answer, override, gone);
   }
 
@@ -111,7 +115,7 @@ export class ResponsesFace {
     for (const [name, value] of Object.entries(override.headers ?? {})) response.setHeader(name, value);
     if (override.raw !== undefined) response.writeHead(200, { 'content-type': 'application/json' }).end(override.raw);
     else {
-      const whole = responseOf(answer, answer.items);
+      const whole = call.compacts ? compactionOf(answer) : responseOf(answer, answer.items);
       sendJson(response, 200, override.withoutUsage ? { ...whole, usage: null } : whole, call.id);
     }
   }

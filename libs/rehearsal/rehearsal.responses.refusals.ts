@@ -42,6 +42,12 @@ const PARAMETERS: Readonly<Record<string, readonly Kind[]>> = {
   user: ['a string'],
 };
 
+/** Those of POST /v1/responses/compact. */
+const OF_COMPACTION = new Set(
+  `model image input instructions previous_response_id prompt_cache_key prompt_cache_options prompt_cache_retention
+   service_tier`.split(/\s+/),
+);
+
 /** Every item that an input may hold (openai 7's types). */
 const ITEMS = new Set([
   'message',
@@ -102,6 +108,14 @@ export const reasons = (model: string): boolean => /^(gpt-5|gpt-6|o\d|codex|gpt-
  */
 export function refusalOf(body: ResponsesBody, sealed: SealedContents): Refusal | undefined {
   return refusedParameter(body) ?? refusedName(body) ?? refusedItem(itemsOf(body), sealed);
+}
+
+/** What it would refuse to compact. */
+export function compactRefusalOf(body: ResponsesBody, sealed: SealedContents): Refusal | undefined {
+  const unknown = Object.keys(body).find((name) => !OF_COMPACTION.has(name));
+  return unknown === undefined
+    ? refusalOf(body, sealed)
+    : refusal(`Unknown parameter: '${unknown}'.`, unknown, 'unknown_parameter');
 }
 
 export const itemsOf = ({ input }: ResponsesBody): readonly ResponsesItem[] =>

@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { tierOf } from './rehearsal.chat.js';
+import { planImages, type ImagesPlan } from './rehearsal.images.js';
 import { itemsOf, reasons } from './rehearsal.responses.refusals.js';
 import { cutAt, inputTokens, REASONING_TOKENS } from './rehearsal.responses.tokens.js';
 import type {
@@ -21,6 +22,8 @@ export interface ResponsesAnswer {
   incompleteReason: string | null;
   usage: ResponsesUsage;
   beside: object;
+  /** Drawn before the last image. */
+  partials: readonly string[];
 }
 
 /** What a test may set of one answer. The rehearsal makes up the rest. Output whose tokens are set is not cut. */
@@ -35,12 +38,15 @@ export interface ResponsesWish {
   incompleteReason?: string;
   /** Fields of the response as it is at its end. */
   beside?: object;
+  /** Of the images in their order, partial ones first: those that the moderation of the rehearsal flags. */
+  flaggedImages?: readonly number[];
 }
 
 /** The model refuses to answer a text with this phrase. */
 export const REFUSED_PHRASE = 'DAYPASS-REHEARSAL-REFUSE';
 const REFUSAL = 'I cannot help with that.';
 const SUMMARY = 'The user wants an answer. I say what I would do, step by step.';
+const DRAWS = 'image_generation';
 /** What a hosted search reads. */
 const SEARCH_TOKENS = 50;
 const CALLABLE = new Set([
@@ -53,6 +59,7 @@ const CALLABLE = new Set([
   'tool_search',
   'web_search',
   'web_search_preview',
+  'image_generation',
 ]);
 
 export const idOf = (prefix: string): string => `${prefix}_${randomBytes(25).toString('hex')}`;
@@ -63,7 +70,8 @@ export async function planResponse(
   wish: ResponsesWish,
   sealed: SealedContents,
 ): Promise<ResponsesAnswer> {
-  const planned = wish.items ?? plannedItems(body, wish, sealed);
+  const images = wish.items ? null : await planDrawing(body);
+  const planned = wish.items ?? plannedItems(body, wish, sealed, images);
   const wished = wish.usage?.output_tokens;
   const cut =
     wished === undefined
@@ -88,9 +96,10 @@ export async function planResponse(
       total_tokens: input_tokens + cut.tokens,
     },
     beside: {
-      tool_usage: { image_gen: NO_IMAGES, web_search: { num_requests: searches } },
+      tool_usage: { image_gen: images?.usage ?? NO_IMAGES, web_search: { num_requests: searches } },
       ...wish.beside,
     },
+    partials: Array.from({ length: images?.partials ?? 0 }, (_, index) => imageOf(images!, index, wish)),
   };
 }
 
@@ -102,7 +111,7 @@ const NO_IMAGES = {
   total_tokens: 0,
 };
 
-function headOf(body: ResponsesBody): Readonly<Record<string, unknown>> {
+export function headOf(body: ResponsesBody): Readonly<Record<string, unknown>> {
   return {
     id: idOf('resp'),
     object: 'response',
@@ -158,7 +167,41 @@ export const begunResponse = ({ head }: ResponsesAnswer): object => ({
   usage: null,
 });
 
-function plannedItems(body: ResponsesBody, wish: ResponsesWish, sealed: SealedContents): readonly OutputItem[] {
+/** The image that the last message asks for. null: it asks for none. */
+async function planDrawing(body: ResponsesBody): Promise<ImagesPlan | null> {
+  const items = itemsOf(body);
+  const prompt = lastText(items);
+  const tool = toolsAskedFor(body, items, prompt).find(({ type }) => type === DRAWS);
+  if (!tool) return null;
+  const { model = 'gpt-image-2', size, quality, output_format, background, partial_images = 0 } = tool;
+  const asked = { model, prompt, size, quality, output_format, background };
+  const set = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
+  const plan = await planImages('generations', { ...set, stream: true, partial_images }, []);
+  if ('status' in plan) throw new Error(plan.error.message);
+  return { ...plan, partials: body.stream === true ? partial_images : 0 };
+}
+
+const imageOf = (plan: ImagesPlan, index: number, { flaggedImages = [] }: ResponsesWish): string =>
+  plan.draw(index, { flagged: flaggedImages.includes(index) });
+
+function drawnBy(plan: ImagesPlan, prompt: string, wish: ResponsesWish): OutputItem {
+  return {
+    id: idOf('ig'),
+    type: 'image_generation_call',
+    status: 'completed',
+    action: 'generate',
+    ...plan.shared,
+    result: imageOf(plan, plan.partials, wish),
+    revised_prompt: `As drawn: ${prompt}`,
+  };
+}
+
+function plannedItems(
+  body: ResponsesBody,
+  wish: ResponsesWish,
+  sealed: SealedContents,
+  images: ImagesPlan | null,
+): readonly OutputItem[] {
   const items = itemsOf(body);
   if (items.at(-1)?.type === 'compaction_trigger')
     return [{ id: idOf('cmp'), type: 'compaction', encrypted_content: sealed.make(REASONING_TOKENS) }];
@@ -167,6 +210,7 @@ function plannedItems(body: ResponsesBody, wish: ResponsesWish, sealed: SealedCo
   if (wish.content !== undefined || wish.refusal !== undefined)
     return [...reasoning, messageOf(body, wish.content ?? '', wish.refusal)];
   const asked = toolsAskedFor(body, items, prompt);
+  if (images) return [...reasoning, drawnBy(images, prompt, wish), messageOf(body, 'Here it is.')];
   const calls = asked.filter(({ type }) => !type.startsWith('web_search'));
   if (calls.length > 0) return [...reasoning, ...calls.map((tool) => callOf(tool, prompt))];
   const refused = prompt.includes(REFUSED_PHRASE) ? REFUSAL : undefined;
@@ -314,7 +358,7 @@ function lastText(items: readonly ResponsesItem[]): string {
   return textOf(last?.content);
 }
 
-function textOf(content: unknown): string {
+export function textOf(content: unknown): string {
   if (typeof content === 'string') return content;
   if (!Array.isArray(content)) return '';
   return (content as readonly ResponsesPart[]).map(({ text }) => text ?? '').join(' ');

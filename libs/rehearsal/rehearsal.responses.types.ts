@@ -25,6 +25,13 @@ export interface ResponsesTool {
   /** Of a namespace. */
   tools?: readonly ResponsesTool[];
   execution?: string;
+  /** Of `image_generation`. */
+  model?: string;
+  size?: string;
+  quality?: string;
+  partial_images?: number;
+  output_format?: string;
+  background?: string;
 }
 
 /** What the rehearsal reads of a request for a response. */

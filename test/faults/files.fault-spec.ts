@@ -9,7 +9,8 @@ import { scenario } from './scenario.js';
 
 const IMAGES = 'gpt-image-2';
 const WHISPER = 'whisper-1';
-const models = [IMAGES, WHISPER, MODEL];
+const SPEAKS = 'gpt-4o-mini-tts';
+const models = [IMAGES, WHISPER, SPEAKS, MODEL];
 const SIZE = { size: '1024x1024', quality: 'low' };
 const PICTURE = drawPng({ width: 64, height: 64, seed: 'a garden', padding: 600_000 });
 /** A stream's events: three partial images, and the whole one. */
@@ -112,22 +113,36 @@ describe('pictures and sound', () => {
     return `${EVENTS + 1} cut ones told, two without a usage shown, all booked once; ${await arena.holds()}`;
   });
 
-  scenario(37, 'kill -9 of forwarding while a recording is heard', {}, async () => {
+  scenario(37, 'kill -9 of forwarding while a recording is heard, and while another is spoken', {}, async () => {
     const key = await keyOf();
-    // A transcription names no visitor upstream.
+    // Sound names no visitor upstream.
     arena.withoutUpstream.add(key.id);
     let goOn = (): void => undefined;
     const paused = new Promise<undefined>((resolve) => (goOn = () => resolve(undefined)));
     arena.daypass.rehearsal.onHeard = () => paused;
     const call = post(key, '/audio/transcriptions', formOf('file', wav(2), 'audio/wav', { model: WHISPER }));
+    arena.daypass.rehearsal.onSpoken = () => ({ restAfter: paused });
+    const speech = { model: SPEAKS, voice: 'alloy', input: 'Hello there, this is a rehearsal of speech.' };
+    const speaking = await fetch(`${arena.daypass.baseUrl}/audio/speech`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(speech),
+    });
+    const spoken = speaking.body!.getReader();
+    expect([speaking.status, (await spoken.read()).done]).toEqual([200, false]);
     await arena.until(() => arena.daypass.rehearsal.heardCalls().length === 1, 'the upstream hears it');
     arena.daypass.services.kill('forwarding');
     const { status, text } = await call;
     goOn();
     expect([status, text]).toEqual([502, expect.stringContaining('upstream_outcome_unknown')]);
+    const rest = async (): Promise<void> => {
+      while (!(await spoken.read()).done);
+    };
+    await expect(rest()).rejects.toThrow();
     arena.daypass.rehearsal.onHeard = undefined;
+    arena.daypass.rehearsal.onSpoken = undefined;
     await arena.daypass.services.whenReady('forwarding');
-    return `told, presumed, not sent again; ${await arena.holds()}`;
+    return `told, or ended short, presumed, not sent again; ${await arena.holds()}`;
   });
 
   scenario(38, 'kill -9 of moderation while it judges a picture that was sent', {}, async () => {

@@ -312,9 +312,23 @@ describe('acts', () => {
       await page.click('nav >> text=Settings');
       await page.getByLabel('Title').fill('Try Acme');
       await page.getByLabel('Origins').fill('https://a.example\nhttps://b.example');
+      expect(await page.getByLabel('Searches of one response').isDisabled()).toBe(true);
+      await page.getByLabel('Dollars for a web search').fill('0.025');
+      await page.getByLabel('Searches of one response').fill('5');
+      await page.getByLabel('Images of one call').fill('11');
+      await page.waitForSelector('text=A whole number from 1 to 10');
+      expect(await page.getByRole('button', { name: 'Save the settings' }).isDisabled()).toBe(true);
+      await page.getByLabel('Images of one call').fill('');
+      await page.getByLabel('Quality of images').selectOption('low');
+      await page.getByLabel('Seconds of sound in one call').fill('60');
       await press(page, 'Save the settings');
       await page.waitForSelector('text=The settings are saved.');
       expect(bodiesOf('PATCH', '/campaigns/launch').at(-1)).toMatchObject({
+        tool_prices: {
+          web_search: { usd_per_request: '0.025', input_tokens_per_request: null, max_calls: 5 },
+          images: { max: null, quality: 'low' },
+          audio: { max_seconds: 60 },
+        },
         origins: ['https://a.example', 'https://b.example'],
         claim: { title: 'Try Acme', per_claimant: 1, overbook: 1 },
         key_defaults: { budget_usd: '0.50' },

@@ -124,6 +124,9 @@ describe('POST /admin/v1/campaigns', () => {
     const more = { web_search: { ...price.web_search, max_calls: 5 } };
     await accounting.admin('PATCH', '/admin/v1/campaigns/search', { tool_prices: { web_search: { max_calls: 5 } } });
     expect(await told()).toEqual(more);
+    const sound = { images: { max: 1, quality: 'low' }, audio: { max_seconds: 60 } };
+    await accounting.admin('PATCH', '/admin/v1/campaigns/search', { tool_prices: { web_search: null, ...sound } });
+    expect(await told()).toEqual(sound);
   });
 
   it.each([
@@ -139,6 +142,8 @@ describe('POST /admin/v1/campaigns', () => {
     ],
     ['no call', { web_search: { usd_per_request: '1', max_calls: 0 } }, 'tool_prices.web_search.max_calls'],
     ['too many calls', { web_search: { usd_per_request: '1', max_calls: 101 } }, 'tool_prices.web_search.max_calls'],
+    ['sound of a day and more', { audio: { max_seconds: 86_401 } }, 'tool_prices.audio.max_seconds'],
+    ['no sound at all', { audio: { max_seconds: 0 } }, 'tool_prices.audio.max_seconds'],
   ])('refuses tool prices with %s', async (_, tool_prices, param) => {
     const { status, body } = await accounting.admin('POST', '/admin/v1/campaigns', {
       ...whole,

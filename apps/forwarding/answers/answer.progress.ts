@@ -1,19 +1,27 @@
+import type { DaypassError } from '#libs/contracts/errors.js';
 import type { Encoding } from '#libs/contracts/jobs.js';
+import type { Reply } from '#libs/contracts/reply.js';
 import { StreamTexts, type Content, type FrameText } from '#libs/endpoints/content.js';
-import type { Report } from '#libs/endpoints/endpoint.js';
+import type { AnswerReader } from '#libs/endpoints/endpoint.js';
 import { countTextTokens } from '#libs/money/tokens.js';
 import type { CutAnswer } from '../domain/settlement.js';
-import type { ShownStream } from './shown.stream.js';
+
+/** An answer that the visitor sees as it comes, so that an error can only follow in it, or break it off. */
+export interface ShownAnswer {
+  readonly opened: boolean;
+  /** The reply that ends it. `charged`: the visitor pays for the call. */
+  broken(error: DaypassError, charged: boolean): Promise<Reply>;
+}
 
 /**
  * What a failure in the middle of an answer must know: what the model generated, and whether the visitor saw any of it.
  */
 export class Progress {
   readonly texts = new StreamTexts();
-  /** Set for a stream that the visitor sees as it comes: an error can then only follow in the stream. */
-  stream: ShownStream | null = null;
-  /** What the answer said of its cost until now, an answer that failed included. */
-  report: Report | null = null;
+  /** null: the visitor sees nothing before all of it is there. */
+  shown: ShownAnswer | null = null;
+  /** Knows what the answer said of its cost until now, also where it failed. */
+  reader: Pick<AnswerReader, 'report' | 'cut'> | null = null;
   private readonly images: Content[] = [];
   private chunks = 0;
   private readonly startedMs = performance.now();

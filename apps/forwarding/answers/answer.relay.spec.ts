@@ -2,6 +2,7 @@ import { describe, expect, it, jest } from '@jest/globals';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
+import { DaypassError } from '#libs/contracts/errors.js';
 import { MisshapenAnswer } from '#libs/endpoints/endpoint.js';
 import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { Progress } from './answer.progress.js';
@@ -65,17 +66,78 @@ describe('a whole answer that comes in events', () => {
     facts: { characters: 3, format: 0, events: false },
     price: { input: 1, cachedInput: 1, cacheWrite: 1, output: 0, audioOutput: 2 },
   } as unknown as Ticket;
-  const read = (events: readonly object[]) => {
+  const read = (events: readonly object[], { more = {}, through = channel, progress = new Progress() } = {}) => {
     const text = events.map((event) => `data: ${JSON.stringify(event)}\n\n`).join('');
     const headers = new Headers({ 'content-type': 'text/event-stream; charset=utf-8' });
     const response = { headers, body: piecesOf(text) } as unknown as Response;
-    const call = { ticket: speech, queueMs: 0, of: { tag: '' }, progress: new Progress() };
-    return relay.whole({ ...call, controller: new AbortController(), onAnswer: () => undefined }, response);
+    const call = { ticket: { ...speech, ...more }, queueMs: 0, of: { tag: '' }, progress };
+    const parts = { ...call, controller: new AbortController(), onAnswer: () => undefined };
+    return new AnswerRelay(config, through, gate, shelf).whole(parts, response);
+  };
+  const flowing = { takesFlow: true, inputVerdict: 'redacted', replyTo: 'door' };
+  /** Keeps what the visitor gets; `lostAt`: nobody takes this frame. */
+  const shownIn = (lostAt = Infinity) => {
+    const sent: unknown[] = [];
+    const bytes: Buffer[] = [];
+    const through = {
+      ...channel,
+      send: ({ reply }: { reply: unknown }) => Promise.resolve(void sent.push(reply)),
+      sendFrame: (_: string, __: string, n: number, pieces: readonly Uint8Array[]) => {
+        if (n >= lostAt) return Promise.reject(new Error('it is no frame'));
+        bytes.push(Buffer.concat(pieces));
+        return Promise.resolve(`1-${n}`);
+      },
+    } as unknown as ReplyChannel;
+    return { sent, bytes, through };
   };
   const delta = { type: 'speech.audio.delta', audio: Buffer.from('sound').toString('base64') };
+  const large = { ...delta, audio: Buffer.alloc(700_000, 7).toString('base64') };
   const done = { type: 'speech.audio.done', usage: { input_tokens: 3, output_tokens: 4, total_tokens: 7 } };
 
-  it('is gathered, and its bytes reach the visitor', async () => {
+  it('reaches its visitor in frames while it comes, and its end says that it is whole', async () => {
+    const { sent, bytes, through } = shownIn();
+    const { reply, settlement, kept } = await read([delta, large, done, delta], {
+      more: { ...flowing, keepAnswer: true },
+      through,
+    });
+    expect(sent).toEqual([expect.objectContaining({ type: 'open', contentType: 'audio/mpeg', status: 200 })]);
+    // The sound says what went upstream.
+    expect(sent).toMatchObject([{ meta: { moderation: { input: 'redacted', output: 'pass' } } }]);
+    expect(Math.max(...bytes.map(({ length }) => length))).toBeLessThanOrEqual(524_288);
+    const whole = Buffer.concat([Buffer.from('sound'), Buffer.alloc(700_000, 7)]);
+    expect(Buffer.concat(bytes).equals(whole)).toBe(true);
+    expect(reply).toEqual({ type: 'end', frames: bytes.length, whole: true });
+    expect(settlement.costNano).toBe(11n);
+    expect(kept).toMatchObject({ type: 'answer', binary: true, body: whole.toString('base64') });
+  });
+
+  it('is read to its end, which tells its cost, where nobody takes it any more', async () => {
+    jest.useFakeTimers();
+    try {
+      const answered = read([large, delta, done], { more: flowing, through: shownIn(0).through });
+      await jest.advanceTimersByTimeAsync(200_000);
+      const { reply, settlement, outcome } = await answered;
+      expect({ reply, outcome }).toEqual({ reply: { type: 'end', frames: 0 }, outcome: 'reply_lost' });
+      expect(settlement.costNano).toBe(11n);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  it('ends short where it was cut, and not before anybody saw a part of it', async () => {
+    const { bytes, through } = shownIn();
+    const progress = new Progress();
+    await expect(read([delta], { more: flowing, through, progress })).rejects.toThrow('before its last event');
+    expect(progress.shown?.opened).toBe(true);
+    const error = new DaypassError('upstream_outcome_unknown', 'It broke off.');
+    expect(await progress.shown!.broken(error, true)).toEqual({ type: 'end', frames: 1 });
+    expect(Buffer.concat(bytes).toString()).toBe('sound');
+    const silent = new Progress();
+    await expect(read([], { more: flowing, progress: silent })).rejects.toThrow(MisshapenAnswer);
+    expect(silent.shown?.opened).toBe(false);
+  });
+
+  it('is gathered for an ingress of the version before', async () => {
     const { reply, settlement } = await read([delta, delta, done]);
     expect(settlement.costNano).toBe(11n);
     expect(reply).toMatchObject({ status: 200, contentType: 'audio/mpeg', binary: true });

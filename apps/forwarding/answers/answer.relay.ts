@@ -1,21 +1,21 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { setImmediate as turn } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { errorAnswer } from '#libs/contracts/answers.js';
+import { errorAnswer, KEPT_ANSWER_BYTES_MAX } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { AnswerReader, Whole } from '#libs/endpoints/endpoint.js';
-import { STREAM_TYPE } from '#libs/endpoints/event.stream.js';
+import type { AnswerReader, Flow, Whole } from '#libs/endpoints/endpoint.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { ShelfStore } from '#libs/shelf/shelf.store.js';
-import { piecesOf, readBytes, readEvents } from './response.body.js';
+import { piecesOf, readBytes } from './response.body.js';
 import { metaOf } from '../domain/reply-meta.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import { countOutput } from './answer.progress.js';
 import { MemoryRoom } from '#libs/pacing/memory.room.js';
 import { judgedWhole, paidOf, type Answered, type Answering } from './answered.js';
-import { FramedAnswers } from './framed.answers.js';
+import { FlowingAnswer, readFlow, type FlowParts } from './flowing.answer.js';
+import { FRAME_BYTES, FramedAnswers } from './framed.answers.js';
 import { LargeAnswers } from './large.answers.js';
 import { OutputGate } from './output.gate.js';
 import { ReplyChannel } from '#libs/holds/reply.channel.js';
@@ -26,6 +26,10 @@ import { WholeAnswer } from './whole.answer.js';
 /** Pieces of one read may take so long before the process turns to its other calls. */
 const WORK_MAX_MS = 5;
 const NOTHING = new Uint8Array();
+/** Of an answer that is shown as it comes: a frame on its way, one that waits, and what was read. */
+const FLOW_BYTES = 3 * FRAME_BYTES;
+/** Its copy for a repeat of the call, and that in base64. */
+const KEPT_BYTES = 3 * KEPT_ANSWER_BYTES_MAX;
 
 /** Turns the upstream's response into what the visitor may see. */
 @Injectable()
@@ -47,10 +51,19 @@ export class AnswerRelay {
 
   /** @throws MisshapenAnswer, or the error that broke the answer off */
   whole(call: StreamCall, response: Response): Promise<Answered> {
-    const { ticket, controller } = call;
+    const { ticket, controller, of, progress } = call;
+    const reader = endpointOf(ticket).reader(ticket, of);
+    progress.reader = reader;
     const bytes = Number(ticket.facts.answerBytes ?? 0);
-    return this.room.within(ticket.keyId, bytes, controller.signal, async () =>
-      this.frames.sent(call, await this.read(call, response)),
+    const flow = reader.flow?.(response.headers.get('content-type') ?? '') ?? null;
+    if (!flow || !ticket.takesFlow)
+      return this.room.within(ticket.keyId, bytes, controller.signal, async () =>
+        this.frames.sent(call, await this.read(call, reader, flow, response)),
+      );
+    const needed = FLOW_BYTES + (ticket.keepAnswer ? KEPT_BYTES : 0);
+    const { channel, pace } = this.parts;
+    return this.room.within(ticket.keyId, Math.min(bytes, needed), controller.signal, () =>
+      new FlowingAnswer(call, { reader, flow, pace }, channel).answer(response),
     );
   }
 
@@ -63,13 +76,13 @@ export class AnswerRelay {
     );
   }
 
-  private async read(call: StreamCall, response: Response): Promise<Answered> {
+  private async read(call: StreamCall, reader: AnswerReader, flow: Flow | null, response: Response): Promise<Answered> {
     const { ticket } = call;
-    const reader = endpointOf(ticket).reader(ticket, call.of);
-    call.progress.report = reader.report;
     let whole: Whole;
     try {
-      whole = await this.wholeOf(ticket, reader, response);
+      whole = flow
+        ? await gathered(call, { reader, flow, pace: this.parts.pace }, response)
+        : await this.wholeOf(ticket, reader, response);
     } catch (error) {
       if (!(error instanceof DaypassError)) throw error;
       call.onAnswer();
@@ -82,11 +95,6 @@ export class AnswerRelay {
 
   private async wholeOf({ keyId }: Ticket, reader: AnswerReader, response: Response): Promise<Whole> {
     const contentType = response.headers.get('content-type') ?? '';
-    if (reader.gathersEvents && contentType.startsWith(STREAM_TYPE)) {
-      for await (const events of readEvents(response, turn)) for (const event of events) reader.event(event);
-      reader.end();
-      return reader.whole(NOTHING, contentType);
-    }
     if (!reader.add) {
       const bytes = await readBytes(response);
       return this.large.read(keyId, bytes.byteLength, () => reader.whole(bytes, contentType));
@@ -100,6 +108,18 @@ export class AnswerRelay {
     }
     return reader.whole(NOTHING, contentType);
   }
+}
+
+/** For an ingress of the version before, which takes no answer as it comes. */
+async function gathered(call: StreamCall, parts: FlowParts, response: Response): Promise<Whole> {
+  const pieces: Uint8Array[] = [];
+  const take = async (bytes: Uint8Array): Promise<void> => void pieces.push(bytes);
+  await readFlow(call, { ...parts, take }, response);
+  const { contentType } = parts.flow;
+  const blocked = (): never => {
+    throw new Error('nobody judges it');
+  };
+  return { contents: [], provider: [], seen: [], shown: () => ({ contentType, body: pieces }), blocked };
 }
 
 /** Of an answer without a report. */

@@ -4,6 +4,7 @@ import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import type { Content, Replacement } from '#libs/endpoints/content.js';
 import type { AnswerOf, ProviderVerdict, Shown, Whole } from '#libs/endpoints/endpoint.js';
 import type { Recorded } from '#libs/redis/event.recorder.js';
+import { endpointOf } from '#libs/endpoints/registry.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
 import type { OutputGate } from './output.gate.js';
@@ -55,6 +56,14 @@ export interface Judgeable {
   blocked(categories: readonly string[]): Shown;
 }
 
+/** The word on an output that no guard judges by itself. */
+export function unjudgedWord(ticket: Ticket): VerdictWord {
+  const { inputVerdict, policy } = ticket;
+  if (endpointOf(ticket).directions.output !== 'spoken') return policy.output;
+  // It says what went upstream.
+  return inputVerdict === 'redacted' ? 'pass' : inputVerdict;
+}
+
 /** Judges a whole answer where the policy says so, and makes the reply. */
 export async function judgedWhole(
   call: Answering,
@@ -69,7 +78,7 @@ export async function judgedWhole(
     answer.pass([]);
     await answer.shelve();
     const observed = output === 'observe' ? contents : [];
-    return { settlement, ...(await answer.reply(settlement, output)), outcome: 'ok', observed };
+    return { settlement, ...(await answer.reply(settlement, unjudgedWord(ticket))), outcome: 'ok', observed };
   }
   const { verdict, events, without } = parts
     ? await gate.verdictOnParts(ticket, parts, provider)

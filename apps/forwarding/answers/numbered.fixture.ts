@@ -87,6 +87,7 @@ const frameOf = (text: string, t: string | undefined, closing: boolean): Frame =
 
 const NUMBERED = {
   name: 'numbered',
+  directions: { input: 'judged', output: 'judged' },
   reader: (_, of = { tag: '' }) => new NumberedReader(of),
   isLast: (frames) => /last (no )?store\n$/.test(frames),
 } as Partial<Endpoint> as Endpoint;

@@ -9,12 +9,15 @@ import { framesOf } from './framed.answers.js';
 const PATIENCE_MS = 90_000;
 
 /**
- * Sends a stream to the visitor as it comes. One write is on its way at a time, and the next takes all frames that
+ * Sends a stream, or bytes, to the visitor as they come. One write is on its way at a time, and the next takes all frames that
  * arrived meanwhile. So a fast model costs few round trips. Where Redis does not answer, the writer repeats a write
  * under its number.
  */
 export class ReplyWriter {
   private pending: string[] = [];
+  private pendingCharacters = 0;
+  private bytes: Uint8Array[] = [];
+  private bytesLeft = 0;
   private writing: Promise<void> | null = null;
   private failure: Error | null = null;
   private sent = 0;
@@ -45,7 +48,22 @@ export class ReplyWriter {
     if (this.failure) throw this.failure;
     if (text === '') return;
     this.pending.push(text);
+    this.pendingCharacters += text.length;
     this.writing ??= this.drain();
+  }
+
+  /** Redis is slower than the upstream, so that whoever reads that should wait (`flush`). */
+  get isBehind(): boolean {
+    return this.pendingCharacters > FRAME_BYTES;
+  }
+
+  /** Resolves when there is room for more. @throws as `flush` */
+  async write(bytes: Uint8Array): Promise<void> {
+    if (this.failure) throw this.failure;
+    this.bytes.push(bytes);
+    this.bytesLeft += bytes.byteLength;
+    this.writing ??= this.drain();
+    if (this.bytesLeft > FRAME_BYTES) await this.flush();
   }
 
   /** Resolves when all frames are written. @throws the error that kept one from it */
@@ -62,10 +80,19 @@ export class ReplyWriter {
   private async drain(first?: Reply): Promise<void> {
     try {
       if (first) await this.send(first);
-      while (this.pending.length > 0) {
+      while (this.pending.length > 0 || this.bytes.length > 0) {
+        if (this.bytes.length > 0) {
+          const bytes = this.bytes;
+          this.bytes = [];
+          this.bytesLeft = 0;
+          await this.sendBytes(bytes);
+          continue;
+        }
         const text = this.pending.join('');
         this.pending = [];
-        if (text.length > FRAME_BYTES && this.ticket.facts.answerBytes !== undefined) await this.sendBytes(text);
+        this.pendingCharacters = 0;
+        if (text.length > FRAME_BYTES && this.ticket.facts.answerBytes !== undefined)
+          await this.sendBytes([Buffer.from(text)]);
         else {
           await this.send({ type: 'frames', n: this.sent, text });
           this.sent++;
@@ -79,8 +106,8 @@ export class ReplyWriter {
   }
 
   /** In frames of bytes, as fast as ingress reads them: no write carries a whole image. */
-  private async sendBytes(text: string): Promise<void> {
-    for (const frame of framesOf([Buffer.from(text)])) {
+  private async sendBytes(bytes: readonly Uint8Array[]): Promise<void> {
+    for (const frame of framesOf(bytes)) {
       if (!(await this.flow.send(this.sent, frame))) throw new Error('nobody reads the answer');
       this.sent++;
     }

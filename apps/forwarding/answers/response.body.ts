@@ -1,18 +1,28 @@
 import { createParser } from 'eventsource-parser';
 
+/** After its last event an upstream may keep its stream open for so long, before Daypass hangs up. */
+const CLOSING_MS = 1_000;
 /** Of an API that names no other bound (`Endpoint.answerBytesMax`). */
 const ANSWER_BYTES_MAX = 33_554_432;
 
 /** The bytes of a whole answer. @throws when there are too many */
 export async function readBytes(response: Pick<Response, 'body'>): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
-  const bound = new ByteBound(ANSWER_BYTES_MAX);
-  for await (const piece of bodyOf(response)) pieces.push(bound.count(piece));
+  for await (const piece of boundedPieces(response)) pieces.push(piece);
   return Buffer.concat(pieces);
 }
 
 /** The bytes of an answer as they come, bounded by whoever reads them. */
 export const piecesOf = bodyOf;
+
+/** The same within a bound. @throws when there are too many */
+export async function* boundedPieces(
+  response: Pick<Response, 'body'>,
+  bytesMax = ANSWER_BYTES_MAX,
+): AsyncGenerator<Uint8Array> {
+  const bound = new ByteBound(bytesMax);
+  for await (const piece of bodyOf(response)) yield bound.count(piece);
+}
 
 export interface StreamEvent {
   name: string | undefined;
@@ -40,6 +50,17 @@ export async function* readEvents(
   // An upstream may leave out the empty line that ends the last event.
   parser.feed('\n\n');
   if (events.length > 0) yield events;
+}
+
+/** Reads what follows the last event: only a stream that was read to its end leaves its socket for the next call. */
+export function readOn(reads: AsyncGenerator<unknown>, controller: AbortController): void {
+  const timer = setTimeout(() => controller.abort(new Error('the upstream kept its stream open')), CLOSING_MS);
+  const drain = async (): Promise<void> => {
+    while (!(await reads.next()).done);
+  };
+  void drain()
+    .catch(() => undefined)
+    .finally(() => clearTimeout(timer));
 }
 
 /** The first part of a body, and the whole of it once more. */

@@ -220,7 +220,7 @@ describe('a stream that the visitor sees as it comes', () => {
     const stream = streamOf({ events: [{}, { t: 'Hello.' }, 'break'] });
     await expect(stream.answered).rejects.toThrow('the connection broke');
     const error = new DaypassError('upstream_outcome_unknown', 'It broke.');
-    expect(await stream.progress.stream!.broken(error, true)).toMatchObject({
+    expect(await stream.progress.shown!.broken(error, true)).toMatchObject({
       type: 'end',
       text: '3 upstream_outcome_unknown charged=true begun=true last store\n',
     });
@@ -229,8 +229,8 @@ describe('a stream that the visitor sees as it comes', () => {
   it('that breaks off names the number of its last frame in its end, though that was still on its way', async () => {
     const stream = streamOf({ events: [{}, { t: 'Hello.' }, 'break'] });
     await expect(stream.answered).rejects.toThrow('the connection broke');
-    stream.progress.stream!.send('late\n');
-    const ended = await stream.progress.stream!.broken(new DaypassError('upstream_outcome_unknown', 'It broke.'), true);
+    (stream.progress.shown as ShownStream).send('late\n');
+    const ended = await stream.progress.shown!.broken(new DaypassError('upstream_outcome_unknown', 'It broke.'), true);
     expect(ended).toMatchObject({ type: 'end', frames: stream.sent.filter(({ type }) => type === 'frames').length });
   });
 
@@ -243,7 +243,7 @@ describe('a stream that the visitor sees as it comes', () => {
     await expect(stream.answered).rejects.toThrow('the connection broke');
     // Meanwhile Daypass counts what the call costs.
     await sleep(60);
-    const ended = await stream.progress.stream!.broken(new DaypassError('upstream_outcome_unknown', 'cut'), true);
+    const ended = await stream.progress.shown!.broken(new DaypassError('upstream_outcome_unknown', 'cut'), true);
     const seen = stream.sent.flatMap((reply) => (reply.type === 'frames' ? [reply.text] : [])).join('');
     expect(seen).toMatch(/^1 begun\n2 Hello\.\n/);
     const [shown, next] = [
@@ -256,8 +256,8 @@ describe('a stream that the visitor sees as it comes', () => {
   it('that breaks off does not count what guards let go afterwards', async () => {
     const stream = streamOf({ events: [{}, { t: 'Hello.' }, 'break'] });
     await expect(stream.answered).rejects.toThrow('the connection broke');
-    const ended = stream.progress.stream!.broken(new DaypassError('upstream_outcome_unknown', 'It broke.'), true);
-    stream.progress.stream!.show('late\n');
+    const ended = stream.progress.shown!.broken(new DaypassError('upstream_outcome_unknown', 'It broke.'), true);
+    (stream.progress.shown as ShownStream).show('late\n');
     expect(await ended).toMatchObject({ text: '3 upstream_outcome_unknown charged=true begun=true last store\n' });
   });
 });

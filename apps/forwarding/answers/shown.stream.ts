@@ -1,3 +1,4 @@
+import { KEPT_ANSWER_BYTES_MAX } from '#libs/contracts/answers.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Ticket, VerdictWord } from '#libs/contracts/jobs.js';
 import type { Reply } from '#libs/contracts/reply.js';
@@ -7,7 +8,7 @@ import type { ShelfStore } from '#libs/shelf/shelf.store.js';
 import { metaOf } from '../domain/reply-meta.js';
 import type { Settlement } from '../domain/settlement.js';
 import { cutAt } from '#libs/endpoints/text.js';
-import { wholeReply, type Answered } from './answered.js';
+import { unjudgedWord, wholeReply, type Answered } from './answered.js';
 import { FRAME_BYTES, LAST_BYTES } from './frame.flow.js';
 import type { ReplyChannel } from '#libs/holds/reply.channel.js';
 import { ReplyWriter } from './reply.writer.js';
@@ -25,8 +26,9 @@ interface ShownCall {
  */
 export class ShownStream {
   private readonly writer: ReplyWriter;
-  /** What went out already, for a repeat under the call's idempotency key. */
-  private readonly sent: string[] = [];
+  /** What went out already, for a repeat under the call's idempotency key; null: nobody keeps it. */
+  private sent: string[] | null;
+  private sentCharacters = 0;
   /** What goes out with the end. */
   private readonly rest: string[] = [];
   private timer: NodeJS.Timeout | undefined;
@@ -47,13 +49,14 @@ export class ShownStream {
     private readonly direct: boolean,
   ) {
     this.writer = new ReplyWriter(channel, call.ticket);
+    this.sent = call.ticket.keepAnswer ? [] : null;
   }
 
   /** Opens the stream; an error can then only follow in it. Frames wait for it. @throws as `flush` */
   open(): Promise<void> {
     this.isOpen = true;
     const { ticket, queueMs } = this.call;
-    return this.writer.open({ type: 'open', meta: metaOf(ticket, queueMs, ticket.policy.output) });
+    return this.writer.open({ type: 'open', meta: metaOf(ticket, queueMs, unjudgedWord(ticket)) });
   }
 
   get opened(): boolean {
@@ -107,6 +110,11 @@ export class ShownStream {
     this.quiet();
   }
 
+  /** So much waits that whoever reads the upstream should wait (`flushed`). */
+  get isBehind(): boolean {
+    return this.writer.isBehind;
+  }
+
   /** Resolves when all that was to go out at once is written; false where a part of it was lost. */
   async flushed(): Promise<boolean> {
     return this.writer.flush().then(
@@ -150,7 +158,7 @@ export class ShownStream {
     const whole = (body: string): Reply => wholeReply(this.call, settlement, { contentType: STREAM_TYPE, body }, word);
     if (!this.isOpen) return { reply: whole(rest) };
     const reply: Reply = { ...this.writer.lastReply(rest), ...(word === 'blocked' ? {} : { whole: true }) };
-    return this.call.ticket.keepAnswer ? { reply, kept: whole(`${this.sent.join('')}${rest}`) } : { reply };
+    return this.sent ? { reply, kept: whole(`${this.sent.join('')}${rest}`) } : { reply };
   }
 
   /** The reply that ends an open stream with an error. `charged`: the visitor pays for the call. */
@@ -166,6 +174,8 @@ export class ShownStream {
     this.begun = true;
     this.timer?.refresh();
     this.writer.frames(text);
-    if (this.call.ticket.keepAnswer) this.sent.push(text);
+    this.sentCharacters += text.length;
+    if (this.sentCharacters > KEPT_ANSWER_BYTES_MAX) this.sent = null;
+    this.sent?.push(text);
   }
 }

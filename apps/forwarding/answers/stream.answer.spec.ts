@@ -35,12 +35,16 @@ class CountedPace extends StreamPace {
 
 const shelf: Pick<ShelfStore, 'put'> = { put: () => Promise.resolve('full') };
 
-function answerOf(pieces: readonly string[], type = 'text/event-stream') {
+function answerOf(
+  pieces: readonly string[],
+  type = 'text/event-stream',
+  { policy = ticket.policy, channel = {} as ReplyChannel } = {},
+) {
   const pace = new CountedPace();
-  const answers = { count: 0 };
-  const parts = { channel: {} as ReplyChannel, gate, shelf, pace, beatMs: 15_000 };
+  const answers = { count: 0, read: 0 };
+  const parts = { channel, gate, shelf, pace, beatMs: 15_000 };
   const call = {
-    ticket,
+    ticket: { ...ticket, policy },
     queueMs: 0,
     of: { tag: '' },
     progress: new Progress(),
@@ -48,7 +52,10 @@ function answerOf(pieces: readonly string[], type = 'text/event-stream') {
     onAnswer: () => void answers.count++,
   };
   async function* body(): AsyncGenerator<Uint8Array> {
-    for (const piece of pieces) yield await Promise.resolve(Buffer.from(piece));
+    for (const piece of pieces) {
+      answers.read++;
+      yield await Promise.resolve(Buffer.from(piece));
+    }
   }
   const response = { headers: new Headers({ 'content-type': type }), body: body() } as unknown as Response;
   return { pace, answers, answered: new StreamAnswer(call, parts).answer(response) };
@@ -57,6 +64,23 @@ function answerOf(pieces: readonly string[], type = 'text/event-stream') {
 const chunk = (more: object): string =>
   `data: ${JSON.stringify({ choices: [{ index: 0, delta: { content: 'a' } }], ...more })}\n\n`;
 const usage = { prompt_tokens: 3, completion_tokens: 2 };
+
+describe('a stream that comes faster than Redis takes it', () => {
+  it('is not read on while a frame of it waits behind another', async () => {
+    const { promise: taken, resolve } = Promise.withResolvers<void>();
+    const send = ({ reply }: { reply: { type: string } }) => (reply.type === 'frames' ? taken : Promise.resolve());
+    const channel = { send } as unknown as ReplyChannel;
+    const large = chunk({ choices: [{ index: 0, delta: { content: 'a'.repeat(300_000) } }] });
+    const pieces = [...Array<string>(9).fill(large), chunk({ usage }), 'data: [DONE]\n\n'];
+    const policy = { ...ticket.policy, output: 'off' as const };
+    const { answers, answered } = answerOf(pieces, undefined, { policy, channel });
+    for (let turns = 0; turns < 100; turns++) await turn();
+    expect(answers.read).toBe(3);
+    resolve();
+    expect(await answered).toMatchObject({ outcome: 'ok' });
+    expect(answers.read).toBe(pieces.length);
+  });
+});
 
 describe('a stream that is judged as a whole', () => {
   it('is not paused for at its end, and not read at a pace any more', async () => {

@@ -11,10 +11,10 @@ import { objectOf } from '#libs/endpoints/misshapen.js';
 import { endpointOf } from '#libs/endpoints/registry.js';
 import type { ModerationResult } from '#libs/moderation/verdict.js';
 import type { ShelfStore } from '#libs/shelf/shelf.store.js';
-import { peeked, readBytes, readEvents, type StreamEvent } from './response.body.js';
+import { peeked, readBytes, readEvents, readOn, type StreamEvent } from './response.body.js';
 import { settle, settleCut, type Settlement } from '../domain/settlement.js';
 import type { Progress } from './answer.progress.js';
-import { againOf, judgedWhole, type Answered, type Answering } from './answered.js';
+import { againOf, judgedWhole, unjudgedWord, type Answered, type Answering } from './answered.js';
 import { GatedStream } from './gated.stream.js';
 import type { OutputGate } from './output.gate.js';
 import { OutputWindows, type Stop } from './output.windows.js';
@@ -24,8 +24,6 @@ import type { StreamPace } from './stream.pace.js';
 
 /** A read may bring thousands of events. After so long the process turns to its other calls. */
 const WORK_MAX_MS = 10;
-/** After its last event an upstream may keep its stream open for so long, before Daypass hangs up. */
-const CLOSING_MS = 1_000;
 /** How events of a stream begin. */
 const EVENT = /^\s*(data|event|id|retry)?:/;
 /** Content types that upstreams answer with instead of a stream. */
@@ -81,8 +79,8 @@ export class StreamAnswer {
   async answer(response: Response): Promise<Answered> {
     const body = NO_STREAM.test(response.headers.get('content-type') ?? '') ? await this.streamIn(response) : response;
     const { ticket, progress } = this.call;
-    progress.stream = this.stream;
-    progress.report = this.reader.report;
+    progress.shown = this.stream;
+    progress.reader = this.reader;
     if (!this.gated) await this.stream.open();
     this.waitInSight();
     try {
@@ -120,7 +118,7 @@ export class StreamAnswer {
         await this.takeAll(next.value);
         if (!this.reader.done) continue;
         // The visitor does not wait for the upstream to close.
-        this.readOn(reads);
+        readOn(reads, this.call.controller);
         break;
       }
       if (!this.windows?.stopped) await this.take(this.reader.end());
@@ -131,18 +129,6 @@ export class StreamAnswer {
     } finally {
       pace.leave();
     }
-  }
-
-  /** Reads what follows the last event: only a stream that was read to its end leaves its socket for the next call. */
-  private readOn(reads: AsyncGenerator<unknown>): void {
-    const { controller } = this.call;
-    const timer = setTimeout(() => controller.abort(new Error('the upstream kept its stream open')), CLOSING_MS);
-    const drain = async (): Promise<void> => {
-      while (!(await reads.next()).done);
-    };
-    void drain()
-      .catch(() => undefined)
-      .finally(() => clearTimeout(timer));
   }
 
   private async takeAll(events: readonly StreamEvent[]): Promise<void> {
@@ -164,6 +150,7 @@ export class StreamAnswer {
       if (this.gated) this.gated.add(frame);
       else if (!this.windows) this.stream.show(frame.text);
       else if (this.windows.add(frame)) await this.windows.drained();
+      if (this.stream.isBehind) await this.stream.flushed();
     }
   }
 
@@ -209,7 +196,7 @@ export class StreamAnswer {
     if (!(await this.stream.sendAhead())) return this.lost(settlement);
     const { output } = ticket.policy;
     const observed = output === 'observe' ? progress.contents() : [];
-    return { settlement, ...this.stream.reply(settlement, output), outcome: 'ok', observed };
+    return { settlement, ...this.stream.reply(settlement, unjudgedWord(ticket)), outcome: 'ok', observed };
   }
 
   /** Ends a stream that a verdict stopped. The visitor pays what the model generated until then. */

@@ -6,8 +6,7 @@ import { MisshapenAnswer, UpstreamStreamError } from '#libs/endpoints/endpoint.j
 import { FilesGone } from '#libs/holds/file.store.js';
 import type { LaneTable } from '#libs/pacing/lanes.js';
 import type { Logger } from '#libs/service/logger.js';
-import { Progress } from '../answers/answer.progress.js';
-import type { ShownStream } from '../answers/shown.stream.js';
+import { Progress, type ShownAnswer } from '../answers/answer.progress.js';
 import type { Attempt } from './attempt.js';
 import { AttemptFailures } from './attempt.failures.js';
 import type { CallEnds } from './call.ends.js';
@@ -55,7 +54,8 @@ function attemptOf(changes: Partial<Progress> = {}): Attempt {
   return { ticket, dispatched, queueMs: 0, progress, controller: new AbortController() } as unknown as Attempt;
 }
 
-const reported = { report: { metered: { input: 10, output: 5 }, serviceTier: undefined, model: undefined } };
+const report = { metered: { input: 10, output: 5 }, serviceTier: undefined, model: undefined };
+const reported = { reader: { report } };
 
 describe('a call that an upstream cannot be sent', () => {
   const error = new DaypassError('invalid_request', 'Another upstream made a part of it.', { param: 'input' });
@@ -87,6 +87,36 @@ describe('a call whose files are gone', () => {
   });
 });
 
+describe('an answer whose part tells what it cost', () => {
+  const partOf = (output: number) => ({ report: { ...report, metered: null }, cut: () => ({ input: 10, output }) });
+  const cut = new TypeError('terminated');
+
+  it('costs that where the upstream breaks it off, and never more than its bound', async () => {
+    for (const [output, cost] of [
+      [30, 40n],
+      [9_000, 2_000n],
+    ] as const) {
+      const { ended, failures } = failuresWith(1);
+      expect(await failures.afterSending(attemptOf({ reader: partOf(output) }), cut, body)).toBe(
+        'upstream_outcome_unknown',
+      );
+      await failures.afterSending(attemptOf({ reader: partOf(output) }), new UpstreamStreamError({}), body);
+      expect(ended).toEqual(Array(2).fill(['post', cost, expect.objectContaining({ status: 502 })]));
+    }
+  });
+
+  it('costs its bound where nothing came of it, or Daypass hung up', async () => {
+    const nothing = { report: { ...report, metered: null }, cut: () => null };
+    const late = attemptOf({ reader: partOf(30) });
+    late.controller.abort(new Error('the upstream took too long'));
+    for (const attempt of [attemptOf({ reader: nothing }), late]) {
+      const { ended, failures } = failuresWith(1);
+      await failures.afterSending(attempt, cut, body);
+      expect(ended).toEqual([['presume', 'upstream_outcome_unknown']]);
+    }
+  });
+});
+
 describe('an answer that failed', () => {
   const failed = { message: 'The model failed.', code: 'server_error' };
 
@@ -110,10 +140,10 @@ describe('an answer that failed', () => {
   ])('in the middle of a stream says whether its visitor %s', async (_, price, charged) => {
     const told: unknown[] = [];
     const broken = (...args: unknown[]) => Promise.resolve(told.push(args));
-    const stream = { opened: true, broken } as unknown as ShownStream;
+    const shown = { opened: true, broken } as unknown as ShownAnswer;
     const { ended, failures } = failuresWith(1);
     const prices = { input: price, cachedInput: price, cacheWrite: price, output: price };
-    const attempt = { ...attemptOf({ ...reported, stream }), ticket: { ...ticket, price: prices } };
+    const attempt = { ...attemptOf({ ...reported, shown }), ticket: { ...ticket, price: prices } };
     await failures.afterSending(attempt, new UpstreamStreamError(failed), body);
     expect(told).toEqual([[expect.objectContaining({ code: 'upstream_error' }), charged]]);
     expect(ended).toHaveLength(1);

@@ -10,7 +10,7 @@ import type { Logger } from '#libs/service/logger.js';
 import { LOGGER } from '#libs/service/platform.tokens.js';
 import type { IsTheirs } from '../domain/account-ids.js';
 import { metaOf } from '../domain/reply-meta.js';
-import { settle, settleCut, type Settlement } from '../domain/settlement.js';
+import { settle, settleCut, settleSeen, type Settlement } from '../domain/settlement.js';
 import { reactTo, stoppedStream, type Reaction } from '../domain/upstream-failure.js';
 import type { Attempt, StartedCall } from './attempt.js';
 import { CallEnds } from './call.ends.js';
@@ -81,7 +81,7 @@ export class AttemptFailures {
     if (error instanceof Unsendable) return this.unsendable(attempt, error);
     if (error instanceof UpstreamStreamError) return this.streamBroken(attempt, error, isTheirs);
     // It failed after it had worked, and told its cost.
-    if (error instanceof MisshapenAnswer && attempt.progress.report?.metered)
+    if (error instanceof MisshapenAnswer && attempt.progress.reader?.report.metered)
       return this.streamBroken(attempt, new UpstreamStreamError(error.error ?? {}), isTheirs);
     return this.upstreamFailed(attempt, error, isTheirs);
   }
@@ -164,7 +164,9 @@ export class AttemptFailures {
       case 'unknown': {
         await this.health.failed(attempt, 'failing', { replaceable: this.isReplaceable(attempt), itsOwn: true });
         const reply = await errorReply(attempt, reaction.error, true);
-        await this.ends.presume(attempt, reaction.error.code, reply);
+        const seen = seenOf(attempt);
+        if (seen) await this.ends.post(attempt, seen, reply, reaction.error.code);
+        else await this.ends.presume(attempt, reaction.error.code, reply);
         return reaction.error.code;
       }
     }
@@ -210,20 +212,27 @@ function theirs({ json }: Body): IsTheirs {
 }
 
 /** What an answer cost until it broke off. */
-async function settlementOf({ ticket, progress }: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
+async function settlementOf(attempt: Attempt, { hungUp }: { hungUp: boolean }): Promise<Settlement> {
+  const { ticket, progress } = attempt;
   // What comes after a hang-up is in no report.
-  const reported = hungUp || !progress.report ? null : settle(ticket, progress.report);
-  return reported ?? settleCut(ticket, await progress.cut(ticket, { hungUp }), endpointOf(ticket));
+  const reported = hungUp || !progress.reader ? null : settle(ticket, progress.reader.report);
+  return reported ?? seenOf(attempt) ?? settleCut(ticket, await progress.cut(ticket, { hungUp }), endpointOf(ticket));
 }
 
-/** An error as a whole answer, or as the end of a stream that the visitor sees already. `charged`: the visitor pays. */
+/** By what came of it, where its API can tell. null: it cannot, or Daypass hung up, and the upstream may have done more. */
+function seenOf({ ticket, progress, controller }: Attempt): Settlement | null {
+  const seen = controller.signal.aborted ? null : progress.reader?.cut?.();
+  return seen ? settleSeen(ticket, seen) : null;
+}
+
+/** An error as a whole answer, or as the end of one that the visitor sees already. `charged`: the visitor pays. */
 async function errorReply(
   { ticket, queueMs, progress }: Attempt,
   error: DaypassError,
   charged: boolean,
 ): Promise<Reply> {
-  const { stream } = progress;
-  return stream?.opened ? stream.broken(error, charged) : errorAnswer(error, metaOf(ticket, queueMs));
+  const { shown } = progress;
+  return shown?.opened ? shown.broken(error, charged) : errorAnswer(error, metaOf(ticket, queueMs));
 }
 
 /** Passes the upstream's own refusal on to the visitor. */

@@ -66,6 +66,13 @@ export function settleCut(
   return booked(ticket, { ...estimate, output }, UNTOLD, true);
 }
 
+/** The cost of an answer that the upstream broke off, by what came of it: never above the bound. */
+export function settleSeen(ticket: Ticket, seen: Metered): Settlement {
+  const settlement = booked(ticket, seen, UNTOLD, true);
+  const heldNano = BigInt(ticket.heldNano);
+  return settlement.costNano > heldNano ? { ...settlement, costNano: heldNano } : settlement;
+}
+
 const UNTOLD = { serviceTier: undefined, model: undefined };
 
 function atBound(ticket: Ticket, estimate: Metered): Settlement {

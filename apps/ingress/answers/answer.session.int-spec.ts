@@ -241,6 +241,60 @@ describe('a large whole answer', () => {
   });
 });
 
+describe('a whole answer that comes while it is made', () => {
+  const opening = { type: 'open', status: 200, contentType: 'audio/mpeg', headers: {}, meta: META } as const;
+  /** A visitor who has the first bytes of it. */
+  async function runningFlow() {
+    const { requestId, answer } = await runningWhole();
+    await reply(requestId, opening);
+    await frame(requestId, 0, Buffer.from('first '));
+    const response = await answer;
+    const reader = response.body!.getReader();
+    const { value } = await reader.read();
+    expect(Buffer.from(value!).toString()).toBe('first ');
+    return { requestId, response, reader };
+  }
+
+  it('is shown as it comes, whatever the writer repeats, and ends with the end of its call', async () => {
+    const { requestId, response, reader } = await runningFlow();
+    expect([response.status, response.headers.get('content-type')]).toEqual([200, 'audio/mpeg']);
+    for (const name of ['content-length', 'x-accel-buffering'])
+      expect(response.headers.get(name)).toBe(name === 'content-length' ? null : 'no');
+    await reply(requestId, opening);
+    await frame(requestId, 0, Buffer.from('first '));
+    await frame(requestId, 1, Buffer.from('last'));
+    expect(Buffer.from((await reader.read()).value!).toString()).toBe('last');
+    await money.end(requestId, 'post', { costNano: 5n });
+    await reply(requestId, { type: 'end', frames: 2, whole: true });
+    expect((await reader.read()).done).toBe(true);
+    expect(await endedAs()).toBe('ok');
+  });
+
+  it.each<[string, string, (requestId: string) => Promise<unknown>]>([
+    ['the upstream cut it', 'stream_error', (id) => reply(id, { type: 'end', frames: 1 })],
+    ['a frame of it is lost', 'upstream_outcome_unknown', (id) => frame(id, 2, Buffer.from('last'))],
+    ['its end counts others', 'upstream_outcome_unknown', (id) => reply(id, { type: 'end', frames: 2, whole: true })],
+    [
+      'its worker has died',
+      'upstream_outcome_unknown',
+      (id) => reply(id, errorAnswer(new DaypassError('upstream_outcome_unknown', 'It died.'))),
+    ],
+  ])('breaks off where %s', async (_, outcome, breaks) => {
+    const { requestId, reader } = await runningFlow();
+    await breaks(requestId);
+    await expect(reader.read()).rejects.toThrow();
+    await until('the call has ended for the ingress', async () => (await endedAs()) === outcome);
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+
+  it('has a visitor who left', async () => {
+    const { requestId, reader } = await runningFlow();
+    await reader.cancel();
+    await until('the leaving is said', () => said.includes(requestId));
+    await money.end(requestId, 'post', { costNano: 5n });
+  });
+});
+
 describe('an answer whose head Redis lost', () => {
   it.each<[string, Reply[]]>([
     [

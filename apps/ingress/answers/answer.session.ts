@@ -58,6 +58,8 @@ export class AnswerSession {
   private whole = false;
   /** The bytes of a large whole answer that are still to come; undefined: there is none. */
   private rest: number | undefined;
+  /** Bytes come while they are made. Nobody knows how many. */
+  private flows = false;
 
   constructor(
     private readonly parts: SessionParts,
@@ -96,8 +98,8 @@ export class AnswerSession {
       case 'desk':
         return;
       case 'answer':
-        // Its worker died in the middle of a large answer.
-        if (this.rest !== undefined) {
+        // Its worker died in the middle of it.
+        if (this.inBytes) {
           this.fail(outcomeUnknown());
           break;
         }
@@ -131,14 +133,19 @@ export class AnswerSession {
         break;
       case 'open':
         // The writer repeats it where Redis did not confirm it.
-        if (message.bytes === undefined) this.stream.open(this.headOf(message.meta, keyAtEnd));
-        else if (this.rest === undefined) this.openWhole(message, message.bytes);
+        if (this.inBytes) break;
+        if (message.contentType === undefined) this.stream.open(this.headOf(message.meta, keyAtEnd));
+        else if (message.bytes === undefined) this.openFlow(message);
+        else this.openWhole(message, message.bytes);
         break;
       case 'bytes':
         if (!this.isNext(message.n)) break;
         if (this.rest !== undefined) {
           this.rest -= message.bytes.length;
           raw.write(message.bytes);
+        } else if (this.flows) {
+          raw.write(message.bytes);
+          if (raw.writableLength > UNREAD_BYTES_MAX) raw.destroy();
         } else if (this.call.ticket.stream) {
           this.openLate();
           this.stream.write(message.bytes);
@@ -158,6 +165,10 @@ export class AnswerSession {
       case 'end':
         if (message.frames !== this.frames || !this.takeLast(message.last)) {
           this.lose();
+          break;
+        }
+        if (this.flows) {
+          this.endFlow(message.whole === true);
           break;
         }
         if (message.whole && this.frames === 0) this.firstShown();
@@ -189,14 +200,38 @@ export class AnswerSession {
     }
   }
 
+  /** Opens an answer that comes while it is made. Without a length, its last chunk says that it is whole. */
+  private openFlow({ status = 200, contentType = '', headers, meta }: Extract<Reply, { type: 'open' }>): void {
+    this.flows = true;
+    const more = { ...headers, 'content-type': contentType, 'x-accel-buffering': 'no' };
+    writeHead(this.reply, status, this.headOf(meta, { availableNano: undefined, strikes: 0 }, more));
+  }
+
+  private endFlow(isWhole: boolean): void {
+    this.end(isWhole ? 'ok' : 'stream_error');
+    if (isWhole) this.reply.raw.end();
+    else this.breakOff();
+    this.done.resolve();
+  }
+
+  /** What came goes out first: only a connection that ends short says that the rest will not come. */
+  private breakOff(): void {
+    this.reply.raw.socket?.destroySoon();
+  }
+
+  /** A part of a whole answer is out, so that no error can follow. */
+  private get inBytes(): boolean {
+    return this.flows || this.rest !== undefined;
+  }
+
   /** Redis lost the head of a stream, and nothing of its text. Ingress knows enough for another head. */
   private openLate(): void {
-    if (this.rest === undefined && !this.stream.opened) this.stream.open(this.headSoFar());
+    if (!this.inBytes && !this.stream.opened) this.stream.open(this.headSoFar());
   }
 
   /** False where a large whole answer is not whole. */
   private takeLast(last = ''): boolean {
-    if (this.rest === undefined) return this.call.ticket.stream && last === '';
+    if (this.rest === undefined) return (this.flows || this.call.ticket.stream) && last === '';
     const bytes = Buffer.from(last, 'base64');
     if (bytes.length !== this.rest) return false;
     this.reply.raw.write(bytes);
@@ -214,7 +249,7 @@ export class AnswerSession {
   /** Measures the time to the first frame of a stream, which may hold all of it. */
   private firstShown(): void {
     const { ticket } = this.call;
-    if (!ticket.stream) return;
+    if (!ticket.stream && !this.flows) return;
     this.parts.metrics.firstShown(endpointLabel(ticket), (performance.now() - this.startedMs) / 1_000);
   }
 
@@ -273,12 +308,11 @@ export class AnswerSession {
 
   private fail(error: DaypassError): void {
     if (!this.end(error.code)) return;
-    if (this.rest === undefined) {
+    if (!this.inBytes) {
       this.done.reject(error);
       return;
     }
-    // A part of the answer is out. Only a broken connection says that the rest will not come.
-    this.reply.raw.destroy();
+    this.breakOff();
     this.done.resolve();
   }
 

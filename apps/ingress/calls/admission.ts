@@ -222,6 +222,7 @@ export class Admission {
         keepAnswer: idempotency !== undefined,
         takesFrames: true,
         takesBytes: true,
+        takesFlow: true,
         ...(repeatHash === undefined ? {} : { repeatHash }),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,
@@ -413,6 +414,6 @@ export function policyOf(
   return {
     ...policy,
     ...(directions.input === 'silent' ? { input: 'off' as const } : {}),
-    ...(directions.output === 'silent' ? { output: 'off' as const } : {}),
+    ...(directions.output !== 'judged' ? { output: 'off' as const } : {}),
   };
 }

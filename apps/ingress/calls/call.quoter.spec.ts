@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals';
+import fc from 'fast-check';
 import { encode } from 'gpt-tokenizer/encoding/cl100k_base';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { configFileSchema } from '#libs/config/config-file.js';
@@ -8,7 +9,9 @@ import { TRANSCRIPTIONS } from '#libs/endpoints/audio/transcriptions.endpoint.js
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { EMBEDDINGS } from '#libs/endpoints/embeddings/embeddings.endpoint.js';
 import type { CountingTools, Endpoint, Measured } from '#libs/endpoints/endpoint.js';
+import { COMPACT } from '#libs/endpoints/responses/compact.endpoint.js';
 import { RESPONSES } from '#libs/endpoints/responses/responses.endpoint.js';
+import { costOf } from '#libs/money/cost.js';
 import { PriceBook } from '#libs/money/prices.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
 import type { Visitor } from '../door/authenticator.service.js';
@@ -93,6 +96,62 @@ describe('the quote of sound', () => {
         message: expect.stringContaining('600 are allowed'),
       });
     }
+  });
+});
+
+describe('the quote of a response that draws', () => {
+  const drawing = { ...visitor, models: ['gpt-5.4-mini', 'gpt-image-9', 'gpt-image-2'] } as Visitor;
+  const formsOf = (more: object = {}) =>
+    quoter.forms(
+      drawing,
+      RESPONSES,
+      RESPONSES.parse({
+        json: { model: 'gpt-5.4-mini', input: 'Draw', tools: [{ type: 'image_generation', ...more }] },
+        blobs: [],
+      }),
+    );
+
+  it('has the rates of the first model of the key that draws at a known price, beside its own', async () => {
+    const [form] = formsOf();
+    expect(form!.drawing).toMatchObject({ model: 'gpt-image-2', calls: 1, tokens: 1_756 });
+    const { price } = await quoter.quote(drawing, RESPONSES, form!);
+    expect(price).toMatchObject({ input: 750, output: 4_500, imageInput: 8_000, imageOutput: 30_000 });
+    expect(() => formsOf({ model: 'gpt-image-9' })).toThrow(
+      expect.objectContaining({ code: 'unpriceable_request', message: expect.stringContaining("'gpt-image-2'") }),
+    );
+  });
+
+  it('is no less than any honest report costs', async () => {
+    for (const form of formsOf({ partial_images: 3, quality: 'auto' })) {
+      const { price, bound, capTokens } = await quoter.quote(drawing, RESPONSES, form);
+      const { most, perCapToken } = await RESPONSES.measure(form, {
+        countTokens: (texts) => Promise.resolve(texts.join('').length),
+        toolTokens: 0,
+      });
+      fc.assert(
+        fc.property(fc.nat(capTokens), fc.double({ min: 0, max: 1, noNaN: true }), (output, share) => {
+          const report = {
+            input: 2 * (10 + output),
+            output,
+            imageInput: Math.floor(share * (most.imageInput! + perCapToken.imageInput! * output)),
+            imageOutput: Math.floor(share * most.imageOutput!),
+          };
+          expect(costOf(price, report)).toBeLessThanOrEqual(bound.fixedNano + bound.perUnitNano * BigInt(output));
+        }),
+      );
+    }
+  });
+
+  it('of a compaction is that of the longest answer, which the price source or the operator must know', async () => {
+    const compact = (model: string) =>
+      quoter.quote(visitor, COMPACT, COMPACT.parse({ json: { model, input: 'Hello' }, blobs: [] }));
+    const { bound, capTokens } = await compact('gpt-5.4-mini');
+    expect(capTokens).toBe(0);
+    expect(bound.fixedNano).toBeGreaterThan(128_000n * 4_500n);
+    await expect(compact('llama')).rejects.toMatchObject({
+      code: 'unpriceable_request',
+      message: expect.stringContaining('prices.llama.max_output_tokens'),
+    });
   });
 });
 
@@ -238,6 +297,21 @@ describe('the quote of images and sound', () => {
     });
     expect(bound).toMatchObject({ fixedNano: 6_100_000n, perUnitNano: 0n, inputTokens: 0, estimatedTokens: 0 });
     expect({ estimate, pacedUnits }).toEqual({ estimate: { seconds: 60 }, pacedUnits: { audioSeconds: 61 } });
+    const heard = (seconds: number, max_seconds: number) =>
+      quoter.quote(
+        {
+          ...visitor,
+          models: ['whisper-1'],
+          campaign: { tool_prices: { audio: { max_seconds } } } as unknown as CampaignState,
+        },
+        using({ most, pace: { audioSeconds: seconds } }),
+        EMBEDDINGS.parse({ json: { model: 'whisper-1', input: 'x' }, blobs: [] }),
+      );
+    // A campaign may allow less sound, and never more.
+    expect(await heard(60, 60)).toMatchObject({ lane: expect.any(String) });
+    expect(await heard(600, 9_000)).toMatchObject({ lane: expect.any(String) });
+    await expect(heard(61, 60)).rejects.toThrow('may take 61 seconds, and the campaign of this key allows 60.');
+    await expect(heard(601, 9_000)).rejects.toThrow('may take 601 seconds, and 600 are allowed.');
     const image = await asked('gpt-image-2', { estimate: { input: 10, imageOutput: 1_000 }, most: { input: 20 } });
     expect(image.bound).toMatchObject({ inputTokens: 10, estimatedTokens: 1_010, fixedNano: 100_000n });
     expect(image.estimate).toEqual({ imageOutput: 1_000 });

@@ -2,11 +2,12 @@ import { Inject, Injectable } from '@nestjs/common';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { Encoding, Meter, Metered, ModelPrice, PacedUnits } from '#libs/contracts/jobs.js';
-import type { Endpoint, Request } from '#libs/endpoints/endpoint.js';
+import type { CampaignTerms, Endpoint, Request } from '#libs/endpoints/endpoint.js';
+import { isByFormula } from '#libs/endpoints/images/sizes.js';
 import { nameOf } from '#libs/endpoints/registry.js';
 import { boundOf, unpricedIn, type Bound } from '#libs/money/bound.js';
 import { parseUsd } from '#libs/money/nano.js';
-import type { PriceBook } from '#libs/money/prices.js';
+import type { PriceBook, PricedModel } from '#libs/money/prices.js';
 import { percentOf, type TierPercents } from '#libs/money/tiers.js';
 import { countTextTokens, decodeTokens } from '#libs/money/tokens.js';
 import { LaneTable } from '#libs/pacing/lanes.js';
@@ -40,6 +41,8 @@ const SEARCH_CALLS = 3;
 /** So many images one call may make, and of this quality where its visitor leaves it open, unless its campaign says otherwise. */
 const IMAGES = 4;
 const IMAGE_QUALITY = 'medium';
+/** So many images one answer of a model of text may have, unless its campaign says otherwise. */
+const DRAWN_IMAGES = 1;
 /** What a meter counts, and the field of a price that the operator can set for it. */
 const UNPRICED: Readonly<Record<Meter, readonly [what: string, field: string]>> = {
   input: ['the text that it reads', 'input_usd_per_million'],
@@ -67,10 +70,16 @@ function unpriced(model: string, meter: Meter, { path }: Endpoint, priced: Reado
   );
 }
 
-function tooLong({ inputParam: param }: Endpoint, seconds: number, most: number): DaypassError {
+function tooLong(
+  { inputParam: param }: Endpoint,
+  seconds: number,
+  most: { seconds: number; by: 'campaign' | 'all' },
+): DaypassError {
+  const allowed =
+    most.by === 'campaign' ? `the campaign of this key allows ${most.seconds}` : `${most.seconds} are allowed`;
   return new DaypassError(
     'invalid_request',
-    `'${param}' is too long: by its bytes it may take ${seconds} seconds, and ${most} are allowed. Send it in parts, or as mp3, which tells its length.`,
+    `'${param}' is too long: by its bytes it may take ${seconds} seconds, and ${allowed}. Send it in parts, or as mp3, which tells its length.`,
     { param },
   );
 }
@@ -109,14 +118,30 @@ export class CallQuoter {
 
   /** The likely input tokens of a request. @throws DaypassError as `quote` */
   async inputTokens(visitor: Visitor, endpoint: Endpoint, asked: Request): Promise<number> {
-    return (await this.quote(visitor, endpoint, this.offered(visitor, endpoint, asked))).bound.inputTokens;
+    const [form = asked] = this.forms(visitor, endpoint, asked);
+    return (await this.quote(visitor, endpoint, this.offered(visitor, endpoint, form))).bound.inputTokens;
   }
 
   /** What the request may become under its campaign's terms: dearest first. @throws DaypassError where it may not be made */
-  forms({ campaign }: Visitor, endpoint: Endpoint, request: Request): readonly Request[] {
+  forms({ campaign, models }: Visitor, endpoint: Endpoint, request: Request): readonly Request[] {
     if (!endpoint.forms) return [request];
-    const { max = IMAGES, quality = IMAGE_QUALITY } = campaign.tool_prices.images ?? {};
-    return endpoint.forms(request, { images: { max, quality } });
+    const { max, quality = IMAGE_QUALITY } = campaign.tool_prices.images ?? {};
+    return endpoint.forms(request, {
+      images: { max: max ?? IMAGES, quality },
+      drawing: { models: this.drawing(models), max: max ?? DRAWN_IMAGES },
+    });
+  }
+
+  /** The models that make images at a known price, of a known number of tokens. */
+  private drawing(models: readonly string[]): CampaignTerms['drawing']['models'] {
+    return models.flatMap((model) => {
+      const priced = this.prices.find(model);
+      const isPriced =
+        priced?.meters.has('imageOutput') && (priced.meters.has('input') || priced.meters.has('imageInput'));
+      const tokensPerImage = priced?.price.imageTokensPerImage;
+      if (!isPriced || (tokensPerImage === undefined && !isByFormula(model))) return [];
+      return [{ model, ...(tokensPerImage === undefined ? {} : { tokensPerImage }) }];
+    });
   }
 
   /** @throws DaypassError `model_not_found`, `unpriceable_request` or `invalid_request` */
@@ -160,7 +185,8 @@ export class CallQuoter {
     // Before it is counted, which takes time.
     if (outputs > 0 && asked !== null && !priced.meters.has('output'))
       throw unpriced(request.model, 'output', endpoint, priced.meters);
-    const { encoding, tiers, meters, price } = priced;
+    const { encoding, tiers } = priced;
+    const { meters, price } = request.drawing ? withImages(priced, this.prices.find(request.drawing.model)) : priced;
     const { feeNano, toolTokens } = this.toolsOf(visitor, request, priced.searches);
     const measured = await endpoint.measure(request, {
       countTokens: (texts) => countTextTokens(texts, encoding),
@@ -168,11 +194,14 @@ export class CallQuoter {
       unknownTokenizer: encoding === 'bytes',
       toolTokens,
       priced: meters,
+      ...(priced.maxOutputTokens === null ? {} : { mostOutputTokens: priced.maxOutputTokens }),
       ...(price.imageTokensPerImage === undefined ? {} : { imageTokensPerImage: price.imageTokensPerImage }),
     });
     const { audioSeconds = 0 } = measured.pace ?? {};
-    if (audioSeconds > this.config.limits.audioSeconds)
-      throw tooLong(endpoint, audioSeconds, this.config.limits.audioSeconds);
+    const { audioSeconds: mostSeconds } = this.config.limits;
+    const ofCampaign = Math.min(mostSeconds, visitor.campaign.tool_prices.audio?.max_seconds ?? mostSeconds);
+    if (audioSeconds > ofCampaign)
+      throw tooLong(endpoint, audioSeconds, { seconds: ofCampaign, by: ofCampaign < mostSeconds ? 'campaign' : 'all' });
     const meter = unpricedIn(meters, measured);
     if (meter) throw unpriced(request.model, meter, endpoint, meters);
     const laneTpm = this.lanes.largestTpm(lane, nameOf(endpoint));
@@ -224,6 +253,19 @@ export class CallQuoter {
     const laneTokens = tpm > 0 ? Math.floor((tpm - inputTokens) / outputs) : Infinity;
     return Math.max(leastTokens, Math.min(defaultOutputTokens, mostTokens, laneTokens));
   }
+}
+
+/**
+ * The price of a model of text with that of a model of images beside it. What the latter reads and writes in words costs as its
+ * images do, or more: a call has one price for both.
+ */
+function withImages({ price, meters }: PricedModel, images: PricedModel | null): Pick<PricedModel, 'price' | 'meters'> {
+  if (!images) return { price, meters };
+  const { input, output, imageInput = 0, imageOutput = 0 } = images.price;
+  return {
+    price: { ...price, imageInput: Math.max(input, imageInput), imageOutput: Math.max(output, imageOutput) },
+    meters: new Set<Meter>([...meters, 'imageInput', 'imageOutput']),
+  };
 }
 
 /** undefined: nothing, as of calls with text alone. */

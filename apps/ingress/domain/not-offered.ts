@@ -89,11 +89,6 @@ export const NOT_OFFERED: readonly NotOffered[] = [
     instead: 'Keep the answer of POST /v1/chat/completions yourself.',
   },
   {
-    paths: ['/v1/responses/compact'],
-    why: 'What a compaction costs has no bound.',
-    instead: 'Send a shorter conversation.',
-  },
-  {
     paths: ['/v1/messages'],
     why: "This is Anthropic's API. A Daypass key is for OpenAI's.",
     instead: "Use POST /v1/chat/completions with a client of OpenAI's API.",

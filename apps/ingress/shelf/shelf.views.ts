@@ -8,9 +8,9 @@ import type { Include } from './shelf.requests.js';
 export function showResponse(response: JsonObject, output: readonly ShelvedItem[], include: Include): JsonObject {
   const whole = new Map(output.map(({ item }) => [item.id, item]));
   const items = Array.isArray(response.output) ? (response.output as JsonObject[]) : [];
-  const shown = items.map((item) =>
-    showItem(include.encrypted && item.type === 'reasoning' ? (whole.get(item.id) ?? item) : item, include),
-  );
+  const isWhole = ({ type }: JsonObject): boolean =>
+    type === 'image_generation_call' || (include.encrypted && type === 'reasoning');
+  const shown = items.map((item) => showItem(isWhole(item) ? (whole.get(item.id) ?? item) : item, include));
   return { ...response, output: shown };
 }
 

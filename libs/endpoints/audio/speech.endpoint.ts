@@ -19,6 +19,8 @@ const TOKENS_OF_CHARACTER_MAX = 5;
 /** People speak about fifteen characters a second, which come to 21 tokens. */
 const TOKENS_OF_CHARACTER = 1.4;
 const CHARACTERS_OF_SECOND = 15;
+/** Eighteen minutes of speech, at the slowest speed and uncompressed, in base64. */
+const ANSWER_BYTES_MAX = 134_217_728;
 /** Some seconds, which the shortest text takes with its pauses. */
 const LEAST_TOKENS = 100;
 
@@ -30,7 +32,8 @@ export const SPEECH: Endpoint = {
   path: `/v1${PATH}`,
   accepts: ['application/json'],
   answers: ['audio/*'],
-  directions: { input: 'judged', output: 'silent' },
+  directions: { input: 'judged', output: 'spoken' },
+  answerBytesMax: ANSWER_BYTES_MAX,
   unreported: 'bound',
   usageReport: 'audioSpeeches',
   declarations: { request: SPEECH_REQUEST, answer: SPEECH_EVENT },

@@ -1,10 +1,11 @@
 import { DaypassError } from '#libs/contracts/errors.js';
-import type { Meter } from '#libs/money/cost.js';
+import type { Meter, Metered } from '#libs/money/cost.js';
 import {
   MisshapenAnswer,
   type AnsweredTicket,
   type AnswerReader,
   type Ending,
+  type Flow,
   type Frame,
   type Report,
   type Whole,
@@ -38,59 +39,63 @@ export const BYTES_OF_SECOND: Readonly<Record<SpeechFormat, number>> = {
 /** What OpenAI's price for a minute and its price for a million tokens come to. */
 const TOKENS_OF_SECOND = 21;
 const CHARACTERS_OF_TOKEN = 4;
+const NOTHING = new Uint8Array();
 const LAST_DATA = '[DONE]';
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 /** How text and JSON begin. No sound of any format begins so. */
 const TEXT_TYPE = /^(text|application\/(json|xml|xhtml))/i;
 
-/** Reads sound, in bytes or in events, and passes it on in the form that the visitor asked for. */
+/** Reads sound, in bytes or in events, and passes it on in the form that the visitor asked for. Keeps nothing of it. */
 export class SpeechReader implements AnswerReader {
   readonly report: Report = { metered: null, serviceTier: undefined, model: undefined };
-  readonly gathersEvents = true;
   done = false;
   private readonly unreadable = new UnreadableEvents();
   private readonly format: SpeechFormat;
-  /** The visitor wants events. Otherwise their sound is gathered. */
-  private readonly passes: boolean;
   private readonly meter: Extract<Meter, 'characters' | 'audioOutput' | 'output'>;
-  private readonly sound: Uint8Array[] = [];
+  /** Of sound that came. */
   private bytes = 0;
 
   constructor(private readonly ticket: AnsweredTicket) {
     const { facts, price, model } = ticket;
     this.format = SPEECH_FORMATS[Number(facts.format ?? 0)] ?? 'mp3';
-    this.passes = facts.events === true;
     const priced = (meter: Meter): boolean => price !== undefined && price[meter as keyof typeof price] !== undefined;
     this.meter = spokenBy(model, priced);
   }
 
-  whole(bytes: Uint8Array, contentType: string): Whole {
-    if (contentType.startsWith(STREAM_TYPE)) return this.wholeOf(Buffer.concat(this.sound));
-    if (TEXT_TYPE.test(contentType)) {
-      objectOf(new TextDecoder().decode(bytes));
-      throw new MisshapenAnswer('JSON for sound');
-    }
-    if (bytes.byteLength === 0) throw new MisshapenAnswer('no sound');
-    this.take(null);
-    return this.wholeOf(bytes);
+  /** What is no sound says why. */
+  whole(bytes: Uint8Array): Whole {
+    objectOf(new TextDecoder().decode(bytes));
+    throw new MisshapenAnswer('JSON for sound');
+  }
+
+  flow(type: string): Flow | null {
+    const inEvents = type.startsWith(STREAM_TYPE);
+    if (!inEvents && TEXT_TYPE.test(type)) return null;
+    return {
+      contentType: TYPES[this.format],
+      inEvents,
+      bytes: (part) => {
+        this.bytes += part.byteLength;
+        return part;
+      },
+      event: ({ data }) => {
+        const event = this.read(data);
+        return event?.type === SOUND_DELTA ? Buffer.from(event.audio as string, 'base64') : NOTHING;
+      },
+      end: () => {
+        if (inEvents) return void this.end();
+        if (this.bytes === 0) throw new MisshapenAnswer('no sound');
+        this.take(null);
+      },
+    };
   }
 
   event({ data }: { data: string }): readonly Frame[] {
-    if (this.done || data === LAST_DATA) return [];
-    const event = eventObject(data);
-    if (!event) {
-      this.unreadable.skipOne(this.bytes > 0);
-      return [];
-    }
-    this.unreadable.readOne();
-    const error = errorIn(event);
-    if (error) return refuseStream(error, this.bytes > 0);
-    if (event.type === SOUND_DELTA) return this.heard(event);
-    // Nobody judges what stands here, so that nothing unknown is shown.
-    if (event.type !== SOUND_DONE || this.bytes === 0) return [];
-    this.done = true;
-    this.take(event.usage);
-    return this.passes ? [frameOf(doneOf(event), true)] : [];
+    const event = this.read(data);
+    if (!event) return [];
+    return event.type === SOUND_DONE
+      ? [frameOf(doneOf(event), true)]
+      : [frameOf({ type: SOUND_DELTA, audio: event.audio as string }, false)];
   }
 
   end(): readonly Frame[] {
@@ -109,15 +114,37 @@ export class SpeechReader implements AnswerReader {
     return streamError(error.body());
   }
 
-  private heard({ audio }: JsonObject): readonly Frame[] {
-    if (typeof audio !== 'string' || !BASE64.test(audio))
-      return refuseStream({ message: 'The upstream sent sound that is no base64.' }, this.bytes > 0);
-    const bytes = Buffer.from(audio, 'base64');
-    this.bytes += bytes.length;
-    if (!this.passes) this.sound.push(bytes);
-    // Of a stream that breaks off here.
-    this.report.metered = this.cut();
-    return this.passes ? [frameOf({ type: SOUND_DELTA, audio }, false)] : [];
+  /** By its bytes, and the text. */
+  cut(): Metered | null {
+    if (this.bytes === 0) return null;
+    const characters = Number(this.ticket.facts.characters ?? 0);
+    if (this.meter === 'characters') return { characters };
+    const tokens = Math.ceil((this.bytes / BYTES_OF_SECOND[this.format]) * TOKENS_OF_SECOND);
+    return { input: this.ticket.inputTokens ?? Math.ceil(characters / CHARACTERS_OF_TOKEN), [this.meter]: tokens };
+  }
+
+  /** An event of sound, or the last one; null: any other. Nobody judges them, so that nothing unknown is shown. */
+  private read(data: string): JsonObject | null {
+    if (this.done || data === LAST_DATA) return null;
+    const event = eventObject(data);
+    if (!event) {
+      this.unreadable.skipOne(this.bytes > 0);
+      return null;
+    }
+    this.unreadable.readOne();
+    const error = errorIn(event);
+    if (error) return refuseStream(error, this.bytes > 0);
+    if (event.type === SOUND_DELTA) {
+      const { audio } = event;
+      if (typeof audio !== 'string' || !BASE64.test(audio))
+        return refuseStream({ message: 'The upstream sent sound that is no base64.' }, this.bytes > 0);
+      this.bytes += Buffer.byteLength(audio, 'base64');
+      return event;
+    }
+    if (event.type !== SOUND_DONE || this.bytes === 0) return null;
+    this.done = true;
+    this.take(event.usage);
+    return event;
   }
 
   /** All of it came. null: nobody says what it cost. */
@@ -130,26 +157,6 @@ export class SpeechReader implements AnswerReader {
     const input = isObject(usage) ? countIn(usage.input_tokens) : null;
     const output = isObject(usage) ? countIn(usage.output_tokens) : null;
     this.report.metered = input === null || output === null ? null : { input, [this.meter]: output };
-  }
-
-  /** What came until now, by its bytes, and the text. */
-  private cut(): Report['metered'] {
-    const characters = Number(this.ticket.facts.characters ?? 0);
-    if (this.meter === 'characters') return { characters };
-    const tokens = Math.ceil((this.bytes / BYTES_OF_SECOND[this.format]) * TOKENS_OF_SECOND);
-    return { input: Math.ceil(characters / CHARACTERS_OF_TOKEN), [this.meter]: tokens };
-  }
-
-  private wholeOf(body: Uint8Array): Whole {
-    return {
-      contents: [],
-      provider: [],
-      seen: [],
-      shown: () => ({ contentType: TYPES[this.format], body }),
-      blocked: () => {
-        throw new Error('sound holds nothing that could be taken away');
-      },
-    };
   }
 }
 

@@ -98,10 +98,16 @@ const read = (reader: SpeechReader, events: readonly object[]) =>
 describe('sound', () => {
   it('in events becomes bytes for a visitor who wants bytes, and tells its cost', () => {
     const reader = readerOf({ response_format: 'wav' });
-    expect(read(reader, [...DELTAS, END])).toEqual([]);
-    reader.end();
-    const shown = reader.whole(new Uint8Array(), 'text/event-stream; charset=utf-8').shown([]);
-    expect(shown).toEqual({ contentType: 'audio/wav', body: SOUND });
+    const flow = reader.flow('text/event-stream; charset=utf-8')!;
+    const parts = [...DELTAS, END, DELTAS[0]!].map((event) => flow.event({ data: JSON.stringify(event) }));
+    expect(parts.map((part) => Buffer.from(part))).toEqual([
+      SOUND.subarray(0, 7),
+      SOUND.subarray(7),
+      Buffer.alloc(0),
+      Buffer.alloc(0),
+    ]);
+    flow.end();
+    expect(flow).toMatchObject({ contentType: 'audio/wav', inEvents: true });
     expect(reader.report.metered).toEqual({ input: 3, audioOutput: 9 });
   });
 
@@ -118,12 +124,15 @@ describe('sound', () => {
   });
 
   it('in bytes costs the characters that it says, or nobody knows what', () => {
-    const byCharacter = readerOf({}, { ...RATES, characters: 15_000 });
-    expect(byCharacter.whole(SOUND, 'audio/mpeg').shown([])).toEqual({ contentType: 'audio/mpeg', body: SOUND });
-    expect(byCharacter.report.metered).toEqual({ characters: 12 });
-    const byToken = readerOf();
-    byToken.whole(SOUND, 'audio/mpeg');
-    expect(byToken.report.metered).toBeNull();
+    const inBytes = (reader: SpeechReader): SpeechReader => {
+      const flow = reader.flow('audio/mpeg')!;
+      expect(flow).toMatchObject({ contentType: 'audio/mpeg', inEvents: false });
+      expect(flow.bytes(SOUND)).toEqual(SOUND);
+      flow.end();
+      return reader;
+    };
+    expect(inBytes(readerOf({}, { ...RATES, characters: 15_000 })).report.metered).toEqual({ characters: 12 });
+    expect(inBytes(readerOf()).report.metered).toBeNull();
   });
 
   it('in events without a usage costs nobody knows what', () => {
@@ -133,19 +142,40 @@ describe('sound', () => {
   });
 
   it('that breaks off costs what came, and the text', () => {
-    const reader = readerOf({ stream_format: 'sse', response_format: 'pcm' });
-    read(reader, [{ type: 'speech.audio.delta', audio: Buffer.alloc(48_000).toString('base64') }]);
-    expect(() => reader.end()).toThrow('before its last event');
-    expect(reader.report.metered).toEqual({ input: 3, audioOutput: 21 });
+    const second = Buffer.alloc(48_000);
+    const event = { type: 'speech.audio.delta', audio: second.toString('base64') };
+    const pcm = { response_format: 'pcm' };
+    const inEvents = readerOf({ ...pcm, stream_format: 'sse' });
+    expect(inEvents.cut()).toBeNull();
+    read(inEvents, [event]);
+    expect(() => inEvents.end()).toThrow('before its last event');
+    const decoded = readerOf(pcm);
+    decoded.flow('text/event-stream')!.event({ data: JSON.stringify(event) });
+    const inBytes = readerOf(pcm);
+    inBytes.flow('audio/pcm')!.bytes(second);
+    for (const reader of [inEvents, decoded, inBytes]) {
+      expect(reader.cut()).toEqual({ input: 3, audioOutput: 21 });
+      // Nothing that it said.
+      expect(reader.report.metered).toBeNull();
+    }
+    const byCharacter = readerOf(pcm, { ...RATES, characters: 15_000 });
+    byCharacter.flow('audio/pcm')!.bytes(second);
+    expect(byCharacter.cut()).toEqual({ characters: 12 });
+    const counted = new SpeechReader({
+      ...{ requestId: 'req_1', model, outputs: 0, price: BY_TOKEN, inputTokens: 7 },
+      facts: parse(pcm).facts,
+    });
+    counted.flow('audio/pcm')!.bytes(Buffer.alloc(1));
+    expect(counted.cut()).toEqual({ input: 7, audioOutput: 1 });
   });
 
   it('is no answer where it is JSON, a page, or nothing', () => {
-    expect(() => readerOf().whole(Buffer.from('{"error":{"message":"no"}}'), 'application/json')).toThrow(
-      'an error object',
-    );
-    expect(() => readerOf().whole(Buffer.from('{}'), 'application/json')).toThrow(MisshapenAnswer);
-    expect(() => readerOf().whole(Buffer.from('<html>'), 'text/html')).toThrow(MisshapenAnswer);
-    expect(() => readerOf().whole(new Uint8Array(), 'audio/mpeg')).toThrow('no sound');
+    for (const type of ['application/json', 'text/html', 'text/plain']) expect(readerOf().flow(type)).toBeNull();
+    expect(() => readerOf().whole(Buffer.from('{"error":{"message":"no"}}'))).toThrow('an error object');
+    expect(() => readerOf().whole(Buffer.from('{}'))).toThrow(MisshapenAnswer);
+    expect(() => readerOf().whole(Buffer.from('<html>'))).toThrow(MisshapenAnswer);
+    for (const type of ['audio/mpeg', 'text/event-stream'])
+      expect(() => readerOf().flow(type)!.end()).toThrow(MisshapenAnswer);
     expect(() => readerOf().end()).toThrow(MisshapenAnswer);
     expect(() => read(readerOf(), [{ type: 'speech.audio.delta', audio: 'no base64!' }])).toThrow(MisshapenAnswer);
   });

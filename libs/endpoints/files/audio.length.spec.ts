@@ -2,6 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { wav } from '#libs/rehearsal/wav.js';
 import { audioLengthOf } from './audio.length.js';
+import { box, fragments, ftyp, header, m4a, media, moov, track, words } from './m4a.fixture.js';
 
 /** Seconds of a sound that arrives in pieces of so many bytes. */
 function secondsOf(type: string, sound: Buffer, pieceBytes = sound.length): number {
@@ -79,6 +80,8 @@ function flac(frames: number, rateCode = 0): Buffer {
   head.writeUInt32BE(16_000 << 12, 18);
   return Buffer.concat([head, ...Array.from({ length: frames }, (_, number) => flacFrame(number % 128, rateCode))]);
 }
+
+const nested = (depth: number): Buffer => (depth === 0 ? Buffer.alloc(0) : box('moof', nested(depth - 1)));
 
 describe('how long a sound takes', () => {
   it('is known of sounds alone', () => {
@@ -167,8 +170,116 @@ describe('how long a sound takes', () => {
     expect(secondsOf('audio/flac', broken)).toBeCloseTo(broken.length / 750);
   });
 
+  describe('of an MP4', () => {
+    const of = (sound: Buffer, pieceBytes?: number): number => secondsOf('audio/mp4', sound, pieceBytes);
+    const seconds = (packets: number, rate = 44_100): number => (packets * 1_024) / rate;
+    const byBytes = (sound: Buffer): number => sound.length / 750;
+
+    it('is exact, wherever its tables stand, in pieces of any size', () => {
+      // Ten minutes: 4.6 MB, of which as many bytes at 750 a second would be 103 minutes.
+      const phone = m4a({ packets: 25_840 });
+      expect(phone.length).toBeGreaterThan(4_500_000);
+      expect(of(phone, 32_768)).toBeCloseTo(600, 1);
+      const short = { packets: 430 };
+      for (const sound of [m4a(short), m4a(short, false)])
+        for (const pieceBytes of [sound.length, 1_000, 7]) expect(of(sound, pieceBytes)).toBeCloseTo(seconds(430), 9);
+    });
+
+    it('is the sum of its fragments where its header says nothing', () => {
+      for (const sound of [fragments(20, 47, 1_024), fragments(20, 47)])
+        for (const pieceBytes of [sound.length, 1_000, 7])
+          expect(of(sound, pieceBytes)).toBeCloseTo(seconds(940, 48_000), 9);
+      // Packets that say they take nothing.
+      expect(of(fragments(20, 47, 0))).toBeCloseTo(seconds(940, 48_000), 9);
+      // A fragment of a track that no header has.
+      const other = box('moof', box('traf', box('tfhd', words(0, 9)), box('trun', words(0, 50))));
+      expect(of(Buffer.concat([fragments(1, 47), other]))).toBeCloseTo(seconds(47, 48_000), 9);
+    });
+
+    it('is no shorter than its packets, whatever its header or its table says, and as long as either says', () => {
+      expect(of(m4a({ packets: 430, headerTicks: 1 }))).toBeCloseTo(seconds(430), 9);
+      expect(of(m4a({ packets: 430, headerTicks: 1, tableTicks: 430 }))).toBeCloseTo(seconds(430), 9);
+      expect(of(m4a({ packets: 430, headerTicks: 44_100 * 99 }))).toBeCloseTo(99, 9);
+      expect(of(m4a({ packets: 430, headerTicks: 1, tableTicks: 44_100 * 99 }))).toBeCloseTo(99, 0);
+      // A rate that is too high, in one place.
+      const short = { packets: 430, headerTicks: 1, tableTicks: 430 };
+      expect(of(m4a({ ...short, rateIndex: 0 }))).toBeCloseTo(seconds(430), 9);
+      expect(of(m4a({ ...short, rate: 48_000 }))).toBeCloseTo(seconds(430), 9);
+      // A few packets that are as large as many, and edits that play the same again.
+      const large = [box('stts', words(0, 1, 1, 1_024)), box('stsz', words(0, 4_000_000, 1))];
+      expect(of(Buffer.concat([ftyp(), box('moov', track({}, 1, large)), media(9)]))).toBe(100);
+      const again = box('edts', box('elst', words(0, 3, ...[1, 2, 3].flatMap(() => [44_100, 0, 65_536]))));
+      const edited = box('moov', header('mvhd', 44_100, 1), track({ more: again }, 1, [box('stsz', words(0, 1, 40))]));
+      expect(of(Buffer.concat([ftyp(), edited]))).toBe(3);
+      // An index of fragments: one of two seconds, and one of a further index.
+      const index = box('sidx', words(0, 1, 1_000, 0, 0, 2, 99, 2_000, 0, 0x8000_0063, 9_000, 0));
+      expect(of(Buffer.concat([fragments(1, 1), index]))).toBe(2);
+    });
+
+    it('is that of its sound beside a video, and of its slowest description', () => {
+      const video = track({ codec: 'avc1', handler: 'vide', rate: 600 }, 6_000, [box('stsz', words(0, 9, 1_800))]);
+      const both = box('moov', header('mvhd', 600, 6_000), video, moov({ packets: 430 }).subarray(8));
+      expect(of(Buffer.concat([ftyp(), both, media(430)]))).toBeCloseTo(10, 9);
+    });
+
+    it('is by its bytes where nobody can tell', () => {
+      const hidden = box('udta', moov({ packets: 9_000 }));
+      for (const sound of [
+        m4a({ packets: 430, codec: 'samr' }),
+        // A handler that lies makes no sound of a codec that nobody knows measurable.
+        Buffer.concat([ftyp(), media(430)]),
+        Buffer.concat([m4a({ packets: 4 }), hidden]),
+        Buffer.concat([m4a({ packets: 4 }), box('free', hidden)]),
+        // Larger than what holds it, shorter than its own head, and too many tracks.
+        Buffer.concat([m4a({ packets: 4 }), box('moov', words(999), Buffer.from('free')), media(430)]),
+        Buffer.concat([m4a({ packets: 4 }), words(7), Buffer.from('free'), media(430)]),
+        Buffer.concat([ftyp(), box('moov', ...Array.from({ length: 65 }, () => track({}, 1, [])))]),
+        Buffer.concat([m4a({ packets: 4 }), ...Array.from({ length: 65 }, (_, id) => box('trex', words(0, id)))]),
+        Buffer.concat([m4a({ packets: 4 }), ...Array.from({ length: 65 }, (_, id) => box('tkhd', words(0, 0, 0, id)))]),
+        Buffer.concat([m4a({ packets: 4 }), nested(17)]),
+      ])
+        for (const pieceBytes of [sound.length, 5]) expect(of(sound, pieceBytes)).toBeCloseTo(byBytes(sound), 9);
+    });
+
+    it('is read once, however many entries a table says that it has', () => {
+      const endless = box('stts', words(0, 0xffff_ffff, 1, 1_024), Buffer.alloc(80_000));
+      const liar = box('moov', track({}, 1, [endless, box('stsz', words(0, 0, 0xffff_ffff, 180))]), Buffer.alloc(3));
+      expect(of(Buffer.concat([ftyp(), liar]))).toBeCloseTo(seconds(0xffff_ffff), 0);
+    });
+  });
+
   it('is at most by bytes where nobody reads the container', () => {
     for (const type of ['audio/flac', 'audio/mp4', 'audio/webm']) expect(secondsOf(type, Buffer.alloc(7_500))).toBe(10);
+  });
+
+  it('is, of an MP4 with any bytes changed, a number, and the same in any pieces', () => {
+    const sounds = [m4a({ packets: 5 }, false), fragments(2, 3, 1_024), fragments(2, 3)];
+    const change = fc.tuple(fc.nat(), fc.oneof(fc.constantFrom(0, 1, 0x7f, 0x80, 0xff), fc.nat(255)));
+    fc.assert(
+      fc.property(
+        fc.constantFrom(...sounds),
+        fc.array(change, { maxLength: 9 }),
+        fc.nat(99),
+        (sound, changes, piece) => {
+          const changed = Buffer.from(sound);
+          for (const [at, value] of changes) changed[at % changed.length] = value;
+          const whole = secondsOf('audio/mp4', changed);
+          expect(Number.isFinite(whole) && whole > 0).toBe(true);
+          expect(secondsOf('audio/mp4', changed, piece + 1)).toBe(whole);
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('is, of an MP4, never shorter than its packets, whatever its lengths say', () => {
+    const word = fc.oneof(fc.constantFrom(0, 1, 0xffff_ffff), fc.nat(0xffff_ffff));
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 50 }), word, word, fc.boolean(), (packets, headerTicks, delta, last) => {
+        const sound = m4a({ packets, headerTicks, tableTicks: Math.min(0xffff_ffff, delta) * packets }, last);
+        expect(secondsOf('audio/mp4', sound)).toBeGreaterThanOrEqual((packets * 1_024) / 44_100);
+      }),
+    );
   });
 
   it('is a number of any bytes, and the same in any pieces', () => {
@@ -183,6 +294,11 @@ describe('how long a sound takes', () => {
             wav(0.01),
             webm(1),
             flac(3),
+            m4a({ packets: 3 }),
+            m4a({ packets: 3 }, false),
+            fragments(2, 3, 1_024),
+            moov({ packets: 2 }).subarray(0, 90),
+            box('moov'),
             Buffer.from('OggS'),
             Buffer.from([0xff, 0xfb]),
             Buffer.from('ID3'),

@@ -1,5 +1,6 @@
 import { FlacFrames } from './flac.frames.js';
 import { Mp3Frames } from './mp3.frames.js';
+import { Mp4Boxes } from './mp4.boxes.js';
 import { OggPages } from './ogg.pages.js';
 import { WebmBlocks } from './webm.blocks.js';
 
@@ -20,6 +21,12 @@ export interface AudioLength {
   seconds(): number;
 }
 
+/** `seconds` 0: it has no frame that can be read. */
+interface Frames {
+  add(piece: Uint8Array): void;
+  readonly seconds: number;
+}
+
 /** undefined: the type is no sound. `type`: by the file's first bytes. */
 export function audioLengthOf(type: string): AudioLength | undefined {
   if (!type.startsWith('audio/')) return undefined;
@@ -27,13 +34,15 @@ export function audioLengthOf(type: string): AudioLength | undefined {
     case 'audio/wav':
       return new WavLength();
     case 'audio/mpeg':
-      return new Mp3Length();
+      return new FrameLength(new Mp3Frames());
     case 'audio/ogg':
       return new OggLength();
     case 'audio/webm':
       return new WebmLength();
     case 'audio/flac':
-      return new FlacLength();
+      return new FrameLength(new FlacFrames());
+    case 'audio/mp4':
+      return new FrameLength(new Mp4Boxes());
     default:
       return new CountedBytes();
   }
@@ -82,8 +91,11 @@ function wavRateOf(head: Buffer): number {
   return 0;
 }
 
-class Mp3Length extends CountedBytes {
-  private readonly frames = new Mp3Frames();
+/** The sum of what a file's frames take, where there are some that can be read. */
+class FrameLength extends CountedBytes {
+  constructor(private readonly frames: Frames) {
+    super();
+  }
 
   override add(piece: Uint8Array): void {
     super.add(piece);
@@ -91,7 +103,7 @@ class Mp3Length extends CountedBytes {
   }
 
   override seconds(): number {
-    return this.frames.count > 0 ? this.frames.seconds : super.seconds();
+    return this.frames.seconds || super.seconds();
   }
 }
 
@@ -121,18 +133,5 @@ class WebmLength extends CountedBytes {
     const told = this.blocks.seconds;
     if (told === undefined) return super.seconds();
     return told + Math.max(0, this.bytes - this.blocks.readBytes) / LEAST_BYTES_PER_SECOND;
-  }
-}
-
-class FlacLength extends CountedBytes {
-  private readonly frames = new FlacFrames();
-
-  override add(piece: Uint8Array): void {
-    super.add(piece);
-    this.frames.add(piece);
-  }
-
-  override seconds(): number {
-    return this.frames.seconds > 0 ? this.frames.seconds : super.seconds();
   }
 }

@@ -12,7 +12,6 @@ const RATES = [0, 88_200, 176_400, 192_000, 8_000, 16_000, 22_050, 24_000, 32_00
 export class FlacFrames extends ByteWalk {
   private rate = 0;
   private isBegun = false;
-  count = 0;
   seconds = 0;
 
   protected step(bytes: Buffer, at: number): number {
@@ -27,7 +26,6 @@ export class FlacFrames extends ByteWalk {
     const isSync = bytes[at] === SYNC && (bytes[at + 1]! & 0xfe) === 0xf8;
     const frame = isSync ? frameOf(bytes.subarray(at, at + HEAD_BYTES)) : null;
     if (frame) {
-      this.count++;
       const rate = frame.rate || this.rate;
       if (rate > 0) this.seconds += frame.samples / rate;
       return frame.headBytes;

@@ -11,7 +11,6 @@ const LAYERS_OF_2 = [0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 16
 
 /** Counts the frames of an MP3. Its tags say how long it is, too, but may say anything. */
 export class Mp3Frames extends ByteWalk {
-  count = 0;
   seconds = 0;
   private mayBeTag = true;
 
@@ -29,7 +28,6 @@ export class Mp3Frames extends ByteWalk {
       const next = bytes.indexOf(0xff, at + 1);
       return next < 0 ? left - HEADER_BYTES + 1 : next - at;
     }
-    this.count++;
     this.seconds += frame.seconds;
     return frame.bytes;
   }

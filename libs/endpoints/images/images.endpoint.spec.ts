@@ -4,7 +4,7 @@ import type { Blob, CountingTools, Endpoint, Request } from '../endpoint.js';
 import { EDITS, GENERATIONS } from './images.endpoint.js';
 
 const tools: CountingTools = { countTokens: (texts) => Promise.resolve(texts.join('').length), toolTokens: 0 };
-const terms = { images: { max: 4, quality: 'medium' as const } };
+const terms = { images: { max: 4, quality: 'medium' as const }, drawing: { models: [], max: 1 } };
 const asked = (more: object = {}): Request =>
   GENERATIONS.parse({ json: { model: 'gpt-image-2', prompt: 'A garden', ...more }, blobs: [] });
 const blob = (field: string, more: Partial<Blob> = {}): Blob => ({
@@ -72,7 +72,7 @@ describe('what an image costs at most', () => {
 
 describe('the forms of a request', () => {
   const qualities = (request: Request, more: object = {}): unknown[] =>
-    GENERATIONS.forms!(request, { images: { ...terms.images, ...more } }).map(
+    GENERATIONS.forms!(request, { ...terms, images: { ...terms.images, ...more } }).map(
       ({ body }) => (body.json as { quality: string }).quality,
     );
 

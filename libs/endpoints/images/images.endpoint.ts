@@ -221,6 +221,8 @@ export const EDITS: Endpoint = {
   parse: ({ json, blobs }) => edits.parse({ json: fieldsOf(json), blobs }),
 };
 
+export const IMAGES: readonly Endpoint[] = [GENERATIONS, EDITS];
+
 function unknownTokens(model: string): DaypassError {
   return new DaypassError(
     'unpriceable_request',

@@ -23,7 +23,10 @@ import { OUTPUTS_MAX, PARTIALS_MAX, SIZE } from './sizes.js';
 const PROMPT_CHARACTERS = 32_000;
 export const INPUT_IMAGES_MAX = 16;
 
-const MOVING = refused('Daypass makes no moving images. Leave it out.');
+export const MOVING = refused('Daypass makes no moving images. Leave it out.');
+export const NO_COMPLEXITY = refused('Nobody can say what planning costs by its complexity. Leave it out.', {
+  code: 'unpriceable_request',
+});
 const DRAWN = refused('Daypass makes no svg: nobody can say what its author model costs. Ask for png, webp or jpeg.');
 const ON_FILE = refused("A file would lie on the operator's account. Send the image itself, as a data: URL.");
 
@@ -46,9 +49,7 @@ const FIELDS: Fields = {
   style: harmless,
   user: ours(text, { told: true }),
   safety_identifier: ours(text, { told: true }),
-  complexity: refused('Nobody can say what planning costs by its complexity. Leave it out.', {
-    code: 'unpriceable_request',
-  }),
+  complexity: NO_COMPLEXITY,
   frame_count: MOVING,
   frame_duration_ms: MOVING,
   svg: DRAWN,

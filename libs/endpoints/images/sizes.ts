@@ -44,11 +44,14 @@ const BY_FORMULA = /^(openai\/)?gpt-image-2([.-]|$)/;
 /** From 2.5 on a model writes a plan before it draws. */
 const PLANS = /^(openai\/)?gpt-image-2\.[5-9]/;
 
+/** Whether Daypass knows how many tokens an image of this model has. */
+export const isByFormula = (model: string): boolean => BY_FORMULA.test(model);
+
 const SIDE: Readonly<Record<ImageQuality, number>> = { low: 16, medium: 48, high: 96 };
 
 /** The tokens of one image. null: nobody knows how many an image of this model has. */
 export function outputTokensOf(model: string, { width, height }: Size, quality: ImageQuality): number | null {
-  if (!BY_FORMULA.test(model)) return null;
+  if (!isByFormula(model)) return null;
   const side = SIDE[quality];
   const other = Math.round((side * Math.min(width, height)) / Math.max(width, height));
   return Math.ceil((side * other * (2_000_000 + width * height)) / 4_000_000);

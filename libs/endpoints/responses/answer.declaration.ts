@@ -1,4 +1,5 @@
 import {
+  bareImage,
   encoded,
   flag,
   ID,
@@ -148,6 +149,8 @@ export const ITEM = variants(
       },
       image_generation_call: {
         ...ITEM_HEAD,
+        result: bareImage,
+        error: object({ code: text, message: text }),
         action: word('generate', 'edit', 'auto'),
         revised_prompt: text,
         background: word('transparent', 'opaque', 'auto'),
@@ -159,7 +162,7 @@ export const ITEM = variants(
   ),
 );
 
-const USAGE = object({
+export const USAGE = object({
   input_tokens: whole(),
   input_tokens_details: object({
     cached_tokens: whole(),
@@ -184,6 +187,8 @@ const TOOL_USAGE = object({
     cached_tokens_details: object({ cached_image_tokens: whole(), cached_text_tokens: whole() }),
   }),
 });
+
+export const COMPRESSION = object({ context_compression: word('enabled', 'disabled') });
 
 /** One flat object for each side. */
 const SIDE = object({ type: word('moderation_result', 'error'), ...MODERATED, code: text, message: text });
@@ -231,7 +236,7 @@ export const RESPONSES_ANSWER: Shape = object({
     context: word('auto', 'current_turn', 'all_turns'),
     mode: word('standard'),
   }),
-  image: object({ context_compression: word('enabled', 'disabled') }),
+  image: COMPRESSION,
   prompt_cache_retention: CACHE_RETENTION,
   prompt_cache_options: object({ mode: CACHE_MODE, ttl: word('30m', '12h') }),
   access_programs: object({ cyber: word('standard', 'daybreak_blue', 'daybreak_red') }),

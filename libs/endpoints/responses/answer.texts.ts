@@ -1,5 +1,5 @@
 import { compile, type Sight } from '../compile.js';
-import type { FrameText } from '../content.js';
+import type { Content, FrameText } from '../content.js';
 import { ID } from '../declaration.js';
 import { stringsIn, walkOpen } from '../encoded.js';
 import type { JsonObject } from '../json.js';
@@ -72,12 +72,21 @@ const WHOLE: Paths = {
 export class AnswerTexts {
   /** What each path holds by now. */
   private readonly held = new Map<string, string>();
+  private images: Content[] = [];
+
+  /** The images of all that was read since the last time: each once. */
+  takeImages(): readonly Content[] {
+    const { images } = this;
+    this.images = [];
+    return images;
+  }
 
   /** What an event adds. */
   ofEvent(event: JsonObject): FrameText[] {
     const sight = new TextSight(this.held, new EventPaths(event));
     if (isDeclared(event.type)) eventShape.visit(event, '', sight);
     else sight.undeclared(event);
+    this.images.push(...sight.images);
     return sight.found();
   }
 
@@ -85,6 +94,7 @@ export class AnswerTexts {
   ofResponse(response: JsonObject): FrameText[] {
     const sight = new TextSight(this.held, WHOLE);
     answer.visit(response, '', sight);
+    this.images.push(...sight.images);
     return sight.found();
   }
 }
@@ -97,6 +107,7 @@ interface Tokens {
 }
 
 class TextSight implements Sight {
+  readonly images: Content[] = [];
   private readonly texts: FrameText[] = [];
   private tokens: Map<string, Tokens> | null = null;
 
@@ -147,8 +158,12 @@ class TextSight implements Sight {
   /** An id of the provider's. */
   name(): void {}
 
-  /** No declared place has one. */
-  image(): void {}
+  image(path: string, url: string): void {
+    const at = this.paths.of(path);
+    if (this.held.get(at) === url) return;
+    this.held.set(at, url);
+    this.images.push({ kind: 'image', url });
+  }
 
   found(): FrameText[] {
     if (this.tokens) for (const [part, tokens] of this.tokens) this.addTokens(part, tokens);

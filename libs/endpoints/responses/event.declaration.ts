@@ -1,4 +1,17 @@
-import { encoded, list, object, text, variants, whole, word, type Fields, type Shape } from '../declaration.js';
+import {
+  bareImage,
+  encoded,
+  list,
+  name,
+  object,
+  PROVIDER_ID,
+  text,
+  variants,
+  whole,
+  word,
+  type Fields,
+  type Shape,
+} from '../declaration.js';
 import { LOGPROBS, MANY } from '../answer.shapes.js';
 import {
   ANNOTATION,
@@ -71,6 +84,15 @@ const EVENTS: Readonly<Record<string, Fields>> = {
   'response.custom_tool_call_input.done': { ...IN_ITEM, input: text },
   'response.code_interpreter_call_code.delta': { ...IN_ITEM, delta: text },
   'response.code_interpreter_call_code.done': { ...IN_ITEM, code: text },
+  'response.image_generation_call.partial_image': {
+    ...IN_ITEM,
+    partial_image_b64: bareImage,
+    partial_image_index: whole(0),
+    background: word('transparent', 'opaque', 'auto'),
+    output_format: word('png', 'webp', 'jpeg'),
+    quality: word('low', 'medium', 'high', 'auto'),
+    size: name(PROVIDER_ID),
+  },
   'response.shell_call_command.added': { ...IN_COMMAND, command: text },
   'response.shell_call_command.delta': { ...IN_COMMAND, delta: text },
   'response.shell_call_command.done': { ...IN_COMMAND, command: text },

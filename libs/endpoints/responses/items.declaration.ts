@@ -13,6 +13,7 @@ import {
   open,
   PROVIDER_ID,
   refused,
+  settled,
   text,
   textFile,
   textUpTo,
@@ -23,6 +24,7 @@ import {
   type Shape,
 } from '../declaration.js';
 import { contentOf, EFFORT, IMAGE_DETAIL, PART_FIELDS, PARTS_MAX } from '../request.shapes.js';
+import { namedAsText } from './files.js';
 import { FORMAT, LOCAL, TOOLS } from './tools.declaration.js';
 
 /** A conversation of a day's work with tools; OpenAI documents no limit. */
@@ -51,17 +53,20 @@ const COMMON: Fields = { id: SHELF_ID, status: STATUS, ...BESIDE };
 const STORED_FILE = refused(
   'A file lies on an account, or elsewhere, where nobody judges it. Put its text into file_data.',
 );
-const INPUT_FILE = object(
-  {
-    type: word('input_file'),
-    file_data: textFile,
-    filename: textUpTo(FILENAME_MAX),
-    file_id: STORED_FILE,
-    file_url: STORED_FILE,
-    detail: harmless,
-    ...PART_FIELDS,
-  },
-  'file_data',
+const INPUT_FILE = settled(
+  object(
+    {
+      type: word('input_file'),
+      file_data: textFile,
+      filename: textUpTo(FILENAME_MAX),
+      file_id: STORED_FILE,
+      file_url: STORED_FILE,
+      detail: harmless,
+      ...PART_FIELDS,
+    },
+    'file_data',
+  ),
+  namedAsText,
 );
 const STORED_IMAGE = refused(
   'A file belongs to the account, and not to you. Put the image into image_url, as a data URL.',

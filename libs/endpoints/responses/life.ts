@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { ID } from '../declaration.js';
 import type { AnsweredTicket, AnswerOf } from '../endpoint.js';
 import { isObject, type JsonObject } from '../json.js';
+import { fitsOf } from '../leaf.js';
 import { OPAQUE } from './answer.declaration.js';
 import { readKept, type ResponsesKept } from './kept.js';
 import { tagged } from './opaque.js';
@@ -11,6 +12,7 @@ import { ENCRYPTED } from './request.declaration.js';
 const HASH_CHARACTERS = 24;
 /** OpenAI's ids of items are longer. Some compatible upstreams count from 0 in each response. */
 const UNIQUE_CHARACTERS = 20;
+const isImage = fitsOf({ kind: 'image', bare: true });
 const REQUEST_ID = /^req_([0-9a-f]{12})[0-9a-f]*$/;
 
 /** The id that the relay gives a response: no upstream's id is shown. */
@@ -58,8 +60,13 @@ export class Life {
   /** An upstream's response, as it is shown. Clients make `output_text` themselves; whom the account bills is not theirs to see. */
   response(upstream: JsonObject): JsonObject {
     const { output_text: _, billing: __, conversation: ___, output, ...rest } = upstream;
-    const items = Array.isArray(output) ? output.map((item, index) => this.item(item, index)) : output;
+    const items = Array.isArray(output) ? this.items(output) : output;
     return { ...rest, ...this.own, ...(output === undefined ? {} : { output: items }) };
+  }
+
+  /** An upstream's items, as they are shown. */
+  items(output: readonly unknown[]): unknown[] {
+    return output.map((item, index) => this.item(item, index));
   }
 
   /** The response that stands for one of which no upstream told anything. */
@@ -94,16 +101,16 @@ export class Life {
 
   private item(item: unknown, index: number): unknown {
     if (!isObject(item)) return item;
-    // Who made it is the account's. No image is shown that nobody judged.
+    // Who made it is the account's. What is no image, in the place of one, nobody can judge.
     const { created_by: _, encrypted_content: encrypted, result, call_id: call, ...rest } = item;
-    const isImage = item.type === 'image_generation_call';
+    const isDrawn = item.type === 'image_generation_call';
     const id =
       typeof item.id === 'string' && item.id !== '' ? this.itemId(item.id) : `item_${this.id.slice(5)}_${index}`;
     return {
       ...rest,
       id,
       ...(call === undefined ? {} : { call_id: typeof call === 'string' ? idFor(call) : call }),
-      ...(result === undefined ? {} : { result: isImage ? null : result }),
+      ...(result === undefined ? {} : { result: isDrawn && !isImage(result) ? null : result }),
       ...this.unreadable(id, item.type, encrypted),
     };
   }

@@ -1,6 +1,8 @@
 import { imageTokensOf } from '#libs/money/bound.js';
+import type { Metered } from '#libs/money/cost.js';
 import { pacedTokensOf, withMargin } from '../counting.js';
-import type { CountingTools, Measured, Request } from '../endpoint.js';
+import type { CountingTools, Drawing, Measured, Request } from '../endpoint.js';
+import { INPUT_IMAGE_TOKENS, TEXT_TOKENS_OF_IMAGE } from '../images/sizes.js';
 import { isObject, type JsonObject } from '../json.js';
 import { mostTokensIn } from './opaque.js';
 import { detailsOf, partsOf, toolsIn } from './parts.js';
@@ -15,7 +17,7 @@ const PART_TOKENS = 2;
 const BUILT_IN_TOOL_TOKENS = 1_000;
 
 export async function measured(
-  { body: { json }, model, opaqueTokens, searchCalls = 0 }: Request,
+  { body: { json }, model, opaqueTokens, searchCalls = 0, drawing }: Request,
   tools: CountingTools,
 ): Promise<Measured> {
   const body = json as JsonObject;
@@ -31,27 +33,35 @@ export async function measured(
   const imageTokens = details.length * imageTokensOf(model, details.includes('original'));
   const input = textTokens + unread + imageTokens + wrappersOf(items) + PRIMING_TOKENS;
   const base = withMargin(input) + builtInOf(body);
+  const calls = Math.max(searchCalls, drawing?.calls ?? 0);
+  const resultTokens = Math.max(tools.toolTokens, drawing ? imageTokensOf(model, false) : 0);
+  const images = drawing ? imagesOf(drawing) : {};
   return {
-    // A broken-off call tells no number of searches: it pays for all, as it does their fees.
-    estimate: { input: readOver(input, searchCalls, tools.toolTokens) },
-    ...mostOf(base, searchCalls, tools.toolTokens),
+    // A broken-off call tells no number of searches, nor of images: it pays for all, as it does their fees.
+    estimate: { input: readOver(input, calls, resultTokens), ...images },
+    most: { input: readOver(base, calls, resultTokens), ...images },
+    // The model writes what is to be drawn, too.
+    perCapToken: {
+      output: 1,
+      ...(calls > 0 ? { input: 1 + calls } : {}),
+      ...(drawing ? { imageInput: drawing.calls } : {}),
+    },
     pacedTokens: pacedTokensOf(counted, input, tools, imageTokens + unread),
   };
 }
 
+/** What the model of images may use. It may read each image that came before, also those that it made itself. */
+function imagesOf({ calls, tokens, inputs }: Drawing): Metered {
+  const read = inputs === null ? 0 : calls * inputs + (calls * (calls - 1)) / 2;
+  return { imageInput: INPUT_IMAGE_TOKENS * read + TEXT_TOKENS_OF_IMAGE * (calls + read), imageOutput: calls * tokens };
+}
+
 /**
- * After each search the model reads everything again: what it was sent, what it wrote so far, and the results of each search
- * before. An assumption: the provider bills each of these passes in full.
+ * After each search, and each image, the model reads everything again: what it was sent, what it wrote so far, and the results
+ * of each one before. An assumption: the provider bills each of these passes in full.
  */
 function readOver(input: number, calls: number, resultTokens: number): number {
   return (1 + calls) * input + resultTokens * ((calls * (calls + 1)) / 2);
-}
-
-function mostOf(base: number, calls: number, resultTokens: number): Pick<Measured, 'most' | 'perCapToken'> {
-  return {
-    most: { input: readOver(base, calls, resultTokens) },
-    perCapToken: calls > 0 ? { output: 1, input: 1 + calls } : { output: 1 },
-  };
 }
 
 /** `recorded`: as the provider counted it. */

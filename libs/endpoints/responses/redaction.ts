@@ -1,13 +1,17 @@
-import type { Put } from '../compile.js';
+import type { Compiled, Put } from '../compile.js';
 import { replacedIn, StreamTexts, type Replacement } from '../content.js';
 import { encodedReplaced, openReplaced } from '../encoded.js';
 import { isObject, type JsonObject } from '../json.js';
 import { answer, eventShape, isDeclared, pathsOf, type Paths } from './answer.texts.js';
 
-/** The response with its texts replaced. null: something cannot be taken out of it. */
-export function responseReplaced(response: JsonObject, replacements: readonly Replacement[]): JsonObject | null {
+/** The response with its texts replaced. null: something cannot be taken out of it. `shape`: what is known of it. */
+export function responseReplaced(
+  response: JsonObject,
+  replacements: readonly Replacement[],
+  shape: Compiled = answer,
+): JsonObject | null {
   const put = new Replacing(replacements);
-  const replaced = answer.replaced(response, '', put) as JsonObject;
+  const replaced = shape.replaced(response, '', put) as JsonObject;
   return put.isWhole ? (withoutTokens(replaced) as JsonObject) : null;
 }
 

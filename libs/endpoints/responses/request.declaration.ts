@@ -73,65 +73,88 @@ const MOVED: Fields = Object.fromEntries(
 );
 
 /** Responses, as `openai@7` types them. What has no line here is refused by name. API: OpenAI, "Create a model response". */
-export const RESPONSES_REQUEST: Shape = object(
+const FIELDS = {
+  ...WISHES,
+  ...MOVED,
+  model: MODEL,
+  access_programs: refused("A programme belongs to the operator's account. Leave it out."),
+  background: ours(flag),
+  client_metadata: harmless,
+  context_management: refused(
+    'Compaction at the provider has no bound. Leave it out, and send a compaction_trigger item where you want one.',
+    { code: 'unpriceable_request' },
+  ),
+  conversation: ours(either(SHELF_ID, object({ id: SHELF_ID }, 'id'))),
+  image: object({ context_compression: word('auto', 'enabled', 'disabled') }),
+  include: list(word(...INCLUDABLE), 16),
+  input: either(text, list(ITEM, ITEMS_MAX)),
+  instructions: text,
+  max_output_tokens: whole(LEAST_CAP_TOKENS, CAP_MAX),
+  max_tool_calls: whole(1, CALLS_MAX),
+  metadata: ours(METADATA),
+  moderation: MODERATION,
+  parallel_tool_calls: flag,
+  previous_response_id: ours(SHELF_ID),
+  prompt: refused(
+    "A stored prompt lies on the operator's account, and nobody judges it. Put its text into instructions or input.",
+  ),
+  prompt_cache_key: ours(textUpTo(LABEL_MAX), { told: true }),
+  prompt_cache_options: object({
+    mode: CACHE_MODE,
+    ttl: CACHE_TTL,
+    comparison_response_id: refused("It names a response on the operator's account, which has none. Leave it out."),
+    prewarm: refused('To warm a cache costs a call of its own. Leave it out.', {
+      code: 'unpriceable_request',
+      butFalse: true,
+    }),
+  }),
+  prompt_cache_retention: CACHE_RETENTION,
+  reasoning: object({
+    context: word('auto', 'current_turn', 'all_turns'),
+    effort: EFFORT,
+    generate_summary: word('auto', 'concise', 'detailed'),
+    // Several passes, and nobody says that the cap binds them all.
+    mode: pricedWord('the reasoning mode', 'standard'),
+    summary: word('auto', 'concise', 'detailed'),
+  }),
+  safety_identifier: ours(textUpTo(LABEL_MAX), { told: true }),
+  service_tier: ASKED_TIER,
+  store: ours(flag),
+  stream: flag,
+  stream_options: ours(object({ include_obfuscation: flag })),
+  // The upstream knows what its model takes.
+  temperature: number(),
+  text: object({ format: FORMAT, verbosity: LEVEL }),
+  tool_choice: TOOL_CHOICE,
+  tools: TOOLS,
+  top_logprobs: whole(0, 20),
+  top_p: number(),
+  truncation: word('auto', 'disabled'),
+  user: ours(textUpTo(LABEL_MAX), { told: true }),
+};
+
+export const RESPONSES_REQUEST: Shape = object(FIELDS, 'model');
+
+const { model, input, instructions, image, previous_response_id, prompt_cache_key } = FIELDS;
+const { prompt_cache_options, prompt_cache_retention, service_tier } = FIELDS;
+
+/**
+ * What is compacted, as `openai@7` types it (`ResponseCompactParams`). OpenAI keeps nothing of it. API: OpenAI, "Compact a
+ * response".
+ */
+export const COMPACT_REQUEST: Shape = object(
   {
     ...WISHES,
-    ...MOVED,
-    model: MODEL,
-    access_programs: refused("A programme belongs to the operator's account. Leave it out."),
-    background: ours(flag),
-    client_metadata: harmless,
-    context_management: refused(
-      'Compaction at the provider has no bound. Leave it out, and send a compaction_trigger item where you want one.',
-      { code: 'unpriceable_request' },
-    ),
-    conversation: ours(either(SHELF_ID, object({ id: SHELF_ID }, 'id'))),
-    image: object({ context_compression: word('auto', 'enabled', 'disabled') }),
-    include: list(word(...INCLUDABLE), 16),
-    input: either(text, list(ITEM, ITEMS_MAX)),
-    instructions: text,
-    max_output_tokens: whole(LEAST_CAP_TOKENS, CAP_MAX),
-    max_tool_calls: whole(1, CALLS_MAX),
-    metadata: ours(METADATA),
-    moderation: MODERATION,
-    parallel_tool_calls: flag,
-    previous_response_id: ours(SHELF_ID),
-    prompt: refused(
-      "A stored prompt lies on the operator's account, and nobody judges it. Put its text into instructions or input.",
-    ),
-    prompt_cache_key: ours(textUpTo(LABEL_MAX), { told: true }),
-    prompt_cache_options: object({
-      mode: CACHE_MODE,
-      ttl: CACHE_TTL,
-      comparison_response_id: refused("It names a response on the operator's account, which has none. Leave it out."),
-      prewarm: refused('To warm a cache costs a call of its own. Leave it out.', {
-        code: 'unpriceable_request',
-        butFalse: true,
-      }),
-    }),
-    prompt_cache_retention: CACHE_RETENTION,
-    reasoning: object({
-      context: word('auto', 'current_turn', 'all_turns'),
-      effort: EFFORT,
-      generate_summary: word('auto', 'concise', 'detailed'),
-      // Several passes, and nobody says that the cap binds them all.
-      mode: pricedWord('the reasoning mode', 'standard'),
-      summary: word('auto', 'concise', 'detailed'),
-    }),
-    safety_identifier: ours(textUpTo(LABEL_MAX), { told: true }),
-    service_tier: ASKED_TIER,
-    store: ours(flag),
-    stream: flag,
-    stream_options: ours(object({ include_obfuscation: flag })),
-    // The upstream knows what its model takes.
-    temperature: number(),
-    text: object({ format: FORMAT, verbosity: LEVEL }),
-    tool_choice: TOOL_CHOICE,
-    tools: TOOLS,
-    top_logprobs: whole(0, 20),
-    top_p: number(),
-    truncation: word('auto', 'disabled'),
-    user: ours(textUpTo(LABEL_MAX), { told: true }),
+    model,
+    image,
+    input,
+    instructions,
+    previous_response_id,
+    prompt_cache_key,
+    prompt_cache_options,
+    prompt_cache_retention,
+    service_tier,
+    conversation: refused("A conversation stays as it is. Send its items as 'input'."),
   },
   'model',
 );

@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { examplesOf } from '../contract.fixture.js';
 import type { Shape } from '../declaration.js';
-import type { CountingTools, Request, UpstreamTraits } from '../endpoint.js';
+import type { CampaignTerms, CountingTools, Request, UpstreamTraits } from '../endpoint.js';
 import type { JsonObject } from '../json.js';
 import type { Found, ShelvedItem } from '../shelved.js';
 import { CLIENT_REQUESTS } from './clients.fixture.js';
@@ -772,20 +772,96 @@ describe('a search of the web', () => {
 });
 
 describe('the tool image_generation', () => {
-  const tool = { type: 'image_generation', size: 'auto', partial_images: 3 };
+  const tool = { type: 'image_generation' };
+  const made = { model: 'gpt-image-2', size: '1024x1024', quality: 'medium' };
+  const termsOf = (
+    models: CampaignTerms['drawing']['models'] = [{ model: 'gpt-image-2' }],
+    max = 1,
+  ): CampaignTerms => ({
+    images: { max: 4, quality: 'medium' },
+    drawing: { models, max },
+  });
+  const forms = (json: object, terms = termsOf()): readonly Request[] =>
+    RESPONSES.forms!(parse({ ...valid, ...json }), terms);
 
-  it('is left out, and told', () => {
-    const request = parse({ ...valid, tools: [tool, weather] });
-    expect(request.adjusted).toEqual(['tools.image_generation']);
-    expect(bodyOf(request).tools).toEqual([weather]);
+  it('goes on with its model, its size and a quality that the budget carries, and so many images as the campaign lets it', () => {
+    const [medium, low, ...rest] = forms({ tools: [{ ...tool, partial_images: 2, action: 'generate' }, weather] });
+    expect(rest).toEqual([]);
+    expect(bodyOf(medium!)).toMatchObject({
+      max_tool_calls: 1,
+      tools: [{ type: 'image_generation', partial_images: 2, action: 'generate', ...made }, weather],
+    });
+    expect(bodyOf(low!).tools).toMatchObject([{ ...made, quality: 'low' }, weather]);
+    expect(medium!.adjusted).toEqual([
+      ...Object.entries(made).map(([name, value]) => `tools.image_generation.${name}=${value}`),
+      'max_tool_calls',
+    ]);
+    expect(medium!.facts).toMatchObject({ imageCalls: 1, answerBytes: expect.any(Number) });
+    const named = forms({ tools: [{ ...tool, ...made, quality: 'high' }], max_tool_calls: 1 });
+    expect(named.map(({ adjusted }) => adjusted)).toEqual([[]]);
   });
 
-  it('is refused where it is all there is, or is to be used', () => {
-    expect(refused(withTool(tool))).toMatchObject({ param: 'tools', code: 'invalid_request' });
-    expect(refused({ ...valid, tools: [tool, weather], tool_choice: { type: 'image_generation' } })).toMatchObject({
-      param: 'tool_choice',
-      code: 'unpriceable_request',
-    });
+  it('is left out where no model of the key draws, and told', () => {
+    for (const asked of [tool, { ...tool, model: 'gpt-image-9' }]) {
+      const [request, ...rest] = forms({ tools: [asked, weather] }, termsOf(asked === tool ? [] : undefined));
+      expect(rest).toEqual([]);
+      expect(request).toMatchObject({ adjusted: ['tools.image_generation'] });
+      expect(request).not.toHaveProperty('drawing');
+      expect(bodyOf(request!).tools).toEqual([weather]);
+    }
+  });
+
+  it.each([
+    [{ tools: [tool] }, [], 'tools', /ask the operator/],
+    [{ tools: [{ ...tool, model: 'gpt-image-9' }] }, undefined, 'tools', /draws with 'gpt-image-2'/],
+    [{ tools: [tool, weather], tool_choice: tool }, [], 'tools', /ask the operator/],
+    [{ tools: [weather], tool_choice: tool }, undefined, 'tools', /no bound here/],
+    [{ tools: [tool], service_tier: 'flex' }, undefined, 'service_tier', /Leave 'service_tier' out/],
+    [{ tools: [tool, tool] }, undefined, 'tools', /at most one/],
+    [{ tools: [{ ...tool, size: '1000x1000' }] }, undefined, 'tools.size', /multiples of 16/],
+  ])('is refused in %j', (json, models, param, message) => {
+    const error = refusal(() => forms(json, termsOf(models)));
+    expect(error).toMatchObject({ param, message: expect.stringMatching(message) });
+  });
+
+  it.each([
+    ['quality', 'xhigh'],
+    ['complexity', 'low'],
+    ['frame_count', 4],
+    ['output_format', 'gif'],
+    ['input_image_mask', { image_url: 'https://example.org/a.png' }],
+    ['partial_images', 4],
+  ])('refuses %s %j by name', (name, value) => {
+    expect(refused(withTool({ ...tool, [name]: value })).param).toBe(`tools[0].${name}`);
+  });
+
+  it('is counted together with searches, which the provider counts as one', () => {
+    const [form] = forms({ tools: [tool, { type: 'web_search' }] });
+    const both = RESPONSES.searching!(form!, 3)!;
+    expect(both).toMatchObject({ searchCalls: 3, drawing: { calls: 3 }, facts: { searchCalls: 3, imageCalls: 3 } });
+    expect(bodyOf(both).max_tool_calls).toBe(3);
+    const alone = RESPONSES.searching!(form!, null)!;
+    expect(alone).toMatchObject({ searches: false, drawing: { calls: 1 } });
+    expect(bodyOf(alone)).toMatchObject({ max_tool_calls: 1, tools: [{ type: 'image_generation' }] });
+  });
+
+  it('has a bound that no honest report exceeds', async () => {
+    const image = { role: 'user', content: [{ type: 'input_image', image_url: 'data:image/png;base64,iVBORw0KGgoA' }] };
+    for (const [input, quality, tokens] of [
+      [[user], 'high', 7_024],
+      [[user, image], 'low', 196],
+    ] as const) {
+      const [form] = forms({ input, tools: [{ ...tool, quality, partial_images: 3 }] }, termsOf(undefined, 2));
+      const { most, perCapToken, estimate } = await RESPONSES.measure(form!, CHARACTERS);
+      expect(most.imageOutput).toBe(2 * (tokens + 300));
+      expect(perCapToken).toEqual({ output: 1, input: 3, imageInput: 2 });
+      const seen = input.length - 1;
+      expect(most.imageInput).toBeGreaterThanOrEqual(8_000 * (2 * seen + 1));
+      expect(most.input).toBeGreaterThan(3 * (await inputOf(parse({ ...valid, input }))));
+      expect(estimate).toMatchObject({ imageOutput: most.imageOutput });
+    }
+    const [plans] = forms({ tools: [tool] }, termsOf([{ model: 'gpt-image-2.6-flare', tokensPerImage: 100 }]));
+    expect((await RESPONSES.measure(plans!, CHARACTERS)).most.imageOutput).toBe(8_100);
   });
 });
 

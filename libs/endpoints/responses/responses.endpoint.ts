@@ -14,6 +14,7 @@ import { itemsIn } from './items.js';
 import { readKept, type ResponsesKept } from './kept.js';
 import { measured } from './measure.js';
 import { detailsOf, partsOf, request, toolsIn } from './parts.js';
+import { drawn } from './drawing.js';
 import { expanded, refsOf } from './references.js';
 import { ENCRYPTED, LEAST_CAP_TOKENS, RESPONSES_REQUEST } from './request.declaration.js';
 import { streamComment } from '../event.stream.js';
@@ -100,6 +101,8 @@ export const RESPONSES: Endpoint = {
 
   queued: (ticket, { json, kept }) => queuedResponse(ticket, { kept, sent: json, tag: '' }),
 
+  forms: drawn,
+
   searching: (wanted, most) => (most === null ? withoutSearches(wanted) : withSearches(wanted, most)),
 
   measure: measured,
@@ -164,7 +167,8 @@ export const RESPONSES: Endpoint = {
   isLast,
 };
 
-function normal(json: Json): Json {
+/** With its input as a list of items. */
+export function normal(json: Json): Json {
   return isObject(json) && 'input' in json ? { ...json, input: itemsIn(json.input) } : json;
 }
 
@@ -194,7 +198,7 @@ function isLeftOut(name: string, { service_tier: tier }: JsonObject): boolean {
 }
 
 /** @throws DaypassError `invalid_request` where it has too many images or tools, with those of what it continues */
-function contentsOf(body: JsonObject): Pick<Request, 'searches' | 'remoteImages'> {
+export function contentsOf(body: JsonObject): Pick<Request, 'searches' | 'remoteImages'> {
   const images = detailsOf(body.input as JsonObject[]).length;
   if (images > IMAGES_MAX) {
     throw invalid('input', `A request may have at most ${IMAGES_MAX} images, with those of what it continues.`);

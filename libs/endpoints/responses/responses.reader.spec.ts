@@ -236,7 +236,7 @@ describe('a whole response', () => {
     expect(wholeIn(answerOf([quoted])).shown([{ find: '12345', replace: '' }])).toBeNull();
   });
 
-  it('shows ids that can be sent again, whatever the upstream calls its items, and no image', () => {
+  it('shows ids that can be sent again, whatever the upstream calls its items, and nothing in the place of an image', () => {
     const items = [
       { ...MESSAGE('a'), id: 'MARK of words' },
       { type: 'function_call', call_id: 'functions.f:0', name: 'f', arguments: '{}', created_by: 'MARK' },
@@ -519,9 +519,55 @@ describe('a stream', () => {
     expect(judgedIn(read(begun(), { ...DELTA, delta: 'fine', logprobs: logprobs('fine') }))).toHaveLength(2);
   });
 
-  it('shows no image that nobody judged', () => {
-    const event = { type: 'response.image_generation_call.partial_image', output_index: 0, partial_image_b64: 'iVBO' };
-    expect(read(begun(), event)).toEqual([]);
+  it('judges each image once, and shows nothing else in its place', () => {
+    const partial = {
+      type: 'response.image_generation_call.partial_image',
+      item_id: 'ig_of_the_upstream_00001',
+      output_index: 0,
+    };
+    expect(read(begun(), { ...partial, partial_image_b64: 'a text' })).toEqual([]);
+    const reader = begun();
+    const [one, other] = ['iVBORw0KGgoAAAAN', 'iVBORw0KGgoAAAAO'];
+    const drawn = { id: 'ig_1', type: 'image_generation_call', status: 'completed', result: other };
+    const completed = { ...CREATED.response, status: 'completed', output: [{ ...drawn, revised_prompt: 'a cat' }] };
+    const frames = [
+      ...read(reader, { ...partial, partial_image_b64: one, partial_image_index: 0 }),
+      ...read(reader, { type: 'response.output_item.done', output_index: 0, item: drawn }),
+      ...read(reader, { type: 'response.completed', response: completed }),
+    ];
+    const urlOf = (base64: string): object => ({ kind: 'image', url: `data:image/png;base64,${base64}` });
+    expect(frames.map(({ images }) => images)).toEqual([[urlOf(one)], [urlOf(other)], []]);
+    expect(frames.map(({ text }) => text.includes(other))).toEqual([false, true, true]);
+    expect(judgedIn(frames)).toEqual([{ path: '0.revised_prompt', text: 'a cat' }]);
+  });
+
+  it('knows what its images cost, and that nobody told it', () => {
+    const facts = { imageCalls: 2 };
+    const drawn = { type: 'image_generation_call', status: 'completed', result: 'iVBORw0KGgoAAAAN' };
+    const image_gen = { input_tokens: 20, output_tokens: 300, total_tokens: 320 };
+    const usage = { input_tokens: 5, output_tokens: 6, total_tokens: 11 };
+    const told = (output: object[], tool_usage: object, more: object = facts): unknown => {
+      const reader = new ResponsesReader({ requestId: 'req_1', model: 'm', outputs: 1, facts: { ...more } });
+      wholeIn({ ...answerOf(output), usage, tool_usage }, reader);
+      return reader.report.metered;
+    };
+    const text = { input: 5, cached: 0, cacheWrite: 0, output: 6 };
+    expect(told([drawn], { image_gen })).toEqual({ ...text, imageInput: 20, imageOutput: 300 });
+    expect(told([drawn], {})).toBeNull();
+    expect(told([drawn], { image_gen: { ...image_gen, output_tokens: 0 } })).toBeNull();
+    expect(told([{ ...drawn, status: 'failed', result: null }], {})).toEqual(text);
+    expect(told([drawn], {}, {})).toEqual(text);
+  });
+
+  it('keeps an image once on the shelf', () => {
+    const drawn = { id: 'ig_of_the_upstream_00001', type: 'image_generation_call', result: 'iVBORw0KGgoAAAAN' };
+    const reader = readerOf();
+    const whole = wholeIn(answerOf([drawn]), reader);
+    expect(bodyOf(whole.shown([])).output).toMatchObject([drawn]);
+    expect(whole.contents).toContainEqual({ kind: 'image', url: `data:image/png;base64,${drawn.result}` });
+    const { response, output } = reader.shelved()!;
+    expect(response.output).toMatchObject([{ ...drawn, result: null }]);
+    expect(output).toMatchObject([{ item: drawn }]);
   });
 
   it('joins a surrogate pair whose halves come in two events', () => {

@@ -15,6 +15,7 @@ import {
 } from '../endpoint.js';
 import { JSON_TYPE, STREAM_TYPE } from '../event.stream.js';
 import { isObject, valuesIn, type JsonObject } from '../json.js';
+import { fitsOf } from '../leaf.js';
 import { anyObjectOf, errorIn, eventObject, refuseStream, UnreadableEvents } from '../misshapen.js';
 import { verdictsIn } from '../provider.verdict.js';
 import type { Shelved } from '../shelved.js';
@@ -28,7 +29,7 @@ import { CREATED, FAILED, IN_PROGRESS, isLastType, isOfLife } from './places.js'
 import { eventsReplaced, responseReplaced } from './redaction.js';
 import { shelvedOf, unshelved } from './shelving.js';
 import { UnshownEvents } from './unshown.js';
-import { readUsage, reasoningTokens, searchesIn, writtenUsage } from './usage.js';
+import { readImages, readUsage, reasoningTokens, searchesIn, writtenUsage } from './usage.js';
 
 /** More items than any answer has. */
 const OUTPUTS_MAX = 10_000;
@@ -37,10 +38,10 @@ const OUTPUTS_MAX = 10_000;
  * upstream sends beyond this many makes a stream no larger.
  */
 const RESPONSES_SHOWN_MAX = 8;
-/** No image is shown that nobody judged. */
 const IMAGE_EVENT = 'response.image_generation_call.partial_image';
 /** A client acts on what these say, so each waits for the verdict on it. */
 const CLOSING = /^response\.(output_item|function_call_arguments|custom_tool_call_input|shell_call_command)\.done$/;
+const isImage = fitsOf({ kind: 'image', bare: true });
 const BLOCKED = 'The answer was stopped by content moderation.';
 
 /** Reads one response, whole or as a stream of events. */
@@ -60,6 +61,10 @@ export class ResponsesReader implements AnswerReader {
   private final: JsonObject | null = null;
   private ended = false;
   private readonly unreadable = new UnreadableEvents();
+  private usage: Metered | null = null;
+  /** What the images cost; null: it told nothing of them. */
+  private images: Metered | null = null;
+  private drew = false;
   /** Tokens that the upstream says it thought; undefined: it told none. */
   private reasoned: number | undefined;
   /** Events that had a response. */
@@ -85,7 +90,7 @@ export class ResponsesReader implements AnswerReader {
       return { contentType: JSON_TYPE, body: JSON.stringify(response) };
     };
     return {
-      contents: texts.contents(),
+      contents: [...texts.contents(), ...this.texts.takeImages()],
       provider: verdictsOf(shown),
       seen: texts.texts(),
       shown: (replacements) => {
@@ -111,7 +116,9 @@ export class ResponsesReader implements AnswerReader {
   }
 
   private framesOf(type: string, read: JsonObject, data: string): readonly Frame[] {
-    if (type === IMAGE_EVENT) return [];
+    // In the place of an image there is nothing else that anybody could judge.
+    if (type === IMAGE_EVENT && !isImage(read.partial_image_b64)) return [];
+    this.drew ||= type === IMAGE_EVENT;
     const { response: upstream, ...rest } = read;
     const isTold = isObject(upstream);
     const isOneTooMany = isTold && !isLastType(type) && ++this.responses > RESPONSES_SHOWN_MAX;
@@ -130,7 +137,8 @@ export class ResponsesReader implements AnswerReader {
     const texts = this.texts.ofEvent(event);
     const text = frameOf(event);
     this.unshown.add(text, event);
-    return [{ text, texts, provider, closing: this.done || CLOSING.test(type) }];
+    const images = this.texts.takeImages();
+    return [{ text, texts, images, provider, closing: this.done || CLOSING.test(type) }];
   }
 
   private lives(type: string, upstream: JsonObject, shown: JsonObject): void {
@@ -250,11 +258,21 @@ export class ResponsesReader implements AnswerReader {
   private take(response: JsonObject): void {
     const { usage, service_tier: tier, model, tool_usage: tools } = response;
     // A response tells its usage at its end.
-    this.report.metered = readUsage(usage) ?? this.report.metered;
+    this.usage = readUsage(usage) ?? this.usage;
+    this.drew ||= valuesIn(response.output).some((item) => isObject(item) && isImage(item.result));
+    this.images = readImages(tools) ?? this.images;
+    this.report.metered = this.metered();
     this.reasoned = reasoningTokens(usage) ?? this.reasoned;
     this.report.searches = searchesIn(tools) ?? this.report.searches;
     if (typeof tier === 'string') this.report.serviceTier = tier;
     if (typeof model === 'string') this.report.model = model;
+  }
+
+  /** null: it tells no usage, or none of the images that it made. */
+  private metered(): Metered | null {
+    if (!this.usage || Number(this.ticket.facts.imageCalls ?? 0) === 0) return this.usage;
+    if (!this.images?.imageOutput && this.drew) return null;
+    return { ...this.usage, ...this.images };
   }
 
   /** @throws MisshapenAnswer, or UpstreamStreamError where the upstream failed after it had worked */

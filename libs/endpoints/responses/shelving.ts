@@ -16,13 +16,22 @@ export function shelvedOf(
   const { id, kept } = life;
   return {
     id,
-    response,
+    response: withoutImages(response),
     input: inputOf(life),
     output: outputOf(life, shown, reasoned),
     parent: kept.previousResponseId,
     conversation: kept.conversation,
   };
 }
+
+/** The items of the output have them: an image is large, and the shelf is not. */
+function withoutImages(response: JsonObject): JsonObject {
+  const { output } = response;
+  if (!Array.isArray(output) || !output.some(isDrawn)) return response;
+  return { ...response, output: output.map((item: unknown) => (isDrawn(item) ? { ...item, result: null } : item)) };
+}
+
+const isDrawn = (item: unknown): item is JsonObject => isObject(item) && item.type === 'image_generation_call';
 
 /** The visitor's own items as they were forwarded, each as OpenAI lists it, with an id. */
 function inputOf({ id, kept, sent }: Life): JsonObject[] {

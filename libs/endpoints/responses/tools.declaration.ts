@@ -2,10 +2,12 @@ import {
   either,
   flag,
   harmless,
-  harmlessItem,
   list,
+  name,
   object,
   open,
+  ours,
+  pricedWord,
   refused,
   text,
   variants,
@@ -14,7 +16,9 @@ import {
   type Fields,
   type Shape,
 } from '../declaration.js';
-import { CITY, LEVEL, TOOLS_MAX } from '../request.shapes.js';
+import { MOVING, NO_COMPLEXITY } from '../images/request.declaration.js';
+import { PARTIALS_MAX, SIZE } from '../images/sizes.js';
+import { CITY, LEVEL, MODEL, TOOLS_MAX } from '../request.shapes.js';
 
 /** OpenAI's limits, or above them. */
 const SKILLS_MAX = 256;
@@ -28,9 +32,12 @@ export const SEARCH_TOOLS: readonly string[] = [
   'web_search_preview',
   'web_search_preview_2025_03_11',
 ];
+/** The tool that draws (OpenAI, "Image generation"). */
+export const DRAWING_TOOL = 'image_generation';
 /** These put hidden words around what the visitor sent, because the provider defines them. */
 export const BUILT_IN_TOOLS: readonly string[] = [
   ...SEARCH_TOOLS,
+  DRAWING_TOOL,
   'apply_patch',
   'computer',
   'computer_use_preview',
@@ -87,6 +94,27 @@ const search = (type: string): Shape =>
     ...COMMON,
   });
 
+/** Makes images with another model, as POST /v1/images/generations does. */
+const DRAWING = object({
+  type: word(DRAWING_TOOL),
+  action: word('generate', 'edit', 'auto'),
+  background: word('transparent', 'opaque', 'auto'),
+  complexity: NO_COMPLEXITY,
+  frame_count: MOVING,
+  frame_duration_ms: MOVING,
+  input_fidelity: word('low', 'high'),
+  input_image_mask: refused('A mask is possible at POST /v1/images/edits.'),
+  model: MODEL,
+  // Only `auto` scores what no image is scored for.
+  moderation: ours(word('auto', 'low'), { told: true }),
+  output_compression: whole(0, 100),
+  output_format: word('png', 'webp', 'jpeg'),
+  partial_images: whole(0, PARTIALS_MAX),
+  quality: pricedWord('the quality', 'auto', 'low', 'medium', 'high'),
+  size: name(SIZE),
+  ...COMMON,
+});
+
 /** Where the visitor's own machine runs a shell. Its skills are directories there. */
 export const LOCAL = object({
   type: word('local'),
@@ -140,8 +168,7 @@ export const TOOL = variants(
       'execution',
     ),
     ...Object.fromEntries(SEARCH_TOOLS.map((type) => [type, search(type)])),
-    // Clients such as Codex send it unasked. It is left out.
-    image_generation: harmlessItem('image_generation'),
+    [DRAWING_TOOL]: DRAWING,
     ...HOSTED,
   },
   'a tool',
@@ -158,9 +185,6 @@ export const TOOL_CHOICE = either(
     custom: object({ type: word('custom'), custom: FLAT, name: text, namespace: text }, 'name'),
     allowed_tools: object({ type: word('allowed_tools'), mode: word('auto', 'required'), tools: open }, 'tools'),
     ...byType(...BUILT_IN_TOOLS, 'computer_use'),
-    image_generation: refused('Daypass does not offer image_generation. Leave it out.', {
-      code: 'unpriceable_request',
-    }),
     ...HOSTED,
   }),
 );

@@ -32,3 +32,15 @@ export function searchesIn(toolUsage: unknown): number | undefined {
   const searches = isObject(toolUsage) ? toolUsage.web_search : undefined;
   return (isObject(searches) ? countIn(searches.num_requests) : null) ?? undefined;
 }
+
+/**
+ * What the model of images used. Its words count as its images do, which cost at least as much: a call has one price for all
+ * of its images. null: nobody told.
+ */
+export function readImages(toolUsage: unknown): Metered | null {
+  const drawn = isObject(toolUsage) ? toolUsage.image_gen : undefined;
+  if (!isObject(drawn)) return null;
+  const input = countIn(drawn.input_tokens);
+  const output = countIn(drawn.output_tokens);
+  return input === null || output === null ? null : { imageInput: input, imageOutput: output };
+}

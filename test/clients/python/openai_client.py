@@ -103,7 +103,7 @@ def sound():
     with client.audio.speech.with_streaming_response.create(
         model="gpt-4o-mini-tts", voice="alloy", input="Hello.", response_format="wav"
     ) as speech:
-        file = ("speech.wav", speech.read())
+        file = ("speech.wav", b"".join(speech.iter_bytes(4096)))
     text = client.audio.transcriptions.create(model="whisper-1", file=file).text
     srt = client.audio.transcriptions.create(model="whisper-1", file=file, response_format="srt")
     assert srt.startswith("1\n00:00:00,000 --> ")

@@ -3,6 +3,7 @@ import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { ClaimPage } from '#libs/contracts/claims.js';
+import type { ToolPrices } from '#libs/contracts/key-state.js';
 import { faultAt, write } from '../../api/client.ts';
 import { useSettings } from '../../api/session.ts';
 import { isAmount } from '../../kit/amounts.ts';
@@ -10,6 +11,7 @@ import { ClaimPreview } from '../../kit/claim-preview.tsx';
 import { claimOf, ClaimTextFields, MoreClaimFields, NO_TEXTS, type ClaimTexts } from '../../kit/claim-texts.tsx';
 import { useDraft, wholeOf } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
+import { ToolFields, toolMistakesIn, toolPatchOf, toolTextsOf, type ToolTexts } from './tool-fields.tsx';
 
 const DAYS_MAX = 36_500;
 const PER_HOUR_MAX = 1_000_000;
@@ -25,7 +27,7 @@ interface KeyDefaults {
   ttl_seconds?: number;
 }
 
-interface Draft extends ClaimTexts {
+interface Draft extends ClaimTexts, ToolTexts {
   name: string;
   models: readonly string[];
   each: string;
@@ -43,6 +45,7 @@ function draftOf(campaign: CampaignView): Draft {
   const defaults = (campaign.key_defaults ?? {}) as KeyDefaults;
   return {
     ...NO_TEXTS,
+    ...toolTextsOf((campaign.tool_prices ?? {}) as ToolPrices),
     title: claim.title ?? '',
     text: claim.text ?? '',
     logo: claim.logo ?? null,
@@ -69,6 +72,7 @@ const originsOf = (text: string): string[] => text.split(/\s+/).filter((one) => 
 
 /** What is wrong, by field. */
 const mistakesIn = (draft: Draft) => ({
+  ...toolMistakesIn(draft),
   each: draft.each === '' || isAmount(draft.each) ? undefined : 'Such as 0.50',
   ttlSeconds:
     draft.ttlSeconds === '' || wholeOf(draft.ttlSeconds, 1, SECONDS_MAX) ? undefined : 'A whole number of seconds',
@@ -92,6 +96,7 @@ function patchOf(draft: Draft, hadClaim: boolean) {
     origins: originsOf(draft.origins),
     retention_days: draft.retention === '' ? null : Number(draft.retention),
     weight: Number(draft.weight),
+    tool_prices: toolPatchOf(draft),
     ...(hasClaim
       ? {
           claim: {
@@ -174,6 +179,7 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
               />
             </div>
           </section>
+          <ToolFields texts={draft} set={merge} error={save.error} />
           <section className="card" aria-labelledby="campaign">
             <Title order={2} size="h5" id="campaign">
               Campaign
