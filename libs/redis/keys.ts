@@ -87,6 +87,10 @@ export const redisKeys = {
   pow: (signature: string) => `${TAG}:pow:${signature}`,
   /** The sealed virtual key of a claim on its way, by the hash of its Idempotency-Key. */
   claim: (nameHash: string) => `${TAG}:claim:${nameHash}`,
+  /** What a one-time code stands for, sealed, by the hash of the code. */
+  handOver: (codeHash: string) => `${TAG}:hand-over:${codeHash}`,
+  /** One-time codes that a key got within a minute. */
+  handOverCount: (keyId: string) => `${TAG}:window:hand-over:${keyId}`,
   /** Claims within an hour or a day, of one address' tag, of a link, of a campaign. */
   claimWindow: (of: string) => `${TAG}:window:claim:${of}`,
   /** Followed by a claimant's id: its strikes and what followed, over all of its keys. */

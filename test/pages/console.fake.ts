@@ -415,6 +415,7 @@ export const aLink = (given: Partial<LinkView> = {}): LinkView => ({
   expires_at: later(48),
   per_ip_per_day: 3,
   origins: [],
+  redirect_uris: [],
   created_at: earlier(30),
   updated_at: earlier(1),
   ...given,

@@ -243,6 +243,7 @@ export function linkView(token: string, changes: Partial<LinkView> = {}): LinkVi
     recorded: { input: 'gate', output: 'gate', retention_days: 30 },
     base_url: 'https://try.acme.example/v1',
     challenge: {},
+    app: null,
     ...changes,
   };
 }

@@ -16,6 +16,10 @@ export const REFUSALS: Readonly<Record<ErrorCode, Explanation>> = {
     what: 'The request has a field with a wrong value.',
     now: 'Correct the field that the error names in “param”.',
   },
+  hand_over_invalid: {
+    what: 'The one-time code for your key is used, too old or not of this app.',
+    now: 'Begin again in the app: it gets a new code.',
+  },
   invalid_json: { what: 'The request was no valid JSON.', now: 'Send valid JSON in UTF-8.' },
   moderation_blocked: {
     what: 'A guard refused your input. The call was not sent.',
@@ -58,6 +62,10 @@ export const REFUSALS: Readonly<Record<ErrorCode, Explanation>> = {
   origin_not_allowed: {
     what: 'A web page called that may not use this key.',
     now: 'Call from a page of the project or from your own program, or ask the operator to allow the page.',
+  },
+  redirect_not_allowed: {
+    what: 'The app that sent you may take no key of this link.',
+    now: 'Take the key on the link’s own page, or ask the operator to allow the app.',
   },
   endpoint_not_offered: {
     what: 'Daypass does not offer this address of the API.',

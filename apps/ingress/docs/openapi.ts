@@ -135,7 +135,7 @@ function operationOf({
       ...inPath,
       ...inQuery,
       ...(isCall ? REQUEST_HEADERS : []),
-      ...(about === 'claim' && request ? [CLAIM_NAME] : []),
+      ...(about === 'claim' && status === 201 ? [CLAIM_NAME] : []),
     ],
     ...(request
       ? {

@@ -56,7 +56,8 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   fastify.addHook('onRequest', (request, reply, done) => {
     shareWithPages(reply);
     void reply.header('x-request-id', request.id);
-    if (request.method === 'OPTIONS') void answerPreflight(request, reply);
+    // A route of its own knows which pages may ask.
+    if (request.method === 'OPTIONS' && request.is404) void answerPreflight(request, reply);
     else if (wantsWebSocket(request)) {
       // Whoever expects frames sends no further request here.
       void reply.header('connection', 'close');

@@ -44,6 +44,7 @@ const VIEW: LinkView = {
   recorded: { input: 'gate', output: 'gate', retention_days: 30 },
   base_url: 'http://localhost:8080/v1',
   challenge: { salt: 'abc' },
+  app: null,
 };
 const CSP = /^default-src 'none'; script-src 'self';/;
 const BROWSER = 'text/html,application/xhtml+xml,*/*;q=0.8';
@@ -106,6 +107,23 @@ describe('the visitors’ pages', () => {
       }
     },
   );
+
+  it('serve /claim.js to pages of every origin, which ask again with its tag', async () => {
+    const { statusCode, headers, payload } = await get('/claim.js', '*/*', { origin: 'https://app.example' });
+    expect([statusCode, payload]).toEqual([
+      200,
+      readFileSync(join(new BuiltPages('embed').folder, 'claim.js'), 'utf8'),
+    ]);
+    expect(headers).toMatchObject({
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+      'cache-control': 'public, max-age=300',
+      'x-content-type-options': 'nosniff',
+    });
+    expect(headers['content-type']).toMatch(/javascript/);
+    const again = await get('/claim.js', '*/*', { 'if-none-match': headers.etag! });
+    expect([again.statusCode, again.payload]).toEqual([304, '']);
+  });
 
   it('serve every file that a page names, compressed as it was built, for ever where its name has its hash', async () => {
     const pages = new BuiltPages('visitors');
