@@ -42,6 +42,8 @@ const LANGUAGES_ELSEWHERE: Record<string, string> = {
   nginx: 'docs/production.md',
   // The settings of a client.
   toml: 'test/clients/clients.ts',
+  // A page of somebody's own.
+  html: 'test/browser.e2e-spec.ts',
   // Pictures.
   text: 'ARCHITECTURE.md',
 };

@@ -5,7 +5,7 @@ import type { DaypassConfig } from '#libs/config/config.js';
 import type { LinkView, PrivacyView } from '#libs/contracts/claims.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { BuiltPages } from '#libs/pages/built.pages.js';
-import { VISITORS_HEADERS } from '#libs/pages/headers.js';
+import { EMBED_HEADERS, VISITORS_HEADERS } from '#libs/pages/headers.js';
 import { serveFiles } from '#libs/pages/serve.js';
 import type { LinkViews, LinkVisit } from '../claims/link.views.js';
 import { wantsHtml, wantsPage } from '../domain/answer-form.js';
@@ -56,6 +56,9 @@ export function servePages(
     }
   };
 
+  void fastify.register((scope) =>
+    serveFiles(scope, { pages: new BuiltPages('embed'), headers: EMBED_HEADERS, ...route }),
+  );
   void fastify.register(async (scope) => {
     scope.addHook('onRequest', (_request, reply, done) => {
       keepFromPages(reply);
