@@ -93,6 +93,12 @@ const WEB: Restriction = {
   regex: '^(#libs/(?:[abd-z]|c[a-np-z]|co[a-mo-z])|(\\.\\./)+(apps|libs)/)',
   message: 'web/ takes only the types of libs/contracts: it calls the APIs as everybody does.',
 };
+/** No look-ahead: each name that is not `help`. */
+const WEB_TYPES: Restriction = {
+  regex: '^#libs/contracts/(?:[a-gi-z]|h[a-df-z]|he[a-km-z]|hel[a-oq-z])',
+  message: 'web/ takes only the types of libs/contracts, and the words of its help.',
+  allowTypeImports: true,
+};
 const NO_APPS: Restriction = { regex: '(^|/)apps/', message: 'Libs never import apps.' };
 const upwards = (lib: string, below: readonly string[]): Restriction => ({
   regex: `^#libs/(${LIBS.filter((other) => other !== lib && !below.includes(other)).join('|')})/`,
@@ -150,7 +156,7 @@ export default defineConfig({
       ),
     ),
     restricted(['apps/*/domain/**'], [PURE]),
-    restricted(['web/**'], [WEB], []),
+    restricted(['web/**'], [WEB, WEB_TYPES], []),
     {
       files: ['web/**/*.tsx'],
       plugins: ['typescript', 'import', 'promise', 'unicorn', 'oxc', 'react', 'jsx-a11y'],

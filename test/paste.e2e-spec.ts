@@ -190,7 +190,7 @@ describe('README and docs, pasted', () => {
 
   it('tells visitors of every error that they can get', () => {
     expect(
-      Object.keys(ERRORS).filter((code) => !readFileSync('docs/visitors.md', 'utf8').includes(`\`${code}\``)),
+      Object.keys(ERRORS).filter((code) => !readFileSync('docs/errors.md', 'utf8').includes(`\`${code}\``)),
     ).toEqual([]);
   });
 });

@@ -30,6 +30,14 @@ const embed: UserConfig = {
   },
 };
 
+/** Each by its whole name. */
+const PREACT = [
+  { find: /^react$/, replacement: 'preact/compat' },
+  { find: /^react-dom$/, replacement: 'preact/compat' },
+  { find: /^react-dom\/client$/, replacement: 'preact/compat/client' },
+  { find: /^react\/jsx-runtime$/, replacement: 'preact/jsx-runtime' },
+];
+
 /**
  * `--mode console`: React and Mantine, served by accounting. `--mode visitors`: the same JSX with Preact, served by
  * ingress. Both end in dist/web, with a manifest that tells the services each file's name. `--mode embed`: `/claim.js`.
@@ -44,9 +52,13 @@ export default defineConfig(({ mode }): UserConfig => {
     logLevel: 'error',
     publicDir: join(here, 'public'),
     define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: isConsole
-      ? {}
-      : { alias: { react: 'preact/compat', 'react-dom': 'preact/compat', 'react/jsx-runtime': 'preact/jsx-runtime' } },
+    resolve: {
+      alias: [
+        // Not the services' build, which is made at the same time.
+        { find: /^#libs\/(.*)\.js$/, replacement: join(here, '..', 'libs', '$1.ts') },
+        ...(isConsole ? [] : PREACT),
+      ],
+    },
     build: {
       outDir: join(here, '..', 'dist', 'web', mode),
       emptyOutDir: true,

@@ -56,7 +56,10 @@ export interface ErrorBody {
     type: string;
     param: string | null;
     code: string | null;
-    /** What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. */
+    /**
+     * What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. On its way out it
+     * gets `help`, the address of what explains it (`withHelp`).
+     */
     daypass?: Record<string, unknown>;
     /** OpenAI's own, of images that moderation refuses. */
     moderation_details?: ModerationDetails;

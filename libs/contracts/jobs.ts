@@ -149,6 +149,8 @@ export const ticketSchema = z.object({
   takesFrames: z.boolean().optional(),
   /** Its ingress takes the body of a whole answer behind its head (`writtenReply`); absent: one of the version before. */
   takesBytes: z.boolean().optional(),
+  /** Where its visitor reaches Daypass, for addresses in the errors of a stream; absent: it is no stream, or of the version before. */
+  origin: z.string().max(300).optional(),
   /** Tells repeats of the call, where its output is judged before the visitor has all of it; absent: none is looked for. */
   repeatHash: z.string().max(64).optional(),
   policy: callPolicySchema,

@@ -131,6 +131,7 @@ const isShaped = object<Ticket>(
     encoding: oneOf(ENCODINGS),
     takesBytes: flag,
     takesFrames: flag,
+    origin: short(300),
     repeatHash: short(64),
     dropped: listOf(short(64), 64),
     trace: short(100),

@@ -242,8 +242,9 @@ export interface Endpoint {
   isLast(frames: string): boolean;
 }
 
-/** `price`: what it names says what the call is billed by. */
-export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> & Partial<Pick<Ticket, 'price'>>;
+/** `price`: what it names says what the call is billed by. `origin`: for the addresses in its errors. */
+export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> &
+  Partial<Pick<Ticket, 'origin' | 'price'>>;
 
 /** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
 export interface AnswerOf {

@@ -126,7 +126,12 @@ async function claim(
     payload: payload ?? { pow: await proof(token) },
   });
 }
-const fault = ({ status, body: { error } }: Answer<unknown>) => [status, error?.code, error?.daypass];
+/** Its details are those beside the address of its explanation, which each error has. */
+const fault = ({ status, body: { error } }: Answer<unknown>) => {
+  const { help, ...details } = error?.daypass ?? {};
+  if (error) expect(help).toMatch(new RegExp(`^http://localhost:\\d+/help#${error.code}$`));
+  return [status, error?.code, Object.keys(details).length === 0 ? undefined : details];
+};
 /** All of Redis, without the queue's own bookkeeping, and what the service says of itself every second. */
 async function everythingInRedis(): Promise<Record<string, string>> {
   const ofService = ['{dp}:queue:', redisKeys.processes, redisKeys.statsPrefix];

@@ -95,7 +95,7 @@ const stateOf = ({ body }: LightMyRequestResponse): unknown =>
   JSON.parse(/<script type="application\/json" id="state">(.*?)<\/script>/s.exec(body)![1]!);
 
 describe('the visitors’ pages', () => {
-  it.each(['/', '/key', '/privacy', '/c/k7f3Qx09abCD'])(
+  it.each(['/', '/key', '/play', '/help', '/privacy', '/c/k7f3Qx09abCD'])(
     'serve %s with the headers of all pages, to HEAD too, and let no other origin read it',
     async (url) => {
       for (const method of ['GET', 'HEAD'] as const) {
@@ -198,7 +198,7 @@ describe('the visitors’ pages', () => {
   });
 
   it('serve what names no link without asking a store', async () => {
-    for (const url of ['/', '/key', '/privacy', '/robots.txt', '/theme.js', '/c/k7f3Qx09abCD/qr.svg'])
+    for (const url of ['/', '/key', '/play', '/help', '/privacy', '/robots.txt', '/theme.js', '/c/k7f3Qx09abCD/qr.svg'])
       expect([url, (await asking.run(url, () => get(url))).statusCode]).toEqual([url, 200]);
     expect([sent, asked]).toEqual([[], []]);
     // What does ask is seen.
@@ -207,7 +207,7 @@ describe('the visitors’ pages', () => {
   });
 
   it('tell robots to stay away from links and keys', async () => {
-    expect((await get('/robots.txt')).body).toBe('User-agent: *\nDisallow: /c/\nDisallow: /key\n');
+    expect((await get('/robots.txt')).body).toBe('User-agent: *\nDisallow: /c/\nDisallow: /key\nDisallow: /play\n');
   });
 });
 

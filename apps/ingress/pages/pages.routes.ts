@@ -4,6 +4,7 @@ import { renderSVG } from 'uqr';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { LinkView, PrivacyView } from '#libs/contracts/claims.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { HELP_PATH } from '#libs/contracts/help.js';
 import { BuiltPages } from '#libs/pages/built.pages.js';
 import { EMBED_HEADERS, VISITORS_HEADERS } from '#libs/pages/headers.js';
 import { serveFiles } from '#libs/pages/serve.js';
@@ -85,6 +86,22 @@ export function servePages(
       html(reply, pages.shell({ entry: 'visitors/key/main.tsx', title: 'My key · Daypass', noscript: NOSCRIPT })),
     );
 
+    scope.get('/play', route, async (_request, reply) =>
+      html(reply, pages.shell({ entry: 'visitors/play/main.tsx', title: 'Playground · Daypass', noscript: NOSCRIPT })),
+    );
+
+    scope.get(HELP_PATH, route, async (_request, reply) =>
+      html(
+        reply,
+        pages.shell({
+          entry: 'visitors/help/main.tsx',
+          title: 'What an error means · Daypass',
+          description: 'Each error code of Daypass: what it means, whether a retry helps, and what to do.',
+          noscript: 'This page needs JavaScript. docs/errors.md of Daypass says the same.',
+        }),
+      ),
+    );
+
     scope.get('/c/:token', route, async (request: LinkRequest, reply) => {
       const { token } = request.params;
       const asPage = wantsPage(request.headers);
@@ -152,7 +169,7 @@ export function servePages(
       reply
         .headers({ ...VISITORS_HEADERS, 'cache-control': QR_CACHE })
         .type('text/plain; charset=utf-8')
-        .send('User-agent: *\nDisallow: /c/\nDisallow: /key\n'),
+        .send('User-agent: *\nDisallow: /c/\nDisallow: /key\nDisallow: /play\n'),
     );
   });
 }

@@ -1,4 +1,5 @@
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Meter } from '#libs/money/cost.js';
 import {
   MisshapenAnswer,
@@ -106,7 +107,7 @@ export class SpeechReader implements AnswerReader {
   ending(why: Ending): string {
     const error =
       why.kind === 'error' ? why.error : new DaypassError('moderation_blocked', 'Moderation took the answer away.');
-    return streamError(error.body());
+    return streamError(withHelp(error.body(), this.ticket.origin));
   }
 
   private heard({ audio }: JsonObject): readonly Frame[] {

@@ -191,6 +191,9 @@ export function Minted({
                 Open the project
               </Elsewhere>
             )}
+            <a className="button quiet" href="/play">
+              Playground
+            </a>
           </div>
         </div>
         <p className="row">
