@@ -166,6 +166,8 @@ export default defineConfig({
     {
       files: [
         'libs/service/bootstrap.ts',
+        // The names of all keys are constants, made when the process starts.
+        'libs/redis/keys.ts',
         ...RUNNERS.map((lib) => `libs/${lib}/**`),
         'scripts/**',
         '**/*.mjs',

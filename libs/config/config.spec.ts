@@ -229,6 +229,8 @@ describe('the environment', () => {
   it.each([
     ['REDIS_URL', 'localhost:6379'],
     ['REDIS_URL', 'http://localhost:6379'],
+    ['REDIS_URL', 'redis+sentinel://a:26379,b:26379'],
+    ['DAYPASS_ACCOUNT', 'North}'],
     ['DATABASE_URL', 'redis://localhost'],
     ['DATABASE_URL', 'localhost:5432'],
     ['OPENAI_BASE_URL', 'api.openai.com:443'],
@@ -252,6 +254,9 @@ describe('the environment', () => {
   it.each([
     ['REDIS_URL', 'rediss://user:p%40ss@redis.internal:6380/2'],
     ['REDIS_URL', 'unix:///run/redis/redis.sock'],
+    ['REDIS_URL', 'redis+sentinel://:p@a:26379,b:26379/mymaster/0'],
+    ['REDIS_URL', 'rediss+cluster://a,b,c'],
+    ['DAYPASS_ACCOUNT', 'north'],
     ['DATABASE_URL', 'postgresql://u@db/daypass?sslmode=require'],
     ['OPENAI_BASE_URL', 'http://127.0.0.1:4010/v1'],
     ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'Pictures.lan:8080, [::1]:80'],

@@ -177,8 +177,6 @@ export const TURNS_MAX = 32;
 export const turnJobSchema = z.object({ lane: z.string(), turns: z.number().int().min(1).max(TURNS_MAX).catch(1) });
 export type TurnJob = z.infer<typeof turnJobSchema>;
 
-/** The braces put queues into the same Redis slot as the money. */
-export const QUEUE_PREFIX = '{dp}:queue';
 export const MODERATION_QUEUE = 'moderation';
 /** A lane may have the name of a model, which may hold characters that a queue's name may not (`ft:…`). */
 export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;

@@ -1,7 +1,19 @@
-/** Every Redis key of Daypass. All have one hash tag, so that one script can move money at every level at once. */
-const TAG = '{dp}';
+/**
+ * All keys of an account have one hash tag, so that one script can move money at every level at once. Each process
+ * serves one account. libs/config checks its name.
+ */
+const account = process.env.DAYPASS_ACCOUNT?.trim() ?? '';
+const TAG = moneySlot(account);
 
+/** The hash tag of an account's keys: a cluster spreads accounts over its nodes by it. */
+export function moneySlot(name: string): string {
+  return name === '' ? '{dp}' : `{dp:${name}}`;
+}
+
+/** Every Redis key of Daypass. */
 export const redisKeys = {
+  /** BullMQ's keys begin with it. The braces put queues into the slot of the money. */
+  queuePrefix: `${TAG}:queue`,
   epoch: `${TAG}:epoch`,
   /** Accounting sets it when it ends in order and no call is in flight. */
   quiet: `${TAG}:quiet`,
