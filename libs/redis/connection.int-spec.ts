@@ -6,7 +6,7 @@ import { Redis } from 'ioredis';
 import { freePort } from '#libs/launch/free-port.js';
 import { startRedisServer } from '#libs/launch/redis-server.js';
 import { FaultProxy } from '#libs/testing/fault-proxy.js';
-import { startCluster, startNamedPair } from '#libs/testing/redis-groups.js';
+import { startCluster, startNamedPair, startSentinelPair } from '#libs/testing/redis-groups.js';
 import { until } from '#libs/testing/until.js';
 import {
   assertKeepsData,
@@ -169,6 +169,22 @@ describe('a primary that moves', () => {
     expect(await read).toMatch(/^UNBLOCKED/);
     await until('scripts run again', () => succeeds(record()));
     expect(await Promise.all([writing, waiting, ofQueue].map(portOf))).toEqual(Array(3).fill(pair.replica.port));
+    await pair.stop();
+  });
+
+  it('under Sentinels is the one that they name, and nobody listens to them after its connection was ended', async () => {
+    const pair = await startSentinelPair();
+    const sentinel = new Redis(Number(/:(\d+),/.exec(pair.redisUrl)![1]), '127.0.0.1', { enableReadyCheck: false });
+    opened.push(sentinel);
+    const listeners = async (): Promise<number> =>
+      String(await sentinel.call('CLIENT', 'LIST')).match(/ sub=1 /g)?.length ?? 0;
+    const before = await listeners();
+    const redis = connect(pair.redisUrl);
+    await whenReady(redis);
+    expect(await portOf(redis)).toBe(pair.primary.port);
+    await until('it hears of a failover', async () => (await listeners()) === before + 1);
+    await redis.quit();
+    await until('it hears no more', async () => (await listeners()) === before);
     await pair.stop();
   });
 
