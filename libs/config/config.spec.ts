@@ -536,6 +536,27 @@ operator: { budget_usd_per_day: 25.50 }
   });
 });
 
+describe('the bounds that people see', () => {
+  it('say what holds and whether somebody set it, and have no secret', () => {
+    const { bounds } = loadConfig('accounting', {
+      ...good,
+      DAYPASS_MAX_CALLS: '7',
+      DAYPASS_IMAGE_HOSTS_ALLOWED: 'a.lan:80',
+    });
+    expect(bounds).toContainEqual(
+      expect.objectContaining({ name: 'DAYPASS_MAX_CALLS', value: 7, unit: 'calls', isDefault: false }),
+    );
+    expect(bounds).toContainEqual(
+      expect.objectContaining({ name: 'DAYPASS_IMAGE_HOSTS_ALLOWED', value: 'a.lan:80', isDefault: false }),
+    );
+    expect(bounds.filter(({ isDefault }) => !isDefault)).toHaveLength(2);
+    expect(bounds.length).toBeGreaterThan(30);
+    for (const { name } of bounds) expect(name).not.toMatch(/SECRET|PASSWORD|TOKEN(?!S)|(?<!_PER)_KEYS?$|_URL$|_ID$/);
+    for (const secret of [good.OPENAI_API_KEY, good.DAYPASS_SECRET, good.DAYPASS_ADMIN_TOKEN])
+      expect(JSON.stringify(bounds)).not.toContain(secret);
+  });
+});
+
 describe('the kind of an upstream', () => {
   it.each([
     ['https://api.openai.com/v1', undefined, 'openai'],

@@ -460,6 +460,9 @@ export const ENVIRONMENT = [
   { title: 'Work', variables: work },
 ];
 
+/** What the console shows of the environment: bounds and times. None of these variables has a secret. */
+export const BOUNDS: Readonly<Record<string, z.ZodType>> = { ...requests, ...images, ...work };
+
 /** `npm start` and compose set the required ones. */
 export const environmentSchema = z.object({
   ...account,
