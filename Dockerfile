@@ -8,6 +8,7 @@ RUN npm ci --omit=dev --ignore-scripts
 COPY tsconfig.json tsconfig.build.json nest-cli.json ./
 COPY apps apps
 COPY libs libs
+COPY cli cli
 RUN npx nest build ingress
 COPY web web
 RUN node web/build.ts
@@ -35,6 +36,8 @@ WORKDIR /app
 COPY --from=production /app/package.json ./
 COPY --from=production /app/node_modules node_modules
 COPY --from=build /app/dist dist
+# `docker compose exec accounting daypass`.
+RUN chmod +x dist/cli/daypass.js && ln -s /app/dist/cli/daypass.js /usr/local/bin/daypass
 # A new volume of compose takes the owner of the folder that it stands for: the user of the services may write there.
 RUN install --directory --owner=node --group=node /secrets/services /secrets/accounting /secrets/redis /secrets/postgres
 USER node

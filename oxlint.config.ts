@@ -89,9 +89,20 @@ const PURE_FORMATS: Restriction = {
   message:
     'libs/endpoints is pure: it imports libs/contracts, libs/money, node:buffer, node:crypto and its own folder.',
 };
+const NOT_CONTRACTS = `^#libs/(${LIBS.filter((lib) => lib !== 'contracts').join('|')})/`;
 const WEB: Restriction = {
-  regex: '^(#libs/(?:[abd-z]|c[a-np-z]|co[a-mo-z])|(\\.\\./)+(apps|libs)/)',
+  regex: `${NOT_CONTRACTS}|^(\\.\\./)+(apps|libs)/`,
   message: 'web/ takes only the types of libs/contracts: it calls the APIs as everybody does.',
+};
+/** No look-ahead: each name that is not `help`. */
+const WEB_TYPES: Restriction = {
+  regex: '^#libs/contracts/(?:[a-gi-z]|h[a-df-z]|he[a-km-z]|hel[a-oq-z])',
+  message: 'web/ takes only the types of libs/contracts, and the words of its help.',
+  allowTypeImports: true,
+};
+const CLI: Restriction = {
+  regex: `${NOT_CONTRACTS}|^(\\.\\./)+(apps|libs|web)/`,
+  message: 'cli/ takes libs/contracts alone: it calls the admin API as everybody does.',
 };
 const NO_APPS: Restriction = { regex: '(^|/)apps/', message: 'Libs never import apps.' };
 const upwards = (lib: string, below: readonly string[]): Restriction => ({
@@ -150,7 +161,8 @@ export default defineConfig({
       ),
     ),
     restricted(['apps/*/domain/**'], [PURE]),
-    restricted(['web/**'], [WEB], []),
+    restricted(['web/**'], [WEB, WEB_TYPES], []),
+    restricted(['cli/**'], [CLI], []),
     {
       files: ['web/**/*.tsx'],
       plugins: ['typescript', 'import', 'promise', 'unicorn', 'oxc', 'react', 'jsx-a11y'],
@@ -160,7 +172,10 @@ export default defineConfig({
     {
       files: [
         'libs/service/bootstrap.ts',
+        // The names of all keys are constants, made when the process starts.
+        'libs/redis/keys.ts',
         ...RUNNERS.map((lib) => `libs/${lib}/**`),
+        'cli/**',
         'scripts/**',
         '**/*.mjs',
         'test/**',

@@ -32,7 +32,7 @@ const reports = mkdtempSync(join(tmpdir(), 'daypass-check-'));
 const env = { ...process.env, PATH: `${bin}:${process.env.PATH}` };
 // A test must never spend the developer's own key, nor write to the developer's stores.
 for (const name of Object.keys(env))
-  if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
+  if (/^(OPENAI_|OTEL_|DAYPASS_(?!CHECK|TEST_REDIS_SERVER$))|^(REDIS|DATABASE)_URL$/.test(name)) delete env[name];
 
 const results = [];
 if (!process.argv.includes('--built'))

@@ -264,6 +264,7 @@ function stampOfSources() {
     'nest-cli.json',
     ...filesUnder('apps'),
     ...filesUnder('libs'),
+    ...filesUnder('cli'),
     ...filesUnder('web'),
   ]) {
     const { size, mtimeMs } = statSync(inRoot(file));

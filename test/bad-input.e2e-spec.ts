@@ -28,9 +28,14 @@ describe('bad input', () => {
       ...(method === 'GET' ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
     });
     const answer = (await response.json()) as {
-      error: { code: string; message: string; type: string; param: string | null };
+      error: { code: string; message: string; type: string; param: string | null; daypass: { help: string } };
     };
     expect(Date.now() - begun).toBeLessThan(BOUND_MS);
+    const { code, daypass: details } = answer.error;
+    // Below the router nobody knows what the request called its host.
+    const origin =
+      response.status === 431 ? /^http:\/\/localhost:\d+/.exec(details.help)?.[0] : new URL(daypass.baseUrl).origin;
+    expect(details.help).toBe(`${origin}/help#${code}`);
     return { status: response.status, headers: response.headers, error: answer.error };
   };
 

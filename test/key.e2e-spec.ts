@@ -26,7 +26,9 @@ describe('a key', () => {
   };
   const refusalOf = async (key: Pick<TestKey, 'key'>) => {
     const error = await errorOf(clientOf(key).chat.completions.create({ model, messages }));
-    const { daypass: details } = error.error as { daypass?: { reason: string; since: string | null } };
+    const told = error.error as { daypass: { help: string; reason?: string; since?: string | null } };
+    const { help, ...details } = told.daypass;
+    expect(help).toBe(`${new URL(daypass.baseUrl).origin}/help#${error.code}`);
     return { status: error.status, code: error.code, message: error.message, details };
   };
   const closeTo = (iso: string | null | undefined, at: number) =>
@@ -41,10 +43,10 @@ describe('a key', () => {
       code: 'invalid_api_key',
       message: expect.stringContaining('revoked'),
     });
-    expect(details?.reason).toBe('revoked');
-    closeTo(details?.since, Date.now());
+    expect(details.reason).toBe('revoked');
+    closeTo(details.since, Date.now());
     const { status, body } = await get('/key', key);
-    expect([status, body.data.status, body.data.ended_at]).toEqual([200, 'revoked', details?.since]);
+    expect([status, body.data.status, body.data.ended_at]).toEqual([200, 'revoked', details.since]);
     expect((await get('/models', key)).status).toBe(401);
   });
 
@@ -66,8 +68,8 @@ describe('a key', () => {
     await become('closed');
     const { details, ...refusal } = await refusalOf(key);
     expect(refusal).toMatchObject({ status: 401, message: expect.stringContaining('campaign') });
-    expect(details?.reason).toBe('campaign_closed');
-    closeTo(details?.since, Date.now());
+    expect(details.reason).toBe('campaign_closed');
+    closeTo(details.since, Date.now());
     expect((await get('/key', key)).body.data.status).toBe('campaign_closed');
     await become('active');
     expect((await get('/key', key)).body.data).toMatchObject({ status: 'active', ended_at: null });
@@ -80,7 +82,7 @@ describe('a key', () => {
     await daypass.admin(`/admin/v1/keys/${revoked.id}/revoke`, { body: {} });
     const unmade = { key: createVirtualKey() };
     const unknown = await refusalOf(unmade);
-    expect(unknown).toMatchObject({ status: 401, code: 'invalid_api_key', details: undefined });
+    expect(unknown).toMatchObject({ status: 401, code: 'invalid_api_key', details: {} });
     await daypass.admin(`/admin/v1/keys/${key.id}/rotate`, { body: {} });
     const altered = { key: `${revoked.key.slice(0, -1)}${revoked.key.endsWith('a') ? 'b' : 'a'}` };
     for (const stranger of [key, altered]) {

@@ -13,6 +13,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
+import OpenAI from 'openai';
 import { parse as parseYaml } from 'yaml';
 import { configFileSchema } from '#libs/config/config-file.js';
 import { environmentSchema } from '#libs/config/environment.js';
@@ -20,6 +21,7 @@ import { ERRORS } from '#libs/contracts/errors.js';
 import { readVerdict } from '#libs/moderation/guards/guard.js';
 import { ensureDemo } from '#libs/launch/demo.js';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
+import { until } from '#libs/testing/until.js';
 import { blocksIn, blocksOf, brokenLinks, commandsOf, PAGES, type Block } from './pages.js';
 
 /** Commands that are not pasted here, and where they, or what they apply (kubectl), are tried instead. A page has to show each of them. */
@@ -42,9 +44,12 @@ const LANGUAGES_ELSEWHERE: Record<string, string> = {
   nginx: 'docs/production.md',
   // The settings of a client.
   toml: 'test/clients/clients.ts',
+  // A page of somebody's own.
+  html: 'test/browser.e2e-spec.ts',
   // Pictures.
   text: 'ARCHITECTURE.md',
 };
+const WORKSHOP = 'docs/workshop.md';
 const SHOWN = blocksIn('sh').flatMap(({ text }) => commandsOf(text));
 /** `npm test` brings it with OpenAI's client. */
 const PYTHON = existsSync('.venv/bin/python') ? resolve('.venv/bin/python') : 'python3';
@@ -88,6 +93,10 @@ describe('README and docs, pasted', () => {
       readFileSync('.env.example', 'utf8').replace('DAYPASS_ADMIN_TOKEN=', `DAYPASS_ADMIN_TOKEN=${daypass.adminToken}`),
     );
     symlinkSync(resolve('node_modules'), join(folder, 'node_modules'));
+    const { daypass: command } = (JSON.parse(readFileSync('package.json', 'utf8')) as { scripts: { daypass: string } })
+      .scripts;
+    writeFileSync(join(folder, 'package.json'), JSON.stringify({ scripts: { daypass: command } }));
+    symlinkSync(resolve('dist'), join(folder, 'dist'));
   }, 60_000);
   afterAll(async () => {
     await daypass?.stop();
@@ -104,7 +113,8 @@ describe('README and docs, pasted', () => {
         join(folder, 'pasted.sh'),
         `${shell.state}\nset -euo pipefail\n${here(command)}\n[ $? = 0 ]\n${keepState}\n`,
       );
-      const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder }).catch(
+      const env = { ...process.env, DAYPASS_ADMIN_URL: daypass.adminUrl };
+      const { stdout } = await run('bash', ['pasted.sh'], { cwd: folder, env }).catch(
         (error: Error & { stdout: string; stderr: string }) => {
           throw new Error(`${place}: ${command}\n${error.stdout}${error.stderr}`);
         },
@@ -120,13 +130,60 @@ describe('README and docs, pasted', () => {
     });
   }
 
+  /** Fifty visitors of docs/workshop.md with its cards, all at once: each opens the page, claims and makes a call. */
+  async function visit(): Promise<void> {
+    const cards = readFileSync(join(folder, 'codes.csv'), 'utf8').trim().split('\n').slice(1, 51);
+    const { origin } = new URL(daypass.baseUrl);
+    const startedAt = performance.now();
+    const took = await Promise.all(
+      cards.map(async (card, seat) => {
+        const url = new URL(card.split(',')[3]!);
+        const claims = `${origin}/claim/v1/links/${url.pathname.split('/').at(-1)}`;
+        expect((await fetch(`${origin}${url.pathname}`)).status).toBe(200);
+        const answer = await fetch(`${claims}/claims`, {
+          method: 'POST',
+          headers: { 'content-type': 'application/json', 'idempotency-key': `seat ${seat} ${url.hash}` },
+          body: JSON.stringify({ code: url.hash.replace('#code=', '') }),
+        });
+        const { data } = (await answer.json()) as { data: { key: string } };
+        expect(answer.status).toBe(201);
+        const keyMs = performance.now() - startedAt;
+        const openai = new OpenAI({ apiKey: data.key, baseURL: daypass.baseUrl });
+        const messages = [{ role: 'user' as const, content: `Say hello to seat ${seat}.` }];
+        const { choices } = await openai.chat.completions.create({ model: 'gpt-5.4-mini', messages });
+        expect(choices[0]!.message.content).not.toBe('');
+        return { key: data.key, keyMs };
+      }),
+    );
+    const seconds = (ms: number): string => (ms / 1_000).toFixed(1);
+    const lastKey = seconds(Math.max(...took.map(({ keyMs }) => keyMs)));
+    process.stderr.write(
+      `docs/workshop.md: 50 visitors at once; the last has a key after ${lastKey} s, an answer after ${seconds(performance.now() - startedAt)} s\n`,
+    );
+    expect(new Set(took.map(({ key }) => key)).size).toBe(50);
+  }
+
+  /** What is left of the workshop after its end: fifty keys, each revoked, each with one call that is paid. */
+  async function endOfWorkshop(): Promise<void> {
+    const { body: links } = await daypass.admin('/admin/v1/campaigns/workshop/links');
+    expect(links.data).toMatchObject([{ claimed: 50, max_claims: 60 }]);
+    await until('each call is paid', async () => {
+      const { data } = (await daypass.admin('/admin/v1/keys?campaign=workshop&status=revoked&limit=200')).body;
+      return data.length === 50 && data.every(({ spent_usd }: { spent_usd: string }) => Number(spent_usd) > 0);
+    });
+  }
+
   it.each(PAGES.filter((page) => blocksOf(page).some(({ language }) => language === 'sh')))(
     'works in a shell: %s',
     async (page) => {
       const shell = { state: '' };
-      for (const block of blocksOf(page).filter(({ language }) => language === 'sh')) await paste(block, shell);
+      for (const block of blocksOf(page).filter(({ language }) => language === 'sh')) {
+        await paste(block, shell);
+        if (page === WORKSHOP && block.text.includes('> codes.csv')) await visit();
+        if (page === WORKSHOP && block.text.includes('daypass campaigns close')) await endOfWorkshop();
+      }
     },
-    120_000,
+    240_000,
   );
 
   it('has no command and no language that is tried nowhere, and the tables above nothing that no page shows', () => {
@@ -188,7 +245,7 @@ describe('README and docs, pasted', () => {
 
   it('tells visitors of every error that they can get', () => {
     expect(
-      Object.keys(ERRORS).filter((code) => !readFileSync('docs/visitors.md', 'utf8').includes(`\`${code}\``)),
+      Object.keys(ERRORS).filter((code) => !readFileSync('docs/errors.md', 'utf8').includes(`\`${code}\``)),
     ).toEqual([]);
   });
 });

@@ -4,6 +4,7 @@ import { Redis } from 'ioredis';
 import OpenAI from 'openai';
 import { zodResponseFormat } from 'openai/helpers/zod';
 import { z } from 'zod';
+import { ERRORS } from '#libs/contracts/errors.js';
 import { FIRST_UPSTREAM } from '#libs/contracts/journal.js';
 import { parseUsd } from '#libs/money/nano.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -65,7 +66,12 @@ const contentOf = (answer: Answer): string =>
 function errorIn(answer: Answer): { code?: string; param?: string | null; message?: string } {
   const isStream = answer.headers.get('content-type')?.startsWith('text/event-stream') === true;
   const whole = isStream ? chunksOf(answer).find((event) => 'error' in event) : (JSON.parse(answer.text) as Json);
-  return whole?.error ?? {};
+  const error = whole?.error as { code: string; daypass?: { help?: string } } | undefined;
+  if (error === undefined) return {};
+  // Whoever wrote the error, ingress or a worker in a stream: it names what explains it.
+  const place = Object.hasOwn(ERRORS, error.code) ? error.code : 'provider';
+  expect(error.daypass?.help).toMatch(new RegExp(`^http://[\\w.]+:\\d+/help#${place}$`));
+  return error;
 }
 
 const refusalOf = (answer: Answer) => {

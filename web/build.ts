@@ -10,7 +10,7 @@ const COMPRESSED = /\.(js|css|svg)$/;
 process.env.NODE_ENV = 'production';
 
 /** Builds the pages into dist/web, each file also as brotli and gzip: the services compress nothing while they serve. */
-for (const mode of ['console', 'visitors']) {
+for (const mode of ['console', 'visitors', 'embed']) {
   await build({ configFile: join(import.meta.dirname, 'vite.config.ts'), mode });
   const folder = join(import.meta.dirname, '..', 'dist', 'web', mode);
   for (const name of readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((one) => COMPRESSED.test(one))) {

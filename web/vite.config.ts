@@ -8,11 +8,42 @@ const visitorPages = readdirSync(join(here, 'visitors'), { withFileTypes: true }
   .filter((entry) => entry.isDirectory())
   .map(({ name }) => [name, join(here, 'visitors', name, 'main.tsx')] as const);
 
+/** `/claim.js`, which projects' own pages import. Its name stays, and so does that of what it loads without TLS. */
+const embed: UserConfig = {
+  root: here,
+  base: './',
+  logLevel: 'error',
+  publicDir: false,
+  build: {
+    outDir: join(here, '..', 'dist', 'web', 'embed'),
+    emptyOutDir: true,
+    manifest: 'manifest.json',
+    modulePreload: false,
+    target: 'es2022',
+    reportCompressedSize: false,
+    rolldownOptions: {
+      input: { claim: join(here, 'embed', 'claim.ts') },
+      // Vite's mode for libraries leaves spaces and line breaks in.
+      preserveEntrySignatures: 'strict',
+      output: { entryFileNames: '[name].js', chunkFileNames: 'claim.[name].js' },
+    },
+  },
+};
+
+/** Each by its whole name. */
+const PREACT = [
+  { find: /^react$/, replacement: 'preact/compat' },
+  { find: /^react-dom$/, replacement: 'preact/compat' },
+  { find: /^react-dom\/client$/, replacement: 'preact/compat/client' },
+  { find: /^react\/jsx-runtime$/, replacement: 'preact/jsx-runtime' },
+];
+
 /**
  * `--mode console`: React and Mantine, served by accounting. `--mode visitors`: the same JSX with Preact, served by
- * ingress. Both end in dist/web, with a manifest that tells the services each file's name.
+ * ingress. Both end in dist/web, with a manifest that tells the services each file's name. `--mode embed`: `/claim.js`.
  */
 export default defineConfig(({ mode }): UserConfig => {
+  if (mode === 'embed') return embed;
   const isConsole = mode === 'console';
   return {
     root: here,
@@ -21,9 +52,13 @@ export default defineConfig(({ mode }): UserConfig => {
     logLevel: 'error',
     publicDir: join(here, 'public'),
     define: { 'process.env.NODE_ENV': '"production"' },
-    resolve: isConsole
-      ? {}
-      : { alias: { react: 'preact/compat', 'react-dom': 'preact/compat', 'react/jsx-runtime': 'preact/jsx-runtime' } },
+    resolve: {
+      alias: [
+        // Not the services' build, which is made at the same time.
+        { find: /^#libs\/(.*)\.js$/, replacement: join(here, '..', 'libs', '$1.ts') },
+        ...(isConsole ? [] : PREACT),
+      ],
+    },
     build: {
       outDir: join(here, '..', 'dist', 'web', mode),
       emptyOutDir: true,

@@ -34,6 +34,7 @@ import { ConsoleController } from './admin/console.controller.js';
 import { IdempotencyInterceptor } from './admin/idempotency.interceptor.js';
 import { IdempotencyStore } from './admin/idempotency.store.js';
 import { IdempotencySweeper } from './admin/idempotency.sweeper.js';
+import { Downloads } from './admin/downloads.js';
 import { KeysController } from './admin/keys.controller.js';
 import { LanesController } from './admin/lanes.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
@@ -52,6 +53,7 @@ import { JournalDrain } from './books/journal.drain.js';
 import { LedgerRepository } from './books/ledger.repository.js';
 import { LedgerVerifier } from './books/ledger.verifier.js';
 import { LiveBalanceReader } from './books/live-balance.reader.js';
+import { StatementList } from './books/statement.list.js';
 import { StrikeRepository } from './books/strike.repository.js';
 import { ClaimBooks } from './claims/claim.books.js';
 import { ClaimList } from './claims/claim.list.js';
@@ -66,6 +68,7 @@ import { HolderDesk } from './desk/holder.desk.js';
 import { TrafficRepository } from './books/traffic.repository.js';
 import { Beats } from './console/beats.js';
 import { CampaignFigures } from './console/campaign.figures.js';
+import { LaneBoard } from './console/lane.board.js';
 import { LiveFigures } from './console/live.figures.js';
 import { Needs } from './console/needs.js';
 import { OverviewReader } from './console/overview.js';
@@ -91,9 +94,11 @@ import { AuditVerifier } from './record/audit.verifier.js';
 import { CallList } from './record/call.list.js';
 import { CheckpointSigner } from './record/checkpoint.signer.js';
 import { HeldCallList } from './record/held.calls.js';
+import { PolicyList } from './record/policy.list.js';
 import { RecordMetrics } from './record/record.metrics.js';
 import { RecordWatch } from './record/record.watch.js';
 import { RetentionSweeper } from './record/retention.sweeper.js';
+import { ThresholdReplay } from './record/threshold.replay.js';
 import { VisitorEraser } from './record/visitor.eraser.js';
 import { VisitorVault } from './record/visitor.vault.js';
 import { CallHistory } from './recovery/call.history.js';
@@ -178,6 +183,7 @@ export class AccountingModule {
         Desk,
         DoorKeeper,
         DoorSwitch,
+        Downloads,
         DueWork,
         FiguresMetrics,
         FiguresSampler,
@@ -194,6 +200,7 @@ export class AccountingModule {
         KeyBulk,
         KeyReader,
         KeyService,
+        LaneBoard,
         LedgerRepository,
         LedgerVerifier,
         LinkProjector,
@@ -208,6 +215,7 @@ export class AccountingModule {
         OpenedCalls,
         PartitionMaker,
         PendingProjections,
+        PolicyList,
         ProjectLimits,
         ProjectionMetrics,
         ReconcileMetrics,
@@ -224,8 +232,10 @@ export class AccountingModule {
         SignInLinks,
         StatsFolder,
         StatsReader,
+        StatementList,
         StrikeRepository,
         StreamHub,
+        ThresholdReplay,
         TrafficRepository,
         UnitOfWork,
         VisitorActs,

@@ -33,10 +33,14 @@ export async function createIngress(
   servePages(fastify, { links: app.get(LinkViews), config });
   const reader = app.get(BodyReader);
   fastify.addContentTypeParser('application/json', (request: FastifyRequest, payload: IncomingMessage) =>
-    request.routeOptions.config.access === 'keyless' ? readSmallJson(payload) : reader.read(request, payload),
+    isSmall(request) ? readSmallJson(payload) : reader.read(request, payload),
   );
   fastify.addContentTypeParser(FORM_TYPE, (request: FastifyRequest, payload: IncomingMessage) =>
     reader.readForm(request, payload),
   );
   return app;
+}
+
+function isSmall({ routeOptions: { config } }: FastifyRequest): boolean {
+  return config.access === 'keyless' || config.hasSmallBody === true;
 }

@@ -31,6 +31,9 @@ import { ClaimAddress } from './claims/claim.address.js';
 import { ClaimController } from './claims/claim.controller.js';
 import { ClaimService } from './claims/claim.service.js';
 import { ClaimStore } from './claims/claim.store.js';
+import { HandOverController } from './claims/hand.over.controller.js';
+import { HandOvers } from './claims/hand.over.service.js';
+import { HandOverStore } from './claims/hand.over.store.js';
 import { LinkOpens } from './claims/link.opens.js';
 import { LinkViews } from './claims/link.views.js';
 import { ProofOfWork } from './claims/proof.of.work.js';
@@ -73,6 +76,7 @@ export class IngressModule {
         ModerationsController,
         KeyController,
         ClaimController,
+        HandOverController,
         InputTokensController,
         StoredResponsesController,
         ConversationsController,
@@ -107,6 +111,8 @@ export class IngressModule {
         ClaimStore,
         DeskClient,
         ErrorFilter,
+        HandOvers,
+        HandOverStore,
         IngressMetrics,
         InquiryClient,
         LinkOpens,

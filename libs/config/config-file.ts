@@ -222,11 +222,9 @@ const priceSchema = z
       description:
         'The most output tokens of one image of this model, at any size and quality. OpenAI’s own models need none: Daypass knows how they count.',
     }),
-    max_output_tokens: limit
-      .optional()
-      .meta({
-        description: 'The longest answer of this model, where Daypass does not know it. A compaction needs it.',
-      }),
+    max_output_tokens: limit.optional().meta({
+      description: 'The longest answer of this model, where Daypass does not know it. A compaction needs it.',
+    }),
     tiers: tiers.optional().meta({
       description: 'Prices of service tiers. Daypass refuses a call under a tier that has no price here.',
     }),

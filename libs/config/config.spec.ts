@@ -229,6 +229,8 @@ describe('the environment', () => {
   it.each([
     ['REDIS_URL', 'localhost:6379'],
     ['REDIS_URL', 'http://localhost:6379'],
+    ['REDIS_URL', 'redis+sentinel://a:26379,b:26379'],
+    ['DAYPASS_ACCOUNT', 'North}'],
     ['DATABASE_URL', 'redis://localhost'],
     ['DATABASE_URL', 'localhost:5432'],
     ['OPENAI_BASE_URL', 'api.openai.com:443'],
@@ -252,6 +254,9 @@ describe('the environment', () => {
   it.each([
     ['REDIS_URL', 'rediss://user:p%40ss@redis.internal:6380/2'],
     ['REDIS_URL', 'unix:///run/redis/redis.sock'],
+    ['REDIS_URL', 'redis+sentinel://:p@a:26379,b:26379/mymaster/0'],
+    ['REDIS_URL', 'rediss+cluster://a,b,c'],
+    ['DAYPASS_ACCOUNT', 'north'],
     ['DATABASE_URL', 'postgresql://u@db/daypass?sslmode=require'],
     ['OPENAI_BASE_URL', 'http://127.0.0.1:4010/v1'],
     ['DAYPASS_IMAGE_HOSTS_ALLOWED', 'Pictures.lan:8080, [::1]:80'],
@@ -528,6 +533,27 @@ operator: { budget_usd_per_day: 25.50 }
     expect(
       fileFaults({ lanes: { mini: { rpm: 0, tpm: -1 } }, operator: { budget_usd_per_day: 'much' }, upstream: [] }),
     ).toHaveLength(4);
+  });
+});
+
+describe('the bounds that people see', () => {
+  it('say what holds and whether somebody set it, and have no secret', () => {
+    const { bounds } = loadConfig('accounting', {
+      ...good,
+      DAYPASS_MAX_CALLS: '7',
+      DAYPASS_IMAGE_HOSTS_ALLOWED: 'a.lan:80',
+    });
+    expect(bounds).toContainEqual(
+      expect.objectContaining({ name: 'DAYPASS_MAX_CALLS', value: 7, unit: 'calls', isDefault: false }),
+    );
+    expect(bounds).toContainEqual(
+      expect.objectContaining({ name: 'DAYPASS_IMAGE_HOSTS_ALLOWED', value: 'a.lan:80', isDefault: false }),
+    );
+    expect(bounds.filter(({ isDefault }) => !isDefault)).toHaveLength(2);
+    expect(bounds.length).toBeGreaterThan(30);
+    for (const { name } of bounds) expect(name).not.toMatch(/SECRET|PASSWORD|TOKEN(?!S)|(?<!_PER)_KEYS?$|_URL$|_ID$/);
+    for (const secret of [good.OPENAI_API_KEY, good.DAYPASS_SECRET, good.DAYPASS_ADMIN_TOKEN])
+      expect(JSON.stringify(bounds)).not.toContain(secret);
   });
 });
 

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { parse as parseYaml } from 'yaml';
 import type { z } from 'zod';
 import { configFileSchema, type ConfigFile } from './config-file.js';
-import { environmentSchema, SERVICES, type Service } from './environment.js';
+import { BOUNDS, environmentSchema, SERVICES, type Service } from './environment.js';
 import { withSecretFiles } from './secret-files.js';
 
 export { SERVICES, type Service };
@@ -124,6 +124,8 @@ export interface DaypassConfig {
     hostsAllowed: string[];
   };
   moderationModel: string;
+  /** Bounds and times of the environment by the names of their variables, for people. No secret is among them. */
+  bounds: readonly Bound[];
   /** Whether services send traces. The exporter itself reads the address. */
   traces: boolean;
   /** How accounting compares the books with the provider's reports. Without an admin key it does not compare them. */
@@ -138,6 +140,16 @@ export interface DaypassConfig {
     reportDelayMs: number;
   };
   file: ConfigFile;
+}
+
+/** One variable of the environment, and what holds. */
+export interface Bound {
+  name: string;
+  value: string | number;
+  unit: string | null;
+  isDefault: boolean;
+  /** As docs/settings.md describes it. */
+  text: string;
 }
 
 /** Every fault of the environment and of the config file, a line each. */
@@ -280,6 +292,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       hostsAllowed: env.DAYPASS_IMAGE_HOSTS_ALLOWED,
     },
     moderationModel: env.DAYPASS_MODERATION_MODEL,
+    bounds: boundsOf(env),
     traces: (env.OTEL_EXPORTER_OTLP_ENDPOINT ?? env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) !== undefined,
     reconcile: {
       adminKey: env.OPENAI_ADMIN_KEY,
@@ -291,6 +304,20 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     },
     file,
   };
+}
+
+function boundsOf(env: Readonly<Record<string, unknown>>): Bound[] {
+  return Object.entries(BOUNDS).map(([name, schema]) => {
+    const { unit, description = '' } = (schema.meta() ?? {}) as { unit?: string; description?: string };
+    const value = env[name];
+    return {
+      name,
+      value: typeof value === 'number' ? value : String(value),
+      unit: unit ?? null,
+      isDefault: String(value) === String(schema.parse(undefined)),
+      text: description.replaceAll('`', ''),
+    };
+  });
 }
 
 /** 0: the system picks a port for every service. */

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { readRedisAddress } from '#libs/contracts/redis-address.js';
 
 export const SERVICES = ['ingress', 'moderation', 'forwarding', 'accounting'] as const;
 export type Service = (typeof SERVICES)[number];
@@ -6,6 +7,14 @@ export type Service = (typeof SERVICES)[number];
 const port = z.coerce.number().int().min(0).max(65_535);
 /** `localhost:6379` parses as a URL too, with the protocol `localhost:`. So the schema checks the protocol. */
 const url = (protocol: RegExp, error: string) => z.url({ protocol, error });
+/** Several hosts with commas between them are no URL, so that another reader takes them. */
+const redisAddress = z.string().superRefine((text, context) => {
+  try {
+    readRedisAddress(text);
+  } catch (error) {
+    context.addIssue((error as Error).message);
+  }
+});
 const webAddress = (error: string) => url(/^https?$/, error);
 const apiAddress = webAddress('must be an address such as https://api.openai.com/v1');
 const tracesAddress = webAddress('must be an http:// or https:// URL');
@@ -169,15 +178,22 @@ const reports = {
 };
 
 const stores = {
-  REDIS_URL: url(
-    /^(rediss?|unix)$/,
-    'must be an address such as redis://127.0.0.1:6379, or unix:///run/redis.sock',
-  ).meta({
+  REDIS_URL: redisAddress.meta({
     description:
-      'Redis 7 or later with `appendonly yes` and `maxmemory-policy noeviction`: `redis://`, `rediss://` or `unix://`. Without it `npm start` starts its own.',
+      'Redis 7 or Valkey 8, or later, with `appendonly yes` and `maxmemory-policy noeviction`: `redis://`, `unix://`, or with TLS `rediss://`. Sentinel is `redis+sentinel://[user:password@]host[:port],host2[:port2]/name[/db]`, and a cluster `redis+cluster://host[:port],host2[:port2]` ([more](production.md#a-redis-that-fails-over)). Without it `npm start` starts its own.',
     example: 'redis://127.0.0.1:6379',
   }),
   REDIS_URL_FILE: fileOf('REDIS_URL'),
+  DAYPASS_ACCOUNT: z
+    .string()
+    .regex(/^[a-z0-9][a-z0-9-]{0,30}$/, 'must have small letters, digits and dashes, and at most 31 of them')
+    .optional()
+    .meta({
+      description:
+        'The name of the upstream account that these services serve, where several accounts share one Redis. All keys of an account have the name in their hash tag, so that a cluster spreads accounts over its nodes. Each account has its own services and its own database in Postgres. Do not change it while Redis has holds.',
+      fallback: 'one account, whose keys begin with `{dp}`',
+      example: 'north',
+    }),
   DATABASE_URL: url(/^postgres(ql)?$/, 'must be an address such as postgres://daypass:…@127.0.0.1:5432/daypass')
     .optional()
     .meta({
@@ -443,6 +459,9 @@ export const ENVIRONMENT = [
   { title: 'Images', variables: images },
   { title: 'Work', variables: work },
 ];
+
+/** What the console shows of the environment: bounds and times. None of these variables has a secret. */
+export const BOUNDS: Readonly<Record<string, z.ZodType>> = { ...requests, ...images, ...work };
 
 /** `npm start` and compose set the required ones. */
 export const environmentSchema = z.object({

@@ -76,6 +76,8 @@ export const linkStateSchema = z.object({
   claims_per_hour: z.number().int(),
   /** Pages of these origins may claim by fetch. */
   origins: z.array(z.string()),
+  /** Apps may get a key of this link at these addresses (`mayRedirectTo`). An older accounting does not say it. */
+  redirect_uris: z.array(z.string()).default([]),
   /** The campaign promises more than it may: no further key until budget comes back. */
   budget_gone: z.boolean(),
   page: claimPageSchema,
@@ -197,6 +199,16 @@ export type LinkPageState = (typeof LINK_STATES)[number];
 /** A challenge of altcha-lib, as the page gets it. */
 export const challengeSchema = z.record(z.string(), z.unknown());
 
+/** An app that wants a key of the link for its visitor. */
+export const linkAppSchema = z.object({
+  /** Its host. */
+  name: z.string(),
+  /** Why it gets none; null: it may have one. */
+  refusal: z.string().nullable(),
+  /** Where the visitor goes who gives it none; null: nowhere, because the app is a stranger. */
+  cancel_url: z.string().nullable(),
+});
+
 /**
  * The claim page's state: `GET /claim/v1/links/:token`, and in the shell of `/c/:token`. The shell has none where the link
  * is unknown or nobody can read it: the page then asks by itself.
@@ -221,6 +233,8 @@ export const linkViewSchema = z.object({
   base_url: z.string(),
   /** For the gate `pow`; null: the link takes no claim now. */
   challenge: challengeSchema.nullable(),
+  /** The app that sent the visitor, by the address' query; null: none did. */
+  app: linkAppSchema.nullable(),
 });
 export type LinkView = z.infer<typeof linkViewSchema>;
 
@@ -253,10 +267,37 @@ export const claimAnswerSchema = z.object({
   expires_at: z.string().nullable(),
   models: z.array(z.string()),
   limits: keyLimitsSchema.partial(),
-  /** The project, opened with a one-time code that stands for the key; null: the campaign names none. */
+  /** The project; null: the campaign names none, or one that takes a one-time code (`POST /v1/key/hand-over`). */
   open_url: z.string().nullable(),
 });
 export type ClaimAnswer = z.infer<typeof claimAnswerSchema>;
+
+/**
+ * `POST /v1/key/hand-over`, by whoever holds the key. With `redirect_uri` it is for an app, as in OAuth's authorization
+ * code with PKCE. Without it, for the project of the link: its `open_url`.
+ */
+export const handOverRequestSchema = z.strictObject({
+  /** The token of the link that the key is of. */
+  link: z.string().max(100),
+  redirect_uri: z.string().max(2_000).optional(),
+  code_challenge: z.string().max(200).optional(),
+  code_challenge_method: z.string().max(20).optional(),
+  state: z.string().max(1_000).optional(),
+});
+export type HandOverRequest = z.infer<typeof handOverRequestSchema>;
+
+/** `url`: the app's or the project's address, with a one-time code in it. */
+export const handOverAnswerSchema = z.object({ url: z.string() });
+export type HandOverAnswer = z.infer<typeof handOverAnswerSchema>;
+
+/** `POST /claim/v1/token`. `code_verifier` is of an app; a project's code has none. */
+export const tokenRequestSchema = z.strictObject({
+  code: z.string().min(1).max(200),
+  code_verifier: z.string().max(200).optional(),
+  code_challenge_method: z.literal('S256').optional(),
+});
+export const tokenAnswerSchema = z.object({ key: z.string(), base_url: z.string(), expires_at: z.string().nullable() });
+export type TokenAnswer = z.infer<typeof tokenAnswerSchema>;
 
 /** Codes are 12 of Crockford's characters, shown in groups of four. Reads them as people type them. */
 export const CODE_CHARACTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';

@@ -4,6 +4,7 @@
  */
 export const ERRORS = {
   invalid_request: { status: 400, type: 'invalid_request_error', retry: false },
+  hand_over_invalid: { status: 400, type: 'invalid_request_error', retry: false },
   invalid_json: { status: 400, type: 'invalid_request_error', retry: false },
   moderation_blocked: { status: 400, type: 'invalid_request_error', retry: false },
   pow_invalid: { status: 400, type: 'invalid_request_error', retry: false },
@@ -17,6 +18,7 @@ export const ERRORS = {
   link_not_started: { status: 403, type: 'permission_error', retry: false },
   link_paused: { status: 403, type: 'permission_error', retry: false },
   origin_not_allowed: { status: 403, type: 'permission_error', retry: false },
+  redirect_not_allowed: { status: 403, type: 'permission_error', retry: false },
   endpoint_not_offered: { status: 404, type: 'invalid_request_error', retry: false },
   link_unknown: { status: 404, type: 'invalid_request_error', retry: false },
   model_not_found: { status: 404, type: 'invalid_request_error', retry: false },
@@ -54,7 +56,10 @@ export interface ErrorBody {
     type: string;
     param: string | null;
     code: string | null;
-    /** What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. */
+    /**
+     * What Daypass adds to OpenAI's own four fields, e.g. the budget level or the flagged categories. On its way out it
+     * gets `help`, the address of what explains it (`withHelp`).
+     */
     daypass?: Record<string, unknown>;
     /** OpenAI's own, of images that moderation refuses. */
     moderation_details?: ModerationDetails;

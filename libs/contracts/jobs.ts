@@ -151,6 +151,8 @@ export const ticketSchema = z.object({
   takesBytes: z.boolean().optional(),
   /** Its ingress takes a whole answer as it comes, whose length nobody knows; absent: one of the version before. */
   takesFlow: z.boolean().optional(),
+  /** Where its visitor reaches Daypass, for addresses in the errors of a stream; absent: it is no stream, or of the version before. */
+  origin: z.string().max(300).optional(),
   /** Tells repeats of the call, where its output is judged before the visitor has all of it; absent: none is looked for. */
   repeatHash: z.string().max(64).optional(),
   policy: callPolicySchema,
@@ -177,8 +179,6 @@ export const TURNS_MAX = 32;
 export const turnJobSchema = z.object({ lane: z.string(), turns: z.number().int().min(1).max(TURNS_MAX).catch(1) });
 export type TurnJob = z.infer<typeof turnJobSchema>;
 
-/** The braces put queues into the same Redis slot as the money. */
-export const QUEUE_PREFIX = '{dp}:queue';
 export const MODERATION_QUEUE = 'moderation';
 /** A lane may have the name of a model, which may hold characters that a queue's name may not (`ft:…`). */
 export const laneQueue = (lane: string): string => `lane-${encodeURIComponent(lane)}`;

@@ -41,6 +41,7 @@ const ticketArb = fc.record({
   takesFlow: optional(fc.boolean()),
   takesFrames: optional(fc.boolean()),
   takesBytes: optional(fc.boolean()),
+  origin: optional(text),
   repeatHash: optional(text),
   policy: fc.record({
     input: fc.constantFrom('gate', 'parallel', 'observe', 'off'),

@@ -132,6 +132,7 @@ const isShaped = object<Ticket>(
     takesBytes: flag,
     takesFlow: flag,
     takesFrames: flag,
+    origin: short(300),
     repeatHash: short(64),
     dropped: listOf(short(64), 64),
     trace: short(100),

@@ -267,9 +267,12 @@ export interface Endpoint {
   isLast(frames: string): boolean;
 }
 
-/** `price`: what it names says what the call is billed by. `inputTokens`: as they were counted. */
+/**
+ * `price`: what it names says what the call is billed by. `inputTokens`: as they were counted. `origin`: for the addresses
+ * in its errors.
+ */
 export type AnsweredTicket = Pick<Ticket, 'requestId' | 'model' | 'outputs' | 'facts'> &
-  Partial<Pick<Ticket, 'price' | 'inputTokens'>>;
+  Partial<Pick<Ticket, 'price' | 'inputTokens' | 'origin'>>;
 
 /** Whose answer a reader reads. `kept`, `sent`: of the forwarded body. `tag`: of the upstream that answers. */
 export interface AnswerOf {

@@ -50,6 +50,7 @@ describe('what a start prints', () => {
     ])
       expect(words).toContain(url);
     expect(bannerOf(FACTS)).not.toContain(':8080/c/demo from this network');
+    expect(text).toContain('npm run daypass -- --help');
   });
 
   it('has a line that reads the books, without the password in it, whatever its path looks like', () => {

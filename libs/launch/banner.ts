@@ -37,6 +37,7 @@ export function bannerOf({ settings, lanAddress, demo, adminTokenFile, books, st
     `  Console     http://localhost:${settings.adminPort}/console`,
     `              ${demo.signInUrl} signs in once, within 5 minutes`,
     `  Admin API   http://localhost:${settings.adminPort}/admin/docs   (${token})`,
+    '  Command     npm run daypass -- --help   (what the console does, in a shell)',
     `  Health      http://localhost:${settings.opsPorts.ingress}/health/ready and /metrics   (${ops})`,
     `  Logs, data  ${here(settings.logDir)}, ${here(settings.dataDir)}`,
     ...(settings.rehearsed

@@ -30,6 +30,8 @@ export interface RedisServerOptions {
   maxMemory?: string;
   /** The server outlives this process by this long, for services that still need it while they end. */
   orphanSeconds?: number;
+  /** Further settings, as on its command line: `['--replicaof', '127.0.0.1', '6379']`. */
+  more?: readonly string[];
   onLine?: (line: string) => void;
 }
 
@@ -50,6 +52,7 @@ export async function startRedisServer({
   ownerOnly = false,
   maxMemory,
   orphanSeconds,
+  more = [],
   onLine,
 }: RedisServerOptions = {}): Promise<RedisServer> {
   const socket = dataDir === undefined ? undefined : await socketIn(dataDir);
@@ -68,6 +71,7 @@ export async function startRedisServer({
     ...(dataDir === undefined
       ? ['--appendonly', 'no']
       : ['--appendonly', 'yes', '--appendfsync', fsync, '--dir', dataDir, '--pidfile', join(dataDir, 'redis.pid')]),
+    ...more,
   ];
   const process = await SupervisedProcess.start({
     name: 'Redis',
@@ -125,14 +129,18 @@ async function takesSocket(path: string): Promise<boolean> {
   }
 }
 
+/** The Redis or Valkey that tests run with, where several are on the path. */
+const TEST_SERVER = process.env.DAYPASS_TEST_REDIS_SERVER;
+
 /** @throws when neither Redis nor Valkey is on the path */
-function findRedis(): string {
-  for (const name of NAMES) {
+export function findRedis(): string {
+  for (const name of TEST_SERVER ? [TEST_SERVER] : NAMES) {
     try {
       return execFileSync('/bin/sh', ['-c', `command -v ${name}`], { encoding: 'utf8' }).trim();
     } catch {
       continue;
     }
   }
+  if (TEST_SERVER) throw new Error('found no server of the name that DAYPASS_TEST_REDIS_SERVER gives');
   throw new Error(`found neither ${NAMES.join(' nor ')}: install Redis 7 or later, or give REDIS_URL`);
 }

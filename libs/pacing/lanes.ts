@@ -69,6 +69,11 @@ export class LaneTable {
     return this.byModel.get(model) ?? DEFAULT_LANE;
   }
 
+  /** The models that DAYPASS_CONFIG names for a lane. */
+  modelsOf(lane: string): string[] {
+    return [...this.byModel].flatMap(([model, its]) => (its === lane ? [model] : []));
+  }
+
   /** DAYPASS_CONFIG names a lane for the model. */
   isNamed(model: string): boolean {
     return this.byModel.has(model);

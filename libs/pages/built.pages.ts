@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join, sep } from 'node:path';
 
-export type Build = 'console' | 'visitors';
+export type Build = 'console' | 'visitors' | 'embed';
 
 interface Chunk {
   file: string;

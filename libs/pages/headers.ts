@@ -15,6 +15,12 @@ export const VISITORS_HEADERS: Readonly<Record<string, string>> = {
   'content-security-policy': `${BASE}; style-src 'self'; require-trusted-types-for 'script'; trusted-types daypass`,
 };
 
+/** Of `/claim.js`, which pages of every origin import, also those that let in nothing of others by themselves. */
+export const EMBED_HEADERS: Readonly<Record<string, string>> = {
+  'x-content-type-options': 'nosniff',
+  'cross-origin-resource-policy': 'cross-origin',
+};
+
 /** Of the console's files. */
 export const CONSOLE_HEADERS: Readonly<Record<string, string>> = {
   ...COMMON,

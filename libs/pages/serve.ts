@@ -5,7 +5,7 @@ import type { BuiltPages } from './built.pages.js';
 
 /** The name of such a file has the hash of its contents. */
 const HASHED = 'public, max-age=31536000, immutable';
-/** The name of `theme.js` stays. Browsers ask again with the tag of what they have. */
+/** The names of `theme.js` and `claim.js` stay. Browsers ask again with the tag of what they have. */
 const NAMED = 'public, max-age=300';
 /** Who takes nothing for so long does not keep a connection and an open file. */
 const IDLE_MS = 30_000;

@@ -1,7 +1,7 @@
 import type { QueueOptions, WorkerOptions } from 'bullmq';
 import { BullMQOtel } from 'bullmq-otel';
-import { QUEUE_PREFIX } from '#libs/contracts/jobs.js';
 import { queueConnectionOptions, workerConnectionOptions } from '#libs/redis/connection.js';
+import { redisKeys } from '#libs/redis/keys.js';
 
 /**
  * What every queue and worker shares. Jobs hold ids and numbers only. A finished job leaves nothing: the hold, not the
@@ -10,7 +10,7 @@ import { queueConnectionOptions, workerConnectionOptions } from '#libs/redis/con
 export function bullOptions(redisUrl: string, traces = false): QueueOptions {
   return {
     connection: queueConnectionOptions(redisUrl),
-    prefix: QUEUE_PREFIX,
+    prefix: redisKeys.queuePrefix,
     ...telemetry(traces),
     streams: { events: { maxLen: 100 } },
     defaultJobOptions: {
@@ -25,7 +25,7 @@ export function bullOptions(redisUrl: string, traces = false): QueueOptions {
 export function workerOptions(redisUrl: string, concurrency: number, traces = false): WorkerOptions {
   return {
     connection: workerConnectionOptions(redisUrl),
-    prefix: QUEUE_PREFIX,
+    prefix: redisKeys.queuePrefix,
     ...telemetry(traces),
     concurrency,
     // Another worker takes over a dead worker's jobs well before a visitor gives up. Too early is harmless: the hold

@@ -6,6 +6,8 @@ import { Redis } from 'ioredis';
 import { freePort } from '#libs/launch/free-port.js';
 import { startRedisServer } from '#libs/launch/redis-server.js';
 import { FaultProxy } from '#libs/testing/fault-proxy.js';
+import { startCluster, startNamedPair, startSentinelPair } from '#libs/testing/redis-groups.js';
+import { until } from '#libs/testing/until.js';
 import {
   assertKeepsData,
   blockingConnection,
@@ -131,6 +133,92 @@ describe('the money connection', () => {
     await whenReady(redis);
     expect(await redis.ping()).toBe('PONG');
     await second.stop();
+  });
+});
+
+describe('a primary that moves', () => {
+  const portOf = async (redis: Redis): Promise<number> =>
+    Number(/^tcp_port:(\d+)/m.exec(await redis.info('server'))![1]);
+  const succeeds = (work: Promise<unknown>): Promise<boolean> =>
+    work.then(
+      () => true,
+      () => false,
+    );
+  /** All kinds of connections: of scripts, of blocking reads, and of BullMQ. */
+  const all = (url: string): Redis[] => {
+    const made = [connect(url), blockingConnection(url), new Redis(workerConnectionOptions(url))];
+    for (const redis of made) redis.on('error', () => undefined);
+    opened.push(...made);
+    return made;
+  };
+
+  it('behind one name is found again by who writes, reads or waits', async () => {
+    const pair = await startNamedPair();
+    const [writing, waiting, ofQueue] = all(pair.redisUrl) as [Redis, Redis, Redis];
+    await Promise.all([writing, waiting, ofQueue].map((redis) => whenReady(redis)));
+    const script = defineScript(writing, 'record-event');
+    const record = (): Promise<unknown> => script([redisKeys.audit, redisKeys.auditBytes], ['{"id":"a"}', '']);
+    await record();
+    const read = waiting.xread('BLOCK', 60_000, 'STREAMS', 'nothing', '$').catch((error: Error) => error.message);
+    await pair.primary.redis.ping();
+    await pair.replica.redis.replicaof('NO', 'ONE');
+    pair.name.retarget(pair.replica.port);
+    await pair.primary.redis.replicaof('127.0.0.1', pair.replica.port);
+    const wrote = await Promise.allSettled([record(), ofQueue.set('x', 'y')]);
+    expect(wrote.map(({ status }) => status)).toEqual(['rejected', 'rejected']);
+    expect(await read).toMatch(/^UNBLOCKED/);
+    await until('scripts run again', () => succeeds(record()));
+    expect(await Promise.all([writing, waiting, ofQueue].map(portOf))).toEqual(Array(3).fill(pair.replica.port));
+    await pair.stop();
+  });
+
+  it('under Sentinels is the one that they name, and nobody listens to them after its connection was ended', async () => {
+    const pair = await startSentinelPair();
+    const sentinel = new Redis(Number(/:(\d+),/.exec(pair.redisUrl)![1]), '127.0.0.1', { enableReadyCheck: false });
+    opened.push(sentinel);
+    const listeners = async (): Promise<number> =>
+      String(await sentinel.call('CLIENT', 'LIST')).match(/ sub=1 /g)?.length ?? 0;
+    const before = await listeners();
+    const redis = connect(pair.redisUrl);
+    await whenReady(redis);
+    expect(await portOf(redis)).toBe(pair.primary.port);
+    await until('it hears of a failover', async () => (await listeners()) === before + 1);
+    await redis.quit();
+    await until('it hears no more', async () => (await listeners()) === before);
+    await pair.stop();
+  });
+
+  it('is told apart from a replica before anything is sent to it', async () => {
+    const pair = await startNamedPair();
+    pair.name.retarget(pair.replica.port);
+    const redis = connect(pair.redisUrl);
+    await expect(whenReady(redis, 1_000)).rejects.toThrow(/1000 ms: Redis is read-only \(role slave\)/);
+    pair.name.retarget(pair.primary.port);
+    await whenReady(redis);
+    expect(await portOf(redis)).toBe(pair.primary.port);
+    await pair.stop();
+  });
+
+  it('is the node of a cluster that has the slot of the money, also after the slot has moved', async () => {
+    const cluster = await startCluster();
+    const from = await cluster.nodeOf(redisKeys.epoch);
+    const to = cluster.nodes.find((node) => node !== from)!;
+    const connections = all(cluster.redisUrl);
+    await Promise.all(connections.map((redis) => whenReady(redis)));
+    expect(await Promise.all(connections.map(portOf))).toEqual(Array(3).fill(from.port));
+    const [money] = connections as [Redis];
+    const script = defineScript(money, 'record-event');
+    const record = (): Promise<unknown> => script([redisKeys.audit, redisKeys.auditBytes], ['{"id":"a"}', '']);
+    await record();
+    await from.redis.del(redisKeys.audit, redisKeys.auditBytes);
+    const slot = await money.call('CLUSTER', 'KEYSLOT', redisKeys.epoch);
+    const id = (await to.redis.call('CLUSTER', 'MYID')) as string;
+    for (const { redis } of [to, ...cluster.nodes.filter((node) => node !== to)])
+      await redis.call('CLUSTER', 'SETSLOT', slot as number, 'NODE', id);
+    await expect(record()).rejects.toThrow('MOVED');
+    await until('scripts run again', () => succeeds(record()));
+    expect(await portOf(money)).toBe(to.port);
+    await cluster.stop();
   });
 });
 

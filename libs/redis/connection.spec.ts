@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { queueConnectionOptions, workerConnectionOptions } from './connection.js';
-import { redisKeys } from './keys.js';
+import { moneySlot, redisKeys } from './keys.js';
 
 describe('what BullMQ connects to', () => {
   it.each([
@@ -10,6 +10,23 @@ describe('what BullMQ connects to', () => {
     ['redis://:secret@redis', { password: 'secret' }],
     ['rediss://redis:6380', { host: 'redis', port: 6380, tls: {} }],
     ['redis://[::1]:6379', { host: '::1', port: 6379 }],
+    [
+      'rediss+sentinel://:secret@a,b:26380/main/2?sentinel_password=other',
+      {
+        sentinels: [
+          { host: 'a', port: 26_379 },
+          { host: 'b', port: 26_380 },
+        ],
+        name: 'main',
+        password: 'secret',
+        sentinelPassword: 'other',
+        db: 2,
+        tls: {},
+        sentinelTLS: {},
+        enableTLSForSentinelMode: true,
+      },
+    ],
+    ['rediss+cluster://user:secret@a,b', { username: 'user', password: 'secret', tls: {} }],
     ['unix:///run/my%20redis.sock', { path: '/run/my redis.sock' }],
     ['unix://:secret@localhost/run/redis.sock?db=2', { path: '/run/redis.sock', password: 'secret', db: 2 }],
   ])('is what %s names', (url, options) => {
@@ -19,9 +36,12 @@ describe('what BullMQ connects to', () => {
 
   it('has no user, password, database or TLS that the address does not name', () => {
     expect(Object.keys(workerConnectionOptions('redis://redis')).sort()).toEqual([
+      'Connector',
       'host',
+      'maxLoadingRetryTime',
       'maxRetriesPerRequest',
       'port',
+      'reconnectOnError',
       'retryStrategy',
       'socketTimeout',
     ]);
@@ -41,5 +61,9 @@ describe('key names', () => {
     const names = Object.values(redisKeys).map((name) => (typeof name === 'string' ? name : name('x', 'y')));
     expect(names.every((name) => name.startsWith('{dp}:'))).toBe(true);
     expect(new Set(names).size).toBe(names.length);
+  });
+
+  it('differ by account in the hash tag alone', () => {
+    expect([moneySlot(''), moneySlot('north')]).toEqual(['{dp}', '{dp:north}']);
   });
 });

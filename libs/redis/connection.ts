@@ -1,6 +1,9 @@
 import { Socket } from 'node:net';
 import type { RedisOptions } from 'bullmq';
 import { Redis } from 'ioredis';
+import { readRedisAddress } from '#libs/contracts/redis-address.js';
+import { redisKeys } from './keys.js';
+import { CONNECT_MAX_MS, NamedPrimary, primaryOfSlot, reconnectOnError } from './primary.js';
 import { atEndOfTurn } from './turn.js';
 
 const RETRY_MAX_MS = 2_000;
@@ -20,16 +23,24 @@ const retryStrategy = (attempt: number): number => Math.min(50 * 2 ** Math.min(a
 export function moneyConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
   const redis = gatherWrites(
     new Redis({
-      ...addressOf(url),
+      ...addressOptions(url),
       autoResendUnfulfilledCommands: false,
       enableOfflineQueue: false,
       maxRetriesPerRequest: 0,
       commandTimeout: 5_000,
       retryStrategy,
       socketTimeout: silentMaxMs,
+      // Where Sentinels tell of a failover, no script runs at the former primary any more, though it may be reachable.
+      failoverDetector: true,
     }),
   );
-  return withoutStaleTimer(redis);
+  return leaveSentinels(withoutStaleTimer(redis));
+}
+
+/** ioredis 5.11 keeps listening to the Sentinels after `quit`, so that the process would not end. */
+function leaveSentinels(redis: Redis): Redis {
+  const { connector } = redis as unknown as { connector: { failoverDetector?: { cleanup(): void } | null } };
+  return redis.on('end', () => connector.failoverDetector?.cleanup());
 }
 
 /**
@@ -64,38 +75,52 @@ function gatherWrites(redis: Redis): Redis {
 /** A connection for blocking reads alone, so that no other command waits behind them. */
 export function blockingConnection(url: string, silentMaxMs = SILENT_MAX_MS): Redis {
   return withoutStaleTimer(
-    new Redis({ ...addressOf(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }),
+    new Redis({ ...addressOptions(url), maxRetriesPerRequest: null, retryStrategy, socketTimeout: silentMaxMs }),
   );
 }
 
 /**
- * Reads `redis://`, `rediss://`, or `unix:///path/of/its.sock?db=…`. A socket file costs a quarter of TCP on one
- * machine.
+ * Where the primary is, and how to find it again after a failover. In a cluster that is the node with the slot of
+ * `key`. @throws where nobody can understand the URL
  */
-function addressOf(url: string): RedisOptions {
-  const parsed = new URL(url);
-  const socket = parsed.protocol === 'unix:';
-  const db = socket
-    ? Number(parsed.searchParams.get('db') ?? 0)
-    : parsed.pathname.length > 1
-      ? Number(parsed.pathname.slice(1))
-      : 0;
-  return {
-    ...(socket
-      ? { path: decodeURIComponent(parsed.pathname) }
-      : // The brackets of an IPv6 address belong to the URL, not to the host.
-        { host: parsed.hostname.replace(/^\[|\]$/g, ''), port: Number(parsed.port || 6379) }),
-    ...(parsed.username ? { username: decodeURIComponent(parsed.username) } : {}),
-    ...(parsed.password ? { password: decodeURIComponent(parsed.password) } : {}),
-    ...(db > 0 ? { db } : {}),
-    ...(parsed.protocol === 'rediss:' ? { tls: {} } : {}),
+export function addressOptions(url: string, key: string = redisKeys.epoch): RedisOptions {
+  const address = readRedisAddress(url);
+  const { kind, username, password } = address;
+  const tls = address.tls ? { tls: {} } : {};
+  const access = { ...(username ? { username } : {}), ...(password ? { password } : {}) };
+  const common = {
+    ...access,
+    ...tls,
+    ...('db' in address && address.db > 0 ? { db: address.db } : {}),
+    reconnectOnError,
+    // A replica that loads its primary's data is not what a connection should wait for.
+    maxLoadingRetryTime: 1_000,
   };
+  switch (kind) {
+    case 'socket':
+      return { ...common, path: address.path };
+    case 'server':
+      return { ...common, host: address.host, port: address.port, Connector: NamedPrimary };
+    case 'cluster':
+      return { ...common, connectTimeout: CONNECT_MAX_MS, Connector: primaryOfSlot(address.nodes, key) };
+    case 'sentinel':
+      return {
+        ...common,
+        sentinels: address.nodes,
+        name: address.name,
+        ...(address.sentinelUsername ? { sentinelUsername: address.sentinelUsername } : {}),
+        ...(address.sentinelPassword ? { sentinelPassword: address.sentinelPassword } : {}),
+        ...(address.tls ? { enableTLSForSentinelMode: true, sentinelTLS: {} } : {}),
+        connectTimeout: CONNECT_MAX_MS,
+        sentinelCommandTimeout: CONNECT_MAX_MS,
+      };
+  }
 }
 
 /** Options for BullMQ's workers, which need unlimited retries for blocking reads. */
 export function workerConnectionOptions(url: string, silentMaxMs = SILENT_MAX_MS): RedisOptions {
   return {
-    ...addressOf(url),
+    ...addressOptions(url),
     maxRetriesPerRequest: null,
     retryStrategy,
     socketTimeout: silentMaxMs,
@@ -109,16 +134,26 @@ export function queueConnectionOptions(url: string): RedisOptions {
   return { ...workerConnectionOptions(url), maxRetriesPerRequest: 0, enableOfflineQueue: false, commandTimeout: 5_000 };
 }
 
-/** Resolves once the connection is ready. @throws when Redis does not answer within the time */
+/** Resolves once the connection is ready. @throws when Redis does not answer within the time, with the last error */
 export async function whenReady(redis: Redis, timeoutMs = 10_000): Promise<void> {
   if (redis.status === 'ready') return;
-  await new Promise<void>((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`Redis did not answer within ${timeoutMs} ms`)), timeoutMs);
-    redis.once('ready', () => {
-      clearTimeout(timer);
-      resolve();
+  let last: Error | undefined;
+  const keep = (error: Error): void => void (last = error);
+  redis.on('error', keep);
+  try {
+    await new Promise<void>((resolve, reject) => {
+      const timer = setTimeout(() => {
+        const why = last === undefined ? '' : `: ${last.message}`;
+        reject(new Error(`Redis did not answer within ${timeoutMs} ms${why}`, { cause: last }));
+      }, timeoutMs);
+      redis.once('ready', () => {
+        clearTimeout(timer);
+        resolve();
+      });
     });
-  });
+  } finally {
+    redis.off('error', keep);
+  }
 }
 
 /** Refuses a Redis that could forget a hold, because it evicts data or is read-only. @throws with what to change */

@@ -1,7 +1,19 @@
-/** Every Redis key of Daypass. All have one hash tag, so that one script can move money at every level at once. */
-const TAG = '{dp}';
+/**
+ * All keys of an account have one hash tag, so that one script can move money at every level at once. Each process
+ * serves one account. libs/config checks its name.
+ */
+const account = process.env.DAYPASS_ACCOUNT?.trim() ?? '';
+const TAG = moneySlot(account);
 
+/** The hash tag of an account's keys: a cluster spreads accounts over its nodes by it. */
+export function moneySlot(name: string): string {
+  return name === '' ? '{dp}' : `{dp:${name}}`;
+}
+
+/** Every Redis key of Daypass. */
 export const redisKeys = {
+  /** BullMQ's keys begin with it. The braces put queues into the slot of the money. */
+  queuePrefix: `${TAG}:queue`,
   epoch: `${TAG}:epoch`,
   /** Accounting sets it when it ends in order and no call is in flight. */
   quiet: `${TAG}:quiet`,
@@ -87,6 +99,10 @@ export const redisKeys = {
   pow: (signature: string) => `${TAG}:pow:${signature}`,
   /** The sealed virtual key of a claim on its way, by the hash of its Idempotency-Key. */
   claim: (nameHash: string) => `${TAG}:claim:${nameHash}`,
+  /** What a one-time code stands for, sealed, by the hash of the code. */
+  handOver: (codeHash: string) => `${TAG}:hand-over:${codeHash}`,
+  /** One-time codes that a key got within a minute. */
+  handOverCount: (keyId: string) => `${TAG}:window:hand-over:${keyId}`,
   /** Claims within an hour or a day, of one address' tag, of a link, of a campaign. */
   claimWindow: (of: string) => `${TAG}:window:claim:${of}`,
   /** Followed by a claimant's id: its strikes and what followed, over all of its keys. */

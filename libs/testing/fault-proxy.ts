@@ -20,7 +20,7 @@ export class FaultProxy {
 
   private constructor(
     private readonly server: Server,
-    private readonly targetPort: number,
+    private targetPort: number,
   ) {}
 
   static async start(targetPort: number): Promise<FaultProxy> {
@@ -34,6 +34,23 @@ export class FaultProxy {
 
   get port(): number {
     return (this.server.address() as { port: number }).port;
+  }
+
+  /** New connections go to another server, as those to a name that moved. Present ones stay. */
+  retarget(port: number): void {
+    this.targetPort = port;
+  }
+
+  /** All connections go to another server, and clients see none break: as behind a proxy that knows the protocol. */
+  replaceServer(port: number): void {
+    this.targetPort = port;
+    for (const link of this.links) {
+      link.server
+        .removeAllListeners()
+        .on('error', () => undefined)
+        .destroy();
+      this.dial(link);
+    }
   }
 
   /** Breaks every connection, and serves new ones. */
@@ -100,20 +117,26 @@ export class FaultProxy {
       client.resetAndDestroy();
       return;
     }
-    const server = connect({ port: this.targetPort, host: '127.0.0.1', noDelay: true });
-    server.on('error', () => undefined);
-    const link = { client, server };
+    const link: Link = { client, server: client };
+    this.dial(link);
     this.links.add(link);
     client.on('data', (chunk) => {
-      this.pass(client, server, chunk);
+      this.pass(client, link.server, chunk);
       if (this.swallow && chunk.includes(this.swallow.pattern)) {
         const { reached } = this.swallow;
         this.swallow = undefined;
         reached(link);
       }
     });
-    server.on('data', (chunk) => this.pass(server, client, chunk));
-    for (const socket of [client, server]) socket.on('close', () => this.end(link));
+    client.on('close', () => this.end(link));
+  }
+
+  private dial(link: Link): void {
+    const server = connect({ port: this.targetPort, host: '127.0.0.1', noDelay: true });
+    link.server = server;
+    server.on('error', () => undefined);
+    server.on('data', (chunk) => this.pass(server, link.client, chunk));
+    server.on('close', () => this.end(link));
   }
 
   private pass(from: Socket, to: Socket, chunk: Buffer): void {

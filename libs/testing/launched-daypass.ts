@@ -7,7 +7,7 @@ import { surroundings } from '#libs/launch/child-env.js';
 import { freePort } from '#libs/launch/free-port.js';
 import { Services } from '#libs/launch/services.js';
 import { FaultProxy } from './fault-proxy.js';
-import { startTestStores } from './stores.js';
+import { startTestStores, type RedisGroup } from './stores.js';
 
 export interface LaunchOptions {
   /** Environment of all four services, which overrides the defaults. */
@@ -26,6 +26,8 @@ export interface LaunchOptions {
   durable?: boolean;
   /** The services reach their stores through proxies that can fail. Tests reach the stores directly. */
   proxies?: boolean;
+  /** This Redis instead of a single server, without a proxy. */
+  redis?: RedisGroup;
 }
 
 /** The addresses and the admin token of a running Daypass. Plain JSON, so that one process can send it to another. */
@@ -49,9 +51,9 @@ export const READY_TIMEOUT_MS = 30_000;
 export async function launchDaypass(options: LaunchOptions) {
   const folder = mkdtempSync(join(tmpdir(), 'daypass-e2e-'));
   const adminToken = randomBytes(24).toString('base64url');
-  const stores = await startTestStores({ durable: options.durable ?? false });
+  const stores = await startTestStores({ durable: options.durable ?? false, group: options.redis });
   const [redisProxy, postgresProxy] = options.proxies
-    ? await Promise.all([proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)])
+    ? await Promise.all([options.redis ? undefined : proxyOf(stores.redisUrl), proxyOf(stores.databaseUrl)])
     : [];
   const [visitorsPort, adminPort, ...opsPortList] = await Promise.all(
     Array.from({ length: 2 + SERVICES.length }, freePort),

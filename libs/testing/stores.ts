@@ -46,12 +46,18 @@ export interface TestStores extends Pick<TestRedis, 'redisUrl'>, Pick<TestPostgr
 
 const PASSWORD = 'throw-away';
 
+/** Servers that a test has started, and that it breaks itself. They end with the stores. */
+export type RedisGroup = Pick<TestRedis, 'redisUrl' | 'stop'>;
+
 /**
  * Starts an empty Redis and an empty Postgres, which end with this process. `durable`: they keep data, as in
- * production.
+ * production. `group`: this Redis instead.
  */
-export async function startTestStores({ durable = false } = {}): Promise<TestStores> {
-  const starting = [startTestRedis({ durable }), startTestPostgres({ durable })] as const;
+export async function startTestStores({
+  durable = false,
+  group,
+}: { durable?: boolean; group?: RedisGroup | undefined } = {}): Promise<TestStores> {
+  const starting = [group ? asOne(group) : startTestRedis({ durable }), startTestPostgres({ durable })] as const;
   const [redis, postgres] = await Promise.all(starting).catch(async (error: unknown) => {
     // A store that did start would keep the test runner from ending.
     await Promise.all(starting.map(async (one) => (await one.catch(() => undefined))?.stop()));
@@ -66,6 +72,13 @@ export async function startTestStores({ durable = false } = {}): Promise<TestSto
       await Promise.all([redis.stop(), postgres.stop()]);
     },
   };
+}
+
+async function asOne({ redisUrl, stop }: RedisGroup): Promise<TestRedis> {
+  const refuse = (): never => {
+    throw new Error('a group of servers has its own handles');
+  };
+  return { redisUrl, localUrl: redisUrl, stop, kill: refuse, start: refuse, cutTail: refuse };
 }
 
 export async function startTestRedis({ durable = false } = {}): Promise<TestRedis> {
@@ -139,7 +152,7 @@ async function clusterTemplate(): Promise<string> {
 }
 
 /** The name has its owner's process id, so that the next run deletes what a killed run has left. */
-function openFolder(prefix: string): string {
+export function openFolder(prefix: string): string {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(prefix))) {
     const owner = Number(name.slice(prefix.length).split('-')[0]);
     if (!isRunning(owner)) rmSync(join(tmpdir(), name), { recursive: true, force: true });

@@ -7,6 +7,7 @@ import { dirname, join } from 'node:path';
 const ROOT = process.cwd();
 const FOLDERS = [
   'apps',
+  'cli',
   'libs/config',
   'libs/contracts',
   'libs/endpoints',
@@ -118,6 +119,12 @@ const FORBIDDEN: Planted[] = (
       'export const port = process.env.PORT;',
       'process.env',
     ],
+    [
+      'the command imports a library beside the contracts',
+      'cli/planted-21.ts',
+      "import '#libs/config/config.js';",
+      'cli/ takes libs/contracts alone',
+    ],
     ['a promise floats', 'libs/money/planted-16.ts', 'Promise.resolve();', 'Promises must be awaited'],
   ] as const
 ).map(([name, file, text, why]) => ({ name, file, text, why }));
@@ -163,6 +170,7 @@ const ALLOWED: Planted[] = (
       'apps/ingress/domain/allowed-4.ts',
       "import type { Call } from '../call.js';\nexport type Same = Call;",
     ],
+    ['the command imports the contracts', 'cli/allowed-10.ts', "import '#libs/contracts/jobs.js';"],
     ['a spec of domain imports its tools', 'apps/ingress/domain/allowed-5.spec.ts', "import '@jest/globals';"],
     ['the launcher reads the environment', 'libs/launch/allowed-6.ts', 'export const port = process.env.PORT;'],
   ] as const
@@ -191,7 +199,7 @@ describe('the arrows of the architecture', () => {
       }
       const run = spawnSync(
         join(ROOT, 'node_modules/.bin/oxlint'),
-        ['--type-aware', '--tsconfig', 'tsconfig.json', '--format', 'json', 'apps', 'libs'],
+        ['--type-aware', '--tsconfig', 'tsconfig.json', '--format', 'json', 'apps', 'cli', 'libs'],
         {
           cwd: tree,
           encoding: 'utf8',

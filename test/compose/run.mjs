@@ -122,6 +122,12 @@ async function useIt() {
     assert.deepEqual([campaign.status, rich.status, poor.status], [201, 201, 201]),
   );
 
+  await check('the image has the command daypass, which finds the port and the token by itself', () => {
+    const daypass = ['exec', containerOf('accounting').id, 'daypass'];
+    assert.equal(JSON.parse(docker([...daypass, 'campaigns', 'show', 'compose', '--json'])).budget_usd, '2.00');
+    assert.equal(spawnSync('docker', [...daypass, 'campaigns', 'show', 'none']).status, 1);
+  });
+
   await check('the log says that answers are made up, and its link signs in to the console, once', async () => {
     const log = docker(['logs', containerOf('accounting').id]);
     assert.match(log, /no OPENAI_API_KEY is set: answers are rehearsed/);

@@ -4,6 +4,8 @@ import pg from 'pg';
 import type { ChatCall } from '#libs/rehearsal/rehearsal.chat.face.js';
 import type { ImagesCall } from '#libs/rehearsal/rehearsal.images.face.js';
 import type { ResponsesCall } from '#libs/rehearsal/rehearsal.responses.face.js';
+import { addressOptions } from '#libs/redis/connection.js';
+import { moneySlot } from '#libs/redis/keys.js';
 import { startDaypass, type Daypass, type DaypassOptions, type TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
 
@@ -42,6 +44,8 @@ type SentCall = ChatCall | ResponsesCall | ImagesCall;
 /** A running Daypass whose stores and services can fail, an upstream with a bill of its own, and the invariants that must hold. */
 export class Arena {
   readonly redis: Redis;
+  /** Every key of Redis begins with it. */
+  private readonly slot: string;
   readonly sql: pg.Pool;
   private readonly keys: (TestKey & { campaignId: string })[] = [];
   private readonly sent: SentCall[] = [];
@@ -52,7 +56,9 @@ export class Arena {
   private readonly sampler: Promise<void>;
 
   private constructor(readonly daypass: Daypass) {
-    this.redis = new Redis(daypass.redisUrl, {
+    this.slot = moneySlot(daypass.env.DAYPASS_ACCOUNT ?? '');
+    this.redis = new Redis({
+      ...addressOptions(daypass.redisUrl, this.slot),
       maxRetriesPerRequest: 0,
       enableOfflineQueue: false,
       retryStrategy: () => 100,
@@ -208,7 +214,7 @@ export class Arena {
   async holds(): Promise<string> {
     const back = await this.back();
     await this.until(
-      async () => (await this.redis.zcard('{dp}:leases')) === 0,
+      async () => (await this.redis.zcard(`${this.slot}:leases`)) === 0,
       'I: no hold is stuck',
       BACK_WITHIN_MS + 15_000,
     );
@@ -237,7 +243,7 @@ export class Arena {
 
   private async recordHolds(): Promise<void> {
     await this.until(
-      async () => (await this.redis.xlen('{dp}:audit')) === 0,
+      async () => (await this.redis.xlen(`${this.slot}:audit`)) === 0,
       'G: the record is drained',
       BACK_WITHIN_MS,
     );
@@ -290,11 +296,11 @@ export class Arena {
       try {
         const levels: [string, string, bigint | null][] = [
           ...this.keys.flatMap(({ id, campaignId }): [string, string, null][] => [
-            [id, `{dp}:key:${id}`, null],
-            [campaignId, `{dp}:campaign:${campaignId}`, null],
+            [id, `${this.slot}:key:${id}`, null],
+            [campaignId, `${this.slot}:campaign:${campaignId}`, null],
           ]),
-          ['operator day', `{dp}:operator:${day}`, nanoOf(OPERATOR.budget_usd_per_day)],
-          ['operator total', '{dp}:operator:total', nanoOf(OPERATOR.budget_usd_total)],
+          ['operator day', `${this.slot}:operator:${day}`, nanoOf(OPERATOR.budget_usd_per_day)],
+          ['operator total', `${this.slot}:operator:total`, nanoOf(OPERATOR.budget_usd_total)],
         ];
         const answers = await Promise.all(levels.map(([, hash]) => this.redis.hmget(hash, 'budget', 'spent', 'held')));
         levels.forEach(([name, , fixed], index) => {

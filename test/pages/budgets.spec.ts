@@ -5,6 +5,8 @@ import { BuiltPages } from '#libs/pages/built.pages.js';
 
 /** What a first visit of a page may load, compressed with gzip: PAGES of visitors on phones, and the operator's console. */
 const VISITORS_MAX_BYTES = 45_000;
+/** Of `/claim.js`, which a stranger's page loads beside all of its own. */
+const EMBED_MAX_BYTES = 8_000;
 const CONSOLE_SCRIPTS_MAX_BYTES = 300_000;
 const CONSOLE_STYLES_MAX_BYTES = 40_000;
 
@@ -30,6 +32,19 @@ describe('the first load', () => {
     told(page, bytes);
     expect(bytes).toBeGreaterThan(1_000);
     expect(bytes).toBeLessThanOrEqual(VISITORS_MAX_BYTES);
+  });
+
+  it(`of /claim.js is at most ${EMBED_MAX_BYTES} bytes, and without TLS half as much again`, () => {
+    const embed = new BuiltPages('embed');
+    const scripts = readdirSync(embed.folder, { recursive: true, encoding: 'utf8' }).filter((one) => /\.js$/.test(one));
+    expect(scripts.toSorted()).toEqual(['claim.js', 'claim.plain.js']);
+    const bytes = bytesOf(embed, ['claim.js']);
+    const all = bytesOf(embed, scripts);
+    told('/claim.js', bytes);
+    told('/claim.js without TLS', all);
+    expect(bytes).toBeGreaterThan(1_000);
+    expect(bytes).toBeLessThanOrEqual(EMBED_MAX_BYTES);
+    expect(all).toBeLessThanOrEqual(1.5 * EMBED_MAX_BYTES);
   });
 
   it('of the console keeps its bounds for scripts and for styles', () => {

@@ -327,3 +327,46 @@ describe('calls', () => {
     });
   });
 });
+
+describe('an auditor', () => {
+  it('sees what other limits would have blocked, who changed them, a proof of it all, and takes it home', async () => {
+    const tried = `tried-${tag()}`;
+    const moderation = { input: 'gate', output: 'off', thresholds: { violence: 0.6 } };
+    const key = await daypass.createKey({ campaign: { slug: tried, moderation }, key: { label: FORMULA } });
+    expect((await chat(key.key, 'hello')).status).toBe(200);
+    await misuse(key, 'tried');
+    await until(
+      'both checks are on record',
+      async () => (await admin(`/checks/count?campaign=${tried}`)).data.checks === 2,
+      20_000,
+    );
+    await on(`/campaigns/${tried}/policy`, async (page) => {
+      await said(page, 'would have blocked 1');
+      await said(page, 'of 2 checks; so many were blocked.');
+      await page.getByLabel('Limit of violence').fill('1');
+      await said(page, 'would have blocked 0');
+      await page.getByRole('button', { name: 'Save the policy' }).click();
+      await said(page, 'The policy holds for calls from now on.');
+    });
+    expect((await admin(`/campaigns/${tried}`)).moderation.thresholds).toEqual({ violence: 1 });
+    await on('/audit', async (page) => {
+      await said(page, 'thresholds {"violence":0.6} → {"violence":1}');
+      await page.getByRole('region', { name: 'The record' }).getByRole('button', { name: 'Run the proof' }).click();
+      await said(page, 'Keep this outside of Daypass');
+      const file = async (name: string): Promise<string> => {
+        const [download] = await Promise.all([
+          page.waitForEvent('download'),
+          page.getByRole('link', { name, exact: true }).click(),
+        ]);
+        return readFile((await download.path())!, 'utf8');
+      };
+      const calls = (await file('Calls as CSV')).split('\n').filter((line) => line.includes(tried));
+      expect(calls).toHaveLength(2);
+      for (const line of calls) expect(line).toContain(`"'=HYPERLINK`);
+      const acts = await file('Acts as CSV');
+      expect(acts).toMatch(new RegExp(`,terms,cmp_\\w+,${NAME},`));
+    });
+    await on('/lanes', (page) => said(page, 'takes calls'));
+    await on('/settings', (page) => said(page, 'DAYPASS_PUBLIC_URL is not set'));
+  });
+});

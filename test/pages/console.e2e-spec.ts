@@ -233,6 +233,86 @@ describe('handing out', () => {
   });
 });
 
+describe('limits of a policy', () => {
+  it('say what they would have blocked when the reader rests, by keyboard too, and are saved', async () => {
+    await on('/console/campaigns/launch/policy', async (page) => {
+      const replays = () => bodiesOf('POST', '/moderation/replay');
+      await page.waitForSelector('text=would have blocked 14 of 2,310 checks; 9 were blocked.');
+      await page.waitForSelector('text=2,310 checks of words, which goes by its own rules; 2 checks without a verdict');
+      expect(replays()).toEqual([{ campaign: 'launch', days: 30, thresholds: { violence: 0.6 } }]);
+      // As somebody who drags: one question, when she rests.
+      await page.getByLabel('Limit of violence').evaluate((slider: HTMLInputElement) => {
+        const value = Object.getOwnPropertyDescriptor(HTMLInputElement.prototype, 'value')!;
+        for (const score of ['0.5', '0.4', '0.3']) {
+          value.set!.call(slider, score);
+          slider.dispatchEvent(new Event('input', { bubbles: true }));
+        }
+      });
+      await page.waitForSelector('text=would have blocked 314');
+      expect(replays().slice(1)).toEqual([{ campaign: 'launch', days: 30, thresholds: { violence: 0.3 } }]);
+      await page.getByLabel('Limit of violence').press('ArrowRight');
+      await page.waitForSelector('text=would have blocked 304');
+      await page.getByLabel('Tried on').selectOption('7');
+      await until('a replay of seven days', () => replays().at(-1)!.days === 7);
+      const call = page.getByRole('link', { name: 'call 2' });
+      expect(await call.getAttribute('href')).toBe('/console/calls/req_2');
+      await press(page, 'Save the policy');
+      await page.waitForSelector('text=The policy holds for calls from now on.');
+      expect(bodiesOf('PATCH', '/campaigns/launch')).toEqual([
+        {
+          moderation: expect.objectContaining({ thresholds: expect.objectContaining({ violence: 0.31, hate: null }) }),
+        },
+      ]);
+      await page.getByLabel('violence', { exact: true }).uncheck();
+      await page.waitForSelector('text=Nobody can tell for 2,301 further checks');
+    });
+  });
+});
+
+describe('the pages for an auditor', () => {
+  it('open by their keys, prove what is asked and lead to the files of a period', async () => {
+    await on('/console', async (page) => {
+      await page.waitForSelector('text=Needs you (3)');
+      await page.keyboard.press('g');
+      await page.keyboard.press('n');
+      await page.waitForSelector('text=oldest for 0.8 s');
+      await page.keyboard.press('g');
+      await page.keyboard.press('u');
+      await page.waitForSelector('text=Not run in this tab yet.');
+      expect(fake.asked.filter(({ path }) => path.endsWith('/verify'))).toEqual([]);
+      await tabTo(page, 'Run the proof');
+      await page.keyboard.press('Enter');
+      await page.waitForSelector('text=12,400 transfers');
+      const href = async (name: string): Promise<URL> =>
+        new URL((await page.getByRole('link', { name, exact: true }).getAttribute('href'))!, origin);
+      await page.getByLabel('From').fill('2026-11-01T00:00');
+      await page.getByLabel('Format').selectOption('jsonl');
+      const statement = await href('Statement by key as JSONL');
+      expect(statement.pathname).toBe('/admin/v1/statement/export');
+      expect(Object.fromEntries(statement.searchParams)).toEqual({
+        by: 'key',
+        since: new Date('2026-11-01T00:00').toISOString(),
+        format: 'jsonl',
+      });
+      await page.getByLabel('To').fill('2026-10-01T00:00');
+      await page.waitForSelector('text=The end must come after the begin');
+      const link = page.getByRole('link', { name: 'Checks as JSONL' });
+      expect(await link.getAttribute('aria-disabled')).toBe('true');
+      await link.press('Enter');
+      expect(fake.asked.filter(({ path }) => path.includes('/export'))).toEqual([]);
+    });
+  });
+
+  it('sign everybody out after a question', async () => {
+    await on('/console/settings', async (page) => {
+      await press(page, 'Sign everybody out');
+      await press(page, 'Sign all out');
+      await page.waitForSelector('text=Admin token');
+      expect(fake.asked.filter(({ method }) => method === 'DELETE').map(({ path }) => path)).toEqual(['/sessions']);
+    });
+  });
+});
+
 describe('acts', () => {
   it('revokes all keys only after a count, a reason and the typed name', async () => {
     await on('/console/campaigns/launch', async (page) => {
@@ -309,7 +389,7 @@ describe('acts', () => {
       await page.waitForSelector('text=The policy holds');
       const [{ moderation }] = bodiesOf('PATCH', '/campaigns/launch') as [{ moderation: Record<string, unknown> }];
       expect(moderation).toMatchObject({ input: 'gate', thresholds: { hate: 0.4, violence: null }, strikes: null });
-      await page.click('nav >> text=Settings');
+      await page.click('.tabs >> text=Settings');
       await page.getByLabel('Title').fill('Try Acme');
       await page.getByLabel('Origins').fill('https://a.example\nhttps://b.example');
       expect(await page.getByLabel('Searches of one response').isDisabled()).toBe(true);

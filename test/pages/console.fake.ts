@@ -32,6 +32,7 @@ import {
 import { revokedKeysAnswer } from '#libs/contracts/admin/safety.js';
 import { BuiltPages } from '#libs/pages/built.pages.js';
 import { consoleHeaders } from '#libs/pages/headers.js';
+import { FakeOperations } from './fake.operations.js';
 
 const TYPES: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css', '.svg': 'image/svg+xml' };
 const NONCE = 'bm9uY2Utb2YtdGhlLXRlc3Q=';
@@ -60,6 +61,7 @@ export class FakeAdmin {
   isSignedIn = true;
   isRehearsed = false;
   door: 'open' | 'shut' = 'open';
+  readonly operations = new FakeOperations();
   private readonly streams = new Set<ServerResponse>();
   private readonly server: Server = createServer((request, response) => void this.serve(request, response));
   private readonly pages = new BuiltPages('console');
@@ -83,6 +85,7 @@ export class FakeAdmin {
     this.isSignedIn = true;
     this.isRehearsed = false;
     this.door = 'open';
+    this.operations.reset();
     this.campaigns = [aCampaign(), aCampaign({ slug: 'workshop', name: 'Workshop in Kraków', status: 'closed' })];
     this.links = [
       aLink({ id: 'lnk_readme' }),
@@ -200,6 +203,8 @@ export class FakeAdmin {
       200,
       pageOfAnswers(row).parse({ data: rows, next_cursor: null }),
     ];
+    const operation = this.operations.answer(`${method} ${path}`, body);
+    if (operation !== undefined) return [200, operation];
     const [, first, id, third] = path.split('/');
     switch (`${method} /${first}`) {
       case 'GET /session':
@@ -415,6 +420,7 @@ export const aLink = (given: Partial<LinkView> = {}): LinkView => ({
   expires_at: later(48),
   per_ip_per_day: 3,
   origins: [],
+  redirect_uris: [],
   created_at: earlier(30),
   updated_at: earlier(1),
   ...given,
@@ -542,9 +548,39 @@ const SETTINGS = {
         short_chats_per_usd: null,
       },
     ],
+    lanes: [
+      { lane: 'mini', models: ['mini', 'gpt-5.4-mini'], upstreams: ['openai', 'spare'] },
+      { lane: 'default', models: [], upstreams: ['openai'] },
+    ],
+    guards: [{ name: 'words', type: 'blocklist', judges_all: true }],
+    operator: { budget_usd_per_day: '20.00', budget_usd_total: null },
+    limits: [
+      {
+        name: 'DAYPASS_MAX_WAIT_MS',
+        value: 60_000,
+        unit: 'ms',
+        is_default: false,
+        text: 'A call waits at most this long for budget and for its turn.',
+      },
+      {
+        name: 'DAYPASS_MODERATION_MODEL',
+        value: 'omni-moderation-2024-09-26',
+        unit: null,
+        is_default: true,
+        text: 'The moderation model. It is pinned, because scores change from one version to the next.',
+      },
+    ],
     retention_days_default: 90,
+    retention: [
+      { campaign: 'launch', days: 30 },
+      { campaign: 'workshop', days: null },
+    ],
+    sessions: { idle_seconds: 43_200, longest_seconds: 604_800 },
     rehearsed: false,
-    warnings: ['DAYPASS_PUBLIC_URL is not set: claim links work on this machine only.'],
+    warnings: [
+      'DAYPASS_PUBLIC_URL is not set: claim links work on this machine only.',
+      'DAYPASS_SMTP_URL is not set: claim links cannot ask for an e-mail address.',
+    ],
   },
 };
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/glo
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../chromium.js';
 import { FakeAdmin } from './console.fake.js';
-import { makeCodes, openRevoke, press, toStep } from './console.steps.js';
+import { makeCodes, openRevoke, press, prove, toStep } from './console.steps.js';
 import { look, lookAround } from './looking.js';
 
 const XSS = '<img src=x onerror=alert(1)>';
@@ -79,7 +79,39 @@ const STATES: readonly State[] = [
   { name: 'campaign-keys', path: '/console/campaigns/launch/keys', sign: `text=${XSS}` },
   { name: 'campaign-links', path: '/console/campaigns/launch/links', sign: 'text=One network a day' },
   { name: 'campaign-claims', path: '/console/campaigns/launch/claims', sign: 'text=with a code' },
-  { name: 'campaign-policy', path: '/console/campaigns/launch/policy', sign: 'text=Limits by category' },
+  { name: 'campaign-policy', path: '/console/campaigns/launch/policy', sign: 'text=would have blocked 14' },
+  {
+    name: 'campaign-policy-slow',
+    path: '/console/campaigns/launch/policy',
+    sign: 'text=Ask for fewer days',
+    prepare: () =>
+      fake.refuse('POST /moderation/replay', 400, 'invalid_request', 'days: too many. Ask for fewer days.'),
+  },
+  { name: 'lanes', path: '/console/lanes', sign: 'text=it refuses this account' },
+  { name: 'audit', path: '/console/audit', sign: 'text=billed more' },
+  { name: 'audit-proved', path: '/console/audit', sign: 'text=Keep this outside', lead: prove },
+  {
+    name: 'audit-broken',
+    path: '/console/audit',
+    sign: 'text=the row 17 was edited',
+    lead: prove,
+    prepare: () => {
+      fake.operations.isBroken = true;
+      fake.operations.hasAdminKey = false;
+    },
+  },
+  {
+    name: 'settings',
+    path: '/console/settings',
+    sign: 'text=What is missing (2)',
+    lead: (page) => page.click('text=1 as Daypass has them'),
+  },
+  {
+    name: 'settings-sign-out',
+    path: '/console/settings',
+    sign: 'text=Every open console asks',
+    lead: (page) => press(page, 'Sign everybody out'),
+  },
   { name: 'campaign-settings', path: '/console/campaigns/launch/settings', sign: 'text=Overbook' },
   { name: 'revoke', path: '/console/campaigns/launch', sign: 'text=Revoke 63 keys', lead: (page) => openRevoke(page) },
   { name: 'hand-out', path: '/console/campaigns/launch/hand-out', sign: 'text=seat 2' },

@@ -11,8 +11,17 @@ import { ERRORS, type ErrorCode } from '#libs/contracts/errors.js';
 import type { HeldKey } from '#libs/contracts/held-key.js';
 import { BuiltPages } from '#libs/pages/built.pages.js';
 import { VISITORS_HEADERS } from '#libs/pages/headers.js';
+import type { ChatRequest } from '../../web/visitors/play/chat.js';
 import { createVirtualKey } from '#libs/secrets/virtual-key.js';
 
+/** What the head of a stream tells. */
+export const STREAM_HEAD = {
+  'content-type': 'text/event-stream; charset=utf-8',
+  'x-request-id': 'req_01jfakechat',
+  'x-daypass-moderation': 'input=pass; output=window',
+  'x-daypass-queue-ms': '1340',
+  'x-daypass-available-usd': '0.300000000',
+};
 const SECRET = 'of the fake';
 const TYPES: Record<string, string> = { '.js': 'text/javascript', '.css': 'text/css' };
 
@@ -40,6 +49,8 @@ export interface FakeLink {
 export interface FakeKey {
   view: () => Said<HeldKey>;
   calls?: (cursor: string | null) => Said<HeldCalls>;
+  /** What a chat answers. It writes its stream itself, as slowly as the test wants. */
+  chat?: (request: ChatRequest, response: ServerResponse) => Refused | void;
   /** By the end of the path: rotate, revoke, erase. */
   acts?: Record<string, () => Said<object>>;
 }
@@ -88,7 +99,8 @@ export class FakeVisitors {
       const link = this.links.get(parts[1]!);
       return this.shell(response, 'claim', await this.shown(link?.view ?? null, link?.cost));
     }
-    if (pathname === '/key') return this.shell(response, 'key', undefined);
+    if (pathname === '/v1/chat/completions') return this.serveChat(request, response);
+    if (['/key', '/play', '/help'].includes(pathname)) return this.shell(response, parts[0]!, undefined);
     return this.file(response, pathname);
   }
 
@@ -154,6 +166,13 @@ export class FakeVisitors {
     const calls = key.calls?.(query.get('cursor')) ?? { data: [], next_cursor: null };
     if (isRefused(calls)) return this.answer(response, calls);
     response.writeHead(200, { 'content-type': 'application/json' }).end(JSON.stringify(calls));
+  }
+
+  private async serveChat(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    this.asked.push(`${request.method} ${request.url}`);
+    const key = this.keys.get(String(request.headers.authorization).replace('Bearer ', ''));
+    const refused = key!.chat!(JSON.parse(await bodyOf(request)) as ChatRequest, response);
+    if (refused) this.answer(response, refused);
   }
 
   /** A challenge as ingress makes one. */
@@ -243,6 +262,7 @@ export function linkView(token: string, changes: Partial<LinkView> = {}): LinkVi
     recorded: { input: 'gate', output: 'gate', retention_days: 30 },
     base_url: 'https://try.acme.example/v1',
     challenge: {},
+    app: null,
     ...changes,
   };
 }

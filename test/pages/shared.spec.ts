@@ -1,7 +1,6 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { execFileSync } from 'node:child_process';
 import { CODE_CHARACTERS, readCode } from '#libs/contracts/claims.js';
-import { ERRORS, type ErrorCode } from '#libs/contracts/errors.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { createVirtualKey, isWellFormed } from '#libs/secrets/virtual-key.js';
 import { ask, newIdempotencyKey, persist, type Answer, type Fault } from '../../web/shared/api.js';
@@ -11,7 +10,6 @@ import { safeHref } from '../../web/shared/links.js';
 import { nanoOf, percentOf, showUsd } from '../../web/shared/money.js';
 import { priceWords } from '../../web/shared/prices.js';
 import { recordedWords } from '../../web/shared/recorded.js';
-import { explain, REFUSALS } from '../../web/shared/refusals.js';
 import { snippetsFor } from '../../web/shared/snippets.js';
 import { countdown, duration, localTime, relative, utcTime } from '../../web/shared/time.js';
 import { besideText, usageWords } from '../../web/shared/usage.js';
@@ -224,20 +222,6 @@ describe('CSV', () => {
       `"a,b","say ""hi""",'=1+1,'-2,'@x,5,\r\n"two\nlines"\r\n`,
     );
   });
-});
-
-describe('refusals', () => {
-  it.each(Object.keys(ERRORS) as ErrorCode[])('%s has an explanation of its own', (code) => {
-    const { what, now } = explain(code);
-    expect(REFUSALS).toHaveProperty(code);
-    for (const text of [what, now])
-      for (const sentence of text.split(/(?<=[.?!]) /)) {
-        expect(sentence).toMatch(/^[A-Z].*[.?!]$/);
-        expect(sentence.split(' ').length).toBeLessThanOrEqual(20);
-      }
-  });
-
-  it('has words for a code of a later version', () => expect(explain('of_tomorrow').now).toContain('message'));
 });
 
 describe('asking', () => {

@@ -168,6 +168,27 @@ describe('the visitors’ pages on a running Daypass', () => {
     await other.close();
   }, 60_000);
 
+  it('talk to a model in the playground, say what it cost, and explain what is refused', async () => {
+    const { key } = await daypass.createKey();
+    const looked = await look(browser);
+    const { page, faults } = looked;
+    await page.goto(`${origin()}/key`);
+    await page.getByLabel('Paste your key').fill(key);
+    await page.keyboard.press('Enter');
+    await page.getByRole('link', { name: 'Playground' }).click();
+    await page.getByLabel('Your message').fill('Say hello');
+    await page.keyboard.press('Enter');
+    await page.getByText('answer: passed').waitFor();
+    const cost = page.locator('.of-call div', { hasText: 'Cost' });
+    expect(await cost.innerText()).toMatch(/\$0\.\d+/);
+    await page.getByLabel('Your message').fill('DAYPASS-REHEARSAL-FLAG');
+    await page.getByRole('button', { name: 'Send' }).click();
+    await page.getByRole('link', { name: 'moderation_blocked' }).click();
+    await page.locator('#moderation_blocked.chosen').waitFor();
+    expect(faults).toEqual([]);
+    await looked.close();
+  }, 60_000);
+
   it('know no link that nobody made', async () => {
     const looked = await look(browser);
     await looked.page.goto(`${origin()}/c/k7f3Nowhere99`);

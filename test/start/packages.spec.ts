@@ -56,7 +56,7 @@ const clients = sources.filter((file) => file.startsWith(CLIENTS));
 const files = sources.filter((file) => !clients.includes(file));
 const isTest = (file: string): boolean => /\.(spec|int-spec|e2e-spec|fault-spec|fixture)\.tsx?$/.test(file);
 const production = files.filter(
-  (file) => /^(apps|libs)\//.test(file) && !/^libs\/(launch|rehearsal|testing)\//.test(file) && !isTest(file),
+  (file) => /^(apps|cli|libs)\//.test(file) && !/^libs\/(launch|rehearsal|testing)\//.test(file) && !isTest(file),
 );
 // The build compiles libs/testing as well, and makes the pages of web/.
 const start = files.filter((file) => /^(libs\/(launch|rehearsal|testing)|scripts|web)\//.test(file) && !isTest(file));

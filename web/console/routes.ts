@@ -64,4 +64,22 @@ export const PAGES: readonly PageRoute[] = [
     page: lazy(() => import('./pages/acts.page.tsx')),
     menu: { icon: 'acts', keys: 'g a' },
   },
+  {
+    path: '/lanes',
+    title: 'Lanes',
+    page: lazy(() => import('./pages/lanes.page.tsx')),
+    menu: { icon: 'lanes', keys: 'g n' },
+  },
+  {
+    path: '/audit',
+    title: 'Audit',
+    page: lazy(() => import('./pages/audit.page.tsx')),
+    menu: { icon: 'audit', keys: 'g u' },
+  },
+  {
+    path: '/settings',
+    title: 'Settings',
+    page: lazy(() => import('./pages/settings.page.tsx')),
+    menu: { icon: 'settings', keys: 'g s' },
+  },
 ];

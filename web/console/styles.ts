@@ -34,3 +34,4 @@ import '@mantine/core/styles/Title.css';
 import '@mantine/notifications/styles.css';
 import './console.css';
 import './safety.css';
+import './operations.css';

@@ -53,7 +53,8 @@ export async function ask<T>(path: string, wish: Ask = {}): Promise<Answer<T>> {
   }
 }
 
-function faultOf(response: Response | undefined, error: ErrorBody['error'] | undefined): Fault {
+/** `error`: what the answer says, or an event of it. Without one the answer itself tells what is wrong. */
+export function faultOf(response: Response | undefined, error: ErrorBody['error'] | undefined): Fault {
   const seconds = Number(response?.headers.get('retry-after') ?? Number.NaN);
   const rest = {
     status: response?.status ?? 0,

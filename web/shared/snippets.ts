@@ -14,7 +14,7 @@ export interface Snippet {
 
 const isForEmbeddings = (model: string): boolean => model.includes('embedding');
 /** For a POSIX shell. */
-const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+export const quoted = (text: string): string => `'${text.replaceAll("'", String.raw`'\''`)}'`;
 
 /** The same first call in five forms. A campaign of embeddings alone gets a call that embeds. */
 export function snippetsFor({ baseUrl, key, models, own }: SnippetWish): Snippet[] {

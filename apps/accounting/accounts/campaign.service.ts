@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { Inject, Injectable } from '@nestjs/common';
-import { QueryFailedError } from 'typeorm';
+import { QueryFailedError, type EntityManager } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { formatUsd, MAX_AMOUNT_NANO } from '#libs/money/nano.js';
 import { PriceBook } from '#libs/money/prices.js';
@@ -19,11 +20,15 @@ import { showCampaign, type KeyCounts, type KeyTotals } from '../domain/campaign
 import { Campaign } from '../store/entities/campaign.entity.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { LiveBalanceReader } from '../books/live-balance.reader.js';
+import { AuditRepository } from '../record/audit.repository.js';
 import { LinkProjector } from './link.projector.js';
 import { newestFirst } from './newest-first.js';
 
 /** Of a campaign that names none. */
 const DEFAULT_WEIGHT = 1;
+const NOTE_MAX_CHARACTERS = 1_000;
+
+type Decide = (current: Campaign, manager: EntityManager) => Decision<Campaign> | Promise<Decision<Campaign>>;
 
 @Injectable()
 export class CampaignService {
@@ -36,6 +41,7 @@ export class CampaignService {
     private readonly writer: AccountWriter,
     private readonly live: LiveBalanceReader,
     private readonly links: LinkProjector,
+    private readonly audit: AuditRepository,
   ) {
     this.prices = new PriceBook(config.file.prices);
     this.guards = new Set(config.file.guards.map(({ name }) => name));
@@ -82,7 +88,7 @@ export class CampaignService {
 
   async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
     this.refuseUnpriced(request.models ?? []);
-    const campaign = await this.write(slug, (current) => {
+    const campaign = await this.write(slug, async (current, manager) => {
       const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
       if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
       const change = {
@@ -96,6 +102,8 @@ export class CampaignService {
         closedAt: status === 'active' ? null : (current.closedAt ?? new Date()),
         budgetNano,
       };
+      const note = policyNote(current.moderation, change.moderation);
+      if (note !== null) await this.audit.appendAct(manager, { act: 'terms', subject: current.id, note });
       return { change, transfers: (version) => budgetTransfers(current, budgetNano, version) };
     });
     return this.showWithWarnings(campaign);
@@ -129,7 +137,7 @@ export class CampaignService {
   }
 
   /** Its links show the change, too. */
-  private write(slug: string, decide: (current: Campaign) => Decision<Campaign>): Promise<Campaign> {
+  private write(slug: string, decide: Decide): Promise<Campaign> {
     return this.work.run(async (unit) => {
       const campaign = await this.writer.change((manager) => lockCampaign(manager, slug), decide);
       await this.links.touch(unit.manager, campaign);
@@ -216,6 +224,17 @@ function mergedParts(
     toolPrices: parts.tool_prices,
     claim: parts.claim,
   };
+}
+
+/** What changed in a policy, for the record; null: nothing. */
+function policyNote(before: Campaign['moderation'], after: Campaign['moderation']): string | null {
+  const [former, next] = [before, after].map((policy) => policy as Readonly<Record<string, unknown>>);
+  const names = [...new Set([...Object.keys(former!), ...Object.keys(next!)])];
+  const changed = names.filter((name) => !isDeepStrictEqual(former![name], next![name]));
+  if (changed.length === 0) return null;
+  const show = (value: unknown): string => (value === undefined ? 'none' : JSON.stringify(value));
+  const changes = changed.map((name) => `${name} ${show(former![name])} → ${show(next![name])}`);
+  return `moderation: ${changes.join('; ')}`.slice(0, NOTE_MAX_CHARACTERS);
 }
 
 function budgetTransfers(current: Campaign, budgetNano: bigint, version: number) {

@@ -1,14 +1,15 @@
-import { Readable } from 'node:stream';
 import { Body, Controller, Get, HttpCode, Param, Post, Query, Req, Res, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
-import { stringify } from 'csv-stringify';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { CallList } from '../record/call.list.js';
 import { AuditReader } from '../record/audit.reader.js';
-import { AuditVerifier, type AuditVerification } from '../record/audit.verifier.js';
+import { AuditVerifier } from '../record/audit.verifier.js';
 import { ActList } from '../record/act.list.js';
 import { OpenedCalls } from '../record/opened.calls.js';
+import { POLICY_COLUMNS, PolicyList } from '../record/policy.list.js';
 import { ReviewQueue } from '../record/review.queue.js';
+import { ThresholdReplay } from '../record/threshold.replay.js';
+import { recordProofAnswer, replayAnswer, type RecordProof, type Replay } from '#libs/contracts/admin/audit.js';
 import type { CallView } from '#libs/contracts/admin/answers.js';
 import type { CheckView } from '#libs/contracts/admin/answers.js';
 import type { Page } from '#libs/contracts/admin/answers.js';
@@ -28,13 +29,21 @@ import {
 import {
   aroundSchema,
   countChecksSchema,
+  exportActsSchema,
   exportChecksSchema,
+  exportPoliciesSchema,
+  exportRequestsSchema,
   listActsSchema,
   listChecksSchema,
   listRequestsSchema,
   openSchema,
+  replaySchema,
+  type AskReplay,
   type CheckFilters,
+  type ExportActs,
   type ExportChecks,
+  type ExportPolicies,
+  type ExportRequests,
   type FilterRequests,
   type ListActs,
   type ListChecks,
@@ -43,6 +52,7 @@ import {
 } from '../schemas/audit.schemas.js';
 import { noteSchema, type Note } from '../schemas/key.schemas.js';
 import { AsCsv } from './csv.interceptor.js';
+import { Downloads } from './downloads.js';
 import { Documented } from './openapi.js';
 import { ZodPipe } from './zod.pipe.js';
 
@@ -84,6 +94,8 @@ const CALL_COLUMNS: (keyof CallView)[] = [
   'policy_version',
 ];
 
+const ACT_COLUMNS: (keyof ActView)[] = ['at', 'id', 'act', 'subject', 'actor', 'note'];
+
 @ApiTags('audit')
 @UseGuards(AdminGuard)
 @Controller('admin/v1')
@@ -95,14 +107,18 @@ export class AuditController {
     private readonly opened: OpenedCalls,
     private readonly reviews: ReviewQueue,
     private readonly acts: ActList,
+    private readonly policies: PolicyList,
+    private readonly replays: ThresholdReplay,
+    private readonly downloads: Downloads,
   ) {}
 
   @Get('audit/verify')
   @Documented({
     summary: 'Prove the record: nobody edited, deleted, moved or cut off a row, and each content fits its row',
     answer: 'What was checked, what is wrong and where, and the last link of the chain',
+    shape: recordProofAnswer,
   })
-  verify(): Promise<AuditVerification> {
+  verify(): Promise<RecordProof> {
     return this.verifier.verify();
   }
 
@@ -141,16 +157,12 @@ export class AuditController {
     @Query(new ZodPipe(exportChecksSchema)) { format, ...filters }: ExportChecks,
     @Res() reply: FastifyReply,
   ): FastifyReply {
-    const rows = this.reader.export(filters);
-    if (format === 'jsonl') return reply.type('application/x-ndjson').send(Readable.from(jsonLines(rows)));
-    // Text of a guard or a model must not become a formula in a spreadsheet.
-    const csv = stringify({ header: true, columns: CSV_COLUMNS, escape_formulas: true });
-    const source = Readable.from(rows);
-    source.on('error', (error) => csv.destroy(error));
-    return reply
-      .type('text/csv; charset=utf-8')
-      .header('content-disposition', 'attachment; filename="checks.csv"')
-      .send(source.pipe(csv));
+    return this.downloads.send(reply, {
+      name: 'checks',
+      columns: CSV_COLUMNS,
+      format,
+      rows: this.reader.export(filters),
+    });
   }
 
   @Get('requests')
@@ -165,6 +177,25 @@ export class AuditController {
   @AsCsv('requests.csv', CALL_COLUMNS)
   requests(@Query(new ZodPipe(listRequestsSchema)) filters: ListRequests): Promise<Page<CallView>> {
     return this.calls.page(filters);
+  }
+
+  @Get('requests/export')
+  @Documented({
+    summary: 'All calls that the filters let through, newest first, as JSON Lines or CSV, without what was asked',
+    answer: 'A line for each call',
+    query: exportRequestsSchema,
+    errors: [400],
+  })
+  exportRequests(
+    @Query(new ZodPipe(exportRequestsSchema)) { format, ...filters }: ExportRequests,
+    @Res() reply: FastifyReply,
+  ): FastifyReply {
+    return this.downloads.send(reply, {
+      name: 'calls',
+      columns: CALL_COLUMNS,
+      format,
+      rows: this.calls.export(filters),
+    });
   }
 
   @Get('requests/:id')
@@ -234,12 +265,55 @@ export class AuditController {
     query: listActsSchema,
     errors: [400],
   })
-  @AsCsv('acts.csv', ['at', 'id', 'act', 'subject', 'actor', 'note'] satisfies (keyof ActView)[])
+  @AsCsv('acts.csv', ACT_COLUMNS)
   actsPage(@Query(new ZodPipe(listActsSchema)) filters: ListActs): Promise<Page<ActView>> {
     return this.acts.page(filters);
   }
-}
 
-async function* jsonLines(rows: AsyncIterable<CheckView>): AsyncGenerator<string> {
-  for await (const row of rows) yield `${JSON.stringify(row)}\n`;
+  @Get('acts/export')
+  @Documented({
+    summary: 'All acts that the filters let through, newest first, as JSON Lines or CSV',
+    answer: 'A line for each act',
+    query: exportActsSchema,
+    errors: [400],
+  })
+  exportActs(
+    @Query(new ZodPipe(exportActsSchema)) { format, ...filters }: ExportActs,
+    @Res() reply: FastifyReply,
+  ): FastifyReply {
+    return this.downloads.send(reply, { name: 'acts', columns: ACT_COLUMNS, format, rows: this.acts.export(filters) });
+  }
+
+  @Get('policies/export')
+  @Documented({
+    summary: 'The policies that judged calls before a time, the oldest first, as JSON Lines or CSV',
+    answer: 'A line for each policy',
+    query: exportPoliciesSchema,
+    errors: [400],
+  })
+  exportPolicies(
+    @Query(new ZodPipe(exportPoliciesSchema)) { format, until }: ExportPolicies,
+    @Res() reply: FastifyReply,
+  ): FastifyReply {
+    return this.downloads.send(reply, {
+      name: 'policies',
+      columns: POLICY_COLUMNS,
+      format,
+      rows: this.policies.before(until),
+    });
+  }
+
+  @Post('moderation/replay')
+  @HttpCode(200)
+  @Documented({
+    unkept: true,
+    summary: 'What other thresholds would have made of the verdicts on record; nobody is asked, and nothing changes',
+    answer: 'How many checks they would have blocked, and examples',
+    shape: replayAnswer,
+    body: replaySchema,
+    errors: [400, 404],
+  })
+  async replay(@Body(new ZodPipe(replaySchema)) question: AskReplay): Promise<{ data: Replay }> {
+    return { data: await this.replays.run(question) };
+  }
 }

@@ -92,6 +92,22 @@ describe('POST /admin/v1/campaigns', () => {
     }
   });
 
+  it('puts a change of its moderation on record, with who made it', async () => {
+    const { id } = await accounting.createCampaign('watched', { moderation: { thresholds: { violence: 0.6 } } });
+    const patch = (body: object) =>
+      accounting.admin('PATCH', '/admin/v1/campaigns/watched', body, { 'x-daypass-actor': 'Ada' });
+    await patch({ moderation: { thresholds: { violence: 0.6 } }, name: 'Watched' });
+    await patch({ moderation: { thresholds: { violence: 0.7, hate: 0.5 }, strikes: { suspend_after: 5 } } });
+    expect((await accounting.admin('GET', `/admin/v1/acts?subject=${id}`)).body.data).toEqual([
+      expect.objectContaining({
+        act: 'terms',
+        actor: 'Ada',
+        note: 'moderation: thresholds {"violence":0.6} → {"violence":0.7,"hate":0.5}; strikes none → {"suspend_after":5}',
+      }),
+    ]);
+    expect((await accounting.admin('GET', '/admin/v1/audit/verify')).body.ok).toBe(true);
+  });
+
   it('tells Redis for how long the record keeps contents, and since when it is closed', async () => {
     const { id } = await accounting.createCampaign('kept', { retention_days: 30 });
     const told = () => accounting.redis.hmget(`{dp}:campaign:${id}`, 'status', 'retention_days', 'closed_ms');
@@ -409,6 +425,7 @@ describe('the docs', () => {
     const { body } = await accounting.admin('GET', '/admin/docs-json', undefined, { authorization: '' });
     expect(Object.keys(body.paths).toSorted()).toEqual([
       '/admin/v1/acts',
+      '/admin/v1/acts/export',
       '/admin/v1/audit/verify',
       '/admin/v1/campaigns',
       '/admin/v1/campaigns/{slug}',
@@ -438,9 +455,12 @@ describe('the docs', () => {
       '/admin/v1/links/{id}',
       '/admin/v1/links/{id}/codes',
       '/admin/v1/links/{id}/test',
+      '/admin/v1/moderation/replay',
       '/admin/v1/overview',
+      '/admin/v1/policies/export',
       '/admin/v1/reconciliation',
       '/admin/v1/requests',
+      '/admin/v1/requests/export',
       '/admin/v1/requests/{id}',
       '/admin/v1/requests/{id}/around',
       '/admin/v1/requests/{id}/open',
@@ -449,6 +469,7 @@ describe('the docs', () => {
       '/admin/v1/session/links',
       '/admin/v1/sessions',
       '/admin/v1/settings',
+      '/admin/v1/statement/export',
       '/admin/v1/stream',
       '/admin/v1/visitors',
       '/admin/v1/visitors/{id}',

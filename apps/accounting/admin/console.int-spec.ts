@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
 import { overviewAnswer, settingsAnswer } from '#libs/contracts/admin/console.js';
+import { lanesAnswer } from '#libs/contracts/admin/lanes.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { Stats } from '#libs/service/stats.js';
 import { AccountingFixture } from '../accounting.fixture.js';
@@ -247,6 +248,30 @@ describe('the funnel', () => {
   });
 });
 
+describe('the lanes', () => {
+  it('show what each has taken, and which campaigns had how much of it', async () => {
+    const { id } = await accounting.createCampaign('in-line');
+    // The last whole minute, whichever it is when somebody asks.
+    for (const minute of [-1, 0, 1])
+      await accounting.redis.hset(redisKeys.laneShares('default', Math.floor(Date.now() / 60_000) + minute), {
+        [id]: 300,
+        cmp_gone: 100,
+      });
+    const data = await read('lanes');
+    expect(lanesAnswer.strict().safeParse({ data }).error).toBeUndefined();
+    expect(data.find(({ lane }: { lane: string }) => lane === 'default')).toMatchObject({
+      models: [],
+      images: null,
+      waiting: { calls: 0, next: null },
+      shares: [
+        { campaign: id, slug: 'in-line', tokens: 300, share: 0.75 },
+        { campaign: 'cmp_gone', slug: null, tokens: 100, share: 0.25 },
+      ],
+      upstreams: [{ upstream: 'openai', left_alone: null }],
+    });
+  });
+});
+
 describe('the settings', () => {
   it('say what is in force and what is missing, and no secret', async () => {
     const data = await read('settings');
@@ -258,7 +283,23 @@ describe('the settings', () => {
       retention_days_default: 90,
       rehearsed: true,
     });
-    expect(data.warnings.join('\n')).toMatch(/DAYPASS_PUBLIC_URL[^]*OPENAI_API_KEY/);
+    expect(data.warnings.join('\n')).toMatch(
+      /DAYPASS_PUBLIC_URL[^]*OPENAI_API_KEY[^]*budget_usd_per_day[^]*OPENAI_ADMIN_KEY[^]*DAYPASS_GITHUB_CLIENT_ID[^]*DAYPASS_SMTP_URL/,
+    );
+    expect(data.lanes).toContainEqual({ lane: 'default', models: [], upstreams: ['openai'] });
+    expect(data.operator).toEqual({ budget_usd_per_day: null, budget_usd_total: null });
+    const limitOf = (name: string) => data.limits.find((one: { name: string }) => one.name === name);
+    expect(limitOf('DAYPASS_KEY_CONCURRENT')).toEqual({
+      name: 'DAYPASS_KEY_CONCURRENT',
+      value: 64,
+      unit: 'calls',
+      is_default: true,
+      text: expect.stringContaining('A key without a limit concurrent of its own'),
+    });
+    expect(data.limits.filter((one: { is_default: boolean }) => !one.is_default)).toEqual([]);
+    expect(data.sessions).toEqual({ idle_seconds: 43_200, longest_seconds: 604_800 });
+    await accounting.createCampaign('for-ever', { retention_days: null });
+    expect((await read('settings')).retention).toEqual([{ campaign: 'for-ever', days: null }]);
     expect(JSON.stringify(data)).not.toContain('admin-token-for-tests');
     const mini = data.models.find(({ id }: { id: string }) => id === 'gpt-5.4-mini');
     expect(mini).toEqual({

@@ -37,6 +37,7 @@ describe('a claim link', () => {
       opened: 0,
       per_ip_per_day: 3,
       origins: [],
+      redirect_uris: [],
       warnings: [],
     });
     expect(link.token).toMatch(/^[0-9A-Za-z]{12}$/);
@@ -85,6 +86,8 @@ describe('a claim link', () => {
       'after starts_at',
     ],
     ['an origin with a path', { origins: ['https://example.org/x'] }, 'origins.0', 'must be an origin'],
+    ['a fragment of an app', { redirect_uris: ['https://a.example/#x'] }, 'redirect_uris.0', 'must be an address such'],
+    ['any port elsewhere', { redirect_uris: ['https://a.example:*'] }, 'redirect_uris.0', 'must be an address such'],
     ['a model of another campaign', { key: { models: ['gpt-4.1'] } }, 'key.models', 'is not a model of the campaign'],
     ['more than the campaign has', { key: { budget_usd: '10.01' } }, 'key.budget_usd', 'more than the budget'],
     ['keys of nothing', { key: { budget_usd: '0' } }, 'key.budget_usd', 'more than 0'],

@@ -126,8 +126,9 @@ describe("the admin API's description", () => {
       'if',
     ];
     const schemas = operations().flatMap(([name, operation]) => [...objectsIn(operation, name)]);
-    // A property of ours may have such a name. Ours do not.
-    expect(schemas.filter(([, schema]) => unknown.some((word) => word in schema)).map(([place]) => place)).toEqual([]);
+    // A property of ours may have such a name.
+    const worded = schemas.filter(([place]) => !place.endsWith('/properties'));
+    expect(worded.filter(([, schema]) => unknown.some((word) => word in schema)).map(([place]) => place)).toEqual([]);
     for (const [place, schema] of schemas)
       if ('type' in schema && place.includes('schema'))
         expect([place, typeof schema.type]).not.toEqual([place, 'undefined']);

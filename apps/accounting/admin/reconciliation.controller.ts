@@ -1,22 +1,11 @@
 import { Controller, Get, UseGuards } from '@nestjs/common';
 import { ApiTags } from '@nestjs/swagger';
+import { reconciliationAnswer, type Reconciliation } from '#libs/contracts/admin/audit.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { ReconcileRepository } from '../reconcile/reconcile.repository.js';
 import { Reconciler } from '../reconcile/reconciler.js';
 import { AdminGuard } from './admin.guard.js';
 import { Documented } from './openapi.js';
-
-interface ReconciliationView {
-  data: {
-    enabled: boolean;
-    /**
-     * The projects and API keys that reports cover; null: the whole organization, so that bills of others count too.
-     */
-    scope: string | null;
-    last_run: { at: string; outcome: string; [figure: string]: unknown } | null;
-    days: { day: string; booked_usd: string; billed_usd: string; drift_usd: string }[];
-  };
-}
 
 @ApiTags('ledger')
 @UseGuards(AdminGuard)
@@ -31,8 +20,9 @@ export class ReconciliationController {
   @Documented({
     summary: "How the books compare with the provider's usage and cost reports",
     answer: 'The last comparison, and for each billed day what was booked and what was billed; needs OPENAI_ADMIN_KEY',
+    shape: reconciliationAnswer,
   })
-  async show(): Promise<ReconciliationView> {
+  async show(): Promise<{ data: Reconciliation }> {
     const [run, days] = await Promise.all([this.repository.lastRun(), this.reconciler.drift()]);
     return {
       data: {

@@ -3,6 +3,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { DataSource, type EntityManager } from 'typeorm';
+import type { LedgerProof } from '#libs/contracts/admin/audit.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { redisNowMs } from '#libs/redis/clock.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -22,13 +23,7 @@ const BATCH = 1_000;
 const STATEMENT_TIMEOUT_MS = 900_000;
 const WORK_MEMORY = '64MB';
 
-export interface Verification {
-  ok: boolean;
-  checked: { transfers: number; entries: number; rejected_events: number; keys: number; campaigns: number };
-  problems: string[];
-  /** Where Redis and the ledger disagree. */
-  differences: Difference[];
-}
+export type Verification = LedgerProof;
 
 interface AccountRow {
   id: string;

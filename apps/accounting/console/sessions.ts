@@ -7,8 +7,8 @@ import { z } from 'zod';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 
-const IDLE_MS = 12 * 3_600_000;
-const LONGEST_MS = 7 * 86_400_000;
+export const IDLE_MS = 12 * 3_600_000;
+export const LONGEST_MS = 7 * 86_400_000;
 /** A session in use gets a new cookie so often, and not with each answer. */
 const RENEW_EVERY_MS = 300_000;
 /** For so long a process does not ask the books again whether a session has ended. */

@@ -11,6 +11,7 @@ import { shortChats } from '#libs/money/short-chats.js';
 import { DEFAULT_LANE, LaneTable } from '#libs/pacing/lanes.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { RETENTION_DAYS } from '../schemas/campaign.schemas.js';
+import { IDLE_MS, LONGEST_MS } from './sessions.js';
 import { narrowReachOf, visitorsUrl } from '../visitors-url.js';
 
 /** OpenAI's current models, the cheapest first, as of November 2026. Others come from the configuration and campaigns. */
@@ -38,6 +39,7 @@ const SHUTDOWNS: Readonly<Record<string, string>> = {
 };
 /** Campaigns may name thousands. */
 const MODELS_MAX = 200;
+const CAMPAIGNS_MAX = 200;
 const TOKENS_PER_MILLION = 1_000_000n;
 
 /** The configuration as it is in force, without secrets, and what is missing in it. */
@@ -54,17 +56,38 @@ export class SettingsReader {
   }
 
   async read(): Promise<Settings> {
-    const { publicUrl, rehearsed } = this.config;
+    const { publicUrl, rehearsed, file, bounds } = this.config;
     const models = await this.models();
+    const gates = { pow: true, code: true, github: false, email: false };
     return {
       public_url: publicUrl ?? null,
       visitors_url: visitorsUrl(this.config),
-      gates: { pow: true, code: true, github: false, email: false },
+      gates,
       models,
+      lanes: this.lanes.names().map((lane) => ({
+        lane,
+        models: this.lanes.modelsOf(lane),
+        upstreams: this.lanes.upstreamsOf(lane).map(({ name }) => name),
+      })),
+      guards: file.guards.map(({ name, type, always }) => ({ name, type, judges_all: always })),
+      operator: {
+        budget_usd_per_day: usdOrNull(file.operator.budget_usd_per_day),
+        budget_usd_total: usdOrNull(file.operator.budget_usd_total),
+      },
+      limits: bounds.map(({ isDefault, ...bound }) => ({ ...bound, is_default: isDefault })),
       retention_days_default: RETENTION_DAYS,
+      retention: await this.retention(),
+      sessions: { idle_seconds: IDLE_MS / 1_000, longest_seconds: LONGEST_MS / 1_000 },
       rehearsed,
-      warnings: this.warnings(models),
+      warnings: this.warnings(models, gates),
     };
+  }
+
+  private retention(): Promise<Settings['retention']> {
+    return this.source.query<Settings['retention']>(
+      `SELECT slug AS campaign, retention_days AS days FROM access.campaigns
+        WHERE retention_days IS DISTINCT FROM ${RETENTION_DAYS} ORDER BY created_at DESC, id LIMIT ${CAMPAIGNS_MAX}`,
+    );
   }
 
   private async models(): Promise<Settings['models']> {
@@ -94,7 +117,7 @@ export class SettingsReader {
       .slice(0, MODELS_MAX);
   }
 
-  private warnings(models: Settings['models']): string[] {
+  private warnings(models: Settings['models'], gates: Settings['gates']): string[] {
     const { rehearsed, file, reconcile } = this.config;
     const reach = narrowReachOf(this.config);
     const ending = models.flatMap(({ id, shutdown_date: date }) =>
@@ -109,10 +132,18 @@ export class SettingsReader {
       ...(reconcile.adminKey === undefined
         ? ["OPENAI_ADMIN_KEY is not set: nobody compares the books with the provider's reports."]
         : []),
+      ...(gates.github
+        ? []
+        : [
+            'DAYPASS_GITHUB_CLIENT_ID and DAYPASS_GITHUB_CLIENT_SECRET are not set: claim links cannot ask for a GitHub account.',
+          ]),
+      ...(gates.email ? [] : ['DAYPASS_SMTP_URL is not set: claim links cannot ask for an e-mail address.']),
       ...ending,
     ];
   }
 }
+
+const usdOrNull = (nano: bigint | undefined): string | null => (nano === undefined ? null : formatUsd(nano));
 
 /** Nano-dollars of one, as dollars of so many. */
 const OTHER_PRICES: readonly [meter: (typeof SEPARATE_METERS)[number], field: string, many: bigint][] = [

@@ -16,6 +16,7 @@ const ADMIN_ERRORS = {
   internal_error: { status: 500, type: 'server_error', retry: false },
   not_projected: { status: 503, type: 'server_error', retry: false },
   too_many_streams: { status: 503, type: 'server_error', retry: true },
+  too_busy: { status: 503, type: 'server_error', retry: true },
   store_unavailable: { status: 503, type: 'server_error', retry: true },
 } as const;
 

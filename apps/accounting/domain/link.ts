@@ -43,6 +43,7 @@ export function linkStateOf(link: ClaimLink, campaign: Campaign): LinkState {
     per_ip_per_day: link.perIpPerDay,
     claims_per_hour,
     origins: link.origins,
+    redirect_uris: link.redirectUris,
     budget_gone: link.budgetGone,
     page,
   };
@@ -66,6 +67,7 @@ export function showLink(link: ClaimLink, campaignSlug: string, visitorsUrl: str
     expires_at: link.expiresAt?.toISOString() ?? null,
     per_ip_per_day: link.perIpPerDay,
     origins: link.origins,
+    redirect_uris: link.redirectUris,
     created_at: link.createdAt.toISOString(),
     updated_at: link.updatedAt.toISOString(),
   };

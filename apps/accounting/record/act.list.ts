@@ -1,8 +1,9 @@
 import { Injectable } from '@nestjs/common';
 import type { Page } from '#libs/contracts/admin/answers.js';
 import type { ActView } from '#libs/contracts/admin/safety.js';
-import { pageOf } from '../domain/cursor.js';
-import type { ListActs } from '../schemas/audit.schemas.js';
+import { inBatches } from '../batches.js';
+import { pageOf, type Cursor } from '../domain/cursor.js';
+import type { FilterActs, ListActs } from '../schemas/audit.schemas.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 
 interface ActRow extends Omit<ActView, 'at'> {
@@ -14,7 +15,22 @@ interface ActRow extends Omit<ActView, 'at'> {
 export class ActList {
   constructor(private readonly work: UnitOfWork) {}
 
-  async page({ cursor, limit, subject, actor, act, since, until }: ListActs): Promise<Page<ActView>> {
+  async page({ cursor, limit, ...filters }: ListActs): Promise<Page<ActView>> {
+    const rows = await this.find(filters, limit + 1, cursor ?? null);
+    return pageOf(rows, limit, cursorOf, show);
+  }
+
+  /** All of them, newest first. */
+  async *export(filters: FilterActs): AsyncGenerator<ActView> {
+    for await (const row of inBatches((after: Cursor | null, count) => this.find(filters, count, after), cursorOf))
+      yield show(row);
+  }
+
+  private find(
+    { subject, actor, act, since, until }: FilterActs,
+    count: number,
+    after: Cursor | null,
+  ): Promise<ActRow[]> {
     const conditions = ['true'];
     const values: unknown[] = [];
     const put = (value: unknown): string => `$${values.push(value)}`;
@@ -23,16 +39,13 @@ export class ActList {
     if (act !== undefined) conditions.push(`kind = ${put(act)}`);
     if (since !== undefined) conditions.push(`at >= ${put(since)}`);
     if (until !== undefined) conditions.push(`at < ${put(until)}`);
-    if (cursor) conditions.push(`(at, id) < (${put(cursor.at)}, ${put(cursor.id)})`);
-    const rows = await this.work.manager.query<ActRow[]>(
-      `SELECT id, at, kind AS act, subject, note, actor FROM audit.acts WHERE ${conditions.join(' AND ')} ORDER BY at DESC, id DESC LIMIT ${put(limit + 1)}`,
+    if (after) conditions.push(`(at, id) < (${put(after.at)}, ${put(after.id)})`);
+    return this.work.manager.query<ActRow[]>(
+      `SELECT id, at, kind AS act, subject, note, actor FROM audit.acts WHERE ${conditions.join(' AND ')} ORDER BY at DESC, id DESC LIMIT ${put(count)}`,
       values,
-    );
-    return pageOf(
-      rows,
-      limit,
-      ({ at, id }) => ({ at, id }),
-      ({ at, ...row }) => ({ ...row, at: at.toISOString() }),
     );
   }
 }
+
+const cursorOf = ({ at, id }: ActRow): Cursor => ({ at, id });
+const show = ({ at, ...row }: ActRow): ActView => ({ ...row, at: at.toISOString() });

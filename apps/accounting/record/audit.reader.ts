@@ -3,6 +3,7 @@ import type { EntityManager } from 'typeorm';
 import { readBody } from '#libs/endpoints/body.js';
 import { CHAT } from '#libs/endpoints/chat/chat.endpoint.js';
 import { formatUsd } from '#libs/money/nano.js';
+import { inBatches } from '../batches.js';
 import { AdminError } from '../domain/admin.error.js';
 import type { CheckFilters } from '../schemas/audit.schemas.js';
 import type { Page } from '#libs/contracts/admin/answers.js';
@@ -16,7 +17,6 @@ import { UnitOfWork } from '../store/unit-of-work.js';
 import { isFlagged, isSeen } from './review.queue.js';
 import { VisitorVault } from './visitor.vault.js';
 
-const EXPORT_BATCH = 1_000;
 /** Nobody waits for a count of the whole record. */
 const COUNT_MAX = 10_000;
 const COLUMNS = `kept.id, kept.at, kept.request_id, kept.visitor_id, kept.key_id, campaign.slug AS campaign, kept.direction, kept.guard, kept.model, kept.decision,
@@ -69,15 +69,10 @@ export class AuditReader {
     return pageOf(rows, filters.limit, ({ at, id }) => ({ at, id }), showCheck);
   }
 
-  /** All checks, newest first, in batches. */
+  /** All checks, newest first. */
   async *export(filters: CheckFilters): AsyncGenerator<CheckView> {
-    for (let cursor: Cursor | null = null; ;) {
-      const rows: ListedCheck[] = await this.find(filters, EXPORT_BATCH, cursor);
-      yield* rows.map(showCheck);
-      const last = rows.at(-1);
-      if (!last || rows.length < EXPORT_BATCH) return;
-      cursor = { at: last.at, id: last.id };
-    }
+    const find = (after: Cursor | null, count: number): Promise<ListedCheck[]> => this.find(filters, count, after);
+    for await (const row of inBatches(find, ({ at, id }): Cursor => ({ at, id }))) yield showCheck(row);
   }
 
   /** How many checks a filter lets through, counted up to a bound. */

@@ -1,23 +1,16 @@
 import { Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import { DataSource, type EntityManager } from 'typeorm';
-import { policyVersionOf, type Link } from '../domain/audit.chain.js';
+import type { RecordProof } from '#libs/contracts/admin/audit.js';
+import { policyVersionOf } from '../domain/audit.chain.js';
 import { OneAtATime } from '../one-at-a-time.js';
 import { AuditRepository } from './audit.repository.js';
-import { ChainWalk, REPORTED_MAX, type AuditProblem } from './chain.walk.js';
+import { ChainWalk, REPORTED_MAX } from './chain.walk.js';
 import { CheckpointSigner, type Checkpoint } from './checkpoint.signer.js';
 
 const STATEMENT_TIMEOUT_MS = 900_000;
 
-export interface AuditVerification {
-  ok: boolean;
-  checked: { rows: number; contents: number; checkpoints: number; policies: number };
-  /** The last link. Whoever keeps it elsewhere can prove later that nobody changed an earlier row. */
-  head: Link;
-  /** The public key of the signatures in `audit.checkpoints` (Ed25519, SPKI). */
-  public_key: string;
-  problems: AuditProblem[];
-}
+export type AuditVerification = RecordProof;
 
 /** Proves the record: nobody edited, deleted, moved or cut off a row, and each content fits the hash in its row. */
 @Injectable()

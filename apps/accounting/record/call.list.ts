@@ -7,7 +7,8 @@ import type { AroundView } from '#libs/contracts/admin/safety.js';
 import type { CallView } from '#libs/contracts/admin/answers.js';
 import { showCall, type ListedCall } from '../domain/call.view.js';
 import type { Page } from '#libs/contracts/admin/answers.js';
-import { pageOf } from '../domain/cursor.js';
+import { inBatches } from '../batches.js';
+import { pageOf, type Cursor } from '../domain/cursor.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { isFlagged, isRecent, isSeen } from './review.queue.js';
 
@@ -45,11 +46,21 @@ export class CallList {
   constructor(private readonly work: UnitOfWork) {}
 
   async page({ cursor, limit, ...filters }: ListRequests): Promise<Page<CallView>> {
+    const rows = await this.find(filters, limit + 1, cursor ?? null);
+    return pageOf(rows, limit, cursorOf, showCall);
+  }
+
+  /** All of them, newest first. */
+  async *export(filters: FilterRequests): AsyncGenerator<CallView> {
+    for await (const row of inBatches((after: Cursor | null, count) => this.find(filters, count, after), cursorOf))
+      yield showCall(row);
+  }
+
+  private find(filters: FilterRequests, count: number, after: Cursor | null): Promise<ListedCall[]> {
     const { conditions, values, put } = narrowed(filters);
-    if (cursor) conditions.push(`(kept.at, kept.id) < (${put(cursor.at)}, ${put(cursor.id)})`);
-    const sql = calls(conditions.join(' AND '), put(limit + 1), put(CHAT.name));
-    const rows = await this.work.manager.query<ListedCall[]>(sql, values);
-    return pageOf(rows, limit, ({ at, id }) => ({ at, id }), showCall);
+    if (after) conditions.push(`(kept.at, kept.id) < (${put(after.at)}, ${put(after.id)})`);
+    const sql = calls(conditions.join(' AND '), put(count), put(CHAT.name));
+    return this.work.manager.query<ListedCall[]>(sql, values);
   }
 
   /** The calls beside this one within a filter. It need not be in the filter itself. @throws AdminError `not_found` */
@@ -73,6 +84,8 @@ export class CallList {
     return row?.id ?? null;
   }
 }
+
+const cursorOf = ({ at, id }: ListedCall): Cursor => ({ at, id });
 
 /** The conditions of a filter, with their values; `put` adds another value. */
 function narrowed({ campaign, key, visitor, endpoint, model, decision, reviewed, since, until }: FilterRequests) {

@@ -290,3 +290,57 @@ describe('docs/audit.md answers', () => {
     }
   });
 });
+
+describe('a download', () => {
+  // Answers are read as a client reads them: without types.
+  // oxlint-disable-next-line typescript/no-explicit-any
+  const lines = async (path: string): Promise<any[]> => {
+    const { status, body } = await accounting.admin('GET', `/admin/v1/${path}`);
+    expect([path, status]).toEqual([path, 200]);
+    return (body as string).split('\n').flatMap((line) => (line === '' ? [] : [JSON.parse(line)]));
+  };
+  const soon = new Date(Date.now() + 3_600_000).toISOString();
+
+  it('has the calls, the checks and the policies of a period', async () => {
+    const before = `until=${soon}`;
+    const calls = await lines(`requests/export?${before}`);
+    expect(new Set(calls.map(({ id }) => id))).toEqual(new Set([paid, refused, unjudged]));
+    expect(calls).toHaveLength(3);
+    expect(await lines(`requests/export?decision=blocked`)).toEqual([
+      expect.objectContaining({ id: refused, campaign: 'school', result: 'voided', paid_usd: '0.00' }),
+    ]);
+    expect(await lines(`checks/export?${before}`)).toHaveLength(3);
+    const policies = await lines(`policies/export?${before}`);
+    expect(new Set(policies.map(({ policy: its }) => its.input))).toEqual(new Set(['gate', 'off']));
+    expect(policies).toHaveLength(2);
+    for (const path of ['requests', 'checks', 'acts']) expect(await lines(`${path}/export?since=${soon}`)).toEqual([]);
+    expect(await lines('policies/export?until=2020-01-01T00:00:00Z')).toEqual([]);
+  });
+
+  it('has the statement of a period, as the view has it of all time', async () => {
+    const [views] = await ask(1);
+    const [campaign] = await lines(`statement/export?until=${soon}`);
+    expect(campaign).toMatchObject({ campaign: 'school', funded_usd: '10.00', spent_usd: '0.0005', calls: 3 });
+    expect(Number(views![0]!.spent_usd)).toBe(Number(campaign.spent_usd));
+    const [mine, ...others] = await lines('statement/export?by=key');
+    expect(others).toEqual([]);
+    expect(mine).toMatchObject({
+      key_id: key.id,
+      label: 'pupil',
+      billed_usd: '0.0005',
+      refunded_usd: '0.00',
+      calls: 3,
+    });
+    for (const by of ['campaign', 'key']) expect(await lines(`statement/export?by=${by}&since=${soon}`)).toEqual([]);
+    expect((await accounting.admin('GET', '/admin/v1/statement/export?by=day')).status).toBe(400);
+  });
+
+  it('as CSV names its columns, and what people wrote is no formula in it', async () => {
+    const { id } = await accounting.createKey('school', { label: '=1+1', budget_usd: '0.10' });
+    const { body, headers } = await accounting.admin('GET', '/admin/v1/statement/export?by=key&format=csv');
+    expect(headers.get('content-disposition')).toBe('attachment; filename="statement-by-key.csv"');
+    const [head, ...rows] = (body as string).trim().split('\n');
+    expect(head).toMatch(/^campaign,key_id,label,prefix,status,granted_usd,/);
+    expect(rows.find((row) => row.includes(id))).toMatch(/^school,key_\w+,'=1\+1,/);
+  });
+});

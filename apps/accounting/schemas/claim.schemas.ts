@@ -1,7 +1,18 @@
 import { z } from 'zod';
 import { GATES, linkStatusSchema } from '#libs/contracts/claims.js';
 import { formatUsd } from '#libs/money/nano.js';
-import { limits, models, moment, origins, positiveUsd, requiredText, slug, text, ttlSeconds } from './field.schemas.js';
+import {
+  limits,
+  models,
+  moment,
+  origins,
+  positiveUsd,
+  redirectUris,
+  requiredText,
+  slug,
+  text,
+  ttlSeconds,
+} from './field.schemas.js';
 import { listSchema } from './list.schemas.js';
 
 /** Codes that one request makes or voids. */
@@ -46,6 +57,7 @@ const fields = {
     .max(1_000)
     .meta({ description: 'Claims that one address may make in a day; 0: no bound' }),
   origins,
+  redirect_uris: redirectUris,
 };
 const IN_ORDER = { path: ['expires_at'], message: 'must lie after starts_at' };
 const inOrder = ({
@@ -68,6 +80,7 @@ export const createLinkSchema = z
     expires_at: fields.expires_at.default(null),
     per_ip_per_day: fields.per_ip_per_day.default(PER_IP_PER_DAY),
     origins: fields.origins.default([]),
+    redirect_uris: fields.redirect_uris.default([]),
   })
   .refine(inOrder, IN_ORDER);
 export type CreateLink = z.output<typeof createLinkSchema>;
@@ -84,6 +97,7 @@ export const changeLinkSchema = z
     expires_at: fields.expires_at.optional(),
     per_ip_per_day: fields.per_ip_per_day.optional(),
     origins: fields.origins.optional(),
+    redirect_uris: fields.redirect_uris.optional(),
   })
   .refine(inOrder, IN_ORDER);
 export type ChangeLink = z.output<typeof changeLinkSchema>;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { MODERATION_CATEGORIES, moderationPolicySchema } from '#libs/contracts/policy.js';
 import { keyLimitsSchema } from '#libs/contracts/key-state.js';
+import { isRedirectPattern } from '#libs/contracts/redirect-uris.js';
 import { formatUsd, MAX_AMOUNT_NANO, parseUsd } from '#libs/money/nano.js';
 
 const USD_FAULTS: [RegExp, string][] = [
@@ -121,6 +122,12 @@ export const keyModeration = z.strictObject({
 export const origins = z
   .array(z.string().max(300).refine(isOrigin, 'must be an origin such as "https://example.org"'))
   .max(100);
+
+const REDIRECT_URI = 'must be an address such as "https://app.example.org/start", or "http://localhost:*" for any port';
+/** Where apps get the one-time codes for their visitors' keys. */
+export const redirectUris = z.array(z.string().max(500).refine(isRedirectPattern, REDIRECT_URI)).max(20).meta({
+  description: 'Apps may get a key of the link at these addresses, compared whole; "http://localhost:*" is any port',
+});
 
 function isOrigin(value: string): boolean {
   return URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && new URL(value).origin === value;

@@ -31,6 +31,7 @@ import { CallLists1763942400122 } from './migrations/1763942400122-call-lists.mi
 import { Claims1763942400140 } from './migrations/1763942400140-claims.migration.js';
 import { Console1763942400145 } from './migrations/1763942400145-console.migration.js';
 import { Visitors1763942400150 } from './migrations/1763942400150-visitors.migration.js';
+import { RedirectUris1763942400165 } from './migrations/1763942400165-redirect-uris.migration.js';
 import { Ends1763942400130 } from './migrations/1763942400130-ends.migration.js';
 
 const POOL_SIZE = 10;
@@ -79,6 +80,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Claims1763942400140,
       Console1763942400145,
       Visitors1763942400150,
+      RedirectUris1763942400165,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,

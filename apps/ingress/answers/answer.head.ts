@@ -1,4 +1,6 @@
 import type { FastifyReply } from 'fastify';
+import type { ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { CORS_HEADERS } from '../domain/answer-headers.js';
@@ -55,6 +57,12 @@ export function writeHead(
 /** Whether an error says that the same call may succeed later. */
 export const asksAgain = ({ headers }: Pick<Extract<Reply, { type: 'answer' }>, 'headers'>): boolean =>
   headers['x-should-retry'] === 'true';
+
+/** The bytes of a whole answer as its visitor gets them: an error says where it is explained. */
+export function toldBytes(status: number, bytes: Buffer, origin: string): Buffer {
+  if (status < 400) return bytes;
+  return Buffer.from(JSON.stringify(withHelp(JSON.parse(bytes.toString()) as ErrorBody, origin)));
+}
 
 /** The bytes of a whole answer. */
 export function shownBody({ body, binary }: Extract<Reply, { type: 'answer' }>): Buffer {

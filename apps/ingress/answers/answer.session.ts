@@ -1,12 +1,12 @@
 import type { FastifyReply } from 'fastify';
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
-import type { FrameOfBytes, ReadReply, Reply, ReplyMeta } from '#libs/contracts/reply.js';
+import type { AnswerOfBytes, FrameOfBytes, ReadReply, Reply, ReplyMeta } from '#libs/contracts/reply.js';
 import { endpointLabel, endpointOf } from '#libs/endpoints/registry.js';
 import type { Cancelled } from '#libs/holds/call-ender.js';
 import type { Logger } from '#libs/service/logger.js';
 import type { Place } from '#libs/pacing/lane-line.js';
-import { asksAgain, isEventStream, writeHead, type Head } from './answer.head.js';
+import { asksAgain, isEventStream, toldBytes, writeHead, type Head } from './answer.head.js';
 import type { Visitor } from '../door/authenticator.service.js';
 import { clientRequestId } from '../domain/client-headers.js';
 import type { AdmittedCall } from '../domain/admitted-call.js';
@@ -119,16 +119,7 @@ export class AnswerSession {
           this.done.resolve();
           break;
         }
-        writeHead(
-          this.reply,
-          message.status,
-          this.headOf(message.meta, keyAtEnd, {
-            ...message.headers,
-            'content-type': message.contentType,
-            'content-length': String(message.bytes.length),
-          }),
-        );
-        raw.end(message.bytes);
+        this.showWhole(message, keyAtEnd);
         this.done.resolve();
         break;
       case 'open':
@@ -178,6 +169,13 @@ export class AnswerSession {
         this.done.resolve();
         break;
     }
+  }
+
+  private showWhole({ status, contentType, headers, bytes, meta }: AnswerOfBytes, keyAtEnd: KeyAtEnd): void {
+    const shown = toldBytes(status, bytes, this.stream.origin);
+    const more = { ...headers, 'content-type': contentType, 'content-length': String(shown.length) };
+    writeHead(this.reply, status, this.headOf(meta, keyAtEnd, more));
+    this.reply.raw.end(shown);
   }
 
   /** Opens a large whole answer, whose head says its length: so a client notices where it breaks off. */

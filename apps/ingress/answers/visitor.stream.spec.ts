@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import type { FastifyReply } from 'fastify';
-import { DaypassError } from '#libs/contracts/errors.js';
+import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
 import type { Head } from './answer.head.js';
 import { VisitorStream } from './visitor.stream.js';
 
@@ -9,14 +9,21 @@ describe('a stream that fails', () => {
     const end = jest.fn();
     const endpoint = {
       streamComment: () => null,
-      streamError: (_: object, { codex }: Record<string, unknown>, again: boolean) => `codex=${String(codex)} ${again}`,
+      streamError: ({ error }: ErrorBody, { codex }: Record<string, unknown>, again: boolean) =>
+        `codex=${String(codex)} ${again} ${String(error.daypass?.help)}`,
     };
-    const stream = new VisitorStream({ raw: { end } } as unknown as FastifyReply, endpoint, 1_000);
+    const stream = new VisitorStream(
+      { raw: { end } } as unknown as FastifyReply,
+      endpoint,
+      1_000,
+      'http://try.example',
+    );
     const error = new DaypassError('upstream_outcome_unknown', 'It broke.').body();
     stream.fail(error, true);
     stream.facts = { codex: true };
     stream.fail(error, false);
-    expect(end.mock.calls).toEqual([['codex=undefined true'], ['codex=true false']]);
+    const help = 'http://try.example/help#upstream_outcome_unknown';
+    expect(end.mock.calls).toEqual([[`codex=undefined true ${help}`], [`codex=true false ${help}`]]);
   });
 
   it('before its head is out tells in the stream only what a client of streams must not take for a try again', () => {
@@ -25,10 +32,10 @@ describe('a stream that fails', () => {
       streamError: () => '',
       heedsStreamsOnly: ({ codex }: Record<string, unknown>, status: number) => codex === true && status >= 500,
     };
-    const whole = new VisitorStream({} as FastifyReply, endpoint, 1_000);
+    const whole = new VisitorStream({} as FastifyReply, endpoint, 1_000, 'http://try.example');
     whole.facts = { codex: true };
     expect(whole.mustTell(502, false)).toBe(false);
-    const stream = new VisitorStream({} as FastifyReply, endpoint, 1_000);
+    const stream = new VisitorStream({} as FastifyReply, endpoint, 1_000, 'http://try.example');
     stream.keepAlive(() => ({}) as Head);
     expect(stream.mustTell(502, false)).toBe(false);
     stream.facts = { codex: true };

@@ -1,5 +1,6 @@
 import type { FastifyReply } from 'fastify';
 import type { ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { STREAM_TYPE, writeHead, type Head } from './answer.head.js';
@@ -25,6 +26,8 @@ export class VisitorStream {
     private readonly reply: FastifyReply,
     private readonly endpoint: Pick<Endpoint, 'streamComment' | 'streamError' | 'heedsStreamsOnly'>,
     private readonly silenceMs: number,
+    /** Where the visitor reaches Daypass. */
+    readonly origin: string,
   ) {}
 
   /** @param headSoFar what is known of the call when the head must go out before its answer */
@@ -77,7 +80,7 @@ export class VisitorStream {
       return;
     }
     if (!this.opened && this.headSoFar !== undefined) this.open(this.headSoFar());
-    this.end(this.endpoint.streamError(body, this.facts, again));
+    this.end(this.endpoint.streamError(withHelp(body, this.origin), this.facts, again));
   }
 
   /** No comment follows. */

@@ -47,6 +47,8 @@ export interface Wanted {
   /** How long the call may wait for its turn, and for running calls to give money back. */
   maxWaitMs: number;
   idempotency: Idempotency | undefined;
+  /** Where its visitor reaches Daypass. */
+  origin: string;
   /** W3C's traceparent, where calls are traced. */
   trace: string | undefined;
   /** The request's body, as the visitor sent it. */
@@ -223,6 +225,7 @@ export class Admission {
         takesFrames: true,
         takesBytes: true,
         takesFlow: true,
+        ...(request.stream ? { origin: wanted.origin } : {}),
         ...(repeatHash === undefined ? {} : { repeatHash }),
         policy,
         inputVerdict: policy.input === 'gate' ? 'pass' : policy.input,

@@ -12,7 +12,7 @@ import { nameOf } from '#libs/endpoints/registry.js';
 import type { Logger } from '#libs/service/logger.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { traced, traceparentNow } from '#libs/service/tracing.js';
-import { asksAgain, isEventStream, shownBody, writeHead, type Head } from '../answers/answer.head.js';
+import { asksAgain, isEventStream, shownBody, toldBytes, writeHead, type Head } from '../answers/answer.head.js';
 import { AnswerSession, type SessionParts } from '../answers/answer.session.js';
 import { PlaceTeller } from '../answers/place.teller.js';
 import { ReplyReader } from '../answers/reply.reader.js';
@@ -28,6 +28,7 @@ import type { ReadBody } from '../door/body.reader.js';
 import { SERVED } from '../door/http.adapter.js';
 import { KeyBytes } from '../door/key.bytes.js';
 import { HOLDS, RouteGuard } from '../door/route-guard.js';
+import { publicUrlOf } from '../door/public.url.js';
 import { visitorOf } from '../door/visitor.js';
 import { requestPath } from '../domain/request-path.js';
 import { IngressMetrics } from '../ingress.metrics.js';
@@ -83,7 +84,8 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
       if (reply.raw.destroyed) left.abort(LEFT);
       const { key, campaign } = visitorOf(http);
       this.unread.watch(reply.raw, { keyId: key.id, campaignId: campaign.id });
-      const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs);
+      const origin = publicUrlOf(http.headers, this.config);
+      const stream = new VisitorStream(reply, endpoint, this.config.limits.silenceMs, origin);
       try {
         const { call, adjusted } = await this.admitted(http, { span, left: left.signal, stream });
         // As the hold found it.
@@ -203,6 +205,7 @@ export function createCallController(endpoint: Endpoint): Type<unknown> {
         wish,
         maxWaitMs: maxWaitOf(headers['x-daypass-max-wait-ms'], limits.maxWaitMs),
         idempotency: await step(() => idempotencyOf(name, asked, secrets.idempotencyPepper)),
+        origin: publicUrlOf(headers, this.config),
         trace: traceparentNow(),
         sent,
         left,
@@ -243,7 +246,7 @@ function sendKept(
     else stream.fail(JSON.parse(kept.body) as ErrorBody, asksAgain(kept));
     return;
   }
-  const body = shownBody(kept);
+  const body = toldBytes(kept.status, shownBody(kept), stream.origin);
   writeHead(reply, kept.status, {
     requestId,
     meta: kept.meta,

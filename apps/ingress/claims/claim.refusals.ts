@@ -58,6 +58,7 @@ const BOUNDS = {
   guesses: 'Too many wrong codes came from your network.',
   campaign: 'Too many people claim at this time.',
   links: 'Your network has asked for too many links that do not exist.',
+  handOvers: 'Too many codes were made for this key.',
 } as const;
 
 export function tooMany(limit: keyof typeof BOUNDS, waitMs: number): DaypassError {

@@ -1,6 +1,14 @@
-import { claimAnswerSchema, claimRequestSchema, linkViewSchema } from '#libs/contracts/claims.js';
+import {
+  claimAnswerSchema,
+  claimRequestSchema,
+  handOverAnswerSchema,
+  handOverRequestSchema,
+  linkViewSchema,
+  tokenAnswerSchema,
+  tokenRequestSchema,
+} from '#libs/contracts/claims.js';
 import type { ErrorCode } from '#libs/contracts/errors.js';
-import { jsonSchemaOfForm, objectOf, type VisitorRoute } from '../visitor.route.js';
+import { jsonSchemaOfForm, KEY_ERRORS, objectOf, type VisitorRoute } from '../visitor.route.js';
 
 const KEYLESS_ERRORS: readonly ErrorCode[] = [
   'link_unknown',
@@ -20,7 +28,7 @@ export const CLAIM_ROUTES: readonly VisitorRoute[] = [
     answer: objectOf({ data: jsonSchemaOfForm(linkViewSchema) }),
     streams: false,
     about: 'claim',
-    errors: KEYLESS_ERRORS,
+    errors: [...KEYLESS_ERRORS, 'origin_not_allowed'],
   },
   {
     method: 'POST',
@@ -54,6 +62,64 @@ export const CLAIM_ROUTES: readonly VisitorRoute[] = [
       'unsupported_content_type',
       'paused',
       'overloaded',
+    ],
+  },
+  {
+    method: 'POST',
+    path: '/claim/v1/token',
+    operationId: 'claims.token',
+    summary: 'The key that a one-time code stands for, as an app gets the code with PKCE. A code works once',
+    request: {
+      accepts: ['application/json'],
+      schema: jsonSchemaOfForm(tokenRequestSchema),
+      sample: {
+        code: 'kT3f…: the code of the address that Daypass sent the visitor back to',
+        code_verifier: 'dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk',
+      },
+    },
+    answer: jsonSchemaOfForm(tokenAnswerSchema),
+    streams: false,
+    about: 'claim',
+    errors: [
+      'invalid_request',
+      'invalid_json',
+      'hand_over_invalid',
+      'origin_not_allowed',
+      'request_timeout',
+      'request_too_large',
+      'unsupported_content_type',
+      'headers_too_large',
+      'internal_error',
+      'recovering',
+    ],
+  },
+  {
+    method: 'POST',
+    path: '/v1/key/hand-over',
+    operationId: 'key.handOver',
+    summary: 'An address that hands the key over by a one-time code: to an app that asked with PKCE, or to the project',
+    request: {
+      accepts: ['application/json'],
+      schema: jsonSchemaOfForm(handOverRequestSchema),
+      sample: {
+        link: 'k7F3aB9xQ2Lm',
+        redirect_uri: 'http://localhost:3000/callback',
+        code_challenge: 'E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM',
+        code_challenge_method: 'S256',
+        state: 'of the app',
+      },
+    },
+    answer: objectOf({ data: jsonSchemaOfForm(handOverAnswerSchema) }),
+    streams: false,
+    about: 'key',
+    errors: [
+      ...KEY_ERRORS,
+      'invalid_json',
+      'link_unknown',
+      'redirect_not_allowed',
+      'claim_rate_limited',
+      'request_too_large',
+      'unsupported_content_type',
     ],
   },
 ];

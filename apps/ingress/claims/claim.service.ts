@@ -31,6 +31,7 @@ import * as refused from './claim.refusals.js';
 import { ClaimStore, WRONG_CODES_PER_HOUR, type ClaimTicket, type FoundLink } from './claim.store.js';
 import { LinkViews, stateOfFound } from './link.views.js';
 import { ProofOfWork, type PowFault } from './proof.of.work.js';
+import { readBody } from './small.body.js';
 
 /** 128 bits have 22 characters in base64. */
 const NAME_FORM = /^[\x20-\x7e]{22,255}$/;
@@ -76,7 +77,7 @@ export class ClaimService {
   /** @throws DaypassError that says why there is no key */
   async claim(token: string, request: FastifyRequest): Promise<ClaimAnswer> {
     const name = this.nameOf(token, request.headers['idempotency-key']);
-    const body = readBody(request.body);
+    const body = readBody(claimRequestSchema, request.body);
     return this.turns
       .run(token, async () => {
         const answer = this.inTurn(token, request, name, body);
@@ -194,7 +195,7 @@ export class ClaimService {
     const { open_url: openUrl } = link.page;
     return {
       ...{ key, id, prefix, campaign, base_url: baseUrl, budget_usd, expires_at, models, limits },
-      // Nobody exchanges one-time codes for keys yet.
+      // A code lives a minute: the page asks for one when its visitor opens the project.
       open_url: openUrl?.includes('{code}') ? null : openUrl,
     };
   }
@@ -203,12 +204,3 @@ export class ClaimService {
 const sealOf = (claimName: string): string => `claim ${claimName}`;
 
 const codeOf = ({ code }: ClaimRequest): string | null => (code === undefined ? null : readCode(code));
-
-function readBody(body: unknown): ClaimRequest {
-  const parsed = claimRequestSchema.safeParse(body ?? {});
-  if (parsed.success) return parsed.data;
-  const [issue] = parsed.error.issues;
-  throw new DaypassError('invalid_request', `${issue!.path.join('.') || 'The body'}: ${issue!.message}`.slice(0, 300), {
-    param: issue!.path.join('.') || undefined,
-  });
-}

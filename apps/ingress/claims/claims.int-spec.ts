@@ -64,7 +64,8 @@ function linkOf(changes: Partial<LinkState> = {}): LinkState {
     ...{ id: 'lnk_1', token: TOKEN, version: 1, campaign: 'c', slug: 'demo', status: 'open', gates: ['pow'] },
     key: { budget_usd: '0.50', ttl_seconds: 86_400, limits: LIMITS, models: null },
     ...{ max_claims: 100, claimed: 37, starts_ms: 0, expires_ms: 0, per_ip_per_day: 3, claims_per_hour: 100 },
-    ...{ origins: ['https://acme.example'], budget_gone: false },
+    ...{ origins: ['https://acme.example'], redirect_uris: ['https://acme.example/start', 'http://localhost:*'] },
+    budget_gone: false,
     page: { ...page, open_url: 'https://acme.example/start', privacy_url: null, snippet: null },
     ...changes,
   };
@@ -92,7 +93,11 @@ function granted(payload: DeskPayload) {
 }
 
 type Answer<T> = { status: number; headers: Record<string, unknown>; body: { data: T } & Partial<ErrorBody> };
-async function ask<T>(method: 'GET' | 'HEAD' | 'POST', path = '', more: InjectOptions = {}): Promise<Answer<T>> {
+async function ask<T>(
+  method: 'GET' | 'HEAD' | 'POST' | 'OPTIONS',
+  path = '',
+  more: InjectOptions = {},
+): Promise<Answer<T>> {
   const url = path.startsWith('/') ? path : `/claim/v1/links/${path || TOKEN}`;
   const headers = { 'x-forwarded-for': `6.6.6.6, ${address}`, ...more.headers };
   const answer = await app
@@ -121,7 +126,12 @@ async function claim(
     payload: payload ?? { pow: await proof(token) },
   });
 }
-const fault = ({ status, body: { error } }: Answer<unknown>) => [status, error?.code, error?.daypass];
+/** Its details are those beside the address of its explanation, which each error has. */
+const fault = ({ status, body: { error } }: Answer<unknown>) => {
+  const { help, ...details } = error?.daypass ?? {};
+  if (error) expect(help).toMatch(new RegExp(`^http://localhost:\\d+/help#${error.code}$`));
+  return [status, error?.code, Object.keys(details).length === 0 ? undefined : details];
+};
 /** All of Redis, without the queue's own bookkeeping, and what the service says of itself every second. */
 async function everythingInRedis(): Promise<Record<string, string>> {
   const ofService = ['{dp}:queue:', redisKeys.processes, redisKeys.statsPrefix];
@@ -142,6 +152,7 @@ describe('a claim link', () => {
       ...{ models: ['gpt-5.4-mini'], short_chats: expect.any(Number), left: 63, max_claims: 100 },
       ...{ starts_at: null, expires_at: null, base_url: 'http://192.168.1.5:8080/v1' },
       recorded: { input: 'gate', output: 'gate', retention_days: 30 },
+      app: null,
     });
     expect(await app.get(LinkViews).view(TOKEN)).toMatchObject({
       challenge: null,
@@ -350,8 +361,47 @@ describe('a claim', () => {
     expect((await claim({ headers: own })).status).toBe(201);
     const listed = { origin: 'https://acme.example', 'sec-fetch-site': 'cross-site' };
     const { status, headers } = await claim({ headers: listed });
-    expect([status, headers['access-control-allow-origin']]).toEqual([201, '*']);
+    expect([status, headers['access-control-allow-origin']]).toEqual([201, 'https://acme.example']);
+    expect(headers).toMatchObject({ vary: 'origin' });
     expect(headers).not.toHaveProperty('access-control-allow-credentials');
+  });
+
+  it('is let through a preflight from the link’s origins alone, and read from nowhere else', async () => {
+    const preflight = (origin: string, path = `${TOKEN}/claims`) =>
+      ask('OPTIONS', path, {
+        headers: {
+          ...{ origin, host: 'try.example', 'sec-fetch-site': 'cross-site' },
+          ...{ 'access-control-request-method': 'POST', 'access-control-request-headers': 'idempotency-key' },
+        },
+      });
+    const listed = await preflight('https://acme.example');
+    expect(listed).toMatchObject({
+      status: 204,
+      headers: {
+        'access-control-allow-origin': 'https://acme.example',
+        'access-control-allow-headers': 'idempotency-key',
+        vary: 'origin',
+      },
+    });
+    for (const refused of [
+      await preflight('https://evil.example'),
+      await preflight('https://evil.example', TOKEN),
+      await preflight('null'),
+      await preflight('https://acme.example', 'nobodyKnowsIt/claims'),
+    ]) {
+      expect(refused.status).toBeGreaterThanOrEqual(400);
+      expect(refused.headers).not.toHaveProperty('access-control-allow-origin');
+    }
+    const looks = (origin: string) => ask('GET', TOKEN, { headers: { origin, 'sec-fetch-site': 'cross-site' } });
+    const seen = await looks('https://acme.example');
+    expect([seen.status, seen.headers['access-control-allow-origin']]).toEqual([200, 'https://acme.example']);
+    // Who wrote the page reads why.
+    const unseen = await looks('https://evil.example');
+    expect([...fault(unseen), unseen.headers['access-control-allow-origin']]).toEqual([
+      ...[403, 'origin_not_allowed', undefined],
+      '*',
+    ]);
+    expect(JSON.stringify(unseen.body)).not.toContain('challenge');
   });
 
   it.each([

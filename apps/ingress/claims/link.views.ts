@@ -5,14 +5,16 @@ import { effectivePolicy } from '#libs/contracts/policy.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
 import { stepOf } from '../domain/claim-brake.js';
-import { isLinkToken, stateOf } from '../domain/claim-link.js';
+import { isLinkToken, stateOf, unknownLink } from '../domain/claim-link.js';
+import { mayReadFrom } from '../domain/claim-origin.js';
+import { showApp, type AppAsk } from '../domain/link-app.js';
 import { shortChats } from '#libs/money/short-chats.js';
 import { UnknownLinks } from '../domain/unknown-links.js';
 import { PRICE_BOOK } from '../ingress.tokens.js';
 import { ModelOffer } from '../model.offer.js';
 import { recovering } from '../refusals.js';
 import { ClaimAddress } from './claim.address.js';
-import { tooMany } from './claim.refusals.js';
+import { originNotAllowed, tooMany } from './claim.refusals.js';
 import { ClaimStore, type FoundLink } from './claim.store.js';
 import { LinkOpens } from './link.opens.js';
 import { ProofOfWork } from './proof.of.work.js';
@@ -42,11 +44,12 @@ export class LinkViews {
   /**
    * null: there is no such link. Without a visit nobody can claim with the view.
    * @throws DaypassError `recovering` where Redis is away, or accounting has not brought the link back yet;
-   * `claim_rate_limited` where the visitor's address tries out links
+   * `claim_rate_limited` where the visitor's address tries out links; `origin_not_allowed` for pages of other origins
    */
   async view(token: string, visit?: LinkVisit): Promise<LinkView | null> {
     const found = await this.find(token, visit?.request);
     if (found === null) return null;
+    if (visit?.as === 'claimant') refuseOthers(found, visit.request);
     if (visit?.as === 'page') this.opens.count(found.link.id, visit.request);
     return this.show(found, visit);
   }
@@ -65,6 +68,13 @@ export class LinkViews {
       this.unknown.count(tag, performance.now());
     }
     return found;
+  }
+
+  /** Of a page that has not yet sent its request. @throws DaypassError as `view`, or `link_unknown` */
+  async refuseForeign(token: string, request: FastifyRequest): Promise<void> {
+    const found = await this.find(token, request);
+    if (found === null) throw unknownLink();
+    refuseOthers(found, request);
   }
 
   private refuseGuesser(tag: string): void {
@@ -101,6 +111,7 @@ export class LinkViews {
       challenge: asksForWork
         ? { ...(await this.pow.challenge(link.token, stepOf(claims, link.claims_per_hour))) }
         : null,
+      app: mayClaim ? showApp((visit.request.query ?? {}) as AppAsk, link.redirect_uris) : null,
     };
   }
 
@@ -109,6 +120,10 @@ export class LinkViews {
     const priced = models.flatMap((id) => this.prices.find(id) ?? []).find(({ chats }) => chats);
     return priced ? shortChats(parseUsd(budgetUsd), priced.price) : null;
   }
+}
+
+function refuseOthers({ link }: FoundLink, { headers }: FastifyRequest): void {
+  if (!mayReadFrom(headers, link.origins)) throw originNotAllowed(headers.origin);
 }
 
 export function stateOfFound({ link, campaign, nowMs, isShut, isRecovering }: FoundLink): LinkPageState {

@@ -37,7 +37,8 @@ const FILES: [path: string, type: string][] = [
 ];
 
 /** The pages for visitors, which are no part of the API. */
-const PAGES = /^GET (\/|\/key|\/privacy|\/robots\.txt|\/theme\.js|\/assets\/.*|\/c\/.*)$/;
+const PAGES =
+  /^GET (\/|\/key|\/play|\/help|\/privacy|\/robots\.txt|\/theme\.js|\/claim(\.plain)?\.js|\/assets\/.*|\/c\/.*)$/;
 
 /** The routes that the router has, as `GET /v1/models/{model}`. */
 function routed(): string[] {

@@ -56,7 +56,9 @@ describe('the description of what visitors can ask for', () => {
       );
       const places = operation.parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
       expect(new Set(places).size).toBe(places.length);
-      const statuses = isClaim ? [method === 'post' ? '201' : '200', '404', '500'] : ['200', '401', '500'];
+      const statuses = isClaim
+        ? [path.endsWith('/claims') ? '201' : '200', path.includes('/links/') ? '404' : '400', '500']
+        : ['200', '401', '500'];
       expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(statuses));
       expect(operation.security).toEqual(isClaim ? [] : undefined);
       for (const [status, { description }] of Object.entries(operation.responses)) {

@@ -1,5 +1,6 @@
 import { markdownTable } from '#libs/config/markdown-table.js';
 import { ERRORS, type ErrorCode } from '#libs/contracts/errors.js';
+import { HELP, type Help } from '#libs/contracts/help.js';
 import type { JsonSchema } from '#libs/endpoints/json.schema.js';
 import { ANSWER_HEADERS } from '../domain/answer-headers.js';
 import { NOT_OFFERED } from '../domain/not-offered.js';
@@ -58,6 +59,17 @@ const CLAIM_NAME: Json = {
   required: true,
 };
 
+/** What `error.daypass` may say, each with the codes that say it. */
+function detailsOf(help: Readonly<Record<string, Help>>): Record<string, JsonSchema> {
+  const found = new Map<string, string[]>();
+  for (const [code, { details = {} }] of Object.entries(help))
+    for (const [name, words] of Object.entries(details))
+      found.set(name, [...(found.get(name) ?? []), `With \`${code}\`: ${words}`]);
+  return Object.fromEntries(
+    [...found].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, words]) => [name, { description: words.join('\n') }]),
+  );
+}
+
 const ERROR: JsonSchema = {
   type: 'object',
   properties: {
@@ -68,9 +80,16 @@ const ERROR: JsonSchema = {
         type: { enum: [...new Set(Object.values(ERRORS).map(({ type }) => type))] },
         param: { type: ['string', 'null'], description: 'The field that is at fault' },
         code: { type: ['string', 'null'], description: "One of the catalogue, or an upstream's own" },
-        daypass: { type: 'object', description: 'Details, e.g. the budget level or the flagged categories' },
+        daypass: {
+          type: 'object',
+          properties: {
+            help: { type: 'string', format: 'uri', description: 'The page that explains the code' },
+            ...detailsOf(HELP),
+          },
+          required: ['help'],
+        },
       },
-      required: ['message', 'type', 'param', 'code'],
+      required: ['message', 'type', 'param', 'code', 'daypass'],
     },
   },
   required: ['error'],
@@ -135,7 +154,7 @@ function operationOf({
       ...inPath,
       ...inQuery,
       ...(isCall ? REQUEST_HEADERS : []),
-      ...(about === 'claim' && request ? [CLAIM_NAME] : []),
+      ...(about === 'claim' && status === 201 ? [CLAIM_NAME] : []),
     ],
     ...(request
       ? {
@@ -173,11 +192,11 @@ function errorsOf(codes: readonly ErrorCode[]): Json {
     statuses.map((status) => {
       const words = codes
         .filter((code) => ERRORS[code].status === status)
-        .map((code) => `\`${code}\`${ERRORS[code].retry ? ' (try again)' : ''}`);
+        .map((code) => `- \`${code}\`${ERRORS[code].retry ? ' (try again)' : ''}: ${HELP[code].what}`);
       return [
         status,
         {
-          description: words.join(', '),
+          description: words.join('\n'),
           headers: refs(['x-request-id', ...OF_ERRORS]),
           content: { 'application/json': { schema: { $ref: '#/components/schemas/Error' } } },
         },

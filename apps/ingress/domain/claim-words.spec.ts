@@ -27,6 +27,7 @@ const view = (change: Partial<LinkView> = {}): LinkView => ({
   recorded: { input: 'gate', output: 'gate', retention_days: null },
   base_url: 'http://x/v1',
   challenge: null,
+  app: null,
   ...change,
 });
 

@@ -63,7 +63,7 @@ export class Authenticator {
    * @throws DaypassError `invalid_api_key`, or `recovering` while accounting mends Redis
    */
   async holder(headers: IncomingHttpHeaders): Promise<Visitor> {
-    return this.read(tokenIn(headers, isWellFormed));
+    return this.read(virtualKeyOf(headers));
   }
 
   /**
@@ -79,7 +79,7 @@ export class Authenticator {
 
   /** Of a call whose key ingress remembered: reads it again. @throws as `holder` */
   async again(headers: IncomingHttpHeaders): Promise<Visitor> {
-    return this.readToRemember(tokenIn(headers, isWellFormed));
+    return this.readToRemember(virtualKeyOf(headers));
   }
 
   private async readToRemember(token: string): Promise<Visitor> {
@@ -122,6 +122,9 @@ export class Authenticator {
     if (key.cooldown_until > nowMs) throw coolingDown(key.cooldown_until);
   }
 }
+
+/** The virtual key of a request. @throws DaypassError `invalid_api_key` */
+export const virtualKeyOf = (headers: IncomingHttpHeaders): string => tokenIn(headers, isWellFormed);
 
 /** @throws DaypassError `invalid_api_key` */
 function tokenIn(headers: IncomingHttpHeaders, isKey: (token: string) => boolean): string {

@@ -14,15 +14,27 @@ export function keepFromPages(reply: FastifyReply): void {
   for (const name of Object.keys(CORS_HEADERS)) reply.removeHeader(name);
 }
 
+/** For an answer that the page of this origin may read, and no other page. undefined: no page of another site asked. */
+export function shareWithPage(reply: FastifyReply, origin: string | undefined): void {
+  keepFromPages(reply);
+  void reply.header('vary', 'origin');
+  if (origin !== undefined) void reply.headers({ ...CORS_HEADERS, 'access-control-allow-origin': origin });
+}
+
 /** Answers what a browser asks before it sends a page's request. It has no key yet. */
 export function answerPreflight(request: FastifyRequest, reply: FastifyReply): FastifyReply {
-  const asked = request.headers['access-control-request-headers'];
-  return reply
-    .status(204)
-    .headers({
-      'access-control-allow-methods': 'GET, POST, DELETE',
-      ...(asked === undefined ? {} : { 'access-control-allow-headers': asked }),
-      'access-control-max-age': PREFLIGHT_SECONDS,
-    })
-    .send();
+  return reply.status(204).headers(preflightHeaders(request)).send();
+}
+
+/** `maxAgeSeconds`: a browser asks again after so long. */
+export function preflightHeaders(
+  { headers }: FastifyRequest,
+  maxAgeSeconds = PREFLIGHT_SECONDS,
+): Record<string, string> {
+  const asked = headers['access-control-request-headers'];
+  return {
+    'access-control-allow-methods': 'GET, POST, DELETE',
+    ...(asked === undefined ? {} : { 'access-control-allow-headers': asked }),
+    'access-control-max-age': String(maxAgeSeconds),
+  };
 }

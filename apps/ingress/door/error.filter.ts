@@ -1,12 +1,15 @@
 import { Catch, HttpException, Inject, type ArgumentsHost, type ExceptionFilter } from '@nestjs/common';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Logger } from '#libs/service/logger.js';
 import { RecentRefusals } from '#libs/holds/recent-refusals.js';
-import { LOGGER } from '#libs/service/platform.tokens.js';
+import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { clientRequestId } from '../domain/client-headers.js';
 import { tooLarge, unservedUrl, unsupportedType, VisitorLeft } from '../refusals.js';
 import { IngressMetrics } from '../ingress.metrics.js';
+import { publicUrlOf } from './public.url.js';
 import { RouteGuard } from './route-guard.js';
 import { acceptsOf, routeEndpoint } from './route.endpoint.js';
 import { knownVisitor } from './visitor.js';
@@ -15,6 +18,7 @@ import { knownVisitor } from './visitor.js';
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
   constructor(
+    @Inject(CONFIG) private readonly config: DaypassConfig,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly metrics: IngressMetrics,
     private readonly refusals: RecentRefusals,
@@ -44,7 +48,7 @@ export class ErrorFilter implements ExceptionFilter {
       reply
         .status(error.status)
         .headers({ 'x-request-id': request.id, ...limits, ...error.headers() })
-        .send(error.body()),
+        .send(withHelp(error.body(), publicUrlOf(request.headers, this.config))),
     );
   }
 

@@ -4,6 +4,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { CORS_HEADERS } from '../domain/answer-headers.js';
 import { NOT_OFFERED_PATHS } from '../domain/not-offered.js';
@@ -11,6 +12,7 @@ import { newRequestId } from '../domain/request-id.js';
 import { requestPath } from '../domain/request-path.js';
 import { noWebSocket, unservedUrl } from '../refusals.js';
 import { answerPreflight, shareWithPages } from './cors.js';
+import { publicUrlOf } from './public.url.js';
 
 /** What clients may ask for without `/v1`. */
 export const SERVED = [
@@ -24,7 +26,8 @@ const TIMEOUT_CHECK_MS = 1_000;
 const MODEL_ID_MAX = 2_000;
 
 /** Makes Fastify with bounds for bodies, headers and the time in which a request must arrive. */
-export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
+export function createHttpAdapter(config: DaypassConfig): FastifyAdapter {
+  const { limits } = config;
   const adapter = new FastifyAdapter({
     bodyLimit: limits.bodyBytes,
     requestTimeout: limits.requestTimeoutMs,
@@ -39,7 +42,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
       headersTimeout: limits.requestTimeoutMs,
       connectionsCheckingInterval: TIMEOUT_CHECK_MS,
     },
-    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket),
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => refuseConnection(error, socket, config),
     frameworkErrors: (_error: Error, request: FastifyRequest, reply: FastifyReply) => {
       shareWithPages(reply);
       readAway(request.raw, limits.bodyBytes);
@@ -47,7 +50,7 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
       void reply
         .status(error.status)
         .headers({ 'x-request-id': request.id, ...error.headers() })
-        .send(error.body());
+        .send(withHelp(error.body(), publicUrlOf(request.headers, config)));
     },
   });
   const fastify = adapter.getInstance();
@@ -56,7 +59,8 @@ export function createHttpAdapter({ limits }: DaypassConfig): FastifyAdapter {
   fastify.addHook('onRequest', (request, reply, done) => {
     shareWithPages(reply);
     void reply.header('x-request-id', request.id);
-    if (request.method === 'OPTIONS') void answerPreflight(request, reply);
+    // A route of its own knows which pages may ask.
+    if (request.method === 'OPTIONS' && request.is404) void answerPreflight(request, reply);
     else if (wantsWebSocket(request)) {
       // Whoever expects frames sends no further request here.
       void reply.header('connection', 'close');
@@ -99,7 +103,7 @@ function readAway(request: IncomingMessage, mostBytes: number): void {
 }
 
 /** Answers errors below HTTP, where Fastify has no request to reply to. */
-function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
+function refuseConnection(error: NodeJS.ErrnoException, socket: Socket, config: DaypassConfig): void {
   if (error.code === 'ECONNRESET' || socket.destroyed || !socket.writable) {
     socket.destroy();
     return;
@@ -115,7 +119,7 @@ function refuseConnection(error: NodeJS.ErrnoException, socket: Socket): void {
     408: 'Request Timeout',
     431: 'Request Header Fields Too Large',
   };
-  const body = JSON.stringify(refusal.body());
+  const body = JSON.stringify(withHelp(refusal.body(), publicUrlOf({}, config)));
   const headers = {
     'content-type': 'application/json',
     'content-length': Buffer.byteLength(body),

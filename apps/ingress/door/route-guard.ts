@@ -1,6 +1,7 @@
 import { Injectable } from '@nestjs/common';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { originNotAllowed } from '../refusals.js';
+import { foreignOriginOf } from '../domain/claim-origin.js';
 import { refuseBetas } from '../domain/client-headers.js';
 import { limitHeaders } from '../domain/limit-headers.js';
 import { Authenticator, type Visitor } from './authenticator.service.js';
@@ -17,6 +18,8 @@ declare module 'fastify' {
     access?: RouteAccess;
     /** All that this route does follows a hold, which checks the key again. So ingress may remember the key. */
     holds?: boolean;
+    /** Its body is a few fields of JSON, read whole. */
+    hasSmallBody?: boolean;
   }
 }
 
@@ -110,7 +113,9 @@ async function tellWhenOver(entered: Promise<void>, done: (error?: Error) => voi
   done();
 }
 
-/** Only browsers say where a request comes from. */
-function isRefusedOrigin({ headers: { origin } }: FastifyRequest, { campaign: { origins } }: Visitor): boolean {
-  return origin !== undefined && origins !== null && !origins.includes(origin);
+/** Only browsers say where a request comes from. Daypass' own pages may use every key. */
+function isRefusedOrigin({ headers }: FastifyRequest, { campaign: { origins } }: Visitor): boolean {
+  if (origins === null) return false;
+  const origin = foreignOriginOf(headers);
+  return origin !== undefined && !origins.includes(origin);
 }

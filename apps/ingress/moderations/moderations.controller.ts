@@ -3,10 +3,11 @@ import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { inquiryOf, MODERATIONS_PATH } from '#libs/endpoints/moderations/moderations.request.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
-import { writeHead } from '../answers/answer.head.js';
+import { toldBytes, writeHead } from '../answers/answer.head.js';
 import { maxWaitOf } from '../domain/max-wait.js';
 import type { ReadBody } from '../door/body.reader.js';
 import { KeyBytes } from '../door/key.bytes.js';
+import { publicUrlOf } from '../door/public.url.js';
 import { visitorOf } from '../door/visitor.js';
 import { StepLine } from '../step.line.js';
 import { InquiryClient } from './inquiry.client.js';
@@ -41,6 +42,7 @@ export class ModerationsController {
         left: left.signal,
       });
       const { rpm, tpm } = visitor.key;
+      const shown = toldBytes(answer.status, answer.bytes, publicUrlOf(http.headers, this.config));
       writeHead(reply, answer.status, {
         requestId: http.id,
         meta: answer.meta,
@@ -50,10 +52,10 @@ export class ModerationsController {
         headers: {
           ...answer.headers,
           'content-type': answer.contentType,
-          'content-length': String(answer.bytes.length),
+          'content-length': String(shown.length),
         },
       });
-      reply.raw.end(answer.bytes);
+      reply.raw.end(shown);
     } catch (error) {
       if (!sum.isCounted) await this.keyBytes.count(visitor.key.id, sum.bytes);
       throw error;

@@ -44,6 +44,7 @@ const VIEW: LinkView = {
   recorded: { input: 'gate', output: 'gate', retention_days: 30 },
   base_url: 'http://localhost:8080/v1',
   challenge: { salt: 'abc' },
+  app: null,
 };
 const CSP = /^default-src 'none'; script-src 'self';/;
 const BROWSER = 'text/html,application/xhtml+xml,*/*;q=0.8';
@@ -94,7 +95,7 @@ const stateOf = ({ body }: LightMyRequestResponse): unknown =>
   JSON.parse(/<script type="application\/json" id="state">(.*?)<\/script>/s.exec(body)![1]!);
 
 describe('the visitors’ pages', () => {
-  it.each(['/', '/key', '/privacy', '/c/k7f3Qx09abCD'])(
+  it.each(['/', '/key', '/play', '/help', '/privacy', '/c/k7f3Qx09abCD'])(
     'serve %s with the headers of all pages, to HEAD too, and let no other origin read it',
     async (url) => {
       for (const method of ['GET', 'HEAD'] as const) {
@@ -106,6 +107,23 @@ describe('the visitors’ pages', () => {
       }
     },
   );
+
+  it('serve /claim.js to pages of every origin, which ask again with its tag', async () => {
+    const { statusCode, headers, payload } = await get('/claim.js', '*/*', { origin: 'https://app.example' });
+    expect([statusCode, payload]).toEqual([
+      200,
+      readFileSync(join(new BuiltPages('embed').folder, 'claim.js'), 'utf8'),
+    ]);
+    expect(headers).toMatchObject({
+      'access-control-allow-origin': '*',
+      'cross-origin-resource-policy': 'cross-origin',
+      'cache-control': 'public, max-age=300',
+      'x-content-type-options': 'nosniff',
+    });
+    expect(headers['content-type']).toMatch(/javascript/);
+    const again = await get('/claim.js', '*/*', { 'if-none-match': headers.etag! });
+    expect([again.statusCode, again.payload]).toEqual([304, '']);
+  });
 
   it('serve every file that a page names, compressed as it was built, for ever where its name has its hash', async () => {
     const pages = new BuiltPages('visitors');
@@ -180,7 +198,7 @@ describe('the visitors’ pages', () => {
   });
 
   it('serve what names no link without asking a store', async () => {
-    for (const url of ['/', '/key', '/privacy', '/robots.txt', '/theme.js', '/c/k7f3Qx09abCD/qr.svg'])
+    for (const url of ['/', '/key', '/play', '/help', '/privacy', '/robots.txt', '/theme.js', '/c/k7f3Qx09abCD/qr.svg'])
       expect([url, (await asking.run(url, () => get(url))).statusCode]).toEqual([url, 200]);
     expect([sent, asked]).toEqual([[], []]);
     // What does ask is seen.
@@ -189,7 +207,7 @@ describe('the visitors’ pages', () => {
   });
 
   it('tell robots to stay away from links and keys', async () => {
-    expect((await get('/robots.txt')).body).toBe('User-agent: *\nDisallow: /c/\nDisallow: /key\n');
+    expect((await get('/robots.txt')).body).toBe('User-agent: *\nDisallow: /c/\nDisallow: /key\nDisallow: /play\n');
   });
 });
 

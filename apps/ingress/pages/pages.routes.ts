@@ -4,8 +4,9 @@ import { renderSVG } from 'uqr';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { LinkView, PrivacyView } from '#libs/contracts/claims.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { HELP_PATH } from '#libs/contracts/help.js';
 import { BuiltPages } from '#libs/pages/built.pages.js';
-import { VISITORS_HEADERS } from '#libs/pages/headers.js';
+import { EMBED_HEADERS, VISITORS_HEADERS } from '#libs/pages/headers.js';
 import { serveFiles } from '#libs/pages/serve.js';
 import type { LinkViews, LinkVisit } from '../claims/link.views.js';
 import { wantsHtml, wantsPage } from '../domain/answer-form.js';
@@ -56,6 +57,9 @@ export function servePages(
     }
   };
 
+  void fastify.register((scope) =>
+    serveFiles(scope, { pages: new BuiltPages('embed'), headers: EMBED_HEADERS, ...route }),
+  );
   void fastify.register(async (scope) => {
     scope.addHook('onRequest', (_request, reply, done) => {
       keepFromPages(reply);
@@ -80,6 +84,22 @@ export function servePages(
 
     scope.get('/key', route, async (_request, reply) =>
       html(reply, pages.shell({ entry: 'visitors/key/main.tsx', title: 'My key · Daypass', noscript: NOSCRIPT })),
+    );
+
+    scope.get('/play', route, async (_request, reply) =>
+      html(reply, pages.shell({ entry: 'visitors/play/main.tsx', title: 'Playground · Daypass', noscript: NOSCRIPT })),
+    );
+
+    scope.get(HELP_PATH, route, async (_request, reply) =>
+      html(
+        reply,
+        pages.shell({
+          entry: 'visitors/help/main.tsx',
+          title: 'What an error means · Daypass',
+          description: 'Each error code of Daypass: what it means, whether a retry helps, and what to do.',
+          noscript: 'This page needs JavaScript. docs/errors.md of Daypass says the same.',
+        }),
+      ),
     );
 
     scope.get('/c/:token', route, async (request: LinkRequest, reply) => {
@@ -149,7 +169,7 @@ export function servePages(
       reply
         .headers({ ...VISITORS_HEADERS, 'cache-control': QR_CACHE })
         .type('text/plain; charset=utf-8')
-        .send('User-agent: *\nDisallow: /c/\nDisallow: /key\n'),
+        .send('User-agent: *\nDisallow: /c/\nDisallow: /key\nDisallow: /play\n'),
     );
   });
 }

@@ -21,6 +21,7 @@ export const linkAnswer = z.object({
   expires_at: time.nullable(),
   per_ip_per_day: z.int(),
   origins: z.array(z.string()),
+  redirect_uris: z.array(z.string()),
   created_at: time,
   updated_at: time,
   /** The answer to a write: what will not work as the operator asked. */

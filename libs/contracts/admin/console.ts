@@ -150,8 +150,28 @@ export const settingsAnswer = z.object({
         short_chats_per_usd: z.int().nullable(),
       }),
     ),
+    /** As DAYPASS_CONFIG names them, and `default`. */
+    lanes: z.array(z.object({ lane: z.string(), models: z.array(z.string()), upstreams: z.array(z.string()) })),
+    guards: z.array(z.object({ name: z.string(), type: z.string(), judges_all: z.boolean() })),
+    operator: z.object({ budget_usd_per_day: usd.nullable(), budget_usd_total: usd.nullable() }),
+    /** Bounds and times of the environment as accounting reads them, by the names of their variables. */
+    limits: z.array(
+      z.object({
+        name: z.string(),
+        value: z.union([z.number(), z.string()]),
+        unit: z.string().nullable(),
+        is_default: z.boolean(),
+        text: z.string(),
+      }),
+    ),
+    /** How long the record keeps texts of a campaign that says nothing else. */
     retention_days_default: z.int(),
+    /** Campaigns that say something else, at most 200; null: for ever. */
+    retention: z.array(z.object({ campaign: z.string(), days: z.int().nullable() })),
+    /** A session of the console ends after so long without a request, and after so long at most. */
+    sessions: z.object({ idle_seconds: z.int(), longest_seconds: z.int() }),
     rehearsed: z.boolean(),
+    /** What is missing, or ends soon. */
     warnings: z.array(z.string()),
   }),
 });

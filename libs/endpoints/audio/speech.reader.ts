@@ -1,4 +1,5 @@
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Meter, Metered } from '#libs/money/cost.js';
 import {
   MisshapenAnswer,
@@ -111,7 +112,7 @@ export class SpeechReader implements AnswerReader {
   ending(why: Ending): string {
     const error =
       why.kind === 'error' ? why.error : new DaypassError('moderation_blocked', 'Moderation took the answer away.');
-    return streamError(error.body());
+    return streamError(withHelp(error.body(), this.ticket.origin));
   }
 
   /** By its bytes, and the text. */

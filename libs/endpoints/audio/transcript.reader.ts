@@ -1,4 +1,5 @@
 import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Put } from '../compile.js';
 import { holdsAny, replacedIn, StreamTexts, TakenOut, type Replacement } from '../content.js';
 import {
@@ -152,7 +153,8 @@ export class TranscriptReader implements AnswerReader {
 
   /** This API has no word for an answer that was taken away. */
   ending(why: Ending): string {
-    return streamError((why.kind === 'error' ? why.error : stopped()).body());
+    const error = why.kind === 'error' ? why.error : stopped();
+    return streamError(withHelp(error.body(), this.ticket.origin));
   }
 
   private take(value: JsonObject): void {

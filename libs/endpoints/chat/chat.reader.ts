@@ -1,4 +1,5 @@
 import type { ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { Put } from '../compile.js';
 import { holdsAny, replacedIn, StreamTexts, TakenOut, type Replacement } from '../content.js';
@@ -85,7 +86,7 @@ export class ChatReader implements AnswerReader {
   private readonly pairs = new PairJoiner();
 
   constructor(
-    private readonly ticket: Pick<AnsweredTicket, 'outputs' | 'facts'>,
+    private readonly ticket: Pick<AnsweredTicket, 'outputs' | 'facts' | 'origin'>,
     private readonly form: ChoiceForm = CHAT_FORM,
   ) {}
 
@@ -219,7 +220,7 @@ export class ChatReader implements AnswerReader {
   }
 
   ending(why: Ending, begun: boolean, metered: Metered | null): string {
-    if (why.kind === 'error') return streamError(why.error.body());
+    if (why.kind === 'error') return streamError(withHelp(why.error.body(), this.ticket.origin));
     const usage = this.usageTold(metered);
     const { id, created, model } = this.first ?? {};
     const { form } = this;

@@ -1,5 +1,6 @@
 import type { ErrorBody, OwnForm } from '#libs/contracts/errors.js';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import { compile, type Compiled, type Put, type Sight } from '../compile.js';
 import { replacedIn, TakenOut, type Content, type FrameText, type Replacement } from '../content.js';
 import { stringsIn } from '../encoded.js';
@@ -65,7 +66,7 @@ export class ImagesReader implements AnswerReader {
   private readonly unreadable = new UnreadableEvents();
   private readonly taken = new TakenOut();
 
-  constructor(private readonly ticket: Pick<AnsweredTicket, 'facts'>) {}
+  constructor(private readonly ticket: Pick<AnsweredTicket, 'facts' | 'origin'>) {}
 
   add(piece: Uint8Array): void {
     this.arrived += piece.byteLength;
@@ -140,7 +141,8 @@ export class ImagesReader implements AnswerReader {
   }
 
   ending(why: Ending): string {
-    return streamError(why.kind === 'error' ? why.error.body() : blockedError(why.categories ?? []).body());
+    const error = why.kind === 'error' ? why.error : blockedError(why.categories ?? []);
+    return streamError(withHelp(error.body(), this.ticket.origin));
   }
 
   private take(form: 'string' | 'numbers', json: Buffer): void {

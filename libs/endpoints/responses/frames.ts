@@ -40,16 +40,19 @@ export function isLast(frames: string): boolean {
 
 /** OpenAI's form of an error in the middle of a stream. */
 export function errorFrame({ error }: ErrorBody, number: number): string {
-  const { code, message, param } = error;
-  return frameOf({ type: 'error', code, message, param }, number);
+  const { code, message, param, daypass } = error;
+  return frameOf({ type: 'error', code, message, param, ...(daypass ? { daypass } : {}) }, number);
 }
 
 /**
  * Codex takes an `error` event, and an incomplete response, for a broken line, and sends the call again. It does so after
  * `server_error`, too, but not after `invalid_prompt` (measured with Codex 0.169).
  */
-export function codexError(message: string, again: boolean): { code: string; message: string } {
-  return { code: again ? 'server_error' : 'invalid_prompt', message };
+export function codexError(
+  { message, daypass }: Pick<ErrorBody['error'], 'message' | 'daypass'>,
+  again: boolean,
+): JsonObject {
+  return { code: again ? 'server_error' : 'invalid_prompt', message, ...(daypass ? { daypass } : {}) };
 }
 
 /** Stands before an error where no response has begun: OpenAI's client for Python takes no error before one. */
@@ -75,7 +78,7 @@ const NO_RESPONSE = {
 export function streamError(body: ErrorBody, { codex }: Ticket['facts'], again: boolean): string {
   const begin = frameOf({ type: CREATED, response: NO_RESPONSE }, 0);
   if (codex !== true) return begin + errorFrame(body, 1);
-  const error = codexError(body.error.message, again);
+  const error = codexError(body.error, again);
   return begin + frameOf({ type: FAILED, response: { ...NO_RESPONSE, error } }, 1);
 }
 

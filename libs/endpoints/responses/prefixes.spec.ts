@@ -3,6 +3,7 @@ import { createOpenAI } from '@ai-sdk/openai';
 import { streamText } from 'ai';
 import OpenAI, { APIError } from 'openai';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import { StreamTexts } from '../content.js';
 import type { Ending } from '../endpoint.js';
 import type { JsonObject } from '../json.js';
@@ -80,9 +81,9 @@ function numbersOf(body: string): unknown[] {
 }
 
 it('is an error that its client throws where Daypass knows nothing of a stream', async () => {
-  const error = new DaypassError('overloaded', 'Too much.');
-  await expect(finalOf(streamError(error.body(), {}, true))).rejects.toMatchObject({ code: 'overloaded' });
-  await expect(finalOf(streamError(error.body(), { codex: true }, true))).resolves.toMatchObject({
+  const body = withHelp(new DaypassError('overloaded', 'Too much.').body(), 'https://try.example');
+  await expect(finalOf(streamError(body, {}, true))).rejects.toMatchObject({ code: 'overloaded' });
+  await expect(finalOf(streamError(body, { codex: true }, true))).resolves.toMatchObject({
     error: { code: 'server_error' },
   });
 });

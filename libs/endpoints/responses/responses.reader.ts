@@ -1,3 +1,5 @@
+import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Metered } from '#libs/money/cost.js';
 import { holdsAny, StreamTexts, TakenOut, type Replacement } from '../content.js';
 import {
@@ -202,7 +204,7 @@ export class ResponsesReader implements AnswerReader {
     const begin = { ...base, status: 'in_progress', error: null, incomplete_details: null, output: [], usage: null };
     const types = head ? [] : [CREATED, IN_PROGRESS];
     const lead = types.map((type) => this.numberedFrame({ type, response: begin })).join('');
-    if (why.kind === 'error' && codex !== true) return lead + errorFrame(why.error.body(), this.next++);
+    if (why.kind === 'error' && codex !== true) return lead + errorFrame(this.told(why.error), this.next++);
     const usage = metered && writtenUsage(metered);
     const last =
       why.kind === 'blocked' && codex !== true
@@ -246,9 +248,13 @@ export class ResponsesReader implements AnswerReader {
   private failed(base: JsonObject, why: Ending, usage: unknown): JsonObject {
     const error =
       why.kind === 'blocked'
-        ? codexError(BLOCKED, false)
-        : codexError(why.error.body().error.message, why.error.retry && !why.charged);
+        ? codexError({ message: BLOCKED }, false)
+        : codexError(this.told(why.error).error, why.error.retry && !why.charged);
     return { ...base, status: 'failed', error, incomplete_details: null, output: this.visible.output, usage };
+  }
+
+  private told(error: DaypassError): ErrorBody {
+    return withHelp(error.body(), this.ticket.origin);
   }
 
   private safeHead(): JsonObject {

@@ -41,8 +41,12 @@ export function whenSignedOut(listener: SignedOut): void {
   onSignedOut = listener;
 }
 
-export const get = <T>(path: string, query?: Query, signal?: AbortSignal): Promise<T> =>
-  once<T>('GET', pathOf(path, query), undefined, {}, signal);
+export const get = <T>(path: string, query?: Query, signal?: AbortSignal, timeoutMs?: number): Promise<T> =>
+  once<T>('GET', pathOf(path, query), undefined, {}, signal, timeoutMs);
+
+/** A question with a body. It changes nothing, so that it may be broken off. */
+export const ask = <T>(path: string, body: object, signal?: AbortSignal): Promise<T> =>
+  once<T>('POST', path, body, {}, signal);
 
 /** A write: it has an Idempotency-Key, and is sent again where nobody answered. */
 export async function write<T = unknown>(
@@ -70,8 +74,9 @@ async function once<T>(
   body: object | undefined,
   headers: Record<string, string>,
   signal?: AbortSignal,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
-  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const timeout = AbortSignal.timeout(timeoutMs);
   let answer: Response;
   try {
     answer = await fetch(BASE + path, {

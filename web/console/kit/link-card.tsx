@@ -13,6 +13,7 @@ type LinkTest = z.output<typeof linkTestAnswer>['data'];
 /** Everything that an operator shares of a link, and a button that tries it out. */
 export function LinkCard({ link }: { link: LinkView }) {
   const badge = `[![free key](${link.url}/badge.svg)](${link.url})`;
+  const isFetched = link.gates.every((gate) => gate === 'pow');
   return (
     <div className="stack">
       {link.warnings?.map((warning) => (
@@ -35,11 +36,34 @@ export function LinkCard({ link }: { link: LinkView }) {
             </Text>
             <CopyField text={badge} name="badge" isBlock />
           </div>
+          <div>
+            <Text size="sm" fw={500} mb={4}>
+              Button for your own page
+            </Text>
+            <CopyField text={snippetOf(link)} name="code for your page" isBlock />
+            <Text size="sm" className="dimmed" mt={4}>
+              {reachOf(isFetched ? link.origins : link.redirect_uris, isFetched)}
+            </Text>
+          </div>
           <TestLink id={link.id} />
         </div>
       </div>
     </div>
   );
+}
+
+const snippetOf = ({ url, token }: LinkView): string =>
+  [
+    `<script type="module" src="${new URL('/claim.js', url).href}"></script>`,
+    `<daypass-button link="${token}" remember="session">Get a free key</daypass-button>`,
+  ].join('\n');
+
+/** Where the button works. A link that asks for more than a proof of work sends the visitor there and back. */
+function reachOf(places: readonly string[], isFetched: boolean): string {
+  const field = isFetched ? 'Origins' : 'Addresses of apps';
+  return places.length === 0
+    ? `It works nowhere yet: change the link, and name your page under “${field}”.`
+    : `It works on ${places.join(', ')}.`;
 }
 
 /** The API begins a warning with the field that it is about. */

@@ -26,6 +26,16 @@ const LOOKS: Readonly<Record<string, [Tone, IconName]>> = {
   shut: ['bad', 'stop'],
   ready: ['good', 'ok'],
   away: ['bad', 'warn'],
+  'takes calls': ['good', 'ok'],
+  'calls wait': ['warn', 'clock'],
+  frozen: ['warn', 'pause'],
+  'left alone': ['bad', 'stop'],
+  proved: ['good', 'ok'],
+  'not proved': ['bad', 'warn'],
+  agrees: ['good', 'ok'],
+  'billed more': ['bad', 'warn'],
+  on: ['good', 'ok'],
+  off: ['quiet', 'stop'],
 };
 
 /** A word, an icon and a colour: no state is told by colour alone. */

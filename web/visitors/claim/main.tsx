@@ -8,6 +8,8 @@ import { groupCode, mistakeInCode } from '../../shared/claim.code.js';
 import { forgetKey, keepKey, keptKeyOf, type KeptKey } from '../../shared/kept.keys.js';
 import { Countdown, Elsewhere, Frame, Time, useEvent, useNow } from '../../shared/parts.js';
 import { recordedWords } from '../../shared/recorded.js';
+import { AppNote, Handing } from './app.js';
+import { recallApp } from './app.query.js';
 import { Claimer, type Phase } from './claimer.js';
 import { AlreadyYours, Facts, Head, Minted, Said } from './parts.js';
 import { AWAY, RECOVERING, refusalWords, STATE_WORDS, UNKNOWN } from './texts.js';
@@ -26,9 +28,11 @@ const LONGEST_TIMER_MS = 2_147_483_647;
 const PATIENCE_MS = 1_000;
 
 const token = decodeURIComponent(location.pathname.split('/')[2] ?? '');
+const isAppRecalled = recallApp(token);
 
 /** The shell carries the state, so that nothing loads first. */
 function shellState(): LinkView | null {
+  if (isAppRecalled) return null;
   const text = document.getElementById('state')?.textContent;
   return text ? (JSON.parse(text) as LinkView | null) : null;
 }
@@ -49,7 +53,7 @@ function Page(): ReactNode {
   const [view, setView] = useState(shellState);
   const [fault, setFault] = useState<Fault | null>(null);
   const lookAgain = useEvent(() => {
-    void ask<LinkView>(`/claim/v1/links/${encodeURIComponent(token)}`).then((answer) => {
+    void ask<LinkView>(`/claim/v1/links/${encodeURIComponent(token)}${location.search}`).then((answer) => {
       if (answer.ok) setView(answer.data);
       setFault(answer.ok ? null : answer.fault);
     });
@@ -114,7 +118,9 @@ function Link({
   const [kept, setKept] = useState<KeptKey | undefined>(() => keptKeyOf(view.token));
   const [claim, setClaim] = useState<ClaimAnswer | null>(null);
   const [isShown, setShown] = useState(false);
-  const { page, state } = view;
+  const [isHanding, setHanding] = useState(false);
+  const { page, state, app } = view;
+  const isForApp = app !== null && app.refusal === null;
 
   const minted = (answer: ClaimAnswer): void => {
     const next: KeptKey = {
@@ -127,7 +133,8 @@ function Link({
     keepKey(next, false);
     setKept(next);
     setClaim(answer);
-    setShown(true);
+    if (isForApp) setHanding(true);
+    else setShown(true);
   };
   const refused = ({ code, details }: Fault): boolean => {
     const now = STATE_OF[code];
@@ -161,8 +168,17 @@ function Link({
     <Frame foot={foot}>
       <div className="card">
         <Head page={page} />
+        {app && !isHanding && <AppNote app={app} />}
+        {app && kept && isHanding && (
+          <Handing app={app} link={view.token} virtualKey={kept.key} onShow={() => setShown(true)} />
+        )}
+        {isForApp && kept && !isHanding && (
+          <button type="button" className="button large" onClick={() => setHanding(true)}>
+            Give {app.name} this key
+          </button>
+        )}
         {!kept && <Facts view={view} />}
-        {kept && <AlreadyYours kept={kept} onShow={() => setShown(true)} onForget={forget} />}
+        {kept && !isHanding && <AlreadyYours kept={kept} onShow={() => setShown(true)} onForget={forget} />}
         {!kept && state === 'open' && <Open view={view} onMinted={minted} onRefused={refused} onChange={onChange} />}
         {!kept && state !== 'open' && <Closed view={view} state={state} onChange={onChange} />}
         {isAway && <Said words={AWAY} />}

@@ -5,6 +5,7 @@ import { showUsd } from '../../shared/money.js';
 import { CopyButton, Dialog, Elsewhere, Models, Notice, Snippets, Time, useNow } from '../../shared/parts.js';
 import { snippetsFor } from '../../shared/snippets.js';
 import { duration } from '../../shared/time.js';
+import { OpenProject } from './app.js';
 import { lifeWords } from './texts.js';
 import type { Words } from './texts.js';
 
@@ -163,6 +164,7 @@ export function Minted({
   const [remember, setRemember] = useState(() => isRemembered(kept.key));
   const [isForgetting, setForgetting] = useState(false);
   useEffect(() => heading.current?.focus(), []);
+  const takesCode = view.page.open_url?.includes('{code}') === true;
   const project = claim?.open_url ?? view.page.project_url;
   const toggle = (): void => {
     keepKey(kept, !remember);
@@ -183,11 +185,15 @@ export function Minted({
           </code>
           <div className="row">
             <CopyButton text={kept.key} shown={() => shown.current} label="Copy key" />
-            {project !== null && (
+            {takesCode && <OpenProject link={kept.link} virtualKey={kept.key} />}
+            {!takesCode && project !== null && (
               <Elsewhere className="button quiet" to={project}>
                 Open the project
               </Elsewhere>
             )}
+            <a className="button quiet" href="/play">
+              Playground
+            </a>
           </div>
         </div>
         <p className="row">

@@ -1,7 +1,7 @@
 import type { LinkPageState, LinkView } from '#libs/contracts/claims.js';
+import { explain } from '#libs/contracts/help.js';
 import type { Fault } from '../../shared/api.js';
 import type { Tone } from '../../shared/parts.js';
-import { explain } from '../../shared/refusals.js';
 import { duration } from '../../shared/time.js';
 
 export interface Words {

@@ -3,7 +3,7 @@ import type { HeldKey, RotatedKey } from '#libs/contracts/held-key.js';
 import { ask, isPassing, persist, type Answer, type Fault } from '../../shared/api.js';
 import { CopyButton, Dialog } from '../../shared/parts.js';
 import { visiblePrefix } from '../../shared/virtual.key.js';
-import { hasEnded } from './texts.js';
+import { hasEnded } from '../../shared/key.words.js';
 
 type Act = 'rotate' | 'revoke' | 'erase';
 

@@ -1,14 +1,14 @@
 import '../../shared/pages.css';
 import { useRef, useState, type ReactNode } from 'react';
 import { createRoot } from 'react-dom/client';
+import { hasEnded, KEY_WORDS, stateOf } from '../../shared/key.words.js';
 import { forgetKey, isRemembered, keepKey, keptKeys, replaceKey, type KeptKey } from '../../shared/kept.keys.js';
 import { Badge, Code, Elsewhere, Frame, Notice, Snippets, Time, useNow } from '../../shared/parts.js';
 import { snippetsFor } from '../../shared/snippets.js';
 import { mistakeIn, visiblePrefix } from '../../shared/virtual.key.js';
 import { Acts } from './acts.js';
-import { useCalls, useHeldKey } from './held.key.js';
+import { useCalls, useHeldKey } from '../../shared/held.key.js';
 import { Balance, CallList, Refusals, State } from './parts.js';
-import { hasEnded, KEY_WORDS, stateOf } from './texts.js';
 
 function Page(): ReactNode {
   const [kept, setKept] = useState<KeptKey | undefined>(() => keptKeys()[0]);
@@ -194,7 +194,15 @@ function Key({
   const title = view.title ?? (kept.title || view.campaign);
   const snippets = snippetsFor({ baseUrl: kept.baseUrl, key: secret, models: view.models, own: null });
   return (
-    <Frame wide foot={<a href="/privacy">Privacy</a>}>
+    <Frame
+      wide
+      foot={
+        <>
+          <a href="/privacy">Privacy</a>
+          <a href="/help">Errors</a>
+        </>
+      }
+    >
       <div className="card">
         <div className="row spread">
           <div className="row">
@@ -204,11 +212,18 @@ function Key({
             <Badge tone={words.tone}>{words.badge}</Badge>
             <span>{title}</span>
           </div>
-          {view.project_url && (
-            <Elsewhere className="button quiet" to={view.project_url}>
-              Open the project
-            </Elsewhere>
-          )}
+          <div className="row">
+            {view.project_url && (
+              <Elsewhere className="button quiet" to={view.project_url}>
+                Open the project
+              </Elsewhere>
+            )}
+            {!hasEnded(view) && (
+              <a className="button quiet" href="/play">
+                Playground
+              </a>
+            )}
+          </div>
         </div>
         {fault && (
           <Away code={fault.code}>

@@ -1,15 +1,15 @@
 import type { ReactNode } from 'react';
 import type { HeldKey, Refusal } from '#libs/contracts/held-key.js';
+import { explain, helpPath } from '#libs/contracts/help.js';
 import { csvOf } from '../../shared/csv.js';
+import { hasEnded, KEY_WORDS, refusalAdvice, refusalName, resultWords, stateOf } from '../../shared/key.words.js';
 import { nanoOf, percentOf, showUsd } from '../../shared/money.js';
 import { Countdown, Elsewhere, Models, Notice, Time } from '../../shared/parts.js';
 import { recordedWords } from '../../shared/recorded.js';
-import { explain } from '../../shared/refusals.js';
 import { duration } from '../../shared/time.js';
 import { besideText } from '../../shared/usage.js';
 import { visiblePrefix } from '../../shared/virtual.key.js';
-import type { Calls } from './held.key.js';
-import { hasEnded, KEY_WORDS, refusalAdvice, refusalName, resultWords, stateOf } from './texts.js';
+import type { Calls } from '../../shared/held.key.js';
 
 /** Below it the bar turns red. Its text says the same. */
 const LOW_PERCENT = 20;
@@ -157,7 +157,9 @@ function OneRefusal({ refusal, now }: { refusal: Refusal; now: Date }): ReactNod
       </p>
       <details>
         <summary>What now?</summary>
-        <p>{refusalAdvice(refusal)}</p>
+        <p>
+          {refusalAdvice(refusal)} <a href={helpPath(refusal.code)}>More about it</a>
+        </p>
         {refusal.request_id && (
           <p className="small">
             request <code>{refusal.request_id}</code>

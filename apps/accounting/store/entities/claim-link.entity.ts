@@ -57,6 +57,10 @@ export class ClaimLink {
   @Column('jsonb')
   origins!: string[];
 
+  /** Where apps may get a key of it. */
+  @Column('jsonb', { name: 'redirect_uris', default: [] })
+  redirectUris!: string[];
+
   /** The campaign's budget does not cover another key of this link. */
   @Column('boolean', { name: 'budget_gone', default: false })
   budgetGone!: boolean;

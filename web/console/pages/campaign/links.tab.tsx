@@ -1,4 +1,4 @@
-import { Button, Group, Modal, NativeSelect, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, Modal, NativeSelect, Stack, Text, Textarea, TextInput } from '@mantine/core';
 import { useState } from 'react';
 import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
@@ -69,6 +69,12 @@ export function LinksTab({ campaign }: { campaign: CampaignView }) {
               </dd>
               <dt>One network a day</dt>
               <dd>{link.per_ip_per_day === 0 ? 'no limit' : `${link.per_ip_per_day} keys`}</dd>
+              {link.origins.length + link.redirect_uris.length > 0 && (
+                <>
+                  <dt>Pages and apps</dt>
+                  <dd>{[...link.origins, ...link.redirect_uris].join(', ')}</dd>
+                </>
+              )}
               <dt>Open</dt>
               <dd>
                 {link.starts_at !== null && (
@@ -170,6 +176,8 @@ interface Draft {
   hours: string;
   count: string;
   perIp: string;
+  origins: string;
+  redirectUris: string;
   starts: string;
   ends: string;
 }
@@ -182,9 +190,13 @@ const draftOf = (link: LinkView | null): Draft => ({
   hours: link?.key.ttl_seconds ? String(Math.round(link.key.ttl_seconds / 3_600)) : '',
   count: String(link?.max_claims ?? 100),
   perIp: String(link?.per_ip_per_day ?? 3),
+  origins: link?.origins.join('\n') ?? '',
+  redirectUris: link?.redirect_uris.join('\n') ?? '',
   starts: localOf(link?.starts_at ?? null),
   ends: localOf(link?.expires_at ?? null),
 });
+
+const linesOf = (text: string): string[] => text.split(/\s+/).filter((line) => line !== '');
 
 function LinkDialog({
   campaign,
@@ -228,6 +240,8 @@ function LinkForm({
     gates: [draft.gate],
     max_claims: count,
     per_ip_per_day: perIp,
+    origins: linesOf(draft.origins),
+    redirect_uris: linesOf(draft.redirectUris),
     starts_at: timeOf(draft.starts),
     expires_at: timeOf(draft.ends),
     // What nobody changed here stays as it is, also where it is no whole number of hours.
@@ -319,6 +333,18 @@ function LinkForm({
         />
         <TextInput type="datetime-local" label="Ends" {...field('ends')} />
       </Stack>
+      <Textarea
+        label="Origins"
+        description="Web pages that may claim for their visitors, one a line: https://app.example.org. It stops browsers, not scripts."
+        rows={2}
+        {...field('origins')}
+      />
+      <Textarea
+        label="Addresses of apps"
+        description="Where apps get the keys of their visitors, one a line, whole: https://app.example.org/start. http://localhost:* is any port of the visitor’s machine."
+        rows={2}
+        {...field('redirectUris')}
+      />
     </ActDialog>
   );
 }

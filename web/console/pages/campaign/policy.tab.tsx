@@ -7,6 +7,7 @@ import { write } from '../../api/client.ts';
 import { useDraft, wholeOf } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
 import { CATEGORIES, INPUT_MODES, OUTPUT_MODES, type Category } from '../../kit/moderation.ts';
+import { ReplayNote } from '../../kit/replay.tsx';
 import { STRIKES } from '../../kit/safety.ts';
 
 const STRIKES_MAX = 100;
@@ -171,6 +172,7 @@ export function PolicyTab({ campaign }: { campaign: CampaignView }) {
             />
           ))}
         </ul>
+        <ReplayNote slug={campaign.slug} thresholds={draft.thresholds} />
       </section>
       <section className="card" aria-labelledby="strikes">
         <Title order={2} size="h5" id="strikes">

@@ -1,7 +1,7 @@
 import type { HeldKey, Refusal } from '#libs/contracts/held-key.js';
-import { nanoOf } from '../../shared/money.js';
-import type { Tone } from '../../shared/parts.js';
-import { explain } from '../../shared/refusals.js';
+import { explain } from '#libs/contracts/help.js';
+import { nanoOf } from './money.js';
+import type { Tone } from './parts.js';
 
 /** What the page says of a key beside its numbers. */
 export type KeyState = 'active' | 'empty' | 'resting' | 'spent' | Exclude<HeldKey['status'], 'active'>;

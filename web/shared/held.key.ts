@@ -1,7 +1,7 @@
 import { useCallback, useEffect, useRef, useState } from 'react';
 import type { HeldCalls } from '#libs/contracts/claims.js';
 import type { HeldKey } from '#libs/contracts/held-key.js';
-import { ask, type Fault } from '../../shared/api.js';
+import { ask, type Fault } from './api.js';
 
 type Call = HeldCalls['data'][number];
 
