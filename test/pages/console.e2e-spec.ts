@@ -380,6 +380,23 @@ describe('acts', () => {
     });
   });
 
+  it('names the pages and apps that may take keys of a link, and shows the lines for such a page', async () => {
+    await on('/console/campaigns/launch/links', async (page) => {
+      await press(page, 'Change README');
+      await page.getByLabel('Origins').fill('https://a.example');
+      await page.getByLabel('Addresses of apps').fill('https://a.example/start\nhttp://localhost:*');
+      await press(page, 'Save');
+      await page.waitForSelector('text=The link is changed.');
+      expect(bodiesOf('PATCH', '/links/lnk_readme').at(-1)).toMatchObject({
+        origins: ['https://a.example'],
+        redirect_uris: ['https://a.example/start', 'http://localhost:*'],
+      });
+      await press(page, 'Share README');
+      await page.waitForSelector('text=/claim.js');
+      await page.waitForSelector('text=It works nowhere yet');
+    });
+  });
+
   it('saves a policy as a merge patch, and the texts of the claim page', async () => {
     await on('/console/campaigns/launch/policy', async (page) => {
       await page.getByLabel('hate', { exact: true }).check();

@@ -62,6 +62,7 @@ export class FakeVisitors {
   /** Every request to an API, as `POST /claim/v1/…`. */
   readonly asked: string[] = [];
   private readonly pages = new BuiltPages('visitors');
+  private readonly embed = new BuiltPages('embed');
 
   private constructor(private readonly server: Server) {}
 
@@ -116,7 +117,8 @@ export class FakeVisitors {
 
   private async file(response: ServerResponse, pathname: string): Promise<void> {
     try {
-      const bytes = await readFile(join(this.pages.folder, `${normalize(pathname)}.gz`));
+      const { folder } = pathname.startsWith('/claim.') ? this.embed : this.pages;
+      const bytes = await readFile(join(folder, `${normalize(pathname)}.gz`));
       const type = TYPES[extname(pathname)] ?? 'application/octet-stream';
       response
         .writeHead(200, {

@@ -69,6 +69,12 @@ describe('the claim page says what is so', () => {
     ['budget-gone', { state: 'budget_gone', challenge: null }, /budget for new keys is spent/],
     ['door-shut', { state: 'door_shut', challenge: null }, /has stopped everything/],
     ['recovering', { state: 'recovering', challenge: null }, /is starting again/],
+    [
+      'app',
+      { app: { name: 'app.example', refusal: null, cancel_url: 'https://app.example/' } },
+      /app.example asks for/,
+    ],
+    ['foreign-app', { app: { name: 'evil.example', refusal: 'It may not.', cancel_url: null } }, /gets no key here/],
   ])('%s', async (name, view, words) => {
     await expectWell(await openLink({ view }), `claim-${name}`, words);
   });
