@@ -239,7 +239,9 @@ export class FakeAdmin {
         if (third === 'test') return [200, linkTestAnswer.parse(LINK_TEST)];
         if (third === 'codes' && method === 'POST') return [201, newCodesAnswer.parse({ data: codes(link, body) })];
         if (third === 'codes') return page(codeAnswer, CODES);
-        if (method !== 'GET') Object.assign(link, body, method === 'DELETE' ? { status: 'closed' } : {});
+        // What a change does not name stays, also within the key.
+        const key = { ...link.key, ...(body?.key as object | undefined) };
+        if (method !== 'GET') Object.assign(link, body, { key }, method === 'DELETE' ? { status: 'closed' } : {});
         return [200, linkAnswer.parse(link)];
       }
       default:
