@@ -42,6 +42,8 @@ export interface FakeLink {
   cost?: number;
   /** The first proof is refused, as one that is too old. */
   refusesFirstProof?: boolean;
+  /** What other POSTs answer, by the end of the path: email, waitlist, replace. */
+  acts?: Record<string, (body: Record<string, unknown>) => Said<object>>;
   /** What a POST with a right proof or code answers. */
   claim?: (request: ClaimRequest, idempotencyKey: string) => Said<ClaimAnswer>;
 }
@@ -146,6 +148,7 @@ export class FakeVisitors {
       return this.answer(response, isRefused(view) ? view : ((await this.shown(view, link?.cost)) as LinkView));
     }
     const body = JSON.parse(await bodyOf(request)) as ClaimRequest;
+    if (what !== 'claims') return this.answer(response, link!.acts![what]!(body), what === 'replace' ? 201 : 202);
     const isOld = link!.refusesFirstProof === true;
     link!.refusesFirstProof = false;
     const wrong = body.pow === undefined ? null : await wrongProof(body.pow, isOld);
@@ -254,6 +257,10 @@ export function linkView(token: string, changes: Partial<LinkView> = {}): LinkVi
       snippet: null,
     },
     gates: ['pow'],
+    github: { min_account_age_days: 30 },
+    email: { domains: [] },
+    signed_in: null,
+    waitlist: false,
     key: { budget_usd: '0.500000000', ttl_seconds: 86_400, limits: {}, models },
     models,
     short_chats: 900,

@@ -32,6 +32,7 @@ import { Claims1763942400140 } from './migrations/1763942400140-claims.migration
 import { Console1763942400145 } from './migrations/1763942400145-console.migration.js';
 import { Visitors1763942400150 } from './migrations/1763942400150-visitors.migration.js';
 import { RedirectUris1763942400165 } from './migrations/1763942400165-redirect-uris.migration.js';
+import { Identity1763942400160 } from './migrations/1763942400160-identity.migration.js';
 import { Ends1763942400130 } from './migrations/1763942400130-ends.migration.js';
 
 const POOL_SIZE = 10;
@@ -81,6 +82,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Console1763942400145,
       Visitors1763942400150,
       RedirectUris1763942400165,
+      Identity1763942400160,
     ],
     migrationsTableName: 'daypass_migrations',
     poolSize: POOL_SIZE,
