@@ -414,6 +414,8 @@ export const aLink = (given: Partial<LinkView> = {}): LinkView => ({
   url: 'http://localhost:8080/c/k7f3Q9xZ2mBa',
   status: 'open',
   gates: ['pow'],
+  github: { min_account_age_days: 30 },
+  email: { domains: [] },
   key: { budget_usd: USD, ttl_seconds: 86_400, limits: {}, models: null },
   max_claims: 100,
   claimed: 37,
