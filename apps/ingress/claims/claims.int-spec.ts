@@ -267,7 +267,7 @@ describe('a claim', () => {
     });
     expect(desk.asked).toEqual([
       {
-        ...{ kind: 'claim', claim: expect.stringMatching(/^[\w-]{43}$/), link: 'lnk_1', code_hash: null },
+        ...{ kind: 'claim', claim: expect.stringMatching(/^[\w-]{43}$/), link: 'lnk_1', code_hash: null, identity: null },
         token_hash: hashVirtualKey(key, config.secrets.tokenPepper),
         ...{ prefix: key.slice(0, 9), ip_tag: expect.stringMatching(/^[\w-]{22}$/) },
       },
