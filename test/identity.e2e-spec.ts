@@ -385,5 +385,14 @@ describe('a waitlist', () => {
       return row.mailed_at !== null && row.code === 'used';
     });
     expect((await invite({ link: codes.id, count: 5 })).body.data).toEqual({ invited: 0, left: 0 });
+
+    // Whoever is erased waits no more.
+    const gone = someAddress();
+    expect((await post(at(link, '/waitlist'), { email: gone })).status).toBe(202);
+    const [row] = (await daypass.admin('/admin/v1/waitlist?waiting=true')).body.data;
+    expect(row.email).toBe(gone);
+    expect((await daypass.admin(`/admin/v1/visitors/${row.claimant}/erase`, { body: {} })).status).toBe(200);
+    expect((await daypass.admin('/admin/v1/waitlist?waiting=true')).body.data).toEqual([]);
+    for (const service of ['ingress', 'accounting'] as const) expect(daypass.logs(service)).not.toContain(gone);
   });
 });

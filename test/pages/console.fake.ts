@@ -12,13 +12,15 @@ import {
   type KeyView,
 } from '#libs/contracts/admin/answers.js';
 import {
+  type LinkView,
   claimAnswer,
   codeAnswer,
+  invitedAnswer,
   linkAnswer,
   linkTestAnswer,
   newCodesAnswer,
   voidedAnswer,
-  type LinkView,
+  waitingAnswer,
 } from '#libs/contracts/admin/claims.js';
 import {
   beatSchema,
@@ -60,6 +62,7 @@ export class FakeAdmin {
   keys: KeyView[] = [];
   isSignedIn = true;
   isRehearsed = false;
+  gates: typeof NO_GATES = NO_GATES;
   door: 'open' | 'shut' = 'open';
   readonly operations = new FakeOperations();
   private readonly streams = new Set<ServerResponse>();
@@ -84,6 +87,7 @@ export class FakeAdmin {
     this.refusals.clear();
     this.isSignedIn = true;
     this.isRehearsed = false;
+    this.gates = NO_GATES;
     this.door = 'open';
     this.operations.reset();
     this.campaigns = [aCampaign(), aCampaign({ slug: 'workshop', name: 'Workshop in Kraków', status: 'closed' })];
@@ -212,7 +216,7 @@ export class FakeAdmin {
       case 'GET /overview':
         return [200, overviewAnswer.parse({ data: this.overview(query.get('range') ?? '1h') })];
       case 'GET /settings':
-        return [200, settingsAnswer.parse(SETTINGS)];
+        return [200, settingsAnswer.parse({ data: { ...SETTINGS.data, gates: this.gates } })];
       case 'PUT /door':
         this.door = body.state as 'open' | 'shut';
         this.tell('door', {});
@@ -229,6 +233,10 @@ export class FakeAdmin {
       }
       case 'GET /claims':
         return page(claimAnswer, CLAIMS);
+      case 'GET /waitlist':
+        return page(waitingAnswer, WAITLIST);
+      case 'POST /waitlist':
+        return [200, invitedAnswer.parse({ data: { invited: 2, left: 1 } })];
       case 'POST /codes':
         return [200, voidedAnswer.parse({ data: { voided: Array.isArray(body.ids) ? body.ids.length : 7 } })];
       case 'POST /links':
@@ -458,6 +466,20 @@ export const aKey = (given: Partial<KeyView> = {}): KeyView => ({
   ...given,
 });
 
+/** Nobody set up GitHub and mails. */
+export const NO_GATES = { pow: true, code: true, github: false, email: false };
+
+const WAITLIST = [
+  {
+    ...{ id: 'wtl_2', at: earlier(1), campaign: 'launch', link: 'lnk_readme', claimant: 'vis_9' },
+    ...{ email: 'grace@acme.example', invited_at: null, mailed_at: null, code: null },
+  },
+  {
+    ...{ id: 'wtl_1', at: earlier(30), campaign: 'launch', link: 'lnk_readme', claimant: 'vis_8' },
+    ...{ email: 'ada@acme.example', invited_at: earlier(2), mailed_at: earlier(2), code: 'free' as const },
+  },
+];
+
 const CLAIMS = [
   {
     id: 'clm_1',
@@ -528,7 +550,7 @@ const SETTINGS = {
   data: {
     public_url: null,
     visitors_url: 'http://localhost:8080',
-    gates: { pow: true, code: true, github: false, email: false },
+    gates: NO_GATES,
     models: [
       {
         id: 'gpt-5.4-mini',

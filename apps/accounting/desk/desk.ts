@@ -11,7 +11,7 @@ import { ClaimService } from '../claims/claim.service.js';
 import { Waitlist } from '../claims/waitlist.js';
 import { AdminError } from '../domain/admin.error.js';
 import { codeMail } from '../domain/mails.js';
-import { Mailer } from '../mail/mailer.js';
+import { Mailer, mailFault } from '../mail/mailer.js';
 import { storeFault } from '../store/store-fault.js';
 import { ClaimReplacer } from './claim.replacer.js';
 import { GithubClient } from './github.client.js';
@@ -66,7 +66,7 @@ export class Desk {
       case 'github':
         return this.github.account(payload);
       case 'mail.code':
-        return this.mailer.send(payload.to, codeMail(payload));
+        return this.mail(payload);
       case 'key.calls':
         return this.holder.calls(payload);
       case 'key.rotate':
@@ -75,6 +75,16 @@ export class Desk {
         return this.holder.revoke(payload);
       case 'key.erase':
         return this.holder.erase(payload);
+    }
+  }
+
+  private async mail(payload: Extract<DeskPayload, { kind: 'mail.code' }>): Promise<unknown> {
+    try {
+      return await this.mailer.send(payload.to, codeMail(payload));
+    } catch (error) {
+      if (error instanceof DaypassError) throw error;
+      this.logger.warn({ reason: mailFault(error) }, 'the mail server did not take a mail');
+      throw new DaypassError('recovering', 'The mail server did not take the mail.');
     }
   }
 

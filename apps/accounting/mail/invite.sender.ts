@@ -12,7 +12,7 @@ import { Periodic, PeriodicService } from '../periodic.js';
 import { VisitorVault } from '../record/visitor.vault.js';
 import { ClaimCode } from '../store/entities/claim-code.entity.js';
 import { visitorsUrl } from '../visitors-url.js';
-import { Mailer } from './mailer.js';
+import { Mailer, mailFault } from './mailer.js';
 
 interface Due {
   id: string;
@@ -87,9 +87,7 @@ export class InviteSender extends PeriodicService {
   }
 
   private async failed(id: string, attempts: number, error: unknown): Promise<void> {
-    // The server's words may have the address.
-    const reason =
-      (error as { code?: string; responseCode?: number }).responseCode ?? (error as { code?: string }).code;
+    const reason = mailFault(error);
     if (attempts >= ATTEMPTS_MAX) {
       this.logger.error({ waiting: id, reason }, 'no mail server took an invitation; accounting gives up');
       return this.forget(id, false);

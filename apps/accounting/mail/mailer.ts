@@ -9,6 +9,12 @@ const CONNECTIONS = 2;
 /** Of each step: to find the server, to greet it, to wait for an answer. */
 const STEP_TIMEOUT_MS = 5_000;
 
+/** Why a server did not take a mail, for the log. Its words may have the address. */
+export function mailFault(error: unknown): number | string {
+  const { responseCode, code } = error as { responseCode?: number; code?: string };
+  return responseCode ?? code ?? 'unknown';
+}
+
 /** Hands mails to the operator's server. */
 @Injectable()
 export class Mailer implements OnApplicationShutdown {
