@@ -67,7 +67,11 @@ async function ask(path: string, init: RequestInit = {}): Promise<Answer> {
 }
 const post = (path: string, body: object, headers: Record<string, string> = {}): Promise<Answer> =>
   ask(path, { method: 'POST', body: JSON.stringify(body), headers: { ...JSON_TYPE, ...headers } });
-const fault = ({ status, body }: Answer) => [status, body.error?.code, body.error?.daypass];
+/** Its details are those beside the address of its explanation. */
+const fault = ({ status, body }: Answer) => {
+  const { help: _help, ...details } = body.error?.daypass ?? {};
+  return [status, body.error?.code, Object.keys(details).length === 0 ? undefined : details];
+};
 
 interface Link {
   id: string;
