@@ -267,7 +267,13 @@ describe('a claim', () => {
     });
     expect(desk.asked).toEqual([
       {
-        ...{ kind: 'claim', claim: expect.stringMatching(/^[\w-]{43}$/), link: 'lnk_1', code_hash: null, identity: null },
+        ...{
+          kind: 'claim',
+          claim: expect.stringMatching(/^[\w-]{43}$/),
+          link: 'lnk_1',
+          code_hash: null,
+          identity: null,
+        },
         token_hash: hashVirtualKey(key, config.secrets.tokenPepper),
         ...{ prefix: key.slice(0, 9), ip_tag: expect.stringMatching(/^[\w-]{22}$/) },
       },
@@ -653,7 +659,7 @@ describe('a link that asks for an address', () => {
     expect(code).toMatch(/^\d{6}$/);
     const kept = JSON.stringify([await everythingInRedis(), desk.jobs, logged]);
     for (const secret of ['jane.roe', code]) expect(kept).not.toContain(secret);
-    const cookie = (answer: Answer<unknown>) => String(answer.headers['set-cookie'] ?? '');
+    const cookie = (answer: Answer<unknown>) => (answer.headers['set-cookie'] as string | undefined) ?? '';
     const claimed = await claim(
       {},
       { email: 'Jane.Roe+x@acme.example', email_code: `${code.slice(0, 3)} ${code.slice(3)}` },
