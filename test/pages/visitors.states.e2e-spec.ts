@@ -143,6 +143,7 @@ describe('the claim page says what is so', () => {
   ])('a sign-in that ended as %s', async (end, words) => {
     const looked = await openLink({ view: GITHUB });
     const url = looked.page.url();
+    await looked.page.getByText('Continue with GitHub').waitFor();
     await looked.page.goto(`${url}#github=${end}`);
     await looked.page.getByText(words).waitFor();
     expect([looked.page.url(), looked.faults]).toEqual([url, []]);
