@@ -434,7 +434,7 @@ describe('acts', () => {
       });
       await press(page, 'Share README');
       await page.waitForSelector('text=/claim.js');
-      await page.waitForSelector('text=It works nowhere yet');
+      await page.waitForSelector('text=It works on https://a.example.');
     });
   });
 
