@@ -230,7 +230,7 @@ describe('production', () => {
           rule.ports.map(({ port }) => port),
         ),
       );
-    expect(ports('egress')).toEqual(expect.arrayContaining([53, 443, 4318, 5432, 6379, 26_379]));
+    expect(ports('egress')).toEqual(expect.arrayContaining([25, 53, 443, 465, 587, 4318, 5432, 6379, 26_379]));
     expect(ports('ingress')).toContain(8089);
   });
 

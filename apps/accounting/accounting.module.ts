@@ -5,7 +5,7 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import type { Registry } from 'prom-client';
 import type { DataSourceOptions } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { DESK_QUEUE } from '#libs/contracts/claims.js';
+import { DESK_QUEUE, ERRANDS_QUEUE } from '#libs/contracts/claims.js';
 import { bullOptions } from '#libs/queues/bull.options.js';
 import type { Logger } from '#libs/service/logger.js';
 import { queueErrors, queuesOf } from '#libs/service/queue.providers.js';
@@ -40,6 +40,7 @@ import { LanesController } from './admin/lanes.controller.js';
 import { LedgerController } from './admin/ledger.controller.js';
 import { LinksController } from './admin/links.controller.js';
 import { VisitorsController } from './admin/visitors.controller.js';
+import { WaitlistController } from './admin/waitlist.controller.js';
 import { ReconciliationController } from './admin/reconciliation.controller.js';
 import { SessionController } from './admin/session.controller.js';
 import { BalanceRepository } from './books/balance.repository.js';
@@ -62,8 +63,11 @@ import { CodeService } from './claims/code.service.js';
 import { LinkService } from './claims/link.service.js';
 import { LinkTester } from './claims/link.tester.js';
 import { LinkWatch } from './claims/link.watch.js';
+import { Waitlist } from './claims/waitlist.js';
 import { createDeskProcessor } from './desk/desk.processor.js';
 import { Desk } from './desk/desk.js';
+import { ClaimReplacer } from './desk/claim.replacer.js';
+import { GithubClient } from './desk/github.client.js';
 import { HolderDesk } from './desk/holder.desk.js';
 import { TrafficRepository } from './books/traffic.repository.js';
 import { Beats } from './console/beats.js';
@@ -80,6 +84,8 @@ import { Sessions } from './console/sessions.js';
 import { SignInLinks } from './console/sign-in.links.js';
 import { DueWork } from './due.work.js';
 import { LiveEvents } from './live.events.js';
+import { InviteSender } from './mail/invite.sender.js';
+import { Mailer } from './mail/mailer.js';
 import { NoticeSender } from './notices/notice.sender.js';
 import { SafetyDesk } from './notices/safety.desk.js';
 import { ProjectLimits } from './reconcile/project.limits.js';
@@ -125,7 +131,7 @@ export class AccountingModule {
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
         // Nest starts the worker of a queue that it knows.
-        queuesOf([DESK_QUEUE]),
+        queuesOf([DESK_QUEUE, ERRANDS_QUEUE]),
         TypeOrmModule.forRootAsync({
           useFactory: () => ({
             ...dataSourceOptions(config.databaseUrl, (error) => logger.warn({ err: error }, 'Postgres connection')),
@@ -147,9 +153,10 @@ export class AccountingModule {
         ReconciliationController,
         SessionController,
         VisitorsController,
+        WaitlistController,
       ],
       providers: [
-        queueErrors([DESK_QUEUE]),
+        queueErrors([DESK_QUEUE, ERRANDS_QUEUE]),
         { provide: APP_FILTER, useClass: AdminFilter },
         { provide: APP_INTERCEPTOR, useClass: ActorInterceptor },
         { provide: APP_INTERCEPTOR, useClass: CsvInterceptor },
@@ -174,12 +181,14 @@ export class AccountingModule {
         CampaignService,
         ClaimBooks,
         ClaimList,
+        ClaimReplacer,
         ClaimService,
         Claimants,
         CodeService,
         CampaignFigures,
         CheckpointSigner,
-        createDeskProcessor(config),
+        createDeskProcessor(config, DESK_QUEUE),
+        createDeskProcessor(config, ERRANDS_QUEUE),
         Desk,
         DoorKeeper,
         DoorSwitch,
@@ -188,11 +197,13 @@ export class AccountingModule {
         FiguresMetrics,
         FiguresSampler,
         FirstUseRepository,
+        GithubClient,
         HeldCallList,
         HolderDesk,
         HolderErasure,
         HoldSweeper,
         IdempotencyStore,
+        InviteSender,
         IdempotencySweeper,
         JournalBooker,
         JournalDrain,
@@ -210,6 +221,7 @@ export class AccountingModule {
         LiveBalanceReader,
         LiveEvents,
         LiveFigures,
+        Mailer,
         NoticeSender,
         OverviewReader,
         OpenedCalls,
@@ -243,6 +255,7 @@ export class AccountingModule {
         VisitorFinder,
         VisitorList,
         VisitorVault,
+        Waitlist,
       ],
     };
   }

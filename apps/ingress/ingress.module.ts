@@ -4,7 +4,7 @@ import type { Queue } from 'bullmq';
 import type { Redis } from 'ioredis';
 import type { Registry } from 'prom-client';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { DESK_QUEUE } from '#libs/contracts/claims.js';
+import { DESK_QUEUE, ERRANDS_QUEUE } from '#libs/contracts/claims.js';
 import { INQUIRY_QUEUE, laneQueue, MODERATION_QUEUE } from '#libs/contracts/jobs.js';
 import { ENDPOINTS } from '#libs/endpoints/registry.js';
 import { PriceBook } from '#libs/money/prices.js';
@@ -34,9 +34,15 @@ import { ClaimStore } from './claims/claim.store.js';
 import { HandOverController } from './claims/hand.over.controller.js';
 import { HandOvers } from './claims/hand.over.service.js';
 import { HandOverStore } from './claims/hand.over.store.js';
+import { EmailGate } from './claims/email.gate.js';
+import { GithubSignIn } from './claims/github.sign-in.js';
+import { Identities } from './claims/identities.js';
+import { IdentityCookies } from './claims/identity.cookies.js';
 import { LinkOpens } from './claims/link.opens.js';
 import { LinkViews } from './claims/link.views.js';
+import { MailStore } from './claims/mail.store.js';
 import { ProofOfWork } from './claims/proof.of.work.js';
+import { SignInController } from './claims/sign-in.controller.js';
 import { DeskClient } from './desk/desk.client.js';
 import { createCallController } from './calls/call.controller.js';
 import { KeyBytes } from './door/key.bytes.js';
@@ -68,7 +74,7 @@ export class IngressModule {
       imports: [
         PlatformModule.register(config, logger, registry),
         BullModule.forRoot(bullOptions(config.redisUrl, config.traces)),
-        queuesOf([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
+        queuesOf([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ERRANDS_QUEUE, ...lanes.map(laneQueue)]),
       ],
       controllers: [
         ...ENDPOINTS.map(createCallController),
@@ -77,12 +83,13 @@ export class IngressModule {
         KeyController,
         ClaimController,
         HandOverController,
+        SignInController,
         InputTokensController,
         StoredResponsesController,
         ConversationsController,
       ],
       providers: [
-        queueErrors([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ...lanes.map(laneQueue)]),
+        queueErrors([MODERATION_QUEUE, INQUIRY_QUEUE, DESK_QUEUE, ERRANDS_QUEUE, ...lanes.map(laneQueue)]),
         { provide: PRICE_BOOK, useValue: new PriceBook(config.file.prices) },
         {
           provide: CallQueues,
@@ -110,13 +117,18 @@ export class IngressModule {
         ClaimService,
         ClaimStore,
         DeskClient,
+        EmailGate,
         ErrorFilter,
         HandOvers,
         HandOverStore,
+        GithubSignIn,
+        Identities,
+        IdentityCookies,
         IngressMetrics,
         InquiryClient,
         LinkOpens,
         LinkViews,
+        MailStore,
         ModelOffer,
         PlaceTeller,
         ProofOfWork,

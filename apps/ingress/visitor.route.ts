@@ -19,7 +19,7 @@ export interface VisitorRoute {
   /** It also answers as a stream of events. */
   streams: boolean;
   /** Of the answer; 200 without it. */
-  status?: 200 | 201;
+  status?: 200 | 201 | 202 | 302;
   /** `call`: it takes the headers of a call, and answers with those of one. `claim`: it needs no key. */
   about: 'call' | 'stored' | 'key' | 'claim';
   errors: readonly ErrorCode[];

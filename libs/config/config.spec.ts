@@ -167,6 +167,27 @@ describe('the environment', () => {
     ]);
   });
 
+  it('takes sign-in and mails whole, and gives their secrets to accounting only', () => {
+    const whole = {
+      DAYPASS_GITHUB_CLIENT_ID: 'Ov23',
+      DAYPASS_GITHUB_CLIENT_SECRET: 'secret',
+      DAYPASS_SMTP_URL: 'smtps://user:word@smtp.example.org:465',
+      DAYPASS_MAIL_FROM: 'Acme <try@example.org>',
+    };
+    const { github, mail } = loadConfig('accounting', { ...good, ...whole });
+    expect(github).toEqual({ clientId: 'Ov23', clientSecret: 'secret', url: 'https://github.com' });
+    expect(mail).toEqual({ from: whole.DAYPASS_MAIL_FROM, smtpUrl: whole.DAYPASS_SMTP_URL });
+    const ofIngress = loadConfig('ingress', { ...good, ...whole });
+    expect([ofIngress.github?.clientSecret, ofIngress.mail?.smtpUrl]).toEqual(['', '']);
+    expect(loadConfig('ingress', good)).toMatchObject({ github: undefined, mail: undefined });
+    for (const missing of Object.keys(whole))
+      expect(faultsOf({ ...good, ...whole, [missing]: '' }, 'accounting')).toEqual([
+        expect.stringMatching(new RegExp(`^${missing} is required with`)),
+      ]);
+    for (const from of ['Acme', 'a@b\r\nBcc: x@y.example', 'a@b, c@d'])
+      expect(faultsOf({ ...good, DAYPASS_MAIL_FROM: from })).toHaveLength(1);
+  });
+
   it('wants the database and the admin token of accounting only', () => {
     const { DATABASE_URL: _url, DAYPASS_ADMIN_TOKEN: _token, ...rest } = good;
     expect(faultsOf(rest, 'ingress')).toEqual([]);

@@ -43,6 +43,8 @@ export interface DaypassConfig {
     cachePepper: KeyObject;
     /** Of the hash that tells a repeat of a blocked call. */
     repeatPepper: KeyObject;
+    /** Of the digits of mails, and of what names an address in Redis. */
+    mailCodePepper: KeyObject;
     /** Of the hashes of one-time codes, and of what identifies claimants. */
     codePepper: KeyObject;
     claimantPepper: KeyObject;
@@ -63,6 +65,10 @@ export interface DaypassConfig {
   publicUrl: string | undefined;
   /** The origin for visitors in the operator's network, for claim links without a public one. */
   networkUrl: string | undefined;
+  /** undefined: nobody can sign in with GitHub. */
+  github: { clientId: string; /** Only accounting has it. */ clientSecret: string; url: string } | undefined;
+  /** undefined: nobody gets a mail. */
+  mail: { from: string; /** Only accounting has it. */ smtpUrl: string } | undefined;
   admin: { host: string; port: number };
   console: {
     /** Names under which browsers reach the console, beside those of this machine. */
@@ -170,6 +176,14 @@ const REQUIRED_BY: Readonly<Record<Service, readonly string[]>> = {
   accounting: ['DATABASE_URL', 'DAYPASS_ADMIN_TOKEN'],
 };
 
+/** Accounting needs the second with the first. */
+const TOGETHER = [
+  ['DAYPASS_GITHUB_CLIENT_ID', 'DAYPASS_GITHUB_CLIENT_SECRET'],
+  ['DAYPASS_GITHUB_CLIENT_SECRET', 'DAYPASS_GITHUB_CLIENT_ID'],
+  ['DAYPASS_SMTP_URL', 'DAYPASS_MAIL_FROM'],
+  ['DAYPASS_MAIL_FROM', 'DAYPASS_SMTP_URL'],
+] as const;
+
 /** The rehearsal upstream takes any key. */
 const REHEARSAL_KEY = 'sk-rehearsal';
 
@@ -206,6 +220,9 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
   if (parsed.success && parsed.data.DAYPASS_SHELF_MAX_BYTES < parsed.data.DAYPASS_SHELF_BYTES_PER_KEY) {
     faults.push('DAYPASS_SHELF_MAX_BYTES: must not be below DAYPASS_SHELF_BYTES_PER_KEY');
   }
+  if (service === 'accounting')
+    for (const [name, other] of TOGETHER)
+      if (given[name] !== undefined && given[other] === undefined) faults.push(`${other} is required with ${name}`);
   const file = readConfigFile(given.DAYPASS_CONFIG, faults);
   if (service === 'forwarding' && parsed.success) {
     const without = file.upstreams.filter(({ name, keyless }) => !keyless && !parsed.data.DAYPASS_UPSTREAM_KEYS[name]);
@@ -241,6 +258,7 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
       verdictPepper: pepper(env.DAYPASS_SECRET, 'verdict-pepper'),
       cachePepper: pepper(env.DAYPASS_SECRET, 'cache-pepper'),
       repeatPepper: pepper(env.DAYPASS_SECRET, 'repeat-pepper'),
+      mailCodePepper: pepper(env.DAYPASS_SECRET, 'mail-code-pepper'),
       codePepper: pepper(env.DAYPASS_SECRET, 'code-pepper'),
       claimantPepper: pepper(env.DAYPASS_SECRET, 'claimant-pepper'),
       auditKey: derive(env.DAYPASS_SECRET, 'audit-key'),
@@ -250,6 +268,18 @@ export function loadConfig(service: Service, environment: NodeJS.ProcessEnv): Da
     visitors: { host: env.DAYPASS_HOST, port: env.DAYPASS_PORT, proxyHops: env.DAYPASS_PROXY_HOPS },
     publicUrl: env.DAYPASS_PUBLIC_URL,
     networkUrl: env.DAYPASS_NETWORK_URL,
+    github:
+      env.DAYPASS_GITHUB_CLIENT_ID === undefined
+        ? undefined
+        : {
+            clientId: env.DAYPASS_GITHUB_CLIENT_ID,
+            clientSecret: (service === 'accounting' && env.DAYPASS_GITHUB_CLIENT_SECRET) || '',
+            url: env.DAYPASS_GITHUB_URL,
+          },
+    mail:
+      env.DAYPASS_MAIL_FROM === undefined
+        ? undefined
+        : { from: env.DAYPASS_MAIL_FROM, smtpUrl: (service === 'accounting' && env.DAYPASS_SMTP_URL) || '' },
     admin: { host: env.DAYPASS_INTERNAL_HOST, port: env.DAYPASS_ADMIN_PORT },
     console: {
       hosts: env.DAYPASS_CONSOLE_HOSTS,

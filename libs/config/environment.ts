@@ -295,6 +295,53 @@ const listeners = {
   }),
 };
 
+const claims = {
+  DAYPASS_GITHUB_CLIENT_ID: z
+    .string()
+    .regex(/^[A-Za-z0-9._-]{1,100}$/, 'must be the client ID that GitHub shows with the OAuth app')
+    .optional()
+    .meta({
+      description:
+        'The client ID of an OAuth app at GitHub, whose callback is `/claim/v1/github/callback` under `DAYPASS_PUBLIC_URL`. With it claim links may ask visitors to sign in with GitHub. Ingress and accounting need it.',
+      example: 'Ov23li…',
+    }),
+  DAYPASS_GITHUB_CLIENT_SECRET: z.string().min(1).max(500).optional().meta({
+    description: 'The client secret of that app. Only accounting uses it.',
+    fallback: 'required by accounting with `DAYPASS_GITHUB_CLIENT_ID`',
+  }),
+  DAYPASS_GITHUB_URL: origin.default('https://github.com').meta({
+    description:
+      'A GitHub Enterprise, if visitors sign in there. Its API is at `/api/v3`, and that of `github.com` and `*.ghe.com` at the host `api.…`.',
+    fallback: 'https://github.com',
+  }),
+  DAYPASS_SMTP_URL: z
+    .string()
+    .refine(
+      (text) => /^smtps?:\/\//.test(text) && URL.canParse(text),
+      'must be an address such as smtps://user:password@smtp.example.org:465, with %40 for each @ in its user',
+    )
+    .optional()
+    .meta({
+      description:
+        'The server that sends mails: codes that claim links ask for, and invitations of the waitlist. `smtps://` begins with TLS. `smtp://` changes to TLS where the server offers it. Only accounting uses it.',
+      example: 'smtps://user:password@smtp.example.org:465',
+      fallback: 'required by accounting with `DAYPASS_MAIL_FROM`',
+    }),
+  DAYPASS_MAIL_FROM: z
+    .string()
+    .max(320)
+    .regex(
+      /^([^<>@,\r\n]*<[^\s<>@,]+@[^\s<>@,]+>|[^\s<>@,]+@[^\s<>@,]+)$/,
+      'must be an address such as "Acme <try@example.org>"',
+    )
+    .optional()
+    .meta({
+      description:
+        'The sender of these mails. With it claim links may ask for an e-mail address. Ingress and accounting need it.',
+      example: 'Acme <try@example.org>',
+    }),
+};
+
 const requests = {
   DAYPASS_MAX_BODY_BYTES: positive(8_388_608, 104_857_600).meta({
     description: 'Ingress answers a larger request with 413.',
@@ -455,6 +502,7 @@ export const ENVIRONMENT = [
   { title: 'Stores', variables: stores },
   { title: 'Secrets', variables: secrets },
   { title: 'Addresses, logs and traces', variables: listeners },
+  { title: 'Who claims', variables: claims },
   { title: 'Requests', variables: requests },
   { title: 'Images', variables: images },
   { title: 'Work', variables: work },
@@ -470,6 +518,7 @@ export const environmentSchema = z.object({
   ...stores,
   ...secrets,
   ...listeners,
+  ...claims,
   ...requests,
   ...images,
   ...work,

@@ -1,10 +1,36 @@
 import { z } from 'zod';
 import { keyLimitsSchema } from './key-state.js';
 
-/** What a visitor has to show before a claim. `pow`: a proof of work that the page solves. `code`: a one-time code. */
-export const GATES = ['pow', 'code'] as const;
+/**
+ * What a visitor has to show before a claim. `pow`: a proof of work that the page solves. `code`: a one-time code.
+ * `github`: a sign-in there. `email`: six digits that a mail brings.
+ */
+export const GATES = ['pow', 'code', 'github', 'email'] as const;
 export const gateSchema = z.enum(GATES);
 export type Gate = z.infer<typeof gateSchema>;
+/** Gates that tell who claims. */
+export const identityKindSchema = z.enum(['github', 'email']);
+export type IdentityKind = z.infer<typeof identityKindSchema>;
+
+/** Who claims, as a gate found out. Only its HMAC stays, and its label sealed under the visitor's own secret. */
+export const identitySchema = z.strictObject({
+  kind: identityKindSchema,
+  /** `github:<id>` or `email:<address, folded>`: the same person has the same one in every campaign. */
+  subject: z.string().min(7).max(400),
+  /** What people read: the login at GitHub, the address as typed. */
+  label: z.string().min(1).max(320),
+});
+export type Identity = z.infer<typeof identitySchema>;
+
+/** Of a link with the gate `github`. */
+export const githubRulesSchema = z.strictObject({ min_account_age_days: z.number().int() });
+export type GithubRules = z.infer<typeof githubRulesSchema>;
+/** Of a link with the gate `email`. */
+export const emailRulesSchema = z.strictObject({
+  /** Addresses of these domains may claim; none: every address. */
+  domains: z.array(z.string()),
+});
+export type EmailRules = z.infer<typeof emailRulesSchema>;
 
 export const linkStatusSchema = z.enum(['open', 'paused', 'closed']);
 export type LinkStatus = z.infer<typeof linkStatusSchema>;
@@ -34,7 +60,7 @@ export const campaignClaimSchema = claimPageSchema.extend({
   /** Keys may promise so many times the campaign's budget; at most two decimals. */
   overbook: z.number(),
   claims_per_hour: z.number().int(),
-  /** Nobody can wait yet. */
+  /** Where no key is left, visitors may leave an address. The operator invites them by mail. */
   waitlist: z.boolean(),
 });
 export type CampaignClaim = z.infer<typeof campaignClaimSchema>;
@@ -63,6 +89,9 @@ export const linkStateSchema = z.object({
   /** `closed`, too, while the campaign is closed. */
   status: linkStatusSchema,
   gates: z.array(gateSchema).min(1),
+  /** An older accounting does not say the next two. */
+  github: githubRulesSchema.default({ min_account_age_days: 0 }),
+  email: emailRulesSchema.default({ domains: [] }),
   key: linkKeySchema,
   /** The most keys of this link; `claimed` of them are gone. */
   max_claims: z.number().int(),
@@ -80,12 +109,16 @@ export const linkStateSchema = z.object({
   redirect_uris: z.array(z.string()).default([]),
   /** The campaign promises more than it may: no further key until budget comes back. */
   budget_gone: z.boolean(),
+  /** Visitors may wait for keys of the campaign. */
+  waitlist: z.boolean().default(false),
   page: claimPageSchema,
 });
 export type LinkState = z.infer<typeof linkStateSchema>;
 
 /** BullMQ's queue for what visitors ask of accounting. A job has ids only: its payload is sealed in `redisKeys.body(id)`. */
 export const DESK_QUEUE = 'desk';
+/** As `desk`, for what needs servers of others. A slow one of them holds up no claim. */
+export const ERRANDS_QUEUE = 'errands';
 /** Beyond so many waiting jobs ingress answers 503 `overloaded`. */
 export const DESK_WAITING_MAX = 200;
 /** Ingress waits so long for the answer; then 503 `recovering`, and the same Idempotency-Key may be sent again. */
@@ -114,6 +147,8 @@ export const deskPayloadSchema = z.discriminatedUnion('kind', [
     prefix: z.string().max(20),
     /** The hash of the one-time code (`hashCode`), where the link's gate is `code`. */
     code_hash: hash.nullable(),
+    /** Where the link's gate tells who claims. An older ingress does not say it. */
+    identity: identitySchema.nullable().default(null),
     /** Tells addresses apart within a day, without telling the address. */
     ip_tag: z.string().max(100),
   }),
@@ -130,6 +165,32 @@ export const deskPayloadSchema = z.discriminatedUnion('kind', [
     prefix: z.string().max(20),
     /** The hash of the virtual key that asks. An older ingress does not say it. */
     former_hash: hash.optional(),
+  }),
+  /** A claimant who lost the key gets a new virtual key for it. */
+  z.object({
+    kind: z.literal('claim.replace'),
+    link: z.string().max(100),
+    token_hash: hash,
+    prefix: z.string().max(20),
+    identity: identitySchema,
+  }),
+  z.object({ kind: z.literal('waitlist'), link: z.string().max(100), identity: identitySchema }),
+  /** An errand: asks GitHub whose code it is. */
+  z.object({
+    kind: z.literal('github'),
+    code: z.string().max(200),
+    code_verifier: z.string().max(128),
+    redirect_uri: z.string().max(2_000),
+  }),
+  /** An errand: a mail with six digits. */
+  z.object({
+    kind: z.literal('mail.code'),
+    to: z.string().max(320),
+    title: z.string(),
+    code: z.string().max(10),
+    /** Opens the claim page with address and code filled in. */
+    url: z.string().max(2_000),
+    minutes: z.number().int(),
   }),
   z.object({ kind: z.literal('key.revoke'), key: z.string() }),
   z.object({ kind: z.literal('key.erase'), key: z.string() }),
@@ -163,6 +224,14 @@ export const claimedSchema = z.object({
   repeated: z.boolean(),
 });
 export type Claimed = z.infer<typeof claimedSchema>;
+
+/** `data` of the answer to `github`: an account there. */
+export const githubAccountSchema = z.object({
+  id: z.number().int().positive(),
+  login: z.string().min(1).max(100),
+  created_at: z.iso.datetime({ offset: true }),
+});
+export type GithubAccount = z.infer<typeof githubAccountSchema>;
 
 /** One call as its key's holder sees it. */
 export const heldCallSchema = z.object({
@@ -219,6 +288,12 @@ export const linkViewSchema = z.object({
   campaign: z.string(),
   page: claimPageSchema,
   gates: z.array(gateSchema),
+  github: githubRulesSchema,
+  email: emailRulesSchema,
+  /** Who signed in with this browser lately; null: nobody, or the request came without cookies. */
+  signed_in: identitySchema.pick({ kind: true, label: true }).nullable(),
+  /** While no key is left, visitors may leave an address. */
+  waitlist: z.boolean(),
   key: linkKeySchema,
   models: z.array(z.string()),
   /** A rough number of short chats that the key's budget buys; null where no model of it has a price for text. */
@@ -253,8 +328,16 @@ export type PrivacyView = z.infer<typeof privacyViewSchema>;
 export const claimRequestSchema = z.strictObject({
   pow: z.strictObject({ challenge: challengeSchema, solution: z.record(z.string(), z.unknown()) }).optional(),
   code: z.string().max(40).optional(),
+  /** The address, and the six digits that its mail has. Whoever signed in lately needs neither. */
+  email: z.string().max(320).optional(),
+  email_code: z.string().max(40).optional(),
 });
 export type ClaimRequest = z.infer<typeof claimRequestSchema>;
+
+/** `POST …/email` and `POST …/waitlist`. */
+export const addressRequestSchema = z.strictObject({ email: z.string().max(320) });
+/** `POST …/replace`: by the sign-in of this browser, or as a claim by mail. */
+export const replaceRequestSchema = claimRequestSchema.pick({ email: true, email_code: true });
 
 /** Its 201. The virtual key stands nowhere else. */
 export const claimAnswerSchema = z.object({
@@ -298,6 +381,13 @@ export const tokenRequestSchema = z.strictObject({
 });
 export const tokenAnswerSchema = z.object({ key: z.string(), base_url: z.string(), expires_at: z.string().nullable() });
 export type TokenAnswer = z.infer<typeof tokenAnswerSchema>;
+/** A mail has so many digits. */
+export const MAIL_CODE_LENGTH = 6;
+/** The digits as people type them; null: they are none. */
+export function readMailCode(typed: string): string | null {
+  const code = typed.replaceAll(/[\s-]/g, '');
+  return /^\d{6}$/.test(code) ? code : null;
+}
 
 /** Codes are 12 of Crockford's characters, shown in groups of four. Reads them as people type them. */
 export const CODE_CHARACTERS = '0123456789ABCDEFGHJKMNPQRSTVWXYZ';

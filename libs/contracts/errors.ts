@@ -14,6 +14,7 @@ export const ERRORS = {
   invalid_api_key: { status: 401, type: 'invalid_request_error', retry: false },
   claim_refused: { status: 403, type: 'permission_error', retry: false },
   code_invalid: { status: 403, type: 'permission_error', retry: false },
+  identity_required: { status: 403, type: 'permission_error', retry: false },
   key_suspended: { status: 403, type: 'permission_error', retry: false },
   link_not_started: { status: 403, type: 'permission_error', retry: false },
   link_paused: { status: 403, type: 'permission_error', retry: false },

@@ -119,7 +119,10 @@ export const HELP: Readonly<Record<ErrorCode, Help>> = {
     what: 'You get no key from this link.',
     now: 'Keys of yours were suspended for what they sent. Write to the contact of this project.',
     again: 'later',
-    details: { why: '`erasure`: your texts wait for a review before they are deleted.' },
+    details: {
+      why: '`erasure`: your texts wait for a review before they are deleted. `account_age`: your account at GitHub is too young. `nothing_to_replace`, `nobody_known`: no key of yours can be replaced here.',
+      min_account_age_days: 'So old an account has to be, in days.',
+    },
   },
   code_invalid: {
     topic: 'link',
@@ -127,9 +130,17 @@ export const HELP: Readonly<Record<ErrorCode, Help>> = {
     now: 'Compare it with your card. If it is right, ask whoever gave it to you for another one.',
     again: 'changed',
     details: {
-      tries_left: 'How many wrong codes your network may still send within the hour.',
-      why: '`form`: it does not look like a code.',
+      tries_left:
+        'How many wrong codes your network may still send within the hour. Of a mail: how many for that mail.',
+      why: '`form`: it does not look like a code. Of a mail: `wrong`, `gone`, `spent` or `used`. Ask for another mail.',
     },
+  },
+  identity_required: {
+    topic: 'link',
+    what: 'The link asks who you are.',
+    now: 'Sign in on the page of the link. A sign-in lasts for 15 minutes.',
+    again: 'changed',
+    details: { gate: '`github` or `email`: how you sign in.' },
   },
   key_suspended: {
     topic: 'key',
@@ -204,7 +215,11 @@ export const HELP: Readonly<Record<ErrorCode, Help>> = {
     what: 'You have a key from this link already.',
     now: 'Use the key that you have. If you lost it, write to the contact of this project.',
     again: 'changed',
-    details: { prefix: 'How the key begins.', replaceable: 'Whether you may have another one in its place.' },
+    details: {
+      claimed_at: 'When you claimed it.',
+      prefix: 'How the key begins.',
+      replaceable: 'Whether you may have another one in its place.',
+    },
   },
   claims_exhausted: {
     topic: 'link',
@@ -249,7 +264,10 @@ export const HELP: Readonly<Record<ErrorCode, Help>> = {
     what: 'Too many claims, codes or unknown links came at this time.',
     now: 'Try again after the time that the page shows, which “retry-after” has too.',
     again: 'soon',
-    details: { limit: '`address`, `campaign`, `guesses`, `links` or `repeats`: what there was too much of.' },
+    details: {
+      limit:
+        '`address`, `campaign`, `guesses`, `links`, `repeats`, `mails` or `all_mails`: what there was too much of.',
+    },
   },
   insufficient_quota: {
     topic: 'money',

@@ -103,6 +103,10 @@ export const redisKeys = {
   handOver: (codeHash: string) => `${TAG}:hand-over:${codeHash}`,
   /** One-time codes that a key got within a minute. */
   handOverCount: (keyId: string) => `${TAG}:window:hand-over:${keyId}`,
+  /** The code that a mail brought to an address for a link, hashed, with its tries. */
+  mailCode: (nameHash: string) => `${TAG}:mail-code:${nameHash}`,
+  /** A sign-in with GitHub that came back, so that it does so once. */
+  signIn: (stateHash: string) => `${TAG}:github:${stateHash}`,
   /** Claims within an hour or a day, of one address' tag, of a link, of a campaign. */
   claimWindow: (of: string) => `${TAG}:window:claim:${of}`,
   /** Followed by a claimant's id: its strikes and what followed, over all of its keys. */

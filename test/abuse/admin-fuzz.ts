@@ -191,6 +191,7 @@ function replaceIn(node: object, path: string, known: Things): void {
     if (typeof value !== 'object' || value === null) continue;
     if (name === 'campaign' && value.type === 'string') value.enum = known.slugs;
     if (name === 'origins' && value.items) value.items = oneOf('https://example.org');
+    if (name === 'redirect_uris' && value.items) value.items = oneOf('https://example.org/start', 'http://localhost:*');
     if (name === 'ids' && value.items) value.items = { anyOf: [oneOf(...namesIn(path, known)), value.items] };
     if (name === 'link' && path.endsWith('/void')) value.enum = known.links;
     // The slug in the path, which only the request knows.

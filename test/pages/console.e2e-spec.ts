@@ -3,7 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import decodeQR from 'qr/decode.js';
 import { until } from '#libs/testing/until.js';
 import { launchChromium } from '../chromium.js';
-import { FakeAdmin } from './console.fake.js';
+import { FakeAdmin, NO_GATES } from './console.fake.js';
 import { button, makeCodes, openRevoke, press, toStep } from './console.steps.js';
 import { look, type Looked } from './looking.js';
 
@@ -122,6 +122,47 @@ describe('launching a campaign', () => {
       const link = fake.links.at(-1)!;
       expect(await scan(page, '.share .qr')).toBe(link.url);
       await page.waitForSelector(`text=[![free key](${link.url}/badge.svg)](${link.url})`);
+    });
+  });
+
+  it('offers the gates that are set up, and says what the others need', async () => {
+    await on('/console/campaigns/new', async (page) => {
+      await toStep(page, 2);
+      await page.waitForSelector(
+        'text=Sign-in with GitHub needs DAYPASS_GITHUB_CLIENT_ID. E-mail needs DAYPASS_SMTP_URL.',
+      );
+      expect(await page.getByRole('radio').count()).toBe(2);
+    });
+    fake.gates = { ...NO_GATES, github: true, email: true };
+    await on('/console/campaigns/new', async (page) => {
+      await toStep(page, 2);
+      await page.getByLabel('Whoever signs in with GitHub').check();
+      await page.waitForSelector('text=Continue with GitHub');
+      await press(page, 'Next');
+      await press(page, 'Launch');
+      await page.waitForSelector('h1:text("Acme Agents is live")');
+      expect(bodiesOf('POST', '/campaigns/acme-agents/links')).toEqual([
+        expect.objectContaining({ gates: ['github'] }),
+      ]);
+    });
+    await on('/console/campaigns/launch/links', async (page) => {
+      await press(page, 'New link');
+      await page.getByLabel('Name').fill('Staff');
+      await page.getByLabel('Who gets a key').selectOption('email');
+      await page.getByLabel('Domains of addresses').fill('acme.example, acme.test');
+      await press(page, 'Make the link');
+      await page.getByRole('dialog', { name: 'Share Staff' }).waitFor();
+      expect(bodiesOf('POST', '/campaigns/launch/links')).toEqual([
+        expect.objectContaining({ gates: ['email'], email: { domains: ['acme.example', 'acme.test'] } }),
+      ]);
+    });
+    await on('/console/campaigns/launch/waitlist', async (page) => {
+      await page.waitForSelector('text=grace@acme.example');
+      await press(page, 'Invite');
+      await page.getByLabel('How many').fill('2');
+      await press(page, 'Send the mails');
+      await page.waitForSelector('text=The mails go out now.');
+      expect(bodiesOf('POST', '/waitlist/invite')).toEqual([{ link: 'lnk_workshop', count: 2 }]);
     });
   });
 
@@ -377,6 +418,23 @@ describe('acts', () => {
         .map(({ headers }) => headers['idempotency-key']);
       expect(new Set(keys).size).toBe(1);
       expect(keys[0]).toMatch(/^[0-9a-f]{32}$/);
+    });
+  });
+
+  it('names the pages and apps that may take keys of a link, and shows the lines for such a page', async () => {
+    await on('/console/campaigns/launch/links', async (page) => {
+      await press(page, 'Change README');
+      await page.getByLabel('Origins').fill('https://a.example');
+      await page.getByLabel('Addresses of apps').fill('https://a.example/start\nhttp://localhost:*');
+      await press(page, 'Save');
+      await page.waitForSelector('text=The link is changed.');
+      expect(bodiesOf('PATCH', '/links/lnk_readme').at(-1)).toMatchObject({
+        origins: ['https://a.example'],
+        redirect_uris: ['https://a.example/start', 'http://localhost:*'],
+      });
+      await press(page, 'Share README');
+      await page.waitForSelector('text=/claim.js');
+      await page.waitForSelector('text=It works on https://a.example.');
     });
   });
 

@@ -12,13 +12,15 @@ import {
   type KeyView,
 } from '#libs/contracts/admin/answers.js';
 import {
+  type LinkView,
   claimAnswer,
   codeAnswer,
+  invitedAnswer,
   linkAnswer,
   linkTestAnswer,
   newCodesAnswer,
   voidedAnswer,
-  type LinkView,
+  waitingAnswer,
 } from '#libs/contracts/admin/claims.js';
 import {
   beatSchema,
@@ -60,6 +62,7 @@ export class FakeAdmin {
   keys: KeyView[] = [];
   isSignedIn = true;
   isRehearsed = false;
+  gates: typeof NO_GATES = NO_GATES;
   door: 'open' | 'shut' = 'open';
   readonly operations = new FakeOperations();
   private readonly streams = new Set<ServerResponse>();
@@ -84,6 +87,7 @@ export class FakeAdmin {
     this.refusals.clear();
     this.isSignedIn = true;
     this.isRehearsed = false;
+    this.gates = NO_GATES;
     this.door = 'open';
     this.operations.reset();
     this.campaigns = [aCampaign(), aCampaign({ slug: 'workshop', name: 'Workshop in Kraków', status: 'closed' })];
@@ -212,7 +216,7 @@ export class FakeAdmin {
       case 'GET /overview':
         return [200, overviewAnswer.parse({ data: this.overview(query.get('range') ?? '1h') })];
       case 'GET /settings':
-        return [200, settingsAnswer.parse(SETTINGS)];
+        return [200, settingsAnswer.parse({ data: { ...SETTINGS.data, gates: this.gates } })];
       case 'PUT /door':
         this.door = body.state as 'open' | 'shut';
         this.tell('door', {});
@@ -229,6 +233,10 @@ export class FakeAdmin {
       }
       case 'GET /claims':
         return page(claimAnswer, CLAIMS);
+      case 'GET /waitlist':
+        return page(waitingAnswer, WAITLIST);
+      case 'POST /waitlist':
+        return [200, invitedAnswer.parse({ data: { invited: 2, left: 1 } })];
       case 'POST /codes':
         return [200, voidedAnswer.parse({ data: { voided: Array.isArray(body.ids) ? body.ids.length : 7 } })];
       case 'POST /links':
@@ -239,7 +247,9 @@ export class FakeAdmin {
         if (third === 'test') return [200, linkTestAnswer.parse(LINK_TEST)];
         if (third === 'codes' && method === 'POST') return [201, newCodesAnswer.parse({ data: codes(link, body) })];
         if (third === 'codes') return page(codeAnswer, CODES);
-        if (method !== 'GET') Object.assign(link, body, method === 'DELETE' ? { status: 'closed' } : {});
+        // What a change does not name stays, also within the key.
+        const key = { ...link.key, ...(body?.key as object | undefined) };
+        if (method !== 'GET') Object.assign(link, body, { key }, method === 'DELETE' ? { status: 'closed' } : {});
         return [200, linkAnswer.parse(link)];
       }
       default:
@@ -412,6 +422,8 @@ export const aLink = (given: Partial<LinkView> = {}): LinkView => ({
   url: 'http://localhost:8080/c/k7f3Q9xZ2mBa',
   status: 'open',
   gates: ['pow'],
+  github: { min_account_age_days: 30 },
+  email: { domains: [] },
   key: { budget_usd: USD, ttl_seconds: 86_400, limits: {}, models: null },
   max_claims: 100,
   claimed: 37,
@@ -453,6 +465,20 @@ export const aKey = (given: Partial<KeyView> = {}): KeyView => ({
   updated_at: earlier(1),
   ...given,
 });
+
+/** Nobody set up GitHub and mails. */
+export const NO_GATES = { pow: true, code: true, github: false, email: false };
+
+const WAITLIST = [
+  {
+    ...{ id: 'wtl_2', at: earlier(1), campaign: 'launch', link: 'lnk_readme', claimant: 'vis_9' },
+    ...{ email: 'grace@acme.example', invited_at: null, mailed_at: null, code: null },
+  },
+  {
+    ...{ id: 'wtl_1', at: earlier(30), campaign: 'launch', link: 'lnk_readme', claimant: 'vis_8' },
+    ...{ email: 'ada@acme.example', invited_at: earlier(2), mailed_at: earlier(2), code: 'free' as const },
+  },
+];
 
 const CLAIMS = [
   {
@@ -524,7 +550,7 @@ const SETTINGS = {
   data: {
     public_url: null,
     visitors_url: 'http://localhost:8080',
-    gates: { pow: true, code: true, github: false, email: false },
+    gates: NO_GATES,
     models: [
       {
         id: 'gpt-5.4-mini',

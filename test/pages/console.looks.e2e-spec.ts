@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { Browser, Page } from 'playwright-core';
 import { launchChromium } from '../chromium.js';
-import { FakeAdmin } from './console.fake.js';
+import { FakeAdmin, NO_GATES } from './console.fake.js';
 import { makeCodes, openRevoke, press, prove, toStep } from './console.steps.js';
 import { look, lookAround } from './looking.js';
 
@@ -79,6 +79,22 @@ const STATES: readonly State[] = [
   { name: 'campaign-keys', path: '/console/campaigns/launch/keys', sign: `text=${XSS}` },
   { name: 'campaign-links', path: '/console/campaigns/launch/links', sign: 'text=One network a day' },
   { name: 'campaign-claims', path: '/console/campaigns/launch/claims', sign: 'text=with a code' },
+  {
+    name: 'campaign-waitlist',
+    path: '/console/campaigns/launch/waitlist',
+    sign: 'text=Those who wait longest',
+    lead: (page) => press(page, 'Invite'),
+  },
+  {
+    name: 'link-email',
+    path: '/console/campaigns/launch/links',
+    sign: 'text=Domains of addresses',
+    lead: async (page) => {
+      await press(page, 'New link');
+      await page.getByLabel('Who gets a key').selectOption('email');
+    },
+    prepare: () => (fake.gates = { ...NO_GATES, github: true, email: true }),
+  },
   { name: 'campaign-policy', path: '/console/campaigns/launch/policy', sign: 'text=would have blocked 14' },
   {
     name: 'campaign-policy-slow',

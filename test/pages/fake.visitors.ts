@@ -42,6 +42,8 @@ export interface FakeLink {
   cost?: number;
   /** The first proof is refused, as one that is too old. */
   refusesFirstProof?: boolean;
+  /** What other POSTs answer, by the end of the path: email, waitlist, replace. */
+  acts?: Record<string, (body: Record<string, unknown>) => Said<object>>;
   /** What a POST with a right proof or code answers. */
   claim?: (request: ClaimRequest, idempotencyKey: string) => Said<ClaimAnswer>;
 }
@@ -62,6 +64,7 @@ export class FakeVisitors {
   /** Every request to an API, as `POST /claim/v1/…`. */
   readonly asked: string[] = [];
   private readonly pages = new BuiltPages('visitors');
+  private readonly embed = new BuiltPages('embed');
 
   private constructor(private readonly server: Server) {}
 
@@ -116,7 +119,8 @@ export class FakeVisitors {
 
   private async file(response: ServerResponse, pathname: string): Promise<void> {
     try {
-      const bytes = await readFile(join(this.pages.folder, `${normalize(pathname)}.gz`));
+      const { folder } = pathname.startsWith('/claim.') ? this.embed : this.pages;
+      const bytes = await readFile(join(folder, `${normalize(pathname)}.gz`));
       const type = TYPES[extname(pathname)] ?? 'application/octet-stream';
       response
         .writeHead(200, {
@@ -144,6 +148,7 @@ export class FakeVisitors {
       return this.answer(response, isRefused(view) ? view : ((await this.shown(view, link?.cost)) as LinkView));
     }
     const body = JSON.parse(await bodyOf(request)) as ClaimRequest;
+    if (what !== 'claims') return this.answer(response, link!.acts![what]!(body), what === 'replace' ? 201 : 202);
     const isOld = link!.refusesFirstProof === true;
     link!.refusesFirstProof = false;
     const wrong = body.pow === undefined ? null : await wrongProof(body.pow, isOld);
@@ -252,6 +257,10 @@ export function linkView(token: string, changes: Partial<LinkView> = {}): LinkVi
       snippet: null,
     },
     gates: ['pow'],
+    github: { min_account_age_days: 30 },
+    email: { domains: [] },
+    signed_in: null,
+    waitlist: false,
     key: { budget_usd: '0.500000000', ttl_seconds: 86_400, limits: {}, models },
     models,
     short_chats: 900,

@@ -106,6 +106,46 @@ describe('a key from a link', () => {
     await close();
   });
 
+  it('comes to another page by LAN address, too, where no worker starts: claim.js solves in slices', async () => {
+    const link = newLink();
+    const { page, close } = await open(link, LAN);
+    const claimed = await page.evaluate(async (token) => {
+      const { claimKey } = (await import('/claim.js' as string)) as {
+        claimKey: (link: string, options: object) => Promise<{ key: string; baseURL: string }>;
+      };
+      return { ...(await claimKey(token, { remember: 'device' })), kept: Object.keys(localStorage) };
+    }, link.path.slice('/c/'.length));
+    expect(claimed).toMatchObject({ key: expect.stringMatching(/^dp_/), baseURL: 'https://try.acme.example/v1' });
+    expect(claimed.kept).toEqual([expect.stringMatching(/^daypass http:.*\/c\/k7f3Claim/)]);
+    expect(link.claims).toHaveLength(1);
+    await close();
+  });
+
+  it('goes to the app that sent the visitor, also where a sign-in elsewhere came between', async () => {
+    const answer = claimAnswer();
+    const handed: string[] = [];
+    const app = { name: 'app.example', refusal: null, cancel_url: null };
+    const link = newLink({ claim: () => answer, later: () => linkView(link.path.slice('/c/'.length), { app }) });
+    fake.keys.set(answer.key, {
+      view: () => refuse('internal_error'),
+      acts: { 'hand-over': () => (handed.push(answer.key), { url: fake.url('/key#code=of-the-app') }) },
+    });
+    const { page, faults, close } = await open(link, '127.0.0.1', '?redirect_uri=https%3A%2F%2Fapp.example%2F&state=s');
+    await page.goto(fake.url('/key'));
+    await page.goto(fake.url(link.path));
+    await page.getByText('app.example asks for a key.').waitFor();
+    expect(new URL(page.url()).search).toBe('?redirect_uri=https%3A%2F%2Fapp.example%2F&state=s');
+    await button(page).click();
+    await page.waitForURL('**/key#code=of-the-app');
+    expect(handed).toEqual([answer.key]);
+    // The app has what it asked for.
+    await page.goto(fake.url(link.path));
+    await page.getByText('You have a key from this link').waitFor();
+    expect(new URL(page.url()).search).toBe('');
+    expect(faults).toEqual([]);
+    await close();
+  });
+
   it('stays selected where nothing can copy it, and the page says so', async () => {
     const { page, close } = await open(newLink());
     await button(page).click();

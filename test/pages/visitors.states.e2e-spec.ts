@@ -58,10 +58,17 @@ const press = ({ page }: Looked): Promise<void> =>
   page.getByRole('button', { name: /^(Get|Getting) (my|your) key/ }).click();
 const WEEK_MS = 7 * 24 * 3_600_000;
 
+const GITHUB: Partial<LinkView> = { gates: ['github'], challenge: null };
+const EMAIL: Partial<LinkView> = { gates: ['email'], challenge: null, email: { domains: ['acme.example'] } };
+
 describe('the claim page says what is so', () => {
   it.each<[string, Partial<LinkView>, RegExp]>([
     ['open', {}, /Get my key/],
     ['code', { gates: ['code'], challenge: null }, /Your one-time code/],
+    ['github', GITHUB, /Continue with GitHub/],
+    ['github-known', { ...GITHUB, signed_in: { kind: 'github', label: 'octocat' } }, /Signed in as/],
+    ['email', EMAIL, /Your e-mail address/],
+    ['waitlist', { ...EMAIL, state: 'exhausted', left: 0, waitlist: true }, /for when there are keys again/],
     ['not-started', { state: 'not_started', starts_at: later(WEEK_MS), challenge: null }, /gives no keys yet/],
     ['paused', { state: 'paused', challenge: null }, /This link is paused/],
     ['ended', { state: 'ended', expires_at: later(-WEEK_MS), challenge: null }, /time of this link is over/],
@@ -69,6 +76,12 @@ describe('the claim page says what is so', () => {
     ['budget-gone', { state: 'budget_gone', challenge: null }, /budget for new keys is spent/],
     ['door-shut', { state: 'door_shut', challenge: null }, /has stopped everything/],
     ['recovering', { state: 'recovering', challenge: null }, /is starting again/],
+    [
+      'app',
+      { app: { name: 'app.example', refusal: null, cancel_url: 'https://app.example/' } },
+      /app.example asks for/,
+    ],
+    ['foreign-app', { app: { name: 'evil.example', refusal: 'It may not.', cancel_url: null } }, /gets no key here/],
   ])('%s', async (name, view, words) => {
     await expectWell(await openLink({ view }), `claim-${name}`, words);
   });
@@ -119,6 +132,87 @@ describe('the claim page says what is so', () => {
     await looked.page.getByLabel('Your one-time code').fill('7kq2m9xa0r4t');
     await press(looked);
     await expectWell(looked, 'claim-wrong-code', /You have 4 tries left/);
+  });
+
+  it.each([
+    ['denied', /You did not sign in/],
+    ['expired', /The sign-in took too long/],
+    ['failed', /GitHub did not take the sign-in/],
+    ['busy', /GitHub does not answer/],
+    ['off', /Nobody can sign in here now/],
+  ])('a sign-in that ended as %s', async (end, words) => {
+    const looked = await openLink({ view: GITHUB });
+    const url = looked.page.url();
+    await looked.page.getByText('Continue with GitHub').waitFor();
+    await looked.page.goto(`${url}#github=${end}`);
+    await looked.page.getByText(words).waitFor();
+    expect([looked.page.url(), looked.faults]).toEqual([url, []]);
+    await looked.close();
+  });
+
+  it('a key that somebody who signed in has, and lost, and what else may follow', async () => {
+    const known: Partial<LinkView> = { ...GITHUB, signed_in: { kind: 'github', label: 'octocat' } };
+    const details = { claimed_at: later(-WEEK_MS), prefix: 'dp_tIfr6m', replaceable: true };
+    const lost = await openLink({
+      view: known,
+      claim: () => refuse('already_claimed', { details }),
+      acts: { replace: () => claimAnswer() },
+    });
+    await press(lost);
+    await lost.page.getByText('dp_tIfr6m…').waitFor();
+    expect(await lookAround(lost, 'claim-replace')).toEqual([]);
+    await lost.page.getByRole('button', { name: 'Replace my key' }).click();
+    await lost.page.getByRole('heading', { name: 'Your key' }).waitFor();
+    expect(lost.faults).toEqual([]);
+    await lost.close();
+
+    const why = { why: 'account_age', min_account_age_days: 30 };
+    const young = await openLink({
+      view: known,
+      claim: () => refuse('claim_refused', { message: 'Your account is too young.', details: why }),
+    });
+    await press(young);
+    await expectWell(young, 'claim-too-young', /Your account is too young/);
+    const gone = await openLink({ view: known, claim: () => refuse('identity_required', { details: {} }) });
+    await press(gone);
+    await gone.page.getByText('You are no longer signed in').waitFor();
+    await gone.close();
+  });
+
+  it('digits of a mail, wrong ones, too many mails, an address of elsewhere', async () => {
+    const asked: unknown[] = [];
+    const looked = await openLink({
+      view: EMAIL,
+      claim: () => refuse('code_invalid', { message: 'Not this.', details: { why: 'wrong', tries_left: 1 } }),
+      acts: {
+        email: (body) => {
+          asked.push(body);
+          return asked.length === 1
+            ? { minutes: 15 }
+            : refuse('claim_rate_limited', { details: { limit: 'all_mails' }, retryAfterSeconds: 600 });
+        },
+      },
+    });
+    const { page } = looked;
+    const address = page.getByLabel('Your e-mail address');
+    await address.fill('jane@elsewhere.example');
+    await page.keyboard.press('Enter');
+    await page.getByText('Only addresses of acme.example').waitFor();
+    await address.fill('jane@acme.example');
+    await page.keyboard.press('Enter');
+    await page.getByText('Look into your mailbox').waitFor();
+    expect(asked).toEqual([{ email: 'jane@acme.example' }]);
+    expect(await page.evaluate(() => (document.activeElement as HTMLInputElement).name)).toBe('code');
+    expect(await lookAround(looked, 'claim-digits')).toEqual([]);
+    await page.keyboard.type('12 34');
+    await page.keyboard.press('Enter');
+    await page.getByText('The code has 6 digits').waitFor();
+    await page.keyboard.type('56');
+    await page.keyboard.press('Enter');
+    await page.getByText('Not this. You have one try left.').waitFor();
+    expect(await lookAround(looked, 'claim-digits-wrong')).toEqual([]);
+    await page.getByRole('button', { name: 'Send another code' }).click();
+    await expectWell(looked, 'claim-mails', /Too many mails go out/);
   });
 
   it.each([

@@ -5,8 +5,10 @@ import type { Fault, FaultCode } from '../shared/api.js';
 /**
  * Why there is no key: a code of the API, or one of these. `popup_blocked`: the browser opened no window. `timed_out`:
  * nobody finished in the window. `aborted`: the page's own signal, or a newer claim. `cancelled`: the visitor went back.
+ * `storage_closed`: the browser keeps nothing for the page, which must not leave then.
  */
-export type ClaimErrorCode = ErrorCode | FaultCode | 'popup_blocked' | 'timed_out' | 'aborted' | 'cancelled';
+export type ClaimErrorCode =
+  ErrorCode | FaultCode | 'popup_blocked' | 'timed_out' | 'aborted' | 'cancelled' | 'storage_closed';
 
 /** Its message says what happened and what to do, in words for the visitor. */
 export class ClaimError extends Error {

@@ -81,7 +81,11 @@ export async function byWindow(way: Way): Promise<ClaimedKey> {
 export async function byRedirect(way: Way): Promise<never> {
   const { state, verifier, url } = await begin(way);
   const pending: Pending = { link: way.link, state, verifier };
-  sessionStorage.setItem(PENDING_AS, JSON.stringify(pending));
+  try {
+    sessionStorage.setItem(PENDING_AS, JSON.stringify(pending));
+  } catch {
+    throw new ClaimError('storage_closed', 'The browser keeps nothing for this page. Allow it to, and press again.');
+  }
   location.assign(url);
   return new Promise(() => undefined);
 }
@@ -116,8 +120,9 @@ async function begin({ link, redirectUri }: Way): Promise<{ state: string; verif
 
 function answerFrom(state: string, signal: AbortSignal): Promise<Back> {
   const channel = new BroadcastChannel(state);
+  let timer: ReturnType<typeof setTimeout>;
   return new Promise<Back>((resolve, reject) => {
-    const timer = setTimeout(
+    timer = setTimeout(
       () => reject(new ClaimError('timed_out', 'Nobody finished in the window. Press the button again.')),
       PATIENCE_MS,
     );
@@ -126,11 +131,11 @@ function answerFrom(state: string, signal: AbortSignal): Promise<Back> {
     signal.addEventListener('abort', abort, { once: true });
     channel.onmessage = ({ data }: MessageEvent<Back>): void => {
       if (data.state !== state) return;
-      clearTimeout(timer);
       channel.postMessage(ACK);
       resolve(data);
     };
   }).finally(() => {
+    clearTimeout(timer);
     // What was sent last still leaves.
     setTimeout(() => channel.close(), 1_000);
   });

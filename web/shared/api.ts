@@ -20,6 +20,8 @@ export interface Ask {
   key?: string;
   idempotencyKey?: string;
   timeoutMs?: number;
+  /** The server may know who this browser is. */
+  withCookie?: boolean;
   /** The answer is all of the body, because a list has its cursor beside `data`. */
   isWhole?: boolean;
 }
@@ -29,12 +31,20 @@ const TIMEOUT_MS = 12_000;
 
 /** Asks an API of the page's own host. It never throws. */
 export async function ask<T>(path: string, wish: Ask = {}): Promise<Answer<T>> {
-  const { method = 'GET', body, key, idempotencyKey, timeoutMs = TIMEOUT_MS, isWhole = false } = wish;
+  const {
+    method = 'GET',
+    body,
+    key,
+    idempotencyKey,
+    timeoutMs = TIMEOUT_MS,
+    isWhole = false,
+    withCookie = false,
+  } = wish;
   let response: Response | undefined;
   try {
     response = await fetch(path, {
       method,
-      credentials: 'omit',
+      credentials: withCookie ? 'same-origin' : 'omit',
       cache: 'no-store',
       headers: {
         accept: 'application/json',

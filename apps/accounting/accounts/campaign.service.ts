@@ -33,6 +33,7 @@ type Decide = (current: Campaign, manager: EntityManager) => Decision<Campaign> 
 @Injectable()
 export class CampaignService {
   private readonly prices: PriceBook;
+  private readonly hasMail: boolean;
   private readonly guards: ReadonlySet<string>;
 
   constructor(
@@ -44,11 +45,13 @@ export class CampaignService {
     private readonly audit: AuditRepository,
   ) {
     this.prices = new PriceBook(config.file.prices);
+    this.hasMail = config.mail !== undefined;
     this.guards = new Set(config.file.guards.map(({ name }) => name));
   }
 
   async create(request: CreateCampaign): Promise<CampaignView> {
     this.refuseUnpriced(request.models);
+    this.refuseWaitlist(request.claim?.waitlist === true);
     const now = new Date();
     const campaign = Object.assign(new Campaign(), {
       id: newCampaignId(),
@@ -88,6 +91,7 @@ export class CampaignService {
 
   async change(slug: string, request: ChangeCampaign): Promise<CampaignView> {
     this.refuseUnpriced(request.models ?? []);
+    this.refuseWaitlist(request.claim?.waitlist === true);
     const campaign = await this.write(slug, async (current, manager) => {
       const [status, budgetNano] = [request.status ?? current.status, request.budget_usd ?? current.budgetNano];
       if (status === 'closed' && budgetNano > current.budgetNano) throw closed(current, 'budget_usd');
@@ -154,6 +158,16 @@ export class CampaignService {
         'invalid_request',
         `models: nobody has told Daypass what '${unpriced}' costs, so no call to it could have a bound. Set its price in DAYPASS_CONFIG (prices) and restart, or leave the model out. Nothing was changed.`,
         { param: 'models' },
+      );
+  }
+
+  /** @throws AdminError `invalid_request` where nobody could be invited */
+  private refuseWaitlist(waitlist: boolean): void {
+    if (waitlist && !this.hasMail)
+      throw new AdminError(
+        'invalid_request',
+        'claim.waitlist: a waitlist invites by mail, and needs DAYPASS_SMTP_URL and DAYPASS_MAIL_FROM, which nobody set. Nothing was changed.',
+        { param: 'claim.waitlist' },
       );
   }
 

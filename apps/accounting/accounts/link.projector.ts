@@ -2,9 +2,10 @@ import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
 import type { Redis } from 'ioredis';
 import { DataSource, type EntityManager } from 'typeorm';
+import type { DaypassConfig } from '#libs/config/config.js';
 import { LinkStore } from '#libs/holds/link.store.js';
 import type { Logger } from '#libs/service/logger.js';
-import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
+import { CONFIG, LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { linkStateOf } from '../domain/link.js';
 import { NANO_OF_USD, type Promised } from '../domain/promise.js';
 import { OneAtATime } from '../one-at-a-time.js';
@@ -25,6 +26,7 @@ export class LinkProjector {
     @Inject(MONEY_REDIS) redis: Redis,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly promises: CampaignPromises,
+    @Inject(CONFIG) private readonly config: DaypassConfig,
   ) {
     this.links = new LinkStore(redis);
   }
@@ -82,7 +84,7 @@ export class LinkProjector {
   }
 
   private async sendOne(link: ClaimLink): Promise<void> {
-    const had = await this.links.project(linkStateOf(link, link.campaign!));
+    const had = await this.links.project(linkStateOf(link, link.campaign!, this.config.mail !== undefined));
     // A Postgres that was restored from a backup counts on from where Redis is. A change meanwhile is newer anyway.
     if (had > link.version)
       await this.source.query('UPDATE access.claim_links SET version = $3 + 1 WHERE id = $1 AND version = $2', [

@@ -480,6 +480,8 @@ describe('the docs', () => {
       '/admin/v1/visitors/{id}/strikes',
       '/admin/v1/visitors/{id}/suspend',
       '/admin/v1/visitors/{id}/unblock',
+      '/admin/v1/waitlist',
+      '/admin/v1/waitlist/invite',
     ]);
     const { schema } = body.paths['/admin/v1/campaigns'].post.requestBody.content['application/json'];
     expect(schema).toMatchObject({

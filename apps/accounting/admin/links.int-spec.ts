@@ -71,8 +71,10 @@ describe('a claim link', () => {
     ['no name', { name: undefined }, 'name', 'is required'],
     ['a token of two characters', { token: 'ab' }, 'token', '3 to 63'],
     ['a token of large letters', { token: 'Spring' }, 'token', '3 to 63'],
-    ['a gate of later', { gates: ['github'] }, 'gates.0', "the gate 'github' is not offered yet"],
-    ['the other gate of later', { gates: ['email'] }, 'gates.0', "the gate 'email' is not offered yet"],
+    ['a gate that nobody set up', { gates: ['github'] }, 'gates', 'DAYPASS_GITHUB_CLIENT_ID'],
+    ['the other gate that nobody set up', { gates: ['email'] }, 'gates', 'DAYPASS_SMTP_URL'],
+    ['a domain that is none', { email: { domains: ['jane@acme.example'] } }, 'email.domains.0', 'must be a domain'],
+    ['an age that is none', { github: { min_account_age_days: -1 } }, 'github.min_account_age_days', ''],
     ['an unknown gate', { gates: ['dna'] }, 'gates.0', 'a proof of work'],
     ['two gates', { gates: ['pow', 'code'] }, 'gates', 'exactly one gate'],
     ['no gate', { gates: [] }, 'gates', 'exactly one gate'],
@@ -329,6 +331,9 @@ describe('the test of a link', () => {
     } finally {
       await accounting.redis.del(redisKeys.doorSwitch);
     }
+    await accounting.source.query(`UPDATE access.claim_links SET gates = '["email"]' WHERE id = $1`, [link.id]);
+    const unset = (await test(link.id)).steps.find(({ name }) => name === 'gate');
+    expect(unset).toMatchObject({ ok: false, text: expect.stringContaining('DAYPASS_SMTP_URL') });
     expect((await admin('POST', 'links/lnk_x/test', {})).status).toBe(404);
   });
 });

@@ -92,7 +92,7 @@ describe('PATCH of a campaign', () => {
     ['a claim page of a field that none has', { claim: { title: 'Try it', link: 'x' } }, 'claim.link', 'unknown field'],
     ['a claim page without a title', { claim: { text: 'x' } }, 'claim.title', 'is required'],
     ["a claim page's title, by removing it", { claim: { title: null } }, 'claim.title', 'must not be null'],
-    ['a waiting list', { claim: { title: 'Try it', waitlist: true } }, 'claim.waitlist', 'offers no waiting list yet'],
+    ['a waitlist without mails', { claim: { title: 'Try it', waitlist: true } }, 'claim.waitlist', 'DAYPASS_SMTP_URL'],
   ])('refuses %s, and changes nothing', async (_, body, param, message) => {
     const { slug } = await campaign();
     const read = async () => (await accounting.admin('GET', `/admin/v1/campaigns/${slug}`)).body as unknown;

@@ -1,6 +1,6 @@
 import { Injectable } from '@nestjs/common';
 import type { EntityManager } from 'typeorm';
-import type { Claimed, DeskPayload } from '#libs/contracts/claims.js';
+import type { Claimed, DeskPayload, Gate, Identity } from '#libs/contracts/claims.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { formatUsd } from '#libs/money/nano.js';
 import { Stats } from '#libs/service/stats.js';
@@ -18,7 +18,7 @@ import { Campaign } from '../store/entities/campaign.entity.js';
 import { ClaimCode } from '../store/entities/claim-code.entity.js';
 import { ClaimLink } from '../store/entities/claim-link.entity.js';
 import { Claim } from '../store/entities/claim.entity.js';
-import type { Claimant } from '../store/entities/claimant.entity.js';
+import { Claimant } from '../store/entities/claimant.entity.js';
 import { Key } from '../store/entities/key.entity.js';
 import { UnitOfWork } from '../store/unit-of-work.js';
 import { ClaimBooks } from './claim.books.js';
@@ -83,7 +83,7 @@ export class ClaimService {
     const refusal = refusalOf(link, campaign, now);
     if (refusal) throw refusal;
     const code = link.gates.includes('code') ? await lockCode(manager, link, request.code_hash, now) : null;
-    const claimant = code && code.label !== '' ? await this.claimants.ofLabel(manager, code.label) : null;
+    const claimant = await this.claimantOf(manager, link, code, request.identity);
     if (claimant) await refuseClaimant(manager, claimant, campaign, now);
     const promised = await this.promises.of(manager, campaign);
     const budgetNano = budgetOf(link.key);
@@ -106,6 +106,19 @@ export class ClaimService {
     await this.writer.create(() => Promise.resolve({ accounts: [key], transfers }));
     await this.books.enter(manager, minting, promised);
     return { key, campaign, repeated: false };
+  }
+
+  /** Who claims, where the gate tells it. @throws DaypassError `identity_required` */
+  private async claimantOf(
+    manager: EntityManager,
+    { gates: [gate] }: ClaimLink,
+    code: ClaimCode | null,
+    identity: Identity | null,
+  ): Promise<Claimant | null> {
+    if (gate === 'github' || gate === 'email') return this.claimants.ofIdentity(manager, identified(gate, identity));
+    if (code === null) return null;
+    if (code.claimantId !== null) return manager.findOneByOrFail(Claimant, { id: code.claimantId });
+    return code.label === '' ? null : this.claimants.ofLabel(manager, code.label);
   }
 }
 
@@ -131,10 +144,18 @@ export async function lockForClaim(
   return { campaign, link };
 }
 
+/** @throws DaypassError `identity_required` where the gate found out nobody, or somebody of another gate */
+export function identified(gate: Gate, identity: Identity | null): Identity {
+  if (identity?.kind === gate) return identity;
+  throw new DaypassError('identity_required', 'This link asks who claims: open its page, and sign in there.', {
+    details: { gate },
+  });
+}
+
 /** Under another virtual key the first answer would be of no use, and its key is not shown twice. */
 function repeat({ key, at }: Claim, request: ClaimRequest, campaign: Campaign): Outcome {
   if (key!.tokenHash === request.token_hash) return { key: key!, campaign, repeated: true };
-  throw alreadyClaimed(at, key!);
+  throw alreadyClaimed(at, key!, false);
 }
 
 async function lockCode(manager: EntityManager, link: ClaimLink, hash: string | null, now: Date): Promise<ClaimCode> {
@@ -175,7 +196,20 @@ async function refuseClaimant(
     );
   const { per_claimant, renew_after_seconds } = claimOf(campaign);
   const since = renew_after_seconds === null ? new Date(0) : new Date(now.getTime() - renew_after_seconds * 1_000);
-  const claims = await manager
+  const claims = await claimsOf(manager, claimant, campaign, { since, most: per_claimant });
+  if (claims.length < per_claimant) return;
+  const [{ at, key }] = claims as [Claim];
+  throw alreadyClaimed(at, key!, claimant.kind !== 'label' && isReplaceable(key!, now));
+}
+
+/** What a claimant claimed of a campaign, newest first, with the keys. */
+export function claimsOf(
+  manager: EntityManager,
+  claimant: Claimant,
+  campaign: Campaign,
+  { since = new Date(0), most }: { since?: Date; most: number },
+): Promise<Claim[]> {
+  return manager
     .createQueryBuilder(Claim, 'claim')
     .innerJoinAndSelect('claim.key', 'key')
     .where('claim.claimant_id = :claimant AND claim.campaign_id = :campaign AND claim.at > :since', {
@@ -184,18 +218,21 @@ async function refuseClaimant(
       since,
     })
     .orderBy('claim.at', 'DESC')
-    .limit(per_claimant)
+    .limit(most)
     .getMany();
-  if (claims.length >= per_claimant) throw alreadyClaimed(claims[0]!.at, claims[0]!.key!);
 }
 
-function alreadyClaimed(at: Date, { prefix }: Key): DaypassError {
+/** Its holder may get another virtual key for it. */
+export const isReplaceable = ({ status, expiresAt }: Key, now: Date): boolean =>
+  status !== 'revoked' && (expiresAt === null || expiresAt > now);
+
+function alreadyClaimed(at: Date, { prefix }: Key, replaceable: boolean): DaypassError {
   return new DaypassError('already_claimed', `You claimed a key here on ${at.toISOString()}: ${prefix}….`, {
-    details: { claimed_at: at.toISOString(), prefix, replaceable: false },
+    details: { claimed_at: at.toISOString(), prefix, replaceable },
   });
 }
 
-function showClaimed(key: Key, campaign: Campaign, repeated: boolean): Claimed {
+export function showClaimed(key: Key, campaign: Campaign, repeated: boolean): Claimed {
   const { models } = key;
   return {
     id: key.id,

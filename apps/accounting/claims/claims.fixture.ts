@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { linkStateSchema, readCode, type LinkState } from '#libs/contracts/claims.js';
+import { linkStateSchema, readCode, type Identity, type LinkState } from '#libs/contracts/claims.js';
 import { redisKeys } from '#libs/redis/keys.js';
 import { hashCode } from '#libs/secrets/claim-code.js';
 import { createVirtualKey, hashVirtualKey, visiblePrefix } from '#libs/secrets/virtual-key.js';
@@ -38,7 +38,11 @@ export async function createCodes(accounting: AccountingFixture, link: string, r
 export function ask(
   accounting: AccountingFixture,
   link: { id: string },
-  { code, claim = randomBytes(24).toString('base64url') }: { code?: string; claim?: string } = {},
+  {
+    code,
+    claim = randomBytes(24).toString('base64url'),
+    identity = null,
+  }: { code?: string; claim?: string; identity?: Identity | null } = {},
 ): { token: string; request: ClaimRequest } {
   const { tokenPepper, codePepper } = accounting.config.secrets;
   const token = createVirtualKey();
@@ -51,6 +55,7 @@ export function ask(
       token_hash: hashVirtualKey(token, tokenPepper),
       prefix: visiblePrefix(token),
       code_hash: code === undefined ? null : hashCode(readCode(code) ?? code, codePepper),
+      identity,
       ip_tag: 'tag',
     },
   };

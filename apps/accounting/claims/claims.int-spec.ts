@@ -6,6 +6,7 @@ import { AccountingFixture } from '../accounting.fixture.js';
 import { AccountProjector } from '../accounts/account.projector.js';
 import { promiseLimit } from '../domain/promise.js';
 import { ask, claimable, createCodes, createLink, stateOf } from './claims.fixture.js';
+import { ClaimReplacer } from '../desk/claim.replacer.js';
 import { ClaimService } from './claim.service.js';
 
 const RUNS = Number(process.env.CLAIM_PROPERTY_RUNS ?? 6);
@@ -13,7 +14,10 @@ const RUNS = Number(process.env.CLAIM_PROPERTY_RUNS ?? 6);
 let accounting: AccountingFixture;
 let claims: ClaimService;
 beforeAll(async () => {
-  accounting = await AccountingFixture.start();
+  accounting = await AccountingFixture.start({
+    DAYPASS_GITHUB_CLIENT_ID: 'Ov23',
+    DAYPASS_GITHUB_CLIENT_SECRET: 'none',
+  });
 });
 beforeEach(() => {
   claims = accounting.app.get(ClaimService);
@@ -156,6 +160,46 @@ describe('an identified claimant', () => {
     const [four] = await createCodes(accounting, another.id, { labels: ['Ada Lovelace'] });
     const again = (await claim(another, four)).id;
     expect((await accounting.admin('GET', `/admin/v1/keys/${again}`)).body.claimant).toBe(claimant);
+  });
+
+  it('by GitHub claims once at all links together, whatever comes at once, and gets another secret for a lost key (K2)', async () => {
+    const { slug } = await claimable(accounting);
+    const links = [
+      await createLink(accounting, slug, { gates: ['github'] }),
+      await createLink(accounting, slug, { gates: ['github'], name: 'other' }),
+    ];
+    const identity = { kind: 'github', subject: 'github:583231', label: 'octocat' } as const;
+    const asked = Array.from({ length: 12 }, (_, n) => ask(accounting, links[n % 2]!, { identity }));
+    const ended = await Promise.allSettled(asked.map(({ request }) => claims.claim(request)));
+    const made = ended.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    expect(made).toHaveLength(1);
+    for (const one of ended)
+      if (one.status === 'rejected')
+        expect(one.reason).toMatchObject(refusal('already_claimed', { prefix: made[0]!.prefix, replaceable: true }));
+    const { claimant, link } = (await accounting.admin('GET', `/admin/v1/keys/${made[0]!.id}`)).body;
+    expect((await accounting.admin('GET', `/admin/v1/visitors/${claimant}`)).body).toMatchObject({
+      kind: 'github',
+      label: 'octocat',
+    });
+
+    const replacer = accounting.app.get(ClaimReplacer);
+    const other = links.find(({ id }) => id !== link)!;
+    const { request } = ask(accounting, other);
+    const { token_hash, prefix } = request;
+    const wish = { kind: 'claim.replace', link: other.id, token_hash, prefix, identity } as const;
+    expect(await replacer.replace(wish)).toMatchObject({ id: made[0]!.id, prefix });
+    expect(await replacer.replace(wish)).toMatchObject({ id: made[0]!.id, prefix });
+    expect(await accounting.redis.get(redisKeys.token(token_hash))).toBe(made[0]!.id);
+    const stranger = { ...identity, subject: 'github:1' };
+    const nothing = refusal('claim_refused', { why: 'nothing_to_replace' });
+    await expect(replacer.replace({ ...wish, identity: stranger })).rejects.toMatchObject(nothing);
+    await accounting.admin('POST', `/admin/v1/keys/${made[0]!.id}/revoke`, {});
+    await expect(replacer.replace(wish)).rejects.toMatchObject(nothing);
+    const ofMail = { kind: 'email', subject: 'email:a@b.example', label: 'a@b.example' } as const;
+    for (const who of [null, ofMail])
+      await expect(claims.claim(ask(accounting, other, { identity: who }).request)).rejects.toMatchObject(
+        refusal('identity_required', { gate: 'github' }),
+      );
   });
 
   it('claims no more while its erasure waits: with a key in use nobody could erase it', async () => {

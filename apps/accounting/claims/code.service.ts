@@ -60,6 +60,7 @@ export class CodeService {
         linkId,
         hash: hashCode(code, this.pepper),
         label,
+        claimantId: null,
         expiresAt: expires_at,
         usedAt: null,
         voidedAt: null,

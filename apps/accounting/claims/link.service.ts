@@ -3,7 +3,7 @@ import { QueryFailedError, type EntityManager } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Page } from '#libs/contracts/admin/answers.js';
 import type { LinkView } from '#libs/contracts/admin/claims.js';
-import type { LinkKey } from '#libs/contracts/claims.js';
+import type { Gate, LinkKey } from '#libs/contracts/claims.js';
 import { formatUsd, parseUsd } from '#libs/money/nano.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { lockCampaign } from '../accounts/account.writer.js';
@@ -13,6 +13,7 @@ import { newestFirst } from '../accounts/newest-first.js';
 import { newLinkId, newLinkToken } from '../domain/account-id.js';
 import { AdminError } from '../domain/admin.error.js';
 import { strangerAmong } from '../domain/key-terms.js';
+import { missingFor } from '../domain/gate.js';
 import { showLink } from '../domain/link.js';
 import { budgetOf, covers, keysLeft, type Promised } from '../domain/promise.js';
 import type { ChangeLink, CreateLink } from '../schemas/claim.schemas.js';
@@ -32,6 +33,7 @@ type Terms = CreateLink['key'];
 export class LinkService {
   private readonly url: string;
   private readonly narrowReach: string | null;
+  private readonly missing: (gate: Gate) => string | null;
 
   constructor(
     @Inject(CONFIG) config: DaypassConfig,
@@ -41,9 +43,11 @@ export class LinkService {
   ) {
     this.url = visitorsUrl(config);
     this.narrowReach = narrowReachOf(config);
+    this.missing = (gate) => missingFor(gate, config);
   }
 
   async create(slug: string, request: CreateLink): Promise<LinkView> {
+    this.refuseUnset(request.gates);
     return this.work.run(async (unit) => {
       const { manager } = unit;
       // The lock keeps the campaign's models and budget as they are, until the commit.
@@ -62,6 +66,8 @@ export class LinkService {
         token: request.token ?? newLinkToken(),
         status: request.status,
         gates: request.gates,
+        github: request.github,
+        email: request.email,
         key,
         maxClaims: request.max_claims,
         claimed: 0,
@@ -83,6 +89,7 @@ export class LinkService {
   }
 
   async change(id: string, request: ChangeLink): Promise<LinkView> {
+    this.refuseUnset(request.gates ?? []);
     return this.work.run(async (unit) => {
       const { manager } = unit;
       const { campaign, link } = await lockLink(manager, id);
@@ -92,6 +99,8 @@ export class LinkService {
         name: request.name ?? link.name,
         status: request.status ?? link.status,
         gates: request.gates ?? link.gates,
+        github: request.github ?? link.github,
+        email: request.email ?? link.email,
         key,
         maxClaims: request.max_claims ?? link.maxClaims,
         startsAt: request.starts_at === undefined ? link.startsAt : request.starts_at,
@@ -129,6 +138,13 @@ export class LinkService {
     return newestFirst(query, page, (rows) => Promise.resolve(rows.map((row) => showLink(row, slug, this.url))));
   }
 
+  private refuseUnset(gates: readonly Gate[]): void {
+    for (const gate of gates) {
+      const missing = this.missing(gate);
+      if (missing !== null) throw refused('gates', `the gate '${gate}' needs ${missing}`);
+    }
+  }
+
   private announce(unit: Unit, link: ClaimLink, campaign: Campaign, promised: Promised): LinkView {
     unit.committed.push(() => this.bringIntoForce());
     return { ...showLink(link, campaign.slug, this.url), warnings: this.warningsOf(link, promised) };
@@ -147,6 +163,9 @@ export class LinkService {
 
   private warningsOf(link: ClaimLink, promised: Promised): string[] {
     const warnings: string[] = [];
+    const missing = this.missing(link.gates[0]!);
+    if (missing !== null)
+      warnings.push(`gates: the gate '${link.gates[0]!}' needs ${missing}, so that nobody passes it`);
     if (this.narrowReach !== null)
       warnings.push(`url: nobody set DAYPASS_PUBLIC_URL, so the link works ${this.narrowReach}`);
     const wanted = link.maxClaims - link.claimed;

@@ -12,6 +12,7 @@ import { CONFIG, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { CampaignPromises } from '../accounts/campaign.promises.js';
 import { LedgerRepository } from '../books/ledger.repository.js';
 import { claimIdOf, keyIdOfClaim } from '../domain/account-id.js';
+import { missingFor } from '../domain/gate.js';
 import { linkUrl, refusalOf } from '../domain/link.js';
 import { budgetOf, keysLeft } from '../domain/promise.js';
 import type { Campaign } from '../store/entities/campaign.entity.js';
@@ -54,6 +55,7 @@ export class LinkTester {
       linkStep(link, campaign),
       await this.budgetStep(link, campaign),
       this.modelsStep(link, campaign),
+      this.gateStep(link),
       ...(link.gates.includes('code') ? [await this.codesStep(link)] : []),
       await this.doorStep(),
       await this.pageStep(link),
@@ -84,6 +86,12 @@ export class LinkTester {
         : `Nobody knows what ${unpriced.join(', ')} costs. Set a price in DAYPASS_CONFIG.`;
     const text = `Its keys may call ${offered.join(', ')}.`;
     return step('models', offered.length > 0 && unpriced.length === 0, text, fault);
+  }
+
+  private gateStep({ gates: [gate] }: ClaimLink): Step {
+    const missing = missingFor(gate!, this.config);
+    const fault = `The gate '${gate!}' needs ${String(missing)}. Set them, or give the link another gate.`;
+    return step('gate', missing === null, `Visitors can pass the gate '${gate!}'.`, fault);
   }
 
   private async codesStep({ id }: ClaimLink): Promise<Step> {

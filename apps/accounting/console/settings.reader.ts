@@ -56,9 +56,9 @@ export class SettingsReader {
   }
 
   async read(): Promise<Settings> {
-    const { publicUrl, rehearsed, file, bounds } = this.config;
+    const { publicUrl, rehearsed, file, bounds, github, mail } = this.config;
     const models = await this.models();
-    const gates = { pow: true, code: true, github: false, email: false };
+    const gates = { pow: true, code: true, github: github !== undefined, email: mail !== undefined };
     return {
       public_url: publicUrl ?? null,
       visitors_url: visitorsUrl(this.config),

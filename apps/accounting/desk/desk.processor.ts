@@ -2,7 +2,7 @@ import { Processor } from '@nestjs/bullmq';
 import { Inject, type Type } from '@nestjs/common';
 import { UnrecoverableError, type Job } from 'bullmq';
 import type { DaypassConfig } from '#libs/config/config.js';
-import { DESK_QUEUE, deskJobSchema } from '#libs/contracts/claims.js';
+import { DESK_QUEUE, deskJobSchema, ERRANDS_QUEUE } from '#libs/contracts/claims.js';
 import { workerOptions } from '#libs/queues/bull.options.js';
 import { DrainingWorker } from '#libs/queues/draining.worker.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -10,11 +10,11 @@ import { LOGGER } from '#libs/service/platform.tokens.js';
 import { Desk } from './desk.js';
 
 /** Fewer than the pool of Postgres has connections, so that the books go on while visitors claim. */
-const CONCURRENCY = 8;
+const CONCURRENCY = { [DESK_QUEUE]: 8, [ERRANDS_QUEUE]: 4 };
 
 /** The worker's options come out of the configuration, which decorators see only when the class is made. */
-export function createDeskProcessor(config: DaypassConfig): Type<DrainingWorker> {
-  @Processor(DESK_QUEUE, workerOptions(config.redisUrl, CONCURRENCY, config.traces))
+export function createDeskProcessor(config: DaypassConfig, queue: keyof typeof CONCURRENCY): Type<DrainingWorker> {
+  @Processor(queue, workerOptions(config.redisUrl, CONCURRENCY[queue], config.traces))
   class DeskProcessor extends DrainingWorker {
     constructor(
       @Inject(Desk) private readonly desk: Desk,

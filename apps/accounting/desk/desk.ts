@@ -8,8 +8,13 @@ import { ContentBox } from '#libs/secrets/content-box.js';
 import type { Logger } from '#libs/service/logger.js';
 import { LOGGER, MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { ClaimService } from '../claims/claim.service.js';
+import { Waitlist } from '../claims/waitlist.js';
 import { AdminError } from '../domain/admin.error.js';
+import { codeMail } from '../domain/mails.js';
+import { Mailer, mailFault } from '../mail/mailer.js';
 import { storeFault } from '../store/store-fault.js';
+import { ClaimReplacer } from './claim.replacer.js';
+import { GithubClient } from './github.client.js';
 import { HolderDesk } from './holder.desk.js';
 
 /** Answers what visitors ask of the books. Each question gets one answer, also where something fails. */
@@ -22,6 +27,10 @@ export class Desk {
     private readonly channel: ReplyChannel,
     private readonly claims: ClaimService,
     private readonly holder: HolderDesk,
+    private readonly replacer: ClaimReplacer,
+    private readonly waitlist: Waitlist,
+    private readonly github: GithubClient,
+    private readonly mailer: Mailer,
   ) {}
 
   /** @throws when Redis takes no answer: the visitor asks again under the same Idempotency-Key */
@@ -50,6 +59,14 @@ export class Desk {
     switch (payload.kind) {
       case 'claim':
         return this.claims.claim(payload);
+      case 'claim.replace':
+        return this.replacer.replace(payload);
+      case 'waitlist':
+        return this.waitlist.wait(payload);
+      case 'github':
+        return this.github.account(payload);
+      case 'mail.code':
+        return this.mail(payload);
       case 'key.calls':
         return this.holder.calls(payload);
       case 'key.rotate':
@@ -58,6 +75,16 @@ export class Desk {
         return this.holder.revoke(payload);
       case 'key.erase':
         return this.holder.erase(payload);
+    }
+  }
+
+  private async mail(payload: Extract<DeskPayload, { kind: 'mail.code' }>): Promise<unknown> {
+    try {
+      return await this.mailer.send(payload.to, codeMail(payload));
+    } catch (error) {
+      if (error instanceof DaypassError) throw error;
+      this.logger.warn({ reason: mailFault(error) }, 'the mail server did not take a mail');
+      throw new DaypassError('recovering', 'The mail server did not take the mail.');
     }
   }
 

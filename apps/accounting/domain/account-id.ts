@@ -23,6 +23,7 @@ export const isKeyId = (text: string): boolean => KEY_ID.test(text);
 
 export const newLinkId = (): string => `lnk_${random()}`;
 export const newCodeId = (): string => `cod_${random()}`;
+export const newWaitingId = (): string => `wtl_${random()}`;
 export const newClaimantId = (): string => `vis_${random()}`;
 /** 71 random bits. */
 export const newLinkToken = (): string => random(12);

@@ -5,9 +5,10 @@ export function normalLabel(label: string): string {
   return label.normalize('NFKC').toLowerCase().replaceAll(/\s+/g, ' ').trim();
 }
 
-/** Tells a claimant in every campaign, and says nothing about the person. */
-export function hashOfLabel(label: string, pepper: KeyObject): string {
-  return createHmac('sha256', pepper)
-    .update(`label:${normalLabel(label)}`)
-    .digest('base64url');
+/**
+ * Tells a claimant in every campaign, and says nothing about the person. `subject`: `label:<label>`, or that of an
+ * `Identity`.
+ */
+export function hashOfSubject(subject: string, pepper: KeyObject): string {
+  return createHmac('sha256', pepper).update(subject).digest('base64url');
 }

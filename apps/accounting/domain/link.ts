@@ -23,10 +23,10 @@ const DEFAULTS: Omit<CampaignClaim, 'title'> = {
 export const claimOf = ({ claim, name }: Pick<Campaign, 'claim' | 'name'>): CampaignClaim =>
   claim ?? { ...DEFAULTS, title: name };
 
-/** A link as ingress reads it. */
-export function linkStateOf(link: ClaimLink, campaign: Campaign): LinkState {
+/** A link as ingress reads it. `hasMail`: somebody sends the mails of a waitlist. */
+export function linkStateOf(link: ClaimLink, campaign: Campaign, hasMail: boolean): LinkState {
   const { per_claimant: _claims, renew_after_seconds: _renewal, overbook: _overbook, ...rest } = claimOf(campaign);
-  const { claims_per_hour, waitlist: _waitlist, ...page } = rest;
+  const { claims_per_hour, waitlist, ...page } = rest;
   return {
     id: link.id,
     token: link.token,
@@ -35,6 +35,8 @@ export function linkStateOf(link: ClaimLink, campaign: Campaign): LinkState {
     slug: campaign.slug,
     status: campaign.status === 'closed' ? 'closed' : link.status,
     gates: link.gates,
+    github: link.github,
+    email: link.email,
     key: link.key,
     max_claims: link.maxClaims,
     claimed: link.claimed,
@@ -45,6 +47,7 @@ export function linkStateOf(link: ClaimLink, campaign: Campaign): LinkState {
     origins: link.origins,
     redirect_uris: link.redirectUris,
     budget_gone: link.budgetGone,
+    waitlist: waitlist && hasMail,
     page,
   };
 }
@@ -59,6 +62,8 @@ export function showLink(link: ClaimLink, campaignSlug: string, visitorsUrl: str
     url: linkUrl(visitorsUrl, link.token),
     status: link.status,
     gates: link.gates,
+    github: link.github,
+    email: link.email,
     key: link.key,
     max_claims: link.maxClaims,
     claimed: link.claimed,
@@ -93,6 +98,7 @@ export function refusalOf(link: ClaimLink, campaign: Pick<Campaign, 'status'>, n
 export const budgetGone = (): DaypassError =>
   exhausted('budget', 'The budget of this campaign is given out. It covers no further key.');
 
+/** Ingress adds whether visitors may wait. */
 function exhausted(why: 'claims' | 'budget', message: string): DaypassError {
-  return new DaypassError('claims_exhausted', message, { details: { why, waitlist: false } });
+  return new DaypassError('claims_exhausted', message, { details: { why } });
 }

@@ -61,6 +61,7 @@ export class VisitorEraser {
         `UPDATE access.claim_codes SET label = '' WHERE id IN (SELECT code_id FROM access.claims WHERE claimant_id = $1)`,
         [id],
       );
+      await manager.query('DELETE FROM access.waitlist WHERE claimant_id = $1', [id]);
       await manager.query('DELETE FROM access.erasures WHERE visitor_id = $1', [id]);
       await this.reviews.decided(manager, [id]);
       await this.audit.appendAct(manager, { act: 'erasure', subject: id, note, atMs: now.getTime() });

@@ -57,9 +57,5 @@ export const claimSchema = z.strictObject({
     .meta({ multipleOf: 0.01 })
     .default(1),
   claims_per_hour: z.number().int().min(1).max(1_000_000).default(CLAIMS_PER_HOUR),
-  waitlist: z
-    .boolean()
-    .refine((on) => !on, 'Daypass offers no waiting list yet: leave it out, or send false')
-    .meta({ enum: [false] })
-    .default(false),
+  waitlist: z.boolean().default(false),
 });

@@ -17,17 +17,43 @@ import { listSchema } from './list.schemas.js';
 
 /** Codes that one request makes or voids. */
 export const CODES_MAX = 1_000;
+/** Mails that one request sends. */
+const INVITED_MAX = 100;
 const PER_IP_PER_DAY = 3;
 const MAX_CLAIMS = 100;
 
-const LATER_GATES: readonly unknown[] = ['github', 'email'];
+const ACCOUNT_AGE_DAYS = 30;
+/** Domains of addresses that one link may name. */
+const DOMAINS_MAX = 50;
+
 const gate = z.enum(GATES, {
-  error: ({ input }) =>
-    LATER_GATES.includes(input)
-      ? `the gate '${String(input)}' is not offered yet: use "pow" or "code"`
-      : 'must be "pow" (a proof of work, which the page does by itself) or "code" (a one-time code)',
+  error:
+    'must be "pow" (a proof of work, which the page does by itself), "code" (a one-time code), "github" (a sign-in there) or "email" (six digits that a mail brings)',
 });
-const gates = z.array(gate).length(1, 'must name exactly one gate: ["pow"] or ["code"]');
+const gates = z.array(gate).length(1, 'must name exactly one gate: ["pow"], ["code"], ["github"] or ["email"]');
+const github = z.strictObject({
+  min_account_age_days: z
+    .number()
+    .int()
+    .min(0)
+    .max(7_300)
+    .meta({ description: 'An account at GitHub must be so old, in days' }),
+});
+const email = z.strictObject({
+  domains: z
+    .array(
+      z
+        .string()
+        .max(253)
+        .transform((domain) => domain.trim().toLowerCase().replace(/^@/, ''))
+        .refine(
+          (domain) => /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}$/.test(domain),
+          'must be a domain such as "example.org"; one with other letters in its ASCII form, "xn--…"',
+        ),
+    )
+    .max(DOMAINS_MAX)
+    .meta({ description: 'Only addresses of these domains may claim; none: every address' }),
+});
 
 const token = z
   .string()
@@ -47,6 +73,8 @@ export const linkTermsSchema = z.strictObject({
 const fields = {
   name: requiredText(100),
   gates,
+  github,
+  email,
   max_claims: z.number().int().min(1).max(100_000),
   starts_at: moment.nullable(),
   expires_at: moment.nullable(),
@@ -74,6 +102,8 @@ export const createLinkSchema = z
     token: token.optional(),
     status: z.enum(['open', 'paused']).default('open'),
     gates: fields.gates.default(['pow']),
+    github: fields.github.default({ min_account_age_days: ACCOUNT_AGE_DAYS }),
+    email: fields.email.default({ domains: [] }),
     key: linkTermsSchema.default({}),
     max_claims: fields.max_claims.default(MAX_CLAIMS),
     starts_at: fields.starts_at.default(null),
@@ -91,6 +121,8 @@ export const changeLinkSchema = z
     name: fields.name.optional(),
     status: linkStatusSchema.optional(),
     gates: fields.gates.optional(),
+    github: fields.github.optional(),
+    email: fields.email.optional(),
     key: linkTermsSchema.optional(),
     max_claims: fields.max_claims.optional(),
     starts_at: fields.starts_at.optional(),
@@ -143,6 +175,37 @@ export const voidCodesSchema = z
     ],
   });
 export type VoidCodes = z.output<typeof voidCodesSchema>;
+
+export const listWaitlistSchema = z.strictObject({
+  ...listSchema.shape,
+  campaign: slug.optional(),
+  /** Those whom nobody invited yet. */
+  waiting: z
+    .literal('true')
+    .transform(() => true)
+    .optional(),
+});
+export type ListWaitlist = z.output<typeof listWaitlistSchema>;
+
+/** `count` invites those who wait longest. The code in the mail is of `link`. */
+export const inviteSchema = z
+  .strictObject({
+    link: text(100).meta({ description: 'A link with the gate "code", of the campaign that they wait for' }),
+    count: z.number().int().min(1).max(INVITED_MAX).optional(),
+    ids: z.array(text(100)).min(1).max(INVITED_MAX).optional(),
+    expires_at: moment.nullable().default(null),
+  })
+  .refine(({ count, ids }) => (count === undefined) !== (ids === undefined), {
+    path: ['count'],
+    message: 'give either count or ids',
+  })
+  .meta({
+    oneOf: [
+      { required: ['count'], not: { required: ['ids'] } },
+      { required: ['ids'], not: { required: ['count'] } },
+    ],
+  });
+export type Invite = z.output<typeof inviteSchema>;
 
 export const listClaimsSchema = z.strictObject({
   ...listSchema.shape,

@@ -32,6 +32,7 @@ import { Claims1763942400140 } from './migrations/1763942400140-claims.migration
 import { Console1763942400145 } from './migrations/1763942400145-console.migration.js';
 import { Visitors1763942400150 } from './migrations/1763942400150-visitors.migration.js';
 import { RedirectUris1763942400165 } from './migrations/1763942400165-redirect-uris.migration.js';
+import { Identity1763942400160 } from './migrations/1763942400160-identity.migration.js';
 import { Ends1763942400130 } from './migrations/1763942400130-ends.migration.js';
 
 const POOL_SIZE = 10;
@@ -80,6 +81,7 @@ export function dataSourceOptions(databaseUrl: string, onPoolError: (error: unkn
       Claims1763942400140,
       Console1763942400145,
       Visitors1763942400150,
+      Identity1763942400160,
       RedirectUris1763942400165,
     ],
     migrationsTableName: 'daypass_migrations',

@@ -46,6 +46,8 @@ describe('migrations', () => {
       'Claims1763942400140',
       'Console1763942400145',
       'Visitors1763942400150',
+      'Identity1763942400160',
+      'RedirectUris1763942400165',
     ]);
   });
 

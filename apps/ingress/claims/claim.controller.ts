@@ -7,6 +7,7 @@ import { foreignOriginOf } from '../domain/claim-origin.js';
 import { keepFromPages, preflightHeaders, shareWithPage } from '../door/cors.js';
 import { routeAccess } from '../door/route-guard.js';
 import { ClaimService } from './claim.service.js';
+import { EmailGate } from './email.gate.js';
 import { LinkViews } from './link.views.js';
 
 /** An operator may take an origin off a link: browsers ask again after so long. */
@@ -21,6 +22,7 @@ export class ClaimController {
   constructor(
     private readonly views: LinkViews,
     private readonly claims: ClaimService,
+    private readonly emails: EmailGate,
   ) {}
 
   @Get()
@@ -46,9 +48,35 @@ export class ClaimController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ): Promise<{ data: ClaimAnswer }> {
-    const data = await this.claims.claim(token, request);
+    const data = await this.claims.claim(token, { request, reply });
     shareWithPage(reply, foreignOriginOf(request.headers));
     return { data };
+  }
+
+  @Post('replace')
+  @HttpCode(201)
+  @RouteConfig(routeAccess('keyless'))
+  @Header('cache-control', 'no-store')
+  async replace(
+    @Param('token') token: string,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ): Promise<{ data: ClaimAnswer }> {
+    return { data: await this.claims.replace(token, { request, reply }) };
+  }
+
+  @Post('email')
+  @HttpCode(202)
+  @RouteConfig(routeAccess('keyless'))
+  async email(@Param('token') token: string, @Req() request: FastifyRequest): Promise<{ data: { minutes: number } }> {
+    return { data: await this.emails.send(token, request) };
+  }
+
+  @Post('waitlist')
+  @HttpCode(202)
+  @RouteConfig(routeAccess('keyless'))
+  async wait(@Param('token') token: string, @Req() request: FastifyRequest): Promise<{ data: object }> {
+    return { data: await this.emails.wait(token, request) };
   }
 
   @Options()

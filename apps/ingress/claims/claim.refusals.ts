@@ -1,4 +1,5 @@
 import type { Challenge } from 'altcha-lib';
+import type { IdentityKind } from '#libs/contracts/claims.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import type { PowFault } from './proof.of.work.js';
 
@@ -36,6 +37,61 @@ export function noCode(): DaypassError {
 export function wrongCode({ message, details }: DaypassError, triesLeft: number): DaypassError {
   return new DaypassError('code_invalid', message, { param: 'code', details: { ...details, tries_left: triesLeft } });
 }
+
+/** `gate`: what the link asks for. */
+export function noIdentity(gate: IdentityKind, link: string): DaypassError {
+  const how =
+    gate === 'github'
+      ? `open /claim/v1/github/start?link=${link} in a browser`
+      : `ask for a code by POST /claim/v1/links/${link}/email, and send 'email' and 'email_code'`;
+  return new DaypassError('identity_required', `This link asks who claims: ${how}.`, { details: { gate } });
+}
+
+export const nobodyKnown = (): DaypassError =>
+  new DaypassError(
+    'claim_refused',
+    'This link does not ask who claims, so that nobody knows which key is yours. Replace a key that you have on its own page.',
+    { details: { why: 'nobody_known' } },
+  );
+
+export function otherGate(gate: IdentityKind): DaypassError {
+  return new DaypassError('invalid_request', `This link does not ask for ${gate === 'email' ? 'an address' : gate}.`);
+}
+
+export function tooYoung(days: number): DaypassError {
+  return new DaypassError(
+    'claim_refused',
+    `Your account at GitHub is too young: this link asks for one that is ${days} days old.`,
+    { details: { why: 'account_age', min_account_age_days: days } },
+  );
+}
+
+const MAIL_CODES = {
+  form: 'The code has six digits, as the mail shows them.',
+  wrong: 'This is not the code of the last mail.',
+  gone: 'No code is on its way to this address, or it is too old. Ask for another mail.',
+  spent: 'Too many wrong codes came for this mail. Ask for another one.',
+  used: 'This code made a key already. Ask for another mail.',
+} as const;
+
+export function wrongMailCode(why: keyof typeof MAIL_CODES, triesLeft?: number): DaypassError {
+  return new DaypassError('code_invalid', MAIL_CODES[why], {
+    param: 'email_code',
+    details: { why, ...(triesLeft === undefined ? {} : { tries_left: triesLeft }) },
+  });
+}
+
+export function tooManyMails(limit: 'network' | 'total', waitMs: number): DaypassError {
+  const what =
+    limit === 'network' ? 'Your network has asked for too many mails.' : 'Too many mails go out at this time.';
+  return new DaypassError('claim_rate_limited', `${what} Try again in ${minutes(waitMs)}.`, {
+    retryAfterMs: waitMs,
+    details: { limit: limit === 'network' ? 'mails' : 'all_mails' },
+  });
+}
+
+export const nothingToWaitFor = (): DaypassError =>
+  new DaypassError('invalid_request', 'This link still has keys: claim one, nobody has to wait.');
 
 export function originNotAllowed(origin: string | undefined): DaypassError {
   const whose = origin === undefined ? 'of another address' : `of ${origin.slice(0, 200)}`;

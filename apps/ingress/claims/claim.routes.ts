@@ -1,9 +1,11 @@
 import {
+  addressRequestSchema,
   claimAnswerSchema,
   claimRequestSchema,
   handOverAnswerSchema,
   handOverRequestSchema,
   linkViewSchema,
+  replaceRequestSchema,
   tokenAnswerSchema,
   tokenRequestSchema,
 } from '#libs/contracts/claims.js';
@@ -17,6 +19,24 @@ const KEYLESS_ERRORS: readonly ErrorCode[] = [
   'headers_too_large',
   'internal_error',
   'recovering',
+];
+
+/** Of every `POST` without a key. */
+const BODY_ERRORS: readonly ErrorCode[] = [
+  ...KEYLESS_ERRORS,
+  'invalid_request',
+  'invalid_json',
+  'origin_not_allowed',
+  'request_too_large',
+  'unsupported_content_type',
+];
+/** Where a link does not take what is asked of it. */
+const STATE_ERRORS: readonly ErrorCode[] = [
+  'link_not_started',
+  'link_paused',
+  'link_ended',
+  'claims_exhausted',
+  'paused',
 ];
 
 export const CLAIM_ROUTES: readonly VisitorRoute[] = [
@@ -52,6 +72,7 @@ export const CLAIM_ROUTES: readonly VisitorRoute[] = [
       'pow_invalid',
       'claim_refused',
       'code_invalid',
+      'identity_required',
       'link_not_started',
       'link_paused',
       'origin_not_allowed',
@@ -121,5 +142,101 @@ export const CLAIM_ROUTES: readonly VisitorRoute[] = [
       'request_too_large',
       'unsupported_content_type',
     ],
+  },
+  {
+    method: 'POST',
+    path: '/claim/v1/links/{token}/email',
+    operationId: 'links.email',
+    summary: 'Mails six digits to an address, where the link asks for one. The answer is the same for every address',
+    request: {
+      accepts: ['application/json'],
+      schema: jsonSchemaOfForm(addressRequestSchema),
+      sample: { email: 'jane@example.org' },
+    },
+    answer: objectOf({ data: objectOf({ minutes: { type: 'integer' } }) }),
+    status: 202,
+    streams: false,
+    about: 'claim',
+    errors: [...BODY_ERRORS, ...STATE_ERRORS],
+  },
+  {
+    method: 'POST',
+    path: '/claim/v1/links/{token}/replace',
+    operationId: 'links.replace',
+    summary:
+      'Another virtual key for the key that whoever signed in claimed and lost. The former one opens nothing more',
+    request: {
+      accepts: ['application/json'],
+      schema: jsonSchemaOfForm(replaceRequestSchema),
+      sample: { email: 'jane@example.org', email_code: '123456' },
+      isOptional: true,
+    },
+    answer: objectOf({ data: jsonSchemaOfForm(claimAnswerSchema) }),
+    status: 201,
+    streams: false,
+    about: 'claim',
+    errors: [
+      ...BODY_ERRORS,
+      ...STATE_ERRORS,
+      'claim_refused',
+      'code_invalid',
+      'identity_required',
+      'rate_limit_exceeded',
+      'overloaded',
+    ],
+  },
+  {
+    method: 'POST',
+    path: '/claim/v1/links/{token}/waitlist',
+    operationId: 'links.wait',
+    summary: 'Leaves an address where no key is left, for an invitation of the operator',
+    request: {
+      accepts: ['application/json'],
+      schema: jsonSchemaOfForm(addressRequestSchema),
+      sample: { email: 'jane@example.org' },
+    },
+    answer: objectOf({ data: { type: 'object' } }),
+    status: 202,
+    streams: false,
+    about: 'claim',
+    errors: [...BODY_ERRORS, ...STATE_ERRORS, 'overloaded'],
+  },
+  {
+    method: 'GET',
+    path: '/claim/v1/github/start',
+    operationId: 'github.start',
+    summary: 'For browsers: leads to GitHub, and from there back to the page of the link',
+    query: { link: { type: 'string', description: 'The token of a claim link' } },
+    answer: { type: 'object' },
+    status: 302,
+    streams: false,
+    about: 'claim',
+    errors: ['invalid_request', ...KEYLESS_ERRORS],
+  },
+  {
+    method: 'GET',
+    path: '/claim/v1/github/callback',
+    operationId: 'github.callback',
+    summary: 'Where GitHub sends the browser back to',
+    query: {
+      state: { type: 'string', description: 'As Daypass gave it to GitHub' },
+      code: { type: 'string', description: 'Of GitHub' },
+      error: { type: 'string', description: 'Of GitHub, instead of a code' },
+    },
+    answer: { type: 'object' },
+    status: 302,
+    streams: false,
+    about: 'claim',
+    errors: ['invalid_request', 'request_timeout', 'headers_too_large', 'internal_error'],
+  },
+  {
+    method: 'POST',
+    path: '/claim/v1/sign-out',
+    operationId: 'claims.signOut',
+    summary: 'Signs the browser out again',
+    answer: objectOf({ data: { type: 'object' } }),
+    streams: false,
+    about: 'claim',
+    errors: BODY_ERRORS.filter((code) => code !== 'link_unknown' && code !== 'claim_rate_limited'),
   },
 ];

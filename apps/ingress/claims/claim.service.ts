@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { createHmac } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { DaypassConfig } from '#libs/config/config.js';
@@ -8,10 +8,12 @@ import {
   claimRequestSchema,
   DESK_WAITING_MAX,
   readCode,
+  replaceRequestSchema,
   type ClaimAnswer,
   type Claimed,
   type ClaimRequest,
   type DeskAnswer,
+  type Identity,
   type LinkState,
 } from '#libs/contracts/claims.js';
 import { DaypassError, ERRORS } from '#libs/contracts/errors.js';
@@ -22,14 +24,15 @@ import { KeyTurns } from '#libs/pacing/key.turns.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
 import { DeskClient, deskRefusal } from '../desk/desk.client.js';
 import { claimsMost, leastStepOf, stepOf } from '../domain/claim-brake.js';
-import { linkRefusal, unknownLink } from '../domain/claim-link.js';
+import { mayIdentify, unknownLink } from '../domain/claim-link.js';
 import { mayClaimFrom } from '../domain/claim-origin.js';
 import { tagEndsInMs } from '../domain/client-address.js';
 import { overloaded, paused, recovering } from '../refusals.js';
 import { ClaimAddress } from './claim.address.js';
 import * as refused from './claim.refusals.js';
-import { ClaimStore, WRONG_CODES_PER_HOUR, type ClaimTicket, type FoundLink } from './claim.store.js';
-import { LinkViews, stateOfFound } from './link.views.js';
+import { ClaimStore, WRONG_CODES_PER_HOUR, type ClaimBounds, type ClaimTicket, type FoundLink } from './claim.store.js';
+import { Identities } from './identities.js';
+import { LinkViews, refusalOfFound, stateOfFound } from './link.views.js';
 import { ProofOfWork, type PowFault } from './proof.of.work.js';
 import { readBody } from './small.body.js';
 
@@ -50,7 +53,13 @@ const TURNS = {
 /** A claim gives its turn on after so long: the next does not wait for slow books. */
 const TURN_MAX_MS = 500;
 
-interface Asked {
+/** Who asks, by request, and the answer, which may sign the visitor in. */
+interface Visit {
+  request: FastifyRequest;
+  reply: FastifyReply;
+}
+
+interface Asked extends Visit {
   ticket: ClaimTicket;
   found: FoundLink;
   body: ClaimRequest;
@@ -72,32 +81,72 @@ export class ClaimService {
     private readonly address: ClaimAddress,
     private readonly box: ContentBox,
     private readonly desk: DeskClient,
+    private readonly identities: Identities,
   ) {}
 
   /** @throws DaypassError that says why there is no key */
-  async claim(token: string, request: FastifyRequest): Promise<ClaimAnswer> {
-    const name = this.nameOf(token, request.headers['idempotency-key']);
-    const body = readBody(claimRequestSchema, request.body);
+  async claim(token: string, visit: Visit): Promise<ClaimAnswer> {
+    const name = this.nameOf(token, visit.request.headers['idempotency-key']);
+    const body = readBody(claimRequestSchema, visit.request.body);
+    return this.inLine(token, () => this.inTurn(token, visit, name, body));
+  }
+
+  /** A claimant who lost the key gets another virtual key for it. @throws DaypassError that says why not */
+  async replace(token: string, visit: Visit): Promise<ClaimAnswer> {
+    const name = this.nameOf(`replace ${token}`, visit.request.headers['idempotency-key']);
+    const body = readBody(replaceRequestSchema, visit.request.body);
+    return this.inLine(token, () => this.replaceInTurn(token, visit, name, body));
+  }
+
+  private inLine(token: string, work: () => Promise<ClaimAnswer>): Promise<ClaimAnswer> {
     return this.turns
       .run(token, async () => {
-        const answer = this.inTurn(token, request, name, body);
+        const answer = work();
         await Promise.race([answer.catch(() => undefined), sleep(TURN_MAX_MS, undefined, { ref: false })]);
         return { answer };
       })
       .then(({ answer }) => answer);
   }
 
-  private async inTurn(token: string, request: FastifyRequest, name: string, body: ClaimRequest): Promise<ClaimAnswer> {
+  private async inTurn(token: string, visit: Visit, name: string, body: ClaimRequest): Promise<ClaimAnswer> {
+    const asked = await this.asked(token, visit, name, body);
+    const { link } = asked.found;
+    const { sealed, identity } = await this.letIn(asked);
+    const virtualKey = this.box.open(sealed, sealOf(name));
+    const claimed = await this.book(asked, virtualKey, identity);
+    return this.answer(virtualKey, claimed, link, this.address.baseUrlOf(visit.request));
+  }
+
+  private async asked(token: string, visit: Visit, name: string, body: ClaimRequest): Promise<Asked> {
+    const { request } = visit;
     const found = await this.views.find(token, request, name);
     if (found === null) throw unknownLink();
     const { link } = found;
     if (!mayClaimFrom(request.headers, link.origins)) throw refused.originNotAllowed(request.headers.origin);
     const tag = this.address.tagOf(request, Date.now());
-    const asked = { ticket: { name, linkId: link.id, campaignId: link.campaign, tag }, found, body };
-    const sealed = await this.letIn(asked);
+    return { ...visit, ticket: { name, linkId: link.id, campaignId: link.campaign, tag }, found, body };
+  }
+
+  private async replaceInTurn(token: string, visit: Visit, name: string, body: ClaimRequest): Promise<ClaimAnswer> {
+    const asked = await this.asked(token, visit, name, body);
+    const { found } = asked;
+    const { link } = found;
+    if (!mayIdentify(stateOfFound(found))) throw refusalOfFound(found);
+    const identity = await this.identities.of(asked);
+    if (identity === null) throw refused.nobodyKnown();
+    // It is no further claim of its network, so that none is given back for it either.
+    const ticket = { ...asked.ticket, linkId: `replace:${link.id}` };
+    const sealed = await this.take(found, ticket, { addressMost: 0, asksForCode: false, proof: null });
     const virtualKey = this.box.open(sealed, sealOf(name));
-    const claimed = await this.book(asked, virtualKey);
-    return this.answer(virtualKey, claimed, link, this.address.baseUrlOf(request));
+    const answer = await this.desk.ask({
+      kind: 'claim.replace',
+      link: link.id,
+      token_hash: hashVirtualKey(virtualKey, this.config.secrets.tokenPepper),
+      prefix: visiblePrefix(virtualKey),
+      identity,
+    });
+    if (!answer.ok) throw await this.notBooked(ticket, link, answer);
+    return this.answer(virtualKey, claimedSchema.parse(answer.data), link, this.address.baseUrlOf(visit.request));
   }
 
   private nameOf(token: string, header: string | string[] | undefined): string {
@@ -105,20 +154,30 @@ export class ClaimService {
     return createHmac('sha256', this.config.secrets.claimPepper).update(`${token} ${header}`).digest('base64url');
   }
 
-  /** Returns the sealed virtual key of the claim, after all that is checked before accounting. */
-  private async letIn({ ticket, found, body }: Asked): Promise<Buffer> {
+  /** Returns the sealed virtual key of the claim, and who claims, after all that is checked before accounting. */
+  private async letIn(asked: Asked): Promise<{ sealed: Buffer; identity: Identity | null }> {
+    const { ticket, found, body } = asked;
     const { link } = found;
     // The claim came in before, whatever the link has become since then.
     const proof = found.sealed === null ? await this.checkedProof(found, body) : null;
     const asksForCode = link.gates.includes('code');
     if (asksForCode && found.sealed === null && codeOf(body) === null) throw refused.noCode();
+    const identity = await this.identities.of(asked);
+    const sealed = await this.take(found, ticket, { addressMost: link.per_ip_per_day, asksForCode, proof });
+    return { sealed, identity };
+  }
+
+  private async take(
+    found: FoundLink,
+    ticket: ClaimTicket,
+    own: Pick<ClaimBounds, 'addressMost' | 'asksForCode' | 'proof'>,
+  ): Promise<Buffer> {
+    const { link } = found;
     const made = this.box.seal(createVirtualKey(), sealOf(ticket.name));
     const bounds = {
-      addressMost: link.per_ip_per_day,
+      ...own,
       dayLeftMs: tagEndsInMs(Date.now()),
       campaignMost: claimsMost(link.claims_per_hour),
-      asksForCode,
-      proof,
     };
     const taken = await this.store.take(ticket, made, bounds).catch(() => {
       throw recovering();
@@ -145,11 +204,8 @@ export class ClaimService {
     found: FoundLink,
     body: ClaimRequest,
   ): Promise<{ signature: string; lifeMs: number } | null> {
-    const state = stateOfFound(found);
-    if (state === 'door_shut') throw paused();
-    if (state === 'recovering') throw recovering();
+    if (stateOfFound(found) !== 'open') throw refusalOfFound(found);
     const { link, claims } = found;
-    if (state !== 'open') throw linkRefusal(state, link);
     if (!link.gates.includes('pow')) return null;
     const least = leastStepOf(stepOf(claims, link.claims_per_hour));
     const checked = await this.pow.check(body.pow, link.token, least);
@@ -161,7 +217,7 @@ export class ClaimService {
     return refused.badProof(why, await this.pow.challenge(link.token, stepOf(claims, link.claims_per_hour)));
   }
 
-  private async book({ ticket, found, body }: Asked, virtualKey: string): Promise<Claimed> {
+  private async book({ ticket, found, body }: Asked, virtualKey: string, identity: Identity | null): Promise<Claimed> {
     const { tokenPepper, codePepper } = this.config.secrets;
     const code = codeOf(body);
     const answer = await this.desk.ask({
@@ -171,17 +227,25 @@ export class ClaimService {
       token_hash: hashVirtualKey(virtualKey, tokenPepper),
       prefix: visiblePrefix(virtualKey),
       code_hash: code === null || !found.link.gates.includes('code') ? null : hashCode(code, codePepper),
+      identity,
       ip_tag: ticket.tag,
     });
-    if (!answer.ok) throw await this.notBooked(ticket, answer);
+    if (!answer.ok) throw await this.notBooked(ticket, found.link, answer);
     const claimed = claimedSchema.parse(answer.data);
     // The books remember the claim, and Redis has forgotten its virtual key.
     if (claimed.prefix !== visiblePrefix(virtualKey)) throw refused.claimedBefore(claimed.prefix);
     return claimed;
   }
 
-  private async notBooked(ticket: ClaimTicket, answer: Extract<DeskAnswer, { ok: false }>): Promise<DaypassError> {
-    const refusal = deskRefusal(answer);
+  private async notBooked(
+    ticket: ClaimTicket,
+    { waitlist }: LinkState,
+    answer: Extract<DeskAnswer, { ok: false }>,
+  ): Promise<DaypassError> {
+    const { details } = answer;
+    const refusal = deskRefusal(
+      answer.code === 'claims_exhausted' ? { ...answer, details: { ...details, waitlist } } : answer,
+    );
     if (ERRORS[refusal.code].retry) return refusal;
     const isWrongCode = refusal.code === 'code_invalid';
     const wrongCodes = await this.store.giveBack(ticket, isWrongCode).catch(() => {

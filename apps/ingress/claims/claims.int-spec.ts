@@ -20,6 +20,7 @@ import { until } from '#libs/testing/until.js';
 import { FakeDesk } from '../desk/desk.fixture.js';
 import { createIngress } from '../ingress.app.js';
 import { LinkViews } from './link.views.js';
+import { MAILS_PER_HOUR, MAILS_PER_HOUR_OF_NETWORK } from './mail.store.js';
 
 let money: Money;
 let config: DaypassConfig;
@@ -32,6 +33,7 @@ beforeAll(async () => {
     REDIS_URL: money.url,
     DAYPASS_SECRET: 'a secret that only tests know, long enough',
     DAYPASS_PROXY_HOPS: '1',
+    DAYPASS_MAIL_FROM: 'Acme <try@acme.example>',
   });
   const logger = createLogger('ingress', 'info', { write: (line: string) => void logged.push(line) });
   app = await createIngress(config, logger, createRegistry('ingress'));
@@ -62,6 +64,7 @@ function linkOf(changes: Partial<LinkState> = {}): LinkState {
   const page = { title: 'Try Acme', text: 'Paste a key.', logo: null, project_url: null, contact: 'a@acme.example' };
   return {
     ...{ id: 'lnk_1', token: TOKEN, version: 1, campaign: 'c', slug: 'demo', status: 'open', gates: ['pow'] },
+    ...{ github: { min_account_age_days: 30 }, email: { domains: [] }, waitlist: false },
     key: { budget_usd: '0.50', ttl_seconds: 86_400, limits: LIMITS, models: null },
     ...{ max_claims: 100, claimed: 37, starts_ms: 0, expires_ms: 0, per_ip_per_day: 3, claims_per_hour: 100 },
     ...{ origins: ['https://acme.example'], redirect_uris: ['https://acme.example/start', 'http://localhost:*'] },
@@ -150,6 +153,7 @@ describe('a claim link', () => {
       ...{ state: 'open', token: TOKEN, campaign: 'demo', page: linkOf().page, gates: ['pow'], key: linkOf().key },
       // The other model has no price.
       ...{ models: ['gpt-5.4-mini'], short_chats: expect.any(Number), left: 63, max_claims: 100 },
+      ...{ github: { min_account_age_days: 30 }, email: { domains: [] }, signed_in: null, waitlist: false },
       ...{ starts_at: null, expires_at: null, base_url: 'http://192.168.1.5:8080/v1' },
       recorded: { input: 'gate', output: 'gate', retention_days: 30 },
       app: null,
@@ -263,7 +267,13 @@ describe('a claim', () => {
     });
     expect(desk.asked).toEqual([
       {
-        ...{ kind: 'claim', claim: expect.stringMatching(/^[\w-]{43}$/), link: 'lnk_1', code_hash: null },
+        ...{
+          kind: 'claim',
+          claim: expect.stringMatching(/^[\w-]{43}$/),
+          link: 'lnk_1',
+          code_hash: null,
+          identity: null,
+        },
         token_hash: hashVirtualKey(key, config.secrets.tokenPepper),
         ...{ prefix: key.slice(0, 9), ip_tag: expect.stringMatching(/^[\w-]{22}$/) },
       },
@@ -409,7 +419,9 @@ describe('a claim', () => {
     [410, 'link_ended', undefined, { status: 'closed' }],
     [403, 'link_not_started', { starts_at: '2255-03-14T16:00:00.000Z' }, { starts_ms: 9e12 }],
     [409, 'claims_exhausted', { why: 'claims', waitlist: false }, { claimed: 100 }],
-    [409, 'claims_exhausted', { why: 'budget', waitlist: false }, { budget_gone: true }],
+    [409, 'claims_exhausted', { why: 'budget', waitlist: true }, { budget_gone: true, waitlist: true }],
+    // Nobody set up what its gate needs.
+    [403, 'link_paused', undefined, { gates: ['github'] }],
   ] as const)('of a link that takes none is %i %s %o', async (status, code, details, changes) => {
     const payload = { pow: await proof() };
     await putLink(changes as Partial<LinkState>);
@@ -607,5 +619,84 @@ describe('a claim without accounting', () => {
   it('says that accounting is wrong where its answer has an unknown code', async () => {
     desk.answers = () => ({ ok: false, code: 'nobody_knows', message: 'x' });
     expect(fault(await claim())).toEqual([500, 'internal_error', undefined]);
+  });
+});
+
+describe('a link that asks for an address', () => {
+  const email = (address = 'jane@acme.example') =>
+    ask<{ minutes: number }>('POST', `/claim/v1/links/${TOKEN}/email`, { payload: { email: address } });
+  beforeEach(async () => {
+    await putLink({ gates: ['email'] });
+    desk.answers = (payload) => (payload.kind === 'claim' ? granted(payload) : { ok: true, data: {} });
+  });
+
+  it('counts each request for its network and in all, also those that bring no mail', async () => {
+    await putLink({ gates: ['email'], email: { domains: ['elsewhere.example'] } });
+    const statuses: number[] = [];
+    for (let n = 0; n <= MAILS_PER_HOUR_OF_NETWORK; n++) statuses.push((await email()).status);
+    expect(statuses.slice(0, -1).every((status) => status === 202)).toBe(true);
+    address = '198.51.100.2';
+    expect((await email()).status).toBe(202);
+    address = '198.51.100.1';
+    expect(fault(await email('joe@elsewhere.example'))).toEqual([429, 'claim_rate_limited', { limit: 'mails' }]);
+    for (let n = MAILS_PER_HOUR_OF_NETWORK + 1; n < MAILS_PER_HOUR; n++) {
+      address = `198.51.101.${n}`;
+      expect((await email()).status).toBe(202);
+    }
+    address = '198.51.100.3';
+    const refused = await email('joe@elsewhere.example');
+    expect(fault(refused)).toEqual([429, 'claim_rate_limited', { limit: 'all_mails' }]);
+    expect(Number(refused.headers['retry-after'])).toBeGreaterThan(60);
+    expect(desk.asked).toEqual([]);
+  });
+
+  it('keeps address and digits out of Redis, of jobs and of the log', async () => {
+    expect((await email('jane.roe@acme.example')).status).toBe(202);
+    await until('the mail is asked for', () => desk.asked.length === 1);
+    const [asked] = desk.asked;
+    const code = asked!.kind === 'mail.code' ? asked!.code : '';
+    expect(asked).toMatchObject({ to: 'jane.roe@acme.example', title: 'Try Acme', minutes: 15 });
+    expect(code).toMatch(/^\d{6}$/);
+    const kept = JSON.stringify([await everythingInRedis(), desk.jobs, logged]);
+    for (const secret of ['jane.roe', code]) expect(kept).not.toContain(secret);
+    const cookie = (answer: Answer<unknown>) => String(answer.headers['set-cookie'] ?? '');
+    const claimed = await claim(
+      {},
+      { email: 'Jane.Roe+x@acme.example', email_code: `${code.slice(0, 3)} ${code.slice(3)}` },
+    );
+    expect(claimed.status).toBe(201);
+    expect(cookie(claimed)).toMatch(/^daypass_claimant=[\w-]+; Max-Age=900; Path=\/claim; HttpOnly; SameSite=Lax$/i);
+    const signedIn = await view(TOKEN, { headers: { cookie: cookie(claimed).split(';')[0]! } });
+    expect(signedIn.signed_in).toEqual({ kind: 'email', label: 'Jane.Roe+x@acme.example' });
+    const last = desk.asked.at(-1)!;
+    expect(last.kind === 'claim' && last.identity).toMatchObject({ subject: 'email:jane.roe@acme.example' });
+    const out = await ask('POST', '/claim/v1/sign-out', {
+      headers: { 'sec-fetch-site': 'cross-site', origin: 'https://evil.example' },
+    });
+    expect(fault(out)).toEqual([403, 'origin_not_allowed', undefined]);
+    expect(cookie(await ask('POST', '/claim/v1/sign-out'))).toMatch(/^daypass_claimant=; Max-Age=0/i);
+  });
+
+  it('lets ten wrong codes of one network through, whatever addresses they are for', async () => {
+    const faults: unknown[] = [];
+    for (let n = 0; n < 4; n++) await email(`jane${n}@acme.example`);
+    await until('four mails', () => desk.asked.length === 4);
+    const codes = desk.asked.map((asked) => (asked.kind === 'mail.code' ? asked.code : ''));
+    const wrong = (n: number): string => (codes[n] === '000000' ? '000001' : '000000');
+    for (let n = 0; n < 11; n++)
+      faults.push(fault(await claim({}, { email: `jane${n % 4}@acme.example`, email_code: wrong(n % 4) })));
+    expect(faults.slice(0, 10).every((one) => (one as string[])[1] === 'code_invalid')).toBe(true);
+    expect(faults[10]).toEqual([429, 'claim_rate_limited', { limit: 'guesses' }]);
+  });
+
+  it('tells who may wait, and only where no key is left', async () => {
+    const wait = () => ask('POST', `/claim/v1/links/${TOKEN}/waitlist`, { payload: { email: 'jane@acme.example' } });
+    expect(fault(await wait())).toEqual([400, 'invalid_request', undefined]);
+    await putLink({ claimed: 100 });
+    expect(fault(await wait())).toEqual([409, 'claims_exhausted', { why: 'claims', waitlist: false }]);
+    await putLink({ claimed: 100, waitlist: true });
+    expect(await view()).toMatchObject({ state: 'exhausted', waitlist: true });
+    expect((await wait()).status).toBe(202);
+    expect(desk.asked).toMatchObject([{ kind: 'waitlist', identity: { subject: 'email:jane@acme.example' } }]);
   });
 });

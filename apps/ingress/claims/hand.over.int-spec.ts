@@ -53,6 +53,7 @@ beforeEach(async () => {
 async function putLink(changes: Partial<LinkState> = {}): Promise<void> {
   const link: LinkState = {
     ...{ id: 'lnk_1', token: TOKEN, version: 1, campaign: 'c', slug: 'demo', status: 'open', gates: ['code'] },
+    ...{ github: { min_account_age_days: 0 }, email: { domains: [] }, waitlist: false },
     key: { budget_usd: '0.50', ttl_seconds: null, limits: {}, models: null },
     ...{ max_claims: 100, claimed: 0, starts_ms: 0, expires_ms: 0, per_ip_per_day: 3, claims_per_hour: 100 },
     origins: ['https://app.example'],

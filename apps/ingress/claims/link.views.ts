@@ -1,24 +1,30 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { FastifyRequest } from 'fastify';
+import type { DaypassConfig } from '#libs/config/config.js';
 import type { LinkPageState, LinkView } from '#libs/contracts/claims.js';
+import type { DaypassError } from '#libs/contracts/errors.js';
 import { effectivePolicy } from '#libs/contracts/policy.js';
 import { parseUsd } from '#libs/money/nano.js';
 import type { PriceBook } from '#libs/money/prices.js';
+import { CONFIG } from '#libs/service/platform.tokens.js';
 import { stepOf } from '../domain/claim-brake.js';
-import { isLinkToken, stateOf, unknownLink } from '../domain/claim-link.js';
+import { isLinkToken, linkRefusal, stateOf, unknownLink } from '../domain/claim-link.js';
 import { mayReadFrom } from '../domain/claim-origin.js';
 import { showApp, type AppAsk } from '../domain/link-app.js';
 import { shortChats } from '#libs/money/short-chats.js';
-import { UnknownLinks } from '../domain/unknown-links.js';
+import { TagCounts } from '../domain/tag-counts.js';
 import { PRICE_BOOK } from '../ingress.tokens.js';
 import { ModelOffer } from '../model.offer.js';
-import { recovering } from '../refusals.js';
+import { paused, recovering } from '../refusals.js';
 import { ClaimAddress } from './claim.address.js';
 import { originNotAllowed, tooMany } from './claim.refusals.js';
 import { ClaimStore, type FoundLink } from './claim.store.js';
+import { IdentityCookies } from './identity.cookies.js';
 import { LinkOpens } from './link.opens.js';
 import { ProofOfWork } from './proof.of.work.js';
 
+/** So many unknown links one address may ask for within an hour. */
+const UNKNOWN_LINKS_PER_HOUR = 60;
 const NO_WISH = { input: false, output: false };
 
 /** Who looks at a link. A page counts as opened where a person asks for it; nobody claims with a picture. */
@@ -30,7 +36,8 @@ export interface LinkVisit {
 /** Claim links as whoever opens them sees them. Looking at a link changes nothing of it. */
 @Injectable()
 export class LinkViews {
-  private readonly unknown = new UnknownLinks();
+  /** A guesser of links then gets no answer at all, also for links that do exist. */
+  private readonly unknown = new TagCounts(UNKNOWN_LINKS_PER_HOUR);
 
   constructor(
     private readonly store: ClaimStore,
@@ -38,7 +45,9 @@ export class LinkViews {
     private readonly offer: ModelOffer,
     private readonly address: ClaimAddress,
     private readonly opens: LinkOpens,
+    private readonly cookies: IdentityCookies,
     @Inject(PRICE_BOOK) private readonly prices: PriceBook,
+    @Inject(CONFIG) private readonly config: DaypassConfig,
   ) {}
 
   /**
@@ -67,7 +76,15 @@ export class LinkViews {
       this.refuseGuesser(tag);
       this.unknown.count(tag, performance.now());
     }
-    return found;
+    return found && this.withoutGate(found);
+  }
+
+  /** An operator took away what the gate needs: nobody can pass it. */
+  private withoutGate(found: FoundLink): FoundLink {
+    const { link } = found;
+    const { github, mail } = this.config;
+    const isOff = (link.gates.includes('github') && !github) || (link.gates.includes('email') && !mail);
+    return isOff && link.status === 'open' ? { ...found, link: { ...link, status: 'paused' } } : found;
   }
 
   /** Of a page that has not yet sent its request. @throws DaypassError as `view`, or `link_unknown` */
@@ -95,6 +112,10 @@ export class LinkViews {
       campaign: link.slug,
       page: link.page,
       gates: link.gates,
+      github: link.github,
+      email: link.email,
+      signed_in: this.signedIn(found, visit),
+      waitlist: link.waitlist && (state === 'exhausted' || state === 'budget_gone'),
       key: link.key,
       models,
       short_chats: this.shortChats(link.key.budget_usd, models),
@@ -115,6 +136,12 @@ export class LinkViews {
     };
   }
 
+  /** Only a request of the page itself has the cookie. */
+  private signedIn({ link }: FoundLink, visit: LinkVisit | undefined): LinkView['signed_in'] {
+    const who = visit?.as === 'claimant' ? this.cookies.signedIn(visit.request)?.identity : undefined;
+    return who && link.gates.includes(who.kind) ? { kind: who.kind, label: who.label } : null;
+  }
+
   /** By the first model that people chat with, which the snippets name, too. */
   private shortChats(budgetUsd: string, models: readonly string[]): number | null {
     const priced = models.flatMap((id) => this.prices.find(id) ?? []).find(({ chats }) => chats);
@@ -124,6 +151,21 @@ export class LinkViews {
 
 function refuseOthers({ link }: FoundLink, { headers }: FastifyRequest): void {
   if (!mayReadFrom(headers, link.origins)) throw originNotAllowed(headers.origin);
+}
+
+/** Why nobody claims now. @throws where the link is open */
+export function refusalOfFound(found: FoundLink): DaypassError {
+  const state = stateOfFound(found);
+  switch (state) {
+    case 'open':
+      throw new Error('the link is open');
+    case 'door_shut':
+      return paused();
+    case 'recovering':
+      return recovering();
+    default:
+      return linkRefusal(state, found.link);
+  }
 }
 
 export function stateOfFound({ link, campaign, nowMs, isShut, isRecovering }: FoundLink): LinkPageState {

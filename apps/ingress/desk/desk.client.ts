@@ -7,6 +7,7 @@ import {
   DESK_PATIENCE_MS,
   DESK_QUEUE,
   DESK_WAITING_MAX,
+  ERRANDS_QUEUE,
   deskAnswerSchema,
   type DeskAnswer,
   type DeskJob,
@@ -24,6 +25,8 @@ import { overloaded, recovering } from '../refusals.js';
 /** So many questions one key may have at the desk of one process. */
 const ASKED_BY_KEY_MAX = 4;
 const BUSY_RETRY_MS = 1_000;
+/** What accounting asks servers of others. */
+const ERRANDS: readonly DeskPayload['kind'][] = ['github', 'mail.code'];
 
 /** Asks accounting, which alone knows the books: a job has ids, the question lies sealed in Redis. */
 @Injectable()
@@ -32,7 +35,8 @@ export class DeskClient {
   private readonly askedByKey = new Map<string, number>();
 
   constructor(
-    @InjectQueue(DESK_QUEUE) private readonly queue: Queue<DeskJob>,
+    @InjectQueue(DESK_QUEUE) private readonly books: Queue<DeskJob>,
+    @InjectQueue(ERRANDS_QUEUE) private readonly errands: Queue<DeskJob>,
     @Inject(MONEY_REDIS) private readonly redis: Redis,
     @Inject(LOGGER) private readonly logger: Logger,
     private readonly box: ContentBox,
@@ -88,12 +92,13 @@ export class DeskClient {
 
   private async send(id: string, payload: DeskPayload): Promise<void> {
     const sealed = this.box.seal(JSON.stringify(payload), id);
+    const queue = ERRANDS.includes(payload.kind) ? this.errands : this.books;
     try {
-      if ((await this.queue.getWaitingCount()) >= DESK_WAITING_MAX) throw overloaded();
+      if ((await queue.getWaitingCount()) >= DESK_WAITING_MAX) throw overloaded();
       await this.redis.set(redisKeys.body(id), sealed, 'PX', DESK_BODY_LIFE_MS);
       const job: DeskJob = { id, replyTo: this.replies.processId };
       // Whoever asked sends the question again.
-      await this.queue.add(DESK_QUEUE, job, { jobId: id, attempts: 1 });
+      await queue.add(queue.name, job, { jobId: id, attempts: 1 });
     } catch (error) {
       if (error instanceof DaypassError) throw error;
       this.logger.warn({ err: error, deskId: id, kind: payload.kind }, 'ingress could not ask accounting');

@@ -1,8 +1,9 @@
-import { Worker } from 'bullmq';
+import { Worker, type Job } from 'bullmq';
 import type { Redis } from 'ioredis';
 import {
   DESK_QUEUE,
   deskPayloadSchema,
+  ERRANDS_QUEUE,
   type DeskAnswer,
   type DeskJob,
   type DeskPayload,
@@ -19,35 +20,34 @@ export class FakeDesk {
   readonly asked: DeskPayload[] = [];
   readonly jobs: string[] = [];
   answers: DeskAnswers = () => ({ ok: true, data: {} });
-  private readonly worker: Worker<DeskJob>;
+  private readonly workers: readonly Worker<DeskJob>[];
 
   constructor(redisUrl: string, redis: Redis, box: ContentBox) {
-    this.worker = new Worker<DeskJob>(
-      DESK_QUEUE,
-      async ({ name, data }) => {
-        this.jobs.push(JSON.stringify([name, data]));
-        const sealed = await redis.getBuffer(redisKeys.body(data.id));
-        const payload = deskPayloadSchema.parse(JSON.parse(box.open(sealed!, data.id)));
-        this.asked.push(payload);
-        const answer = await this.answers(payload);
-        if (answer === null) return;
-        const parts = [{ id: data.id, reply: { type: 'desk', body: JSON.stringify(answer) } }];
-        await redis.xadd(redisKeys.reply(data.replyTo), '*', 'parts', box.seal(JSON.stringify(parts), data.replyTo));
-      },
-      workerOptions(redisUrl, 8),
+    const serve = async ({ name, data }: Job<DeskJob>): Promise<void> => {
+      this.jobs.push(JSON.stringify([name, data]));
+      const sealed = await redis.getBuffer(redisKeys.body(data.id));
+      const payload = deskPayloadSchema.parse(JSON.parse(box.open(sealed!, data.id)));
+      this.asked.push(payload);
+      const answer = await this.answers(payload);
+      if (answer === null) return;
+      const parts = [{ id: data.id, reply: { type: 'desk', body: JSON.stringify(answer) } }];
+      await redis.xadd(redisKeys.reply(data.replyTo), '*', 'parts', box.seal(JSON.stringify(parts), data.replyTo));
+    };
+    this.workers = [DESK_QUEUE, ERRANDS_QUEUE].map(
+      (queue) => new Worker<DeskJob>(queue, serve, workerOptions(redisUrl, 8)),
     );
-    this.worker.on('error', () => undefined);
+    for (const worker of this.workers) worker.on('error', () => undefined);
   }
 
-  pause(): Promise<void> {
-    return this.worker.pause();
+  async pause(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.pause()));
   }
 
-  resume(): Promise<void> {
-    return this.worker.resume();
+  async resume(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.resume()));
   }
 
-  close(): Promise<void> {
-    return this.worker.close();
+  async close(): Promise<void> {
+    await Promise.all(this.workers.map((worker) => worker.close()));
   }
 }

@@ -56,9 +56,8 @@ describe('the description of what visitors can ask for', () => {
       );
       const places = operation.parameters.map((parameter) => `${parameter.in} ${parameter.name}`);
       expect(new Set(places).size).toBe(places.length);
-      const statuses = isClaim
-        ? [path.endsWith('/claims') ? '201' : '200', path.includes('/links/') ? '404' : '400', '500']
-        : ['200', '401', '500'];
+      const { status = 200 } = VISITOR_ROUTES.find(({ operationId }) => operationId === operation.operationId)!;
+      const statuses = [String(status), isClaim ? (path.includes('/links/') ? '404' : '431') : '401', '500'];
       expect(Object.keys(operation.responses)).toEqual(expect.arrayContaining(statuses));
       expect(operation.security).toEqual(isClaim ? [] : undefined);
       for (const [status, { description }] of Object.entries(operation.responses)) {

@@ -70,6 +70,8 @@ function detailsOf(help: Readonly<Record<string, Help>>): Record<string, JsonSch
   );
 }
 
+const LOCATION: Json = { description: 'Where the browser goes', schema: { type: 'string' } };
+
 const ERROR: JsonSchema = {
   type: 'object',
   properties: {
@@ -172,14 +174,17 @@ function operationOf({
     responses: {
       [status]: {
         description: streams ? 'The answer, or a stream of events where the request asks for one' : 'The answer',
-        headers: refs(names),
-        content: {
-          'application/json': { schema: answer },
-          ...Object.fromEntries(answers.map((type) => [type, { schema: { type: 'string' } }])),
-          ...(streams
-            ? { 'text/event-stream': { schema: { type: 'string', description: "Events of OpenAI's form" } } }
-            : {}),
-        },
+        headers: { ...refs(names), ...(status === 302 ? { location: LOCATION } : {}) },
+        content:
+          status === 302
+            ? {}
+            : {
+                'application/json': { schema: answer },
+                ...Object.fromEntries(answers.map((type) => [type, { schema: { type: 'string' } }])),
+                ...(streams
+                  ? { 'text/event-stream': { schema: { type: 'string', description: "Events of OpenAI's form" } } }
+                  : {}),
+              },
       },
       ...errorsOf(errors),
     },

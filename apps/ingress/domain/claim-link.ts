@@ -27,6 +27,13 @@ export function stateOf(link: LinkState, moment: LinkMoment): LinkPageState {
   return moment.isRecovering ? 'recovering' : 'open';
 }
 
+/**
+ * Whether visitors may tell who they are: for a key, or for another virtual key in place of one that they lost. A link
+ * without a key to give still helps the second.
+ */
+export const mayIdentify = (state: LinkPageState): boolean =>
+  state === 'open' || state === 'exhausted' || state === 'budget_gone';
+
 /** Why a link takes no claim now, where the link itself is the reason. */
 export function linkRefusal(state: Exclude<LinkPageState, 'open' | 'door_shut' | 'recovering'>, link: LinkState) {
   switch (state) {
@@ -44,16 +51,14 @@ export function linkRefusal(state: Exclude<LinkPageState, 'open' | 'door_shut' |
       });
     }
     case 'exhausted':
-      return exhausted('claims', 'All keys of this link are taken.');
+      return exhausted('claims', 'All keys of this link are taken.', link);
     case 'budget_gone':
-      return exhausted('budget', 'The budget behind this link is spent.');
+      return exhausted('budget', 'The budget behind this link is spent.', link);
   }
 }
 
-const exhausted = (why: 'claims' | 'budget', message: string): DaypassError =>
-  new DaypassError('claims_exhausted', `${message} Ask whoever gave you the link.`, {
-    details: { why, waitlist: false },
-  });
+const exhausted = (why: 'claims' | 'budget', message: string, { waitlist }: LinkState): DaypassError =>
+  new DaypassError('claims_exhausted', `${message} Ask whoever gave you the link.`, { details: { why, waitlist } });
 
 export function unknownLink(): DaypassError {
   return new DaypassError(

@@ -5,7 +5,7 @@ import { isLinkToken, linkRefusal, stateOf } from './claim-link.js';
 import { mayClaimFrom } from './claim-origin.js';
 import { isPageView } from './page-view.js';
 import { shortChats } from '#libs/money/short-chats.js';
-import { UNKNOWN_LINKS_PER_HOUR, UnknownLinks } from './unknown-links.js';
+import { TagCounts } from './tag-counts.js';
 
 const link = {
   status: 'open',
@@ -14,6 +14,7 @@ const link = {
   starts_ms: 0,
   expires_ms: 0,
   budget_gone: false,
+  waitlist: true,
 } as LinkState;
 const moment = { nowMs: 1_000, campaignIsActive: true, isShut: false, isRecovering: false };
 
@@ -38,8 +39,8 @@ describe('the state of a link', () => {
     ['ended', 410, 'link_ended', undefined],
     ['paused', 403, 'link_paused', undefined],
     ['not_started', 403, 'link_not_started', { starts_at: '1970-01-01T00:00:02.000Z' }],
-    ['exhausted', 409, 'claims_exhausted', { why: 'claims', waitlist: false }],
-    ['budget_gone', 409, 'claims_exhausted', { why: 'budget', waitlist: false }],
+    ['exhausted', 409, 'claims_exhausted', { why: 'claims', waitlist: true }],
+    ['budget_gone', 409, 'claims_exhausted', { why: 'budget', waitlist: true }],
   ] as const)('%s refuses a claim with %i %s', (state, status, code, details) => {
     expect(linkRefusal(state, { ...link, starts_ms: 2_000 })).toMatchObject({ status, code, details });
   });
@@ -127,8 +128,8 @@ describe('about how many short chats a budget buys', () => {
 
 describe('an address that tries out links', () => {
   it('waits after 60 unknown ones, for the rest of the hour', () => {
-    const links = new UnknownLinks();
-    for (let n = 0; n < UNKNOWN_LINKS_PER_HOUR; n++) {
+    const links = new TagCounts(60);
+    for (let n = 0; n < 60; n++) {
       expect(links.waitMs('a', 1_000)).toBe(0);
       links.count('a', 1_000);
     }
@@ -140,8 +141,8 @@ describe('an address that tries out links', () => {
   });
 
   it('is forgotten where too many do it, the oldest first', () => {
-    const links = new UnknownLinks();
-    for (let n = 0; n < UNKNOWN_LINKS_PER_HOUR; n++) links.count('first', 0);
+    const links = new TagCounts(60);
+    for (let n = 0; n < 60; n++) links.count('first', 0);
     for (let n = 0; n < 9_999; n++) links.count(`other ${n}`, 0);
     expect(links.waitMs('first', 0)).toBeGreaterThan(0);
     links.count('one more', 0);

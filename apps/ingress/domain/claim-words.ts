@@ -32,7 +32,8 @@ const MODELS_SHOWN = 6;
 /** An operator wrote it. In a terminal its control characters could do more than say something. */
 const printable = (text: string): string => text.replaceAll(/[\p{C}\p{Zl}\p{Zp}]+/gu, ' ').trim();
 
-export const titleOf = ({ page, campaign }: LinkView): string => printable(page.title) || campaign;
+export const titleOf = ({ page, campaign }: Pick<LinkView, 'page' | 'campaign'>): string =>
+  printable(page.title) || campaign;
 
 /** `$0.5` reads like a mistake. */
 const dollars = (usd: string): string =>

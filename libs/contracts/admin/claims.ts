@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { gateSchema, linkKeySchema, linkStatusSchema } from '../claims.js';
+import { emailRulesSchema, gateSchema, githubRulesSchema, linkKeySchema, linkStatusSchema } from '../claims.js';
 import { time } from './leaves.js';
 
 /** A claim link. `url` begins with DAYPASS_PUBLIC_URL, else with the address in the network, else with localhost. */
@@ -12,6 +12,8 @@ export const linkAnswer = z.object({
   url: z.string(),
   status: linkStatusSchema,
   gates: z.array(gateSchema),
+  github: githubRulesSchema,
+  email: emailRulesSchema,
   key: linkKeySchema,
   max_claims: z.int(),
   claimed: z.int(),
@@ -56,6 +58,26 @@ export const codeAnswer = z.object({
 });
 export type CodeView = z.output<typeof codeAnswer>;
 export const voidedAnswer = z.object({ data: z.object({ voided: z.int() }) });
+
+/** Somebody who waits for a key of a campaign. */
+export const waitingAnswer = z.object({
+  id: z.string(),
+  at: time,
+  campaign: z.string(),
+  /** Where the visitor left the address. */
+  link: z.string(),
+  claimant: z.string(),
+  /** As the visitor wrote it. */
+  email: z.string().nullable(),
+  invited_at: time.nullable(),
+  /** The mail left this machine then. */
+  mailed_at: time.nullable(),
+  /** Of the code that the mail has. */
+  code: z.enum(['free', 'used', 'voided', 'expired']).nullable(),
+});
+export type WaitingView = z.output<typeof waitingAnswer>;
+/** `left`: so many wait still. */
+export const invitedAnswer = z.object({ data: z.object({ invited: z.int(), left: z.int() }) });
 
 export const claimAnswer = z.object({
   id: z.string(),

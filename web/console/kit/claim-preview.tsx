@@ -1,3 +1,4 @@
+import type { Gate } from '#libs/contracts/claims.js';
 import { duration } from '../../shared/time.ts';
 import { showUsd } from './amounts.ts';
 
@@ -11,9 +12,17 @@ interface Props {
   models: readonly string[];
   shortChats: number | null;
   maxClaims: number | null;
-  gate: 'pow' | 'code';
+  gate: Gate;
   retentionDays: number | null;
 }
+
+/** The first button of each gate. */
+const PRESSED: Readonly<Record<Gate, string>> = {
+  pow: 'Get my key',
+  code: 'Get my key',
+  github: 'Continue with GitHub',
+  email: 'Send me a code',
+};
 
 /** What a visitor will see. */
 export function ClaimPreview(props: Props) {
@@ -38,10 +47,11 @@ export function ClaimPreview(props: Props) {
           {maxClaims !== null && `${maxClaims.toLocaleString('en')} of ${maxClaims.toLocaleString('en')} left`}
         </p>
         {gate === 'code' && <p className="claim-code">Your code: ____-____-____</p>}
-        <div className="claim-button">Get my key</div>
+        {gate === 'email' && <p className="claim-code">Your e-mail address: ____________</p>}
+        <div className="claim-button">{PRESSED[gate]}</div>
         <p className="dimmed small">
-          No account. Prompts are checked and kept {retentionDays === null ? 'for ever' : `${retentionDays} days`}.
-          {contact && ` Contact: ${contact}`}
+          {gate === 'github' || gate === 'email' ? '' : 'No account. '}Prompts are checked and kept{' '}
+          {retentionDays === null ? 'for ever' : `${retentionDays} days`}.{contact && ` Contact: ${contact}`}
         </p>
       </div>
     </aside>

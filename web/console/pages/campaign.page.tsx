@@ -12,12 +12,14 @@ import { LinksTab } from './campaign/links.tab.tsx';
 import { NowTab } from './campaign/now.tab.tsx';
 import { PolicyTab } from './campaign/policy.tab.tsx';
 import { SettingsTab } from './campaign/settings.tab.tsx';
+import { WaitlistTab } from './campaign/waitlist.tab.tsx';
 
 const TABS = {
   now: { label: 'Now', Tab: NowTab },
   keys: { label: 'Keys', Tab: KeysTab },
   links: { label: 'Links', Tab: LinksTab },
   claims: { label: 'Claims', Tab: ClaimsTab },
+  waitlist: { label: 'Waitlist', Tab: WaitlistTab },
   policy: { label: 'Policy', Tab: PolicyTab },
   settings: { label: 'Settings', Tab: SettingsTab },
 } as const;

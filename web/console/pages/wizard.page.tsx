@@ -5,6 +5,7 @@ import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { LinkView } from '#libs/contracts/admin/claims.js';
 import type { Settings } from '#libs/contracts/admin/console.js';
+import type { Gate } from '#libs/contracts/claims.js';
 import { priceWords } from '../../shared/prices.ts';
 import { faultAt, write } from '../api/client.ts';
 import { useSettings } from '../api/session.ts';
@@ -14,6 +15,7 @@ import { ClaimPreview } from '../kit/claim-preview.tsx';
 import { claimOf, ClaimTextFields, MoreClaimFields, NO_TEXTS, type ClaimTexts } from '../kit/claim-texts.tsx';
 import { timeOf, useDraft, wholeOf, zoneName } from '../kit/draft.ts';
 import { FaultNote } from '../kit/fault-note.tsx';
+import { GATE_WORDS, gatesOf } from '../kit/gates.ts';
 import { LinkCard } from '../kit/link-card.tsx';
 import { SAFETY, STRIKES, type SafetyName } from '../kit/safety.ts';
 
@@ -38,7 +40,7 @@ interface Draft extends ClaimTexts {
   each: string;
   hours: string;
   models: readonly string[] | null;
-  gate: 'pow' | 'code';
+  gate: Gate;
   /** Empty: as many as the budget pays for. */
   count: string;
   starts: string;
@@ -386,7 +388,11 @@ function Sum({ draft, worth }: { draft: Draft; worth: Worth }) {
   );
 }
 
-function VisitorsStep({ draft, set, worth }: StepProps) {
+function VisitorsStep({ draft, set, worth, settings }: StepProps) {
+  const missing = [
+    ...(settings.gates.github ? [] : ['Sign-in with GitHub needs DAYPASS_GITHUB_CLIENT_ID.']),
+    ...(settings.gates.email ? [] : ['E-mail needs DAYPASS_SMTP_URL.']),
+  ];
   return (
     <>
       <Radio.Group
@@ -398,18 +404,12 @@ function VisitorsStep({ draft, set, worth }: StepProps) {
         }}
       >
         <Stack gap="sm" mt="xs">
-          <Radio
-            value="pow"
-            label="Everybody with the link"
-            description="No account. The visitor’s browser solves a small puzzle by itself, which slows down scripts."
-          />
-          <Radio
-            value="code"
-            label="Whoever has a one-time code"
-            description="For workshops and invitations: you print or send a code for each person."
-          />
+          {gatesOf(settings.gates).map((gate) => (
+            <Radio key={gate} value={gate} label={GATE_WORDS[gate].label} description={GATE_WORDS[gate].description} />
+          ))}
         </Stack>
       </Radio.Group>
+      {missing.length > 0 && <Text size="sm">{missing.join(' ')}</Text>}
       <TextInput
         label="Number of keys"
         description="Empty: as many as the budget pays for."

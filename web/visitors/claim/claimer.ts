@@ -56,10 +56,10 @@ export class Claimer {
     void this.proof.then(() => (this.isSolved = true));
   }
 
-  /** `code`: the one-time code; null: a proof of work is asked for. */
-  async claim(code: string | null, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
+  /** `by`: what the gate asks for; null: a proof of work, which this solves. */
+  async claim(by: ClaimRequest | null, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
     keepPending(this.link, this.idempotencyKey);
-    const answer = await this.claimWith(code, tell);
+    const answer = await this.claimWith(by, tell);
     this.tell = () => undefined;
     // Only where nobody knows whether a key was made does the next press name the same claim.
     if (answer.ok || !isPassing(answer.fault)) {
@@ -69,8 +69,13 @@ export class Claimer {
     return answer;
   }
 
-  private async claimWith(code: string | null, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
-    if (code !== null) return this.send({ code }, tell);
+  /** Another virtual key for the key of whoever signed in. */
+  replace(by: ClaimRequest, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
+    return this.send(by, tell, 'replace', newIdempotencyKey());
+  }
+
+  private async claimWith(by: ClaimRequest | null, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
+    if (by !== null) return this.send(by, tell);
     for (let renewal = 0; ; renewal++) {
       this.tell = tell;
       if (!this.isSolved) tell({ is: 'solving', tries: this.tries, usual: this.usual });
@@ -85,14 +90,20 @@ export class Claimer {
     }
   }
 
-  private send(body: ClaimRequest, tell: (phase: Phase) => void): Promise<Answer<ClaimAnswer>> {
+  private send(
+    body: ClaimRequest,
+    tell: (phase: Phase) => void,
+    what: 'claims' | 'replace' = 'claims',
+    idempotencyKey = this.idempotencyKey,
+  ): Promise<Answer<ClaimAnswer>> {
     return persist(
       () => {
         tell({ is: 'minting' });
-        return ask<ClaimAnswer>(`/claim/v1/links/${encodeURIComponent(this.link)}/claims`, {
+        return ask<ClaimAnswer>(`/claim/v1/links/${encodeURIComponent(this.link)}/${what}`, {
           method: 'POST',
           body,
-          idempotencyKey: this.idempotencyKey,
+          idempotencyKey,
+          withCookie: true,
         });
       },
       (waitMs, retry) => tell({ is: 'waiting', waitMs, retry }),

@@ -3,7 +3,7 @@ import { useEffect, useMemo, useRef, useState, type ReactNode } from 'react';
 import { createRoot } from 'react-dom/client';
 import type { Challenge } from 'altcha-lib/types';
 import type { ClaimAnswer, LinkPageState, LinkView } from '#libs/contracts/claims.js';
-import { ask, RETRIES, type Fault, type FaultCode } from '../../shared/api.js';
+import { ask, type Fault, type FaultCode } from '../../shared/api.js';
 import { groupCode, mistakeInCode } from '../../shared/claim.code.js';
 import { forgetKey, keepKey, keptKeyOf, type KeptKey } from '../../shared/kept.keys.js';
 import { Countdown, Elsewhere, Frame, Time, useEvent, useNow } from '../../shared/parts.js';
@@ -11,6 +11,8 @@ import { recordedWords } from '../../shared/recorded.js';
 import { AppNote, Handing } from './app.js';
 import { recallApp } from './app.query.js';
 import { Claimer, type Phase } from './claimer.js';
+import { Doing, EARLY_LOOK_MS, useEndOf } from './doing.js';
+import { asksWho, Identify, WaitForm } from './identity.js';
 import { AlreadyYours, Facts, Head, Minted, Said } from './parts.js';
 import { AWAY, RECOVERING, refusalWords, STATE_WORDS, UNKNOWN } from './texts.js';
 
@@ -20,13 +22,6 @@ const LOOK_AGAIN_MS: Partial<Record<LinkPageState | 'away', number>> = {
   recovering: 5_000,
   away: 5_000,
 };
-/** A countdown ends by this device's clock. The server's may be behind: the page looks again as often. */
-const EARLY_LOOK_MS = 5_000;
-/** A timer beyond it would fire at once. */
-const LONGEST_TIMER_MS = 2_147_483_647;
-/** The page shows how far the proof is only where a visitor waits longer. */
-const PATIENCE_MS = 1_000;
-
 const token = decodeURIComponent(location.pathname.split('/')[2] ?? '');
 const isAppRecalled = recallApp(token);
 
@@ -52,16 +47,21 @@ function takeCode(): string {
 function Page(): ReactNode {
   const [view, setView] = useState(shellState);
   const [fault, setFault] = useState<Fault | null>(null);
+  const [isSure, setSure] = useState(false);
   const lookAgain = useEvent(() => {
-    void ask<LinkView>(`/claim/v1/links/${encodeURIComponent(token)}${location.search}`).then((answer) => {
+    void ask<LinkView>(`/claim/v1/links/${encodeURIComponent(token)}${location.search}`, {
+      withCookie: true,
+    }).then((answer) => {
       if (answer.ok) setView(answer.data);
       setFault(answer.ok ? null : answer.fault);
+      setSure(true);
     });
   });
   const isAway = fault !== null && fault.code !== 'link_unknown';
   const state = isAway ? 'away' : view?.state;
 
-  const knowsNothing = view === null && fault === null;
+  // The request for the shell has no cookie of the claim.
+  const knowsNothing = fault === null && (view === null || (asksWho(view) && !isSure));
   useEffect(() => {
     if (knowsNothing) lookAgain();
   }, [knowsNothing, lookAgain]);
@@ -92,7 +92,7 @@ function Page(): ReactNode {
         </div>
       </Frame>
     );
-  return <Link view={view} isAway={isAway} onChange={lookAgain} onRefused={setView} />;
+  return <Link view={view} isAway={isAway} isSure={isSure} onChange={lookAgain} onRefused={setView} />;
 }
 
 /** What a refusal says about the link itself. */
@@ -107,11 +107,14 @@ const STATE_OF: Partial<Record<FaultCode, LinkPageState>> = {
 function Link({
   view,
   isAway,
+  isSure,
   onChange,
   onRefused,
 }: {
   view: LinkView;
   isAway: boolean;
+  /** Whether the server has said who this browser is. */
+  isSure: boolean;
   onChange: () => void;
   onRefused: (view: LinkView) => void;
 }): ReactNode {
@@ -141,7 +144,8 @@ function Link({
     if (now === undefined) return false;
     const isBudget = code === 'claims_exhausted' && details.why === 'budget';
     const startsAt = typeof details.starts_at === 'string' ? details.starts_at : view.starts_at;
-    onRefused({ ...view, state: isBudget ? 'budget_gone' : now, starts_at: startsAt });
+    const waitlist = details.waitlist === true;
+    onRefused({ ...view, state: isBudget ? 'budget_gone' : now, starts_at: startsAt, waitlist });
     return true;
   };
   const forget = (): void => {
@@ -158,6 +162,8 @@ function Link({
       {page.contact !== null && <Elsewhere to={page.contact}>Contact</Elsewhere>}
     </>
   );
+  const act = { view, onMinted: minted, onRefused: refused, onChange };
+  const isGone = state === 'exhausted' || state === 'budget_gone';
   if (kept && isShown)
     return (
       <Frame foot={foot}>
@@ -179,8 +185,16 @@ function Link({
         )}
         {!kept && <Facts view={view} />}
         {kept && !isHanding && <AlreadyYours kept={kept} onShow={() => setShown(true)} onForget={forget} />}
-        {!kept && state === 'open' && <Open view={view} onMinted={minted} onRefused={refused} onChange={onChange} />}
+        {!kept && state === 'open' && !asksWho(view) && <Open {...act} />}
+        {!kept && state === 'open' && asksWho(view) && <Identify {...act} isSure={isSure} />}
         {!kept && state !== 'open' && <Closed view={view} state={state} onChange={onChange} />}
+        {!kept && isGone && view.waitlist && <WaitForm token={view.token} />}
+        {!kept && isGone && asksWho(view) && (
+          <details open={view.signed_in !== null}>
+            <summary>Lost your key?</summary>
+            <Identify {...act} isSure={isSure} isLost />
+          </details>
+        )}
         {isAway && <Said words={AWAY} />}
       </div>
     </Frame>
@@ -259,13 +273,7 @@ function Open({
     addEventListener('hashchange', filled);
     return () => removeEventListener('hashchange', filled);
   }, []);
-  useEffect(() => {
-    if (view.expires_at === null) return undefined;
-    const leftMs = Date.parse(view.expires_at) - Date.now() + EARLY_LOOK_MS;
-    if (leftMs > LONGEST_TIMER_MS) return undefined;
-    const timer = setTimeout(onChange, Math.max(0, leftMs));
-    return () => clearTimeout(timer);
-  }, [view.expires_at, onChange]);
+  useEndOf(view, onChange);
 
   const press = async (): Promise<void> => {
     if (isBusy.current) return;
@@ -277,7 +285,7 @@ function Open({
     }
     isBusy.current = true;
     setFault(null);
-    const answer = await claimer.claim(isCode ? code.replaceAll('-', '') : null, setPhase);
+    const answer = await claimer.claim(isCode ? { code: code.replaceAll('-', '') } : null, setPhase);
     isBusy.current = false;
     setPhase(null);
     if (answer.ok) onMinted(answer.data);
@@ -341,39 +349,6 @@ function Open({
         {view.page.privacy_url !== null && <Elsewhere to={view.page.privacy_url}>Privacy of the project</Elsewhere>}
       </p>
     </form>
-  );
-}
-
-/** What the page does after the press. It is silent within the first second. */
-function Doing({ phase }: { phase: Phase | null }): ReactNode {
-  const [isLong, setLong] = useState(false);
-  const isDoing = phase !== null;
-  useEffect(() => {
-    if (!isDoing) return undefined;
-    const timer = setTimeout(() => setLong(true), PATIENCE_MS);
-    return () => {
-      clearTimeout(timer);
-      setLong(false);
-    };
-  }, [isDoing]);
-  const seconds = phase?.is === 'waiting' ? Math.round(phase.waitMs / 1_000) : 0;
-  return (
-    <div>
-      <div role="status">
-        {isLong && phase?.is === 'solving' && (
-          <p>This browser solves a small puzzle, against robots. It may take a minute.</p>
-        )}
-        {isLong && phase?.is === 'minting' && <p>The key is being made…</p>}
-        {phase?.is === 'waiting' && (
-          <p>
-            No answer yet. This page asks again in {seconds} s ({phase.retry} of {RETRIES}). It asks for the same key.
-          </p>
-        )}
-      </div>
-      {isLong && phase?.is === 'solving' && (
-        <progress aria-label="Puzzle" max={phase.usual} value={Math.min(phase.tries, phase.usual)} />
-      )}
-    </div>
   );
 }
 

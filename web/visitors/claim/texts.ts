@@ -63,6 +63,15 @@ export const AWAY: Words = {
   text: 'Check your connection. This page tries again by itself.',
 };
 
+/** How a sign-in with GitHub ended that did not work. */
+export const SIGN_IN_ENDS: Readonly<Record<string, Words | undefined>> = {
+  denied: { tone: 'warn', title: 'You did not sign in.', text: 'This link gives keys to accounts at GitHub only.' },
+  expired: { tone: 'warn', title: 'The sign-in took too long.', text: 'Begin again, in this same browser.' },
+  failed: { tone: 'bad', title: 'GitHub did not take the sign-in.', text: 'Begin again. It costs nothing.' },
+  busy: { tone: 'warn', title: 'GitHub does not answer at the moment.', text: 'Try again in a minute.' },
+  off: { tone: 'warn', title: 'Nobody can sign in here now.', text: 'The operator has to set it up again.' },
+};
+
 /** What there was too much of. */
 const LIMITS: Readonly<Record<string, { title: string; text: string }>> = {
   address: {
@@ -78,6 +87,11 @@ const LIMITS: Readonly<Record<string, { title: string; text: string }>> = {
     title: 'Too many unknown links came from your network.',
     text: 'Compare the address with the link that you were given.',
   },
+  mails: {
+    title: 'Your network asked for too many mails.',
+    text: 'Everybody behind your Wi-Fi or office network counts together.',
+  },
+  all_mails: { title: 'Too many mails go out at this time.', text: 'A code that you have still works.' },
   repeats: { title: 'This page asked too often.', text: 'It asks for the same key then.' },
 };
 
@@ -121,6 +135,36 @@ export function refusalWords({ code, message, details, retryAfterMs, requestId }
         title: 'You got no key.',
         text: `${message}${named} ${isCode ? 'Your code is not used up.' : ''}`.trim(),
       };
+  }
+}
+
+/** The same, where the link asks who claims. */
+export function identityWords(fault: Fault): Words {
+  const { code, message, details } = fault;
+  switch (code) {
+    case 'code_invalid': {
+      const left = Number(details.tries_left);
+      const tries = Number.isInteger(left) ? ` You have ${left === 1 ? 'one try' : `${left} tries`} left.` : '';
+      return { tone: 'bad', title: 'This code does not work.', text: `${message}${tries}` };
+    }
+    case 'claim_refused':
+      return typeof details.why === 'string'
+        ? { tone: 'bad', title: explain(code).what, text: message }
+        : refusalWords(fault, false);
+    case 'already_claimed':
+      return details.replaceable === true
+        ? { tone: 'calm', title: explain(code).what, text: 'Use it. If you lost it, replace it here.' }
+        : {
+            tone: 'calm',
+            title: 'You had a key from this project already.',
+            text: 'It has ended, and there is one each.',
+          };
+    case 'identity_required':
+      return { tone: 'warn', title: 'You are no longer signed in.', text: 'Sign in again. Your claim was not lost.' };
+    case 'invalid_request':
+      return { tone: 'bad', title: 'That did not work.', text: message };
+    default:
+      return refusalWords(fault, false);
   }
 }
 

@@ -51,6 +51,11 @@ export const recordedOf = (link: PrivacyView['link']): readonly Recorded[] => [
     howLong: 'The claim stays.',
   },
   {
+    what: 'Who you are, where a link asks',
+    how: 'A hash of your account at GitHub or of your e-mail address, so that everybody gets a fair share. Beside it the name or the address, encrypted with a secret of your own.',
+    howLong: 'The hash stays. The name or the address goes when your texts are deleted.',
+  },
+  {
     what: 'Your key',
     how: 'As a hash alone. Nobody can read the key from it, and a lost key cannot be shown again.',
     howLong: 'The hash stays, also after the end of the key.',
@@ -62,7 +67,7 @@ export const recordedOf = (link: PrivacyView['link']): readonly Recorded[] => [
   },
   {
     what: 'In this browser',
-    how: 'No cookie. This tab keeps your key, and this device does where you tick “remember”.',
+    how: 'A cookie for 15 minutes where you sign in, and no other. This tab keeps your key, and this device does where you tick “remember”.',
     howLong: 'It goes when you close the tab or press “Forget”.',
   },
 ];

@@ -1,5 +1,6 @@
 import { Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
 import { ClaimLink } from './claim-link.entity.js';
+import { Claimant } from './claimant.entity.js';
 
 /** A one-time code. Nobody can read it back: only its hash is here. */
 @Entity({ schema: 'access', name: 'claim_codes' })
@@ -22,6 +23,14 @@ export class ClaimCode {
   /** Names the claimant; '': the code is for anybody. */
   @Column('text', { default: '' })
   label!: string;
+
+  /** Whom it was mailed to; null: nobody, its label may name somebody. */
+  @Column({ type: 'text', name: 'claimant_id', nullable: true, collation: 'C' })
+  claimantId!: string | null;
+
+  @ManyToOne(() => Claimant, { onDelete: 'NO ACTION', onUpdate: 'NO ACTION', nullable: true })
+  @JoinColumn({ name: 'claimant_id', foreignKeyConstraintName: 'claim_codes_claimant_id_fkey' })
+  claimant?: Claimant | null;
 
   @Column('timestamp with time zone', { name: 'expires_at', precision: 3, nullable: true })
   expiresAt!: Date | null;

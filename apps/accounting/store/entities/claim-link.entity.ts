@@ -1,5 +1,5 @@
 import { Check, Column, Entity, Index, JoinColumn, ManyToOne, PrimaryColumn, Unique } from 'typeorm';
-import type { Gate, LinkKey, LinkStatus } from '#libs/contracts/claims.js';
+import type { EmailRules, Gate, GithubRules, LinkKey, LinkStatus } from '#libs/contracts/claims.js';
 import { Campaign } from './campaign.entity.js';
 
 @Entity({ schema: 'access', name: 'claim_links' })
@@ -30,6 +30,12 @@ export class ClaimLink {
 
   @Column('jsonb')
   gates!: Gate[];
+
+  @Column('jsonb', { default: { min_account_age_days: 30 } })
+  github!: GithubRules;
+
+  @Column('jsonb', { default: { domains: [] } })
+  email!: EmailRules;
 
   @Column('jsonb')
   key!: LinkKey;

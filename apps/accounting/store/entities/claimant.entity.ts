@@ -13,7 +13,7 @@ export class Claimant {
   hash!: string;
 
   @Column('text')
-  kind!: 'label';
+  kind!: 'label' | 'github' | 'email';
 
   /** What people call the claimant, sealed under the visitor's own secret; null: nobody can read it any more. */
   @Column('bytea', { name: 'label_sealed', nullable: true })

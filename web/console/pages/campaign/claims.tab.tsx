@@ -3,15 +3,15 @@ import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { ClaimView } from '#libs/contracts/admin/claims.js';
 import { useLinks } from '../../api/campaign.ts';
+import { GATE_WORDS } from '../../kit/gates.ts';
 import { Listing, type Column } from '../../kit/listing.tsx';
 import { When } from '../../kit/when.tsx';
 
-const GATE_WORDS = { pow: 'by the link', code: 'with a code' } as const;
 const COLUMNS: readonly Column<ClaimView>[] = [
   { title: 'Key', cell: ({ key_prefix }) => <code>{key_prefix}…</code> },
   { title: 'Claimed', cell: ({ at }) => <When at={at} /> },
   { title: 'Link', cell: ({ link_name }) => link_name },
-  { title: 'How', cell: ({ kind }) => GATE_WORDS[kind] },
+  { title: 'How', cell: ({ kind }) => GATE_WORDS[kind].how },
   {
     title: 'Visitor',
     cell: ({ claimant }) =>

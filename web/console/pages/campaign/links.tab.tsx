@@ -3,12 +3,15 @@ import { useState } from 'react';
 import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { LinkView } from '#libs/contracts/admin/claims.js';
+import type { Gate } from '#libs/contracts/claims.js';
 import { useLinks } from '../../api/campaign.ts';
 import { write } from '../../api/client.ts';
+import { useSettings } from '../../api/session.ts';
 import { isAmount, showUsd } from '../../kit/amounts.ts';
 import { ActDialog } from '../../kit/dialog.tsx';
 import { localOf, timeOf, useDraft, wholeOf, zoneName } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
+import { DAYS_MAX, domainsOf, GATE_WORDS, gatesOf } from '../../kit/gates.ts';
 import { LinkCard } from '../../kit/link-card.tsx';
 import { Status } from '../../kit/status.tsx';
 import { When } from '../../kit/when.tsx';
@@ -16,7 +19,6 @@ import { When } from '../../kit/when.tsx';
 const CLAIMS_MAX = 100_000;
 const PER_IP_MAX = 1_000;
 const HOURS_MAX = 87_840;
-const GATE_WORDS = { pow: 'everybody with the link', code: 'one-time codes' } as const;
 
 export function LinksTab({ campaign }: { campaign: CampaignView }) {
   const { data: links, error, refetch } = useLinks(campaign.slug);
@@ -57,7 +59,7 @@ export function LinksTab({ campaign }: { campaign: CampaignView }) {
             </p>
             <dl className="facts">
               <dt>Who</dt>
-              <dd>{link.gates.map((gate) => GATE_WORDS[gate]).join(', ')}</dd>
+              <dd>{link.gates.map((gate) => whoOf(link, gate)).join(', ')}</dd>
               <dt>Each key</dt>
               <dd>
                 {showUsd(link.key.budget_usd)}
@@ -142,6 +144,13 @@ export function LinksTab({ campaign }: { campaign: CampaignView }) {
   );
 }
 
+function whoOf({ github, email }: LinkView, gate: Gate): string {
+  const { who } = GATE_WORDS[gate];
+  if (gate === 'github' && github.min_account_age_days > 0)
+    return `${who}, at least ${github.min_account_age_days} days old`;
+  return gate === 'email' && email.domains.length > 0 ? `${who} of ${email.domains.join(', ')}` : who;
+}
+
 function PauseButton({ link, refetch }: { link: LinkView; refetch: () => void }) {
   const [fault, setFault] = useState<unknown>(null);
   const isPaused = link.status === 'paused';
@@ -171,7 +180,10 @@ function PauseButton({ link, refetch }: { link: LinkView; refetch: () => void })
 interface Draft {
   name: string;
   token: string;
-  gate: 'pow' | 'code';
+  gate: Gate;
+  /** Of an account at GitHub, in days. */
+  age: string;
+  domains: string;
   each: string;
   hours: string;
   count: string;
@@ -186,6 +198,8 @@ const draftOf = (link: LinkView | null): Draft => ({
   name: link?.name ?? '',
   token: '',
   gate: link?.gates[0] ?? 'pow',
+  age: String(link?.github.min_account_age_days ?? 30),
+  domains: (link?.email.domains ?? []).join(', '),
   each: link?.key.budget_usd ?? '',
   hours: link?.key.ttl_seconds ? String(Math.round(link.key.ttl_seconds / 3_600)) : '',
   count: String(link?.max_claims ?? 100),
@@ -225,12 +239,15 @@ function LinkForm({
   share: (link: LinkView) => void;
 }) {
   const [begin] = useState(() => draftOf(link));
+  const { data: settings } = useSettings();
   const { draft, set } = useDraft(begin);
   const count = wholeOf(draft.count, 1, CLAIMS_MAX);
   const perIp = wholeOf(draft.perIp, 0, PER_IP_MAX);
   const hours = draft.hours === '' ? undefined : wholeOf(draft.hours, 1, HOURS_MAX);
+  const age = wholeOf(draft.age, 0, DAYS_MAX);
   const isEachRight = draft.each === '' || isAmount(draft.each);
-  const isReady = draft.name.trim() !== '' && count !== null && perIp !== null && hours !== null && isEachRight;
+  const isReady =
+    draft.name.trim() !== '' && count !== null && perIp !== null && hours !== null && age !== null && isEachRight;
   const field = (name: keyof Draft) => ({
     value: draft[name],
     onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
@@ -238,6 +255,8 @@ function LinkForm({
   const body = {
     name: draft.name.trim(),
     gates: [draft.gate],
+    ...(draft.gate === 'github' ? { github: { min_account_age_days: age } } : {}),
+    ...(draft.gate === 'email' ? { email: { domains: domainsOf(draft.domains) } } : {}),
     max_claims: count,
     per_ip_per_day: perIp,
     origins: linesOf(draft.origins),
@@ -287,12 +306,24 @@ function LinkForm({
       )}
       <NativeSelect
         label="Who gets a key"
-        data={[
-          { value: 'pow', label: 'Everybody with the link' },
-          { value: 'code', label: 'Whoever has a one-time code' },
-        ]}
+        data={gatesOf(settings?.gates, link?.gates[0]).map((gate) => ({ value: gate, label: GATE_WORDS[gate].label }))}
         {...field('gate')}
       />
+      {draft.gate === 'github' && (
+        <TextInput
+          label="Least age of an account, in days"
+          inputMode="numeric"
+          error={age === null ? `From 0 to ${DAYS_MAX}` : undefined}
+          {...field('age')}
+        />
+      )}
+      {draft.gate === 'email' && (
+        <TextInput
+          label="Domains of addresses"
+          description="Such as example.org, with commas between them. Empty: every address."
+          {...field('domains')}
+        />
+      )}
       <Group grow align="start">
         <TextInput
           label="Dollars each"

@@ -21,7 +21,12 @@ const OVERBOOK = /^\d{1,3}(\.\d{1,2})?$/;
 const WEIGHT = /^\d{1,3}(\.\d{1,3})?$/;
 
 /** `campaign.claim` as it is stored: the page, and the rules that all links share. */
-type StoredClaim = Partial<ClaimPage> & { per_claimant?: number; overbook?: number; claims_per_hour?: number };
+type StoredClaim = Partial<ClaimPage> & {
+  per_claimant?: number;
+  overbook?: number;
+  claims_per_hour?: number;
+  waitlist?: boolean;
+};
 interface KeyDefaults {
   budget_usd?: string;
   ttl_seconds?: number;
@@ -38,6 +43,7 @@ interface Draft extends ClaimTexts, ToolTexts {
   perClaimant: string;
   overbook: string;
   claimsPerHour: string;
+  waitlist: boolean;
 }
 
 function draftOf(campaign: CampaignView): Draft {
@@ -65,6 +71,7 @@ function draftOf(campaign: CampaignView): Draft {
     perClaimant: String(claim.per_claimant ?? 1),
     overbook: String(claim.overbook ?? 1),
     claimsPerHour: String(claim.claims_per_hour ?? 100),
+    waitlist: claim.waitlist ?? false,
   };
 }
 
@@ -104,6 +111,7 @@ function patchOf(draft: Draft, hadClaim: boolean) {
             per_claimant: Number(draft.perClaimant),
             overbook: Number(draft.overbook),
             claims_per_hour: Number(draft.claimsPerHour),
+            waitlist: draft.waitlist,
           },
         }
       : {}),
@@ -123,7 +131,7 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
       return client.invalidateQueries({ queryKey: ['campaign', campaign.slug] });
     },
   });
-  const field = (name: Exclude<keyof Draft, 'models' | 'logo'>, path: string) => ({
+  const field = (name: Exclude<keyof Draft, 'models' | 'logo' | 'waitlist'>, path: string) => ({
     value: draft[name],
     error: (mistakes as Record<string, string | undefined>)[name] ?? faultAt(save.error, path),
     onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
@@ -161,7 +169,7 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
               />
               <TextInput
                 label="Keys of one person"
-                description="Of whom Daypass knows by a code’s label"
+                description="Of whom Daypass knows: by GitHub, by e-mail, by a code’s label"
                 inputMode="numeric"
                 {...field('perClaimant', 'claim.per_claimant')}
               />
@@ -178,6 +186,19 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
                 {...field('overbook', 'claim.overbook')}
               />
             </div>
+            <Checkbox
+              mt="md"
+              label="Waitlist"
+              description={
+                settings?.gates.email === false
+                  ? 'It invites by mail, and needs DAYPASS_SMTP_URL.'
+                  : 'Where no key is left, visitors leave an address. You invite them from the tab Waitlist.'
+              }
+              checked={draft.waitlist}
+              disabled={settings?.gates.email === false && !draft.waitlist}
+              error={faultAt(save.error, 'claim.waitlist')}
+              onChange={(event) => set('waitlist', event.currentTarget.checked)}
+            />
           </section>
           <ToolFields texts={draft} set={merge} error={save.error} />
           <section className="card" aria-labelledby="campaign">
