@@ -659,7 +659,7 @@ describe('a link that asks for an address', () => {
     expect(code).toMatch(/^\d{6}$/);
     const kept = JSON.stringify([await everythingInRedis(), desk.jobs, logged]);
     for (const secret of ['jane.roe', code]) expect(kept).not.toContain(secret);
-    const cookie = (answer: Answer<unknown>) => String(answer.headers['set-cookie'] ?? '');
+    const cookie = ({ headers }: Answer<unknown>) => ([headers['set-cookie']].flat() as string[]).join();
     const claimed = await claim(
       {},
       { email: 'Jane.Roe+x@acme.example', email_code: `${code.slice(0, 3)} ${code.slice(3)}` },
