@@ -33,7 +33,7 @@ const keeper = { globalSetup: '<rootDir>/test/keeper.setup.mjs', globalTeardown:
 
 export default {
   // Several times what a test takes on a machine that has other work, too.
-  testTimeout: 60_000,
+  testTimeout: 120_000,
   testSequencer: '<rootDir>/test/sequencer.mjs',
   projects: [
     {

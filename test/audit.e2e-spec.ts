@@ -30,7 +30,7 @@ describe('the record', () => {
   let daypass: Daypass;
   beforeAll(async () => {
     daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '2500' } });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
@@ -137,7 +137,7 @@ describe('the record', () => {
     ]);
     expect(kept.checks[0]!.reason).toContain('500');
     await booksAtRest(daypass);
-  }, 30_000);
+  });
 
   it('verifies after all that, is listed, and content is in no log, no metric and in clear nowhere', async () => {
     const client = await clientWith({});

@@ -50,7 +50,7 @@ describe('Azure OpenAI as an upstream', () => {
       env: { DAYPASS_UPSTREAM_KEYS: 'azure-v1=key-of-v1,azure-old=key-of-deployments' },
     });
     redis = new Redis(daypass.redisUrl);
-  }, 90_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

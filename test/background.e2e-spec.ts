@@ -19,7 +19,7 @@ describe('a response in the background', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey();
     openai = clientOf(key);
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
@@ -145,7 +145,7 @@ describe('what stands beside responses', () => {
     daypass = await shareDaypass();
     const { key: apiKey } = await daypass.createKey();
     openai = new OpenAI({ apiKey, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

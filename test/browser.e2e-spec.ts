@@ -107,7 +107,7 @@ describe('a page of another origin, with the official client in Chromium', () =>
     });
     await page.goto(origin);
     await page.waitForFunction('window.OfficialClient !== undefined');
-  }, 60_000);
+  });
   afterAll(async () => {
     await browser?.close();
     app?.close();

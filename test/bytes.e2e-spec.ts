@@ -8,7 +8,7 @@ describe('the bytes that a key may send within an hour', () => {
   let daypass: SharedDaypass;
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
 
   const createKey = () => daypass.createKey({ campaign: { key_defaults: { limits: { bytes_per_hour: LIMIT } } } });

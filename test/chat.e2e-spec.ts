@@ -18,7 +18,7 @@ describe('chat completions through the official client', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey({ key: { label: 'visitor', limits: { rpm: 100, tpm: 1_000_000, concurrent: 20 } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -24,7 +24,7 @@ beforeAll(async () => {
   const claim = { title: 'Try Acme', project_url: 'https://acme.example/', contact: 'help@acme.example' };
   const body = { slug, name: slug, budget_usd: '5.00', models: [model], claim };
   expect((await daypass.admin('/admin/v1/campaigns', { body })).status).toBe(201);
-}, 60_000);
+});
 afterAll(async () => {
   await redis?.del(redisKeys.doorSwitch);
   redis?.disconnect();

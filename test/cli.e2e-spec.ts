@@ -32,7 +32,7 @@ describe('the command daypass', () => {
   let url: string;
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.admin('/admin/v1/door', { method: 'PUT', body: { state: 'open', note: 'the test is over' } });
     await daypass?.stop();
@@ -166,7 +166,7 @@ describe('the command daypass', () => {
     expect((await json(`campaigns revoke-keys ${slug} ${slug} --note over`)).data.keys).toBe(3);
     await said(`visitors erase ${ada} --note asked`);
     expect((await json(`visitors show ${ada}`)).erased_at).not.toBeNull();
-  }, 120_000);
+  });
 
   /** At a terminal of its own. */
   async function review(call: string, key: string): Promise<void> {

@@ -92,7 +92,7 @@ describe('a compatible upstream that is strict, and compresses unasked', () => {
     });
     const key = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(async () => {
     server.stop();
     await daypass?.stop();
@@ -174,5 +174,5 @@ describe('a compatible upstream that is strict, and compresses unasked', () => {
     await restart();
     await until('the limit is forgotten', async () => (await limit()) === null);
     expect((await ask({ max_tokens: 500 })).response.status).toBe(200);
-  }, 60_000);
+  });
 });

@@ -16,7 +16,7 @@ describe('completions of a compatible upstream', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey();
     openai = clientOf(key);
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

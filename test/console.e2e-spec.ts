@@ -19,7 +19,7 @@ describe('an open console', () => {
     key = await daypass.createKey({ campaign: { moderation: { input: 'gate', output: 'off' } } });
     void follow().catch(() => undefined);
     await until('the first beat', () => Promise.resolve(seen.length > 0));
-  }, 60_000);
+  });
   afterAll(async () => {
     leaving.abort();
     await daypass?.stop();

@@ -19,7 +19,7 @@ describe('a service that dies', () => {
     daypass = await startDaypass();
     key = await daypass.createKey({ campaign: { moderation: { input: 'gate', output: 'off' } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
@@ -41,7 +41,7 @@ describe('a service that dies', () => {
     expect((await call).choices).toHaveLength(1);
     await booksAtRest(daypass);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('and takes what a visitor wrote with it (Redis) makes the SDK send it once more', async () => {
     let lost = 0;
@@ -66,7 +66,7 @@ describe('a service that dies', () => {
     const calls = (await booksAtRest(daypass)).filter(({ request_id }) => !former.has(request_id));
     expect(calls.map(({ kinds }) => kinds.join(' ')).toSorted()).toEqual(['hold post', 'hold void']);
     expect(daypass.rehearsal.chatCalls()).toHaveLength(1);
-  }, 60_000);
+  });
 
   it('for a moment (Redis cuts every connection) leaves no hole in a stream', async () => {
     const words = Array.from({ length: 150 }, (_, index) => `w${index} `);
@@ -96,7 +96,7 @@ describe('a service that dies', () => {
     expect(
       calls.filter((call) => call.kinds.join() === 'hold,post' && call.paid > cost && call.paid < cost + 20_000n),
     ).toHaveLength(5);
-  }, 60_000);
+  });
 
   it('in order (SIGTERM) ends its running call first', async () => {
     daypass.rehearsal.onChat = () => ({ firstTokenMs: 2_000, content: 'to the end' });
@@ -106,5 +106,5 @@ describe('a service that dies', () => {
     expect((await call).choices[0]?.message.content).toBe('to the end');
     await daypass.services.start('forwarding');
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 });

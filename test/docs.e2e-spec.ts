@@ -10,7 +10,7 @@ let browser: Browser;
 beforeAll(async () => {
   daypass = await shareDaypass();
   browser = await launchChromium();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await daypass?.stop();

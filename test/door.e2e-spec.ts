@@ -19,7 +19,7 @@ beforeAll(async () => {
   daypass = await shareDaypass();
   key = await daypass.createKey();
   origin = new URL(daypass.baseUrl).origin;
-}, 60_000);
+});
 afterAll(async () => {
   await booksAtRest(daypass);
   await daypass?.stop();

@@ -180,7 +180,7 @@ describe('an API of one folder and one row', () => {
     }
     key = await daypass.createKey({ campaign: { models: [model, chatModel] } });
     chat = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(async () => {
     for (const one of [...listening, redis]) one?.disconnect();
     await daypass?.stop();

@@ -24,7 +24,7 @@ describe('embeddings', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey({ campaign: { models } });
     openai = clientOf(key);
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
@@ -229,7 +229,7 @@ describe('embeddings', () => {
       }
     }
     expect(sent()).toHaveLength(3);
-  }, 60_000);
+  });
 
   it('that come in numbers alone, as some servers send them, are shown in either form', async () => {
     daypass.rehearsal.onEmbeddings = () => ({ numbersOnly: true });
@@ -249,5 +249,5 @@ describe('embeddings', () => {
     const cut = await errorOf(openai.embeddings.create({ model, input: MANY }));
     expect(cut).toMatchObject({ status: 502, code: 'upstream_outcome_unknown' });
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 });

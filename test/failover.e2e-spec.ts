@@ -52,7 +52,7 @@ describe('two upstreams', () => {
     keyId = key.id;
     campaign = key.campaign;
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

@@ -42,7 +42,7 @@ describe('guards beside the moderation endpoint', () => {
         ],
       },
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     desk?.closeAllConnections();
@@ -223,7 +223,7 @@ describe('guards beside the moderation endpoint', () => {
     }
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
     await booksAtRest(daypass);
-  }, 30_000);
+  });
 
   it('may throw or hang: that call is closed under any policy, and the next one is judged again', async () => {
     const client = await clientWith({ output: 'off', on_unavailable: 'open' });
@@ -249,5 +249,5 @@ describe('guards beside the moderation endpoint', () => {
     expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
     expect(daypass.logs('moderation')).not.toContain('throw-now');
     await booksAtRest(daypass);
-  }, 30_000);
+  });
 });

@@ -20,7 +20,7 @@ describe('a stream of Responses', () => {
   let daypass: Daypass;
   beforeAll(async () => {
     daypass = await startDaypass({ env: { DAYPASS_BEAT_MS: String(BEAT_MS), DAYPASS_MODERATION_TIMEOUT_MS: '5000' } });
-  }, 90_000);
+  });
   afterAll(() => daypass?.stop());
   // The first call of a process takes longer.
   beforeAll(async () => void (await streamOf(await clientUnder('gate'))));

@@ -58,7 +58,7 @@ describe('a call with an Idempotency-Key', () => {
     redis = new Redis(daypass.redisUrl);
     key = await daypass.createKey();
     client = clientOf(key);
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();
@@ -189,7 +189,7 @@ describe('a call with an Idempotency-Key', () => {
     expect(answers.filter(({ response }) => response.headers.get('idempotent-replayed') === null)).toHaveLength(1);
     expect(upstreamCalls()).toBe(1);
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 
   it('is judged once: a blocked prompt is refused again without a second strike', async () => {
     const judged = await daypass.createKey();
@@ -398,7 +398,7 @@ describe('a call with an Idempotency-Key', () => {
     expect((await answer).choices[0]?.message.content).toBe('survived');
     expect(upstreamCalls()).toBe(1);
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 
   it('is not sent again when the worker was killed while it ran (kill -9): its outcome is unknown, and stays so', async () => {
     daypass.rehearsal.onChat = () => ({ firstTokenMs: 60_000 });
@@ -418,7 +418,7 @@ describe('a call with an Idempotency-Key', () => {
     const { id } = await first;
     const booked = (await booksAtRest(daypass)).find(({ request_id }) => request_id === id);
     expect(booked?.kinds).toEqual(['hold', 'presume']);
-  }, 60_000);
+  });
 
   it('gets its first answer again after all services were started anew', async () => {
     const body = { model, messages: say('before the restart'), stream: true };
@@ -433,7 +433,7 @@ describe('a call with an Idempotency-Key', () => {
     });
     expect(upstreamCalls()).toBe(1);
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 });
 
 /** Every key and every value that Redis holds, as text. */

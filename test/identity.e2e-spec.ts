@@ -32,7 +32,7 @@ beforeAll(async () => {
   const claim = { title: 'Try Acme', contact: 'help@acme.example', waitlist: true };
   const body = { slug, name: slug, budget_usd: '50.00', models: [model], claim };
   expect((await daypass.admin('/admin/v1/campaigns', { body })).status).toBe(201);
-}, 120_000);
+});
 afterAll(async () => {
   await browser?.close();
   await daypass?.stop();

@@ -24,7 +24,7 @@ describe('an image that a request names by its address', () => {
         DAYPASS_MAX_REMOTE_IMAGES: '3',
       },
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     await images?.stop();

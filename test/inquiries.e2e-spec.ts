@@ -21,7 +21,7 @@ describe('the moderation endpoint for visitors', () => {
     key = await daypass.createKey();
     openai = clientOf(key);
     redis = new Redis(daypass.redisUrl);
-  }, 120_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

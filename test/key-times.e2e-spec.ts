@@ -5,7 +5,7 @@ import { shareDaypass, type SharedDaypass, type TestKey } from '#libs/testing/da
 let daypass: SharedDaypass;
 beforeAll(async () => {
   daypass = await shareDaypass();
-}, 60_000);
+});
 afterAll(() => daypass?.stop());
 
 interface Answer {

@@ -12,7 +12,7 @@ describe('a key', () => {
   let daypass: SharedDaypass;
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -20,7 +20,7 @@ describe('moderation', () => {
 
   beforeAll(async () => {
     daypass = await startDaypass({ env: { DAYPASS_MODERATION_TIMEOUT_MS: '2500' } });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(async () => {
     daypass.rehearsal.reset();
@@ -272,7 +272,7 @@ describe('moderation', () => {
     expect({ text, finish }).toEqual({ text: '', finish: ['content_filter'] });
     // The upstream would take minutes.
     expect(ms).toBeLessThan(30_000);
-  }, 60_000);
+  });
 
   it.each(['window', 'trail'])(
     'ends a stream by an error where it cannot be judged (%s), under a closed policy',
@@ -308,7 +308,7 @@ describe('moderation', () => {
       code: 'moderation_unavailable',
       error: { daypass: { direction: 'output' } },
     });
-  }, 30_000);
+  });
 
   describe('of the input while the call runs (parallel)', () => {
     /** When the upstream of moderation answered. */

@@ -20,7 +20,7 @@ describe('money', () => {
 
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -16,7 +16,7 @@ beforeAll(async () => {
   daypass = await shareDaypass();
   key = await daypass.createKey();
   origin = new URL(daypass.baseUrl).origin;
-}, 60_000);
+});
 afterAll(() => daypass?.stop());
 
 describe('what Daypass does not offer', () => {

@@ -31,7 +31,7 @@ describe('an upstream that does not offer the API of a call', () => {
     const campaign = { models: [model, alone], moderation: { input: 'off', output: 'off' } };
     const { key } = await daypass.createKey({ campaign });
     client = new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 2 });
-  }, 90_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

@@ -38,7 +38,7 @@ describe('a lane', () => {
         ],
       },
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     await simulator?.stop();
@@ -85,7 +85,7 @@ describe('a lane', () => {
     );
     expect(streams.every((content) => /^[a-z]+( |$)/.test(content))).toBe(true);
     await booksAtRest(daypass);
-  }, 40_000);
+  });
 
   it('refuses at once what would come later than it may wait, and says when to come again', async () => {
     await rested();
@@ -112,7 +112,7 @@ describe('a lane', () => {
     expect(served - before).toBeLessThanOrEqual(3);
     await Promise.all(waiting);
     await booksAtRest(daypass);
-  }, 40_000);
+  });
 
   it('is left by a visitor who hangs up', async () => {
     await rested();
@@ -132,7 +132,7 @@ describe('a lane', () => {
     await until('nobody waits', async () => (await laneOf('slow')).waiting.calls === 0);
     expect(await laneOf('slow')).toMatchObject({ waiting: { calls: 0 }, requests: { limit: 60 } });
     await booksAtRest(daypass);
-  }, 30_000);
+  });
 
   it('serves calls whose turns were lost', async () => {
     const redis = new Redis(daypass.redisUrl);
@@ -147,7 +147,7 @@ describe('a lane', () => {
     await daypass.services.start('forwarding');
     expect((await call).choices).toHaveLength(1);
     await booksAtRest(daypass);
-  }, 40_000);
+  });
 
   it('keeps images and seconds of sound within their minute, and says when to come again', async () => {
     const campaign = { models: [draws, hears], moderation: { input: 'off', output: 'off' } };
@@ -172,7 +172,7 @@ describe('a lane', () => {
     expect((await laneOf('drawing')).upstreams).toMatchObject([{ upstream: 'studio', images: { limit: 2, used: 2 } }]);
     expect((await laneOf('hearing')).upstreams).toMatchObject([{ audio_seconds: { limit: 5, used: 4 } }]);
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 
   it('takes its limits from what the upstream tells', async () => {
     expect(await laneOf(told)).toMatchObject({ requests: { limit: 5 } });

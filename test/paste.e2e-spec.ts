@@ -97,7 +97,7 @@ describe('README and docs, pasted', () => {
       .scripts;
     writeFileSync(join(folder, 'package.json'), JSON.stringify({ scripts: { daypass: command } }));
     symlinkSync(resolve('dist'), join(folder, 'dist'));
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     rmSync(folder, { recursive: true, force: true });

@@ -27,7 +27,7 @@ describe('pictures', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey({ campaign: { models }, key: { budget_usd: '50' } });
     openai = clientOf(key);
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 
@@ -101,7 +101,7 @@ describe('pictures', () => {
         expect(image).toBe(
           drawPng({ width: 1024, height: 1024, seed: `${index} ${prompt}`, padding: 5_500_000 }).toString('base64'),
         );
-    }, 60_000);
+    });
 
     it('are of the quality that the budget carries, and the answer tells which', async () => {
       const poor = await daypass.createKey({ campaign: key.campaign, key: { budget_usd: '0.02' } });
@@ -252,7 +252,7 @@ describe('pictures', () => {
       }
       expect(sizes).toHaveLength(3);
       expect(Math.min(...sizes)).toBeGreaterThan(6_600_000);
-    }, 60_000);
+    });
 
     it('that break off in the middle of a picture cost their bound', async () => {
       const judged = await keyWith({ output: 'window' });

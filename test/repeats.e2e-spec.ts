@@ -25,7 +25,7 @@ describe('the repeat of a call whose output was blocked', () => {
   beforeAll(async () => {
     daypass = await shareDaypass();
     redis = new Redis(daypass.redisUrl);
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

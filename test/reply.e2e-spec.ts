@@ -22,7 +22,7 @@ describe('a stream that is shown as it comes', () => {
     redis = new Redis(daypass.redisUrl);
     const key = await daypass.createKey({ campaign: { moderation: { input: 'off', output: 'off' } } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();

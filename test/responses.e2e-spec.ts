@@ -43,7 +43,7 @@ describe('POST /v1/responses through the official client', () => {
     daypass = await shareDaypass();
     key = await daypass.createKey();
     client = clientOf(key);
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -32,7 +32,7 @@ describe("the provider's safety notices", () => {
       env: { OPENAI_WEBHOOK_SECRET: SECRET },
       config: { operator: { webhook: { url, secret: 'a secret of the operator' } } },
     });
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     hook?.closeAllConnections();
@@ -114,7 +114,7 @@ describe("the provider's safety notices", () => {
     await daypass.admin(`/admin/v1/keys/${named.id}/reinstate`, { body: { note: 'talked to them' } });
     expect((await clientOf(named).chat.completions.create(hi())).choices).toHaveLength(1);
     expect((await daypass.admin('/admin/v1/audit/verify')).body).toMatchObject({ ok: true });
-  }, 40_000);
+  });
 
   it('suspend all keys of a claimant whom one names, who claims no more', async () => {
     const claimant = `Grace ${randomUUID()}`;
@@ -137,7 +137,7 @@ describe("the provider's safety notices", () => {
     // What the provider says is no review of a person.
     const acts = await daypass.admin(`/admin/v1/acts?subject=${visitor}`);
     expect((acts.body.data as { act: string }[]).map(({ act }) => act)).toEqual(['safety']);
-  }, 40_000);
+  });
 
   it('are looked up again until the provider answers, and one that names nobody is told to the operator', async () => {
     expect(await tell(notice('C-2', 'safety.deactivation_issued'))).toMatchObject({ status: 200 });
@@ -149,7 +149,7 @@ describe("the provider's safety notices", () => {
     });
     await until('the operator is told', () => heard.some(({ data }) => data.case === 'C-2'));
     expect(heard.at(-1)!.data).toMatchObject({ outcome: 'unknown visitor', key: null });
-  }, 30_000);
+  });
 
   it.each([
     ['signed by somebody else', notice('C-9'), { secret: randomBytes(24) }],

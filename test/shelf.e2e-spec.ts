@@ -72,7 +72,7 @@ describe('the shelf', () => {
     redis = new Redis(daypass.redisUrl);
     key = await daypass.createKey({ campaign: UNJUDGED });
     client = clientOf(key);
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();
@@ -347,7 +347,7 @@ describe('the shelf', () => {
     // Others need the room.
     await daypass.admin(`/admin/v1/keys/${owner.id}/revoke`, { body: {} });
     await until('its shelf is empty', async () => (await shelved(owner)) === 0);
-  }, 120_000);
+  });
 
   it('shows what it keeps: a response, its input, sealed reasoning only where asked for; and deletes it', async () => {
     const first = await ask({
@@ -466,7 +466,7 @@ describe('the shelf', () => {
       expect(await errorOf(Promise.resolve(late.responses.retrieve(shown.id)))).toMatchObject({ status: 404 });
     }
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 
   it('is told of a model whose upstream has no Responses before any money is held', async () => {
     const messages = [{ role: 'user' as const, content: 'hi' }];
@@ -501,5 +501,5 @@ describe('the shelf', () => {
     const afresh = await ask({ input: 'afresh' });
     expect((await ask({ input: 'goes on', previous_response_id: afresh.id })).status).toBe('completed');
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 });

@@ -78,7 +78,7 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
   beforeAll(async () => {
     daypass = await startDaypass({ env: { DAYPASS_SILENCE_MS: String(SILENCE_MS) } });
     proxy = await ImpatientProxy.start(Number(new URL(daypass.baseUrl).port));
-  }, 60_000);
+  });
   afterEach(() => daypass.rehearsal.reset());
   afterAll(async () => {
     proxy?.stop();
@@ -117,7 +117,7 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
     expect(parts.slice(first, said).filter(isComment).length).toBeGreaterThanOrEqual(3);
     expect(parts.slice(said).filter(isComment).length).toBeGreaterThanOrEqual(3);
     expect(parts.at(-1)).toBe('data: [DONE]');
-  }, 60_000);
+  });
 
   it('gets comments while a verdict holds its frames back', async () => {
     daypass.rehearsal.onModeration = async () => {
@@ -128,7 +128,7 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
     const { parts } = await streamOf(throughProxy(), key);
     expect(parts.findIndex((part) => !isComment(part))).toBeGreaterThanOrEqual(3);
     expect(parts.at(-1)).toBe('data: [DONE]');
-  }, 60_000);
+  });
 
   it('tells an error in the stream once its head is out', async () => {
     daypass.rehearsal.onChat = async () => {
@@ -145,7 +145,7 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
       for await (const _ of await client.chat.completions.create({ model, messages, stream: true }));
     };
     expect(await errorOf(read())).toMatchObject({ message: 'No such thing.' });
-  }, 30_000);
+  });
 
   it('gets comments while it waits for money, and then the refusal', async () => {
     const hands = new UpstreamHands(daypass);
@@ -162,7 +162,7 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
     expect(headers.get('x-request-id')).toMatch(/^req_/);
     expect(parts.filter(isComment).length).toBeGreaterThanOrEqual(3);
     expect(JSON.parse(parts.at(-1)!.slice('data: '.length))).toMatchObject({ error: { code: 'insufficient_quota' } });
-  }, 30_000);
+  });
 
   it('has no comment in an answer in one piece', async () => {
     daypass.rehearsal.onChat = async () => {
@@ -175,14 +175,14 @@ describe('a stream whose upstream is silent for longer than proxies wait', () =>
     expect(data.choices[0]?.message.content).toBe('one');
     expect(response.headers.get('x-accel-buffering')).toBeNull();
     await booksAtRest(daypass);
-  }, 30_000);
+  });
 });
 
 describe('a stream that fails before it was silent for too long', () => {
   let daypass: SharedDaypass;
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
 
   it('is answered with the status of its error', async () => {

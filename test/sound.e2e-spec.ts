@@ -31,7 +31,7 @@ describe('sound', () => {
     key = await daypass.createKey({ campaign: { models } });
     openai = clientOf(key);
     upstream = new OpenAI({ apiKey: 'sk-none', baseURL: daypass.rehearsal.url, maxRetries: 0 });
-  }, 120_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -50,7 +50,7 @@ describe('strikes', () => {
     await new Promise<void>((resolve) => hook.listen(0, '127.0.0.1', resolve));
     const url = `http://127.0.0.1:${(hook.address() as AddressInfo).port}/hook`;
     daypass = await startDaypass({ config: { operator: { webhook: { url, secret: SECRET } } } });
-  }, 60_000);
+  });
   afterAll(async () => {
     await daypass?.stop();
     hook?.close();
@@ -147,7 +147,7 @@ describe('strikes', () => {
     expect(await shown(key)).toMatchObject({ status: 'active', strikes: 0 });
     expect(await refused(client)).toEqual({ code: 'moderation_blocked', strikes: '1' });
     await booksAtRest(daypass);
-  }, 60_000);
+  });
 
   it('come from what the provider refuses for its safety, too', async () => {
     const key = await daypass.createKey({ campaign: { moderation: { output: 'off' } } });
@@ -216,5 +216,5 @@ describe('strikes', () => {
       code: 'key_suspended',
     });
     expect(await shown(resting)).toMatchObject({ status: 'suspended', suspended_until: expect.any(String) });
-  }, 60_000);
+  });
 });

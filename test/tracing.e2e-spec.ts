@@ -49,7 +49,7 @@ beforeAll(async () => {
   await new Promise<void>((resolve) => collector.listen(0, '127.0.0.1', resolve));
   const { port } = collector.address() as AddressInfo;
   daypass = await startDaypass({ env: { OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${port}` } });
-}, 60_000);
+});
 afterAll(async () => {
   await daypass?.stop();
   collector?.close();

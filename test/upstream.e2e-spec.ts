@@ -25,7 +25,7 @@ describe('an upstream that fails', () => {
     });
     const key = await daypass.createKey({ campaign: { models: [model, 'gpt-5.4-nano', 'gpt-5.4'] } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
   beforeEach(() => daypass.rehearsal.reset());
 

@@ -26,7 +26,7 @@ describe('a claimant with two keys', () => {
     second = await daypass.createKey({ campaign, key: { claimant: claimant.toUpperCase() } });
     stranger = await daypass.createKey({ campaign });
     visitor = (await read(`keys/${first.id}`)).claimant as string;
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
 
   const read = async (path: string) => (await daypass.admin(`/admin/v1/${path}`)).body;
@@ -86,7 +86,7 @@ describe('a claimant with two keys', () => {
     }
     expect((await read(`requests?visitor=${visitor}&reviewed=false`)).data).toEqual([]);
     expect(await refused(second!)).toEqual({ code: 'moderation_blocked', strikes: '1' });
-  }, 40_000);
+  });
 
   it('is erased as one: no text of either key can be read again', async () => {
     const calls = [await ask(first!, `a secret ${randomUUID()}`), await ask(second!, `a secret ${randomUUID()}`)];
@@ -106,5 +106,5 @@ describe('a claimant with two keys', () => {
     }
     expect(await read(`visitors/${visitor}`)).toMatchObject({ label: null, keys: 2, keys_active: 0 });
     expect(await read('audit/verify')).toMatchObject({ ok: true });
-  }, 40_000);
+  });
 });

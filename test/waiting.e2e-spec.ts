@@ -62,7 +62,7 @@ describe('a call whose money is held by running ones', () => {
     daypass = await shareDaypass();
     redis = new Redis(daypass.redisUrl);
     inputNano = await inputNanoOf(daypass);
-  }, 60_000);
+  });
   afterAll(async () => {
     redis?.disconnect();
     await daypass?.stop();
@@ -276,7 +276,7 @@ describe('a key whose calls all wait', () => {
   let daypass: Daypass;
   beforeAll(async () => {
     daypass = await startDaypass({ env: { DAYPASS_MAX_CALLS: '100' } });
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
 
   it('fills a quarter of the process at most, and others are served', async () => {
@@ -354,7 +354,7 @@ describe('a key that is withdrawn while its call waits in the lane', () => {
   let daypass: SharedDaypass;
   beforeAll(async () => {
     daypass = await shareDaypass();
-  }, 60_000);
+  });
   afterAll(() => daypass?.stop());
 
   it('has nothing more sent, pays nothing, and its visitor hears why', async () => {
@@ -401,5 +401,5 @@ describe('a key that is withdrawn while its call waits in the lane', () => {
     expect(calls.filter((call) => ids.includes(call.request_id)).map(({ kinds, paid }) => ({ kinds, paid }))).toEqual(
       Array(4).fill({ kinds: ['hold', 'void'], paid: 0n }),
     );
-  }, 60_000);
+  });
 });

@@ -217,7 +217,7 @@ describe('on the wire', () => {
     redis = new Redis(daypass.redisUrl);
     key = await daypass.createKey({ key: { budget_usd: '5.00' } });
     client = new OpenAI({ apiKey: key.key, baseURL: daypass.baseUrl, maxRetries: 0 });
-  }, 60_000);
+  });
   afterAll(async () => {
     try {
       await booksAtRest(daypass);

@@ -233,8 +233,8 @@ export class AccountingFixture {
     await this.until(() => isDrainedTo(this.redis, head));
   }
 
-  until(condition: () => Promise<boolean>, timeoutMs = 10_000): Promise<void> {
-    return until('what the test waits for', condition, timeoutMs);
+  until(condition: () => Promise<boolean>): Promise<void> {
+    return until('what the test waits for', condition);
   }
 }
 

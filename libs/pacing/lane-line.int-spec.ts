@@ -387,7 +387,7 @@ describe('who waits for a lane', () => {
       }),
       { numRuns: 30 },
     );
-  }, 60_000);
+  });
 });
 
 describe('the pace of a lane', () => {

@@ -189,7 +189,7 @@ describe('the sliding window', () => {
       }),
       { numRuns: 150 },
     );
-  }, 120_000);
+  });
 
   it('knows the pace that can be kept up without ever standing still, and no slower one', async () => {
     const burst = fc.array(
@@ -222,7 +222,7 @@ describe('the sliding window', () => {
       }),
       { numRuns: 100 },
     );
-  }, 60_000);
+  });
 
   it('counts a report above its reservation, and makes the next call wait for it', async () => {
     const window = new WindowUnderTest(money.redis, { rpm: 0, tpm: 100 });

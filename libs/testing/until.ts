@@ -6,7 +6,7 @@ const POLL_MS = 20;
 export async function until(
   what: string,
   condition: () => boolean | Promise<boolean>,
-  timeoutMs = 15_000,
+  timeoutMs = 60_000,
 ): Promise<void> {
   for (const end = Date.now() + timeoutMs; !(await condition()); await sleep(POLL_MS)) {
     if (Date.now() > end) throw new Error(`${what}: not within ${timeoutMs} ms`);

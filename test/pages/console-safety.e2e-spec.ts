@@ -79,7 +79,7 @@ beforeAll(async () => {
   await looked.page.getByRole('heading', { name: 'Overview' }).waitFor();
   session = await looked.context.storageState();
   await looked.close();
-}, 90_000);
+});
 afterAll(async () => {
   await browser?.close();
   await daypass?.stop();

@@ -15,7 +15,7 @@ beforeAll(async () => {
   fake = new FakeAdmin();
   origin = await fake.start();
   browser = await launchChromium();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await fake?.stop();
@@ -245,7 +245,7 @@ describe('handing out', () => {
       await page.waitForSelector('text=No codes are in this page.');
     });
     // Two prints of twelve cards, on a busy machine.
-  }, 120_000);
+  });
 
   it('makes a link for codes where the campaign has none, without a limit by network', async () => {
     fake.links = [];

@@ -19,7 +19,7 @@ beforeAll(async () => {
   await page.getByLabel('Admin token').fill(daypass.adminToken);
   await press(page, 'Sign in');
   await page.waitForSelector('h1:text("Overview")');
-}, 90_000);
+});
 afterAll(async () => {
   await looked?.close();
   await browser?.close();
@@ -48,7 +48,7 @@ describe('the console of a running Daypass', () => {
     await press(page, 'Test this link');
     await page.waitForSelector('.checks li');
     expect(await page.locator('.checks li[data-ok="true"]').count()).toBeGreaterThan(1);
-  }, 60_000);
+  });
 
   // How soon: test/start/stranger.e2e-spec.ts, which has the machine to itself.
   it('shows what a call cost, without a reload', async () => {
@@ -72,7 +72,7 @@ describe('the console of a running Daypass', () => {
     expect(answer.status).toBe(200);
     await answer.text();
     await page.waitForFunction((text) => document.querySelector('.figures dd')?.textContent !== text, before);
-  }, 60_000);
+  });
 
   it('hands out codes, voids the unused ones, and shuts and opens the door', async () => {
     const { page } = looked;
@@ -100,7 +100,7 @@ describe('the console of a running Daypass', () => {
       });
       expect(opened.status).toBe(200);
     }
-  }, 60_000);
+  });
 
   it('saves a policy and the texts, tops up, and revokes all keys after a count', async () => {
     const { page } = looked;
@@ -132,5 +132,5 @@ describe('the console of a running Daypass', () => {
       keys: { revoked: 1, active: 0 },
     });
     expect(looked.faults).toEqual([]);
-  }, 60_000);
+  });
 });

@@ -15,7 +15,7 @@ beforeAll(async () => {
   fake = new FakeAdmin();
   origin = await fake.start();
   browser = await launchChromium();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await fake?.stop();

@@ -15,7 +15,7 @@ beforeAll(async () => {
   daypass = await shareDaypass();
   origin = new URL(daypass.baseUrl).origin;
   browser = await launchChromium();
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await daypass?.stop();

@@ -10,7 +10,7 @@ let browser: Browser;
 let fake: FakeVisitors;
 beforeAll(async () => {
   [browser, fake] = await Promise.all([launchChromium(), FakeVisitors.start('0.0.0.0')]);
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   fake?.stop();
@@ -295,7 +295,7 @@ describe('a claim that meets trouble', () => {
     await minted(page);
     expect(new Set(link.claims.map(({ idempotencyKey }) => idempotencyKey)).size).toBe(2);
     await close();
-  }, 40_000);
+  });
 
   it('solves a new proof where the first is too old, with one press', async () => {
     const link = newLink({ refusesFirstProof: true });

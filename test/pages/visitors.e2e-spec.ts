@@ -15,7 +15,7 @@ let daypass: SharedDaypass;
 let browser: Browser;
 beforeAll(async () => {
   [daypass, browser] = await Promise.all([shareDaypass(), launchChromium()]);
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   await daypass?.stop();
@@ -121,7 +121,7 @@ describe('the visitors’ pages on a running Daypass', () => {
     await page.getByText('Your key has ended.').waitFor();
     expect(faults).toEqual([]);
     await looked.close();
-  }, 90_000);
+  });
 
   it('take a printed code once, and say what is wrong with it the second time', async () => {
     const { link } = await launch({ gates: ['code'] });
@@ -141,7 +141,7 @@ describe('the visitors’ pages on a running Daypass', () => {
     await page.getByText(/You have \d tries left/).waitFor();
     expect(faults).toEqual([]);
     await looked.close();
-  }, 60_000);
+  });
 
   it('say so when the last key is taken, the link is paused, and the campaign is closed', async () => {
     const { slug, link } = await launch({ max_claims: 1 });
@@ -166,7 +166,7 @@ describe('the visitors’ pages on a running Daypass', () => {
     expect([...faults, ...other.faults]).toEqual([]);
     await looked.close();
     await other.close();
-  }, 60_000);
+  });
 
   it('talk to a model in the playground, say what it cost, and explain what is refused', async () => {
     const { key } = await daypass.createKey();
@@ -187,7 +187,7 @@ describe('the visitors’ pages on a running Daypass', () => {
     await page.locator('#moderation_blocked.chosen').waitFor();
     expect(faults).toEqual([]);
     await looked.close();
-  }, 60_000);
+  });
 
   it('know no link that nobody made', async () => {
     const looked = await look(browser);

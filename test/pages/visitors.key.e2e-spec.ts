@@ -11,7 +11,7 @@ let browser: Browser;
 let fake: FakeVisitors;
 beforeAll(async () => {
   [browser, fake] = await Promise.all([launchChromium(), FakeVisitors.start()]);
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   fake?.stop();

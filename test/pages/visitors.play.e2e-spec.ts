@@ -14,7 +14,7 @@ let browser: Browser;
 let fake: FakeVisitors;
 beforeAll(async () => {
   [browser, fake] = await Promise.all([launchChromium(), FakeVisitors.start('0.0.0.0')]);
-}, 60_000);
+});
 afterAll(async () => {
   await browser?.close();
   fake?.stop();

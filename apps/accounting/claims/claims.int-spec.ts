@@ -126,7 +126,7 @@ describe('a claim', () => {
     for (const { reason } of refused) expect(reason).toMatchObject(refusal('claims_exhausted', { why: 'claims' }));
     expect(await keysOf(link)).toBe(100);
     expect((await accounting.admin('GET', `/admin/v1/links/${link.id}`)).body.claimed).toBe(100);
-  }, 60_000);
+  });
 });
 
 describe('an identified claimant', () => {
@@ -300,7 +300,7 @@ describe('what a campaign promises', () => {
       ),
       { numRuns: RUNS },
     );
-  }, 120_000);
+  });
 
   it('is used to the last key', async () => {
     const { slug } = await claimable(accounting, { budget_usd: '0.30', claim: { title: 'x', overbook: 1.34 } });

@@ -121,7 +121,7 @@ beforeAll(async () => {
     async () => Number((await owner.query<{ n: string }[]>(`SELECT count(*) AS n FROM audit.checkpoints`))[0]!.n) > 0,
   );
   auditor = await logIn(PASSWORD);
-}, 60_000);
+});
 afterAll(async () => {
   await auditor?.end();
   await owner?.destroy();

@@ -131,7 +131,7 @@ beforeAll(async () => {
     decision: 'blocked',
   });
   await accounting.until(() => isRecordUpToDate(accounting.redis));
-}, 60_000);
+});
 afterAll(async () => {
   await owner?.destroy();
   await accounting?.stop();
@@ -266,5 +266,5 @@ describe('a replay of thresholds', () => {
       await lock.release();
     }
     expect((await replay({})).checks).toBe(CHECKS);
-  }, 60_000);
+  });
 });

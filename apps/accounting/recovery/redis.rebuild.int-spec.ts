@@ -19,7 +19,7 @@ const reopened = (former: number) =>
   accounting.until(async () => {
     const state = await doorOf().read();
     return state !== null && state.number > former && (await doorOf().isOpen());
-  }, 20_000);
+  });
 const show = async (key: { id: string }) => (await accounting.admin('GET', `/admin/v1/keys/${key.id}`)).body;
 const day = () => redisKeys.operatorPrefix + String(Math.floor(Date.now() / 86_400_000));
 const verify = async () => (await accounting.admin('GET', '/admin/v1/ledger/verify')).body;
@@ -82,7 +82,6 @@ describe('a Redis that comes back empty', () => {
     for (const id of ['waiting', 'deferred']) await lapse(id);
     await accounting.until(
       async () => (await stateOf('waiting')) === 'voided' && (await stateOf('deferred')) === 'voided',
-      20_000,
     );
     expect(await show(key)).toMatchObject({ spent_usd: '0.11', held_usd: '0.00' });
     expect(await verify()).toMatchObject({ ...SOUND, checked: { keys: 2_003, campaigns: 2 } });
@@ -90,14 +89,14 @@ describe('a Redis that comes back empty', () => {
     expect((await accounting.hold(key, 'after-2', 889_999_999n)).code).toBe('ok');
     expect((await accounting.hold(key, 'after-3', 1n)).code).toBe('insufficient');
     await accounting.end(key, 'after-2', 'void');
-  }, 60_000);
+  });
 
   it('takes claims for calls that it lost before the ledger had them, and never spends above the budget for them', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
     const campaignId = (await accounting.redis.hget(redisKeys.key(key.id), 'campaign'))!;
     const before = await number();
     await accounting.redis.flushall();
-    await accounting.until(async () => (await doorOf().read())?.phase === 'settling', 20_000);
+    await accounting.until(async () => (await doorOf().read())?.phase === 'settling');
     // No call begins before the door opens.
     expect((await accounting.hold(key, 'too-early', 1n)).code).toBe('recovering');
     const claim = {
@@ -137,7 +136,7 @@ describe('a Redis that comes back empty', () => {
     expect(await show(key)).toMatchObject({ spent_usd: '0.45', held_usd: '0.00' });
     await accounting.drained();
     expect(await verify()).toMatchObject(SOUND);
-  }, 60_000);
+  });
 });
 
 describe('a Redis that only lost its epoch', () => {
@@ -154,7 +153,7 @@ describe('a Redis that only lost its epoch', () => {
     expect((await accounting.end(key, 'kept-2', 'void')).outcome).toBe('applied');
     await accounting.drained();
     expect(await verify()).toMatchObject(SOUND);
-  }, 30_000);
+  });
 
   it('is rebuilt by one of several processes', async () => {
     const others = await Promise.all([accounting.another(), accounting.another()]);
@@ -164,7 +163,7 @@ describe('a Redis that only lost its epoch', () => {
     await new Promise((resolve) => setTimeout(resolve, 1_500));
     expect(await number()).toBe(before + 1);
     await Promise.all(others.map((other) => other.close()));
-  }, 30_000);
+  });
 });
 
 describe('a Redis that comes back older than the ledger', () => {
@@ -189,7 +188,7 @@ describe('a Redis that comes back older than the ledger', () => {
     await accounting.drained();
     expect(await show(key)).toMatchObject({ spent_usd: '0.20' });
     expect(await verify()).toMatchObject(SOUND);
-  }, 30_000);
+  });
 
   it('is rebuilt though the ledger commits only now what it had read before', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
@@ -221,7 +220,7 @@ describe('a Redis that comes back older than the ledger', () => {
     expect(await show(key)).toMatchObject({ spent_usd: '0.30', held_usd: '0.00' });
     expect(await stateOf('under-way')).toBe('posted');
     expect(await verify()).toMatchObject(SOUND);
-  }, 30_000);
+  });
 
   it('though nothing of its journal is missing, learns again what was changed about keys', async () => {
     const key = await accounting.createKey('c', { budget_usd: '1' });
@@ -233,7 +232,7 @@ describe('a Redis that comes back older than the ledger', () => {
     await accounting.redis.set(redisKeys.epoch, `open another-run ${before}`);
     await reopened(before);
     expect(await accounting.redis.hget(redisKeys.key(key.id), 'status')).toBe('revoked');
-  }, 30_000);
+  });
 });
 
 describe('a change that Redis does not take at once', () => {

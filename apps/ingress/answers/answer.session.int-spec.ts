@@ -55,7 +55,7 @@ beforeAll(async () => {
   subscriber = new Redis(money.url);
   subscriber.on('message', (_, requestId) => said.push(requestId));
   await subscriber.subscribe(redisKeys.cancelChannel);
-}, 60_000);
+});
 afterAll(async () => {
   subscriber?.disconnect();
   // One that is about to be idle would stay for its 72 s.

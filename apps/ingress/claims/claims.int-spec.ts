@@ -600,7 +600,7 @@ describe('a claim without accounting', () => {
     const { status, body } = await claim({ name }, payload);
     expect([status, body.data.prefix]).toEqual([201, body.data.key.slice(0, 9)]);
     expect(new Set(desk.asked.map((asked) => asked.kind === 'claim' && asked.token_hash)).size).toBe(1);
-  }, 20_000);
+  });
 
   it('is 503 at once where 200 questions wait', async () => {
     await desk.pause();

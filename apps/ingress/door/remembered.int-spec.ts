@@ -41,7 +41,7 @@ beforeAll(async () => {
       () => false,
     ),
   );
-}, 60_000);
+});
 afterAll(async () => {
   app?.getHttpServer().closeAllConnections();
   await app?.close();
