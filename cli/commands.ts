@@ -44,6 +44,8 @@ visitors erase <ids...> | delete what it asked, for ever | POST /visitors/:/eras
 calls list | without texts, newest first | GET /requests | ${CALLS} | id at campaign key model input output paid_usd
 calls show <id> | with its texts; the record keeps that you read them | POST /requests/:/open | reason | texts
 claims | who claimed what | GET /claims | campaign link claimant since | id at campaign link_name key kind claimant
+waitlist list | who waits for a key | GET /waitlist | campaign | at campaign email link invited_at code
+waitlist invite | mail codes to those who wait longest | POST /waitlist/invite | campaign! count!
 acts | what people did | GET /acts | subject actor act since until | at act subject actor note
 overview | what happens now | GET /overview
 settings | the settings in force | GET /settings
@@ -85,6 +87,7 @@ export const GROUPS = {
   codes: 'one-time codes, each for one key',
   keys: 'virtual keys',
   visitors: 'claimants, and keys that nobody claimed',
+  waitlist: 'people who wait for a key',
   calls: 'the record',
   audit: 'for an auditor',
 };

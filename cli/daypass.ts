@@ -151,13 +151,18 @@ type Proof = { ok: boolean };
 const PROOFS = { 'books.json': '/ledger/verify', 'record.json': '/audit/verify', 'bill.json': '/reconciliation' };
 add(
   'audit export',
-  'checks, calls, acts and proofs as files',
+  'checks, calls, acts, the statement, policies and proofs as files',
   'since! until out!',
   async ({ since, until, out = '' }) => {
     mkdirSync(out, { recursive: true, mode: 0o700 });
     const file = (name: string): Writable => createWriteStream(join(out, name), { mode: 0o600 });
     const period = { since, until };
-    await pipeline((await ask('GET', '/checks/export', period)).body!, file('checks.jsonl'));
+    for (const [name, path, query] of [
+      ['checks.jsonl', '/checks/export', period],
+      ['statement.csv', '/statement/export', { ...period, format: 'csv' }],
+      ['policies.jsonl', '/policies/export', { until }],
+    ] as const)
+      await pipeline((await ask('GET', path, query)).body!, file(name));
     for (const [name, path] of [
       ['calls.csv', '/requests'],
       ['acts.csv', '/acts'],

@@ -187,6 +187,8 @@ describe('the command daypass', () => {
     expect(await said('lanes')).toMatch(/^lane +requests/);
     expect(await said('reconciliation')).toMatch(/^enabled +false$/m);
     expect((await json(`claims --campaign ${slug}`)).data).toEqual([]);
+    expect((await json(`waitlist list --campaign ${slug}`)).data).toEqual([]);
+    expect(await cli(`waitlist invite --campaign ${slug} --count 1`)).toMatchObject({ code: 1 });
     expect((await json('verify')).data).toMatchObject({ books: { problems: [] }, record: { ok: true } });
     expect(await said('login-link')).toMatch(/\/console\/login#code=/);
     expect(await json(`api GET /campaigns/${slug}/funnel`)).toMatchObject({ data: { claimed: 0 } });
@@ -207,8 +209,19 @@ describe('the command daypass', () => {
   it('exports proofs, checks, calls and acts of a period', async () => {
     await said('audit export --since 1h --out record/all');
     const files = readdirSync(join(folder, 'record/all'));
-    expect(files.sort()).toEqual(['acts.csv', 'bill.json', 'books.json', 'calls.csv', 'checks.jsonl', 'record.json']);
     const read = (file: string): string => readFileSync(join(folder, 'record/all', file), 'utf8');
+    expect(files.sort()).toEqual([
+      'acts.csv',
+      'bill.json',
+      'books.json',
+      'calls.csv',
+      'checks.jsonl',
+      'policies.jsonl',
+      'record.json',
+      'statement.csv',
+    ]);
+    expect(read('statement.csv').split('\n').length).toBeGreaterThan(2);
+    expect(JSON.parse(read('policies.jsonl').split('\n')[0]!)).toMatchObject({ policy: expect.any(Object) });
     expect(read('calls.csv')).toMatch(/^id,campaign,[\s\S]*\nreq_.*,false,/);
     expect(read('acts.csv')).toContain('over');
     expect(JSON.parse(read('checks.jsonl').split('\n')[0]!)).toMatchObject({ decision: expect.any(String) });

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import type { Content } from '#libs/endpoints/content.js';
+import { cpuMs } from '#libs/testing/cpu-time.js';
 import { folded } from './fold.js';
 import { BlocklistGuard } from './text.guards.js';
 
@@ -137,8 +138,8 @@ describe('folding', () => {
     ['bars', 'I|l1'],
   ])('takes time in proportion to a text of %s', async (_, part) => {
     const text = part.repeat(Math.ceil(1_000_000 / part.length));
-    const begun = performance.now();
+    const begunMs = cpuMs();
     expect(await foundIn(['voldemort'], text)).toBe(false);
-    expect(performance.now() - begun).toBeLessThan(5_000);
+    expect(cpuMs() - begunMs).toBeLessThan(5_000);
   });
 });
