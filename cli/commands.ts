@@ -45,7 +45,7 @@ calls list | without texts, newest first | GET /requests | ${CALLS} | id at camp
 calls show <id> | with its texts; the record keeps that you read them | POST /requests/:/open | reason | texts
 claims | who claimed what | GET /claims | campaign link claimant since | id at campaign link_name key kind claimant
 waitlist list | who waits for a key | GET /waitlist | campaign | at campaign email link invited_at code
-waitlist invite | mail codes to those who wait longest | POST /waitlist/invite | campaign! count!
+waitlist invite | mail codes of a link to those who wait longest | POST /waitlist/invite | link! count!
 acts | what people did | GET /acts | subject actor act since until | at act subject actor note
 overview | what happens now | GET /overview
 settings | the settings in force | GET /settings

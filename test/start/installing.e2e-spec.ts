@@ -61,7 +61,7 @@ describe('the first npm start', () => {
   beforeEach(() => {
     folder = mkdtempSync(join(tmpdir(), 'daypass-installing-'));
     cpSync(SCRIPTS, join(folder, 'scripts'), { recursive: true });
-    for (const name of ['apps', 'libs', 'web', 'bin']) mkdirSync(join(folder, name));
+    for (const name of ['apps', 'libs', 'cli', 'web', 'bin']) mkdirSync(join(folder, name));
     writeFileSync(join(folder, 'web/build.ts'), '');
     for (const name of ['tsconfig.json', 'tsconfig.build.json', 'nest-cli.json', 'package.json'])
       writeFileSync(join(folder, name), '{"type":"commonjs"}');

@@ -161,11 +161,11 @@ export class CampaignService {
       );
   }
 
-  /** @throws AdminError `invalid_request` where nobody could be invited */
+  /** @throws AdminError `conflict` where nobody could be invited */
   private refuseWaitlist(waitlist: boolean): void {
     if (waitlist && !this.hasMail)
       throw new AdminError(
-        'invalid_request',
+        'conflict',
         'claim.waitlist: a waitlist invites by mail, and needs DAYPASS_SMTP_URL and DAYPASS_MAIL_FROM, which nobody set. Nothing was changed.',
         { param: 'claim.waitlist' },
       );

@@ -117,14 +117,11 @@ export class Waitlist {
 
   /**
    * Makes a one-time code for each, and mails it soon after.
-   * @throws AdminError `not_found`, `conflict` where the link gives no codes, `invalid_request` without a mail server
+   * @throws AdminError `not_found`, `conflict` where the link gives no codes, or without a mail server
    */
   invite({ link: linkId, count, ids, expires_at }: Invite): Promise<{ invited: number; left: number }> {
     if (this.config.mail === undefined)
-      throw new AdminError(
-        'invalid_request',
-        'Invitations need DAYPASS_SMTP_URL and DAYPASS_MAIL_FROM, which nobody set.',
-      );
+      throw new AdminError('conflict', 'Invitations need DAYPASS_SMTP_URL and DAYPASS_MAIL_FROM, which nobody set.');
     return this.work.run(async ({ manager }) => {
       const { link, campaign } = await findLink(manager, linkId);
       if (!link.gates.includes('code') || link.status === 'closed')

@@ -45,11 +45,11 @@ const email = z.strictObject({
       z
         .string()
         .max(253)
-        .transform((domain) => domain.trim().toLowerCase().replace(/^@/, ''))
-        .refine(
-          (domain) => /^([a-z0-9]([a-z0-9-]*[a-z0-9])?\.)+[a-z0-9-]{2,}$/.test(domain),
+        .regex(
+          /^@?([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z0-9-]{2,}$/,
           'must be a domain such as "example.org"; one with other letters in its ASCII form, "xn--…"',
-        ),
+        )
+        .transform((domain) => domain.toLowerCase().replace(/^@/, '')),
     )
     .max(DOMAINS_MAX)
     .meta({ description: 'Only addresses of these domains may claim; none: every address' }),
