@@ -101,7 +101,7 @@ describe('a page of another origin, with the official client in Chromium', () =>
     ]);
     origin = `http://127.0.0.1:${(app.address() as AddressInfo).port}`;
     page = await browser.newPage();
-    page.setDefaultTimeout(20_000);
+    page.setDefaultTimeout(60_000);
     page.on('request', (request) => {
       if (request.method() === 'POST') posts.push(request.url());
     });

@@ -19,7 +19,7 @@ afterAll(async () => {
 describe('the admin API’s documentation in a browser', () => {
   it('shows every operation, loads nothing from elsewhere, and can try one out', async () => {
     const page = await browser.newPage({ viewport: { width: 1280, height: 1600 } });
-    page.setDefaultTimeout(10_000);
+    page.setDefaultTimeout(60_000);
     const strangers: string[] = [];
     const faults: string[] = [];
     page.on('request', (request) => {
@@ -75,7 +75,7 @@ describe('the visitors’ documentation in a browser', () => {
 
   async function open(colorScheme: 'light' | 'dark', width: number): Promise<Seen> {
     const page = await browser.newPage({ viewport: { width, height: 1_200 }, colorScheme });
-    page.setDefaultTimeout(15_000);
+    page.setDefaultTimeout(60_000);
     const seen: Seen = { page, strangers: [], faults: [] };
     page.on('request', (request) => {
       const isOwn = request.url().startsWith(`${origin()}/`) || request.url().startsWith('data:');

@@ -38,7 +38,7 @@ export async function look(
     ...options,
   });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   await page.exposeFunction('tellViolation', (violation: string) => faults.push(`policy: ${violation}`));
   await page.addInitScript(() => {
