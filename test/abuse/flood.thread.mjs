@@ -2,11 +2,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { parentPort, workerData } from 'node:worker_threads';
 
 /** Posts one body, or asks without one, again and again over so many connections, on a thread of its own, until somebody says stop. */
-const { origin, paths, headers, body: text, atOnce, everyMs } = workerData;
+const { origin, paths, headers, body, atOnce, everyMs } = workerData;
 const asked =
-  text === ''
+  body.length === 0
     ? { headers }
-    : { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: Buffer.from(text) };
+    : { method: 'POST', headers: { 'content-type': 'application/json', ...headers }, body: Buffer.from(body) };
 const over = new AbortController();
 parentPort.once('message', () => over.abort());
 const counts = {};

@@ -8,7 +8,7 @@ export interface Flood {
   paths: readonly string[];
   headers?: Record<string, string>;
   /** Empty: each connection sends GET instead of POST. */
-  body: string;
+  body: string | Uint8Array;
   atOnce: number;
   /** How often each connection posts it: without a pause the machine would be busy with the sending itself. */
   everyMs: number;
