@@ -141,7 +141,10 @@ export class LinkService {
   private refuseUnset(gates: readonly Gate[]): void {
     for (const gate of gates) {
       const missing = this.missing(gate);
-      if (missing !== null) throw refused('gates', `the gate '${gate}' needs ${missing}`);
+      if (missing !== null)
+        throw new AdminError('conflict', `gates: the gate '${gate}' needs ${missing}. Nothing was changed.`, {
+          param: 'gates',
+        });
     }
   }
 
