@@ -24,6 +24,7 @@ import type {
   HoldAnswer,
   HoldBounds,
   HoldRequest,
+  HoldState,
   InquiryAnswer,
   InquiryRequest,
   KeptBounds,
@@ -125,10 +126,12 @@ export class HoldStore {
     await this.restoreScript(...restoreArgs(hold));
   }
 
-  /** The state of a call's hold; null: Redis has none. `restored`: Redis had lost it, and accounting restored it. */
-  async stateOf(requestId: string): Promise<{ state: string | null; restored: boolean }> {
-    const [state, restored] = await this.redis.hmget(redisKeys.hold(requestId), 'state', 'restored');
-    return { state: state ?? null, restored: restored !== null };
+  async stateOf(requestId: string, lane: string): Promise<HoldState> {
+    const [[state, restored], tag] = await Promise.all([
+      this.redis.hmget(redisKeys.hold(requestId), 'state', 'restored'),
+      this.redis.zscore(redisKeys.laneWaiting(lane), requestId),
+    ]);
+    return { state: state ?? null, restored: restored !== null, isInLine: tag !== null };
   }
 
   /** Refunds a call that this process dispatched and never sent, whatever it knows of it. False: Redis has no hold. */

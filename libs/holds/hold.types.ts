@@ -331,3 +331,12 @@ export interface ExpiredHold {
   replyTo: string;
   state: string;
 }
+
+export interface HoldState {
+  /** null: Redis has no such hold. */
+  state: string | null;
+  /** Redis had lost it, and accounting restored it from the ledger. */
+  restored: boolean;
+  /** Its call waits in the line of its lane. */
+  isInLine: boolean;
+}

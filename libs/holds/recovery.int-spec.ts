@@ -128,6 +128,28 @@ describe('a call that Redis lost', () => {
   });
 });
 
+describe('a hold whose dispatch alone is lost', () => {
+  beforeEach(() => money.take('held'));
+
+  it('is dispatched as soon as its worker says so, by a claim or by its end, and is not sent again', async () => {
+    await money.take('ended');
+    expect(await money.holds.claim(claim('held'))).toBe('claimed');
+    expect(await money.start('held')).toMatchObject({ code: 'ended' });
+    expect(await workerEnd('held', 'post', 400n)).toMatchObject({ outcome: 'applied', paidNano: 400n });
+    expect(await workerEnd('ended', 'post', 300n)).toMatchObject({ outcome: 'applied', paidNano: 300n });
+    expect(await keyBalance()).toEqual({ spent: 700, held: 0 });
+    expect(await kinds()).toEqual(['hold', 'hold', 'dispatch', 'post', 'dispatch', 'post']);
+  });
+
+  it('is not the hold of a call that its worker put back', async () => {
+    await money.dispatched('sent');
+    await money.holds.defer({ requestId: 'sent', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 0 });
+    expect(await money.holds.claim(claim('sent'))).toBe('known');
+    expect((await workerEnd('sent', 'post', 400n)).outcome).toBe('refused');
+    expect(await state('sent')).toBe('held');
+  });
+});
+
 describe('a hold out of the ledger', () => {
   it('comes back with a lease and without moving money, unless Redis has it', async () => {
     await money.take('here');

@@ -6,7 +6,6 @@ import {
   readFileSync,
   renameSync,
   rmSync,
-  statSync,
   truncateSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -25,10 +24,10 @@ export interface TestRedis {
   /** Starts it again on the same port, with the same data where it is durable. */
   start(): Promise<void>;
   /**
-   * While Redis is down: cuts bytes off the end of its append-only file, as a power cut may. Returns the file's former
-   * size.
+   * While Redis is down: cuts its append-only file before the first of these texts, the next one after it and so on, as
+   * a power cut may. Returns how many bytes went.
    */
-  cutTail(bytes: number): number;
+  cutFrom(...texts: readonly string[]): number;
 }
 
 export interface TestPostgres {
@@ -78,7 +77,7 @@ async function asOne({ redisUrl, stop }: RedisGroup): Promise<TestRedis> {
   const refuse = (): never => {
     throw new Error('a group of servers has its own handles');
   };
-  return { redisUrl, localUrl: redisUrl, stop, kill: refuse, start: refuse, cutTail: refuse };
+  return { redisUrl, localUrl: redisUrl, stop, kill: refuse, start: refuse, cutFrom: refuse };
 }
 
 export async function startTestRedis({ durable = false } = {}): Promise<TestRedis> {
@@ -93,15 +92,17 @@ export async function startTestRedis({ durable = false } = {}): Promise<TestRedi
     start: async () => {
       server = await startRedisServer({ ...data, port });
     },
-    cutTail: (bytes) => {
+    cutFrom: (...texts) => {
       const files = join(folder!, 'appendonlydir');
       const newest = readdirSync(files)
         .filter((name) => name.endsWith('.incr.aof'))
         .toSorted()
         .at(-1)!;
-      const { size } = statSync(join(files, newest));
-      truncateSync(join(files, newest), Math.max(0, size - bytes));
-      return size;
+      const content = readFileSync(join(files, newest), 'latin1');
+      const at = texts.reduce((after, text) => content.indexOf(text, after), 0);
+      if (at < 0) throw new Error(`${newest} has no ${texts.join(' and then ')}`);
+      truncateSync(join(files, newest), at);
+      return content.length - at;
     },
     stop: async () => {
       await server.stop();

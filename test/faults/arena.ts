@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
@@ -177,6 +178,19 @@ export class Arena {
   clear(): void {
     this.sent.push(...this.recent);
     this.daypass.rehearsal.reset();
+  }
+
+  /** Writes a text to Redis that stands nowhere else, and returns it. */
+  async mark(): Promise<string> {
+    const mark = `mark-${randomUUID()}`;
+    await this.redis.set(`${this.slot}:mark`, mark);
+    return mark;
+  }
+
+  /** Transfers in the ledger. */
+  async booked(): Promise<number> {
+    const { rows } = await this.sql.query<{ count: number }>('SELECT count(*)::int AS count FROM ledger.transfers');
+    return rows[0]!.count;
   }
 
   /** A store that is away is no answer. */

@@ -24,8 +24,8 @@ describe('Redis', () => {
       await sleep(1_000);
       await arena.daypass.redis.start();
     });
-    expectOnly(outcomes, LATER);
-    expect(streams.map(({ done }) => done)).toEqual(Array(5).fill(true));
+    // While the disk is slow, Redis answers before it writes (`flushAppendOnlyFile` of its aof.c: for two seconds at most).
+    expectOnly(outcomes, [...LATER, LOST]);
     expectNoHoles(streams);
     return `${figures}; ${(await rebuilds(arena)) - before} rebuilds; ${await arena.holds()}`;
   });
@@ -53,20 +53,43 @@ describe('Redis', () => {
   });
 
   scenario(13, "the AOF's tail cut", {}, async () => {
-    let lost = '';
+    let lost = 0;
     const before = await rebuilds(arena);
     const { outcomes, streams, figures } = await under(arena, async () => {
+      const mark = await arena.mark();
+      const booked = await arena.booked();
+      // With less than the ledger has seen of it, nothing is to rebuild.
+      await arena.until(async () => (await arena.booked()) > booked + 20, 'the ledger has seen what will be lost');
       await arena.daypass.redis.kill();
-      // More than the ledger's drains gather at a time: with less, what it has not seen is all that is gone, and nothing is to rebuild.
-      const size = arena.daypass.redis.cutTail(150_000);
+      lost = arena.daypass.redis.cutFrom(mark);
       await arena.daypass.redis.start();
-      lost = `the last 150 of ${Math.round(size / 1_000)} kB lost`;
     });
     expectOnly(outcomes, [...LATER, LOST]);
     expectNoHoles(streams);
     const rebuilt = (await rebuilds(arena)) - before;
     expect(rebuilt).toBeGreaterThan(0);
-    return `${lost}, ${rebuilt} rebuilds from the ledger; ${figures}; ${await arena.holds()}`;
+    return `the last ${Math.round(lost / 1_000)} kB lost, ${rebuilt} rebuilds from the ledger; ${figures}; ${await arena.holds()}`;
+  });
+
+  scenario(43, 'a tail cut that the ledger has not seen', {}, async () => {
+    const stories: string[] = [];
+    // A call is sent and its hold knows nothing of it; a call is held and stands in no line.
+    for (const from of ['dispatch', ':lane:waiting:']) {
+      let lost = 0;
+      const { outcomes, streams, figures } = await under(arena, async () => {
+        arena.daypass.services.kill('accounting', 'SIGSTOP');
+        const mark = await arena.mark();
+        await sleep(500);
+        await arena.daypass.redis.kill();
+        lost = arena.daypass.redis.cutFrom(mark, from);
+        await arena.daypass.redis.start();
+        arena.daypass.services.kill('accounting', 'SIGCONT');
+      });
+      expectOnly(outcomes, [...LATER, LOST]);
+      expectNoHoles(streams);
+      stories.push(`${Math.round(lost / 1_000)} kB lost from ${from} on: ${figures}`);
+    }
+    return `${stories.join(' · ')}; ${await arena.holds()}`;
   });
 
   scenario(14, 'FLUSHALL', {}, async () => {

@@ -6,6 +6,7 @@ import type { Ticket } from '#libs/contracts/jobs.js';
 import { refusalAtLane } from '#libs/contracts/queue-refusals.js';
 import { CallEnder, type Cancelled } from '#libs/holds/call-ender.js';
 import { HoldStore } from '#libs/holds/hold.store.js';
+import type { HoldState } from '#libs/holds/hold.types.js';
 import { LeaseKeeper } from '#libs/holds/lease-keeper.js';
 import { insist } from '#libs/redis/insist.js';
 import { redisKeys } from '#libs/redis/keys.js';
@@ -20,6 +21,8 @@ import { CallQueues } from './call.queues.js';
 /** A living worker ends the call at once. A dead one loses the call's lease within so many seconds. */
 const CANCELS_MAX = 40;
 const CANCEL_EVERY_MS = 1_000;
+/** Longer than moderation has a call, which stands in no line meanwhile. */
+const QUEUE_LOST_AFTER_MS = 10_000;
 /** Longer than a minute: nobody pays for an unread answer only because Redis is away for so long. */
 const ABANDON_PATIENCE_MS = 90_000;
 
@@ -99,16 +102,28 @@ export class CallService {
    * Where Redis lost data, its queues may have lost calls, too. Nobody waits longer for a call that no worker claimed.
    */
   private async findLost(): Promise<void> {
-    for (const [requestId, { ticket, onLost }] of [...this.waiting]) {
+    const unsure = await this.lookForLost([...this.waiting.keys()], ({ restored }) => restored);
+    await sleep(QUEUE_LOST_AFTER_MS, undefined, { ref: false });
+    await this.lookForLost(unsure, ({ isInLine }) => !isInLine);
+  }
+
+  /** Returns the calls that wait, and of which `isLost` does not say that their queue lost them. */
+  private async lookForLost(requestIds: readonly string[], isLost: (hold: HoldState) => boolean): Promise<string[]> {
+    const others: string[] = [];
+    for (const requestId of requestIds) {
+      const call = this.waiting.get(requestId);
+      if (!call) continue;
       try {
-        const { state, restored } = await this.holds.stateOf(requestId);
-        if (state === null) onLost('lost');
-        else if (state === 'held' && restored && (await this.giveUp(ticket, 'queue lost')) === 'voided')
-          onLost('voided');
+        const hold = await this.holds.stateOf(requestId, call.ticket.lane);
+        if (hold.state === null) call.onLost('lost');
+        else if (hold.state === 'held' && !isLost(hold)) others.push(requestId);
+        else if (hold.state === 'held' && (await this.giveUp(call.ticket, 'queue lost')) === 'voided')
+          call.onLost('voided');
       } catch (error) {
         this.logger.warn({ err: error, requestId }, 'ingress could not look for a call; its deadline ends it');
       }
     }
+    return others;
   }
 
   /** The call is over for its visitor. */

@@ -3,7 +3,7 @@
   A worker claims a call that it runs, after Redis lost data. The hold is dispatched then, whatever Redis came back
   with.
 
-  Output: claimed (it is dispatched now) · known (it was, or has ended) · recovering (the door is closed)
+  Output: claimed (it is dispatched now) · known (it was, has ended, or was put back) · recovering (the door is closed)
 ]]
 local epoch = KEYS[1]
 local hold = KEYS[2]
@@ -26,15 +26,16 @@ local run_id = ARGV[10] -- of Redis
 --@include door
 --@include balances
 --@include adopt
+--@include dispatch-lost
 --@include journal-dispatch
 if door(epoch, run_id) == 'closed' then return 'recovering' end
 local now = now_milliseconds()
-local state, restored = unpack(redis.call('HMGET', hold, 'state', 'restored'))
+local state, restored, former_attempt = unpack(redis.call('HMGET', hold, 'state', 'restored', 'attempt'))
 if not state then
   adopt_hold(hold, key, campaign, operator_prefix, journal, request_id, key_id, campaign_id, held_amount, day, attempt,
     now)
   redis.call('HSET', hold, 'lane', lane, 'reply_to', reply_to)
-elseif state ~= 'held' or not restored then
+elseif not is_dispatch_lost(state, restored, former_attempt, attempt) then
   return 'known'
 else
   redis.call('HSET', hold, 'state', 'dispatched', 'attempt', attempt)

@@ -12,7 +12,7 @@
 
   The visitor pays at most the held amount. The operator absorbs what the call cost beyond it, which counts against the
   budgets of campaign and operator. A worker names its
-  attempt: a hold that Redis lost, or came back with as `held`, was dispatched by that attempt.
+  attempt: a hold that Redis lost, or that is `held` and older than that attempt, was dispatched by it.
 
   Output: { outcome, state, paid, absorbed, key budget − spent − held }
     outcome: applied · repeated · corrected · running · missing · leased · refused · recovering
@@ -74,6 +74,7 @@ local events_at = 30 -- from here on, for the record: of each event its JSON, an
 --@include door
 --@include balances
 --@include adopt
+--@include dispatch-lost
 --@include journal-dispatch
 --@include window
 --@include window-correct
@@ -84,7 +85,7 @@ local events_at = 30 -- from here on, for the record: of each event its JSON, an
 --@include files
 --@include visitor
 local FIELDS = { 'state', 'key', 'campaign', 'day', 'amount', 'paid', 'absorbed', 'restored', 'idempotency', 'upstream',
-  'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
+  'attempt', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
 local phase = door(epoch, run_id)
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local now = now_milliseconds()
@@ -100,14 +101,14 @@ if not fields[1] and from_worker and (transition == 'post' or transition == 'pre
   fields = redis.call('HMGET', hold, unpack(FIELDS))
 end
 local state, held_key_id, held_campaign_id, day, held_amount, former_paid, former_absorbed, restored, idempotency,
-  upstream, key_bucket, key_tokens, lane_bucket, lane_tokens, lane_token_ms, lane_window, lane_state = unpack(fields)
+  upstream, former_attempt, key_bucket, key_tokens, lane_bucket, lane_tokens, lane_token_ms, lane_window, lane_state = unpack(fields)
 if not state then return { 'missing', '', '0', '0', '0' } end
 -- The caller names the accounts, and the hold has them: money must not move elsewhere.
 if key:sub(-#held_key_id) ~= held_key_id or campaign:sub(-#held_campaign_id) ~= held_campaign_id then
   return redis.error_reply('ERR the hold belongs to another key or campaign')
 end
 local amount = tonumber(held_amount)
-if state == 'held' and restored and from_worker then
+if from_worker and is_dispatch_lost(state, restored, former_attempt, attempt) then
   journal_dispatch(journal, request_id, held_key_id, held_campaign_id, int(amount), day, attempt, now)
   state = 'dispatched'
 end
