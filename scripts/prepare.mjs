@@ -2,22 +2,14 @@
 // it runs before them.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import {
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { Interrupted, Obstacle, runChild } from './child.mjs';
 import { linkNode } from './link-node.mjs';
 import { missingPackages } from './packages.mjs';
 import { Progress } from './progress.mjs';
+import { hasVenv, installVenv } from './venv.mjs';
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const inRoot = (...parts) => join(root, ...parts);
@@ -200,19 +192,10 @@ async function installPrograms(programs, progress, signal) {
  * Python, or a part of it, they only compile the examples, and a line says so.
  */
 async function installPythonClient(progress, signal) {
-  const [venv, requirements] = [inRoot('.venv'), inRoot('test', 'python-requirements.txt')];
-  const done = join(venv, 'requirements.txt');
-  if (!isFound('python3') || (existsSync(done) && readFileSync(done, 'utf8') === readFileSync(requirements, 'utf8')))
-    return;
-  const work = async () => {
-    const whatToDo = 'The Python examples of the docs are compiled and not run.';
-    await runChild(['python3', '-m', 'venv', '--clear', venv], { cwd: root, whatToDo, signal });
-    await runChild(
-      [join(venv, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements],
-      { cwd: root, whatToDo, signal },
-    );
-    copyFileSync(requirements, done);
-  };
+  const wanted = { venv: inRoot('.venv'), requirements: inRoot('test', 'python-requirements.txt') };
+  if (!isFound('python3') || hasVenv(wanted)) return;
+  const whatToDo = 'The Python examples of the docs are compiled and not run.';
+  const work = () => installVenv(wanted, (command, env) => runChild(command, { cwd: root, env, whatToDo, signal }));
   try {
     await progress.step({
       doing: "Installing OpenAI's Python client and a validator",

@@ -4,9 +4,10 @@
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { installVenv } from '../../scripts/venv.mjs';
 import { startDaypass, type Daypass } from '#libs/testing/daypass.js';
 
 const MOST_EXAMPLES = process.argv[2] ?? '10';
@@ -45,7 +46,7 @@ interface OpenApi {
   paths: Record<string, Record<string, Operation>>;
 }
 
-const obstacle = install();
+const obstacle = await install();
 if (obstacle === null) await fuzz();
 else process.stdout.write(`The admin API was not fuzzed: ${obstacle}\n`);
 process.stdout.write(`${total.passed} passed, ${total.failed} failed\n`);
@@ -53,17 +54,17 @@ if (process.env.DAYPASS_CHECK_REPORT) writeFileSync(process.env.DAYPASS_CHECK_RE
 process.exitCode = total.failed === 0 ? 0 : 1;
 
 /** Puts schemathesis into a virtualenv of its own. Returns what stands in the way. */
-function install(): string | null {
-  const done = join(venv, 'requirements.txt');
+async function install(): Promise<string | null> {
   if (spawnSync('python3', ['--version']).status !== 0) return 'there is no python3';
-  if (existsSync(done) && readFileSync(done, 'utf8') === readFileSync(requirements, 'utf8')) return null;
-  const pip = [join(venv, 'bin', 'pip'), 'install', '--quiet', '--disable-pip-version-check', '-r', requirements];
-  for (const [command, ...args] of [['python3', '-m', 'venv', '--clear', venv], pip]) {
-    const { status, stderr } = spawnSync(command!, args, { encoding: 'utf8', timeout: INSTALL_MAX_MS });
-    if (status !== 0) return `${command} ${args.join(' ')}: ${stderr.trim().slice(-500)}`;
+  try {
+    await installVenv({ venv, requirements }, async ([command, ...args], env) => {
+      const { status, stderr } = spawnSync(command, args, { env, encoding: 'utf8', timeout: INSTALL_MAX_MS });
+      if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${stderr.trim().slice(-500)}`);
+    });
+    return null;
+  } catch (error) {
+    return (error as Error).message;
   }
-  copyFileSync(requirements, done);
-  return null;
 }
 
 async function fuzz(): Promise<void> {

@@ -43,7 +43,7 @@ const write = process.argv.includes('--write');
 const home = mkdtempSync(join(tmpdir(), 'daypass-clients-'));
 
 installFromNpm();
-const obstacle = installFromPyPi();
+const obstacle = await installFromPyPi();
 if (obstacle !== null) process.stdout.write(`The clients of Python were not tried: ${obstacle}\n`);
 const all = [...NODE_CLIENTS, ...PYTHON_CLIENTS];
 const able = [...NODE_CLIENTS, ...(obstacle === null ? PYTHON_CLIENTS : [])].filter(

@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { copyFileSync, existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { installVenv } from '../../scripts/venv.mjs';
 
 const INSTALL_MAX_MS = 10 * 60_000;
 /** The pinned clients need it. */
@@ -25,22 +26,15 @@ export function installFromNpm(): void {
  * Installs the pinned clients of Python, each with its hash. Returns why this machine cannot run them, or null.
  * @throws with pip's words
  */
-export function installFromPyPi(): string | null {
+export async function installFromPyPi(): Promise<string | null> {
   const { status, stdout } = spawnSync('python3', ['--version'], { encoding: 'utf8' });
   const [major = 0, minor = 0] = (/(\d+)\.(\d+)/.exec(stdout)?.slice(1) ?? []).map(Number);
   if (status !== 0) return 'there is no python3';
   if (major !== PYTHON_MIN[0] || minor < PYTHON_MIN[1]!) return `python3 is older than ${PYTHON_MIN.join('.')}`;
-  for (const [name, venv] of Object.entries(VENVS)) {
-    const [wanted, done] = [join(here, 'python', `${name}.txt`), join(venv, 'requirements.txt')];
-    if (isSame(wanted, done)) continue;
-    run('python3', ['-m', 'venv', '--clear', venv], here);
-    run(
-      join(venv, 'bin', 'pip'),
-      ['install', '-q', '--disable-pip-version-check', '--require-hashes', '-r', wanted],
-      here,
+  for (const [name, venv] of Object.entries(VENVS))
+    await installVenv({ venv, requirements: join(here, 'python', `${name}.txt`) }, async ([file, ...args], env) =>
+      run(file, args, here, env),
     );
-    copyFileSync(wanted, done);
-  }
   return null;
 }
 
@@ -61,7 +55,7 @@ export function pypiVersion(name: string, list: keyof typeof VENVS): string {
 const isSame = (wanted: string, done: string): boolean =>
   existsSync(done) && readFileSync(done, 'utf8') === readFileSync(wanted, 'utf8');
 
-function run(command: string, args: string[], cwd: string): void {
-  const { status, stderr, error } = spawnSync(command, args, { cwd, encoding: 'utf8', timeout: INSTALL_MAX_MS });
+function run(command: string, args: string[], cwd: string, env = process.env): void {
+  const { status, stderr, error } = spawnSync(command, args, { cwd, env, encoding: 'utf8', timeout: INSTALL_MAX_MS });
   if (status !== 0) throw new Error(`${command} ${args.join(' ')}: ${(error?.message ?? stderr.trim()).slice(-2_000)}`);
 }
