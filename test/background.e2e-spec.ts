@@ -76,7 +76,11 @@ describe('a response in the background', () => {
 
   it('is judged as any other, before it is sent and before it can be fetched', async () => {
     const refused = await start({ input: `a ${FLAGGED_PHRASE}` });
-    expect(await ended(refused.id)).toMatchObject({ status: 'failed', error: { code: 'moderation_blocked' } });
+    const help = daypass.baseUrl.replace(/\/v1$/, '/help#moderation_blocked');
+    expect(await ended(refused.id)).toMatchObject({
+      status: 'failed',
+      error: { code: 'moderation_blocked', daypass: { direction: 'input', help } },
+    });
     expect(daypass.rehearsal.responsesCalls()).toHaveLength(0);
     daypass.rehearsal.onResponses = () => ({ content: `more ${FLAGGED_PHRASE}` });
     const blocked = await ended((await start()).id);
@@ -117,7 +121,8 @@ describe('a response in the background', () => {
       refuse: { status: 400, error: { message: 'The model does not like this', code: 'no_taste' } },
     });
     const failed = await start();
-    expect(await ended(failed.id)).toMatchObject({ status: 'failed', error: { code: 'no_taste' } });
+    const help = daypass.baseUrl.replace(/\/v1$/, '/help#provider');
+    expect(await ended(failed.id)).toMatchObject({ status: 'failed', error: { code: 'no_taste', daypass: { help } } });
     expect(await paidOf(failed)).toEqual([0n, ['hold', 'void']]);
   });
 

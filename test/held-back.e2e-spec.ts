@@ -80,8 +80,10 @@ describe('a stream of Responses', () => {
     expect(typesOf(seen).at(-1)).toBe(type);
     expect(JSON.stringify(seen.events)).not.toContain('words');
     const last = seen.events.at(-1) as { response: OpenAI.Responses.Response };
-    if (type === 'response.failed') expect(last.response.error?.code).toBe('invalid_prompt');
-    else expect(last.response.incomplete_details?.reason).toBe('content_filter');
+    if (type === 'response.failed') {
+      const help = daypass.baseUrl.replace(/\/v1$/, '/help#moderation_blocked');
+      expect(last.response.error).toMatchObject({ code: 'invalid_prompt', daypass: { direction: 'output', help } });
+    } else expect(last.response.incomplete_details?.reason).toBe('content_filter');
     await booksAtRest(daypass);
   });
 

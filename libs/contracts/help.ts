@@ -370,11 +370,16 @@ export const statusOf = (code: ErrorCode): number => ERRORS[code].status;
 /** The path of what explains a code. */
 export const helpPath = (code: string | null): string => `${HELP_PATH}#${isKnown(code) ? code : PROVIDERS_OWN}`;
 
+declare const told: unique symbol;
+
+/** An error as its visitor gets it. Only `withHelp` makes one, and whatever writes an error for a visitor takes no other. */
+export type ToldError = ErrorBody & { readonly [told]: true };
+
 /**
  * The same error with the address of its explanation in `error.daypass.help`. `origin`: where its visitor reaches Daypass;
  * undefined: nobody knows, so that the error stays as it is.
  */
-export function withHelp({ error }: ErrorBody, origin: string | undefined): ErrorBody {
-  if (origin === undefined) return { error };
-  return { error: { ...error, daypass: { ...error.daypass, help: origin + helpPath(error.code) } } };
+export function withHelp({ error }: ErrorBody, origin: string | undefined): ToldError {
+  const help = origin === undefined ? {} : { daypass: { ...error.daypass, help: origin + helpPath(error.code) } };
+  return { error: { ...error, ...help } } as ErrorBody as ToldError;
 }

@@ -1,4 +1,5 @@
-import type { DaypassError, ErrorBody, OwnForm } from '#libs/contracts/errors.js';
+import type { DaypassError, OwnForm } from '#libs/contracts/errors.js';
+import type { ToldError } from '#libs/contracts/help.js';
 import type { PacedUnits, Ticket } from '#libs/contracts/jobs.js';
 import type { Waiver } from '#libs/contracts/policy.js';
 import type { Meter, Metered } from '#libs/money/cost.js';
@@ -258,7 +259,7 @@ export interface Endpoint {
   /** Of one answer; it has state. */
   reader(ticket: AnsweredTicket, of?: AnswerOf): AnswerReader;
   /** An error as the last part of a stream of which nothing was shown. `again`: the same call may succeed later. */
-  streamError(body: ErrorBody, facts: Ticket['facts'], again: boolean): string;
+  streamError(body: ToldError, facts: Ticket['facts'], again: boolean): string;
   /** Whether the client learns from `streamError` alone that it must not send the call again. Absent: never. */
   heedsStreamsOnly?(facts: Ticket['facts'], status: number): boolean;
   /** A part of a stream that clients skip. null: this API's streams have no place for one. */

@@ -1,5 +1,6 @@
 import type { Redis } from 'ioredis';
-import type { ErrorBody } from '#libs/contracts/errors.js';
+import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { JsonObject } from '#libs/endpoints/json.js';
 import { waitingResponse } from '#libs/endpoints/responses/background.js';
@@ -25,12 +26,11 @@ export interface BackgroundCall {
   error?: ErrorBody['error'];
 }
 
-const LOST: ErrorBody['error'] = {
-  message: 'The response ended without an answer. Send the request again.',
-  type: 'server_error',
-  param: null,
-  code: 'server_error',
-};
+/** Whoever would have said why is gone. */
+const LOST = new DaypassError(
+  'upstream_outcome_unknown',
+  'The response ended without an answer. It may have cost money. Send the request again if you need it.',
+).body();
 
 /**
  * Knows the calls that run in the background, while the shelf has no answer of theirs. How such a call stands its hold
@@ -80,14 +80,19 @@ export class BackgroundStore {
     return RESPONSE_ID.test(id) && (await this.redis.del(redisKeys.background(keyId, id))) === 1;
   }
 
-  /** As it stands now, where the shelf has no answer. @throws where Redis does not answer */
-  async shown({ call, queued, cancelled, error }: BackgroundCall): Promise<JsonObject> {
+  /**
+   * As it stands now, where the shelf has no answer. `origin`: where its visitor reaches Daypass.
+   * @throws where Redis does not answer
+   */
+  async shown({ call, queued, cancelled, error }: BackgroundCall, origin: string): Promise<JsonObject> {
+    const failed = (body: ErrorBody): JsonObject =>
+      waitingResponse(queued, { state: 'failed', told: withHelp(body, origin) });
     if (cancelled) return waitingResponse(queued, { state: 'cancelled' });
-    if (error) return waitingResponse(queued, { state: 'failed', error });
+    if (error) return failed({ error });
     const state = await this.redis.hget(redisKeys.hold(call.requestId), 'state');
     if (state === 'held') return waitingResponse(queued, { state: 'queued' });
     if (state === 'dispatched') return waitingResponse(queued, { state: 'in_progress' });
-    return waitingResponse(queued, { state: 'failed', error: LOST });
+    return failed(LOST);
   }
 
   private sealed(keyId: string, id: string, background: BackgroundCall): Buffer {

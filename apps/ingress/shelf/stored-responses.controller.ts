@@ -80,7 +80,7 @@ export class StoredResponsesController {
     if (found) return { shown: () => showResponse(found.response, found.output, include), bytes: found.bytes };
     const background = await this.findBackground(visit, id);
     if (!background) throw responseNotFound(id);
-    const waiting = await this.background.shown(background).catch(unavailable);
+    const waiting = await this.background.shown(background, visit.origin).catch(unavailable);
     // Its answer may have come meanwhile.
     const late = waiting.status === 'failed' ? await look() : null;
     if (late) return { shown: () => showResponse(late.response, late.output, include), bytes: late.bytes };

@@ -8,6 +8,7 @@ import type { ReadBounds } from '#libs/shelf/shelf.types.js';
 import { UnreadAnswers } from '../answers/unread.answers.js';
 import type { ReadBody } from '../door/body.reader.js';
 import { KeyBytes } from '../door/key.bytes.js';
+import { publicUrlOf } from '../door/public.url.js';
 import { visitorOf } from '../door/visitor.js';
 import { recovering, refusalOf } from '../refusals.js';
 import { StepLine } from '../step.line.js';
@@ -45,6 +46,7 @@ export class VisitInterceptor implements NestInterceptor {
       setVisit(http, {
         owner: { keyId: key.id, campaignId: campaign.id },
         isOff: campaign.policy.shelf === 'off' || key.policy?.shelf === 'off',
+        origin: publicUrlOf(http.headers, this.config),
         bounds: this.boundsOf(key.id),
         body: sent?.json,
         bodyBytes: sent?.bytes ?? 0,

@@ -8,6 +8,8 @@ export interface Visit {
   owner: ShelfOwner;
   /** The key's campaign, or the key, keeps nothing. */
   isOff: boolean;
+  /** Where the visitor reaches Daypass. */
+  origin: string;
   bounds: ReadBounds;
   body: Json;
   bodyBytes: number;

@@ -1,5 +1,5 @@
-import { DaypassError, type ErrorBody } from '#libs/contracts/errors.js';
-import { withHelp } from '#libs/contracts/help.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp, type ToldError } from '#libs/contracts/help.js';
 import type { Put } from '../compile.js';
 import { holdsAny, replacedIn, StreamTexts, TakenOut, type Replacement } from '../content.js';
 import {
@@ -34,7 +34,7 @@ const LAST_FRAME = `data: {"type":"${DONE}"`;
 const ERROR_FRAME = 'event: error\n';
 
 /** OpenAI's form of an error in the middle of a stream of sound or text. */
-export const streamError = (body: ErrorBody): string => `${ERROR_FRAME}data: ${JSON.stringify(body)}\n\n`;
+export const streamError = (body: ToldError): string => `${ERROR_FRAME}data: ${JSON.stringify(body)}\n\n`;
 
 /** Nothing of a stream follows these frames. A text cannot look so: JSON escapes its quotes and line breaks. */
 export function isLast(frames: string): boolean {

@@ -1,5 +1,4 @@
-import type { ErrorBody } from '#libs/contracts/errors.js';
-import { withHelp } from '#libs/contracts/help.js';
+import { withHelp, type ToldError } from '#libs/contracts/help.js';
 import type { Metered } from '#libs/money/cost.js';
 import type { Put } from '../compile.js';
 import { holdsAny, replacedIn, StreamTexts, TakenOut, type Replacement } from '../content.js';
@@ -35,7 +34,7 @@ const HEAD = new Set(['id', 'object', 'created', 'model', 'service_tier', 'syste
 export const isLast = (frame: string): boolean => frame.endsWith(LAST_FRAME.text);
 
 /** OpenAI's form of an error in the middle of a stream. */
-export const streamError = (body: ErrorBody): string => `data: ${JSON.stringify(body)}\n\n`;
+export const streamError = (body: ToldError): string => `data: ${JSON.stringify(body)}\n\n`;
 
 /** What differs between the APIs whose answers have choices. */
 export interface ChoiceForm {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import { MisshapenAnswer, UpstreamStreamError, type Shown } from '../endpoint.js';
 import { GENERATIONS } from './images.endpoint.js';
 import { ANSWER_BYTES_MAX, ImagesReader, isLast, streamError } from './images.reader.js';
@@ -122,7 +123,7 @@ describe('a stream', () => {
     const ending = new ImagesReader({ facts: {} }).ending({ kind: 'blocked', categories: ['sexual'] });
     expect(ending).toMatch(/^event: error\ndata: \{"type":"error","error":\{.*"moderation_stage":"output"/);
     expect(isLast(ending)).toBe(true);
-    expect(isLast(streamError(new DaypassError('overloaded', 'x').body()))).toBe(true);
+    expect(isLast(streamError(withHelp(new DaypassError('overloaded', 'x').body(), undefined)))).toBe(true);
     expect(GENERATIONS.isLast(': waiting\n\n')).toBe(false);
   });
 });

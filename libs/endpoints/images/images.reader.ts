@@ -1,6 +1,6 @@
-import type { ErrorBody, OwnForm } from '#libs/contracts/errors.js';
+import type { OwnForm } from '#libs/contracts/errors.js';
 import { DaypassError } from '#libs/contracts/errors.js';
-import { withHelp } from '#libs/contracts/help.js';
+import { withHelp, type ToldError } from '#libs/contracts/help.js';
 import { compile, type Compiled, type Put, type Sight } from '../compile.js';
 import { replacedIn, TakenOut, type Content, type FrameText, type Replacement } from '../content.js';
 import { stringsIn } from '../encoded.js';
@@ -192,7 +192,7 @@ export class ImagesReader implements AnswerReader {
 }
 
 /** OpenAI's form of an error in the middle of a stream. */
-export const streamError = ({ error }: ErrorBody): string => frameOf({ type: 'error', error });
+export const streamError = ({ error }: ToldError): string => frameOf({ type: 'error', error });
 
 /** Whether nothing of a stream follows these frames of it. */
 export function isLast(frames: string): boolean {

@@ -1,14 +1,14 @@
-import type { ErrorBody } from '#libs/contracts/errors.js';
+import type { ToldError } from '#libs/contracts/help.js';
 import type { AnsweredTicket, AnswerOf } from '../endpoint.js';
 import type { JsonObject } from '../json.js';
+import { errorOfResponse } from './frames.js';
 import { Life } from './life.js';
 
 /** Longer instructions and tools are not repeated before the response is there. */
 const REPEATED_CHARACTERS_MAX = 16_384;
 
-/** What nobody has answered yet, or never will. `failed`: the error. */
-export type Waiting =
-  { state: 'queued' | 'in_progress' | 'cancelled' } | { state: 'failed'; error: ErrorBody['error'] };
+/** What nobody has answered yet, or never will. */
+export type Waiting = { state: 'queued' | 'in_progress' | 'cancelled' } | { state: 'failed'; told: ToldError };
 
 /** A response in the background as its visitor gets it at once. */
 export function queuedResponse(ticket: AnsweredTicket, of: AnswerOf): JsonObject {
@@ -21,6 +21,5 @@ export function queuedResponse(ticket: AnsweredTicket, of: AnswerOf): JsonObject
 /** The same as it stands now. */
 export function waitingResponse(queued: JsonObject, waiting: Waiting): JsonObject {
   if (waiting.state !== 'failed') return { ...queued, status: waiting.state };
-  const { code, message } = waiting.error;
-  return { ...queued, status: 'failed', error: { code: code ?? 'server_error', message } };
+  return { ...queued, status: 'failed', error: errorOfResponse(waiting.told) };
 }

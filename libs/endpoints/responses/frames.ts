@@ -1,4 +1,4 @@
-import type { ErrorBody } from '#libs/contracts/errors.js';
+import type { ToldError } from '#libs/contracts/help.js';
 import type { Ticket } from '#libs/contracts/jobs.js';
 import type { JsonObject } from '../json.js';
 import { CREATED, FAILED, isLastType } from './places.js';
@@ -39,7 +39,7 @@ export function isLast(frames: string): boolean {
 }
 
 /** OpenAI's form of an error in the middle of a stream. */
-export function errorFrame({ error }: ErrorBody, number: number): string {
+export function errorFrame({ error }: ToldError, number: number): string {
   const { code, message, param, daypass } = error;
   return frameOf({ type: 'error', code, message, param, ...(daypass ? { daypass } : {}) }, number);
 }
@@ -48,11 +48,14 @@ export function errorFrame({ error }: ErrorBody, number: number): string {
  * Codex takes an `error` event, and an incomplete response, for a broken line, and sends the call again. It does so after
  * `server_error`, too, but not after `invalid_prompt` (measured with Codex 0.169).
  */
-export function codexError(
-  { message, daypass }: Pick<ErrorBody['error'], 'message' | 'daypass'>,
-  again: boolean,
-): JsonObject {
-  return { code: again ? 'server_error' : 'invalid_prompt', message, ...(daypass ? { daypass } : {}) };
+export function codexError(told: ToldError, again: boolean): JsonObject {
+  return errorOfResponse(told, again ? 'server_error' : 'invalid_prompt');
+}
+
+/** The error as a response has it in itself. `code`: instead of its own. */
+export function errorOfResponse({ error }: ToldError, code = error.code ?? 'server_error'): JsonObject {
+  const { message, daypass } = error;
+  return { code, message, ...(daypass ? { daypass } : {}) };
 }
 
 /** Stands before an error where no response has begun: OpenAI's client for Python takes no error before one. */
@@ -75,10 +78,10 @@ const NO_RESPONSE = {
 };
 
 /** An error as the last part of a stream of which nothing was shown. */
-export function streamError(body: ErrorBody, { codex }: Ticket['facts'], again: boolean): string {
+export function streamError(body: ToldError, { codex }: Ticket['facts'], again: boolean): string {
   const begin = frameOf({ type: CREATED, response: NO_RESPONSE }, 0);
   if (codex !== true) return begin + errorFrame(body, 1);
-  const error = codexError(body.error, again);
+  const error = codexError(body, again);
   return begin + frameOf({ type: FAILED, response: { ...NO_RESPONSE, error } }, 1);
 }
 

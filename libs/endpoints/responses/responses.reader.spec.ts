@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
 import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp } from '#libs/contracts/help.js';
 import { cpuMs } from '#libs/testing/cpu-time.js';
 import { StreamTexts, type FrameText, type Replacement } from '../content.js';
 import { MisshapenAnswer, UpstreamStreamError, type AnswerOf, type Frame, type Shown } from '../endpoint.js';
@@ -904,14 +905,14 @@ describe('the ends of streams', () => {
   });
 
   it('say an error in a form of their own where nothing was shown, and to Codex one that it repeats only where that helps', () => {
-    const body = new DaypassError('overloaded', 'Too much.').body();
+    const body = withHelp(new DaypassError('overloaded', 'Too much.').body(), undefined);
     // OpenAI's client for Python takes no error before a response.
     expect(eventsIn(streamError(body, {}, true))).toMatchObject([
       { type: 'response.created', sequence_number: 0, response: { status: 'failed', output: [] } },
       { type: 'error', sequence_number: 1, code: 'overloaded', message: 'Too much.', param: null },
     ]);
     const codexOf = (error: DaypassError): unknown =>
-      eventsIn(streamError(error.body(), { codex: true }, error.retry))[1];
+      eventsIn(streamError(withHelp(error.body(), undefined), { codex: true }, error.retry))[1];
     expect(codexOf(new DaypassError('overloaded', 'Too much.'))).toMatchObject({
       type: 'response.failed',
       response: { status: 'failed', error: { code: 'server_error', message: 'Too much.' } },

@@ -1,5 +1,5 @@
-import type { DaypassError, ErrorBody } from '#libs/contracts/errors.js';
-import { withHelp } from '#libs/contracts/help.js';
+import { DaypassError } from '#libs/contracts/errors.js';
+import { withHelp, type ToldError } from '#libs/contracts/help.js';
 import type { Metered } from '#libs/money/cost.js';
 import { holdsAny, StreamTexts, TakenOut, type Replacement } from '../content.js';
 import {
@@ -44,7 +44,6 @@ const IMAGE_EVENT = 'response.image_generation_call.partial_image';
 /** A client acts on what these say, so each waits for the verdict on it. */
 const CLOSING = /^response\.(output_item|function_call_arguments|custom_tool_call_input|shell_call_command)\.done$/;
 const isImage = fitsOf({ kind: 'image', bare: true });
-const BLOCKED = 'The answer was stopped by content moderation.';
 
 /** Reads one response, whole or as a stream of events. */
 export class ResponsesReader implements AnswerReader {
@@ -248,12 +247,12 @@ export class ResponsesReader implements AnswerReader {
   private failed(base: JsonObject, why: Ending, usage: unknown): JsonObject {
     const error =
       why.kind === 'blocked'
-        ? codexError({ message: BLOCKED }, false)
-        : codexError(this.told(why.error).error, why.error.retry && !why.charged);
+        ? codexError(this.told(blockedError(why.categories ?? [])), false)
+        : codexError(this.told(why.error), why.error.retry && !why.charged);
     return { ...base, status: 'failed', error, incomplete_details: null, output: this.visible.output, usage };
   }
 
-  private told(error: DaypassError): ErrorBody {
+  private told(error: DaypassError): ToldError {
     return withHelp(error.body(), this.ticket.origin);
   }
 
@@ -310,6 +309,11 @@ function errorOf(type: unknown, event: JsonObject): JsonObject | null {
   const { code, message, param } = event;
   return { code, message, param };
 }
+
+const blockedError = (categories: readonly string[]): DaypassError =>
+  new DaypassError('moderation_blocked', 'The answer was stopped by content moderation.', {
+    details: { direction: 'output', categories },
+  });
 
 function verdictsOf(shown: JsonObject): ProviderVerdict[] {
   return verdictsIn(shown, valuesIn(shown.content_filters));
