@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { DataSource } from 'typeorm';
 import { bootstrap } from '#libs/service/bootstrap.js';
 import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
-import { stopOnSignal } from '#libs/service/run-service.js';
+import { listenReady, stopOnSignal } from '#libs/service/run-service.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { createAccountingApp } from './accounting.app.js';
 import { SignInLinks } from './console/sign-in.links.js';
@@ -18,9 +18,7 @@ void bootstrap('accounting', async (config, logger) => {
     ready: readiness(app.get(DataSource), app.get<Redis>(MONEY_REDIS)),
   });
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs: config.limits.shutdownDeadlineMs });
-  // The calls' port first: what says that it is ready takes calls.
-  await app.listen(config.admin.port, config.admin.host);
-  await ops.listen();
+  await listenReady(app, config.admin, ops);
   logger.info({ port: config.admin.port }, 'the admin API listens');
   if (config.console.printsSignInLink) {
     const { url } = await app.get(SignInLinks).make(`http://localhost:${config.admin.port}`);

@@ -3,7 +3,7 @@ import type { Redis } from 'ioredis';
 import { loadEncoding } from '#libs/money/tokens.js';
 import { bootstrap } from '#libs/service/bootstrap.js';
 import { createRegistry, OpsServer } from '#libs/service/ops-server.js';
-import { stopOnSignal } from '#libs/service/run-service.js';
+import { listenReady, stopOnSignal } from '#libs/service/run-service.js';
 import { MONEY_REDIS } from '#libs/service/platform.tokens.js';
 import { Door } from '#libs/holds/door.js';
 import { createIngress } from './ingress.app.js';
@@ -25,7 +25,5 @@ void bootstrap('ingress', async (config, logger) => {
   });
   const { shutdownDeadlineMs, lingerMs } = config.limits;
   stopOnSignal({ app, ops, logger, shutdownDeadlineMs, lingerMs });
-  // The calls' port first: what says that it is ready takes calls.
-  await app.listen(config.visitors.port, config.visitors.host);
-  await ops.listen();
+  await listenReady(app, config.visitors, ops);
 });

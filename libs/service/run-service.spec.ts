@@ -1,8 +1,32 @@
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import type { INestApplicationContext } from '@nestjs/common';
 import { pino } from 'pino';
-import type { OpsServer } from './ops-server.js';
-import { stopOnSignal } from './run-service.js';
+import { freePort } from '#libs/launch/free-port.js';
+import { createRegistry, OpsServer } from './ops-server.js';
+import { listenReady, stopOnSignal } from './run-service.js';
+
+describe('a service that starts', () => {
+  it('says ready only when the port of its calls is open', async () => {
+    const [host, port] = ['127.0.0.1', await freePort()];
+    const ready = async (): Promise<number | null> =>
+      (await fetch(`http://${host}:${port}/health/ready`).catch(() => null))?.status ?? null;
+    const ops = new OpsServer({ host, port, registry: createRegistry('ingress'), ready: async () => undefined });
+    let whileOpening: number | null | undefined;
+    const app = {
+      listen: async (...at: unknown[]): Promise<void> => {
+        whileOpening = await ready();
+        expect(at).toEqual([8080, host]);
+      },
+    };
+    try {
+      await listenReady(app as Parameters<typeof listenReady>[0], { port: 8080, host }, ops);
+      expect(whileOpening).toBeNull();
+      expect(await ready()).toBe(200);
+    } finally {
+      await ops.close();
+    }
+  });
+});
 
 describe('a service that is told to stop', () => {
   afterEach(() => void jest.restoreAllMocks());

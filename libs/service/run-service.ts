@@ -1,4 +1,4 @@
-import type { INestApplicationContext } from '@nestjs/common';
+import type { INestApplication, INestApplicationContext } from '@nestjs/common';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from './logger.js';
 import type { OpsServer } from './ops-server.js';
@@ -11,6 +11,16 @@ export interface RunningService {
   shutdownDeadlineMs: number;
   /** For so long it still takes calls, though it says that it is not ready. */
   lingerMs?: number;
+}
+
+/** Opens the port of the calls, and only then the one that says ready: whoever hears that sends calls. */
+export async function listenReady(
+  app: Pick<INestApplication, 'listen'>,
+  { port, host }: { port: number; host: string },
+  ops: Pick<OpsServer, 'listen'>,
+): Promise<void> {
+  await app.listen(port, host);
+  await ops.listen();
 }
 
 /**
