@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, it } from '@jest/globals';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { pino } from 'pino';
 import { AccountingFixture } from './accounting.fixture.js';
 import { DueWork } from './due.work.js';
+import { Outbox, type Waiting } from './outbox.js';
 
 let accounting: AccountingFixture;
 beforeAll(async () => {
@@ -49,4 +51,40 @@ it('asks Postgres once for all loops of a second', async () => {
   expect(looks.length).toBeGreaterThan(1);
   expect(looks.length).toBeLessThanOrEqual(6);
   expect(questions.filter((sql) => sql.includes('projected_version') && !sql.includes('settle_at'))).toEqual([]);
+});
+
+it('gives what goes out to one process, again after a pause, and to nobody after the last try', async () => {
+  const { source } = accounting;
+  const outbox = new Outbox(source, pino({ level: 'silent' }), {
+    ...{ table: 'access.notices', columns: 'body', batch: 1, takenForSeconds: 600, attemptsMax: 2 },
+    ...{ refused: 'nobody took it', reasonOf: String },
+  });
+  await source.query('DELETE FROM access.notices');
+  await source.query(
+    `INSERT INTO access.notices (id, at, body, next_at) VALUES ('one', now(), '{"of":1}', now() - interval '1 second'), ('two', now(), '{"of":2}', now() + interval '1 hour')`,
+  );
+  const waitsSeconds = async (): Promise<number> => {
+    const [row] = await source.query<{ seconds: string }[]>(
+      `SELECT extract(epoch FROM next_at - now()) AS seconds FROM access.notices WHERE body->>'of' = '1'`,
+    );
+    return Number(row!.seconds);
+  };
+  const [first, ...others] = await outbox.take();
+  expect([first, others, await outbox.take()]).toMatchObject([{ attempts: 1, body: { of: 1 } }, [], []]);
+  expect(await waitsSeconds()).toBeGreaterThan(500);
+  const given: string[] = [];
+  const deliver = (row: Waiting): Promise<void> =>
+    outbox.deliver(
+      row,
+      () => Promise.reject(new Error('no')),
+      async () => void given.push(row.id),
+    );
+  await deliver(first!);
+  expect(await waitsSeconds()).toBeLessThanOrEqual(2);
+  expect(given).toEqual([]);
+  await source.query(`UPDATE access.notices SET next_at = now() - interval '1 second' WHERE body->>'of' = '1'`);
+  const [second] = await outbox.take();
+  expect(second).toMatchObject({ id: first!.id, attempts: 2 });
+  await deliver(second!);
+  expect(given).toEqual([first!.id]);
 });
