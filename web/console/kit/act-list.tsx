@@ -1,6 +1,6 @@
 import type { ActView } from '#libs/contracts/admin/safety.js';
 import { Link } from 'wouter';
-import type { Column } from './listing.tsx';
+import type { Column } from './rows.tsx';
 import { When } from './when.tsx';
 
 /** Where the page of a subject is; null: it has none. */

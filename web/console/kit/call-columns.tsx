@@ -1,7 +1,8 @@
 import type { CallView } from '#libs/contracts/admin/answers.js';
 import { showUsd } from './amounts.ts';
 import { DECISION_OPTIONS, Decisions } from './decisions.tsx';
-import type { Column, Filter } from './listing.tsx';
+import type { Filter } from './listing.tsx';
+import type { Column } from './rows.tsx';
 import { Status } from './status.tsx';
 import { When } from './when.tsx';
 

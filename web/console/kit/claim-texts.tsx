@@ -1,7 +1,7 @@
-import { Button, Group, Text, TextInput, Textarea } from '@mantine/core';
+import { Button, Group, Text } from '@mantine/core';
 import { useRef, useState } from 'react';
-import { faultAt } from '../api/client.ts';
 import { orNull } from './draft.ts';
+import { Field, type Form } from './field.tsx';
 
 const LOGO_MAX_BYTES = 32 * 1_024;
 const LOGO_TYPES = ['image/png', 'image/jpeg', 'image/gif', 'image/webp', 'image/svg+xml'];
@@ -45,80 +45,85 @@ export const claimOf = (texts: ClaimTexts) => ({
     : null,
 });
 
-interface Props {
-  texts: ClaimTexts;
-  set: (change: Partial<ClaimTexts>) => void;
-  error: unknown;
-}
-
-export function ClaimTextFields({ texts, set, error }: Props) {
-  const field = (name: keyof ClaimTexts, path = `claim.${name}`) => ({
-    value: texts[name] ?? '',
-    error: faultAt(error, path),
-    onChange: (event: { currentTarget: { value: string } }) => set({ [name]: event.currentTarget.value }),
-  });
+export function ClaimTextFields({ form }: { form: Form<ClaimTexts> }) {
   return (
     <div className="fields">
-      <TextInput
+      <Field
+        of={form}
+        name="title"
+        at="claim.title"
         label="Title"
         description="The headline of the claim page."
         required
         maxLength={200}
-        {...field('title')}
       />
-      <Textarea
+      <Field
+        of={form}
+        name="text"
+        at="claim.text"
         label="Text"
         description="Plain text, two sentences are enough."
         rows={3}
         maxLength={TEXT_MAX}
-        {...field('text')}
       />
-      <TextInput label="Project page" type="url" placeholder="https://example.org" {...field('project_url')} />
-      <TextInput
+      <Field
+        of={form}
+        name="project_url"
+        at="claim.project_url"
+        label="Project page"
+        type="url"
+        placeholder="https://example.org"
+      />
+      <Field
+        of={form}
+        name="contact"
+        at="claim.contact"
         label="Contact"
         description="Where visitors turn when something does not work."
         placeholder="help@example.org"
         maxLength={300}
-        {...field('contact')}
       />
     </div>
   );
 }
 
-export function MoreClaimFields({ texts, set, error }: Props) {
-  const field = (name: keyof ClaimTexts, path = `claim.${name}`) => ({
-    value: texts[name] ?? '',
-    error: faultAt(error, path),
-    onChange: (event: { currentTarget: { value: string } }) => set({ [name]: event.currentTarget.value }),
-  });
+export function MoreClaimFields({ form }: { form: Form<ClaimTexts> }) {
   return (
     <div className="fields">
-      <Logo logo={texts.logo} set={(logo) => set({ logo })} />
-      <TextInput
+      <Logo logo={form.draft.logo} set={(logo) => form.merge({ logo })} />
+      <Field
+        of={form}
+        name="open_url"
+        at="claim.open_url"
         label="Open the project"
         description="Daypass puts a one-time code where {code} stands."
         placeholder="https://app.example.org/#daypass={code}"
-        {...field('open_url')}
       />
-      <TextInput
+      <Field
+        of={form}
+        name="privacy_url"
+        at="claim.privacy_url"
         label="Privacy notice"
         type="url"
         placeholder="https://example.org/privacy"
-        {...field('privacy_url')}
       />
-      <TextInput
+      <Field
+        of={form}
+        name="snippet_label"
+        at="claim.snippet"
         label="Name of your snippet"
         placeholder="acme.toml"
         maxLength={60}
-        {...field('snippet_label', 'claim.snippet')}
       />
-      <Textarea
+      <Field
+        of={form}
+        name="snippet_text"
+        at="claim.snippet"
         label="Snippet"
         description="{base_url}, {key} and {model} are filled in."
         rows={3}
         maxLength={4_000}
         className="mono"
-        {...field('snippet_text', 'claim.snippet')}
       />
     </div>
   );

@@ -1,7 +1,7 @@
 import type { KeyView } from '#libs/contracts/admin/answers.js';
 import { showUsd } from './amounts.ts';
 import { LeftBar } from './bar.tsx';
-import type { Column } from './listing.tsx';
+import type { Column } from './rows.tsx';
 import { Status } from './status.tsx';
 import { When } from './when.tsx';
 

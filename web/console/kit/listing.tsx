@@ -1,41 +1,24 @@
 import { Button, Group, NativeSelect, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useEffect, useState, type ReactNode } from 'react';
-import { Link, useSearchParams } from 'wouter';
+import { useSearchParams } from 'wouter';
 import type { Page } from '#libs/contracts/admin/answers.js';
 import { relative } from '../../shared/time.ts';
 import { get, type Query } from '../api/client.ts';
 import { useChanges, useNow, type StreamEvent } from '../live/stream.ts';
 import { localOf, timeOf } from './draft.ts';
 import { FaultNote } from './fault-note.tsx';
+import { Rows, type RowsProps } from './rows.tsx';
 
 const TYPING_PAUSE_MS = 350;
-
-export interface Column<T> {
-  title: string;
-  cell: (row: T) => ReactNode;
-  /** Figures stand at the end of their cell. */
-  isFigure?: boolean;
-}
 
 export type Filter =
   | { name: string; label: string; kind: 'text'; placeholder?: string }
   | { name: string; label: string; kind: 'choice'; options: readonly { value: string; label: string }[] }
   | { name: string; label: string; kind: 'time' };
 
-export interface Selection {
-  ids: ReadonlySet<string>;
-  change: (ids: ReadonlySet<string>) => void;
-}
-
-interface Props<T> {
-  /** What the rows are, for the table's name. */
-  name: string;
+interface Props<T> extends RowsProps<T> {
   path: string;
-  columns: readonly Column<T>[];
-  idOf: (row: T) => string;
-  /** The page of a row. The first column becomes its link, and the whole row follows it. */
-  hrefOf?: (row: T) => string;
   filters?: readonly Filter[];
   /** Filters that the reader cannot change. */
   fixed?: Query;
@@ -43,14 +26,13 @@ interface Props<T> {
   empty: ReactNode;
   /** Events that change the list. It tells how many came, and never jumps. */
   events?: readonly StreamEvent[];
-  selection?: Selection;
   /** Beside the filters. */
   actions?: ReactNode;
 }
 
 /** A list that the server filters, sorts and pages. Its filters and its page stand in the address. */
 export function Listing<T>(props: Props<T>) {
-  const { path, filters = [], fixed = {}, events = [], idOf } = props;
+  const { path, filters = [], fixed = {}, events = [] } = props;
   const [params, setParams] = useSearchParams();
   const chosen = Object.fromEntries(filters.map(({ name }) => [name, params.get(name) ?? undefined]));
   const cursor = params.get('cursor') ?? undefined;
@@ -118,7 +100,7 @@ export function Listing<T>(props: Props<T>) {
           )}
         </div>
       )}
-      {data && data.data.length > 0 && <Rows {...props} rows={data.data} idOf={idOf} />}
+      {data && data.data.length > 0 && <Rows {...props} rows={data.data} />}
       {(cursor !== undefined || data?.next_cursor) && (
         <Group gap="sm">
           <Button variant="default" disabled={cursor === undefined} onClick={() => turnTo(null)}>
@@ -130,70 +112,6 @@ export function Listing<T>(props: Props<T>) {
         </Group>
       )}
     </section>
-  );
-}
-
-function Rows<T>({ name, columns, rows, idOf, hrefOf, selection }: Props<T> & { rows: readonly T[] }) {
-  const ids = rows.map(idOf);
-  const areAllChosen = selection !== undefined && ids.every((id) => selection.ids.has(id));
-  const choose = (some: readonly string[], isChosen: boolean): void => {
-    const after = new Set(selection!.ids);
-    for (const id of some) {
-      if (isChosen) after.add(id);
-      else after.delete(id);
-    }
-    selection!.change(after);
-  };
-  return (
-    // Cards below 768 px are no tables for a browser, so that each part says what it is.
-    <table className="rows" aria-label={name}>
-      <thead>
-        <tr>
-          {selection && (
-            <th scope="col">
-              <input
-                type="checkbox"
-                aria-label="Select all on this page"
-                checked={areAllChosen}
-                onChange={(event) => choose(ids, event.currentTarget.checked)}
-              />
-            </th>
-          )}
-          {columns.map(({ title, isFigure }) => (
-            <th scope="col" key={title} data-figure={isFigure || undefined}>
-              {title}
-            </th>
-          ))}
-        </tr>
-      </thead>
-      <tbody>
-        {rows.map((row) => (
-          <tr key={idOf(row)} data-link={hrefOf !== undefined || undefined}>
-            {selection && (
-              <td className="choice">
-                <input
-                  type="checkbox"
-                  aria-label={`Select ${idOf(row)}`}
-                  checked={selection.ids.has(idOf(row))}
-                  onChange={(event) => choose([idOf(row)], event.currentTarget.checked)}
-                />
-              </td>
-            )}
-            {columns.map(({ title, cell, isFigure }, index) => (
-              <td key={title} data-title={title} data-figure={isFigure || undefined}>
-                {index === 0 && hrefOf ? (
-                  <Link href={hrefOf(row)} className="row-link">
-                    {cell(row)}
-                  </Link>
-                ) : (
-                  cell(row)
-                )}
-              </td>
-            ))}
-          </tr>
-        ))}
-      </tbody>
-    </table>
   );
 }
 

@@ -1,6 +1,6 @@
 import { Link } from 'wouter';
 import type { StrikeView } from '#libs/contracts/admin/answers.js';
-import type { Column } from './listing.tsx';
+import type { Column } from './rows.tsx';
 import { Status } from './status.tsx';
 import { When } from './when.tsx';
 

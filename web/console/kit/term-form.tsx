@@ -1,11 +1,12 @@
-import { Button, Group, NativeSelect, TextInput } from '@mantine/core';
+import { Button, Group, NativeSelect } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { KeyView } from '#libs/contracts/admin/answers.js';
-import { faultAt, write } from '../api/client.ts';
+import { write } from '../api/client.ts';
 import { isAmount } from './amounts.ts';
 import { localOf, orNull, timeOf, useDraft, wholeOf, zoneName } from './draft.ts';
 import { FaultNote } from './fault-note.tsx';
+import { Field, type Form } from './field.tsx';
 
 const LIMITS = {
   rpm: 'Requests a minute',
@@ -65,7 +66,7 @@ export function patchOf(before: Draft, after: Draft): Record<string, unknown> {
 export function TermForm({ of: key }: { of: KeyView }) {
   const client = useQueryClient();
   const begin = draftOf(key);
-  const { draft, set } = useDraft(begin);
+  const { draft, set, merge } = useDraft(begin);
   const patch = patchOf(begin, draft);
   const save = useMutation({
     mutationFn: () => write<KeyView>('PATCH', `/keys/${key.id}`, patch),
@@ -79,10 +80,16 @@ export function TermForm({ of: key }: { of: KeyView }) {
     draft[name].trim() !== '' && wholeOf(draft[name], 0, LIMIT_MAX) === null;
   const isEmptyChoice = draft.modelsFrom === 'own' && modelsOf(draft.models).length === 0;
   const hasMistake = !isAmount(draft.budget) || LIMIT_NAMES.some(wrongLimit) || isEmptyChoice;
-  const field = (name: Exclude<keyof Draft, 'modelsFrom'>) => ({
-    value: draft[name],
-    onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
-  });
+  const form: Form<Draft> = {
+    draft,
+    merge,
+    mistakes: {
+      budget: isAmount(draft.budget) ? undefined : 'Write an amount such as 0.50',
+      models: isEmptyChoice ? 'Name a model' : undefined,
+      ...Object.fromEntries(LIMIT_NAMES.filter(wrongLimit).map((name) => [name, 'A whole number'])),
+    },
+    error: save.error,
+  };
   const isEnded = key.status === 'revoked';
   return (
     <form
@@ -96,29 +103,28 @@ export function TermForm({ of: key }: { of: KeyView }) {
       <h2>Terms</h2>
       <fieldset className="bare" disabled={isEnded}>
         <div className="grid">
-          <TextInput
-            inputWrapperOrder={ORDER}
-            label="Label"
-            maxLength={200}
-            {...field('label')}
-            error={faultAt(save.error, 'label')}
-          />
-          <TextInput
+          <Field of={form} name="label" at="label" inputWrapperOrder={ORDER} label="Label" maxLength={200} />
+          <Field
+            of={form}
+            name="budget"
+            at="budget_usd"
             inputWrapperOrder={ORDER}
             label="Budget in dollars"
             inputMode="decimal"
-            {...field('budget')}
-            error={isAmount(draft.budget) ? faultAt(save.error, 'budget_usd') : 'Write an amount such as 0.50'}
           />
-          <TextInput
+          <Field
+            of={form}
+            name="starts"
+            at="starts_at"
             inputWrapperOrder={ORDER}
             type="datetime-local"
             label={`Starts (${zoneName()})`}
             description="Empty: at once"
-            {...field('starts')}
-            error={faultAt(save.error, 'starts_at')}
           />
-          <TextInput
+          <Field
+            of={form}
+            name="expires"
+            at={['expires_at', 'ttl_seconds']}
             inputWrapperOrder={ORDER}
             type="datetime-local"
             label={`Ends (${zoneName()})`}
@@ -127,8 +133,6 @@ export function TermForm({ of: key }: { of: KeyView }) {
                 ? 'Its time begins with its first call'
                 : 'Empty: never'
             }
-            {...field('expires')}
-            error={faultAt(save.error, 'expires_at', 'ttl_seconds')}
           />
           <NativeSelect
             label="Models"
@@ -140,23 +144,25 @@ export function TermForm({ of: key }: { of: KeyView }) {
             onChange={(event) => set('modelsFrom', event.currentTarget.value as Draft['modelsFrom'])}
           />
           {draft.modelsFrom === 'own' && (
-            <TextInput
+            <Field
+              of={form}
+              name="models"
+              at="models"
               inputWrapperOrder={ORDER}
               label="Its own models"
               description="With commas between them"
-              {...field('models')}
-              error={isEmptyChoice ? 'Name a model' : faultAt(save.error, 'models')}
             />
           )}
           {LIMIT_NAMES.map((name) => (
-            <TextInput
+            <Field
+              of={form}
+              name={name}
+              at={`limits.${name}`}
               inputWrapperOrder={ORDER}
               key={name}
               label={LIMITS[name]}
               description="0: no limit. Empty: as the campaign says."
               inputMode="numeric"
-              {...field(name)}
-              error={wrongLimit(name) ? 'A whole number' : faultAt(save.error, `limits.${name}`)}
             />
           ))}
         </div>

@@ -13,6 +13,7 @@ import { CopyField } from '../kit/copy-field.tsx';
 import { localOf, timeOf, zoneName } from '../kit/draft.ts';
 import { FaultNote } from '../kit/fault-note.tsx';
 import { Icon } from '../kit/icon.tsx';
+import { Rows, type Column } from '../kit/rows.tsx';
 import { Status } from '../kit/status.tsx';
 import { When } from '../kit/when.tsx';
 import { useNow } from '../live/stream.ts';
@@ -28,8 +29,22 @@ export default function AuditPage() {
         <Title order={1}>Audit</Title>
       </div>
       <div className="grid">
-        <BooksProof />
-        <RecordProofCard />
+        <ProofCard<LedgerProof>
+          id="books"
+          title="The books"
+          text="Every transfer sums to zero, every call has one end, Redis has the same balances, and the provider billed no more than was booked."
+          path="/ledger/verify"
+          problemsOf={({ problems }) => problems}
+          more={({ proof }) => <Differences of={proof.differences} />}
+        />
+        <ProofCard<RecordProof>
+          id="record"
+          title="The record"
+          text="Nobody edited, deleted, moved or cut off a row of requests, verdicts and acts, and each text fits the hash in its row."
+          path="/audit/verify"
+          problemsOf={({ problems }) => problems.map(({ message }) => message)}
+          more={({ proof, at }) => proof.ok && <Head of={proof} at={at} />}
+        />
       </div>
       <Downloads />
       <ProviderBill />
@@ -59,33 +74,39 @@ function useProof<T>(path: string) {
   return { ...proof, beganMs };
 }
 
-interface CardProps {
+interface CardProps<T> {
   id: string;
   title: string;
   text: string;
-  run: () => void;
-  isRunning: boolean;
-  beganMs: number;
-  error: Error | null;
-  done: Proved<{ ok: boolean }> | undefined;
-  children: ReactNode;
+  path: string;
+  problemsOf: (proof: T) => readonly string[];
+  more: (done: Proved<T>) => ReactNode;
 }
 
-function ProofCard({ id, title, text, run, isRunning, beganMs, error, done, children }: CardProps) {
+function ProofCard<T extends { ok: boolean; checked: object }>({
+  id,
+  title,
+  text,
+  path,
+  problemsOf,
+  more,
+}: CardProps<T>) {
+  const { mutate, isPending, error, data: done, beganMs } = useProof<T>(path);
+  const run = (): void => mutate();
   return (
     <section className="card proof" aria-labelledby={id}>
       <div className="card-head">
         <Title order={2} size="h5" id={id}>
           {title}
         </Title>
-        <Button variant="default" onClick={run} disabled={isRunning}>
+        <Button variant="default" onClick={run} disabled={isPending}>
           {done === undefined ? 'Run the proof' : 'Run it again'}
         </Button>
       </div>
       <Text size="sm">{text}</Text>
       <output className="proof-result">
-        {isRunning && <Running sinceMs={beganMs} />}
-        {!isRunning && done && (
+        {isPending && <Running sinceMs={beganMs} />}
+        {!isPending && done && (
           <>
             <Status of={done.proof.ok ? 'proved' : 'not proved'} />
             <span>
@@ -93,10 +114,16 @@ function ProofCard({ id, title, text, run, isRunning, beganMs, error, done, chil
             </span>
           </>
         )}
-        {!isRunning && !done && error === null && <span className="dimmed">Not run in this tab yet.</span>}
+        {!isPending && !done && error === null && <span className="dimmed">Not run in this tab yet.</span>}
       </output>
       <FaultNote error={error} retry={run} />
-      {!isRunning && done && children}
+      {!isPending && done && (
+        <>
+          <p className="small">Checked: {checkedIn(done.proof.checked)}.</p>
+          <Problems of={problemsOf(done.proof)} />
+          {more(done)}
+        </>
+      )}
     </section>
   );
 }
@@ -119,95 +146,39 @@ const checkedIn = (checked: object): string =>
     .map(([name, amount]) => `${Number(amount).toLocaleString('en')} ${name.replaceAll('_', ' ')}`)
     .join(', ');
 
-function BooksProof() {
-  const { mutate, isPending, error, data, beganMs } = useProof<LedgerProof>('/ledger/verify');
+const DIFFERENCES: readonly Column<LedgerProof['differences'][number]>[] = [
+  { title: 'Account', cell: ({ id }) => <code>{id}</code> },
+  { title: 'Amount', cell: ({ field }) => field.replace('_usd', '') },
+  { title: 'Ledger', cell: ({ ledger }) => `$${ledger}`, isFigure: true },
+  { title: 'Redis', cell: ({ redis }) => `$${redis}`, isFigure: true },
+];
+
+function Differences({ of: differences }: { of: LedgerProof['differences'] }) {
+  if (differences.length === 0) return null;
   return (
-    <ProofCard
-      id="books"
-      title="The books"
-      text="Every transfer sums to zero, every call has one end, Redis has the same balances, and the provider billed no more than was booked."
-      run={() => mutate()}
-      isRunning={isPending}
-      beganMs={beganMs}
-      error={error}
-      done={data}
-    >
-      {data && (
-        <>
-          <p className="small">Checked: {checkedIn(data.proof.checked)}.</p>
-          <Problems of={data.proof.problems} />
-          {data.proof.differences.length > 0 && (
-            <table className="rows" aria-label="Where Redis and the ledger disagree">
-              <thead>
-                <tr>
-                  <th scope="col">Account</th>
-                  <th scope="col">Amount</th>
-                  <th scope="col" data-figure>
-                    Ledger
-                  </th>
-                  <th scope="col" data-figure>
-                    Redis
-                  </th>
-                </tr>
-              </thead>
-              <tbody>
-                {data.proof.differences.map(({ id, field, ledger, redis }) => (
-                  <tr key={id + field}>
-                    <td data-title="Account">
-                      <code>{id}</code>
-                    </td>
-                    <td data-title="Amount">{field.replace('_usd', '')}</td>
-                    <td data-title="Ledger" data-figure>
-                      ${ledger}
-                    </td>
-                    <td data-title="Redis" data-figure>
-                      ${redis}
-                    </td>
-                  </tr>
-                ))}
-              </tbody>
-            </table>
-          )}
-        </>
-      )}
-    </ProofCard>
+    <Rows
+      name="Where Redis and the ledger disagree"
+      columns={DIFFERENCES}
+      rows={differences}
+      idOf={({ id, field }) => id + field}
+    />
   );
 }
 
-function RecordProofCard() {
-  const { mutate, isPending, error, data, beganMs } = useProof<RecordProof>('/audit/verify');
+function Head({ of: { head, public_key }, at }: { of: RecordProof; at: string }) {
   return (
-    <ProofCard
-      id="record"
-      title="The record"
-      text="Nobody edited, deleted, moved or cut off a row of requests, verdicts and acts, and each text fits the hash in its row."
-      run={() => mutate()}
-      isRunning={isPending}
-      beganMs={beganMs}
-      error={error}
-      done={data}
-    >
-      {data && (
-        <>
-          <p className="small">Checked: {checkedIn(data.proof.checked)}.</p>
-          <Problems of={data.proof.problems.map(({ message }) => message)} />
-          {data.proof.ok && (
-            <div>
-              <h3>Keep this outside of Daypass</h3>
-              <Text size="sm" mb="xs">
-                Whoever has it can prove later that nobody changed a row before this one, also if one person controls
-                both stores.
-              </Text>
-              <CopyField
-                name="head and public key"
-                text={`at ${data.at}\nrow ${data.proof.head.seq}\nhash ${data.proof.head.hash}\npublic key ${data.proof.public_key}`}
-                isBlock
-              />
-            </div>
-          )}
-        </>
-      )}
-    </ProofCard>
+    <div>
+      <h3>Keep this outside of Daypass</h3>
+      <Text size="sm" mb="xs">
+        Whoever has it can prove later that nobody changed a row before this one, also if one person controls both
+        stores.
+      </Text>
+      <CopyField
+        name="head and public key"
+        text={`at ${at}\nrow ${head.seq}\nhash ${head.hash}\npublic key ${public_key}`}
+        isBlock
+      />
+    </div>
   );
 }
 
@@ -312,6 +283,17 @@ function Downloads() {
   );
 }
 
+const DAYS: readonly Column<Reconciliation['days'][number]>[] = [
+  { title: 'Day (UTC)', cell: ({ day }) => day },
+  {
+    title: 'Result',
+    cell: ({ drift_usd: drift }) => <Status of={nanoOf(drift) < 0n ? 'billed more' : 'agrees'} />,
+  },
+  { title: 'Booked', cell: ({ booked_usd: booked }) => showUsd(booked), isFigure: true },
+  { title: 'Billed', cell: ({ billed_usd: billed }) => showUsd(billed), isFigure: true },
+  { title: 'Booked less billed', cell: ({ drift_usd: drift }) => showUsd(drift), isFigure: true },
+];
+
 function ProviderBill() {
   const { data, error, refetch } = useQuery({
     queryKey: ['reconciliation'],
@@ -342,42 +324,7 @@ function ProviderBill() {
         </Text>
       )}
       {data && data.days.length > 0 && (
-        <table className="rows" aria-label="Days that the provider billed">
-          <thead>
-            <tr>
-              <th scope="col">Day (UTC)</th>
-              <th scope="col">Result</th>
-              <th scope="col" data-figure>
-                Booked
-              </th>
-              <th scope="col" data-figure>
-                Billed
-              </th>
-              <th scope="col" data-figure>
-                Booked less billed
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {data.days.map(({ day, booked_usd, billed_usd, drift_usd }) => (
-              <tr key={day}>
-                <td data-title="Day (UTC)">{day}</td>
-                <td data-title="Result">
-                  <Status of={nanoOf(drift_usd) < 0n ? 'billed more' : 'agrees'} />
-                </td>
-                <td data-title="Booked" data-figure>
-                  {showUsd(booked_usd)}
-                </td>
-                <td data-title="Billed" data-figure>
-                  {showUsd(billed_usd)}
-                </td>
-                <td data-title="Booked less billed" data-figure>
-                  {showUsd(drift_usd)}
-                </td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Rows name="Days that the provider billed" columns={DAYS} rows={data.days} idOf={({ day }) => day} />
       )}
       {data?.enabled && data.days.length === 0 && (
         <Text size="sm" className="dimmed">
@@ -410,28 +357,7 @@ function Acts() {
         </Text>
       )}
       {data && data.data.length > 0 && (
-        <table className="rows" aria-label="The newest acts">
-          <thead>
-            <tr>
-              {ACT_COLUMNS.map(({ title }) => (
-                <th scope="col" key={title}>
-                  {title}
-                </th>
-              ))}
-            </tr>
-          </thead>
-          <tbody>
-            {data.data.map((act) => (
-              <tr key={act.id}>
-                {ACT_COLUMNS.map(({ title, cell }) => (
-                  <td key={title} data-title={title}>
-                    {cell(act)}
-                  </td>
-                ))}
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Rows name="The newest acts" columns={ACT_COLUMNS} rows={data.data} idOf={({ id }) => id} />
       )}
     </section>
   );

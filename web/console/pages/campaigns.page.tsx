@@ -4,7 +4,8 @@ import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import { showUsd } from '../kit/amounts.ts';
 import { LeftBar } from '../kit/bar.tsx';
 import { Icon } from '../kit/icon.tsx';
-import { Listing, type Column } from '../kit/listing.tsx';
+import { Listing } from '../kit/listing.tsx';
+import type { Column } from '../kit/rows.tsx';
 import { Status } from '../kit/status.tsx';
 import { When } from '../kit/when.tsx';
 

@@ -5,7 +5,8 @@ import type { KeyView } from '#libs/contracts/admin/answers.js';
 import { BULK_ACTS, BulkDialog, type BulkAct, type BulkChoice } from '../kit/bulk-dialog.tsx';
 import { CsvButton } from '../kit/csv-button.tsx';
 import { KEY_COLUMNS, KEY_FILTERS } from '../kit/key-columns.tsx';
-import { Listing, type Column, type Filter } from '../kit/listing.tsx';
+import { Listing, type Filter } from '../kit/listing.tsx';
+import type { Column } from '../kit/rows.tsx';
 
 const [KEY, LABEL, ...REST] = KEY_COLUMNS as [Column<KeyView>, Column<KeyView>, ...Column<KeyView>[]];
 const COLUMNS: readonly Column<KeyView>[] = [

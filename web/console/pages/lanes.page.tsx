@@ -5,6 +5,7 @@ import type { LaneShown, LaneUpstreamView } from '#libs/contracts/admin/lanes.js
 import { get } from '../api/client.ts';
 import { Bar } from '../kit/bar.tsx';
 import { FaultNote } from '../kit/fault-note.tsx';
+import { Rows, type Column } from '../kit/rows.tsx';
 import { Status } from '../kit/status.tsx';
 import { When } from '../kit/when.tsx';
 
@@ -100,7 +101,12 @@ function Lane({ of: lane }: { of: LaneShown }) {
           No upstream serves this lane.
         </Text>
       ) : (
-        <Upstreams lane={lane.lane} of={upstreams} />
+        <Rows
+          name={`Upstreams of ${lane.lane}`}
+          columns={UPSTREAMS}
+          rows={upstreams}
+          idOf={({ upstream }) => upstream}
+        />
       )}
       {shares.length > 0 && (
         <div>
@@ -158,44 +164,14 @@ const WHY: Readonly<Record<string, string>> = {
   account: 'it refuses this account: look at its key and its bill',
 };
 
-function Upstreams({ lane, of: upstreams }: { lane: string; of: readonly LaneUpstreamView[] }) {
-  return (
-    <table className="rows" aria-label={`Upstreams of ${lane}`}>
-      <thead>
-        <tr>
-          <th scope="col">Upstream</th>
-          <th scope="col">State</th>
-          <th scope="col">Requests</th>
-          <th scope="col">Tokens</th>
-          <th scope="col">Beside</th>
-          <th scope="col">Limits</th>
-        </tr>
-      </thead>
-      <tbody>
-        {upstreams.map((one) => (
-          <tr key={one.upstream}>
-            <td data-title="Upstream">{one.upstream}</td>
-            <td data-title="State">
-              <State of={one} />
-            </td>
-            <td data-title="Requests">
-              <Uses minute={one.requests} day={one.requests_per_day} />
-            </td>
-            <td data-title="Tokens">
-              <Uses minute={one.tokens} day={one.tokens_per_day} />
-            </td>
-            <td data-title="Beside">
-              <Beside of={one} />
-            </td>
-            <td data-title="Limits">
-              <span className="keep">{one.configured.fixed ? 'fixed' : limitsOf(one)}</span>
-            </td>
-          </tr>
-        ))}
-      </tbody>
-    </table>
-  );
-}
+const UPSTREAMS: readonly Column<LaneUpstreamView>[] = [
+  { title: 'Upstream', cell: ({ upstream }) => upstream },
+  { title: 'State', cell: (one) => <State of={one} /> },
+  { title: 'Requests', cell: (one) => <Uses minute={one.requests} day={one.requests_per_day} /> },
+  { title: 'Tokens', cell: (one) => <Uses minute={one.tokens} day={one.tokens_per_day} /> },
+  { title: 'Beside', cell: (one) => <Beside of={one} /> },
+  { title: 'Limits', cell: (one) => <span className="keep">{one.configured.fixed ? 'fixed' : limitsOf(one)}</span> },
+];
 
 function limitsOf({ configured, requests, tokens }: LaneUpstreamView): string {
   if (requests.limit === null && tokens.limit === null) return 'none known yet';

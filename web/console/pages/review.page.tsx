@@ -2,10 +2,12 @@ import { Button, NativeSelect, Title } from '@mantine/core';
 import { useQueryClient } from '@tanstack/react-query';
 import { useEffect, useMemo, useRef } from 'react';
 import { Link, useLocation, useParams, useSearchParams } from 'wouter';
+import type { CallView } from '#libs/contracts/admin/answers.js';
 import { filterIn, LAST, queryOf, useCampaignNames, usePassed, useQueue } from '../api/review.ts';
 import { useLatestShortcuts } from '../frame/latest.ts';
 import { Decisions } from '../kit/decisions.tsx';
 import { FaultNote } from '../kit/fault-note.tsx';
+import { Rows, type Column } from '../kit/rows.tsx';
 import { When } from '../kit/when.tsx';
 import { useChanges } from '../live/stream.ts';
 import { ReviewItem } from './review/item.tsx';
@@ -40,6 +42,16 @@ const FIELDS = [
     ],
   },
 ] as const;
+
+const COLUMNS: readonly Column<CallView>[] = [
+  { title: 'Time', cell: ({ at }) => <When at={at} short /> },
+  { title: 'Key', cell: ({ key, key_label: label }) => label || <code>{key}</code> },
+  { title: 'Visitor', cell: ({ visitor }) => <code>{visitor}</code> },
+  { title: 'Campaign', cell: ({ campaign }) => campaign ?? 'gone' },
+  { title: 'Prompt', cell: ({ input }) => <Decisions of={input} /> },
+  { title: 'Answer', cell: ({ output }) => <Decisions of={output} /> },
+  { title: 'Model', cell: ({ model }) => model },
+];
 
 export default function ReviewPage() {
   const { id } = useParams<{ id?: string }>();
@@ -152,42 +164,14 @@ function Queue({ query, hrefOf, isFiltered, showAll }: QueueProps) {
       )}
       {isEmpty && <Nothing query={query} isFiltered={isFiltered} showAll={showAll} />}
       {calls && calls.length > 0 && (
-        <table className="rows" aria-label="Flagged calls" ref={table}>
-          <thead>
-            <tr>
-              <th scope="col">Time</th>
-              <th scope="col">Key</th>
-              <th scope="col">Visitor</th>
-              <th scope="col">Campaign</th>
-              <th scope="col">Prompt</th>
-              <th scope="col">Answer</th>
-              <th scope="col">Model</th>
-            </tr>
-          </thead>
-          <tbody>
-            {calls.map((call) => (
-              <tr key={call.id} data-link>
-                <td data-title="Time">
-                  <Link href={hrefOf(call.id)} className="row-link">
-                    <When at={call.at} short />
-                  </Link>
-                </td>
-                <td data-title="Key">{call.key_label || <code>{call.key}</code>}</td>
-                <td data-title="Visitor">
-                  <code>{call.visitor}</code>
-                </td>
-                <td data-title="Campaign">{call.campaign ?? 'gone'}</td>
-                <td data-title="Prompt">
-                  <Decisions of={call.input} />
-                </td>
-                <td data-title="Answer">
-                  <Decisions of={call.output} />
-                </td>
-                <td data-title="Model">{call.model}</td>
-              </tr>
-            ))}
-          </tbody>
-        </table>
+        <Rows
+          name="Flagged calls"
+          columns={COLUMNS}
+          rows={calls}
+          idOf={({ id }) => id}
+          hrefOf={({ id }) => hrefOf(id)}
+          table={table}
+        />
       )}
       {hasNextPage && (
         <Button variant="default" mt="md" loading={isFetching} onClick={() => void fetchNextPage()}>

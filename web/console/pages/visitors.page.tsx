@@ -1,7 +1,8 @@
 import { Title } from '@mantine/core';
 import type { VisitorView } from '#libs/contracts/admin/safety.js';
 import { showUsd } from '../kit/amounts.ts';
-import { Listing, type Column } from '../kit/listing.tsx';
+import { Listing } from '../kit/listing.tsx';
+import type { Column } from '../kit/rows.tsx';
 import { Status } from '../kit/status.tsx';
 import { When } from '../kit/when.tsx';
 import { refusedShare, visitorState } from '../kit/visitor.ts';

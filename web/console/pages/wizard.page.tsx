@@ -302,12 +302,14 @@ function NameStep({ draft, set, merge, error }: StepProps) {
         onChange={(event) => set('slug', event.currentTarget.value)}
       />
       <ClaimTextFields
-        texts={draft}
-        error={error}
-        set={(change) => merge(change.title === undefined ? change : { ...change, hasOwnTitle: true })}
+        form={{
+          draft,
+          error,
+          merge: (change) => merge(change.title === undefined ? change : { ...change, hasOwnTitle: true }),
+        }}
       />
       <More title="More about the claim page">
-        <MoreClaimFields texts={draft} set={merge} error={error} />
+        <MoreClaimFields form={{ draft, merge, error }} />
       </More>
     </>
   );

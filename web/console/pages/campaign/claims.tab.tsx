@@ -4,7 +4,8 @@ import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { ClaimView } from '#libs/contracts/admin/claims.js';
 import { useLinks } from '../../api/campaign.ts';
 import { GATE_WORDS } from '../../kit/gates.ts';
-import { Listing, type Column } from '../../kit/listing.tsx';
+import { Listing } from '../../kit/listing.tsx';
+import type { Column } from '../../kit/rows.tsx';
 import { When } from '../../kit/when.tsx';
 
 const COLUMNS: readonly Column<ClaimView>[] = [

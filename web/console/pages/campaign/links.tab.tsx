@@ -1,4 +1,4 @@
-import { Button, Group, Modal, NativeSelect, Stack, Text, Textarea, TextInput } from '@mantine/core';
+import { Button, Group, Modal, Stack, Text } from '@mantine/core';
 import { useState } from 'react';
 import { Link } from 'wouter';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
@@ -11,6 +11,7 @@ import { isAmount, showUsd } from '../../kit/amounts.ts';
 import { ActDialog } from '../../kit/dialog.tsx';
 import { localOf, timeOf, useDraft, wholeOf, zoneName } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
+import { Field, type Form } from '../../kit/field.tsx';
 import { DAYS_MAX, domainsOf, GATE_WORDS, gatesOf } from '../../kit/gates.ts';
 import { LinkCard } from '../../kit/link-card.tsx';
 import { Status } from '../../kit/status.tsx';
@@ -240,7 +241,7 @@ function LinkForm({
 }) {
   const [begin] = useState(() => draftOf(link));
   const { data: settings } = useSettings();
-  const { draft, set } = useDraft(begin);
+  const { draft, merge } = useDraft(begin);
   const count = wholeOf(draft.count, 1, CLAIMS_MAX);
   const perIp = wholeOf(draft.perIp, 0, PER_IP_MAX);
   const hours = draft.hours === '' ? undefined : wholeOf(draft.hours, 1, HOURS_MAX);
@@ -248,10 +249,17 @@ function LinkForm({
   const isEachRight = draft.each === '' || isAmount(draft.each);
   const isReady =
     draft.name.trim() !== '' && count !== null && perIp !== null && hours !== null && age !== null && isEachRight;
-  const field = (name: keyof Draft) => ({
-    value: draft[name],
-    onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
-  });
+  const form: Form<Draft> = {
+    draft,
+    merge,
+    mistakes: {
+      age: age === null ? `From 0 to ${DAYS_MAX}` : undefined,
+      each: isEachRight ? undefined : 'Such as 0.50',
+      hours: hours === null ? 'A whole number' : undefined,
+      count: count === null ? `From 1 to ${CLAIMS_MAX}` : undefined,
+      perIp: perIp === null ? `From 0 to ${PER_IP_MAX}` : undefined,
+    },
+  };
   const body = {
     name: draft.name.trim(),
     gates: [draft.gate],
@@ -288,93 +296,72 @@ function LinkForm({
       run={run}
       done={link ? 'The link is changed.' : 'The link is open.'}
     >
-      <TextInput
+      <Field
+        of={form}
+        name="name"
         label="Name"
         description="For you: README, workshop…"
         required
         maxLength={100}
         data-autofocus
-        {...field('name')}
       />
       {!link && (
-        <TextInput
+        <Field
+          of={form}
+          name="token"
           label="Ending of its address"
           description="Small letters, digits and dashes. Empty: a random one that nobody guesses."
           maxLength={63}
-          {...field('token')}
         />
       )}
-      <NativeSelect
+      <Field
+        of={form}
+        name="gate"
         label="Who gets a key"
         data={gatesOf(settings?.gates, link?.gates[0]).map((gate) => ({ value: gate, label: GATE_WORDS[gate].label }))}
-        {...field('gate')}
       />
       {draft.gate === 'github' && (
-        <TextInput
-          label="Least age of an account, in days"
-          inputMode="numeric"
-          error={age === null ? `From 0 to ${DAYS_MAX}` : undefined}
-          {...field('age')}
-        />
+        <Field of={form} name="age" label="Least age of an account, in days" inputMode="numeric" />
       )}
       {draft.gate === 'email' && (
-        <TextInput
+        <Field
+          of={form}
+          name="domains"
           label="Domains of addresses"
           description="Such as example.org, with commas between them. Empty: every address."
-          {...field('domains')}
         />
       )}
       <Group grow align="start">
-        <TextInput
-          label="Dollars each"
-          inputMode="decimal"
-          placeholder="as the campaign"
-          error={isEachRight ? undefined : 'Such as 0.50'}
-          {...field('each')}
-        />
-        <TextInput
-          label="Hours"
-          inputMode="numeric"
-          placeholder="as the campaign"
-          error={hours === null ? 'A whole number' : undefined}
-          {...field('hours')}
-        />
+        <Field of={form} name="each" label="Dollars each" inputMode="decimal" placeholder="as the campaign" />
+        <Field of={form} name="hours" label="Hours" inputMode="numeric" placeholder="as the campaign" />
       </Group>
       <Group grow align="start">
-        <TextInput
-          label="Number of keys"
-          inputMode="numeric"
-          error={count === null ? `From 1 to ${CLAIMS_MAX}` : undefined}
-          {...field('count')}
-        />
-        <TextInput
-          label="One network a day"
-          description="0: no limit"
-          inputMode="numeric"
-          error={perIp === null ? `From 0 to ${PER_IP_MAX}` : undefined}
-          {...field('perIp')}
-        />
+        <Field of={form} name="count" label="Number of keys" inputMode="numeric" />
+        <Field of={form} name="perIp" label="One network a day" description="0: no limit" inputMode="numeric" />
       </Group>
       <Stack gap="xs">
-        <TextInput
+        <Field
+          of={form}
+          name="starts"
           type="datetime-local"
           label="Starts"
           description={`In your zone, ${zoneName()}`}
-          {...field('starts')}
         />
-        <TextInput type="datetime-local" label="Ends" {...field('ends')} />
+        <Field of={form} name="ends" type="datetime-local" label="Ends" />
       </Stack>
-      <Textarea
+      <Field
+        of={form}
+        name="origins"
         label="Origins"
         description="Web pages that may claim for their visitors, one a line: https://app.example.org. It stops browsers, not scripts."
         rows={2}
-        {...field('origins')}
       />
-      <Textarea
+      <Field
+        of={form}
+        name="redirectUris"
         label="Addresses of apps"
         description="Where apps get the keys of their visitors, one a line, whole: https://app.example.org/start. http://localhost:* is any port of the visitor’s machine."
         rows={2}
-        {...field('redirectUris')}
       />
     </ActDialog>
   );

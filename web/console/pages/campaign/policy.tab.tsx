@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, NativeSelect, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Button, Checkbox, Group, Stack, Text, Title } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
@@ -6,6 +6,7 @@ import type { ModerationPolicy } from '#libs/contracts/policy.js';
 import { write } from '../../api/client.ts';
 import { useDraft, wholeOf } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
+import { Field, type Form } from '../../kit/field.tsx';
 import { CATEGORIES, INPUT_MODES, OUTPUT_MODES, type Category } from '../../kit/moderation.ts';
 import { ReplayNote } from '../../kit/replay.tsx';
 import { STRIKES } from '../../kit/safety.ts';
@@ -69,9 +70,20 @@ const patchOf = (draft: Draft) => ({
     : null,
 });
 
+function mistakesIn(draft: Draft): NonNullable<Form<Draft>['mistakes']> {
+  const check = (text: string, most: number): string | undefined =>
+    text === '' || wholeOf(text, 1, most) ? undefined : `From 1 to ${most}`;
+  return {
+    cooldownAfter: check(draft.cooldownAfter, STRIKES_MAX),
+    suspendAfter: check(draft.suspendAfter, STRIKES_MAX),
+    cooldownSeconds: check(draft.cooldownSeconds, SECONDS_MAX),
+    windowSeconds: check(draft.windowSeconds, SECONDS_MAX),
+  };
+}
+
 export function PolicyTab({ campaign }: { campaign: CampaignView }) {
   const client = useQueryClient();
-  const { draft, set } = useDraft(draftOf(campaign.moderation as ModerationPolicy));
+  const { draft, set, merge } = useDraft(draftOf(campaign.moderation as ModerationPolicy));
   const save = useMutation({
     mutationFn: () => write('PATCH', `/campaigns/${campaign.slug}`, { moderation: patchOf(draft) }),
     onSuccess: () => {
@@ -79,19 +91,9 @@ export function PolicyTab({ campaign }: { campaign: CampaignView }) {
       return client.invalidateQueries({ queryKey: ['campaign', campaign.slug] });
     },
   });
-  const isWrong = (text: string, most: number): boolean =>
-    draft.hasStrikes && text !== '' && wholeOf(text, 1, most) === null;
-  const number = (name: 'cooldownAfter' | 'cooldownSeconds' | 'suspendAfter' | 'windowSeconds', most: number) => ({
-    value: draft[name],
-    inputMode: 'numeric' as const,
-    error: isWrong(draft[name], most) ? `From 1 to ${most}` : undefined,
-    onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
-  });
-  const hasMistake =
-    isWrong(draft.cooldownAfter, STRIKES_MAX) ||
-    isWrong(draft.suspendAfter, STRIKES_MAX) ||
-    isWrong(draft.cooldownSeconds, SECONDS_MAX) ||
-    isWrong(draft.windowSeconds, SECONDS_MAX);
+  const mistakes = draft.hasStrikes ? mistakesIn(draft) : {};
+  const hasMistake = Object.values(mistakes).some(Boolean);
+  const form: Form<Draft> = { draft, merge, mistakes };
   const isLoose = draft.input === 'off' || draft.output === 'off';
   return (
     <form
@@ -106,26 +108,16 @@ export function PolicyTab({ campaign }: { campaign: CampaignView }) {
           What is checked
         </Title>
         <div className="grid">
-          <NativeSelect
-            label="Prompts"
-            data={[...INPUT_MODES]}
-            value={draft.input}
-            onChange={(event) => set('input', event.currentTarget.value as Draft['input'])}
-          />
-          <NativeSelect
-            label="Answers"
-            data={[...OUTPUT_MODES]}
-            value={draft.output}
-            onChange={(event) => set('output', event.currentTarget.value as Draft['output'])}
-          />
-          <NativeSelect
+          <Field of={form} name="input" label="Prompts" data={INPUT_MODES} />
+          <Field of={form} name="output" label="Answers" data={OUTPUT_MODES} />
+          <Field
+            of={form}
+            name="onUnavailable"
             label="While nobody can check"
             data={[
               { value: 'closed', label: 'Refuse calls (closed)' },
               { value: 'open', label: 'Let calls through (open)' },
             ]}
-            value={draft.onUnavailable}
-            onChange={(event) => set('onUnavailable', event.currentTarget.value as Draft['onUnavailable'])}
           />
         </div>
         {isLoose && (
@@ -185,18 +177,22 @@ export function PolicyTab({ campaign }: { campaign: CampaignView }) {
         />
         {draft.hasStrikes && (
           <div className="grid fields-below">
-            <TextInput
+            <Field
+              of={form}
+              name="cooldownAfter"
+              inputMode="numeric"
               label="Rest after"
               description="Refused prompts; empty: never"
-              {...number('cooldownAfter', STRIKES_MAX)}
             />
-            <TextInput label="Rest for" description="Seconds" {...number('cooldownSeconds', SECONDS_MAX)} />
-            <TextInput
+            <Field of={form} name="cooldownSeconds" inputMode="numeric" label="Rest for" description="Seconds" />
+            <Field
+              of={form}
+              name="suspendAfter"
+              inputMode="numeric"
               label="Suspend after"
               description="Refused prompts; empty: never"
-              {...number('suspendAfter', STRIKES_MAX)}
             />
-            <TextInput label="Counted within" description="Seconds" {...number('windowSeconds', SECONDS_MAX)} />
+            <Field of={form} name="windowSeconds" inputMode="numeric" label="Counted within" description="Seconds" />
           </div>
         )}
       </section>

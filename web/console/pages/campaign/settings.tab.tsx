@@ -1,4 +1,4 @@
-import { Button, Checkbox, Group, Stack, Text, TextInput, Textarea, Title } from '@mantine/core';
+import { Button, Checkbox, Group, Stack, Text, Title } from '@mantine/core';
 import { notifications } from '@mantine/notifications';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
@@ -11,6 +11,7 @@ import { ClaimPreview } from '../../kit/claim-preview.tsx';
 import { claimOf, ClaimTextFields, MoreClaimFields, NO_TEXTS, type ClaimTexts } from '../../kit/claim-texts.tsx';
 import { useDraft, wholeOf } from '../../kit/draft.ts';
 import { FaultNote } from '../../kit/fault-note.tsx';
+import { Field, type Form } from '../../kit/field.tsx';
 import { ToolFields, toolMistakesIn, toolPatchOf, toolTextsOf, type ToolTexts } from './tool-fields.tsx';
 
 const DAYS_MAX = 36_500;
@@ -131,11 +132,7 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
       return client.invalidateQueries({ queryKey: ['campaign', campaign.slug] });
     },
   });
-  const field = (name: Exclude<keyof Draft, 'models' | 'logo' | 'waitlist'>, path: string) => ({
-    value: draft[name],
-    error: (mistakes as Record<string, string | undefined>)[name] ?? faultAt(save.error, path),
-    onChange: (event: { currentTarget: { value: string } }) => set(name, event.currentTarget.value),
-  });
+  const form: Form<Draft> = { draft, merge, mistakes, error: save.error };
   // Models that the price table no longer has stay chosen until somebody takes them away.
   const models = [...new Set([...(settings?.models.map(({ id }) => id) ?? []), ...campaign.models])];
   return (
@@ -152,38 +149,46 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
             <Title order={2} size="h5" id="texts">
               Claim page
             </Title>
-            <ClaimTextFields texts={draft} set={merge} error={save.error} />
-            <MoreClaimFields texts={draft} set={merge} error={save.error} />
+            <ClaimTextFields form={form} />
+            <MoreClaimFields form={form} />
           </section>
           <section className="card" aria-labelledby="keys">
             <Title order={2} size="h5" id="keys">
               New keys
             </Title>
             <div className="grid">
-              <TextInput label="Dollars each" inputMode="decimal" {...field('each', 'key_defaults')} />
-              <TextInput
+              <Field of={form} name="each" at="key_defaults" label="Dollars each" inputMode="decimal" />
+              <Field
+                of={form}
+                name="ttlSeconds"
+                at="key_defaults"
                 label="Time in seconds"
                 description="Empty: no end. 86400 is a day."
                 inputMode="numeric"
-                {...field('ttlSeconds', 'key_defaults')}
               />
-              <TextInput
+              <Field
+                of={form}
+                name="perClaimant"
+                at="claim.per_claimant"
                 label="Keys of one person"
                 description="Of whom Daypass knows: by GitHub, by e-mail, by a code’s label"
                 inputMode="numeric"
-                {...field('perClaimant', 'claim.per_claimant')}
               />
-              <TextInput
+              <Field
+                of={form}
+                name="claimsPerHour"
+                at="claim.claims_per_hour"
                 label="Claims in an hour"
                 description="Beyond them the puzzles get harder, then claims are refused"
                 inputMode="numeric"
-                {...field('claimsPerHour', 'claim.claims_per_hour')}
               />
-              <TextInput
+              <Field
+                of={form}
+                name="overbook"
+                at="claim.overbook"
                 label="Overbook"
                 description="1: promise no more than the budget. 1.5: half as much again, as many keys stay unused"
                 inputMode="decimal"
-                {...field('overbook', 'claim.overbook')}
               />
             </div>
             <Checkbox
@@ -200,13 +205,13 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
               onChange={(event) => set('waitlist', event.currentTarget.checked)}
             />
           </section>
-          <ToolFields texts={draft} set={merge} error={save.error} />
+          <ToolFields form={form} />
           <section className="card" aria-labelledby="campaign">
             <Title order={2} size="h5" id="campaign">
               Campaign
             </Title>
             <div className="fields">
-              <TextInput label="Name" maxLength={200} required {...field('name', 'name')} />
+              <Field of={form} name="name" at="name" label="Name" maxLength={200} required />
               <Checkbox.Group
                 label="Models"
                 value={[...draft.models]}
@@ -219,23 +224,29 @@ export function SettingsTab({ campaign }: { campaign: CampaignView }) {
                   ))}
                 </Stack>
               </Checkbox.Group>
-              <Textarea
+              <Field
+                of={form}
+                name="origins"
+                at="origins"
                 label="Origins"
                 description="Web pages that may call with keys of this campaign, one a line: https://app.example.org. It stops browsers, not scripts."
                 rows={3}
-                {...field('origins', 'origins')}
               />
-              <TextInput
+              <Field
+                of={form}
+                name="retention"
+                at="retention_days"
                 label="Keep prompts and answers for days"
                 description="Empty: for ever"
                 inputMode="numeric"
-                {...field('retention', 'retention_days')}
               />
-              <TextInput
+              <Field
+                of={form}
+                name="weight"
+                at="weight"
                 label="Weight"
                 description="Share of turns in a full lane, beside campaigns of weight 1"
                 inputMode="decimal"
-                {...field('weight', 'weight')}
               />
             </div>
           </section>

@@ -1,8 +1,8 @@
-import { NativeSelect, TextInput, Title } from '@mantine/core';
+import { Title } from '@mantine/core';
 import type { ToolPrices } from '#libs/contracts/key-state.js';
-import { faultAt } from '../../api/client.ts';
 import { isAmount } from '../../kit/amounts.ts';
 import { wholeOf } from '../../kit/draft.ts';
+import { Field, type Form } from '../../kit/field.tsx';
 
 const TOKENS_MAX = 2_000_000;
 const SEARCHES_MAX = 100;
@@ -60,53 +60,53 @@ export function toolPatchOf({ searchUsd, searchTokens, searches, images, quality
   };
 }
 
-interface Props {
-  texts: ToolTexts;
-  set: (change: Partial<ToolTexts>) => void;
-  error: unknown;
-}
-
-export function ToolFields({ texts, set, error }: Props) {
-  const mistakes = toolMistakesIn(texts);
-  const field = (name: keyof ToolTexts, path: string) => ({
-    value: texts[name],
-    error: mistakes[name] ?? faultAt(error, `tool_prices.${path}`),
-    onChange: (event: { currentTarget: { value: string } }) => set({ [name]: event.currentTarget.value }),
-  });
-  const hasSearch = texts.searchUsd.trim() !== '';
+/** `form`: its mistakes are those of `toolMistakesIn`. */
+export function ToolFields({ form }: { form: Form<ToolTexts> }) {
+  const hasSearch = form.draft.searchUsd.trim() !== '';
   return (
     <section className="card" aria-labelledby="tools">
       <Title order={2} size="h5" id="tools">
         Search, images and sound
       </Title>
       <div className="grid">
-        <TextInput
+        <Field
+          of={form}
+          name="searchUsd"
+          at="tool_prices.web_search.usd_per_request"
           label="Dollars for a web search"
           description="Empty: its keys cannot search"
           inputMode="decimal"
-          {...field('searchUsd', 'web_search.usd_per_request')}
         />
-        <TextInput
+        <Field
+          of={form}
+          name="searchTokens"
+          at="tool_prices.web_search.input_tokens_per_request"
           label="Tokens that a search adds"
           description="The most that the model reads of its results"
           inputMode="numeric"
           disabled={!hasSearch}
-          {...field('searchTokens', 'web_search.input_tokens_per_request')}
         />
-        <TextInput
+        <Field
+          of={form}
+          name="searches"
+          at="tool_prices.web_search.max_calls"
           label="Searches of one response"
           description="Empty: three"
           inputMode="numeric"
           disabled={!hasSearch}
-          {...field('searches', 'web_search.max_calls')}
         />
-        <TextInput
+        <Field
+          of={form}
+          name="images"
+          at="tool_prices.images.max"
           label="Images of one call"
           description="Empty: four"
           inputMode="numeric"
-          {...field('images', 'images.max')}
         />
-        <NativeSelect
+        <Field
+          of={form}
+          name="quality"
+          at="tool_prices.images.quality"
           label="Quality of images"
           description="Where the visitor leaves it open, and the budget carries it"
           data={[
@@ -115,13 +115,14 @@ export function ToolFields({ texts, set, error }: Props) {
             { value: 'medium', label: 'Medium' },
             { value: 'high', label: 'High' },
           ]}
-          {...field('quality', 'images.quality')}
         />
-        <TextInput
+        <Field
+          of={form}
+          name="soundSeconds"
+          at="tool_prices.audio.max_seconds"
           label="Seconds of sound in one call"
           description="Empty: as many as DAYPASS_MAX_AUDIO_SECONDS allows, which no campaign raises"
           inputMode="numeric"
-          {...field('soundSeconds', 'audio.max_seconds')}
         />
       </div>
     </section>

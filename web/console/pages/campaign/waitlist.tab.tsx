@@ -7,7 +7,8 @@ import { useLinks } from '../../api/campaign.ts';
 import { write } from '../../api/client.ts';
 import { ActDialog } from '../../kit/dialog.tsx';
 import { wholeOf } from '../../kit/draft.ts';
-import { Listing, type Column } from '../../kit/listing.tsx';
+import { Listing } from '../../kit/listing.tsx';
+import type { Column } from '../../kit/rows.tsx';
 import { When } from '../../kit/when.tsx';
 
 const INVITED_MAX = 100;

@@ -4,7 +4,8 @@ import { Link } from 'wouter';
 import type { CodeView, LinkView } from '#libs/contracts/admin/claims.js';
 import { write } from '../../api/client.ts';
 import { ActDialog } from '../../kit/dialog.tsx';
-import { Listing, type Column } from '../../kit/listing.tsx';
+import { Listing } from '../../kit/listing.tsx';
+import type { Column } from '../../kit/rows.tsx';
 import { Status } from '../../kit/status.tsx';
 import { When } from '../../kit/when.tsx';
 
