@@ -1,6 +1,8 @@
 /**
  * All keys of an account have one hash tag, so that one script can move money at every level at once. Each process
- * serves one account. libs/config checks its name.
+ * serves one account. This is the one setting that nobody takes from libs/config: these names are constants, which
+ * modules read while they load, and a service reads its settings after that. libs/config checks the same variable, and
+ * a service with a wrong one ends before it uses a key.
  */
 const account = process.env.DAYPASS_ACCOUNT?.trim() ?? '';
 const TAG = moneySlot(account);
