@@ -1,21 +1,19 @@
 #!/usr/bin/env node
 import { createWriteStream, mkdirSync, openSync, readdirSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Writable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { Command, CommanderError } from 'commander';
-import { stringify } from 'csv-stringify';
 import { renderUnicodeCompact } from 'uqr';
 import type { z } from 'zod';
 import type { CampaignView } from '#libs/contracts/admin/answers.js';
 import type { LinkView, newCodesAnswer } from '#libs/contracts/admin/claims.js';
 import type { RequestView } from '#libs/contracts/admin/safety.js';
-import { ask, at, call, EXIT, Failure, list, rows, type Fields } from './admin.api.js';
+import { ask, at, call, EXIT, Failure, list, type Fields } from './admin.api.js';
 import { cards } from './cards.js';
 import { COMMANDS, GROUPS, LINK } from './commands.js';
 import { review, textsOf, watch } from './live.js';
 import { fieldsOf, put, wishesOf } from './options.js';
-import { AS_CSV, print, show } from './show.js';
+import { print, show } from './show.js';
 
 type Given = { json?: boolean; csv?: boolean; lines?: number } & Partial<Record<string, string>>;
 const ROWS = '50';
@@ -148,27 +146,27 @@ add('verify', 'prove the books and the record', '', async () => {
 });
 type Proof = { ok: boolean };
 
-const PROOFS = { 'books.json': '/ledger/verify', 'record.json': '/audit/verify', 'bill.json': '/reconciliation' };
+const FILES = {
+  'checks.jsonl': '/checks/export',
+  'calls.csv': '/requests/export',
+  'acts.csv': '/acts/export',
+  'statement.csv': '/statement/export',
+  'policies.jsonl': '/policies/export',
+  'books.json': '/ledger/verify',
+  'record.json': '/audit/verify',
+  'bill.json': '/reconciliation',
+};
 add(
   'audit export',
   'checks, calls, acts, the statement, policies and proofs as files',
   'since! until out!',
   async ({ since, until, out = '' }) => {
     mkdirSync(out, { recursive: true, mode: 0o700 });
-    const file = (name: string): Writable => createWriteStream(join(out, name), { mode: 0o600 });
-    const period = { since, until };
-    for (const [name, path, query] of [
-      ['checks.jsonl', '/checks/export', period],
-      ['statement.csv', '/statement/export', { ...period, format: 'csv' }],
-      ['policies.jsonl', '/policies/export', { until }],
-    ] as const)
-      await pipeline((await ask('GET', path, query)).body!, file(name));
-    for (const [name, path] of [
-      ['calls.csv', '/requests'],
-      ['acts.csv', '/acts'],
-    ] as const)
-      await pipeline(rows(path, period, Infinity), stringify(AS_CSV), file(name));
-    for (const [name, path] of Object.entries(PROOFS)) await pipeline((await ask('GET', path, {})).body!, file(name));
+    for (const [name, path] of Object.entries(FILES)) {
+      const period = name === 'policies.jsonl' ? { until } : { since, until };
+      const query = path.endsWith('/export') ? { ...period, format: name.split('.')[1] } : {};
+      await pipeline((await ask('GET', path, query)).body!, createWriteStream(join(out, name), { mode: 0o600 }));
+    }
     return { data: readdirSync(out).map((name) => ({ file: join(out, name) })) };
   },
 );

@@ -8,16 +8,15 @@ export const print = (text: string): void => void process.stdout.write(`${text.r
 const isRow = (value: unknown): value is Record<string, unknown> => typeof value === 'object' && value !== null;
 const isTable = (value: unknown): value is Record<string, unknown>[] => Array.isArray(value) && value.some(isRow);
 
-/** A label must not become a formula in a spreadsheet. */
-export const AS_CSV = { header: true, escape_formulas: true, cast: { boolean: String } };
-
 /** JSON for scripts, CSV for spreadsheets; for people lists as tables, and a field on a line of anything else. */
 export function show(answer: unknown, given: { json?: boolean; csv?: boolean }, columns?: readonly string[]): void {
   if (given.json) return print(JSON.stringify(answer, null, 2));
   const data = isRow(answer) && 'data' in answer ? answer.data : answer;
   if (!Array.isArray(data)) return isRow(data) ? record(data) : print(cell(data));
   const names = columns ?? Object.keys((data[0] as object | undefined) ?? {});
-  if (given.csv) return print(stringify(data, { ...AS_CSV, columns: [...names] }).trimEnd());
+  // A label must not become a formula in a spreadsheet.
+  const form = { header: true, escape_formulas: true, cast: { boolean: String }, columns: [...names] };
+  if (given.csv) return print(stringify(data, form).trimEnd());
   table([names, ...data.map((row: Record<string, unknown>) => names.map((name) => cell(row[name])))]);
 }
 

@@ -225,7 +225,7 @@ describe('the command daypass', () => {
     ]);
     expect(read('statement.csv').split('\n').length).toBeGreaterThan(2);
     expect(JSON.parse(read('policies.jsonl').split('\n')[0]!)).toMatchObject({ policy: expect.any(Object) });
-    expect(read('calls.csv')).toMatch(/^id,campaign,[\s\S]*\nreq_.*,false,/);
+    expect(read('calls.csv')).toMatch(/^at,id,.*,checks,reviewed\n\S+,req_.*,false,/);
     expect(read('acts.csv')).toContain('over');
     expect(JSON.parse(read('checks.jsonl').split('\n')[0]!)).toMatchObject({ decision: expect.any(String) });
     expect(JSON.parse(read('record.json')).ok).toBe(true);

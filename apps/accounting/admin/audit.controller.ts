@@ -92,6 +92,8 @@ const CALL_COLUMNS: (keyof CallView)[] = [
   'held_usd',
   'paid_usd',
   'policy_version',
+  'checks',
+  'reviewed',
 ];
 
 const ACT_COLUMNS: (keyof ActView)[] = ['at', 'id', 'act', 'subject', 'actor', 'note'];

@@ -3,6 +3,7 @@ import { Reflector } from '@nestjs/core';
 import { stringify } from 'csv-stringify/sync';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { map, type Observable } from 'rxjs';
+import { csvForm } from './csv.form.js';
 
 const TABLE = 'daypass:csv';
 const WANTS_CSV = /(^|,)\s*text\/csv\s*(;(?!\s*q=0(\.0*)?\s*(,|$))|,|$)/i;
@@ -36,8 +37,7 @@ export class CsvInterceptor implements NestInterceptor {
           .type('text/csv; charset=utf-8')
           .header('content-disposition', `attachment; filename="${table.file}"`);
         if (typeof next_cursor === 'string') void reply.header('x-next-cursor', next_cursor);
-        // A label must not become a formula in a spreadsheet.
-        return stringify(data, { header: true, columns: table.columns, escape_formulas: true });
+        return stringify(data, csvForm(table.columns));
       }),
     );
   }

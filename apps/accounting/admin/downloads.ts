@@ -4,6 +4,7 @@ import { stringify } from 'csv-stringify';
 import type { FastifyReply } from 'fastify';
 import { AtMost } from '../at-most.js';
 import type { Period } from '../schemas/audit.schemas.js';
+import { csvForm } from './csv.form.js';
 
 /** A slow reader holds none of Postgres' connections, and each of the others one at a time. */
 const AT_ONCE = 4;
@@ -25,13 +26,8 @@ export class Downloads {
   send<Row extends object>(reply: FastifyReply, { name, columns, format, rows }: File<Row>): FastifyReply {
     const leave = this.places.take();
     const isCsv = format === 'csv';
-    // Text of a visitor, a guard or a model must not become a formula in a spreadsheet.
     const file = isCsv
-      ? pipeline(
-          Readable.from(rows),
-          stringify({ header: true, columns: [...columns], escape_formulas: true }),
-          () => undefined,
-        )
+      ? pipeline(Readable.from(rows), stringify(csvForm(columns)), () => undefined)
       : Readable.from(jsonLines(rows));
     file.once('close', leave);
     return reply
