@@ -14,7 +14,7 @@ void bootstrap('ingress', async (config, logger) => {
   await Promise.all(['o200k_base' as const, 'cl100k_base' as const].map(loadEncoding));
   const registry = createRegistry('ingress');
   const app = await createIngress(config, logger, registry);
-  serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
+  await serveWebhooks(app, config, app.get<Redis>(MONEY_REDIS), logger);
   const door = new Door(app.get<Redis>(MONEY_REDIS));
   const ops = new OpsServer({
     ...config.ops,

@@ -1,5 +1,5 @@
-import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
-import { createTransport, type Transporter } from 'nodemailer';
+import { Inject, Injectable, type OnApplicationShutdown, type OnModuleInit } from '@nestjs/common';
+import type { Transporter } from 'nodemailer';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
 import { CONFIG } from '#libs/service/platform.tokens.js';
@@ -17,31 +17,34 @@ export function mailFault(error: unknown): number | string {
 
 /** Hands mails to the operator's server. */
 @Injectable()
-export class Mailer implements OnApplicationShutdown {
-  private readonly transport: Transporter | null;
+export class Mailer implements OnModuleInit, OnApplicationShutdown {
+  private transport: Transporter | null = null;
 
-  constructor(@Inject(CONFIG) { mail }: DaypassConfig) {
-    this.transport =
-      mail === undefined
-        ? null
-        : createTransport(
-            {
-              url: mail.smtpUrl,
-              pool: true,
-              maxConnections: CONNECTIONS,
-              dnsTimeout: STEP_TIMEOUT_MS,
-              connectionTimeout: STEP_TIMEOUT_MS,
-              greetingTimeout: STEP_TIMEOUT_MS,
-              socketTimeout: STEP_TIMEOUT_MS,
-              disableFileAccess: true,
-              disableUrlAccess: true,
-            },
-            { from: mail.from },
-          );
+  constructor(@Inject(CONFIG) private readonly config: DaypassConfig) {}
+
+  /** An installation without a mail server does not load what speaks with one. */
+  async onModuleInit(): Promise<void> {
+    const { mail } = this.config;
+    if (mail === undefined) return;
+    const { createTransport } = await import('nodemailer');
+    this.transport = createTransport(
+      {
+        url: mail.smtpUrl,
+        pool: true,
+        maxConnections: CONNECTIONS,
+        dnsTimeout: STEP_TIMEOUT_MS,
+        connectionTimeout: STEP_TIMEOUT_MS,
+        greetingTimeout: STEP_TIMEOUT_MS,
+        socketTimeout: STEP_TIMEOUT_MS,
+        disableFileAccess: true,
+        disableUrlAccess: true,
+      },
+      { from: mail.from },
+    );
   }
 
   get isSetUp(): boolean {
-    return this.transport !== null;
+    return this.config.mail !== undefined;
   }
 
   /** @throws where the server does not take the mail; DaypassError `claim_refused` without a server */

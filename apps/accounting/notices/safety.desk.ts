@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto';
 import { Inject, Injectable } from '@nestjs/common';
 import { InjectDataSource } from '@nestjs/typeorm';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { DataSource } from 'typeorm';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -12,6 +12,7 @@ import { VisitorActs } from '../accounts/visitor.acts.js';
 import type { FoundVisitor } from '../record/visitor.finder.js';
 import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
+import { providerClient } from '../provider.client.js';
 
 interface Case {
   id: string;
@@ -36,7 +37,7 @@ const PAUSE_MAX_SECONDS = 3_600;
 @Injectable()
 export class SafetyDesk extends PeriodicService {
   protected readonly loop: Periodic;
-  private readonly client: OpenAI;
+  private readonly client: () => Promise<OpenAI>;
   private readonly pepper: KeyObject;
 
   constructor(
@@ -49,11 +50,9 @@ export class SafetyDesk extends PeriodicService {
   ) {
     super();
     const { safetyKey, baseUrl } = config.openai;
-    this.client = new OpenAI({
+    this.client = providerClient({
       apiKey: safetyKey ?? NO_KEY,
       baseURL: baseUrl,
-      organization: null,
-      project: null,
       maxRetries: 0,
       timeout: LOOKUP_TIMEOUT_MS,
     });
@@ -78,7 +77,8 @@ export class SafetyDesk extends PeriodicService {
   }
 
   private async decide({ id, type, attempts }: Case): Promise<void> {
-    const found = await this.client.safety.cases.retrieve(id).catch((error: unknown) => {
+    const { safety } = await this.client();
+    const found = await safety.cases.retrieve(id).catch((error: unknown) => {
       this.logger.warn(
         { caseId: id, attempts, reason: error instanceof Error ? error.message : String(error) },
         'accounting could not fetch a safety case of the provider; it tries again',

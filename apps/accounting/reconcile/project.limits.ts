@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { z } from 'zod';
 import type { DaypassConfig } from '#libs/config/config.js';
 import type { Logger } from '#libs/service/logger.js';
@@ -7,6 +7,7 @@ import { LaneLine } from '#libs/pacing/lane-line.js';
 import { LaneTable, MODERATION_LANE } from '#libs/pacing/lanes.js';
 import { CONFIG, LOGGER } from '#libs/service/platform.tokens.js';
 import { Periodic, PeriodicService } from '../periodic.js';
+import { providerClient } from '../provider.client.js';
 
 const TIMEOUT_MS = 30_000;
 const ROWS_MAX = 5_000;
@@ -29,7 +30,7 @@ type Row = z.infer<typeof rowSchema>;
 @Injectable()
 export class ProjectLimits extends PeriodicService {
   protected readonly loop: Periodic;
-  private readonly client: OpenAI | null;
+  private readonly client: (() => Promise<OpenAI>) | null;
 
   constructor(
     @Inject(CONFIG) private readonly config: DaypassConfig,
@@ -40,9 +41,7 @@ export class ProjectLimits extends PeriodicService {
     super();
     const { adminKey: adminAPIKey, adminBaseUrl: baseURL, projectIds, everyMs } = config.reconcile;
     const wanted = adminAPIKey !== undefined && projectIds.length > 0;
-    this.client = wanted
-      ? new OpenAI({ adminAPIKey, apiKey: null, baseURL, organization: null, project: null, timeout: TIMEOUT_MS })
-      : null;
+    this.client = wanted ? providerClient({ adminAPIKey, apiKey: null, baseURL, timeout: TIMEOUT_MS }) : null;
     this.loop = new Periodic(
       everyMs,
       async () => void (await this.run()),
@@ -57,7 +56,7 @@ export class ProjectLimits extends PeriodicService {
   /** Returns the lanes whose limits it took over. */
   async run(): Promise<string[]> {
     if (!this.client) return [];
-    const rows = await this.read(this.client);
+    const rows = await this.read(await this.client());
     const changed: string[] = [];
     for (const lane of this.lanes.all()) {
       const its = rows.filter(({ model }) => this.isIn(lane, model));

@@ -1,8 +1,9 @@
-import OpenAI from 'openai';
+import type OpenAI from 'openai';
 import { z } from 'zod';
 import type { Endpoint } from '#libs/endpoints/endpoint.js';
 import { NANO_PER_USD } from '#libs/money/nano.js';
 import { MINUTE_MS, type MinuteCounts } from '#libs/money/reconcile.js';
+import { providerClient } from '../provider.client.js';
 
 /** One minute's usage of one model at one tier. */
 export interface ReportRow extends MinuteCounts {
@@ -70,19 +71,17 @@ const costPage = page(
  * Its errors name the fault and no key, so that the log may have them.
  */
 export class ReportClient {
-  private readonly client: OpenAI;
+  private readonly client: () => Promise<OpenAI>;
 
   constructor(
     { adminKey, baseUrl }: { adminKey: string; baseUrl: string },
     private readonly scope: ReportScope,
   ) {
     // The client would add OPENAI_API_KEY and more from the environment by itself.
-    this.client = new OpenAI({
+    this.client = providerClient({
       adminAPIKey: adminKey,
       apiKey: null,
       baseURL: baseUrl,
-      organization: null,
-      project: null,
       maxRetries: RETRIES,
       timeout: TIMEOUT_MS,
     });
@@ -92,8 +91,8 @@ export class ReportClient {
    * The minutes in which the provider served something of one report. Both ends are whole minutes. `clockMs`: the
    * provider's clock.
    */
-  usage(report: ReportName, fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
-    const { usage } = this.client.admin.organization;
+  async usage(report: ReportName, fromMs: number, toMs: number): Promise<{ rows: ReportRow[]; clockMs: number }> {
+    const { usage } = (await this.client()).admin.organization;
     const query = {
       start_time: fromMs / 1_000,
       end_time: toMs / 1_000,
@@ -166,10 +165,11 @@ export class ReportClient {
   /** What the provider billed from `fromDay` up to the day before `toDay`; UTC days since 1970. */
   async costs(fromDay: number, toDay: number): Promise<CostRow[]> {
     const rows: CostRow[] = [];
+    const { usage } = (await this.client()).admin.organization;
     await this.pages(
       costPage,
       async (cursor) =>
-        await this.client.admin.organization.usage.costs({
+        await usage.costs({
           start_time: (fromDay * DAY_MS) / 1_000,
           end_time: (toDay * DAY_MS) / 1_000,
           bucket_width: '1d',

@@ -1,5 +1,4 @@
 import type { NestFastifyApplication } from '@nestjs/platform-fastify';
-import OpenAI, { InvalidWebhookSignatureError } from 'openai';
 import type { Redis } from 'ioredis';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';
@@ -19,9 +18,16 @@ const TYPES = ['safety.warning_issued', 'safety.deactivation_issued'] as const;
  * Takes the provider's signed safety notices about visitors. Accounting then looks up the case and suspends the
  * visitor. Without OPENAI_WEBHOOK_SECRET there is no such route.
  */
-export function serveWebhooks(app: NestFastifyApplication, config: DaypassConfig, redis: Redis, logger: Logger): void {
+export async function serveWebhooks(
+  app: NestFastifyApplication,
+  config: DaypassConfig,
+  redis: Redis,
+  logger: Logger,
+): Promise<void> {
   const { webhookSecret } = config.openai;
   if (webhookSecret === undefined) return;
+  // It takes 8 MB, which an ingress without such a route saves.
+  const { default: OpenAI, InvalidWebhookSignatureError } = await import('openai');
   const { webhooks } = new OpenAI({ apiKey: VERIFIES_ONLY, organization: null, project: null, webhookSecret });
   const recorder = new EventRecorder(redis);
   void app
