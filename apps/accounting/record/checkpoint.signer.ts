@@ -10,6 +10,7 @@ import { redisKeys } from '#libs/redis/keys.js';
 import { Signer } from '#libs/secrets/signer.js';
 import { RecordMetrics } from './record.metrics.js';
 import { checkpointText, type Link } from '../domain/audit.chain.js';
+import { DueWork } from '../due.work.js';
 import { Periodic, PeriodicService } from '../periodic.js';
 import { AuditRepository } from './audit.repository.js';
 
@@ -44,6 +45,7 @@ export class CheckpointSigner extends PeriodicService {
     @InjectDataSource() private readonly source: DataSource,
     private readonly audit: AuditRepository,
     private readonly metrics: RecordMetrics,
+    private readonly dueWork: DueWork,
   ) {
     super();
     this.signer = new Signer(config.secrets.auditSeed);
@@ -77,7 +79,7 @@ export class CheckpointSigner extends PeriodicService {
   }
 
   private async sign(): Promise<void> {
-    const { seq } = await this.audit.head(this.source.manager);
+    const { recordSeq: seq } = await this.dueWork.now();
     const nowMs = performance.now();
     if (!this.isCut && seq === this.signed && nowMs - this.lookedAtMs < LOOK_EVERY_MS)
       return this.metrics.recordSealed(Date.now());
