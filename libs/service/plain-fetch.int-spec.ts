@@ -118,6 +118,45 @@ describe('the plain fetch under the official client', () => {
     expect(open).toBe(0);
   });
 
+  it('lets an upstream wait whose answer nobody reads, and gives all of it to a late reader', async () => {
+    const piece = randomBytes(1_048_576);
+    const pieces = 64;
+    let sent = 0;
+    const openai = await client((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      const write = (): void => {
+        while (sent < pieces) {
+          sent++;
+          if (!response.write(piece)) return void response.once('drain', write);
+        }
+        response.end();
+      };
+      write();
+    });
+    const raw = await openai.chat.completions.create({ ...asked, stream: true }).asResponse();
+    // It stands still once the buffers of the sockets are full.
+    for (let before = -1; before !== sent;) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(sent).toBeLessThan(pieces / 2);
+    const bytes = await readBytes(raw);
+    expect(Buffer.compare(bytes, Buffer.concat(Array<Buffer>(pieces).fill(piece)))).toBe(0);
+  });
+
+  it('breaks off where the connection does, and gives nothing after that', async () => {
+    const openai = await client((_, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream', 'content-length': '1000' });
+      response.write('data: {}\n\n');
+      setTimeout(() => response.destroy(), 50);
+    });
+    const raw = await openai.chat.completions.create({ ...asked, stream: true }).asResponse();
+    const reader = (raw.body as unknown as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    expect((await reader.next()).done).toBe(false);
+    await expect(reader.next()).rejects.toThrow();
+    await expect(reader.next()).rejects.toThrow();
+  });
+
   it.each(['gzip', 'deflate', 'br', 'zstd', 'GZIP', 'gzip, br'])(
     'reads what an upstream compressed unasked, whole, in a stream and in an error: %s',
     async (encoding) => {
