@@ -3,6 +3,7 @@ import type { Browser, Page } from 'playwright-core';
 import { z } from 'zod';
 import { shareDaypass, type SharedDaypass } from '#libs/testing/daypass.js';
 import { launchChromium } from './chromium.js';
+import { LOOKS } from './pages/looking.js';
 
 let daypass: SharedDaypass;
 let browser: Browser;
@@ -67,37 +68,35 @@ describe('the admin API’s documentation in a browser', () => {
 describe('the visitors’ documentation in a browser', () => {
   const origin = (): string => new URL(daypass.baseUrl).origin;
 
-  interface Seen {
-    page: Page;
-    strangers: string[];
-    faults: string[];
-  }
+  let page: Page;
+  const strangers: string[] = [];
+  const faults: string[] = [];
 
-  async function open(colorScheme: 'light' | 'dark', width: number): Promise<Seen> {
-    const page = await browser.newPage({ viewport: { width, height: 1_200 }, colorScheme });
+  /** It takes seconds to build: one page for all looks, which its styles alone tell apart. */
+  beforeAll(async () => {
+    page = await browser.newPage({ viewport: { width: 1_280, height: 1_200 }, colorScheme: 'light' });
     page.setDefaultTimeout(60_000);
-    const seen: Seen = { page, strangers: [], faults: [] };
     page.on('request', (request) => {
       const isOwn = request.url().startsWith(`${origin()}/`) || request.url().startsWith('data:');
-      if (!isOwn) seen.strangers.push(request.url());
+      if (!isOwn) strangers.push(request.url());
     });
-    page.on('pageerror', (error) => seen.faults.push(error.message));
+    page.on('pageerror', (error) => faults.push(error.message));
     // What the content security policy forbids is an error of the console.
     page.on('console', (message) => {
-      if (message.type() === 'error') seen.faults.push(message.text());
+      if (message.type() === 'error') faults.push(message.text());
     });
     await page.goto(`${origin()}/docs`);
     await page.waitForSelector('.opblock');
-    return seen;
-  }
+    // It has the largest schema.
+    const block = page.locator('.opblock-post', { has: page.locator('[data-path="/v1/responses"]') });
+    await block.locator('.opblock-summary').click();
+    await block.locator('.opblock-body .responses-table').waitFor();
+    await block.locator('.tab button', { hasText: 'Schema' }).first().click();
+    await block.locator('.json-schema-2020-12-expand-deep-button').first().click();
+    await page.click('summary');
+  });
 
-  it.each([
-    ['light', 1_280],
-    ['light', 390],
-    ['dark', 1_280],
-    ['dark', 390],
-  ] as const)('is readable where it is %s and %i px wide, and loads nothing from elsewhere', async (colors, width) => {
-    const { page, strangers, faults } = await open(colors, width);
+  it('shows every operation and what belongs to it', async () => {
     const shown = await page.$$eval('.opblock-summary-path', (paths) =>
       paths.map((path) => path.getAttribute('data-path')),
     );
@@ -113,16 +112,19 @@ describe('the visitors’ documentation in a browser', () => {
         '/v1/key',
       ]),
     );
-    // It has the largest schema.
-    const block = page.locator('.opblock-post', { has: page.locator('[data-path="/v1/responses"]') });
-    await block.locator('.opblock-summary').click();
-    await block.locator('.opblock-body .responses-table').waitFor();
-    await block.locator('.tab button', { hasText: 'Schema' }).first().click();
-    await block.locator('.json-schema-2020-12-expand-deep-button').first().click();
-    await page.click('summary');
     const text = await page.innerText('#ui');
     for (const words of ['insufficient_quota', 'x-daypass-moderation', '/v1/vector_stores', '2026-08-26'])
       expect(text).toContain(words);
+  });
+
+  it.each(LOOKS)('is readable where it is %s and %i px wide', async (colors, width) => {
+    await page.emulateMedia({ colorScheme: colors });
+    await page.setViewportSize({ width, height: 1_200 });
+    // A colour must not be read while it changes.
+    await page.evaluate(async () => {
+      const changes = document.getAnimations().filter((one) => one instanceof CSSTransition);
+      await Promise.allSettled(changes.map(({ finished }) => finished));
+    });
     if (process.env.SCREENSHOTS)
       await page.screenshot({ path: `${process.env.SCREENSHOTS}/docs-${colors}-${width}.png` });
     // What is wider than the page scrolls in a box of its own.
@@ -134,16 +136,15 @@ describe('the visitors’ documentation in a browser', () => {
       ),
     ]);
     for (const ink of inks) expect([paper, ink, contrast(paper!, ink) >= 4.5]).toEqual([paper, ink, true]);
-    expect({ strangers, faults }).toEqual({ strangers: [], faults: [] });
-    await page.close();
   });
 
-  it('has no field for a key, and calls nothing', async () => {
-    const { page } = await open('light', 1_280);
-    await page.locator('.opblock-summary', { has: page.locator('[data-path="/v1/key"]') }).click();
-    await page.waitForSelector('.opblock-body .responses-table');
+  it('has no field for a key, calls nothing, and loads nothing from elsewhere', async () => {
+    const operation = (path: string) => page.locator('.opblock', { has: page.locator(`[data-path="${path}"]`) });
+    await page.locator('.opblock-post.is-open .opblock-summary').click();
+    await operation('/v1/key').locator('.opblock-summary').click();
+    await operation('/v1/key').locator('.responses-table').waitFor();
     expect(await page.locator('.authorize, .try-out, button.execute, input, textarea').count()).toBe(0);
-    await page.close();
+    expect({ strangers, faults }).toEqual({ strangers: [], faults: [] });
   });
 
   it('describes what the key and the models look like', async () => {
