@@ -277,13 +277,13 @@ describe('moderation', () => {
   it.each(['window', 'trail'])(
     'ends a stream by an error where it cannot be judged (%s), under a closed policy',
     async (output) => {
-      const client = await clientWith({ output });
+      const [closed, open] = [await clientWith({ output }), await clientWith({ output, on_unavailable: 'open' })];
       daypass.rehearsal.onChat = () => ({ content: `${sentence.repeat(20)}`, tokensPerSecond: 400 });
       daypass.rehearsal.onModeration = (body) =>
         JSON.stringify(body.input).includes('"hi"') ? undefined : { status: 500, error: { message: 'down' } };
-      expect(await errorOf(watched(client))).toMatchObject({ code: 'moderation_unavailable' });
-      const open = await clientWith({ output, on_unavailable: 'open' });
-      expect((await watched(open)).text).toBe(sentence.repeat(20));
+      const [error, { text }] = await Promise.all([errorOf(watched(closed)), watched(open)]);
+      expect(error).toMatchObject({ code: 'moderation_unavailable' });
+      expect(text).toBe(sentence.repeat(20));
     },
     30_000,
   );
@@ -401,14 +401,15 @@ describe('moderation', () => {
 
   it('refuses what it could not check under a closed policy, and lets it pass under an open one', async () => {
     daypass.rehearsal.onModeration = () => ({ status: 500, error: { message: 'down' } });
-    const closed = await clientWith();
-    const error = await errorOf(closed.chat.completions.create({ model, messages: say('hi') }));
+    const [closed, open] = [await clientWith(), await clientWith({ on_unavailable: 'open' })];
+    const [error, { response }] = await Promise.all([
+      errorOf(closed.chat.completions.create({ model, messages: say('closed') })),
+      open.chat.completions.create({ model, messages: say('open') }).withResponse(),
+    ]);
     expect(error).toMatchObject({ status: 503, code: 'moderation_unavailable' });
     expect(error.headers?.get('x-should-retry')).toBe('true');
     expect(error.headers?.get('x-daypass-moderation')).toBe('input=unavailable; output=off');
-    expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
-    const open = await clientWith({ on_unavailable: 'open' });
-    const { response } = await open.chat.completions.create({ model, messages: say('hi') }).withResponse();
+    expect(daypass.rehearsal.chatCalls().map(({ body }) => body.messages)).toEqual([say('open')]);
     expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=unchecked');
     await booksAtRest(daypass);
   });
@@ -425,9 +426,15 @@ describe('moderation', () => {
     'that answers with %s is away: refused under a closed policy, marked under an open one, and never told as the upstream',
     async (what, refusal) => {
       daypass.rehearsal.onModeration = () => refusal;
-      const closed = await clientWith({ output: 'off' });
+      const [closed, open] = [
+        await clientWith({ output: 'off' }),
+        await clientWith({ output: 'off', on_unavailable: 'open' }),
+      ];
       const begun = performance.now();
-      const error = await errorOf(closed.chat.completions.create({ model, messages: say(what) }));
+      const [error, { response }] = await Promise.all([
+        errorOf(closed.chat.completions.create({ model, messages: say(`${what}, closed`) })),
+        open.chat.completions.create({ model, messages: say(`${what}, open`) }).withResponse(),
+      ]);
       expect(error).toMatchObject({
         status: 503,
         code: 'moderation_unavailable',
@@ -436,9 +443,7 @@ describe('moderation', () => {
       expect(error.message).not.toMatch(/upstream|limit|html/i);
       // One of them asks for 30 s.
       expect(performance.now() - begun).toBeLessThan(15_000);
-      expect(daypass.rehearsal.chatCalls()).toHaveLength(0);
-      const open = await clientWith({ output: 'off', on_unavailable: 'open' });
-      const { response } = await open.chat.completions.create({ model, messages: say(what) }).withResponse();
+      expect(daypass.rehearsal.chatCalls().map(({ body }) => body.messages)).toEqual([say(`${what}, open`)]);
       expect(response.headers.get('x-daypass-moderation')).toBe('input=unchecked; output=off');
     },
   );
