@@ -42,7 +42,8 @@ describe('the command daypass', () => {
   const run = (command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Ended> => {
     const access = { DAYPASS_ADMIN_URL: daypass.adminUrl, DAYPASS_ADMIN_TOKEN: daypass.adminToken };
     return new Promise((end) => {
-      const options = { cwd: folder, env: { PATH: process.env.PATH, DAYPASS_ACTOR: 'Ada', ...access, ...env } };
+      const { PATH, NODE_COMPILE_CACHE } = process.env;
+      const options = { cwd: folder, env: { PATH, NODE_COMPILE_CACHE, DAYPASS_ACTOR: 'Ada', ...access, ...env } };
       execFile(command, args, options, (error, out, err) => end({ code: error ? Number(error.code) : 0, out, err }));
     });
   };
