@@ -319,7 +319,7 @@ describe('a claim that meets trouble', () => {
   });
 
   it('opens by itself when its time has come', async () => {
-    const view = linkView('later', { state: 'not_started', starts_at: later(8_000), challenge: null });
+    const view = linkView('later', { state: 'not_started', starts_at: later(600_000), challenge: null });
     let looks = 0;
     fake.links.set('later', {
       view,
@@ -327,13 +327,16 @@ describe('a claim that meets trouble', () => {
       later: () => (++looks === 1 ? view : { ...view, state: 'open', challenge: {} }),
       claim: () => claimAnswer(),
     });
-    const { page, faults, close } = await open({ path: '/c/later', claims: [] });
+    const { page, faults, close } = await look(browser);
+    await page.clock.install();
+    await page.goto(fake.url('/c/later'));
     await page.getByRole('timer').waitFor();
     await page
       .getByText(/It begins on .* UTC|[A-Z]{3,4}/)
       .first()
       .waitFor();
     expect(looks).toBe(0);
+    await page.clock.fastForward(600_000);
     await button(page).waitFor();
     expect(looks).toBe(2);
     await button(page).click();

@@ -17,9 +17,12 @@ afterAll(async () => {
   fake?.stop();
 });
 
-async function open(key: FakeKey, secret = createVirtualKey()): Promise<Looked & { secret: string }> {
+/** `hasClock`: the test says how late it is in the page. */
+async function open(key: FakeKey, { hasClock = false } = {}): Promise<Looked & { secret: string }> {
+  const secret = createVirtualKey();
   fake.keys.set(secret, key);
   const looked = await look(browser);
+  if (hasClock) await looked.page.clock.install();
   await looked.page.goto(fake.url('/key'));
   await looked.page.getByLabel('Paste your key').fill(secret);
   await looked.page.keyboard.press('Enter');
@@ -75,12 +78,19 @@ describe('the key page', () => {
   });
 
   it('counts down a rest, and goes on by itself after it', async () => {
-    const until = later(8_000);
-    const { page, faults, close } = await open({
-      view: () =>
-        Date.parse(until) > Date.now() ? heldKey({ status: 'suspended', suspended_until: until }) : heldKey(),
-    });
-    await page.getByRole('timer').waitFor();
+    const until = later(600_000);
+    let rests = true;
+    const { page, faults, close } = await open(
+      { view: () => (rests ? heldKey({ status: 'suspended', suspended_until: until }) : heldKey()) },
+      { hasClock: true },
+    );
+    const timer = page.getByRole('timer');
+    await timer.waitFor();
+    const before = await timer.innerText();
+    await page.clock.fastForward(60_000);
+    await page.waitForFunction((text) => document.querySelector('[role="timer"]')!.textContent !== text, before);
+    rests = false;
+    await page.clock.fastForward(600_000);
     await page.getByText('Your key rests').waitFor({ state: 'detached' });
     await page.getByText('active').first().waitFor();
     expect(faults).toEqual([]);
