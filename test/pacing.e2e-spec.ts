@@ -11,7 +11,7 @@ import { booksAtRest, errorOf } from './at-rest.js';
 
 const messages: OpenAI.ChatCompletionMessageParam[] = [{ role: 'user', content: 'hello there' }];
 const [paced, told] = ['gpt-5.4-mini', 'gpt-5.4-nano'];
-const [draws, hears] = ['gpt-image-2', 'whisper-1'];
+const [draws, hears, talks] = ['gpt-image-2', 'whisper-1', 'gpt-5.4'];
 const PLENTY = { rpm: 1e6, tpm: 1e9 };
 
 describe('a lane', () => {
@@ -29,11 +29,12 @@ describe('a lane', () => {
           [told]: { rpm: 5 },
           drawing: { elsewhere_only: true, models: [draws] },
           hearing: { elsewhere_only: true, models: [hears] },
+          talking: { elsewhere_only: true, models: [talks] },
         },
         upstreams: [
           {
             ...{ name: 'studio', base_url: studio.url, keyless: true },
-            lanes: { drawing: { ipm: 2 }, hearing: { audio_seconds_per_minute: 5 } },
+            lanes: { drawing: { ipm: 2 }, hearing: { audio_seconds_per_minute: 5 }, talking: {} },
           },
         ],
       },
@@ -150,7 +151,7 @@ describe('a lane', () => {
   });
 
   it('keeps images and seconds of sound within their minute, and says when to come again', async () => {
-    const campaign = { models: [draws, hears], moderation: { input: 'off', output: 'off' } };
+    const campaign = { models: [draws, hears, talks], moderation: { input: 'off', output: 'off' } };
     const client = clientOf(await daypass.createKey({ campaign }));
     // Much less than the minute, and much longer than the first calls take.
     const soon = { headers: { 'x-daypass-max-wait-ms': '1000' } };
@@ -158,9 +159,17 @@ describe('a lane', () => {
       client.images.generate({ model: draws, prompt: 'A garden', n, quality: 'low' }, options);
     const hear = async (seconds: number, options = {}) =>
       client.audio.transcriptions.create({ model: hears, file: await toFile(wav(seconds), 'a.wav') }, options);
-    expect((await draw(2)).data).toHaveLength(2);
+    const used = async (): Promise<object> => (await laneOf('drawing')).upstreams[0]!;
+    const talk = (input: string, options = {}) =>
+      client.responses.create({ model: talks, input, tools: [{ type: 'image_generation', quality: 'low' }] }, options);
+    // It might draw, and does not.
+    await talk('Say hello');
+    expect(await used()).toMatchObject({ images: { used: 0 } });
+    await talk('Draw an image of a garden');
+    expect(await used()).toMatchObject({ images: { used: 1 } });
+    expect((await draw(1)).data).toHaveLength(1);
     expect((await hear(3)).text).not.toBe('');
-    for (const refused of [draw(1, soon), hear(3, soon)]) {
+    for (const refused of [draw(1, soon), talk('Draw an image', soon), hear(3, soon)]) {
       const error = await errorOf(refused);
       expect(error).toMatchObject({ status: 429, code: 'queue_full' });
       expect(error.headers?.get('x-should-retry')).toBe('true');
@@ -168,6 +177,15 @@ describe('a lane', () => {
     // Of the whole minute nobody gets more than there is.
     for (const larger of [draw(3), hear(6)])
       expect(await errorOf(larger)).toMatchObject({ status: 429, code: 'rate_limit_exceeded' });
+    // One that waits for images holds up none of its lane that draws nothing.
+    const leaves = new AbortController();
+    const patient = { headers: { 'x-daypass-max-wait-ms': '90000' }, signal: leaves.signal };
+    const waits = talk('Draw an image', patient).catch((error: unknown) => error);
+    await until('it waits', async () => (await laneOf('talking')).waiting.calls === 1);
+    expect((await client.responses.create({ model: talks, input: 'Say hello' })).status).toBe('completed');
+    expect((await laneOf('talking')).waiting.calls).toBe(1);
+    leaves.abort();
+    expect(await waits).toBeInstanceOf(OpenAI.APIUserAbortError);
     expect([studio.imagesCalls().length, studio.heardCalls().length]).toEqual([1, 1]);
     expect((await laneOf('drawing')).upstreams).toMatchObject([{ upstream: 'studio', images: { limit: 2, used: 2 } }]);
     expect((await laneOf('hearing')).upstreams).toMatchObject([{ audio_seconds: { limit: 5, used: 4 } }]);

@@ -88,10 +88,15 @@ export const verdictWordSchema = z.enum([
 ]);
 export type VerdictWord = z.infer<typeof verdictWordSchema>;
 
-/** What a call counts against a lane's limits beside requests and tokens: whole numbers. */
+/**
+ * What a call counts against a lane's limits beside requests and tokens: whole numbers. `drawing`: another model makes the
+ * images, and they count against that model's lane: of each upstream there its name, its part of the lane, and the images a
+ * minute that DAYPASS_CONFIG says, 0: none. Absent: they count against the call's own lane.
+ */
 export const pacedUnitsSchema = z.object({
   images: z.number().int().nonnegative().optional(),
   audioSeconds: z.number().int().nonnegative().optional(),
+  drawing: z.array(z.object({ name: z.string(), slot: z.string(), ipm: z.number().int().nonnegative() })).optional(),
 });
 export type PacedUnits = z.infer<typeof pacedUnitsSchema>;
 

@@ -8,7 +8,11 @@ const text = fc.string({ maxLength: 20 });
 const rates = { input: count, cachedInput: count, cacheWrite: count, output: count };
 const number = fc.double({ noNaN: true, noDefaultInfinity: true, min: 0 });
 const optional = <T>(arb: fc.Arbitrary<T>): fc.Arbitrary<T | undefined> => fc.option(arb, { nil: undefined });
-const pacedUnits = fc.record({ images: optional(count), audioSeconds: optional(count) });
+const pacedUnits = fc.record({
+  images: optional(count),
+  audioSeconds: optional(count),
+  drawing: optional(fc.array(fc.record({ name: text, slot: text, ipm: count }), { maxLength: 2 })),
+});
 const metered = fc.record(Object.fromEntries(METERS.map((meter) => [meter, optional(count)])));
 const unusualRates = {
   ...{ imageInput: optional(count), imageOutput: optional(count), audioInput: optional(count) },

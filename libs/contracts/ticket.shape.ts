@@ -126,7 +126,14 @@ const isShaped = object<Ticket>(
     endpoint: short(100),
     remoteImages: count,
     estimate: metered,
-    pacedUnits: object<PacedUnits>({}, { images: count, audioSeconds: count }),
+    pacedUnits: object<PacedUnits>(
+      {},
+      {
+        images: count,
+        audioSeconds: count,
+        drawing: listOf(object<NonNullable<PacedUnits['drawing']>[number]>({ name: text, slot: text, ipm: count }, {})),
+      },
+    ),
     tiers: record(least(1), 40),
     encoding: oneOf(ENCODINGS),
     takesBytes: flag,

@@ -290,6 +290,8 @@ export interface Report {
   model: string | undefined;
   /** Hosted searches, each of which has a fee; undefined: it says nothing of them. */
   searches?: number | undefined;
+  /** Images that another model made for it; undefined: it says nothing of them. */
+  images?: number | undefined;
 }
 
 /** What the provider itself says of a call's content: verdicts of its moderation, and what its filters caught. */

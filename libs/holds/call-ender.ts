@@ -39,6 +39,8 @@ export interface PaidDetails extends EndDetails {
 export interface Posting extends PaidDetails {
   costNano: bigint;
   usedTokens: number;
+  /** Images that another model made; absent: nobody knows. */
+  drawn?: number | undefined;
 }
 
 /** Before it compresses a longer answer, Daypass asks Redis whether there is room for it. */
@@ -68,9 +70,9 @@ export class CallEnder {
   ) {}
 
   /** Books the true cost. */
-  post(call: DispatchedCall, { costNano, usedTokens, kept, ...details }: Posting): Promise<EndAnswer> {
+  post(call: DispatchedCall, { costNano, usedTokens, drawn, kept, ...details }: Posting): Promise<EndAnswer> {
     const keep = this.keepOf(call.ticket, kept) ?? this.keepOf(call.ticket, details.reply);
-    return this.end(call, details, { transition: 'post', costNano, usedTokens, keep });
+    return this.end(call, details, { transition: 'post', costNano, usedTokens, drawn, keep });
   }
 
   /** Gives all of the hold back: the upstream did no work. */
@@ -120,7 +122,7 @@ export class CallEnder {
   private async end(
     { ticket, dispatched }: EndingCall,
     { detail, reply, strike, events }: EndDetails,
-    how: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens'> & { keep?: Reply | undefined },
+    how: Pick<EndRequest, 'transition' | 'costNano' | 'usedTokens' | 'drawn'> & { keep?: Reply | undefined },
   ): Promise<EndAnswer> {
     const { keep, ...booked } = how;
     const { requestId } = ticket;

@@ -252,6 +252,7 @@ export function endArgs(end: EndRequest, run: string): KeysAndArgs {
     end.keep?.bounds.ofKey ?? 0,
     redisKeys.keptPrefix,
     VOIDED_HOLD_RETENTION_MS,
+    end.drawn ?? -1,
     ...eventArgs(end.events ?? []),
   ];
   return [keys, args];

@@ -208,8 +208,11 @@ export type StartAnswer =
       upstream: string;
       failures: number;
     }
-  /** `why`: the upstream with the shortest wait fails, or refuses the account; '' where its limits are in full use. */
-  | { code: 'wait' | 'late'; waitMs: number; why: '' | 'failing' | 'account' }
+  /**
+   * `why`: the upstream with the shortest wait fails, or refuses the account; '' where its limits are in full use, and
+   * `images` where only those of the model are that draws for the call's own.
+   */
+  | { code: 'wait' | 'late'; waitMs: number; why: '' | 'images' | 'failing' | 'account' }
   | { code: 'too_large' | 'invalid' | 'suspended' }
   | { code: 'recovering' }
   | { code: 'ended'; state: string }
@@ -254,6 +257,8 @@ export interface EndRequest {
   costNano?: bigint;
   /** Input and output tokens of the call's usage, by which the script corrects the reservations. */
   usedTokens?: number;
+  /** Images that another model made for it; absent: nobody knows, so that all that it reserved count. */
+  drawn?: number | undefined;
   detail: Record<string, unknown>;
   /** The encrypted last reply, which the script hands to the visitor's ingress. */
   reply?: Buffer;

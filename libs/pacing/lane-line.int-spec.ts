@@ -148,6 +148,21 @@ describe('who waits for a lane', () => {
     expect(await ids()).toEqual(['a0', 'o0', 'a1']);
   });
 
+  it('is passed over where another model draws for it, while a process knows that there are no images', async () => {
+    const line = free();
+    const drawing = [{ name: 'openai', slot: 'pictures', ipm: 1 }];
+    for (const id of ['r1', 'r2']) await enter(line, id, 'a', { pacedUnits: { images: 1, drawing } });
+    await enter(line, 'r3', 'a');
+    const ids = async (drawing: boolean) =>
+      (await line.heads('lane', 3, { keys: [], campaigns: [], drawing })).map(({ requestId }) => requestId);
+    expect(await ids(true)).toEqual(['r3']);
+    expect(await ids(false)).toEqual(['r1', 'r2', 'r3']);
+    const deferred = { requestId: 'r1', lane: 'lane', slot: 'lane', attempt: 1, freezeMs: 0 };
+    expect(await money.start('r1', { keyId: 'a', units: { images: 1, drawing } })).toMatchObject({ code: 'started' });
+    expect(await money.holds.defer(deferred)).toBe(true);
+    expect([await ids(false), await ids(true)]).toEqual([['r1', 'r2', 'r3'], ['r3']]);
+  });
+
   it('is not told to wait for calls that wait only for a place', async () => {
     const line = lineOf({ rpm: 60, burst_seconds: 1 });
     for (let n = 0; n < 25; n++) await enter(line, `a${n}`, 'a');

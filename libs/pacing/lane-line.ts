@@ -112,8 +112,9 @@ export class LaneLine {
   }
 
   /** The calls whose turns are next, in their order, at most `count`. It passes over those of the crowd. */
-  async heads(lane: string, count: number, { campaigns, keys }: Crowd = NOBODY): Promise<Ticket[]> {
-    const args = [redisKeys.holdPrefix, redisKeys.ticketPrefix, count, campaigns.length, ...campaigns, ...keys];
+  async heads(lane: string, count: number, { campaigns, keys, drawing = false }: Crowd = NOBODY): Promise<Ticket[]> {
+    const crowd = [drawing ? 1 : 0, campaigns.length, ...campaigns, ...keys];
+    const args = [redisKeys.holdPrefix, redisKeys.ticketPrefix, count, ...crowd];
     const tickets = await this.headsScript(lineKeys(lane), args);
     return (tickets as string[]).map((text) => readTicket(JSON.parse(text)));
   }

@@ -210,3 +210,130 @@ describe('the line of such a lane', () => {
     expect(await money.redis.zrange(redisKeys.laneWaiting('lane'), 0, -1)).toEqual(['a1', 'b1', 'a2']);
   });
 });
+
+describe('images that another model makes', () => {
+  const PICTURES = redisKeys.laneUnits('pictures');
+  const DRAWN: PacedUnits = { images: 1, drawing: [{ name: 'openai', slot: 'pictures', ipm: 2 }] };
+  const OWN = [laneUpstream({ slot: 'pictures', ipm: 2 })];
+  const TEXT = [laneUpstream({ slot: 'text', rpm: 10 })];
+  const counted = async (): Promise<number> => (await money.window(PICTURES)).requests;
+  const table = { upstreamsOf: () => TEXT, upstreamOf: () => OWN[0] } as unknown as LaneTable;
+  const line = (): LaneLine => new LaneLine(money.redis, table);
+
+  it("count against that model's lane, with those that are asked of it, and each in one step with its request", async () => {
+    expect(await codeOf({ images: 1 }, OWN)).toBe('started');
+    expect(await codeOf(DRAWN, TEXT)).toBe('started');
+    expect(await start(DRAWN, TEXT)).toMatchObject({ code: 'wait', why: 'images' });
+    expect(await start(DRAWN, [laneUpstream({ slot: 'other' })])).toMatchObject({ code: 'wait', why: 'images' });
+    expect(await codeOf({ images: 1 }, OWN)).toBe('wait');
+    expect(await codeOf({ ...DRAWN, images: 3 }, TEXT)).toBe('too_large');
+    expect(await counted()).toBe(2);
+    expect(await money.window(redisKeys.laneWindow('text'))).toMatchObject({ requests: 1 });
+    expect(await money.redis.exists(UNITS, redisKeys.laneUnits('text'), redisKeys.laneUnits('other'))).toBe(0);
+    await pass(61_000, PICTURES);
+    const full = [laneUpstream({ slot: 'full', rpm: 1 })];
+    expect(await codeOf(undefined, full)).toBe('started');
+    expect(await start(DRAWN, full)).toMatchObject({ code: 'wait', why: '' });
+    expect(await counted()).toBe(0);
+  });
+
+  it('keep to the limit of each account, and to one that nobody configured', async () => {
+    const both = [laneUpstream({ slot: 'text' }), laneUpstream({ name: 'spare', slot: 'text@spare' })];
+    const upstreams = [DRAWN.drawing![0]!, { name: 'spare', slot: 'pictures@spare', ipm: 1 }];
+    const started = [];
+    for (let call = 0; call < 4; call++) started.push(await start({ images: 1, drawing: upstreams }, both));
+    expect(started.map((one) => ('upstream' in one ? one.upstream : one.code))).toEqual([
+      ...['openai', 'openai', 'spare', 'wait'],
+    ]);
+    await pass(61_000, PICTURES);
+    await line().takeOver('pictures', { rpm: 0, tpm: 0, rpd: 0, ipm: 1 });
+    expect(await codeOf(DRAWN, TEXT)).toBe('started');
+    expect(await codeOf(DRAWN, TEXT)).toBe('wait');
+    expect(await codeOf({ images: 9, drawing: [] }, TEXT)).toBe('started');
+  });
+
+  it('are within the limit when all lanes ask at once', async () => {
+    const slots = Array.from({ length: 90 }, (_, n) => ['text', 'other', 'pictures'][n % 3]!);
+    const answers = await Promise.all(
+      slots.map((slot) =>
+        slot === 'pictures' ? codeOf({ images: 1 }, OWN) : codeOf(DRAWN, [laneUpstream({ slot, burstMs: 60_000 })]),
+      ),
+    );
+    expect(answers.filter((code) => code === 'started')).toHaveLength(2);
+    expect(await counted()).toBe(2);
+  });
+
+  it('are given back where none was made; where some were, those count from the end of the call', async () => {
+    const begun = async (images = 2): Promise<string> => {
+      expect(await start({ ...DRAWN, images }, TEXT)).toMatchObject({ code: 'started' });
+      return `r${calls}`;
+    };
+    await money.end(await begun(), 'post', { drawn: 0 });
+    expect(await counted()).toBe(0);
+    await money.end(await begun(), 'void');
+    expect(await counted()).toBe(0);
+    const deferred = await begun();
+    const refused = { requestId: deferred, lane: 'lane', slot: 'text', attempt: 1, freezeMs: 0 };
+    expect(await money.holds.defer(refused)).toBe(true);
+    expect(await counted()).toBe(0);
+    await money.end(deferred, 'void');
+    expect(await counted()).toBe(0);
+
+    const long = await begun();
+    await pass(50_000, PICTURES);
+    const [images, bucket, window] = (await money.redis.hget(redisKeys.hold(long), 'drawn'))!.split(' ');
+    await money.redis.hset(redisKeys.hold(long), 'drawn', `${images} ${Number(bucket) - 50_000 / BUCKET_MS} ${window}`);
+    await money.end(long, 'post', { drawn: 1 });
+    await pass(15_000, PICTURES);
+    expect(await codeOf({ ...DRAWN, images: 2 }, TEXT)).toBe('wait');
+    expect(await codeOf({ images: 1 }, OWN)).toBe('started');
+    await pass(61_000, PICTURES);
+    await money.end(await begun(), 'presume');
+    await money.end(`r${calls}`, 'post', { drawn: 0 });
+    expect(await counted()).toBe(2);
+  });
+
+  describe('in the line of a lane', () => {
+    async function enter(id: string, pacedUnits?: PacedUnits, maxWaitMs = 120_000): Promise<Entered> {
+      await money.take(id, { maxWaitMs, body: { encrypted: Buffer.from(id), lifeMs: 60_000 } });
+      const call = { requestId: id, keyId: 'k', lane: 'lane', pacedTokens: 1, weight: 1, facts: {}, outputs: 0 };
+      return line().enter({ ...call, ...(pacedUnits ? { pacedUnits } : {}) } as Ticket);
+    }
+    async function next(count = 10): Promise<string[]> {
+      const look = { lane: 'lane', count, process: 'p', look: ++calls, isRepeat: false, upstreams: TEXT };
+      const looked = await money.holds.next(look);
+      return looked.code === 'looked'
+        ? looked.calls.map(({ requestId, start: { code } }) => `${requestId} ${code}`)
+        : [];
+    }
+
+    it('hold nobody up that draws nothing, and keep their own order', async () => {
+      await codeOf({ images: 1 }, OWN);
+      await enter('large', { ...DRAWN, images: 2 });
+      await enter('small', DRAWN);
+      await enter('text');
+      await enter('drawing', DRAWN);
+      await enter('last');
+      expect(await next(1)).toEqual(['text started']);
+      expect(await next()).toEqual(['last started']);
+      expect(await next()).toEqual([]);
+      expect(await money.redis.zrange(redisKeys.laneWaiting('lane'), 0, -1)).toEqual(['large', 'small', 'drawing']);
+      // Nobody behind them waits for them.
+      expect(await enter('prompt', undefined, 1_000)).toMatchObject({ code: 'entered', before: 0 });
+      await pass(61_000, PICTURES);
+      expect(await next()).toEqual(['large started', 'prompt started']);
+      await money.end('large', 'post', { drawn: 0 });
+      expect(await next()).toEqual(['small started', 'drawing started']);
+      expect(await money.redis.exists(redisKeys.laneFair('lane'))).toBe(0);
+    });
+
+    it('are refused where they never fit, or come too late', async () => {
+      expect(await enter('large', { ...DRAWN, images: 3 })).toEqual({ code: 'too_large' });
+      await enter('waits', DRAWN, 30_000);
+      await codeOf({ images: 2 }, OWN);
+      expect(await enter('late', DRAWN, 30_000)).toMatchObject({ code: 'late' });
+      expect(await enter('patient', DRAWN)).toMatchObject({ code: 'entered' });
+      expect(await next()).toEqual(['waits late']);
+    });
+  });
+});

@@ -51,7 +51,10 @@ export function upstreamArgs(upstreams: readonly LaneUpstream[]): (string | numb
   ]);
 }
 
-/** What a call takes of a lane beside a request and its tokens: images, then seconds of sound. */
-export function unitArgs({ images = 0, audioSeconds = 0 }: PacedUnits = {}): number[] {
-  return [images, audioSeconds];
+/**
+ * What a call takes of a lane beside a request and its tokens: images, seconds of sound, and whose images they are where
+ * another model makes them, as JSON; '': they are the lane's own.
+ */
+export function unitArgs({ images = 0, audioSeconds = 0, drawing }: PacedUnits = {}): (string | number)[] {
+  return [images, audioSeconds, drawing ? JSON.stringify(drawing) : ''];
 }

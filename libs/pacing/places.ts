@@ -8,6 +8,8 @@ export interface Holder {
 export interface Crowd {
   readonly campaigns: readonly string[];
   readonly keys: readonly string[];
+  /** Nor does any call that has another model draw. */
+  readonly drawing?: boolean;
 }
 
 /** A quarter more places than one key gets alone. */

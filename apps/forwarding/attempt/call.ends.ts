@@ -22,7 +22,7 @@ export class CallEnds {
   /** Books the cost, or the bound where nobody knows the cost. */
   async post(
     call: DispatchedCall,
-    { costNano, usedTokens, detail, presumed }: Settlement,
+    { costNano, usedTokens, drawn, detail, presumed }: Settlement,
     reply: Reply | null,
     outcome: string,
     more: Pick<Posting, 'kept' | 'strike' | 'events'> = {},
@@ -37,7 +37,7 @@ export class CallEnds {
     };
     this.metrics.settled(call.ticket, detail.usage);
     if (presumed) return void (await this.watch(call, 'presume', this.ender.presume(call, details)));
-    const posting: Posting = { ...details, costNano, usedTokens };
+    const posting: Posting = { ...details, costNano, usedTokens, drawn };
     const answer = await this.watch(call, 'post', this.ender.post(call, posting));
     if (!answer || answer.absorbedNano === 0n) return;
     this.metrics.boundExceeded();

@@ -6,6 +6,8 @@ import { percentOf } from '#libs/money/tiers.js';
 export interface Settlement {
   costNano: bigint;
   usedTokens: number;
+  /** Images that another model made; undefined: nobody knows. */
+  drawn?: number | undefined;
   detail: { usage: TextMetered & Metered; tier: string; served: string; estimated: boolean };
   /** Nobody knows what the call cost, so that its bound is booked. A usage report may correct it. */
   presumed?: true;
@@ -13,8 +15,9 @@ export interface Settlement {
 
 /** The true cost of an answer, from the upstream's own report. null: it reported no usage that Daypass can read. */
 export function settle(ticket: Ticket, report: Report): Settlement | null {
-  const { metered } = report;
-  return metered && !isBesidePrice(ticket, metered) ? booked(ticket, metered, report, false) : null;
+  const { metered, images: drawn } = report;
+  if (!metered || isBesidePrice(ticket, metered)) return null;
+  return { ...booked(ticket, metered, report, false), ...(drawn === undefined ? {} : { drawn }) };
 }
 
 /** It counts only what the model's price has no rate for, e.g. tokens of a model that is paid by the hour. */

@@ -172,6 +172,28 @@ describe.each([true, false])('the turns of a lane (in one step: %s)', (inOneStep
     expect(idOf(await turns.next())).toBe('a5');
   });
 
+  it('pass over calls that have another model draw, where one of them waits for images', async () => {
+    const { line } = lineOf('drawing', 'draws too', 'text');
+    const heads = (_: string, count: number, { drawing = false }: Partial<Crowd> = {}): Promise<Ticket[]> =>
+      Promise.resolve(
+        line
+          .filter((id) => !drawing || !id.startsWith('draw'))
+          .slice(0, count)
+          .map(ticket),
+      );
+    const begin: Start = (one, overtakes) => {
+      if (one.requestId.startsWith('draw')) return Promise.resolve({ state: 'wait', waitMs: 60_000, forImages: true });
+      if (!overtakes && line[0] !== one.requestId) return Promise.resolve({ state: 'wait', waitMs: 5 });
+      line.splice(line.indexOf(one.requestId), 1);
+      return Promise.resolve(started(one));
+    };
+    // The script of `next` passes over them by itself.
+    const turns = new LaneTurns('lane', { heads }, takerOf(heads, begin, false), plenty());
+    expect(idOf(await turns.next())).toBe('text');
+    expect(idOf(await turns.next())).toBeNull();
+    expect(line).toEqual(['drawing', 'draws too']);
+  });
+
   it('know whether calls may wait that nobody brings a turn for', async () => {
     let waiting = 3;
     const taker = {

@@ -26,6 +26,8 @@ export class LaneTurns {
   private giving = false;
   private atOnce = 1;
   private mayWait = true;
+  /** Until then this process passes over calls that have another model draw: one of them waits for images. */
+  private drawnOutUntilMs = 0;
 
   constructor(
     private readonly lane: string,
@@ -79,11 +81,15 @@ export class LaneTurns {
       return;
     }
     let waitMs = Number.POSITIVE_INFINITY;
+    let forImagesMs = 0;
     for (const outcome of outcomes) {
       if (outcome.status === 'rejected') this.waiting.shift()?.(Promise.reject(outcome.reason as Error));
       else if (outcome.value.state === 'started') this.waiting.shift()!(outcome.value.call);
-      else if (outcome.value.state === 'wait') waitMs = Math.min(waitMs, outcome.value.waitMs);
+      else if (outcome.value.state !== 'wait') continue;
+      else if (outcome.value.forImages) forImagesMs = Math.min(outcome.value.waitMs, LOOK_AGAIN_MS);
+      else waitMs = Math.min(waitMs, outcome.value.waitMs);
     }
+    if (forImagesMs > 0) this.drawnOutUntilMs = performance.now() + forImagesMs;
     // Where all of them start, the lane has room for more at once. Where none starts, the lane is closed for now.
     if (waitMs === Number.POSITIVE_INFINITY) this.atOnce = Math.min(2 * this.atOnce, AT_ONCE_MAX);
     else if (outcomes.some((outcome) => outcome.status === 'fulfilled' && outcome.value.state === 'started'))
@@ -106,11 +112,12 @@ export class LaneTurns {
   /** One by one, where some get no place now, or where upstreams offer different APIs. */
   private async beginPlaced(count: number): Promise<PromiseSettledResult<Taken>[]> {
     this.mayWait = true;
-    const crowd = this.places.crowd();
+    const drawing = performance.now() < this.drawnOutUntilMs;
+    const crowd: Crowd = { ...this.places.crowd(), ...(drawing ? { drawing } : {}) };
     // Redis may be away for a while: a turn that gave up then would be missed later.
     const tickets = await insist(() => this.line.heads(this.lane, count, crowd));
     const placed = tickets.filter((ticket) => this.places.take(ticket));
-    const isCrowded = crowd.campaigns.length + crowd.keys.length > 0 || placed.length < tickets.length;
+    const isCrowded = drawing || crowd.campaigns.length + crowd.keys.length > 0 || placed.length < tickets.length;
     this.mayWait = isCrowded || tickets.length > 0;
     // The order matters: the script starts only the first call of the line.
     return Promise.allSettled(

@@ -19,8 +19,12 @@ import { CancelListener } from '../attempt/cancel.listener.js';
 import { accountTrouble, unreachable } from '../domain/upstream-failure.js';
 import { ForwardingMetrics } from '../forwarding.metrics.js';
 
-/** `wait`: the lane has no room yet. `over`: forwarding sends nothing for the call any more. */
-export type Taken = { state: 'started'; call: StartedCall } | { state: 'wait'; waitMs: number } | { state: 'over' };
+/**
+ * `wait`: the lane has no room yet, or, `forImages`, only the model has none that draws for the lane's own. `over`:
+ * forwarding sends nothing for the call any more.
+ */
+export type Taken =
+  { state: 'started'; call: StartedCall } | { state: 'wait'; waitMs: number; forImages?: boolean } | { state: 'over' };
 
 type StartedAnswer = Extract<StartAnswer, { code: 'started' }>;
 type NotStarted = Exclude<StartAnswer, { code: 'started' | 'recovering' }>;
@@ -150,7 +154,7 @@ export class TurnTaker {
     const { requestId, lane } = ticket;
     if (start.code === 'wait' && start.why !== 'account') {
       this.metrics.waited(lane);
-      return { state: 'wait', waitMs: start.waitMs };
+      return { state: 'wait', waitMs: start.waitMs, forImages: start.why === 'images' };
     }
     if (start.code === 'ended')
       // Somebody voided the call, or another worker runs it. Nobody sends a dispatched call again.

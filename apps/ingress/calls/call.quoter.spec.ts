@@ -114,7 +114,8 @@ describe('the quote of a response that draws', () => {
   it('has the rates of the first model of the key that draws at a known price, beside its own', async () => {
     const [form] = formsOf();
     expect(form!.drawing).toMatchObject({ model: 'gpt-image-2', calls: 1, tokens: 1_756 });
-    const { price } = await quoter.quote(drawing, RESPONSES, form!);
+    const { price, pacedUnits } = await quoter.quote(drawing, RESPONSES, form!);
+    expect(pacedUnits).toEqual({ images: 1, drawing: [{ name: 'openai', slot: 'default', ipm: 0 }] });
     expect(price).toMatchObject({ input: 750, output: 4_500, imageInput: 8_000, imageOutput: 30_000 });
     expect(() => formsOf({ model: 'gpt-image-9' })).toThrow(
       expect.objectContaining({ code: 'unpriceable_request', message: expect.stringContaining("'gpt-image-2'") }),

@@ -215,13 +215,20 @@ export class CallQuoter {
       encoding,
       bound,
       pacedInputTokens: measured.pacedTokens,
-      pacedUnits: measured.pace,
+      pacedUnits: this.unitsOf(request, measured.pace),
       estimate: besideInput(measured.estimate),
       lane,
       capTokens,
       leastCapTokens: Math.min(leastTokens, capTokens),
       decoded: measured.decoded,
     };
+  }
+
+  /** The images of another model count against that model's limit. */
+  private unitsOf({ drawing }: Request, pace: PacedUnits | undefined): PacedUnits | undefined {
+    if (!pace || !drawing) return pace;
+    const upstreams = this.lanes.upstreamsOf(this.lanes.laneOf(drawing.model));
+    return { ...pace, drawing: upstreams.map(({ name, slot, ipm }) => ({ name, slot, ipm })) };
   }
 
   /** @throws DaypassError `unpriceable_request` where the campaign does not price what the request uses */

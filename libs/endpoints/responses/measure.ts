@@ -47,6 +47,7 @@ export async function measured(
       ...(drawing ? { imageInput: drawing.calls } : {}),
     },
     pacedTokens: pacedTokensOf(counted, input, tools, imageTokens + unread),
+    ...(drawing ? { pace: { images: drawing.calls } } : {}),
   };
 }
 

@@ -142,6 +142,7 @@ describe('a whole response', () => {
       serviceTier: 'default',
       model: 'gpt-5.4-mini-2026-03-17',
       searches: undefined,
+      images: 0,
     });
   });
 
@@ -165,6 +166,16 @@ describe('a whole response', () => {
     const reader = readerOf();
     wholeIn(answerOf([], { tool_usage: { web_search: { num_requests: 3 } } }), reader);
     expect(reader.report).toMatchObject({ searches: 3, metered: null });
+  });
+
+  it('tells how many images another model made for it, also those that failed', () => {
+    const reader = readerOf();
+    const drawn = { type: 'image_generation_call', status: 'failed', result: null };
+    const output = [drawn, { type: 'message', content: [] }, drawn];
+    wholeIn(answerOf(output), reader);
+    expect(reader.report.images).toBeUndefined();
+    wholeIn(answerOf(output, { usage: { input_tokens: 1, output_tokens: 1 } }), reader);
+    expect(reader.report.images).toBe(2);
   });
 
   it.each([

@@ -269,6 +269,7 @@ export class ResponsesReader implements AnswerReader {
     this.report.metered = this.metered();
     this.reasoned = reasoningTokens(usage) ?? this.reasoned;
     this.report.searches = searchesIn(tools) ?? this.report.searches;
+    if (this.usage) this.report.images = Math.max(drawingsIn(response.output), Number(this.drew));
     if (typeof tier === 'string') this.report.serviceTier = tier;
     if (typeof model === 'string') this.report.model = model;
   }
@@ -294,6 +295,10 @@ export class ResponsesReader implements AnswerReader {
     return read;
   }
 }
+
+/** Each is a call of the model of images, also where it failed. */
+const drawingsIn = (output: unknown): number =>
+  valuesIn(output).filter((item) => isObject(item) && item.type === 'image_generation_call').length;
 
 /** Without what upstreams add against those who measure lengths. */
 function sentAs(type: string, event: JsonObject): JsonObject {

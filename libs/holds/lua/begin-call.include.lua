@@ -39,9 +39,18 @@ local function take_turn(waiting, fair, id, tag, key_id, now)
   if key_begins and tonumber(key_begins) <= v then redis.call('HDEL', fair, 'f' .. key_id) end
 end
 
+-- Without its images the call would have room.
+local function waits_for_images(upstreams, call, now)
+  for _, upstream in ipairs(upstreams) do
+    if lane_wait(upstream, now, 1, call.tokens, 0, call.seconds) == 0 then return true end
+  end
+  return false
+end
+
 -- `lane`: its keys (leases, journal, waiting, fair, shares), its `upstreams`, and lease_ms, probe_ms, visitor_prefix.
--- `call`: id, its keys (hold, key, campaign), `tokens`, `images` and `seconds` to reserve, the caller's `nonce`, the hold's `fields`, its `tag`
--- where it waits in the line, and then `stands_behind`: whether others come first; nil: it is the first.
+-- `call`: id, its keys (hold, key, campaign), `tokens`, `images` and `seconds` to reserve, `drawing`: who makes the images
+-- (`lane_drawing`), the caller's `nonce`, the hold's `fields`, its `tag` where it waits in the line, and then
+-- `stands_behind`: whether others come first; nil: it is the first.
 local function begin_call(lane, call, now)
   local state, deadline_ms, former_attempt, nonce, key_id, campaign_id, amount, day, former_upstream, avoided,
     former_token_ms = unpack(call.fields)
@@ -62,7 +71,8 @@ local function begin_call(lane, call, now)
   if call.tag and call.stands_behind and call.stands_behind() then return { 'wait', '5', '' } end
 
   local chosen, wait, why = nil, nil, ''
-  for _, upstream in ipairs(lane.upstreams) do
+  local upstreams = lane_drawing(lane.upstreams, call.drawing, now)
+  for _, upstream in ipairs(upstreams) do
     local its_wait, its_why = lane_wait(upstream, now, 1, call.tokens, call.images, call.seconds)
     if its_wait == 0 then
       chosen = chosen or upstream
@@ -76,6 +86,7 @@ local function begin_call(lane, call, now)
   end
   if not chosen then
     if not wait then return { 'too_large' } end
+    if call.drawing and waits_for_images(lane.upstreams, call, now) then why = 'images' end
     -- A restored hold has no deadline: it waits for as long as somebody renews its lease.
     local deadline = tonumber(deadline_ms)
     return { deadline and now + wait > deadline and 'late' or 'wait', int(wait), why }
@@ -103,6 +114,11 @@ local function begin_call(lane, call, now)
     end
   elseif former_token_ms then
     redis.call('HDEL', call.hold, 'lane_token_ms')
+  end
+  if call.drawing then
+    dispatched[#dispatched + 1] = 'drawn'
+    dispatched[#dispatched + 1] = lane_counts_units(chosen, call.images, 0)
+      and int(call.images) .. ' ' .. int(chosen.units_minute.current) .. ' ' .. chosen.units or '0 0 '
   end
   redis.call('HSET', call.hold, unpack(dispatched))
   redis.call('ZADD', lane.leases, int(now + lane.lease_ms), call.id)

@@ -1,9 +1,9 @@
 #!lua flags=allow-oom
 --[[
   The upstream refused a dispatched call without doing work: dispatched → held. The lane leaves that upstream alone for
-  as long as it asked, within a bound. The lane's reservation stays, because a refused request counts against the limits, too (OpenAI,
-  "Rate limits"). A call that waits for a reason of its own freezes nothing, and stays out of the line until its worker
-  asks again with `joins`.
+  as long as it asked, within a bound. The lane's reservation stays, because a refused request counts against the limits,
+  too (OpenAI, "Rate limits"). Images of another model, which nobody asked for yet, are given back. A call that waits for
+  a reason of its own freezes nothing, and stays out of the line until its worker asks again with `joins`.
 
   Output: 1 deferred, now or by an earlier call of the same attempt · 0 not that attempt, or not dispatched
           −1 the door is closed
@@ -25,10 +25,11 @@ local avoided = ARGV[7] or '' -- the upstream that others go before at the next 
 local paced_tokens = tonumber(ARGV[8]) or 0 -- that the call takes of the lane, for a hold that Redis lost and made again
 --@include common
 --@include door
+--@include window-correct
 --@include lane-line
 if door(epoch, run_id) == 'closed' then return -1 end
-local state, attempt, key_id, campaign_id, amount, day, lane_tokens = unpack(redis.call('HMGET', hold,
-  'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens'))
+local state, attempt, key_id, campaign_id, amount, day, lane_tokens, drawn = unpack(redis.call('HMGET', hold,
+  'state', 'attempt', 'key', 'campaign', 'amount', 'day', 'lane_tokens', 'drawn'))
 
 -- The call has its turn again, before all others.
 local function join(now)
@@ -36,7 +37,7 @@ local function join(now)
   local v, all_tokens = unpack(redis.call('HMGET', fair, 'v', 'tokens'))
   local tag = math.min(tonumber(v) or 0, tonumber(first[2]) or 0)
   lane_join(waiting, fair, request_id, key_id, tag, tonumber(lane_tokens) or paced_tokens, 0, now,
-    tonumber(all_tokens) or 0)
+    tonumber(all_tokens) or 0, nil, drawn)
 end
 
 local now = now_milliseconds()
@@ -51,6 +52,10 @@ if freeze_ms > 0 and until_ms > frozen_until(redis.call('HGET', lane_window, 'fr
   redis.call('PEXPIRE', lane_window, math.max(until_ms - now, redis.call('PTTL', lane_window)))
 end
 redis.call('HSET', hold, 'state', 'held', 'avoid', avoided)
+if drawn then
+  window_undraw(drawn)
+  redis.call('HSET', hold, 'drawn', '0 0 ')
+end
 if joins then join(now) end
 redis.call('ZADD', leases, int(now + lease_ms), request_id)
 redis.call('XADD', journal, '*', 'kind', 'defer', 'request', request_id, 'key', key_id, 'campaign', campaign_id,

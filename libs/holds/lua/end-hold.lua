@@ -69,7 +69,8 @@ local kept_bound = tonumber(ARGV[26]) -- bytes of all kept answers
 local kept_bound_of_key = tonumber(ARGV[27])
 local kept_prefix = ARGV[28] -- followed by a key's id
 local voided_retention_ms = ARGV[29]
-local events_at = 30 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
+local drawn_images = tonumber(ARGV[30]) or -1 -- that another model really made; -1: unknown
+local events_at = 31 -- from here on, for the record: of each event its JSON, and its encrypted content ('': none)
 --@include common
 --@include door
 --@include balances
@@ -85,7 +86,8 @@ local events_at = 30 -- from here on, for the record: of each event its JSON, an
 --@include files
 --@include visitor
 local FIELDS = { 'state', 'key', 'campaign', 'day', 'amount', 'paid', 'absorbed', 'restored', 'idempotency', 'upstream',
-  'attempt', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state' }
+  'attempt', 'key_bucket', 'key_tokens', 'lane_bucket', 'lane_tokens', 'lane_token_ms', 'lane_window', 'lane_state',
+  'drawn' }
 local phase = door(epoch, run_id)
 if phase == 'closed' then return { 'recovering', '', '0', '0', '0' } end
 local now = now_milliseconds()
@@ -101,7 +103,8 @@ if not fields[1] and from_worker and (transition == 'post' or transition == 'pre
   fields = redis.call('HMGET', hold, unpack(FIELDS))
 end
 local state, held_key_id, held_campaign_id, day, held_amount, former_paid, former_absorbed, restored, idempotency,
-  upstream, former_attempt, key_bucket, key_tokens, lane_bucket, lane_tokens, lane_token_ms, lane_window, lane_state = unpack(fields)
+  upstream, former_attempt, key_bucket, key_tokens, lane_bucket, lane_tokens, lane_token_ms, lane_window, lane_state,
+  drawn = unpack(fields)
 if not state then return { 'missing', '', '0', '0', '0' } end
 -- The caller names the accounts, and the hold has them: money must not move elsewhere.
 if key:sub(-#held_key_id) ~= held_key_id or campaign:sub(-#held_campaign_id) ~= held_campaign_id then
@@ -272,6 +275,12 @@ if used >= 0 then
   window_correct(key_window, tonumber(key_bucket), used - (tonumber(key_tokens) or 0))
   -- Most upstreams count before the call and give nothing back (OpenAI, "Rate limits").
   if lane_bucket and lane_token_ms then correct_lane(used - (tonumber(lane_tokens) or 0)) end
+end
+
+-- The model of images counts each when it makes it. That was before now, so from now on they count for a whole minute.
+local reserved, units = window_undraw(drawn)
+if reserved > 0 and state ~= 'voided' and drawn_images ~= 0 then
+  window_add(units, window_advance(units, now), drawn_images < 0 and reserved or drawn_images, 0)
 end
 
 redis.call('HSET', hold, 'state', state, 'paid', int(paid), 'absorbed', int(absorbed))

@@ -2,7 +2,8 @@
 --[[
   Begins the calls of a lane whose turns are next, in the line's order: as `start-call` begins each, in one step with
   the look at the line and with the read of the bodies. Removes calls that nobody waits for any more. Stops at the first
-  call that the lane has no room for. A call that is refused stays in the line until its caller ends it.
+  call that the lane has no room for. A call that is refused stays in the line until its caller ends it. From the first
+  call that waits only for another model's images, it passes over all that draw, and they keep their turns.
 
   Each look of a process has a number, one higher than the look before. A process whose answer was lost asks again with
   the same number, before it sends anything. It gets the same calls, and no other begins. A look that comes late, after
@@ -46,6 +47,8 @@ local upstreams_at = 16 -- from here on
 --@include visitor
 --@include begin-call
 local LOOK_MAX = 10000 -- calls that nobody waits for
+local PASSED_MAX = 1000 -- calls that wait for images: behind so many nothing begins
+local LOOK_PASSED = 64 -- at once
 
 if door(epoch, run_id) ~= 'open' then return { 'recovering' } end
 local now = now_milliseconds()
@@ -60,13 +63,15 @@ local function body_of(id)
   return bytes <= body_bytes_max and redis.call('GET', body_prefix .. id) or ''
 end
 
--- Returns the code of `start-call`.
+-- Returns the code of `start-call`, or `passed`.
 local function begin(id, ticket, fields, about, tag)
-  local images, seconds = lane_units_of(ticket)
+  local images, seconds, drawing = lane_units_of(ticket)
   local answer = begin_call(lane, { id = id, hold = hold_prefix .. id, key = key_prefix .. (fields[5] or ''),
     campaign = campaign_prefix .. (fields[6] or ''), tokens = tonumber((about or ''):match('^%d+')) or 0,
-    images = images, seconds = seconds, nonce = process .. ':' .. look, fields = fields, tag = tag }, now)
+    images = images, seconds = seconds, drawing = drawing, nonce = process .. ':' .. look, fields = fields,
+    tag = tag }, now)
   local code = answer[1]
+  if code == 'wait' and answer[3] == 'images' then return 'passed' end
   calls[#calls + 1] = { id, ticket, code == 'started' and body_of(id), answer }
   return code
 end
@@ -87,35 +92,53 @@ if stored_look >= look then
   return { 'looked', redis.call('ZCARD', waiting), calls }
 end
 
-local begun, refused, removed, is_full = {}, 0, 0, false
-while #calls < most and removed < LOOK_MAX and not is_full do
-  -- Refused calls are the first of the line until they end.
-  local ids = redis.call('ZRANGE', waiting, refused, refused + most - #calls - 1, 'WITHSCORES')
+local function about_all(ids, prefix)
+  local names = {}
+  for i = 1, #ids, 2 do names[#names + 1] = prefix .. ids[i] end
+  return redis.call('HMGET', fair, unpack(names))
+end
+
+local begun, refused, removed, passed, is_full = {}, 0, 0, 0, false
+while #calls < most and removed < LOOK_MAX and passed < PASSED_MAX and not is_full do
+  -- Refused calls are the first of the line until they end, and so are those that wait for images.
+  local first = refused + passed
+  local count = passed > 0 and LOOK_PASSED or most - #calls
+  local ids = redis.call('ZRANGE', waiting, first, first + count - 1, 'WITHSCORES')
   if #ids == 0 then break end
-  local about_fields = {}
-  for i = 1, #ids, 2 do about_fields[#about_fields + 1] = 'c' .. ids[i] end
-  local about = redis.call('HMGET', fair, unpack(about_fields))
+  local about = about_all(ids, 'c')
+  local draws = passed > 0 and about_all(ids, 'i') or {}
   for i = 1, #ids, 2 do
     local id = ids[i]
-    local fields = fields_of(id)
-    local ticket = fields[1] == 'held' and redis.call('GET', ticket_prefix .. id)
-    if not ticket then
-      lane_leave(waiting, fair, id, true)
-      removed = removed + 1
-      -- Its turn may have gone to another call, which is first then.
-      break
-    end
-    local code = begin(id, ticket, fields, about[(i + 1) / 2], tonumber(ids[i + 1]))
-    if code == 'started' then
-      begun[#begun + 1] = id
-    elseif code == 'wait' then
-      is_full = true
-      break
+    local at = (i + 1) / 2
+    if #calls == most then break end
+    if draws[at] then
+      passed = passed + 1
     else
-      refused = refused + 1
+      local fields = fields_of(id)
+      local ticket = fields[1] == 'held' and redis.call('GET', ticket_prefix .. id)
+      if not ticket then
+        lane_leave(waiting, fair, id, true)
+        removed = removed + 1
+        -- Its turn may have gone to another call, which is first then.
+        break
+      end
+      local code = begin(id, ticket, fields, about[at], tonumber(ids[i + 1]))
+      if code == 'started' then
+        begun[#begun + 1] = id
+      elseif code == 'passed' then
+        passed = passed + 1
+        break
+      elseif code == 'wait' then
+        is_full = true
+        break
+      else
+        refused = refused + 1
+      end
     end
   end
 end
+-- Calls behind them do not wait for them.
+if passed > 0 then redis.call('HSET', fair, 'passed_over', passed, 'passed_over_ms', int(now)) end
 if #begun > 0 or is_repeat then
   redis.call('SET', last_look, table.concat({ int(look), unpack(begun) }, ' '), 'PX', look_life_ms)
 end

@@ -6,6 +6,7 @@
   Output: { code, … }
     started    attempt, now, requests and tokens in the upstream's window, the upstream's name, its failures in a row
     wait       ms until an upstream has room, and why it has none: '' its limits · failing · account (it refuses that)
+               · images (only the model has no room that draws for the call's own)
     late       the same, where the call's deadline does not allow it. With room in the lane nothing is late: who no
                longer waits has voided the hold
     too_large  - larger than each upstream's whole limit
@@ -35,7 +36,8 @@ local behind = ARGV[8] -- the caller starts this call right before; '': none
 local visitor_prefix = ARGV[9] -- followed by a claimant's id
 local images = tonumber(ARGV[10]) -- to reserve
 local seconds = tonumber(ARGV[11]) -- of sound to reserve
-local upstreams_at = 12 -- from here on
+local drawing = ARGV[12] ~= '' and cjson.decode(ARGV[12]) or nil -- see `lane_drawing`
+local upstreams_at = 13 -- from here on
 --@include common
 --@include door
 --@include journal-dispatch
@@ -61,5 +63,6 @@ local lane = { leases = leases, journal = journal, waiting = waiting, fair = fai
   upstreams = lane_upstreams(KEYS, ARGV, upstreams_at, now), lease_ms = lease_ms, probe_ms = probe_ms,
   visitor_prefix = visitor_prefix }
 return begin_call(lane, { id = request_id, hold = hold, key = key, campaign = campaign, tokens = tokens,
-  images = images, seconds = seconds, nonce = caller_nonce, fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,
+  images = images, seconds = seconds, drawing = drawing, nonce = caller_nonce,
+  fields = redis.call('HMGET', hold, unpack(BEGIN_FIELDS)), stands_behind = stands_behind,
   tag = tonumber(redis.call('ZSCORE', waiting, request_id)) }, now)

@@ -24,7 +24,8 @@ local ticket_life_ms = ARGV[6]
 local events = tonumber(ARGV[7]) -- for the record
 local images = tonumber(ARGV[8]) -- that the call takes of the lane
 local seconds = tonumber(ARGV[9]) -- of sound
-local events_at = 10 -- from here on: of each event its JSON, and its encrypted content ('': none)
+local drawing = ARGV[10] ~= '' and cjson.decode(ARGV[10]) or nil -- see `lane_drawing`
+local events_at = 11 -- from here on: of each event its JSON, and its encrypted content ('': none)
 local upstreams_at = events_at + 2 * events -- from here on
 --@include common
 --@include window
@@ -44,20 +45,23 @@ if former_tag then
   local before, eta = lane_ahead(waiting, fair, upstreams, former_tag, now, lane_read(waiting, fair, 'v'))
   return { 'entered', before, eta }
 end
+local seen = lane_drawing(upstreams, drawing, now)
 local fits = false
-for _, upstream in ipairs(upstreams) do fits = fits or lane_fits(upstream, tokens, images, seconds) end
+for _, upstream in ipairs(seen) do fits = fits or lane_fits(upstream, tokens, images, seconds) end
 if not fits then return { 'too_large', 0, 0 } end
 local line, key_begins = lane_read(waiting, fair, 'f' .. key_id)
 local tag = math.max(line.v, tonumber(key_begins) or 0)
 local before, eta = lane_ahead(waiting, fair, upstreams, tag, now, line)
-eta = math.max(eta, lane_units_in(upstreams, now, images, seconds))
+eta = math.max(eta, lane_units_in(seen, now, images, seconds))
 local deadline = tonumber(deadline_ms)
 if deadline and eta > 0 and now + eta > deadline then return { 'late', before, eta } end
 -- What the call takes of the lane: ms of the even rate that it takes more of. A lane without limits shares by tokens.
+-- Images of another model are not the lane's.
 local rpm, tpm, lane_images, lane_seconds = lane_together(upstreams)
-local span = math.max(even_ms(rpm, 1), even_ms(tpm, tokens), even_ms(lane_images, images),
+local span = math.max(even_ms(rpm, 1), even_ms(tpm, tokens), even_ms(lane_images, drawing and 0 or images),
   even_ms(lane_seconds, seconds))
 if span == 0 then span = 1 + tokens / 1000 end
-lane_join(waiting, fair, request_id, key_id, tag, tokens, span / weight, now, line.tokens, tag + span / weight)
+lane_join(waiting, fair, request_id, key_id, tag, tokens, span / weight, now, line.tokens, tag + span / weight,
+  drawing ~= nil)
 redis.call('SET', ticket_key, ticket, 'PX', ticket_life_ms)
 return { 'entered', before, eta }

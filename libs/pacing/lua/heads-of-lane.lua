@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 --[[
   The calls whose turns are next, in their order. Removes calls that nobody waits for any more. Passes over the calls of
-  the crowd: of keys and campaigns that get no place in the caller's process. They keep their turns.
+  the crowd: of keys and campaigns that get no place in the caller's process, and of those that have another model draw
+  where the crowd says so. They keep their turns.
 
   Output: tickets; none where no call waits that the process has a place for
 ]]
@@ -10,8 +11,9 @@ local fair = KEYS[2]
 local hold_prefix = ARGV[1]
 local ticket_prefix = ARGV[2]
 local most = tonumber(ARGV[3]) -- tickets
-local campaigns = tonumber(ARGV[4]) or 0 -- of the crowd
-local crowd_at = 5 -- from here on: its campaigns, then its keys
+local drawing = ARGV[4] == '1' -- the crowd has all calls that have another model draw
+local campaigns = tonumber(ARGV[5]) or 0 -- of the crowd
+local crowd_at = 6 -- from here on: its campaigns, then its keys
 --@include common
 --@include lane-line
 local LOOK_CROWDED = 256 -- at once
@@ -21,10 +23,11 @@ local crowded_campaigns, crowded_keys = {}, {}
 for i = crowd_at, #ARGV do
   if i < crowd_at + campaigns then crowded_campaigns[ARGV[i]] = true else crowded_keys[ARGV[i]] = true end
 end
-local is_crowded = #ARGV >= crowd_at
+local is_crowded = drawing or #ARGV >= crowd_at
 
 -- A key stays in its campaign, so that one look is enough for all its calls.
 local function is_passed_over(id, about)
+  if drawing and redis.call('HEXISTS', fair, 'i' .. id) == 1 then return true end
   local key = (about or ''):match('^%d+ %S+ (.*)$') or ''
   if crowded_keys[key] == nil then
     crowded_keys[key] = campaigns > 0 and crowded_campaigns[redis.call('HGET', hold_prefix .. id, 'campaign')] or false

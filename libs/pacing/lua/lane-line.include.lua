@@ -3,14 +3,14 @@
   `waiting`: ids by virtual time (start-time fair queueing). `waiting|<key>`: those of one key. `waiting|`: all of them
   by arrival.
   `fair`, one hash: `v` the lane's virtual time, `f<key>` where a key's next call begins, `c<id>` '<tokens> <span>
-  <key>' of a waiting call, `tokens` of all of them, `speed` of virtual time over the last `speed_over_ms`, and `v_then`
-  at `then_ms` from which it is measured. `passed_over`: at `passed_over_ms` so many calls at the front waited for a
-  place in a process rather than for the lane.
+  <key>' of a waiting call, `i<id>`: another model draws for it, `tokens` of all of them, `speed` of virtual time over the
+  last `speed_over_ms`, and `v_then` at `then_ms` from which it is measured. `passed_over`: at `passed_over_ms` so many
+  calls at the front waited for a place in a process, or for images, rather than for the lane.
 ]]
 
 -- `tag`: the virtual time at which the call begins. `span`: how much virtual time it takes. `all_tokens`: of those that
--- wait already. `next_begins`: where its key's next call begins; nil: as before.
-local function lane_join(waiting, fair, id, key, tag, tokens, span, now, all_tokens, next_begins)
+-- wait already. `next_begins`: where its key's next call begins; nil: as before. `draws`: another model draws for it.
+local function lane_join(waiting, fair, id, key, tag, tokens, span, now, all_tokens, next_begins, draws)
   local score = string.format('%.6f', tag)
   if redis.call('ZADD', waiting, 'NX', score, id) == 0 then return end
   redis.call('ZADD', waiting .. '|', int(now), id)
@@ -19,6 +19,7 @@ local function lane_join(waiting, fair, id, key, tag, tokens, span, now, all_tok
     int(all_tokens + tokens) }
   if next_begins then fields[5], fields[6] = 'f' .. key, string.format('%.6f', next_begins) end
   redis.call('HSET', fair, unpack(fields))
+  if draws then redis.call('HSET', fair, 'i' .. id, '1') end
 end
 
 -- The last of a key's calls, where it begins, and what it takes; nil where none waits.
@@ -57,7 +58,7 @@ local function lane_leave(waiting, fair, id, unserved, tag)
     redis.call('DEL', fair)
     return false
   end
-  redis.call('HDEL', fair, 'c' .. id)
+  redis.call('HDEL', fair, 'c' .. id, 'i' .. id)
   redis.call('HSET', fair, 'tokens', int((tonumber(all_tokens) or 0) - tonumber(tokens)))
   if unserved then lane_inherit(waiting, fair, key, tag, tonumber(span)) end
   return true

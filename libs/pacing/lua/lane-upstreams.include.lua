@@ -131,9 +131,32 @@ local function lane_counts_units(upstream, images, seconds)
   return (upstream.images > 0 and images > 0) or (upstream.seconds > 0 and seconds > 0)
 end
 
--- Of a ticket: images, seconds of sound. Most have neither, and nobody reads those.
+-- Of a ticket: images, seconds of sound, and who draws (`lane_drawing`). Most have none, and nobody reads those.
 local function lane_units_of(ticket)
   if not ticket or not ticket:find('"pacedUnits"', 1, true) then return 0, 0 end
   local units = cjson.decode(ticket).pacedUnits or {}
-  return tonumber(units.images) or 0, tonumber(units.audioSeconds) or 0
+  return tonumber(units.images) or 0, tonumber(units.audioSeconds) or 0, units.drawing
+end
+
+-- The upstreams as a call sees them whose images another model makes: its images count against that model's lane.
+-- `drawing`: of each upstream there `name`, `slot` and `ipm`; nil: the images are the lane's own. One that does not
+-- serve that lane has no known limit of images. The rest is one and the same for all calls.
+local function lane_drawing(upstreams, drawing, now)
+  if not drawing then return upstreams end
+  local seen = {}
+  for i, upstream in ipairs(upstreams) do
+    local own = { images = 0 }
+    for _, part in ipairs(drawing) do
+      if part.name == upstream.name then
+        local state = upstream.state:match('^.-:lane:state:') .. part.slot
+        local header, header_ms, project, project_ms = unpack(redis.call('HMGET', state, 'header_ipm', 'header_ipm_ms',
+          'project_ipm', 'project_ipm_ms'))
+        own.units = upstream.units:match('^.-:window:units:') .. part.slot
+        own.images = told_limit(header, header_ms, HEADER_LIFE_MS, now)
+          or told_limit(project, project_ms, PROJECT_LIFE_MS, now) or tonumber(part.ipm)
+      end
+    end
+    seen[i] = setmetatable(own, { __index = upstream, __newindex = upstream })
+  end
+  return seen
 end
