@@ -26,7 +26,9 @@ const shared = {
 };
 
 /** They tell times and sizes, so that they have the machine to themselves. */
-const START = ['start', 'stranger', 'slow-network'].map((name) => `test/start/${name}.e2e-spec.ts`);
+const START = ['start', 'slow-network'].map((name) => `test/start/${name}.e2e-spec.ts`);
+/** It tells times of people, so that it goes before all others. */
+const STRANGER = ['test/start/stranger.e2e-spec.ts'];
 
 /** Stores and services that one test file after the other borrows. */
 const keeper = { globalSetup: '<rootDir>/test/keeper.setup.mjs', globalTeardown: '<rootDir>/test/keeper.teardown.mjs' };
@@ -53,9 +55,10 @@ export default {
       ...keeper,
       displayName: 'e2e',
       testMatch: ['<rootDir>/test/**/*.e2e-spec.ts'],
-      testPathIgnorePatterns: START,
+      testPathIgnorePatterns: [...START, ...STRANGER],
     },
     { ...shared, ...keeper, displayName: 'abuse', testMatch: ['<rootDir>/test/abuse/**/*.abuse-spec.ts'] },
     { ...shared, displayName: 'start', testMatch: START.map((file) => `**/${file}`) },
+    { ...shared, displayName: 'stranger', testMatch: STRANGER.map((file) => `**/${file}`) },
   ],
 };

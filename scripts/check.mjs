@@ -20,7 +20,7 @@ const MORE = {
   fuzz: ['node', 'test/abuse/admin-fuzz.ts'],
   clients: ['node', 'test/clients/run.ts'],
 };
-const BENCH = [() => step('bench smoke', ['node', 'bench/speed.ts', '--smoke'])];
+const BENCH = [() => step('bench smoke', ['node', 'bench/speed.ts', '--smoke'], { nice: true })];
 const LINGERED = 'lingered';
 const NICE = ['nice', '-n', '5'];
 const more = (process.env.DAYPASS_CHECK_MORE ?? '').split(',').filter(Boolean);
@@ -42,7 +42,8 @@ if (!process.argv.includes('--built'))
   // `npm test` has built already. Building again would only cost time.
   await Promise.all([step('build', ['nest', 'build', 'ingress']), step('pages', ['node', 'web/build.ts'])]);
 const composed = oneByOne(moreOf('compose'));
-// Faults wait most of their time, and so does compose. Whatever computes runs beside them.
+// Faults wait most of their time, and so does compose. Whatever computes runs beside them, and lets them go first: they
+// have clocks in them, and a stranger tells how long a person waits.
 await Promise.all([
   oneByOne([
     () => step('types', ['tsc', '--noEmit'], { nice: true }),
@@ -50,14 +51,18 @@ await Promise.all([
     () => step('lint', ['oxlint', '--type-aware', '--tsconfig', 'tsconfig.json'], { nice: true }),
     () => step('format', ['prettier', '--check', '--log-level', 'warn', '.'], { nice: true }),
   ]),
-  jest('faults', ['faults'], ['--maxWorkers', '1']),
+  oneByOne([
+    () => jest('faults', ['faults'], ['--maxWorkers', '1']),
+    () => composed,
+    () => jest('stranger', ['stranger'], ['--runInBand']),
+  ]),
   composed.then(() => oneByOne([...moreOf('fuzz'), ...moreOf('clients'), ...BENCH])),
   oneByOne([
     // What has a clock in it, as faults and compose have, goes before what only computes.
     () => jest('integration and unit', ['integration', 'unit'], ['--maxWorkers', String(WORKERS)], { nice: true }),
     // Compose makes networks. A Chromium that sees a new one drops what it loads.
     () => composed,
-    () => jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)]),
+    () => jest('e2e', ['e2e'], ['--maxWorkers', String(WORKERS)], { nice: true }),
   ]),
 ]);
 // Tests that measure a time or a size have the machine to themselves, and start as operators do.
@@ -77,7 +82,7 @@ async function oneByOne(steps) {
 }
 
 function moreOf(name) {
-  return more.includes(name) ? [() => step(name, MORE[name])] : [];
+  return more.includes(name) ? [() => step(name, MORE[name], { nice: name !== 'compose' })] : [];
 }
 
 /** Steps run beside each other, so that each prints its output at its end. `nice`: it lets all others go first. */

@@ -3,8 +3,11 @@ import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import Sequencer from '@jest/test-sequencer';
 
-/** Files of faults wait for minutes, those of unit tests for nothing. */
-const ORDER = ['faults', 'e2e', 'integration', 'unit'];
+/**
+ * Files of faults wait for minutes, those of unit tests for nothing. A start tells what it takes, before there is a
+ * Daypass for the attacks.
+ */
+const ORDER = ['start', 'abuse', 'faults', 'e2e', 'integration', 'unit'];
 /** Those that take longest, as `npm run check` measured them. Of all others the size says enough. */
 const LONGEST = [
   'test/paste.e2e-spec.ts',

@@ -28,8 +28,11 @@ export async function borrowPostgres(): Promise<string> {
   return (await ask<{ url: string }>('postgres')).url;
 }
 
-/** `hurried`: a request must arrive within three seconds. `plain`: each setting has its default. */
-export type SharedSettings = 'hurried' | 'plain';
+/**
+ * `hurried`: a request must arrive within three seconds. `attacked`: each setting has its default, but one proxy stands
+ * before it, images may come from one port of loopback, and campaigns may name the guard `pii`.
+ */
+export type SharedSettings = 'hurried' | 'attacked';
 
 /** The worker's own running Daypass, in which earlier test files may have left keys and calls. */
 export function borrowDaypass(settings: SharedSettings): Promise<DaypassAccess> {

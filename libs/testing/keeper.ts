@@ -1,7 +1,7 @@
 import { createServer, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { freePort } from '#libs/launch/free-port.js';
-import { launchDaypass, type LaunchedDaypass } from './launched-daypass.js';
+import { launchDaypass, type LaunchedDaypass, type LaunchOptions } from './launched-daypass.js';
 import { startTestPostgres, startTestRedis } from './stores.js';
 
 /** The environment variable with the keeper's address. */
@@ -66,9 +66,9 @@ async function lend(shelf: Shelf, what: string): Promise<object> {
     case '/postgres':
       return { url: (await once(shelf, 'postgres', startTestPostgres)).databaseUrl };
     case '/daypass/hurried':
-      return (await once(shelf, 'daypass, hurried', () => launchShared({ DAYPASS_REQUEST_TIMEOUT_MS: '3000' }))).access;
-    case '/daypass/plain':
-      return (await once(shelf, 'daypass, plain', () => launchShared({}))).access;
+      return (await once(shelf, 'daypass, hurried', launchHurried)).access;
+    case '/daypass/attacked':
+      return (await once(shelf, 'daypass, attacked', launchAttacked)).access;
     default:
       throw new Error(`the keeper has no ${what}`);
   }
@@ -82,7 +82,16 @@ async function once<Part extends Stoppable>(shelf: Shelf, name: string, start: (
   return part;
 }
 
+const launchHurried = (): Promise<LaunchedDaypass> => launchShared({ env: { DAYPASS_REQUEST_TIMEOUT_MS: '3000' } });
+
+async function launchAttacked(): Promise<LaunchedDaypass> {
+  return launchShared({
+    env: { DAYPASS_PROXY_HOPS: '1', DAYPASS_IMAGE_HOSTS_ALLOWED: `127.0.0.1:${await freePort()}` },
+    config: { guards: [{ name: 'pii', type: 'personal_data', always: false }] },
+  });
+}
+
 /** Every test file runs its own upstream on this one port. */
-async function launchShared(env: Record<string, string>): Promise<LaunchedDaypass> {
-  return launchDaypass({ env, upstreamPort: await freePort() });
+async function launchShared(options: Pick<LaunchOptions, 'env' | 'config'>): Promise<LaunchedDaypass> {
+  return launchDaypass({ ...options, upstreamPort: await freePort() });
 }

@@ -17,8 +17,14 @@ const OTHERS_AT_ONCE = 2;
 /** Below this a small machine measures its own noise: on two cores it also runs the attack, the upstream and the stores. */
 const NOISE_MS = 250;
 const SAMPLE_EVERY_MS = 200;
-/** Long enough for some two hundred calls of the other visitor. */
-const PHASE_SECONDS = 3;
+/** Of the other visitor in each phase: of fewer, the p99 would be the slowest one. */
+const CALLS_MIN = 200;
+const PHASE_MIN_MS = 2_000;
+/** A slow machine measures fewer calls. */
+const PHASE_MAX_MS = 15_000;
+/** Several times what an attack takes for what it has to reach. */
+const REACHED_MAX_MS = 60_000;
+const WARM_UP_MS = 1_500;
 const LATE_MS = 30_000;
 /**
  * What calls took before the first attack, by what they are. It stands in the Redis of the attacked Daypass, because no
@@ -33,10 +39,17 @@ export interface Attack {
   attack: (signal: AbortSignal) => Promise<unknown>;
   /** Resolves when the attack is in full swing; absent: half a second after its begin. */
   inFullSwing?: () => Promise<void>;
-  /** How long each phase lasts. */
-  seconds?: number;
+  /** Whether the attack has got what the test is about. The attack lasts until then; absent: as long as others are measured. */
+  isReached?: () => boolean;
   /** What another visitor's call is; absent: a short answer in one piece. */
   othersBody?: Record<string, unknown>;
+}
+
+/** A phase lasts until all of it holds. */
+interface PhaseLength {
+  calls?: number;
+  leastMs?: number;
+  isReached?: (() => boolean) | undefined;
 }
 
 interface Phase {
@@ -65,14 +78,18 @@ export class Abuse<Target extends SharedDaypass = SharedDaypass> {
   readonly sql: pg.Pool;
   private other: TestKey | undefined;
 
-  private constructor(readonly daypass: Target) {
+  private constructor(
+    readonly daypass: Target,
+    /** What the campaign of the other visitor says. */
+    private readonly othersCampaign: Record<string, unknown> = {},
+  ) {
     this.redis = new Redis(daypass.redisUrl);
     this.sql = new pg.Pool({ connectionString: daypass.databaseUrl, max: 2 });
   }
 
-  /** A Daypass with default settings, which earlier test files have attacked already. */
-  static async share(): Promise<Abuse> {
-    return new Abuse(await shareDaypass({ settings: 'plain', rehearsal: { keepCalls: 0 } }));
+  /** A Daypass with the settings `attacked`, which earlier test files have attacked already. */
+  static async share({ othersCampaign = {} }: { othersCampaign?: Record<string, unknown> } = {}): Promise<Abuse> {
+    return new Abuse(await shareDaypass({ settings: 'attacked', rehearsal: { keepCalls: 0 } }), othersCampaign);
   }
 
   static async start(options: DaypassOptions = {}): Promise<Abuse<Daypass>> {
@@ -106,16 +123,15 @@ export class Abuse<Target extends SharedDaypass = SharedDaypass> {
   }
 
   /** Measures another visitor's calls before the attack and during it, and what the attack costs and leaves behind. */
-  async measure(name: string, { attacker, attack, inFullSwing, seconds, othersBody }: Attack): Promise<Report> {
-    const phaseMs = 1_000 * (seconds ?? PHASE_SECONDS);
-    this.other ??= await this.key('100.00');
-    const before = await this.beforeAttacks(this.other, phaseMs, othersBody);
+  async measure(name: string, { attacker, attack, inFullSwing, isReached, othersBody }: Attack): Promise<Report> {
+    this.other ??= await this.key('100.00', { campaign: this.othersCampaign });
+    const before = await this.beforeAttacks(this.other, othersBody);
     const [redisBefore, postgresBefore] = [await this.redisBytes(), await this.postgresBytes()];
     const over = new AbortController();
     const peak = this.redisPeak(over.signal);
     const attacking = attack(over.signal);
     await Promise.race([inFullSwing ? inFullSwing() : sleep(500), attacking]);
-    const during = await this.others(this.other, phaseMs, othersBody);
+    const during = await this.others(this.other, othersBody, { isReached });
     over.abort();
     await attacking;
     const redisBytes = (await peak) - redisBefore;
@@ -132,13 +148,13 @@ export class Abuse<Target extends SharedDaypass = SharedDaypass> {
     return report;
   }
 
-  private async beforeAttacks(other: TestKey, phaseMs: number, body?: Record<string, unknown>): Promise<Phase> {
-    const what = JSON.stringify(body ?? null);
+  private async beforeAttacks(other: TestKey, body?: Record<string, unknown>): Promise<Phase> {
+    const what = JSON.stringify([this.othersCampaign, body]);
     const known = await this.redis.hget(BEFORE, what);
     if (known !== null) return JSON.parse(known) as Phase;
     // Nobody measures the first calls, for which processes load code.
-    await this.others(other, 1_500, body);
-    const phase = await this.others(other, phaseMs, body);
+    await this.others(other, body, { calls: 0, leastMs: WARM_UP_MS });
+    const phase = await this.others(other, body);
     await this.redis.hset(BEFORE, what, JSON.stringify(phase));
     return phase;
   }
@@ -148,12 +164,20 @@ export class Abuse<Target extends SharedDaypass = SharedDaypass> {
     return body.spent_usd as string;
   }
 
-  private async others(key: TestKey, lastsMs: number, wish: Record<string, unknown> = {}): Promise<Phase> {
-    const untilMs = performance.now() + lastsMs;
+  private async others(
+    key: TestKey,
+    wish: Record<string, unknown> = {},
+    { calls = CALLS_MIN, leastMs = PHASE_MIN_MS, isReached = () => true }: PhaseLength = {},
+  ): Promise<Phase> {
+    const startedMs = performance.now();
     const took: number[] = [];
     const refused: string[] = [];
+    const goesOn = (): boolean => {
+      const ms = performance.now() - startedMs;
+      return ms < leastMs || (ms < PHASE_MAX_MS && took.length < calls) || (ms < REACHED_MAX_MS && !isReached());
+    };
     const lane = async (): Promise<void> => {
-      while (performance.now() < untilMs) {
+      while (goesOn()) {
         const begunMs = performance.now();
         const outcome = await this.callOfOther(key, wish);
         took.push(performance.now() - begunMs);

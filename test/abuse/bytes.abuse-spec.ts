@@ -76,6 +76,7 @@ describe('a visitor who sends much and pays little', () => {
       const told = new Map<string, number>();
       const report = await abuse.measure(name, {
         attacker,
+        isReached: () => told.has('429 rate_limit_exceeded bytes'),
         attack: (signal) =>
           flood(signal, async () => {
             const { status, code, limit } = await send(attacker, sent);
@@ -152,6 +153,7 @@ describe('a visitor who sends much and pays little', () => {
       const told = new Set<string>();
       const report = await abuse.measure('replays', {
         attacker,
+        isReached: () => told.has('429 bytes'),
         attack: (signal) =>
           flood(signal, async () => {
             const { status, bytes, limit } = await send(attacker, asked, named);

@@ -9,6 +9,8 @@ const CLAIMS = 10_000;
 const AT_ONCE = 8;
 /** So many proofs of work a script solves: each takes it some 50 ms. */
 const PROOFS = 40;
+/** At once. Node has so many threads for it. */
+const SOLVERS = 4;
 const LIMIT_MS = 120_000;
 
 interface Claimed {
@@ -21,7 +23,7 @@ describe('claims of a link', () => {
   let abuse: Abuse;
   let origin: string;
   beforeAll(async () => {
-    abuse = await Abuse.start({ env: { DAYPASS_PROXY_HOPS: '1' } });
+    abuse = await Abuse.share();
     origin = new URL(abuse.daypass.baseUrl).origin;
   }, 60_000);
   afterAll(() => abuse?.stop());
@@ -51,7 +53,11 @@ describe('claims of a link', () => {
   }
   const proofs = async (token: string, count: number): Promise<object[]> => {
     const all: object[] = [];
-    while (all.length < count) all.push(await proof(token));
+    let begun = 0;
+    const lane = async (): Promise<void> => {
+      while (begun++ < count) all.push(await proof(token));
+    };
+    await Promise.all(Array.from({ length: SOLVERS }, lane));
     return all;
   };
 

@@ -17,7 +17,7 @@ interface Counts {
 /** In a thread of its own: what it does must not slow down whoever measures. */
 const CODE = `
 const { createServer } = require('node:http');
-const { parentPort } = require('node:worker_threads');
+const { parentPort, workerData } = require('node:worker_threads');
 let answer = 'silence', open = 0, mostOpen = 0, poured = 0;
 const chunk = Buffer.alloc(65536);
 const crumbs = Buffer.from('1\\r\\nx\\r\\n'.repeat(500000));
@@ -46,7 +46,7 @@ const server = createServer((_, response) => {
     more();
   });
 });
-server.listen(0, '127.0.0.1', () => parentPort.postMessage({ port: server.address().port }));
+server.listen(workerData.port, '127.0.0.1', () => parentPort.postMessage('listens'));
 parentPort.on('message', (said) => {
   if (said.answer !== undefined) [answer, mostOpen, poured] = [said.answer, 0, 0];
   parentPort.postMessage({ mostOpen, poured });
@@ -60,9 +60,9 @@ export class EvilServer {
     readonly port: number,
   ) {}
 
-  static async start(): Promise<EvilServer> {
-    const worker = new Worker(CODE, { eval: true });
-    const [{ port }] = (await once(worker, 'message')) as [{ port: number }];
+  static async start(port: number): Promise<EvilServer> {
+    const worker = new Worker(CODE, { eval: true, workerData: { port } });
+    await once(worker, 'message');
     return new EvilServer(worker, port);
   }
 

@@ -22,7 +22,9 @@ async function ask(path) {
   }
 }
 
-async function lane(path) {
+async function lane(path, index) {
+  // One after the other, so that the attack is the same at each moment.
+  await sleep((everyMs * index) / atOnce, undefined, { signal: over.signal }).catch(() => undefined);
   while (!over.signal.aborted) {
     const pause = sleep(everyMs, undefined, { signal: over.signal }).catch(() => undefined);
     const outcome = await ask(path);
@@ -31,5 +33,5 @@ async function lane(path) {
   }
 }
 
-await Promise.all(Array.from({ length: atOnce }, (_, index) => lane(paths[index % paths.length])));
+await Promise.all(Array.from({ length: atOnce }, (_, index) => lane(paths[index % paths.length], index)));
 parentPort.postMessage(counts);

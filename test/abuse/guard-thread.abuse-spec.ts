@@ -7,11 +7,12 @@ const LIMIT_MS = 120_000;
 const PAUSE_MS = 500;
 /** Such a text takes 0.2 s of moderation's time, in steps of 50 ms. It once took a minute, in one step. */
 const STANDSTILL_MS = 2_500;
+const GUARDED = { moderation: { guards: ['pii'] } };
 
 describe("a guard's thread", () => {
   let abuse: Abuse;
   beforeAll(async () => {
-    abuse = await Abuse.start({ config: { guards: [{ name: 'pii', type: 'personal_data' }] } });
+    abuse = await Abuse.share({ othersCampaign: GUARDED });
   }, 60_000);
   afterAll(() => abuse?.stop());
 
@@ -49,7 +50,7 @@ describe("a guard's thread", () => {
   it(
     'has turns for others while one key sends texts that it takes minutes for, and that key alone gets no verdict',
     async () => {
-      const attacker = await abuse.key('5.00');
+      const attacker = await abuse.key('5.00', { campaign: GUARDED });
       let told = new Map<number, number>();
       const report = await abuse.measure('texts that a guard takes minutes for', {
         attacker,
@@ -68,7 +69,7 @@ describe("a guard's thread", () => {
   it(
     'and the process around it go on while one key sends texts with ten thousand findings',
     async () => {
-      const attacker = await abuse.key('5.00');
+      const attacker = await abuse.key('5.00', { campaign: GUARDED });
       const report = await abuse.measure('texts with ten thousand findings', {
         attacker,
         attack: (signal) =>

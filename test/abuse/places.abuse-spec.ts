@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import type { TestKey } from '#libs/testing/daypass.js';
 import { until } from '#libs/testing/until.js';
@@ -66,7 +67,7 @@ describe('places of calls', () => {
         expect(Number(answer.headers.get('retry-after'))).toBeGreaterThan(0);
         refusals.add(`${answer.status} ${(JSON.parse(answer.body) as { error: { code: string } }).error.code}`);
         // A patient attacker, so that a refusal costs the machine no more than a call does.
-        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+        await sleep(RETRY_MS, undefined, { signal }).catch(() => undefined);
       }
     };
     await Promise.all(keys.flatMap((key) => Array.from({ length: callsOfKey }, () => lane(key))));

@@ -29,8 +29,8 @@ describe('a visitor who makes Daypass fetch', () => {
       response.end('the secret');
     });
     await new Promise<void>((resolve) => inside.listen(0, '127.0.0.1', () => resolve()));
-    evil = await EvilServer.start();
-    abuse = await Abuse.start({ env: { DAYPASS_IMAGE_HOSTS_ALLOWED: `127.0.0.1:${evil.port}` } });
+    abuse = await Abuse.share();
+    evil = await EvilServer.start(Number(abuse.daypass.env.DAYPASS_IMAGE_HOSTS_ALLOWED!.split(':')[1]));
   }, 60_000);
   afterAll(async () => {
     await abuse?.stop();

@@ -50,7 +50,7 @@ describe('the console of a running Daypass', () => {
     expect(await page.locator('.checks li[data-ok="true"]').count()).toBeGreaterThan(1);
   });
 
-  // How soon: test/start/stranger.e2e-spec.ts, which has the machine to itself.
+  // How soon: test/start/stranger.e2e-spec.ts, which goes before all others.
   it('shows what a call cost, without a reload', async () => {
     const { page } = looked;
     const key = await daypass.admin('/admin/v1/keys', { body: { campaign: slug, label: 'live' } });

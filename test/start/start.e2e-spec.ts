@@ -1,24 +1,14 @@
 import { afterAll, describe, expect, it } from '@jest/globals';
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { surroundings } from '#libs/launch/child-env.js';
-import { freePort, freePortBase } from '#libs/launch/free-port.js';
+import { descendants, freePorts, npmStart, paste, type Started } from './started.js';
 
-/** `npm start` as a newcomer runs it, on ports and a data folder of its own. */
+/** `npm start` as a newcomer runs it, on ports and a data folder of its own. How it ends: stranger.e2e-spec.ts. */
 const dataDir = join(mkdtempSync(join(tmpdir(), 'daypass-start-')), 'data');
-const ENDED = 'the next start goes on';
 const IDLE_MB_MAX = 700;
-
-interface Started {
-  child: ChildProcess;
-  output: () => string;
-  /** The lines to paste: a chat, the key's state, a refused chat. */
-  curls: string[];
-  ended: Promise<number | null>;
-}
 
 describe('npm start', () => {
   let started: Started | undefined;
@@ -30,12 +20,9 @@ describe('npm start', () => {
   });
 
   it('is ready within 15 s and prints lines that work when pasted', async () => {
-    ports = {
-      DAYPASS_PORT: String(await freePort()),
-      DAYPASS_ADMIN_PORT: String(await freePort()),
-      DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
-    };
-    started = await start(ports);
+    ports = await freePorts();
+    const env = { ...ports, DAYPASS_DATA_DIR: dataDir };
+    started = await npmStart({ cwd: process.cwd(), env, readyWithinMs: 60_000 });
     const seconds = Number(/is ready \(([\d.]+) s\)/.exec(started.output())?.[1]);
     expect(seconds).toBeLessThan(15);
     process.stderr.write(`npm start: ready in ${seconds} s\n`);
@@ -106,130 +93,7 @@ describe('npm start', () => {
     );
     expect(idle.ownMb).toBeLessThan(IDLE_MB_MAX);
   });
-
-  it('refuses to start twice on one data folder, and names the variable of a port in use', async () => {
-    const samePorts = await failedStart(ports);
-    expect(samePorts).toMatch(/port \d+ is in use \(DAYPASS_PORT\)/);
-    expect(
-      samePorts.match(/^DAYPASS_PORT=\d+ DAYPASS_ADMIN_PORT=\d+ DAYPASS_OPS_PORT_BASE=\d+ npm start$/gm),
-    ).toHaveLength(1);
-    const otherPorts = {
-      DAYPASS_PORT: String(await freePort()),
-      DAYPASS_ADMIN_PORT: String(await freePort()),
-      DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
-    };
-    expect(await failedStart(otherPorts)).toMatch(/already runs on .* set DAYPASS_DATA_DIR/);
-  });
-
-  it('stops on a bad setting, and names it', async () => {
-    const env = {
-      DAYPASS_PORT: String(await freePort()),
-      DAYPASS_ADMIN_PORT: String(await freePort()),
-      DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
-    };
-    expect(await failedStart({ ...env, DAYPASS_DATA_DIR: `${dataDir}-2`, DAYPASS_LOG_LEVEL: 'loud' })).toContain(
-      'DAYPASS_LOG_LEVEL',
-    );
-  });
-
-  it('ends on Ctrl-C without leaving a process, and goes on with the same key and balance', async () => {
-    const before = paste(started!.curls[1]!);
-    const curls = started!.curls;
-    const processes = descendants(started!.child.pid!);
-    started!.child.kill('SIGINT');
-    expect(await started!.ended).toBe(0);
-    expect(processes.filter(isAlive)).toEqual([]);
-
-    started = await start(ports);
-    expect(started.curls).toEqual(curls);
-    expect(paste(started.curls[1]!)).toEqual(before);
-  });
-
-  it('leaves no process when it is killed with -9, and starts again from what was booked', async () => {
-    paste(started!.curls[0]!);
-    const before = paste(started!.curls[1]!);
-    const processes = descendants(started!.child.pid!);
-    for (const pid of launchers(processes)) process.kill(pid, 'SIGKILL');
-    for (let waitedMs = 0; waitedMs < 40_000 && processes.some(isAlive); waitedMs += 200) await sleep(200);
-    expect(processes.filter(isAlive).map(commandOf)).toEqual([]);
-
-    started = await start(ports);
-    expect(paste(started.curls[1]!)).toEqual(before);
-  }, 120_000);
-
-  it('ends at once on a second Ctrl-C, though a service hangs', async () => {
-    const processes = descendants(started!.child.pid!);
-    const [ingress] = processes.filter((pid) => commandOf(pid).includes('apps/ingress'));
-    process.kill(ingress!, 'SIGSTOP');
-    started!.child.kill('SIGINT');
-    await sleep(1_000);
-    expect(isAlive(ingress!)).toBe(true);
-    started!.child.kill('SIGINT');
-    expect(await started!.ended).not.toBe(0);
-    for (let waitedMs = 0; waitedMs < 10_000 && processes.some(isAlive); waitedMs += 100) await sleep(100);
-    expect(processes.filter(isAlive)).toEqual([]);
-  });
 });
-
-function run(env: Record<string, string>): ChildProcess {
-  return spawn('npm', ['start'], {
-    env: { ...surroundings(process.env), DAYPASS_DATA_DIR: dataDir, ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-}
-
-async function start(env: Record<string, string>): Promise<Started> {
-  const child = run(env);
-  let text = '';
-  child.stdout!.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  child.stderr!.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  const ended = new Promise<number | null>((resolve) => child.once('exit', resolve));
-  for (let waitedMs = 0; waitedMs < 25_000 && !text.includes(ENDED) && child.exitCode === null; waitedMs += 50)
-    await sleep(50);
-  if (!text.includes(ENDED)) throw new Error(`npm start did not become ready:\n${text}`);
-  return { child, output: () => text, curls: text.split('\n').filter((line) => line.startsWith('curl ')), ended };
-}
-
-async function failedStart(env: Record<string, string>): Promise<string> {
-  const child = run(env);
-  let text = '';
-  child.stderr!.on('data', (chunk: Buffer) => (text += chunk.toString()));
-  const code = await new Promise<number | null>((resolve) => child.once('exit', resolve));
-  expect(code).toBe(1);
-  return text;
-}
-
-// The answers' shapes are what the test asserts.
-// oxlint-disable-next-line typescript/no-explicit-any
-function paste(line: string): any {
-  return JSON.parse(execFileSync('bash', ['-c', line], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }));
-}
-
-function descendants(pid: number): number[] {
-  const pairs = execFileSync('ps', ['-eo', 'pid=,ppid='], { encoding: 'utf8' })
-    .trim()
-    .split('\n')
-    .map((line) => line.trim().split(/\s+/).map(Number));
-  const found = [pid];
-  for (const parent of found) for (const [child, of] of pairs) if (of === parent) found.push(child!);
-  return found;
-}
-
-const commandOf = (pid: number): string =>
-  execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' }).trim();
-
-/** npm, the script that it runs, and the launcher: everything that could still tidy up. */
-const launchers = (pids: number[]): number[] =>
-  pids.filter((pid) => /^npm |start\.mjs|launch\/launch\.js/.test(commandOf(pid)));
-
-/** A process that has ended but that nobody has collected is not alive. */
-function isAlive(pid: number): boolean {
-  try {
-    return !execFileSync('ps', ['-p', String(pid), '-o', 'stat='], { encoding: 'utf8' }).startsWith('Z');
-  } catch {
-    return false;
-  }
-}
 
 function memoryOf(pids: number[]): { ownMb: number; residentMb: number } {
   const sum = { ownMb: 0, residentMb: 0 };

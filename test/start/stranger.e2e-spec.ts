@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, it } from '@jest/globals';
-import { execFile, execFileSync, spawn, type ChildProcess } from 'node:child_process';
+import { execFile, execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -7,11 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { devices, type Browser, type Locator } from 'playwright-core';
 import decodeQR from 'qr/decode.js';
-import { surroundings } from '#libs/launch/child-env.js';
-import { freePort, freePortBase } from '#libs/launch/free-port.js';
 import { until } from '#libs/testing/until.js';
 import { launchChromium } from '../chromium.js';
 import { look, type Looked } from '../pages/looking.js';
+import { descendants, failedStart, freePorts, npmStart, paste as pasted, type Started } from './started.js';
 
 const run = promisify(execFile);
 
@@ -34,9 +33,8 @@ const CALL_EVERY_MS = 100;
 
 const folder = mkdtempSync(join(tmpdir(), 'daypass-stranger-'));
 const clone = join(folder, 'daypass');
-let start: ChildProcess;
-let ended: Promise<number | null>;
-let output = '';
+let ports: Record<string, string>;
+let started: Started | undefined;
 let browser: Browser;
 let operator: Looked;
 let phone: Looked;
@@ -56,8 +54,8 @@ beforeAll(async () => {
 
 afterAll(async () => {
   await browser?.close();
-  start?.kill('SIGTERM');
-  await ended;
+  started?.child.kill('SIGTERM');
+  await started?.ended;
   rmSync(folder, { recursive: true, force: true });
 });
 
@@ -80,22 +78,10 @@ describe('a stranger', () => {
   step(
     'starts Daypass from a clone, and follows the printed link into the console',
     async () => {
-      const ports = {
-        DAYPASS_PORT: String(await freePort()),
-        DAYPASS_ADMIN_PORT: String(await freePort()),
-        DAYPASS_OPS_PORT_BASE: String(await freePortBase(4)),
-      };
+      ports = await freePorts();
       const watch = stopwatch();
-      start = spawn('npm', ['start'], { cwd: clone, env: { ...surroundings(process.env), ...ports } });
-      ended = new Promise((resolve) => start.once('exit', resolve));
-      for (const stream of [start.stdout!, start.stderr!]) stream.on('data', (text) => (output += String(text)));
-      await until(
-        'npm start',
-        () => output.includes('the next start goes on') || start.exitCode !== null,
-        READY_WITHIN_MS,
-      );
-      expect(start.exitCode).toBeNull();
-      const [built] = /Built Daypass in [\d.]+ s/.exec(output)!;
+      started = await startAgain();
+      const [built] = /Built Daypass in [\d.]+ s/.exec(started.output())!;
       report('start', watch(), `packages were there; ${built}`);
 
       operator = await look(browser);
@@ -262,13 +248,81 @@ describe('a stranger', () => {
     expect((await paste(curl)).answer).toMatchObject({ error: { code: 'invalid_api_key' } });
   });
 
-  step('saw no fault in any page, and ends it with Ctrl-C', async () => {
+  step('saw no fault in any page', async () => {
     expect([...operator.faults, ...phone.faults]).toEqual([]);
     await browser.close();
-    start.kill('SIGINT');
-    expect(await ended).toBe(0);
   });
 });
+
+describe('its npm start', () => {
+  step('refuses to start twice on one data folder, and names the variable of a port in use', async () => {
+    const samePorts = await failedStart({ cwd: clone, env: ports });
+    expect(samePorts.status).toBe(1);
+    expect(samePorts.errors).toMatch(/port \d+ is in use \(DAYPASS_PORT\)/);
+    expect(
+      samePorts.errors.match(/^DAYPASS_PORT=\d+ DAYPASS_ADMIN_PORT=\d+ DAYPASS_OPS_PORT_BASE=\d+ npm start$/gm),
+    ).toHaveLength(1);
+    const otherPorts = await failedStart({ cwd: clone, env: await freePorts() });
+    expect(otherPorts.status).toBe(1);
+    expect(otherPorts.errors).toMatch(/already runs on .* set DAYPASS_DATA_DIR/);
+  });
+
+  step('stops on a bad setting, and names it', async () => {
+    const env = { ...(await freePorts()), DAYPASS_DATA_DIR: join(folder, 'data'), DAYPASS_LOG_LEVEL: 'loud' };
+    const { status, errors } = await failedStart({ cwd: clone, env });
+    expect(status).toBe(1);
+    expect(errors).toContain('DAYPASS_LOG_LEVEL');
+  });
+
+  step(
+    'ends on Ctrl-C without leaving a process, and goes on with the same key and balance',
+    async () => {
+      const { child, curls, ended } = started!;
+      const before = pasted(curls[1]!);
+      const processes = descendants(child.pid!);
+      child.kill('SIGINT');
+      expect(await ended).toBe(0);
+      expect(processes.filter(isAlive)).toEqual([]);
+
+      started = await startAgain();
+      expect(started.curls).toEqual(curls);
+      expect(pasted(started.curls[1]!)).toEqual(before);
+    },
+    180_000,
+  );
+
+  step(
+    'leaves no process when it is killed with -9, and starts again from what was booked',
+    async () => {
+      pasted(started!.curls[0]!);
+      const before = pasted(started!.curls[1]!);
+      const processes = descendants(started!.child.pid!);
+      for (const pid of launchers(processes)) process.kill(pid, 'SIGKILL');
+      await until('every process has ended', () => !processes.some(isAlive), 40_000).catch(() => undefined);
+      expect(processes.filter(isAlive).map(commandOf)).toEqual([]);
+
+      started = await startAgain();
+      expect(pasted(started.curls[1]!)).toEqual(before);
+    },
+    240_000,
+  );
+
+  step('ends at once on a second Ctrl-C, though a service hangs', async () => {
+    const processes = descendants(started!.child.pid!);
+    const [ingress] = processes.filter((pid) => commandOf(pid).includes('apps/ingress'));
+    process.kill(ingress!, 'SIGSTOP');
+    started!.child.kill('SIGINT');
+    await sleep(1_000);
+    expect(isAlive(ingress!)).toBe(true);
+    started!.child.kill('SIGINT');
+    expect(await started!.ended).not.toBe(0);
+    await until('every process has ended', () => !processes.some(isAlive), 10_000).catch(() => undefined);
+    expect(processes.filter(isAlive)).toEqual([]);
+  });
+});
+
+/** On the same ports, with the same data. */
+const startAgain = (): Promise<Started> => npmStart({ cwd: clone, env: ports, readyWithinMs: READY_WITHIN_MS });
 
 interface Refused {
   error?: { code: string };
@@ -285,8 +339,8 @@ function report(name: string, ms: number, what: string): void {
 }
 
 function printed(pattern: RegExp): string {
-  const [found] = pattern.exec(output) ?? [];
-  if (found === undefined) throw new Error(`npm start printed nothing like ${pattern}:\n${output}`);
+  const [found] = pattern.exec(started!.output()) ?? [];
+  if (found === undefined) throw new Error(`npm start printed nothing like ${pattern}:\n${started!.output()}`);
   return found;
 }
 
@@ -319,4 +373,20 @@ async function scanned(qr: Locator): Promise<string> {
   }, photo);
   await reader.close();
   return decodeQR({ ...size, data: Buffer.from(pixels, 'latin1') });
+}
+
+const commandOf = (pid: number): string =>
+  execFileSync('ps', ['-p', String(pid), '-o', 'args='], { encoding: 'utf8' }).trim();
+
+/** npm, the script that it runs, and the launcher: everything that could still tidy up. */
+const launchers = (pids: number[]): number[] =>
+  pids.filter((pid) => /^npm |start\.mjs|launch\/launch\.js/.test(commandOf(pid)));
+
+/** A process that has ended but that nobody has collected is not alive. */
+function isAlive(pid: number): boolean {
+  try {
+    return !execFileSync('ps', ['-p', String(pid), '-o', 'stat='], { encoding: 'utf8' }).startsWith('Z');
+  } catch {
+    return false;
+  }
 }
