@@ -1,7 +1,10 @@
 import { randomUUID } from 'node:crypto';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import pg from 'pg';
+import { SERVICES } from '#libs/config/config.js';
 import type { ChatCall } from '#libs/rehearsal/rehearsal.chat.face.js';
 import type { ImagesCall } from '#libs/rehearsal/rehearsal.images.face.js';
 import type { ResponsesCall } from '#libs/rehearsal/rehearsal.responses.face.js';
@@ -15,6 +18,20 @@ const BILLED = { input: 750n, cached: 75n, output: 4_500n };
 /** The same of gpt-image-2. */
 const BILLED_IMAGES = { text: 5_000n, read: 8_000n, made: 30_000n };
 export const MODEL = 'gpt-5.4-mini';
+/** The same model at the same price, in a lane whose limits are in full use. */
+export const PACED = 'gpt-5.4-mini-2026-03-17';
+/** Finite, so that H can be broken. No fault comes near those of `default`. */
+const LANES = {
+  default: { rpm: 30_000, tpm: 30_000_000, burst_seconds: 60, fixed: true },
+  paced: { rpm: 20, tpm: 4_000, burst_seconds: 60, fixed: true, models: [PACED] },
+};
+export const PACED_RPM = LANES.paced.rpm;
+/** Daypass allows for calls that arrive 0.75 s late. A busy machine may take longer. */
+const LATE_MS = 5_000;
+const H_WINDOW_MS = 60_000 - LATE_MS;
+/** Stands in each content with a number of its own, and has always the same number of tokens. */
+const PLANTED = /planted\d{9}/g;
+let planted = 0;
 const SAMPLE_EVERY_MS = 40;
 const BACK_WITHIN_MS = 30_000;
 const OPERATOR = { budget_usd_per_day: '400', budget_usd_total: '900' };
@@ -32,6 +49,7 @@ export interface CallWish {
   content?: string;
   stream?: boolean;
   max_tokens?: number;
+  model?: string;
   headers?: Record<string, string>;
   signal?: AbortSignal;
   /** Which API it calls; absent: chat completions. */
@@ -40,6 +58,7 @@ export interface CallWish {
   more?: object;
 }
 
+type Body = Partial<Record<'max_completion_tokens' | 'max_tokens' | 'max_output_tokens' | 'n', number>>;
 type SentCall = ChatCall | ResponsesCall | ImagesCall;
 
 /** A running Daypass whose stores and services can fail, an upstream with a bill of its own, and the invariants that must hold. */
@@ -51,6 +70,7 @@ export class Arena {
   private readonly keys: (TestKey & { campaignId: string })[] = [];
   private readonly sent: SentCall[] = [];
   private readonly broken: string[] = [];
+  private readonly leaks: string[] = [];
   /** Keys whose calls a test made at the scripts, so that no upstream ever saw one. */
   readonly withoutUpstream = new Set<string>();
   private sampling = true;
@@ -75,7 +95,7 @@ export class Arena {
     const daypass = await startDaypass({
       durable: true,
       proxies: true,
-      config: { operator: OPERATOR, ...config },
+      config: { operator: OPERATOR, lanes: LANES, ...config },
       rehearsal: { keepCalls: 1_000_000, ...rehearsal },
       ...rest,
     });
@@ -106,20 +126,34 @@ export class Arena {
     return known;
   }
 
+  /** Content that names its key for the invariants, and has what nothing else may show. */
+  signed(key: TestKey, content: string): string {
+    return `${content} [key ${key.id} planted${String(++planted).padStart(9, '0')}]`;
+  }
+
   /** One call over plain HTTP: what came of it, never an exception. */
   async call(
     key: TestKey,
-    { content = 'Say hello', stream = false, max_tokens = 100, headers, signal, api = 'chat', more }: CallWish = {},
+    {
+      content = 'Say hello',
+      model = MODEL,
+      stream = false,
+      max_tokens = 100,
+      headers,
+      signal,
+      api = 'chat',
+      more,
+    }: CallWish = {},
   ): Promise<Outcome> {
     const outcome: Outcome = { status: 0, code: null, text: '', headers: undefined, done: false };
+    const text = this.signed(key, content);
     try {
-      const text = `${content} [key ${key.id}]`;
       const chat = api === 'chat';
       const response = await fetch(`${this.daypass.baseUrl}/${chat ? 'chat/completions' : 'responses'}`, {
         method: 'POST',
         headers: { authorization: `Bearer ${key.key}`, 'content-type': 'application/json', ...headers },
         body: JSON.stringify({
-          model: MODEL,
+          model,
           stream,
           ...(chat
             ? { messages: [{ role: 'user', content: text }], max_tokens }
@@ -139,6 +173,9 @@ export class Arena {
     } catch {
       outcome.code ??= 'cut off';
     }
+    const others = (outcome.text.match(PLANTED) ?? []).filter((one) => !text.includes(one));
+    if (others.length > 0)
+      this.leaks.push(`an answer to ${key.id} has the content of other calls: ${others.join(', ')}`);
     return outcome;
   }
 
@@ -222,7 +259,7 @@ export class Arena {
   }
 
   /**
-   * With no load any more: I (a fresh call succeeds, no hold is left), then A to E and G over everything that happened so far.
+   * With no load any more: I (a fresh call succeeds, no hold is left), then A to H over everything that happened so far.
    * @throws naming what does not hold
    */
   async holds(): Promise<string> {
@@ -240,8 +277,10 @@ export class Arena {
     await this.booksHold();
     await this.recordHolds();
     await this.everyCallIsBooked();
+    this.lanesHold();
+    await this.contentsStay();
     if (this.broken.length > 0) throw new Error(`A: ${this.broken.splice(0).slice(0, 3).join('; ')}`);
-    return `back in ${back.toFixed(1)} s, A–E, G and I hold`;
+    return `back in ${back.toFixed(1)} s, A–I hold`;
   }
 
   private async booksHold(): Promise<void> {
@@ -292,11 +331,52 @@ export class Arena {
     }
   }
 
+  /** H: in any minute the upstream saw no more of a lane than its limits. */
+  private lanesHold(): void {
+    const calls = this.upstream.toSorted((one, other) => one.startedAtMs - other.startedAtMs);
+    for (const [lane, { rpm, tpm }] of Object.entries(LANES)) {
+      const sent = calls.filter(({ body }) => (body.model === PACED) === (lane === 'paced'));
+      let first = 0;
+      let tokens = 0;
+      for (const [last, call] of sent.entries()) {
+        tokens += tokensAsked(call);
+        while (call.startedAtMs - sent[first]!.startedAtMs >= H_WINDOW_MS) tokens -= tokensAsked(sent[first++]!);
+        const requests = last - first + 1;
+        if (requests > rpm || tokens > tpm)
+          throw new Error(`H: lane ${lane} sent ${requests} requests with ${tokens} tokens within a minute`);
+      }
+    }
+  }
+
+  /** F: contents stand in no log, no metric, in nothing that was written to Redis, and in no answer to another call. */
+  private async contentsStay(): Promise<void> {
+    const { daypass } = this;
+    const places = SERVICES.map(async (name) => [
+      [`the log of ${name}`, daypass.logs(name)],
+      [`the metrics of ${name}`, await (await fetch(`${daypass.opsUrls[name]}/metrics`)).text()],
+    ]);
+    const shown = [...(await Promise.all(places)).flat(), ['Redis', await this.written()]] as [string, string][];
+    for (const [place, text] of shown) {
+      const found = text.match(PLANTED);
+      if (found) this.leaks.push(`${found.length} contents stand in ${place}: ${found.slice(0, 3).join(', ')}`);
+    }
+    if (this.leaks.length > 0) throw new Error(`F: ${this.leaks.splice(0).slice(0, 3).join('; ')}`);
+  }
+
+  /** All commands that changed Redis since its append-only file began: the jobs that are gone, too. */
+  private async written(): Promise<string> {
+    const setting = async (name: string): Promise<string> => ((await this.redis.config('GET', name)) as string[])[1]!;
+    const folder = join(await setting('dir'), await setting('appenddirname'));
+    const files = readdirSync(folder).filter((name) => name.endsWith('.incr.aof'));
+    if (files.length === 0) throw new Error('F: Redis has no append-only file');
+    return files.map((name) => readFileSync(join(folder, name), 'latin1')).join('');
+  }
+
   /** Which identifier stands for which key: told by the key's own probe. */
   private async identifiers(): Promise<Map<string, string>> {
     const found = new Map<string, string>();
     for (const call of this.upstream) {
-      const id = /\[key (\S+?)\]/.exec(JSON.stringify(call.body))?.[1];
+      const id = /\[key (\S+) planted/.exec(JSON.stringify(call.body))?.[1];
       if (id !== undefined) found.set(id, String(call.body.safety_identifier));
     }
     return found;
@@ -342,6 +422,13 @@ export function billOf({ usage }: SentCall): bigint {
   }
   const { input, cached, output } = tokensOf(usage);
   return BigInt(input - cached) * BILLED.input + BigInt(cached) * BILLED.cached + BigInt(output) * BILLED.output;
+}
+
+/** What a call asks for at least, as the provider counts it. */
+function tokensAsked({ usage, body }: SentCall): number {
+  const { max_completion_tokens: cap, max_tokens: former, max_output_tokens: ofResponse, n } = body as Body;
+  const input = usage && !isOfImages(usage) ? tokensOf(usage).input : 0;
+  return input + (cap ?? former ?? ofResponse ?? 0) * (n ?? 1);
 }
 
 const isOfImages = (usage: NonNullable<SentCall['usage']>): usage is NonNullable<ImagesCall['usage']> =>

@@ -53,7 +53,7 @@ describe('pictures and sound', () => {
     post(
       key,
       '/images/generations',
-      JSON.stringify({ model: IMAGES, prompt: `a garden [key ${key.id}]`, ...SIZE, ...more }),
+      JSON.stringify({ model: IMAGES, prompt: arena.signed(key, 'a garden'), ...SIZE, ...more }),
     );
   const STREAMED = { stream: true, partial_images: EVENTS - 1 };
   const formOf = (field: string, file: Uint8Array, type: string, fields: Record<string, string>): FormData => {
@@ -66,7 +66,7 @@ describe('pictures and sound', () => {
     post(
       key,
       '/images/edits',
-      formOf('image', PICTURE, 'image/png', { model: IMAGES, prompt: `at night [key ${key.id}]`, ...SIZE }),
+      formOf('image', PICTURE, 'image/png', { model: IMAGES, prompt: arena.signed(key, 'at night'), ...SIZE }),
     );
   const filesInRedis = async (): Promise<string[]> => arena.redis.keys('{dp}:files:*');
   const nothingLeft = (): Promise<void> =>

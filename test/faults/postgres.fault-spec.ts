@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { JOURNAL_GROUP } from '#libs/contracts/journal.js';
 import { freePort } from '#libs/launch/free-port.js';
 import { ServiceProcess } from '#libs/launch/service-process.js';
-import { Arena, type Outcome } from './arena.js';
+import { Arena, MODEL, PACED, PACED_RPM, type Outcome } from './arena.js';
 import { scenario } from './scenario.js';
 import { tally } from './tally.js';
 
@@ -28,10 +28,12 @@ describe('Postgres and the journal', () => {
     arena.until(async () => (await journalLength()) === 0, 'the journal is drained', 30_000);
 
   scenario(16, 'Postgres away for 60 s under load', {}, async () => {
-    const key = await arena.key('20.00');
+    const key = await arena.key('20.00', { campaign: { models: [MODEL, PACED] } });
     arena.daypass.rehearsal.onChat = () => ({ firstTokenMs: 200 });
     const load = arena.load(key, 4);
     await arena.until(() => load.outcomes.length >= 20, 'calls are answered');
+    // H: more than the lane's limits let through in this time.
+    const paced = Promise.all(Array.from({ length: 3 * PACED_RPM }, () => arena.call(key, { model: PACED })));
     await arena.daypass.postgres.kill();
     await sleep(60_000);
     const waiting = await journalLength();
@@ -41,6 +43,7 @@ describe('Postgres and the journal', () => {
     const seconds = (performance.now() - begun) / 1_000;
     const outcomes = await load.stop();
     expectAllAnswered(outcomes);
+    expect(answered(await paced)).toBeGreaterThanOrEqual(PACED_RPM);
     expect(waiting).toBeGreaterThan(1_000);
     return `${tally(outcomes).text}; ${waiting} entries waited, booked ${seconds.toFixed(1)} s after its return; ${await arena.holds()}`;
   });

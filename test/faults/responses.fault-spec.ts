@@ -147,7 +147,7 @@ describe('responses', () => {
   scenario(31, 'Redis is flushed between two turns', {}, async () => {
     const key = await arena.key();
     const client = new OpenAI({ apiKey: key.key, baseURL: arena.daypass.baseUrl, maxRetries: 0 });
-    const first = await client.responses.create({ model: MODEL, input: `first [key ${key.id}]` });
+    const first = await client.responses.create({ model: MODEL, input: arena.signed(key, 'first') });
     const second = await ask(key, 'second', { previous_response_id: first.id });
     expect(second.status).toBe(200);
     await arena.redis.flushall();
