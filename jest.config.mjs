@@ -1,3 +1,5 @@
+import { SWC } from './test/native/swc.mjs';
+
 /**
  * *.spec.ts are pure, *.int-spec.ts have a real Redis and Postgres, test/*.e2e-spec.ts have all services. In
  * test/faults something breaks as well. In test/abuse one visitor attacks all others.
@@ -5,24 +7,20 @@
 const shared = {
   testEnvironment: 'node',
   extensionsToTreatAsEsm: ['.ts'],
-  transform: {
-    '^.+\\.ts$': [
-      '@swc/jest',
-      {
-        jsc: {
-          parser: { syntax: 'typescript', decorators: true },
-          transform: { legacyDecorator: true, decoratorMetadata: true },
-          target: 'es2022',
-          keepClassNames: true,
-        },
-        module: { type: 'es6' },
-      },
-    ],
-  },
+  transform: { '^.+\\.ts$': ['@swc/jest', SWC] },
   moduleNameMapper: {
     '^#libs/(.*)\\.js$': '<rootDir>/libs/$1.ts',
     '^(\\.{1,2}/.*)\\.js$': '$1',
   },
+};
+
+/** Node itself loads what they test, once for each worker. */
+const native = {
+  ...shared,
+  testEnvironment: '<rootDir>/test/native/environment.mjs',
+  testRunner: '<rootDir>/test/native/runner.mjs',
+  // Node works with the same ones.
+  fakeTimers: { doNotFake: ['nextTick', 'queueMicrotask'] },
 };
 
 /** They tell times and sizes, so that they have the machine to themselves. */
@@ -39,12 +37,12 @@ export default {
   testSequencer: '<rootDir>/test/sequencer.mjs',
   projects: [
     {
-      ...shared,
+      ...native,
       displayName: 'unit',
       testMatch: ['<rootDir>/{apps,libs,observability,k8s,scripts,bench,test}/**/*.spec.ts'],
     },
     {
-      ...shared,
+      ...native,
       ...keeper,
       displayName: 'integration',
       testMatch: ['<rootDir>/{apps,libs,observability,k8s}/**/*.int-spec.ts'],

@@ -1,3 +1,4 @@
+/** @modules own */
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it, jest } from '@jest/globals';
 import { DaypassError } from '#libs/contracts/errors.js';

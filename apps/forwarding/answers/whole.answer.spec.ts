@@ -1,3 +1,4 @@
+/** @modules own */
 import { beforeAll, describe, expect, it } from '@jest/globals';
 import type { DaypassConfig } from '#libs/config/config.js';
 import { DaypassError } from '#libs/contracts/errors.js';

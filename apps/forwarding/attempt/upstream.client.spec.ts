@@ -1,3 +1,4 @@
+/** @modules own */
 import { describe, expect, it, jest } from '@jest/globals';
 import OpenAI, { APIError } from 'openai';
 import type { DaypassConfig } from '#libs/config/config.js';

@@ -1,3 +1,4 @@
+/** @modules own */
 import 'reflect-metadata';
 import { FORMS_PATH } from './form.fixture.js';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
