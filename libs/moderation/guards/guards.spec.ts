@@ -465,13 +465,15 @@ describe("an operator's own module", () => {
 
   it('that a key keeps busy has closed for what waits behind that', async () => {
     const guard = await guardOf(
-      `export const check = async (content) => {
-        for (const end = Date.now() + 500; Date.now() < end;);
+      // It blocks its thread, as computing would, and leaves the processor to other tests.
+      `const never = new Int32Array(new SharedArrayBuffer(4));
+      export const check = async (content) => {
+        Atomics.wait(never, 0, 0, 100);
         return { flagged: false };
       }`,
       3_000,
     );
-    const calls = Array.from({ length: 60 }, (_, n) =>
+    const calls = Array.from({ length: 200 }, (_, n) =>
       guard.check(text('x'), { ...context, keyId: n === 20 ? 'other' : 'many' }).catch((error: Error) => error),
     );
     const ended = await Promise.all(calls);
