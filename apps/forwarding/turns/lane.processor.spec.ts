@@ -9,13 +9,13 @@ const config = { redisUrl: 'redis://none', limits: { concurrency: 3 } } as Daypa
 /** A quarter more than the concurrency. */
 const PLACES = 4;
 
-let left: number;
+let left = 0;
 let running: number;
 let most: number;
 let outcome: string;
 let ends: (() => void)[];
 let givenBack: number[];
-let looks: number;
+let looks = 0;
 beforeEach(() => {
   [left, running, most, outcome, ends, givenBack, looks] = [10, 0, 0, 'ok', [], [], 0];
 });
