@@ -121,11 +121,11 @@ function lookAtCalls(client: Client, exchanges: readonly Exchange[]): void {
   const postsTo = (path: string): number =>
     exchanges.filter((one) => one.method === 'POST' && one.path === path).length;
   const sent = daypass.rehearsal.responsesCalls();
-  assert.equal(sent.length, postsTo('/v1/responses'));
+  assert.equal(sent.length, postsTo('/v1/responses') + postsTo('/v1/responses/compact'));
   assert.equal(daypass.rehearsal.chatCalls().length, postsTo('/v1/chat/completions'));
-  for (const { body, state } of sent) {
+  for (const { body, state, compacts } of sent) {
     assert.equal(state, 'finished');
-    assert.equal(body.store, false);
+    assert.equal(body.store, compacts ? undefined : false);
     for (const name of ['previous_response_id', 'conversation', 'metadata']) assert.equal(body[name], undefined, name);
     const items = Array.isArray(body.input) ? body.input : [];
     for (const item of items) assert.equal((item as { id?: string }).id, undefined);

@@ -69,7 +69,10 @@ export function writeTable(table: string): void {
 }
 
 function endpointsOf({ path, headers, status, body }: Exchange): string[] {
-  const name = /^\/v1\/(chat\/completions|responses|embeddings|conversations|(?:audio|images)\/[a-z]+)/.exec(path)?.[1];
+  const name =
+    /^\/v1\/(chat\/completions|responses(?:\/compact)?|embeddings|conversations|(?:audio|images)\/[a-z]+)/.exec(
+      path,
+    )?.[1];
   if (name === undefined) return [];
   if (headers.upgrade) return [`${name} by WebSocket (${status})`];
   const { input } = (body ?? {}) as RequestBody;

@@ -1,4 +1,4 @@
-from agents import Agent, OpenAIConversationsSession, Runner, function_tool
+from agents import Agent, OpenAIConversationsSession, OpenAIResponsesCompactionSession, Runner, SQLiteSession, function_tool
 from scenario import FLAGGED, SECOND, first, get_weather, scenario
 
 # It names no model, so that the SDK takes its own.
@@ -37,6 +37,28 @@ async def conversation():
     return {"city": "Chur", "turns": [one.final_output, two], "deltas": deltas}
 
 
+def compaction(mode, city):
+    """Each turn makes the session shorter: by the name of its last response, or by its items."""
+
+    async def work():
+        session = OpenAIResponsesCompactionSession(
+            city,
+            SQLiteSession(city),
+            model="gpt-5.4-mini",
+            compaction_mode=mode,
+            should_trigger_compaction=lambda _: True,
+        )
+        one = await Runner.run(agent, first(city), session=session)
+        kept = [item.get("type", "message") for item in await session.get_items()]
+        assert kept == ["message", "compaction"], kept
+        two, deltas = await streamed(SECOND, session=session)
+        kept = [item.get("type", "message") for item in await session.get_items()]
+        assert kept == ["message", "message", "compaction"], kept
+        return {"city": city, "turns": [one.final_output, two], "deltas": deltas}
+
+    return work
+
+
 async def blocked():
     result = Runner.run_streamed(agent, FLAGGED)
     shown, told = "", "nothing"
@@ -53,4 +75,6 @@ async def blocked():
 scenario("items with ids", items)
 scenario("previous_response_id", chain)
 scenario("OpenAIConversationsSession", conversation)
+scenario("OpenAIResponsesCompactionSession (auto)", compaction("auto", "Thun"))
+scenario("OpenAIResponsesCompactionSession (input)", compaction("input", "Zug"))
 scenario("blocked", blocked)
