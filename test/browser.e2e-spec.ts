@@ -58,7 +58,9 @@ async function serveApp(daypassOrigin: () => string): Promise<Server> {
       return;
     }
     readFile(join(MODULES, normalize(pathname))).then(
-      (code) => response.writeHead(200, { 'content-type': 'text/javascript' }).end(code),
+      // Some 240 files, for each page anew.
+      (code) =>
+        response.writeHead(200, { 'content-type': 'text/javascript', 'cache-control': 'max-age=3600' }).end(code),
       () => response.writeHead(404).end(),
     );
   });

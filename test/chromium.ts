@@ -16,6 +16,11 @@ export function launchChromium(): Promise<Browser> {
       '--disable-background-networking',
       '--disable-component-update',
       '--disable-sync',
+      '--disable-extensions',
+      // Half of what a page takes is a new process for it, and a graphics card that is none.
+      '--disable-site-isolation-trials',
+      '--renderer-process-limit=1',
+      '--disable-software-rasterizer',
     ],
   });
 }

@@ -1,4 +1,6 @@
-import axe from 'axe-core';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type axe from 'axe-core';
 import type { Browser, BrowserContext, BrowserContextOptions, Page } from 'playwright-core';
 
 export type Scheme = 'light' | 'dark';
@@ -10,6 +12,10 @@ export const LOOKS: readonly (readonly [Scheme, number])[] = [
   ['dark', 390],
 ];
 const HEIGHT = 900;
+/** Each page compiles it anew. */
+const AXE = readFileSync(join(import.meta.dirname, '../../node_modules/axe-core/axe.min.js'), 'utf8');
+/** A change of scheme must not be looked at halfway. */
+const USUAL: BrowserContextOptions = { viewport: { width: 1_280, height: HEIGHT }, reducedMotion: 'reduce' };
 
 /** A page, with everything that must not happen in it. */
 export interface Looked {
@@ -25,19 +31,73 @@ const REFUSED_ANSWER = /Failed to load resource: (the server responded with a st
 
 /** A page of a LAN address by http is no secure context. Its browser writes that it obeys no such header there. */
 const UNTRUSTWORTHY = /^The Cross-Origin-Opener-Policy header has been ignored/;
+
+interface Kept {
+  context: BrowserContext;
+  /** Whoever it has asked, and who may have left something in it. */
+  origins: Set<string>;
+}
+
+/**
+ * A context in which nobody looks any more, for each browser and set of options. The next look finds it empty, but for
+ * the files of the pages, which a new context would load and compile again.
+ */
+const idle = new WeakMap<Browser, Map<string, Kept>>();
+
+async function newContext(browser: Browser, options: BrowserContextOptions): Promise<Kept> {
+  const context = await browser.newContext({ ...USUAL, ...options });
+  const origins = new Set<string>();
+  context.on('request', (request) => {
+    if (request.url().startsWith('http')) origins.add(new URL(request.url()).origin);
+  });
+  return { context, origins };
+}
+
+/** Takes out of a context whatever an earlier look left. */
+async function clear({ context, origins }: Kept, page: Page, options: BrowserContextOptions): Promise<void> {
+  if (origins.size === 0) return;
+  const devtools = await context.newCDPSession(page);
+  for (const origin of origins) await devtools.send('Storage.clearDataForOrigin', { origin, storageTypes: 'all' });
+  await devtools.detach();
+  origins.clear();
+  await context.clearPermissions();
+  await context.clearCookies();
+  if (typeof options.storageState === 'object') await context.addCookies(options.storageState.cookies);
+}
+
+/** A new tab of a context in which nobody else looks, and which knows what `options` say and nothing more. */
+async function newTab(browser: Browser, options: BrowserContextOptions): Promise<Omit<Looked, 'faults'>> {
+  const name = JSON.stringify(options);
+  const waiting = idle.get(browser) ?? new Map<string, Kept>();
+  idle.set(browser, waiting);
+  const kept = waiting.get(name) ?? (await newContext(browser, options));
+  waiting.delete(name);
+  const { context } = kept;
+  const page = await context.newPage();
+  await clear(kept, page, options);
+  let hasClock = false;
+  Object.defineProperty(page, 'clock', {
+    get: () => {
+      hasClock = true;
+      return context.clock;
+    },
+  });
+  const close = async (): Promise<void> => {
+    // A clock stays with its context for good.
+    if (hasClock || waiting.has(name)) return context.close();
+    for (const one of context.pages()) await one.close();
+    waiting.set(name, kept);
+  };
+  return { page, context, close };
+}
+
 /** Opens an empty page that writes down its faults. `hosts`: whom else it may ask, as `host:port`. */
 export async function look(
   browser: Browser,
   options: BrowserContextOptions = {},
   hosts: readonly string[] = [],
 ): Promise<Looked> {
-  const context = await browser.newContext({
-    viewport: { width: 1_280, height: HEIGHT },
-    // A change of scheme must not be looked at halfway.
-    reducedMotion: 'reduce',
-    ...options,
-  });
-  const page = await context.newPage();
+  const { page, context, close } = await newTab(browser, options);
   page.setDefaultTimeout(60_000);
   const faults: string[] = [];
   await page.exposeFunction('tellViolation', (violation: string) => faults.push(`policy: ${violation}`));
@@ -67,13 +127,13 @@ export async function look(
     const isFault = ![REFUSED_ANSWER, UNTRUSTWORTHY].some((known) => known.test(message.text()));
     if (message.type() === 'error' && isFault) faults.push(`console: ${message.text()}`);
   });
-  return { page, context, faults, close: () => context.close() };
+  return { page, context, faults, close };
 }
 
 /** Every fault of accessibility that axe finds, as `rule: element`. `rules`: no others; absent: all. */
 export async function axeFaults(page: Page, rules?: string[]): Promise<string[]> {
   // Not a script element: the page's policy holds for those.
-  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(axe.source);
+  if (!(await page.evaluate(() => 'axe' in globalThis))) await page.evaluate(AXE);
   return page.evaluate(
     async ([only]) => {
       const { run } = (globalThis as unknown as { axe: typeof axe }).axe;
