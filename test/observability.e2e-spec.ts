@@ -16,7 +16,9 @@ const RATE = '10s';
 /** Longer with previews, so that there is something to look at. */
 // oxlint-disable-next-line node/no-process-env
 const PREVIEWS = process.env.DAYPASS_PREVIEWS === '1';
-const LOAD_MS = PREVIEWS ? 120_000 : 25_000;
+const LOAD_MS = PREVIEWS ? 120_000 : 14_000;
+/** With fewer an upstream had not yet refused anything in each of its ways. */
+const CALLS_MIN = 120;
 
 /** What operators can see by API. */
 const BY_API = [
@@ -68,14 +70,15 @@ async function drive(ms: number): Promise<void> {
       return { refuse: { status: 429, error: { message: 'Slow down' }, headers: { 'retry-after-ms': '50' } } };
     return calls % 40 === 27 ? { refuse: { status: 500, error: { message: 'The server had an error' } } } : undefined;
   };
-  const until = performance.now() + ms;
+  const endMs = performance.now() + ms;
+  const goesOn = (): boolean => performance.now() < endMs || calls < CALLS_MIN;
   const again = async (
     key: string,
     pauseMs: number,
     of: (client: OpenAI, text: string) => Promise<unknown>,
   ): Promise<void> => {
     const client = new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
-    for (let n = 0; performance.now() < until; n++) {
+    for (let n = 0; goesOn(); n++) {
       await of(client, `Tell of the number ${n}, of ${key.slice(-4)} and of nothing else.`).catch(() => undefined);
       await sleep(pauseMs);
     }
@@ -92,20 +95,20 @@ async function drive(ms: number): Promise<void> {
   };
   // Keys that strike out are suspended one after another.
   const flagged = async (): Promise<void> => {
-    while (performance.now() < until) {
+    while (goesOn()) {
       const { key } = await daypass.createKey({ campaign: 'school' });
       const client = new OpenAI({ apiKey: key, baseURL: daypass.baseUrl, maxRetries: 0 });
-      for (let n = 0; n < 5 && performance.now() < until; n++) {
+      for (let n = 0; n < 5 && goesOn(); n++) {
         await chat(client, `${Math.random()} DAYPASS-REHEARSAL-FLAG`).catch(() => undefined);
         await sleep(300);
       }
     }
   };
   await Promise.all([
-    again(shop.key, 20, (client, text) => chat(client, text)),
-    again(shop.key, 50, stream),
-    again(school.key, 30, stream),
-    again(school.key, 20, (client, text) => chat(client, text)),
+    again(shop.key, 100, (client, text) => chat(client, text)),
+    again(shop.key, 150, stream),
+    again(school.key, 150, stream),
+    again(school.key, 100, (client, text) => chat(client, text)),
     ...Array.from({ length: 4 }, () => again(school.key, 10, (client, text) => chat(client, text, 'gpt-5.4-nano'))),
     again(poor.key, 200, (client, text) => chat(client, text)),
     again('dp_wrong', 300, (client, text) => chat(client, text)),
