@@ -46,6 +46,8 @@ const idle = new WeakMap<Browser, Map<string, Kept>>();
 
 async function newContext(browser: Browser, options: BrowserContextOptions): Promise<Kept> {
   const context = await browser.newContext({ ...USUAL, ...options });
+  // Without a tab its process ends, and the next look starts and warms another one.
+  await context.newPage();
   const origins = new Set<string>();
   context.on('request', (request) => {
     if (request.url().startsWith('http')) origins.add(new URL(request.url()).origin);
@@ -85,7 +87,7 @@ async function newTab(browser: Browser, options: BrowserContextOptions): Promise
   const close = async (): Promise<void> => {
     // A clock stays with its context for good.
     if (hasClock || waiting.has(name)) return context.close();
-    for (const one of context.pages()) await one.close();
+    for (const one of context.pages().slice(1)) await one.close();
     waiting.set(name, kept);
   };
   return { page, context, close };
