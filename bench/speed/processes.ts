@@ -7,12 +7,12 @@ const TICKS = 100;
 
 /**
  * CPU seconds so far of a process and of every process below it, by what its command line matches first. What matches
- * nothing does not count.
+ * nothing does not count. A process below that has ended counts for its parent, as a backend of Postgres does.
  */
 export function cpuOf(names: Names, root = process.pid): Record<string, number> {
   return sumsOf(names, root, (pid) => {
     const fields = afterName(read(pid, 'stat'));
-    return (Number(fields[11]) + Number(fields[12])) / TICKS;
+    return fields.slice(11, 15).reduce((ticks, field) => ticks + Number(field), 0) / TICKS;
   });
 }
 
