@@ -55,10 +55,7 @@ it('ends the waits of calls whose hold or whose place in the line Redis lost, an
 
   reopen();
   await until('what nobody knows or accounting restored is told at once', () => told.length === 2);
-  expect(told.toSorted()).toEqual([
-    ['gone', 'lost'],
-    ['restored', 'voided'],
-  ]);
+  expect(Object.fromEntries(told)).toEqual({ gone: 'lost', restored: 'voided' });
   await until('moderation has had its time', () => told.length === 3);
   expect(told[2]).toEqual(['of-no-line', 'voided']);
   const states = ['in-line', 'of-no-line', 'restored', 'runs'].map((id) =>
